@@ -1,0 +1,301 @@
+"""A whole annotation run: check, plan, annotate, commit, settle, account."""
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import ray
+
+from craft_ray.checkpoint import load_checkpoint
+from craft_ray.errors import CraftRayError, RunError, SettingsError
+from craft_ray.ledger import Fate, Ledger
+from craft_ray.pipeline import Preparing, make_plan, run_pipeline
+from craft_ray.readers import is_shard_name
+from craft_ray.runs import Account, RunRecord, fingerprints
+from craft_ray.schema import RETRACTED
+from craft_ray.settings import Settings
+from craft_ray.staging import StagedBlock
+from craft_ray.storage import Shard, Storage, absolute, list_shards
+from craft_ray.tables import Tables
+
+TRIES = 3
+"""Times that a shard is read whose documents did not all arrive."""
+
+REPLACE_AFTER = 30.0
+"""Seconds for which revised documents are collected: each replacement rewrites files of the tables."""
+
+
+class Stopped(CraftRayError):
+    """A signal ended the run; what was committed is kept (exit 3). Holds the summary."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
+        self.summary = summary
+
+
+def annotate(
+    inputs: Sequence[str],
+    output: str,
+    settings: Settings,
+    on_progress: Callable[[Account], None] = lambda account: None,
+) -> dict[str, Any]:
+    """Annotate all documents of the inputs into the tables of an output, and return the run's summary.
+
+    Only what is new or changed since earlier runs is annotated.
+
+    Raises SettingsError before any work begins, RunError if the run cannot go on or does not add up, and Stopped on
+    SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
+    """
+    storage, output = Storage(settings.s3), absolute(output)
+    listing = list_shards(storage, inputs, is_shard_name)
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    storage.check_writable(output)
+    tables = Tables(storage, output)
+    ledger, numbers = tables.known(fingerprints(storage, output), (shard.name for shard in listing.shards))
+    shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
+    account = Account(shards, listing.passed_over)
+
+    with _ray(settings), _stop_on_signal() as stop:
+        plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        record = RunRecord(
+            storage,
+            output,
+            inputs=[absolute(given) for given in inputs],
+            output=output,
+            model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
+            settings=settings.model_dump(mode="json"),
+            plan={name: getattr(plan, name) for name in plan.__slots__},
+        )
+        commits = _Commits(tables, ledger, account)
+        checkpoint_ref = ray.put(checkpoint)
+        status, failure = "failed", None
+        try:
+            for _ in range(TRIES):
+                missing = account.missing()
+                if not missing:
+                    break
+                account.forget(missing)
+                shared = Preparing(
+                    checkpoint.tokenizer,
+                    checkpoint.max_pieces,
+                    checkpoint.fingerprint,
+                    Ledger.of(ledger.merged()),
+                    settings.format,
+                )
+                blocks = run_pipeline(
+                    missing,
+                    plan=plan,
+                    storage=storage,
+                    checkpoint=checkpoint_ref,
+                    preparing=ray.put(shared),
+                    output=output,
+                    run_id=record.run_id,
+                    tags=checkpoint.tags,
+                    keep_text=settings.keep_text,
+                )
+                with _collected(blocks) as arrived:
+                    _commit_all(arrived, commits, account, stop, on_progress)
+                if stop.is_set():
+                    status = "stopped"
+                    raise Stopped(_summary(record.run_id, "stopped", output, tables, account))
+            tables.settle(settings.compact)
+            if not account.adds_up():
+                raise RunError(f"the account does not add up: {account.summary()['documents']}")
+            if (rows := tables.counts()["documents"]) != commits.rows:
+                raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
+            status = "finished"
+            return _summary(record.run_id, status, output, tables, account)
+        except CraftRayError as error:
+            failure = str(error)
+            raise
+        except Exception as error:
+            failure = _cause(error)
+            raise RunError(f"the run failed: {failure}") from error
+        finally:
+            record.close(status, account, failure)
+
+
+class _Commits:
+    """Commits blocks as they come: new documents at once, revisions collected for a while."""
+
+    def __init__(self, tables: Tables, ledger: Ledger, account: Account) -> None:
+        self._tables = tables
+        self._ledger = ledger
+        self._account = account
+        self._new: list[StagedBlock] = []
+        self._revised: list[StagedBlock] = []
+        self._kept: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
+        self._since = time.monotonic()
+        self.rows = len(ledger)
+
+    def add(self, block: StagedBlock) -> None:
+        """Judge a block's documents against all that was committed or judged before."""
+        fates = self._ledger.fates(block.entries)
+        kept = np.isin(fates, (Fate.NEW, Fate.REPLACES, Fate.RESTATED))
+        self._account.arrived(block)
+        self._account.superseded += int((~kept).sum())
+        self._ledger.update(block.entries[kept])
+        self.rows += int((fates == Fate.NEW).sum()) - block.status.count(RETRACTED)
+        if (fates == Fate.NEW).all():
+            self._new.append(block)
+        else:
+            if not self._revised:
+                self._since = time.monotonic()
+            self._revised.append(block)
+            self._kept.append(kept)
+
+    def commit(self, all: bool = False) -> None:
+        """Commit what is due; with `all`, everything."""
+        if self._new:
+            self._tables.append(self._new)
+            for block in self._new:
+                self._count(block.status, block.reason, block.labels)
+            self._account.first_commit = self._account.first_commit or time.monotonic()
+            self._new = []
+        waiting = sum(len(block.entries) for block in self._revised)
+        if self._revised and (all or waiting >= 20_000 or time.monotonic() - self._since > REPLACE_AFTER):
+            kept = sum(int(mask.sum()) for mask in self._kept)
+            retracted = sum(block.status.count(RETRACTED) for block in self._revised)
+            tables = self._tables.replace(self._revised, self._kept)
+            written = 0
+            for documents, entities in zip(tables[::2], tables[1::2], strict=True):
+                written += documents.num_rows
+                labels = {pair["values"]: pair["counts"] for pair in entities["label"].value_counts().to_pylist()}
+                self._count(documents["status"].to_pylist(), documents["reason"].to_pylist(), labels)
+            # A document kept when it came and beaten by a better revision before the commit.
+            self._account.superseded += kept - retracted - written
+            self._account.first_commit = self._account.first_commit or time.monotonic()
+            self._revised, self._kept = [], []
+
+    def _count(self, statuses: list[str], reasons: list[str | None], labels: dict[str, int]) -> None:
+        self._account.statuses.update(statuses)
+        self._account.reasons.update(reason for reason in reasons if reason)
+        self._account.labels.update(labels)
+
+
+def _commit_all(
+    arrived: "queue.Queue[StagedBlock | BaseException | None]",
+    commits: _Commits,
+    account: Account,
+    stop: threading.Event,
+    on_progress: Callable[[Account], None],
+) -> None:
+    """Commit blocks in groups, each as large as the last commit let it grow, until the pipeline ends or a signal comes."""
+    open_ = True
+    while open_ and not stop.is_set():
+        ready = _take(arrived)
+        for block in ready:
+            if isinstance(block, BaseException):
+                commits.commit(all=True)
+                raise block
+            if block is None:
+                open_ = False
+            else:
+                commits.add(block)
+        commits.commit()
+        on_progress(account)
+    commits.commit(all=True)
+    on_progress(account)
+
+
+def _take(arrived: "queue.Queue[StagedBlock | BaseException | None]") -> list[StagedBlock | BaseException | None]:
+    """All that has arrived, after waiting a little for the first."""
+    ready = []
+    try:
+        ready.append(arrived.get(timeout=0.2))
+        while True:
+            ready.append(arrived.get_nowait())
+    except queue.Empty:
+        return ready
+
+
+@contextmanager
+def _collected(blocks: Iterator[StagedBlock]) -> Iterator["queue.Queue[StagedBlock | BaseException | None]"]:
+    """Run the pipeline in a thread; its blocks, then None or its error, come through the queue."""
+    arrived: queue.Queue[StagedBlock | BaseException | None] = queue.Queue()
+    ended = threading.Event()
+
+    def collect() -> None:
+        try:
+            for block in blocks:
+                arrived.put(block)
+                if ended.is_set():
+                    return
+            arrived.put(None)
+        except BaseException as error:  # raised again by the thread that commits
+            arrived.put(error)
+
+    threading.Thread(target=collect, name="craft-ray-pipeline", daemon=True).start()
+    try:
+        yield arrived
+    finally:
+        ended.set()
+
+
+@contextmanager
+def _ray(settings: Settings) -> Iterator[None]:
+    """A connection to Ray: the cluster named, the one around this process, or a new local one that ends with it."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            # "local", for a plain `ray.init` trips over the address file of a killed head.
+            ray.init(
+                address="local",
+                num_cpus=settings.cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"cannot reach the Ray cluster {address}: {str(error).splitlines()[0]}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; installed after ray.init, which replaces earlier handlers."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong in a worker, below the layers in which Ray wraps it."""
+    inner = getattr(error, "cause", None)
+    while isinstance(inner, BaseException):
+        error, inner = inner, getattr(inner, "cause", None)
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _summary(run_id: str, status: str, output: str, tables: Tables, account: Account) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "status": status,
+        **account.summary(),
+        "output": output,
+        "tables": {name: tables.path(name) for name in ("entities", "documents")},
+    }

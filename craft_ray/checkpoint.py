@@ -1,0 +1,158 @@
+"""A token-classification checkpoint in Hugging Face form, read once and held as plain arrays.
+
+The arrays travel to the replicas through Ray's object store, which keeps one copy a node and maps it into each actor:
+no worker reads a checkpoint, and a folder on the driver's disk serves a whole cluster.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.errors import SettingsError
+from craft_ray.labels import TagSet
+
+EMBEDDED = "embedded"
+EMBEDDED_FOLDER = Path(__file__).parent / "default_model"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything of a checkpoint that annotation needs.
+
+    weights:     parameter name -> fp32 or fp16 array
+    tokenizer:   a `tokenizers` tokenizer as JSON, without truncation or padding
+    prefix, suffix: ids of the special tokens around a window ([CLS], [SEP])
+    max_pieces:  word pieces that fit a window beside the special tokens
+    fingerprint: SHA-256 over weights, configuration and tokenizer
+    """
+
+    source: str
+    config: dict[str, Any]
+    weights: dict[str, NDArray[np.generic]]
+    tokenizer: str
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    max_pieces: int
+    id2label: dict[int, str]
+    fingerprint: str
+
+    @property
+    def tags(self) -> TagSet:
+        """What the label ids mean."""
+        return TagSet.from_id2label(self.id2label)
+
+
+def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
+    """Load the embedded checkpoint, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
+
+    Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
+    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one.
+
+    Raises SettingsError if there is no such model or it is not a token-classification checkpoint.
+    """
+    folder = _resolve(source, fetch)
+    # Slow to import (2 to 4 s), and workers never need them.
+    from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model, info = AutoModelForTokenClassification.from_pretrained(
+            folder, config=config, trust_remote_code=False, output_loading_info=True, dtype="auto"
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
+    except Exception as error:  # transformers raises many kinds for a folder that is not a checkpoint
+        raise SettingsError(f"cannot load the model {source}: {_one_line(error)}") from error
+    if info["missing_keys"]:
+        missing = ", ".join(sorted(info["missing_keys"])[:3])
+        raise SettingsError(f"the model {source} is not fine-tuned for token classification: it lacks {missing}")
+    if not tokenizer.is_fast:
+        raise SettingsError(f"the model {source} has no fast tokenizer, and its offsets cannot be kept")
+
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    prefix, suffix = _special_tokens(backend)
+    weights = {name: _to_numpy(tensor) for name, tensor in model.state_dict().items()}
+    id2label = {int(i): str(label) for i, label in config.id2label.items()}
+    config_dict = config.to_diff_dict()
+    checkpoint = Checkpoint(
+        source=source,
+        config=config_dict,
+        weights=weights,
+        tokenizer=backend.to_str(),
+        prefix=prefix,
+        suffix=suffix,
+        max_pieces=_max_positions(config, tokenizer) - len(prefix) - len(suffix),
+        id2label=id2label,
+        fingerprint=_fingerprint(weights, id2label, backend.to_str()),
+    )
+    try:
+        _ = checkpoint.tags
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    return checkpoint
+
+
+def _resolve(source: str, fetch: Callable[[str], Path] | None) -> str:
+    """A local folder where there is one, else the Hugging Face id as it is."""
+    if source == EMBEDDED:
+        return str(EMBEDDED_FOLDER)
+    if "://" in source:
+        if fetch is None:
+            raise SettingsError(f"cannot fetch the model {source} here")
+        return str(fetch(source))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise SettingsError(f"the model folder {source} has no config.json")
+        return str(path)
+    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
+        raise SettingsError(f"there is no model folder {source}")
+    return source
+
+
+def _max_positions(config: Any, tokenizer: Any) -> int:
+    """Positions the model has; RoBERTa-like models keep the first `pad_token_id + 1` of theirs unused."""
+    positions = int(getattr(config, "max_position_embeddings", 512))
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        positions -= int(config.pad_token_id) + 1
+    return min(positions, int(tokenizer.model_max_length))
+
+
+def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids put before and after a text."""
+    encoding = tokenizer.encode("a")
+    special = np.array(encoding.special_tokens_mask, np.bool_)
+    own = np.flatnonzero(~special)
+    return tuple(encoding.ids[: own[0]]), tuple(encoding.ids[own[-1] + 1 :])
+
+
+def _to_numpy(tensor: Any) -> NDArray[np.generic]:
+    """NumPy knows no bfloat16; those weights are widened, which is exact."""
+    import torch
+
+    array: NDArray[np.generic] = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+    return array
+
+
+def _fingerprint(weights: dict[str, NDArray[np.generic]], id2label: dict[int, str], tokenizer: str) -> str:
+    """SHA-256 of what decides the answers: weights by name, labels, tokenizer."""
+    digest = hashlib.sha256(json.dumps([id2label, tokenizer], sort_keys=True).encode())
+    for name in sorted(weights):
+        digest.update(f"{name} {weights[name].dtype} {weights[name].shape}".encode())
+        digest.update(np.ascontiguousarray(weights[name]).data)
+    return digest.hexdigest()
+
+
+def _one_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

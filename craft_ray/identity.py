@@ -1,0 +1,48 @@
+"""What tells whether a document is known, new or revised: hashes that mean the same in every process and every run.
+
+Hashes of 64 bits collide once in about 30,000 runs over all of PubMed (36 million ids); a colliding document would be
+counted as superseded.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+from craft_ray.schema import Deletion, Document, Item
+
+VERSION_BITS = 31
+_SHARD_BITS = 32
+
+
+def id_hash(doc_id: str) -> int:
+    """A document's id as a signed 64-bit number."""
+    return _int64(doc_id.encode())
+
+
+def content_hash(item: Item) -> str:
+    """128 bits, in hexadecimal, over all of an item that the tables keep."""
+    if isinstance(item, Document):
+        sections = [(section.name, section.start, section.end) for section in item.sections]
+        metadata = json.dumps(item.metadata, sort_keys=True, default=str)
+        fields = [item.text, sections, item.version, item.title, item.year, item.journal, metadata]
+    elif isinstance(item, Deletion):
+        fields = ["deleted", item.version]
+    else:
+        fields = ["rejected", item.reason, item.detail]
+    return hashlib.blake2b(json.dumps(fields).encode(), digest_size=16).hexdigest()
+
+
+def key(doc_id: str, content: str, fingerprint: str) -> int:
+    """A signed 64-bit number for a document's id, content and the model that annotates it."""
+    return _int64(json.dumps([doc_id, content, fingerprint]).encode())
+
+
+def revision(version: int, shard_number: int, rejected: bool) -> int:
+    """What revisions of one document are ordered by: readable before rejected, version, then the shard's rank."""
+    version = 0 if rejected else min(max(version, 0) + 1, (1 << VERSION_BITS) - 1)
+    return version << _SHARD_BITS | (shard_number & 0xFFFFFFFF)
+
+
+def _int64(content: bytes) -> int:
+    return int(np.frombuffer(hashlib.blake2b(content, digest_size=8).digest(), np.int64)[0])

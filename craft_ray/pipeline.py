@@ -1,0 +1,196 @@
+"""The chain of Ray Data stages from shards to staged blocks; the only module that builds one.
+
+groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> StagedBlock
+"""
+
+import json
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from tokenizers import Tokenizer
+
+from craft_ray.checkpoint import Checkpoint
+from craft_ray.labels import TagSet
+from craft_ray.ledger import Ledger
+from craft_ray.model import Precision
+from craft_ray.prepare import Preparer
+from craft_ray.replica import Replica
+from craft_ray.settings import Settings
+from craft_ray.staging import StagedBlock, stage
+from craft_ray.storage import Shard, Storage, cause
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors."""
+
+    replicas: int
+    device: str
+    precision: Precision
+    token_budget: int
+    threads: int
+    block_bytes: int
+    replica_cpus: float
+    replica_gpus: float
+    read_cpus: float
+    write_cpus: float
+
+
+def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
+    """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica a GPU, else one for eight cores.
+
+    Replicas claim half of the cores that they compute on, so that tasks always find room: a pool that claims all cores
+    of a small machine would wait for input forever. The three claims differ, since Ray fuses stages with equal ones
+    into one, and then nothing overlaps.
+    """
+    cpus = sum(node.get("CPU", 0) for node in nodes)
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    smallest = min((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=1)
+    if gpus:
+        replicas, threads, replica_cpus = settings.replicas or gpus, 1, 0.5
+    else:
+        threads = min(8, smallest)
+        replicas = settings.replicas or max(1, sum(int(node.get("CPU", 0)) // threads for node in nodes))
+        threads = max(1, min(smallest, int(cpus) // replicas))
+        replica_cpus = round(0.5 * min(threads, cpus / replicas), 3)
+    precision: Precision = ("fp16" if gpus else "fp32") if settings.precision == "auto" else settings.precision
+    small = cpus < 8
+    return Plan(
+        replicas=replicas,
+        device="cuda" if gpus else "cpu",
+        precision=precision,
+        token_budget=settings.token_budget or (65_536 if gpus else 2_048),
+        threads=threads,
+        block_bytes=int((settings.block_mb or (16 if gpus else 0.5)) * (1 << 20)),
+        replica_cpus=replica_cpus,
+        replica_gpus=round(min(1.0, gpus / replicas), 3) if gpus else 0,
+        read_cpus=0.31 if small else 0.91,
+        write_cpus=0.21 if small else 0.61,
+    )
+
+
+def run_pipeline(
+    shards: Sequence[Shard],
+    *,
+    plan: Plan,
+    storage: Storage,
+    checkpoint: "ray.ObjectRef[Checkpoint]",
+    preparing: "ray.ObjectRef[Preparing]",
+    output: str,
+    run_id: str,
+    tags: TagSet,
+    keep_text: bool,
+) -> Iterator[StagedBlock]:
+    """Run shards through the stages; yield each block once its files are written."""
+    groups = [{"shards": json.dumps([asdict(shard) for shard in group])} for group in _groups(shards, plan)]
+    dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
+    _configure(dataset.context, plan)
+    staged = (
+        dataset.map_batches(
+            prepare_shards,
+            fn_kwargs={"storage": storage, "preparing": preparing},
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=plan.read_cpus,
+        )
+        .map_batches(
+            Replica,
+            fn_constructor_kwargs={
+                "checkpoint": checkpoint,
+                "device": plan.device,
+                "precision": plan.precision,
+                "token_budget": plan.token_budget,
+                "threads": plan.threads,
+            },
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            compute=ray.data.ActorPoolStrategy(size=plan.replicas),
+            num_cpus=plan.replica_cpus,
+            num_gpus=plan.replica_gpus or None,
+        )
+        .map_batches(
+            stage_blocks,
+            fn_kwargs={"storage": storage, "output": output, "run_id": run_id, "tags": tags, "keep_text": keep_text},
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            num_cpus=plan.write_cpus,
+        )
+    )
+    for batch in staged.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for content in batch["staged"] if batch.num_rows else ():
+            yield pickle.loads(content.as_py())  # written by `stage_blocks` of this very run
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """What read tasks share through the object store; `ledger` is mapped, not copied."""
+
+    tokenizer: str
+    max_pieces: int
+    fingerprint: str
+    ledger: Ledger
+    format: str | None
+
+
+def prepare_shards(batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[Preparing]") -> Iterator[pa.Table]:
+    """Read task: shards of one group to prepared tables."""
+    shared: Preparing = ray.get(preparing)
+    preparer = Preparer(_tokenizer(shared.tokenizer), shared.max_pieces, shared.fingerprint, shared.ledger)
+    for group in batch["shards"].to_pylist():
+        for fields in json.loads(group):
+            shard = Shard(**fields)
+            try:
+                stream = storage.open(shard.name)
+            except Exception as error:  # whatever storage raises costs this shard alone
+                yield preparer.closing(shard.name, shard.number, "unreadable", cause(error))
+                continue
+            with stream:
+                yield from preparer.prepare(stream, shard.name, shard.number, shared.format)
+
+
+def stage_blocks(
+    block: pa.Table, storage: Storage, output: str, run_id: str, tags: TagSet, keep_text: bool
+) -> pa.Table:
+    """Write task: one block to files; gives one small row for the driver."""
+    if block.num_rows == 0:
+        return pa.table({"staged": pa.array([], pa.binary())})
+    staged = stage(block, storage, output, run_id, tags, keep_text)
+    return pa.table({"staged": pa.array([pickle.dumps(staged)], pa.binary())})
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(serialized: str) -> Tokenizer:
+    return Tokenizer.from_str(serialized)
+
+
+def _groups(shards: Sequence[Shard], plan: Plan) -> Iterator[list[Shard]]:
+    """Shards for one task: small files together, so that Ray's cost a task does not show."""
+    total = sum(shard.size for shard in shards)
+    target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
+    group: list[Shard] = []
+    size = 0
+    for shard in shards:
+        group.append(shard)
+        size += shard.size
+        if size >= target or len(group) >= 1000:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _configure(context: Any, plan: Plan) -> None:
+    context.target_max_block_size = plan.block_bytes
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,283 @@
+"""From a shard to rows ready for the model: what is known is left out, the rest split, tokenized and laid in columns.
+
+One row a document, whatever becomes of it, and one that closes the shard with its account.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from craft_ray import identity
+from craft_ray.errors import ShardError
+from craft_ray.ledger import Fate, Ledger
+from craft_ray.readers import read_shard
+from craft_ray.schema import PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
+from craft_ray.sentences import sentence_spans
+from craft_ray.windows import Windows, make_windows
+
+BATCH = 200_000
+"""Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
+
+
+@dataclass(slots=True)
+class ShardAccount:
+    """What a shard held: found = emitted + unchanged + superseded."""
+
+    shard: str
+    shard_number: int
+    found: int = 0
+    emitted: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """What shards are prepared with: tokenizer (JSON), pieces a window holds, model fingerprint, what is known."""
+
+    tokenizer: Tokenizer
+    max_pieces: int
+    fingerprint: str
+    ledger: Ledger
+
+    def prepare(self, stream: BinaryIO, shard: str, number: int, format: str | None) -> Iterator[pa.Table]:
+        """Yield PREPARED tables for a shard; the last row of the last one closes it.
+
+        Depends on nothing but its arguments, as a task that Ray runs again must.
+        """
+        account = ShardAccount(shard, number)
+        rows: list[_Row] = []
+        size = 0
+        for row in self._rows(stream, account, format):
+            rows.append(row)
+            size += len(row.item.text) if isinstance(row.item, Document) else 0
+            if size >= BATCH or len(rows) >= 1024:
+                yield self._table(rows, account)
+                rows, size = [], 0
+        yield self._table(rows, account, closing=True)
+
+    def closing(self, shard: str, number: int, reason: str, detail: str) -> pa.Table:
+        """The table of a shard that could not even be opened."""
+        account = ShardAccount(shard, number, reason=reason, detail=detail)
+        mark = self._row(_mark(account), account)
+        return self._table([mark] if mark else [], account, closing=True)
+
+    def _rows(self, stream: BinaryIO, account: ShardAccount, format: str | None) -> Iterator["_Row"]:
+        """The shard's items that need work, counted."""
+        seen: set[tuple[int, int]] = set()
+        try:
+            for item in read_shard(stream, account.shard, format):
+                if (row := self._row(_checked(item, seen, account), account)) is not None:
+                    yield row
+        except ShardError as error:
+            account.reason, account.detail = error.reason, error.detail
+        except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
+            account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
+        if account.reason is not None:
+            if (row := self._row(_mark(account), account)) is not None:
+                yield row
+        else:
+            name = _mark_id(account.shard)
+            if self.ledger.holds(identity.id_hash(name)):
+                yield _Row(Rejection(name, "", ""), RETRACTED, "", 0, identity.id_hash(name))
+
+    def _row(self, item: Item, account: ShardAccount) -> "_Row | None":
+        """An item with its identity, or None if the tables need nothing of it; counts it either way."""
+        account.found += 1
+        content = identity.content_hash(item)
+        status = {Document: "annotated", Rejection: "rejected", Deletion: "deleted"}[type(item)]
+        key = identity.key(item.doc_id, content, self.fingerprint if status == "annotated" else "")
+        hashed = identity.id_hash(item.doc_id)
+        revision = identity.revision(_version(item), account.shard_number, status == "rejected")
+        fate = self.ledger.fate(hashed, key, revision, status == "deleted")
+        if fate in (Fate.UNCHANGED, Fate.RESTATED):
+            account.unchanged += 1
+        elif fate is Fate.SUPERSEDED:
+            account.superseded += 1
+        else:
+            account.emitted += 1
+            return _Row(item, status, content, key, hashed)
+        return None
+
+    def _table(self, rows: list["_Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
+        """Rows as a PREPARED table, tokenized; a document that fails on the way is rejected alone."""
+        documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
+        try:
+            tokens = tokenize(documents, self.tokenizer, self.max_pieces)
+        except Exception:  # one bad document must not take the others with it; it is found below
+            rows = [self._verified(row) for row in rows]
+            documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
+            tokens = tokenize(documents, self.tokenizer, self.max_pieces)
+        columns = _columns(rows, account)
+        if closing:
+            end = dict.fromkeys(PREPARED.names) | {"status": SHARD_END, "shard": account.shard}
+            end |= {
+                "doc_id": account.shard,
+                "shard_number": account.shard_number,
+                "detail": json.dumps(asdict(account)),
+            }
+            for name in columns:
+                columns[name].append(end[name])
+        table = pa.table({name: pa.array(values, PREPARED.field(name).type) for name, values in columns.items()})
+        for name, values in tokens.items():
+            if closing:
+                values = pa.concat_arrays([values, pa.array([[]], values.type)])
+            table = table.append_column(name, values)
+        table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
+        return table.select(PREPARED.names).cast(PREPARED)
+
+    def _verified(self, row: "_Row") -> "_Row":
+        """The row itself if it can be tokenized, else a rejection with the error."""
+        if isinstance(row.item, Document):
+            try:
+                tokenize([row.item], self.tokenizer, self.max_pieces)
+            except Exception as error:
+                item = Rejection(row.item.doc_id, "failed", f"{type(error).__name__}: {error}")
+                content = identity.content_hash(item)
+                return _Row(item, "rejected", content, identity.key(item.doc_id, content, ""), row.id_hash)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    item: Item
+    status: str
+    content_hash: str
+    key: int
+    id_hash: int
+
+
+_NOTHING = Document("", "", ())
+
+
+def tokenize(documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: int) -> dict[str, pa.ListArray]:
+    """Sentences, windows and words of documents as list columns, one list a document; names as in PREPARED."""
+    starts: list[int] = []
+    ends: list[int] = []
+    owner: list[int] = []
+    parts: list[Windows] = []
+    firsts: list[int] = []
+    chunk: list[str] = []
+    size = 0
+    for number, document in enumerate(documents):
+        for section in document.sections:
+            for start, end in sentence_spans(document.text, section.start, section.end):
+                starts.append(start)
+                ends.append(end)
+                owner.append(number)
+                chunk.append(document.text[start:end])
+                size += end - start
+                if size >= BATCH:
+                    firsts.append(len(starts) - len(chunk))
+                    parts.append(make_windows(tokenizer, chunk, max_pieces))
+                    chunk, size = [], 0
+    firsts.append(len(starts) - len(chunk))
+    parts.append(make_windows(tokenizer, chunk, max_pieces))
+    return _by_document(len(documents), np.array(starts, np.int32), np.array(ends, np.int32), owner, parts, firsts)
+
+
+def _by_document(
+    count: int,
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    owner: list[int],
+    parts: list[Windows],
+    firsts: list[int],
+) -> dict[str, pa.ListArray]:
+    """Join windows of consecutive runs of sentences (the first of each in `firsts`) and cut them by document."""
+    document = np.array(owner, np.int64)
+    piece_bases = np.cumsum([0, *(len(part.token_ids) for part in parts)])
+    word_sentence = np.concatenate([part.word_sentence + first for part, first in zip(parts, firsts, strict=True)])
+    window_sentence = np.concatenate([part.window_sentence + first for part, first in zip(parts, firsts, strict=True)])
+    window_length = np.concatenate([part.window_length for part in parts])
+    word_piece = np.concatenate([part.word_piece + base for part, base in zip(parts, piece_bases, strict=False)])
+    word_document = document[word_sentence]
+
+    sentences = np.bincount(document, minlength=count)
+    windows = np.bincount(document[window_sentence], minlength=count)
+    words = np.bincount(word_document, minlength=count)
+    pieces = np.bincount(document[window_sentence], weights=window_length, minlength=count).astype(np.int64)
+    first_sentence, first_piece = np.cumsum(sentences) - sentences, np.cumsum(pieces) - pieces
+    offset = starts[word_sentence]
+    return {
+        "sentence_start": _lists(starts, sentences),
+        "sentence_end": _lists(ends, sentences),
+        "token_ids": _lists(np.concatenate([part.token_ids for part in parts]), pieces),
+        "window_length": _lists(window_length, windows),
+        "word_piece": _lists(word_piece - first_piece[word_document], words),
+        "word_sentence": _lists(word_sentence - first_sentence[word_document], words),
+        "word_start": _lists(offset + np.concatenate([part.word_start for part in parts]), words),
+        "word_end": _lists(offset + np.concatenate([part.word_end for part in parts]), words),
+    }
+
+
+def _lists(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int32)))
+
+
+def _columns(rows: list[_Row], account: ShardAccount) -> dict[str, list[Any]]:
+    """The columns of PREPARED that are no lists of numbers."""
+    columns: dict[str, list[Any]] = {
+        "doc_id": [row.item.doc_id for row in rows],
+        "version": [_version(row.item) for row in rows],
+        "content_hash": [row.content_hash for row in rows],
+        "shard": [account.shard] * len(rows),
+        "status": [row.status for row in rows],
+        "reason": [row.item.reason if isinstance(row.item, Rejection) else None for row in rows],
+        "detail": [row.item.detail if isinstance(row.item, Rejection) else None for row in rows],
+        "key": [row.key for row in rows],
+        "id_hash": [row.id_hash for row in rows],
+        "shard_number": [account.shard_number] * len(rows),
+    }
+    documents = [row.item if isinstance(row.item, Document) else None for row in rows]
+    for name in ("title", "year", "journal", "text"):
+        columns[name] = [getattr(document, name) if document else None for document in documents]
+    columns["metadata"] = [json.dumps(d.metadata, default=str) if d and d.metadata else None for d in documents]
+    columns["sections"] = [[asdict(section) for section in d.sections] if d else None for d in documents]
+    return columns
+
+
+def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> Item:
+    """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold."""
+    place = f"{account.shard}#{account.found}"
+    try:
+        item.doc_id.encode()
+    except UnicodeEncodeError:
+        return Rejection(place, "bad_encoding", "a lone surrogate in the id")
+    identity_ = (identity.id_hash(item.doc_id), _version(item))
+    if not isinstance(item, Deletion) and identity_ in seen:
+        return Rejection(place, "duplicate_id", f"{item.doc_id} stands earlier in this shard")
+    seen.add(identity_)
+    if isinstance(item, Document):
+        with suppress(UnicodeEncodeError):
+            json.dumps([item.text, item.title, item.journal], ensure_ascii=False).encode()
+            return item
+        return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text")
+    if isinstance(item, Rejection):
+        return Rejection(item.doc_id, item.reason, item.detail.encode("utf-8", "replace").decode()[:1000])
+    return item
+
+
+def _version(item: Item) -> int:
+    return 0 if isinstance(item, Rejection) else item.version
+
+
+def _mark_id(shard: str) -> str:
+    return f"{shard}#unreadable"
+
+
+def _mark(account: ShardAccount) -> Rejection:
+    """The row that stands for what a broken shard did not give."""
+    detail = f"after {account.found} documents: {account.detail}"[:1000]
+    return Rejection(_mark_id(account.shard), account.reason or "unreadable", detail)

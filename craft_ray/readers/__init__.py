@@ -1,0 +1,162 @@
+"""From the bytes of a shard to its documents: one generator a format. Adding a format is adding a file and a line here.
+
+Readers know no storage: they get a binary stream, and the shard's name for documents that have no id of their own.
+"""
+
+import gzip
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
+
+from craft_ray.errors import DocumentError, ShardError
+from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
+from craft_ray.readers.jats import read_jats
+from craft_ray.readers.jsonl import read_jsonl
+from craft_ray.readers.parquet import read_parquet
+from craft_ray.readers.pubmed import read_pubmed
+from craft_ray.readers.pubtator import LINE as PUBTATOR_LINE
+from craft_ray.readers.pubtator import read_pubtator
+from craft_ray.readers.text import read_text
+from craft_ray.schema import Item, Rejection
+
+Reader = Callable[[BinaryIO, str], Iterator[Item]]
+
+READERS: dict[str, Reader] = {
+    "pubmed": read_pubmed,
+    "jats": read_jats,
+    "bioc": read_bioc_xml,
+    "bioc-json": read_bioc_json,
+    "pubtator": read_pubtator,
+    "jsonl": read_jsonl,
+    "parquet": read_parquet,
+    "text": read_text,
+}
+
+FORMATS = ("pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text")
+"""What `--format` takes; `bioc` is XML or JSON by content."""
+
+SUFFIXES = (".xml", ".nxml", ".json", ".jsonl", ".ndjson", ".pubtator", ".txt", ".parquet", ".tar", ".tgz")
+"""Names taken from a folder, alone or with `.gz` behind; others in it are counted as passed over."""
+
+_ROOTS = {
+    b"PubmedArticleSet": "pubmed",
+    b"PubmedArticle": "pubmed",
+    b"PubmedBookArticle": "pubmed",
+    b"article": "jats",
+    b"pmc-articleset": "jats",
+    b"collection": "bioc",
+}
+_ROOT = re.compile(rb"<([A-Za-z][\w.-]*)(?=[\s/>])")
+_HEAD = 1 << 16
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether a file in a folder is input, by its name."""
+    return name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Iterator[Item]:
+    """Yield what a shard holds: documents, deletions, and a rejection for each record that cannot be read.
+
+    Compression and archives are unpacked in a stream. Every error of the content ends as a Rejection or a ShardError.
+
+    Raises ShardError where the rest cannot be read; what came before was yielded.
+    """
+    try:
+        plain = _decompressed(stream)
+        if _is_tar(plain):
+            yield from _read_archive(plain, shard, format)
+        else:
+            yield from _reader(plain, shard, format)(plain, shard)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ShardError("bad_gzip", str(error)) from error
+    except DocumentError as error:
+        raise ShardError(error.reason, error.detail) from error
+
+
+def _decompressed(stream: BinaryIO) -> io.BufferedReader:
+    """The stream itself, or what is in it if it is gzip; by magic number, for names lie."""
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream), _HEAD)
+    if buffered.peek(2)[:2] == b"\x1f\x8b":
+        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=buffered)), _HEAD)
+    return buffered
+
+
+def _head(stream: io.BufferedReader) -> bytes:
+    """The first bytes, the position kept."""
+    head = stream.read(_HEAD)
+    stream.seek(0)
+    return head
+
+
+def _is_tar(stream: io.BufferedReader) -> bool:
+    return _head(stream)[257:262] == b"ustar"
+
+
+def _read_archive(stream: io.BufferedReader, shard: str, format: str | None) -> Iterator[Item]:
+    """Each member as a shard of its own, named `archive!member`; one that cannot be read is rejected, the rest goes on.
+
+    Members are read in a stream and never written anywhere, so their paths and links can do no harm.
+    """
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                name = f"{shard}!{member.name}"
+                if member.isdir() or (member.isfile() and not is_shard_name(member.name)):
+                    continue
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is None:
+                    yield Rejection(name, "bad_archive", "a link or device, not a plain file")
+                    continue
+                # A member of a streamed archive cannot be rewound, which telling its format needs.
+                plain = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(content.read())), _HEAD)
+                try:
+                    yield from _reader(plain, name, format)(plain, name)
+                except (ShardError, DocumentError) as error:
+                    yield Rejection(f"{name}#unreadable", error.reason, error.detail)
+    except tarfile.TarError as error:
+        raise ShardError("bad_archive", str(error)) from error
+
+
+def _reader(stream: io.BufferedReader, shard: str, format: str | None) -> Reader:
+    head = _head(stream)
+    found = detect(shard, head) if format is None else format
+    if found == "bioc" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        found = "bioc-json"
+    return READERS[found]
+
+
+def detect(name: str, head: bytes) -> str:
+    """The format of a shard by its name and its first bytes.
+
+    Raises ShardError (`unknown_format`) if neither tells.
+
+    >>> detect("x.xml", b'<?xml version="1.0"?><PubmedArticleSet>')
+    'pubmed'
+    """
+    suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if suffix in ("jsonl", "ndjson", "pubtator", "parquet"):
+        return "jsonl" if suffix == "ndjson" else suffix
+    if suffix == "nxml":
+        return "jats"
+    if suffix != "txt" and start.startswith(b"<"):
+        root = next((_ROOTS[m.group(1)] for m in _ROOT.finditer(start) if m.group(1) in _ROOTS), None)
+        if root is None:
+            raise ShardError("unknown_format", "XML that is neither PubMed, JATS nor BioC")
+        return root
+    if suffix != "txt" and start[:1] in (b"{", b"["):
+        first_line = start.partition(b"\n")[0]
+        return "bioc-json" if b'"documents"' in start or b'"passages"' in first_line else "jsonl"
+    if PUBTATOR_LINE.match(start.partition(b"\n")[0]):
+        return "pubtator"
+    if suffix == "txt":
+        return "text"
+    if not head:
+        raise ShardError("unknown_format", "an empty file")
+    raise ShardError("unknown_format", "neither its name nor its first bytes tell the format")

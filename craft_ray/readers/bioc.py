@@ -1,0 +1,87 @@
+"""BioC collections in XML and JSON (https://bioc.sourceforge.net).
+
+A passage stands in the text at the offset its file states, where that can be; its `section_type` or `type` names its
+section. Annotations and relations are not read.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import ijson
+
+from craft_ray.errors import ShardError
+from craft_ray.readers.composing import Composer
+from craft_ray.readers.xml import records, text_of
+from craft_ray.schema import Document, Item, Rejection
+
+_Passage = tuple[Mapping[str, Any], Any, str]
+
+
+def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
+    """Yield a Document for each `document` element."""
+    for number, element in enumerate(records(stream, ("document",))):
+        passages = []
+        for passage in element.iterfind("passage"):
+            texts = passage.findall("text") or passage.findall("sentence/text")
+            text = " ".join(text_of(t) for t in texts)
+            passages.append((_infons(passage), passage.findtext("offset"), text))
+        name = (element.findtext("id") or "").strip()
+        yield _document(name or f"{shard}#{number}", _infons(element), passages)
+
+
+def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
+    """Yield a Document for each document of a collection, or of a list of collections; read in a stream.
+
+    Raises ShardError (`bad_json`) where the stream stops being JSON.
+    """
+    stream.seek(0)
+    prefix = (
+        "item.documents.item" if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else "documents.item"
+    )
+    stream.seek(0)
+    try:
+        for number, record in enumerate(ijson.items(stream, prefix, use_float=True)):
+            yield _from_json(record, f"{shard}#{number}")
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise ShardError("bad_json", str(error)) from error
+
+
+def _from_json(record: Any, fallback_id: str) -> Document | Rejection:
+    try:
+        name = str(record.get("id") or fallback_id)
+        passages: list[_Passage] = []
+        for passage in record["passages"]:
+            text = passage.get("text")
+            if text is None:
+                text = " ".join(sentence["text"] for sentence in passage.get("sentences", []))
+            passages.append((passage.get("infons", {}), passage.get("offset"), text))
+        return _document(name, record.get("infons", {}), passages)
+    except (AttributeError, KeyError, TypeError) as error:
+        return Rejection(fallback_id, "bad_record", f"not a BioC document: {type(error).__name__} {error}")
+
+
+def _document(name: str, infons: Mapping[str, Any], passages: list[_Passage]) -> Document:
+    composer = Composer()
+    title = None
+    for number, (described, offset, text) in enumerate(passages):
+        section = str(described.get("section_type") or described.get("type") or "passage").lower()
+        if str(offset).isdecimal():
+            composer.pad_to(int(offset))
+        composer.add(section, text)
+        if number == 0 and "title" in (section, str(described.get("type", "")).lower()):
+            title = text
+    year = str(infons.get("year") or (passages[0][0].get("year", "") if passages else ""))
+    journal = infons.get("journal") or (passages[0][0].get("journal") if passages else None)
+    return Document(
+        doc_id=name,
+        text=composer.text,
+        sections=composer.sections,
+        title=title,
+        year=int(year) if year.isdecimal() and len(year) == 4 else None,
+        journal=str(journal) if journal else None,
+        metadata=dict(infons),
+    )
+
+
+def _infons(element: Any) -> dict[str, str]:
+    return {e.get("key", ""): e.text or "" for e in element.iterfind("infon")}

@@ -1,0 +1,77 @@
+"""PubMed XML: baseline, update and efetch files (https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html).
+
+Title and every part of the abstract; a labelled part is the section `abstract/LABEL`. Left out: abstracts in another
+language or of another kind (`OtherAbstract`, counted in the metadata), vernacular titles, copyright lines.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from craft_ray.readers.composing import Composer, squeeze
+from craft_ray.readers.xml import records, text_of
+from craft_ray.schema import Deletion, Document, Item, Rejection
+
+
+def read_pubmed(stream: BinaryIO, shard: str) -> Iterator[Item]:
+    """Yield a Document for each citation and a Deletion for each PMID of a `DeleteCitation` list."""
+    tags = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
+    for number, element in enumerate(records(stream, tags)):
+        if element.tag in ("DeleteCitation", "DeleteDocument"):
+            for pmid in element.iterfind("PMID"):
+                yield Deletion(f"PMID:{squeeze(pmid.text or '')}", _version(pmid))
+        else:
+            yield _citation(element, f"{shard}#{number}")
+
+
+def _citation(element: Any, fallback_id: str) -> Document | Rejection:
+    book = element.tag == "PubmedBookArticle"
+    record = element.find("BookDocument" if book else "MedlineCitation")
+    pmid = record.find("PMID") if record is not None else None
+    if pmid is None or not squeeze(pmid.text or ""):
+        return Rejection(fallback_id, "bad_record", "a citation without a PMID")
+    article = record if book else record.find("Article")
+    if article is None:
+        return Rejection(f"PMID:{squeeze(pmid.text)}", "bad_record", "a citation without an Article")
+
+    composer = Composer()
+    title = article.find("ArticleTitle")
+    if title is None:
+        title = article.find("Book/BookTitle")
+    title_text = squeeze(text_of(title)) if title is not None else ""
+    composer.add("title", title_text)
+    for part in article.iterfind("Abstract/AbstractText"):
+        label = squeeze(part.get("Label", ""))
+        composer.add(f"abstract/{label}" if label else "abstract", squeeze(text_of(part)))
+    left_out = [other.get("Language", "und") for other in record.iterfind("OtherAbstract")]
+    metadata: dict[str, Any] = {"language": [squeeze(text_of(e)) for e in article.iterfind("Language")]}
+    if left_out:
+        metadata["other_abstracts_left_out"] = left_out
+    return Document(
+        doc_id=f"PMID:{squeeze(pmid.text)}",
+        version=_version(pmid),
+        text=composer.text,
+        sections=composer.sections,
+        title=title_text or None,
+        year=_year(article),
+        journal=_text(article, "Journal/Title") or _text(article, "Book/Publisher/PublisherName"),
+        metadata=metadata,
+    )
+
+
+def _version(pmid: Any) -> int:
+    version = pmid.get("Version", "1")
+    return int(version) if version.isdecimal() else 1
+
+
+def _year(article: Any) -> int | None:
+    """The year of publication; `MedlineDate` is free text such as `1998 Dec-1999 Jan`."""
+    for path in ("Journal/JournalIssue/PubDate", "Book/PubDate"):
+        if (date := article.find(path)) is not None and (match := re.search(r"\b\d{4}\b", text_of(date))):
+            return int(match.group())
+    return None
+
+
+def _text(element: Any, path: str) -> str | None:
+    found = element.find(path)
+    return squeeze(text_of(found)) or None if found is not None else None

@@ -1,0 +1,16 @@
+"""Plain text: a document a file; its id is the shard's name and offsets are the file's, in code points."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from craft_ray.schema import Document, Item, Rejection, Section
+
+
+def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
+    """Yield the file as one Document; nothing of it is changed, line ends and byte order marks included."""
+    try:
+        text = stream.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        yield Rejection(shard, "bad_encoding", str(error))
+        return
+    yield Document(shard, text, (Section("text", 0, len(text)),) if text else ())

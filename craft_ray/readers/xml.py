@@ -1,0 +1,62 @@
+"""Streaming XML that never fetches, never expands entities of its own and never holds more than one record."""
+
+import html
+from collections.abc import Collection, Iterator
+from typing import Any, BinaryIO
+
+from lxml import etree
+
+from craft_ray.errors import ShardError
+
+
+def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
+    """Yield each element with one of `tags` as it closes, and free it when the next one is asked for.
+
+    Raises ShardError (`bad_xml`) where the stream stops being well-formed; what came before it was yielded.
+    """
+    parser = etree.iterparse(
+        stream,
+        events=("end",),
+        tag=tuple(tags),
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        for _, element in parser:
+            yield element
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+    except etree.XMLSyntaxError as error:
+        raise ShardError("bad_xml", str(error)) from error
+
+
+def text_of(element: Any, skip: Collection[str] = ()) -> str:
+    """All text within an element, in order; elements named in `skip` count as a blank, entity references as their text.
+
+    Named entities that HTML knows (`&alpha;`) become their characters; others stay as written.
+    """
+    parts: list[str] = []
+    _collect(element, skip, parts)
+    return "".join(parts)
+
+
+def _collect(element: Any, skip: Collection[str], parts: list[str]) -> None:
+    parts.append(element.text or "")
+    for child in element:
+        if child.tag is etree.Entity:
+            parts[-1:] = [parts[-1], html.unescape(child.text)]
+        elif local_name(child) in skip:
+            parts.append(" ")
+        else:
+            _collect(child, skip, parts)
+        parts.append(child.tail or "")
+
+
+def local_name(element: Any) -> str:
+    """An element's name without its namespace; empty for what is no element."""
+    return etree.QName(element).localname if isinstance(element.tag, str) else ""

@@ -1,0 +1,154 @@
+"""What travels: documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Status = Literal["annotated", "rejected", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A named part of a document: `text[start:end]`, offsets in code points."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as read. Sections are in order and do not overlap; what lies between them is not annotated."""
+
+    doc_id: str
+    text: str
+    sections: tuple[Section, ...]
+    version: int = 1
+    title: str | None = None
+    year: int | None = None
+    journal: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A document that cannot be annotated: `reason` is one of REASONS, `detail` is for a person."""
+
+    doc_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A citation that its publisher withdrew from the collection."""
+
+    doc_id: str
+    version: int = 1
+
+
+Item = Document | Rejection | Deletion
+
+REASONS = {
+    "bad_archive": "an archive member that is no plain file, or an archive that ends early",
+    "bad_encoding": "bytes that are not UTF-8, or a lone surrogate",
+    "bad_gzip": "a compressed stream that ends early or is damaged",
+    "bad_json": "a line or file that is not JSON",
+    "bad_record": "a record without the fields that its format asks for, or with the wrong types",
+    "bad_xml": "XML that is not well-formed, or refused for its entities",
+    "duplicate_id": "an id that its shard has already given to another document",
+    "failed": "an unexpected error while the document was prepared",
+    "unknown_format": "content that no reader recognises",
+    "unreadable": "a shard that the storage could not deliver",
+}
+"""Why a document is rejected; the README's list is checked against this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One mention: `text[start:end] == mention`, offsets in code points of the document's text."""
+
+    label: str
+    start: int
+    end: int
+    mention: str
+    score: float
+    section: str
+    ontology: str | None
+    sentence_start: int
+    sentence_end: int
+
+
+SECTIONS = pa.list_(pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
+
+DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("version", pa.int32()),
+        ("content_hash", pa.string()),
+        ("shard", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("n_entities", pa.int32()),
+        ("n_tokens", pa.int32()),
+        ("title", pa.string()),
+        ("year", pa.int32()),
+        ("journal", pa.string()),
+        ("metadata", pa.string()),
+        ("text", pa.string()),
+        ("sections", SECTIONS),
+        ("run_id", pa.string()),
+        ("block_id", pa.string()),
+    ]
+)
+"""`documents`: one row for each document found. `metadata` is a JSON object."""
+
+ENTITIES = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("section", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("label", pa.string()),
+        ("mention", pa.string()),
+        ("score", pa.float32()),
+        ("ontology", pa.string()),
+        ("sentence_start", pa.int32()),
+        ("sentence_end", pa.int32()),
+        ("run_id", pa.string()),
+        ("block_id", pa.string()),
+    ]
+)
+"""`entities`: one row for each mention."""
+
+SHARD_END = "shard_end"
+"""Status of the row that closes a shard on its way through the pipeline; `detail` is its account as JSON."""
+
+RETRACTED = "retracted"
+"""Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
+
+_INTS = pa.list_(pa.int32())
+
+PREPARED = pa.schema(
+    [
+        *(DOCUMENTS.field(name) for name in DOCUMENTS.names if name not in ("n_entities", "run_id", "block_id")),
+        ("key", pa.int64()),
+        ("id_hash", pa.int64()),
+        ("shard_number", pa.int32()),
+        ("sentence_start", _INTS),
+        ("sentence_end", _INTS),
+        ("token_ids", _INTS),
+        ("window_length", _INTS),
+        ("word_piece", _INTS),
+        ("word_sentence", _INTS),
+        ("word_start", _INTS),
+        ("word_end", _INTS),
+    ]
+)
+"""A row for each document between reading and writing. Word offsets count in the document; the others as in Windows."""
+
+TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
+"""What the replica reads of a prepared row."""

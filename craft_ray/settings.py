@@ -1,0 +1,111 @@
+"""One frozen Settings for a run: from arguments, then the environment (`CRAFT_RAY_*`), then a YAML file, then defaults.
+
+Checked before Ray starts. Credentials are no setting: they come from the usual AWS environment, profile or role.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from craft_ray.checkpoint import EMBEDDED
+from craft_ray.errors import SettingsError
+
+
+class S3Settings(BaseModel):
+    """How to reach object storage; what is not given comes from the AWS environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint_url: str | None = Field(None, description="server to use in place of AWS: http://127.0.0.1:8333")
+    region: str | None = None
+    profile: str | None = Field(None, description="profile of the AWS configuration files")
+    anonymous: bool = Field(False, description="read public buckets without credentials")
+    requester_pays: bool = Field(False, description="accept the costs of reading from requester-pays buckets")
+
+
+class Settings(BaseSettings):
+    """Everything that decides a run beside its inputs and its output."""
+
+    model_config = SettingsConfigDict(env_prefix="CRAFT_RAY_", env_nested_delimiter="__", frozen=True, extra="forbid")
+
+    model: str = Field(EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
+    format: Literal["pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text"] | None = Field(
+        None, description="format of all inputs; told by name and content if not given"
+    )
+    replicas: int | None = Field(
+        None, ge=1, description="model replicas; one a GPU, else one for every eight CPU cores"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="number format of the model: auto is fp32 on a CPU and fp16 on a GPU"
+    )
+    token_budget: int | None = Field(
+        None, ge=64, description="padded tokens in a model batch; 2,048 on a CPU and 65,536 on a GPU if not given"
+    )
+    block_mb: float | None = Field(
+        None, gt=0, description="size of the blocks that travel; 0.5 on a CPU and 16 on a GPU if not given"
+    )
+    keep_text: bool = Field(True, description="keep each document's text in the documents table")
+    address: str | None = Field(None, description="Ray cluster to use; RAY_ADDRESS, or a new local one, if not given")
+    cpus: int | None = Field(None, ge=1, description="CPU cores of a local Ray; all if not given")
+    compact: bool = Field(True, description="merge small files of the tables when a run ends")
+    s3: S3Settings = S3Settings()  # type: ignore[call-arg]  # the plugin does not see defaults given by position
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment; a YAML file comes in below both through `load_settings`."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """The values of the YAML file that `load_settings` is reading."""
+
+    values: dict[str, Any] = {}
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """One field's value, as the base class asks for it."""
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """All values."""
+        return self.values
+
+
+def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:
+    """Settings from arguments (None means not given), the environment and a YAML file, in this order.
+
+    Raises SettingsError in one sentence that names the setting.
+    """
+    _FileSource.values = _read_yaml(file) if file is not None else {}
+    try:
+        return Settings(**{name: value for name, value in arguments.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
+        raise SettingsError(f"setting {name}: {first['msg']}{given}") from error
+    finally:
+        _FileSource.values = {}
+
+
+def _read_yaml(file: str | Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is not YAML: {str(error).splitlines()[0]}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"the settings file {file} holds no settings, only {type(content).__name__}")
+    return {str(name): value for name, value in content.items()}

@@ -1,0 +1,144 @@
+"""The last step on a worker: a block of annotated rows becomes Parquet files that no table refers to yet.
+
+The driver alone commits them (`tables`). So a task that Ray runs twice, or one that outlives its driver, leaves files
+that count for nothing and that the next closing vacuum removes.
+"""
+
+import hashlib
+import json
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from craft_ray import identity
+from craft_ray.decode import decode
+from craft_ray.labels import TagSet
+from craft_ray.ledger import entries
+from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARD_END
+from craft_ray.storage import Storage, join
+
+PARTITION = "label"
+"""Column by which `entities` is partitioned; it stands in the path and not in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A Parquet file below a table's folder; `label` is its partition, None in `documents`."""
+
+    path: str
+    size: int
+    rows: int
+    first_id: str
+    last_id: str
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBlock:
+    """What the driver hears of a block: files to commit, and its documents as columns in the file's order."""
+
+    block_id: str
+    documents: list[StagedFile]
+    entities: list[StagedFile]
+    entries: NDArray[np.void]
+    shard_number: NDArray[np.int32]
+    status: list[str]
+    reason: list[str | None]
+    tokens: int
+    shard_ends: list[dict[str, Any]]
+    superseded: dict[int, int] = field(default_factory=dict)
+    """Rows of each shard that were dropped for a better revision in the same block."""
+
+    @property
+    def labels(self) -> Counter[str]:
+        """Entities by label."""
+        return Counter({file.label: file.rows for file in self.entities if file.label is not None})
+
+
+def stage(block: pa.Table, storage: Storage, output: str, run_id: str, tags: TagSet, keep_text: bool) -> StagedBlock:
+    """Decode a block and write its files below OUT/documents and OUT/entities."""
+    ends = pc.equal(block["status"], SHARD_END)
+    shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
+    block = block.filter(pc.invert(ends))
+    block, superseded = _best_revisions(block)
+    block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
+    entities, counts = decode(block, tags)
+    origin = {"run_id": pa.repeat(run_id, block.num_rows), "block_id": pa.repeat(block_id, block.num_rows)}
+    documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
+    for name, values in origin.items():
+        documents = documents.append_column(name, values)
+    documents = documents.select(DOCUMENTS.names).cast(DOCUMENTS)
+    if not keep_text:
+        documents = documents.set_column(
+            documents.schema.get_field_index("text"), "text", pa.nulls(documents.num_rows, pa.string())
+        )
+    for name in origin:
+        entities = entities.append_column(name, pa.repeat(origin[name][0], entities.num_rows) if block.num_rows else [])
+    entities = entities.select(ENTITIES.names).cast(ENTITIES)
+    return StagedBlock(
+        block_id=block_id,
+        documents=[_write(documents, storage, join(output, "documents"))] if documents.num_rows else [],
+        entities=[
+            _write(entities.filter(pc.equal(entities[PARTITION], label)), storage, join(output, "entities"), label)
+            for label in sorted(pc.unique(entities[PARTITION]).to_pylist())
+        ],
+        entries=_entries(block),
+        shard_number=block["shard_number"].to_numpy(),
+        status=block["status"].to_pylist(),
+        reason=block["reason"].to_pylist(),
+        tokens=int(pc.sum(block["n_tokens"]).as_py() or 0),
+        shard_ends=shard_ends,
+        superseded=superseded,
+    )
+
+
+def _entries(block: pa.Table) -> NDArray[np.void]:
+    """The block's documents as the ledger keeps them."""
+    status = block["status"].to_pylist()
+    revisions = [
+        np.iinfo(np.int64).max if s == RETRACTED else identity.revision(version, shard, s == "rejected")
+        for version, shard, s in zip(
+            block["version"].to_pylist(), block["shard_number"].to_pylist(), status, strict=True
+        )
+    ]
+    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, [s == "deleted" for s in status])
+
+
+def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
+    """The block with one row an id, the one that counts, in the old order; and rows dropped by shard number."""
+    table = _entries(block)
+    kept = best(table)
+    dropped = np.setdiff1d(np.arange(block.num_rows), kept)
+    shards = Counter(block["shard_number"].to_numpy()[dropped].tolist())
+    return (block.take(pa.array(kept)) if len(dropped) else block), dict(shards)
+
+
+def best(table: NDArray[np.void]) -> NDArray[np.int64]:
+    """Of entries with one id, the position of the one that counts: a deletion, else the highest revision, else the last."""
+    order = np.lexsort((np.arange(len(table)), table["revision"], table["deleted"], table["id"]))
+    last = np.ones(len(order), np.bool_)
+    last[:-1] = table["id"][order[1:]] != table["id"][order[:-1]]
+    positions: NDArray[np.int64] = np.sort(order[last])
+    return positions
+
+
+def _write(table: pa.Table, storage: Storage, folder: str, label: str | None = None) -> StagedFile:
+    """Write one Parquet file under a name that no other try of this task takes."""
+    directory = "" if label is None else f"{PARTITION}={label}/"
+    if label is not None:
+        table = table.drop_columns([PARTITION])
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content = sink.getvalue()
+    path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
+    storage.write_bytes(join(folder, path), content)
+    bounds = pc.min_max(table["doc_id"]).as_py()
+    return StagedFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], label)

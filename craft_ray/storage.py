@@ -1,0 +1,265 @@
+"""Files on disk and in S3, the same way; the only module that knows s3fs.
+
+A Storage is made of settings and travels to workers; filesystems are made where they are used, for s3fs is not
+fork-safe. Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from craft_ray.errors import SettingsError
+from craft_ray.settings import S3Settings
+
+READ_AHEAD = 8 << 20
+"""Bytes fetched at once from object storage; readers run through a shard from front to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file to read. `name` is its absolute path or s3:// address; `number` its rank among all shards known.
+
+    Ranks order shards by base name, then path: PubMed's files, named in order of issue, in order of issue.
+    """
+
+    name: str
+    size: int
+    number: int = -1
+
+
+@dataclass(slots=True)
+class Storage:
+    """Reads and writes local paths and s3:// addresses."""
+
+    s3: S3Settings
+    _filesystem: Any = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type, tuple[S3Settings]]:
+        return Storage, (self.s3,)
+
+    def filesystem(self, url: str) -> fsspec.AbstractFileSystem:
+        """The filesystem of a path or address.
+
+        Raises SettingsError for a protocol that is neither of the two.
+        """
+        if not is_remote(url):
+            return LocalFileSystem()
+        if self._filesystem is None:
+            import s3fs
+
+            self._filesystem = s3fs.S3FileSystem(
+                anon=self.s3.anonymous,
+                profile=self.s3.profile,
+                requester_pays=self.s3.requester_pays,
+                endpoint_url=self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"),
+                client_kwargs={"region_name": self.s3.region} if self.s3.region else {},
+                config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 5, "mode": "standard"}},
+                skip_instance_cache=True,
+                use_listings_cache=False,
+            )
+        return self._filesystem
+
+    def open(self, url: str) -> BinaryIO:
+        """A seekable binary stream of a file, fetched as it is read."""
+        filesystem = self.filesystem(url)
+        if is_remote(url):
+            return cast(BinaryIO, filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
+        return cast(BinaryIO, filesystem.open(url, "rb"))
+
+    def write_bytes(self, url: str, content: bytes) -> None:
+        """Write a whole file; on S3 one PUT, so that no reader sees half of it, and on disk by renaming."""
+        filesystem = self.filesystem(url)
+        if is_remote(url):
+            filesystem.pipe_file(url, content)
+            return
+        path = Path(url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+
+    def read_files(self, folder: str, suffix: str) -> Iterator[bytes]:
+        """The content of each file directly in a folder; none if there is no such folder."""
+        filesystem = self.filesystem(folder)
+        filesystem.invalidate_cache()
+        if filesystem.isdir(folder):
+            for path in sorted(filesystem.ls(folder, detail=False)):
+                if path.endswith(suffix):
+                    yield filesystem.cat_file(path)
+
+    def fetch(self, url: str) -> Path:
+        """Copy a remote folder's files to a temporary local folder.
+
+        Raises SettingsError if there is none or it cannot be reached.
+        """
+        filesystem = self.filesystem(url)
+        target = Path(tempfile.mkdtemp(prefix="craft-ray-model-"))
+        with explained(f"the model {url}"):
+            files = [path for path in filesystem.ls(url, detail=False) if filesystem.isfile(path)]
+            if not files:
+                raise SettingsError(f"there is no model folder {url}")
+            for path in files:
+                filesystem.get_file(path, str(target / path.rpartition("/")[2]))
+        return target
+
+    def check_writable(self, folder: str) -> None:
+        """Write and remove a small file in a folder.
+
+        Raises SettingsError if that fails.
+        """
+        with explained(f"the output {folder}"):
+            probe = join(folder, f".craft-ray-{os.getpid()}")
+            self.write_bytes(probe, b"")
+            self.filesystem(folder).rm_file(probe)
+
+    def delta_options(self, url: str) -> dict[str, str]:
+        """Options for delta-rs, which has a client of its own; empty on disk.
+
+        A profile's credentials are resolved here, since delta-rs reads no profile files.
+        """
+        if not is_remote(url):
+            return {}
+        import botocore.session
+
+        session = botocore.session.Session(profile=self.s3.profile)
+        endpoint = self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+        options = {"AWS_REGION": self.s3.region or session.get_config_variable("region") or "us-east-1"}
+        if endpoint:
+            options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+        if self.s3.profile and (credentials := session.get_credentials()):
+            frozen = credentials.get_frozen_credentials()
+            options |= {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
+            if frozen.token:
+                options["AWS_SESSION_TOKEN"] = frozen.token
+        return options
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the inputs hold: the shards, and the files in folders that are no input by their name."""
+
+    shards: list[Shard]
+    passed_over: list[str]
+
+
+def list_shards(storage: Storage, inputs: Sequence[str], is_input: Any) -> Listing:
+    """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
+
+    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is.
+
+    Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
+    """
+    sizes: dict[str, int] = {}
+    passed_over: set[str] = set()
+    for given in inputs:
+        url = absolute(given)
+        filesystem = storage.filesystem(url)
+        with explained(f"the input {given}"):
+            named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
+            if not named and any(mark in url for mark in "*?["):
+                named = {name: info for name, info in filesystem.glob(url, detail=True).items()}
+            if not named:
+                raise SettingsError(f"the input {given} does not exist")
+            before = len(sizes) + len(passed_over)
+            for path, info in named.items():
+                if info["type"] == "directory":
+                    for file, detail in filesystem.find(path, detail=True).items():
+                        base = file.rpartition("/")[2]
+                        if base.startswith((".", "_")):
+                            continue
+                        if is_input(base):
+                            sizes[_restored(url, file)] = int(detail["size"])
+                        else:
+                            passed_over.add(_restored(url, file))
+                else:
+                    sizes[_restored(url, path)] = int(info["size"])
+            if len(sizes) + len(passed_over) == before and not any(_restored(url, p) in sizes for p in named):
+                raise SettingsError(f"the input {given} holds no files")
+    if not sizes:
+        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
+    shards = [Shard(name, size) for name, size in sizes.items()]
+    return Listing(sorted(shards, key=lambda shard: rank(shard.name)), sorted(passed_over))
+
+
+def rank(name: str) -> tuple[str, str]:
+    """What shards are ordered by: base name, then the whole name."""
+    return name.rpartition("/")[2], name
+
+
+def is_remote(url: str) -> bool:
+    """Whether this is an s3:// address.
+
+    Raises SettingsError for another protocol.
+    """
+    if "://" not in url:
+        return False
+    if urlsplit(url).scheme in ("s3", "s3a"):
+        return True
+    raise SettingsError(f"{url.partition('://')[0]}:// is not supported: give a local path or an s3:// address")
+
+
+def absolute(url: str) -> str:
+    """An address as it is, a path made absolute, neither with a slash at its end."""
+    if is_remote(url):
+        return "s3://" + url.partition("://")[2].rstrip("/")
+    return str(Path(url).expanduser().absolute()).rstrip("/") or "/"
+
+
+def join(folder: str, *names: str) -> str:
+    """A path or address below a folder."""
+    return "/".join((folder.rstrip("/"), *names))
+
+
+def _restored(url: str, path: str) -> str:
+    """The address of a path as the filesystem lists it, which drops the protocol."""
+    return f"s3://{path}" if is_remote(url) and not path.startswith("s3://") else path
+
+
+class explained:  # noqa: N801  # reads as a statement
+    """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        if error is None or isinstance(error, SettingsError) or not isinstance(error, Exception):
+            return
+        raise SettingsError(f"cannot reach {self._what}: {cause(error)}") from error
+
+
+_CAUSES = {
+    "NoCredentialsError": "no AWS credentials were found; set them, a profile, or `s3: {anonymous: true}`",
+    "PartialCredentialsError": "the AWS credentials are incomplete",
+    "ProfileNotFound": "the AWS profile does not exist",
+    "EndpointConnectionError": "nothing answers at the endpoint",
+    "ConnectTimeoutError": "nothing answers at the endpoint",
+    "PermissionError": "access is denied; check the credentials and the path's permissions",
+    "FileNotFoundError": "it does not exist",
+    "NotADirectoryError": "a part of the path is a file",
+    "FileExistsError": "a part of the path is a file",
+}
+
+
+def cause(error: BaseException) -> str:
+    """Why storage failed, in words that hold no credential."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if (known := _CAUSES.get(type(seen).__name__)) is not None:
+            return known
+        code = getattr(seen, "response", {}).get("Error", {}).get("Code", "") if hasattr(seen, "response") else ""
+        if code in ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"):
+            return _CAUSES["PermissionError"]
+        if code in ("NoSuchBucket", "404", "NoSuchKey"):
+            return _CAUSES["FileNotFoundError"]
+        seen = seen.__cause__
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

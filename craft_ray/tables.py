@@ -1,0 +1,246 @@
+"""The tables `entities` and `documents`: Delta tables that one run at a time commits to, in step.
+
+Every commit is a pair, first to `entities`, then to `documents`, and both carry the next number of one sequence as
+Delta's application transaction. From this follows:
+
+- A run that dies between the two leaves `entities` one ahead; the next run restores it to what `documents` knows.
+- Delta refuses a commit whose transaction another writer has moved on: of two runs on one output, the one that started
+  last goes on and the other stops with a clear error before it can mix anything in.
+- Files are written by workers but count only once the driver commits them.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+from numpy.typing import NDArray
+
+from craft_ray import identity
+from craft_ray.errors import RunError, SettingsError
+from craft_ray.ledger import Ledger, entries
+from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED
+from craft_ray.staging import PARTITION, StagedBlock, StagedFile, best
+from craft_ray.storage import Storage, cause, join, rank
+
+SEQUENCE = "craft-ray"
+"""Name of the application transaction."""
+
+REPLACED_AT_ONCE = 5_000
+"""Documents replaced in one commit; bounds its memory and the length of its predicate."""
+
+
+class Tables:
+    """Both tables of one output, opened for writing.
+
+    Raises SettingsError if they cannot be opened or are not ours.
+    """
+
+    def __init__(self, storage: Storage, output: str) -> None:
+        self._storage = storage
+        self.output = output
+        self._options = storage.delta_options(output)
+        try:
+            self._entities = self._open("entities", ENTITIES, [PARTITION])
+            self._documents = self._open("documents", DOCUMENTS, None)
+            self._recover()
+        except (DeltaError, OSError) as error:
+            raise SettingsError(f"cannot open the tables of {output}: {cause(error)}") from error
+
+    def path(self, name: str) -> str:
+        """The folder of a table."""
+        return join(self.output, name)
+
+    def known(self, fingerprints: dict[str, str], shards: Iterable[str]) -> tuple[Ledger, dict[str, int]]:
+        """What `documents` holds, and a number for each shard in it or in `shards`, by rank.
+
+        fingerprints: run id -> fingerprint of the model that it ran.
+        """
+        columns = ["doc_id", "version", "content_hash", "shard", "status", "run_id"]
+        parts = [batch for batch in self._documents.to_pyarrow_dataset().to_batches(columns=columns) if batch.num_rows]
+        names: set[str] = set(shards)
+        for batch in parts:
+            names.update(pc.unique(batch["shard"]).to_pylist())
+        number = {name: i for i, name in enumerate(sorted(names, key=rank))}
+        held = [_held(batch, number, fingerprints) for batch in parts]
+        return Ledger.of(np.concatenate([entries([], [], [], []), *held])), number
+
+    def append(self, blocks: Sequence[StagedBlock]) -> None:
+        """Commit blocks whose documents are all new.
+
+        Raises RunError if another run has taken over.
+        """
+        now = int(time.time() * 1000)
+        self._commit(
+            lambda properties: self._add(self._entities, (f for b in blocks for f in b.entities), now, properties),
+            lambda properties: self._add(self._documents, (f for b in blocks for f in b.documents), now, properties),
+        )
+
+    def replace(self, blocks: Sequence[StagedBlock], kept: Sequence[NDArray[np.bool_]]) -> list[pa.Table]:
+        """Commit those documents of blocks that `kept` marks, in place of what the tables hold under their ids.
+
+        Of documents with one id the best revision is taken. Returns the documents committed (status, shard, counts)
+        and the entities (label), for counting.
+        """
+        every = np.concatenate([block.entries for block in blocks])
+        candidates = np.flatnonzero(np.concatenate(kept))
+        winners = np.zeros(len(every), np.bool_)
+        winners[candidates[best(every[candidates])]] = True
+        done = []
+        start = 0
+        batch: list[tuple[pa.Table, pa.Table]] = []
+        for block in blocks:
+            mask = winners[start : start + len(block.entries)]
+            start += len(block.entries)
+            batch.append(self._read_back(block, mask))
+            if sum(documents.num_rows for documents, _ in batch) >= REPLACED_AT_ONCE:
+                done.append(self._overwrite(batch))
+                batch = []
+        if batch:
+            done.append(self._overwrite(batch))
+        return [table for pair in done for table in pair]
+
+    def settle(self, compact: bool) -> None:
+        """Close a run: shut out any other, merge small files, and remove files that no table refers to.
+
+        After it the Parquet files are exactly the tables' snapshots.
+        """
+        self._commit(
+            lambda properties: self._add(self._entities, [], 0, properties),
+            lambda properties: self._add(self._documents, [], 0, properties),
+        )
+        for table in (self._entities, self._documents):
+            if compact:
+                table.optimize.compact()
+            table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of both tables, from their logs."""
+        return {"entities": self._entities.count(), "documents": self._documents.count()}
+
+    def _open(self, name: str, schema: pa.Schema, partition_by: list[str] | None) -> DeltaTable:
+        path = self.path(name)
+        try:
+            table = DeltaTable(path, storage_options=self._options)
+        except TableNotFoundError:
+            return DeltaTable.create(
+                path,
+                schema,
+                mode="ignore",
+                partition_by=partition_by,
+                storage_options=self._options,
+                configuration={"delta.dataSkippingStatsColumns": "doc_id"},
+            )
+        missing = set(schema.names) - {field.name for field in table.schema().fields}
+        if missing:
+            raise SettingsError(f"{path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
+        return table
+
+    def _recover(self) -> None:
+        """Bring `entities` back in step if a run died between the commits of a pair."""
+        ahead, sequence = self._sequence(self._entities), self._sequence(self._documents)
+        if ahead == sequence + 1:
+            version = next(
+                int(commit["version"]) for commit in self._entities.history() if commit.get(SEQUENCE) == str(ahead)
+            )
+            self._entities.restore(version - 1, commit_properties=_properties(sequence))
+            self._entities.update_incremental()
+        elif ahead != sequence:
+            raise SettingsError(
+                f"the tables of {self.output} are out of step (entities {ahead}, documents {sequence}): "
+                "were they changed by hand?"
+            )
+
+    def _sequence(self, table: DeltaTable) -> int:
+        return table.transaction_version(SEQUENCE) or 0
+
+    def _commit(self, entities: Any, documents: Any) -> None:
+        """Run the pair of commits under the next number."""
+        properties = _properties(self._sequence(self._documents) + 1)
+        try:
+            entities(properties)
+            self._entities.update_incremental()
+            documents(properties)
+            self._documents.update_incremental()
+        except CommitFailedError as error:
+            raise RunError(f"another run has taken over the tables of {self.output}; this one stops") from error
+
+    def _add(self, table: DeltaTable, files: Iterable[StagedFile], now: int, properties: CommitProperties) -> None:
+        table.create_write_transaction(
+            [_add_action(file, now) for file in files],
+            mode="append",
+            schema=table.schema(),
+            partition_by=table.metadata().partition_columns,
+            commit_properties=properties,
+        )
+
+    def _read_back(self, block: StagedBlock, mask: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+        """A block's staged documents and entities, only those of the documents marked."""
+        documents = pa.concat_tables([DOCUMENTS.empty_table(), *self._read("documents", block.documents)])
+        documents = documents.filter(pa.array(mask))
+        entities = pa.concat_tables([ENTITIES.empty_table(), *self._read("entities", block.entities)])
+        return documents, entities.filter(pc.is_in(entities["doc_id"], documents["doc_id"].combine_chunks()))
+
+    def _read(self, name: str, files: Iterable[StagedFile]) -> Iterator[pa.Table]:
+        for file in files:
+            with self._storage.open(join(self.path(name), file.path)) as stream:
+                table = pq.read_table(stream)
+            if file.label is not None:
+                table = table.append_column(PARTITION, pa.repeat(file.label, table.num_rows))
+            yield table.select(DOCUMENTS.names if name == "documents" else ENTITIES.names)
+
+    def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> tuple[pa.Table, pa.Table]:
+        documents = pa.concat_tables([documents for documents, _ in batch])
+        entities = pa.concat_tables([entities for _, entities in batch])
+        predicate = f"doc_id IN ({', '.join(_literal(doc_id) for doc_id in documents['doc_id'].to_pylist())})"
+        documents = documents.filter(pc.not_equal(documents["status"], RETRACTED))
+        self._commit(
+            lambda properties: self._write_over(self._entities, entities, predicate, properties),
+            lambda properties: self._write_over(self._documents, documents, predicate, properties),
+        )
+        return documents, entities
+
+    def _write_over(self, table: DeltaTable, rows: pa.Table, predicate: str, properties: CommitProperties) -> None:
+        write_deltalake(table, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
+
+
+def _properties(sequence: int) -> CommitProperties:
+    return CommitProperties(
+        app_transactions=[Transaction(SEQUENCE, sequence)], custom_metadata={SEQUENCE: str(sequence)}
+    )
+
+
+def _add_action(file: StagedFile, now: int) -> AddAction:
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {"doc_id": file.first_id},
+        "maxValues": {"doc_id": file.last_id},
+        "nullCount": {"doc_id": 0},
+    }
+    partition = {} if file.label is None else {PARTITION: file.label}
+    return AddAction(file.path, file.size, partition, now, True, json.dumps(stats))
+
+
+def _held(batch: pa.RecordBatch, number: dict[str, int], fingerprints: dict[str, str]) -> NDArray[np.void]:
+    """Rows of `documents` as ledger entries."""
+    columns = [batch[name].to_pylist() for name in ("doc_id", "content_hash", "version", "shard", "status", "run_id")]
+    ids, keys, revisions, deleted = [], [], [], []
+    for doc_id, content, version, shard, status, run_id in zip(*columns, strict=True):
+        fingerprint = fingerprints.get(run_id, "unknown") if status == "annotated" else ""
+        ids.append(identity.id_hash(doc_id))
+        keys.append(identity.key(doc_id, content, fingerprint))
+        revisions.append(identity.revision(version, number[shard], status == "rejected"))
+        deleted.append(status == "deleted")
+    return entries(ids, keys, revisions, deleted)
+
+
+def _literal(text: str) -> str:
+    """A string literal of SQL; a doubled quote is the only escape that delta-rs's dialect knows."""
+    return "'" + text.replace("'", "''") + "'"
