@@ -187,7 +187,7 @@ def _commit_all(
     stop: threading.Event,
     on_progress: Callable[[Account], None],
 ) -> None:
-    """Commit blocks in groups, each as large as the last commit let it grow, until the pipeline ends or a signal comes."""
+    """Commit blocks in groups, as they gather during each commit, until the pipeline ends or a signal comes."""
     open_ = True
     while open_ and not stop.is_set():
         ready = _take(arrived)

@@ -85,6 +85,21 @@ def annotate(
 
 
 @app.command()
+def show(
+    output: Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.")],
+    limit: Annotated[int, typer.Option(help="Rows to show.")] = 20,
+) -> None:
+    """Show the first entities of an output."""
+    from craft_ray.progress import print_entities
+    from craft_ray.settings import load_settings
+    from craft_ray.storage import Storage, absolute
+    from craft_ray.tables import read_entities
+
+    rows = read_entities(Storage(load_settings().s3), absolute(output), limit)
+    print_entities(Console(), rows)
+
+
+@app.command()
 def train(
     train: Annotated[str, typer.Option(help="Corpus to train on, in IOB form: word, tab, tag.")],
     dev: Annotated[str, typer.Option(help="Corpus to measure on after each epoch.")],

@@ -69,7 +69,8 @@ def _span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDA
         return np.empty(0, np.float32)
     edges = np.column_stack([first, last + 1]).ravel()
     padded = np.append(scores.astype(np.float64), 0.0)  # reduceat wants each edge to be an index
-    return (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
+    means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
+    return means
 
 
 def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:

@@ -34,18 +34,18 @@ def evaluate_tokens(
     gold_tags, sentence = gold_arrays(gold, tags, checkpoint.id2label)
     began = time.perf_counter()
     windows = make_windows(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold], checkpoint.max_pieces)
-    label, score = model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+    logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
     seconds = time.perf_counter() - began
 
     word = _word_positions(gold, windows)
     outside = int(np.flatnonzero(tags.label < 0)[0])
     predicted = np.full(len(gold_tags), outside, np.int8)  # a word without a piece gets no label
-    predicted[word] = label
+    predicted[word] = logits.argmax(-1)
     by_label = score_by_label(find_spans(gold_tags, sentence, tags), find_spans(predicted, sentence, tags), tags.names)
     return {
         **sum(by_label.values(), Counts()).report(),
         "accuracy": float((predicted == gold_tags).mean()),
-        "loss": _loss(model, windows, gold_tags[word]),
+        "loss": _loss(logits, gold_tags[word]),
         "per_label": {name: counts.report() for name, counts in by_label.items()},
         "words": len(gold_tags),
         "sentences": len(gold),
@@ -72,10 +72,11 @@ def gold_arrays(
 def _word_positions(gold: Sequence[TaggedSentence], windows: Windows) -> NDArray[np.int64]:
     """Where each word of the windows stands among all words of the corpus."""
     lengths = np.array([len(sentence.words) for sentence in gold])
-    return (np.cumsum(lengths) - lengths)[windows.word_sentence] + windows.word_index
+    positions: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[windows.word_sentence] + windows.word_index
+    return positions
 
 
-def _loss(model: Model, windows: Windows, gold_tags: NDArray[np.int8]) -> float:
+def _loss(logits: NDArray[np.float32], gold_tags: NDArray[np.int8]) -> float:
     """Mean cross-entropy over words, in nats."""
-    logits = torch.cat(list(model.logits(windows.token_ids, windows.window_length)))[windows.word_piece]
-    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(gold_tags.astype(np.int64))))
+    gold = torch.from_numpy(gold_tags.astype(np.int64))
+    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), gold))

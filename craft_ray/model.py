@@ -61,6 +61,28 @@ class Model:
         """
         label = np.zeros(len(token_ids), np.int8)
         score = np.zeros(len(token_ids), np.float32)
+        for where, logits in self._batches(token_ids, window_length):
+            best = logits.float().softmax(-1).max(-1)
+            label[where] = best.indices.to(torch.int8).cpu().numpy()
+            score[where] = best.values.cpu().numpy()
+        return label[word_piece], score[word_piece]
+
+    def logits(
+        self,
+        token_ids: NDArray[np.int32],
+        window_length: NDArray[np.int32],
+        word_piece: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """What `predict` takes its labels from: (words, labels), before the softmax."""
+        result = np.zeros((len(token_ids), int(self._model.num_labels)), np.float32)
+        for where, logits in self._batches(token_ids, window_length):
+            result[where] = logits.float().cpu().numpy()
+        return result[word_piece]
+
+    def _batches(
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]
+    ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+        """Run all windows, longest first; yield positions in `token_ids` and their logits (positions, labels)."""
         starts = np.cumsum(window_length, dtype=np.int64) - window_length
         order = np.argsort(-window_length, kind="stable")
         extra = len(self._prefix) + len(self._suffix)
@@ -69,23 +91,18 @@ class Model:
             size = _batch_size(window_length[order[done:]], extra, self.token_budget)
             batch = order[done : done + size]
             try:
-                batch_label, batch_score = self._run(token_ids, starts[batch], window_length[batch])
+                logits = self._run(token_ids, starts[batch], window_length[batch])
             except RuntimeError as error:
                 if not _out_of_memory(error) or size == 1:
                     raise
                 self.token_budget //= 2
                 continue
-            where = _ranges(starts[batch], window_length[batch])
-            label[where] = batch_label
-            score[where] = batch_score
+            yield _ranges(starts[batch], window_length[batch]), logits
             done += size
-        return label[word_piece], score[word_piece]
 
     @torch.inference_mode()
-    def _run(
-        self, token_ids: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Predict one batch of windows; returns the labels and scores of their pieces, window after window."""
+    def _run(self, token_ids: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> torch.Tensor:
+        """Logits (pieces, labels) of one batch of windows, window after window."""
         before, after = len(self._prefix), len(self._suffix)
         column = np.arange(int(lengths.max()) + before + after)
         piece = column[None, :] - before
@@ -95,22 +112,11 @@ class Model:
         ids[:, :before] = self._prefix
         ids[np.arange(len(lengths))[:, None], lengths[:, None] + before + np.arange(after)] = self._suffix
         mask = column[None, :] < lengths[:, None] + before + after
-        logits = self._model(
+        logits: torch.Tensor = self._model(
             input_ids=torch.from_numpy(ids).to(self._device),
             attention_mask=None if mask.all() else torch.from_numpy(mask.astype(np.int64)).to(self._device),
-        ).logits[torch.from_numpy(inside).to(self._device)]
-        score, label = logits.float().softmax(-1).max(-1)
-        return label.to(torch.int8).cpu().numpy(), score.cpu().numpy()
-
-    def logits(self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]) -> Iterator[torch.Tensor]:
-        """Raw logits (pieces, labels) window by window, for losses; not for the annotation path."""
-        start = 0
-        for length in window_length.tolist():
-            ids = np.concatenate([self._prefix, token_ids[start : start + length], self._suffix])
-            with torch.inference_mode():
-                logits = self._model(input_ids=torch.from_numpy(ids[None]).to(self._device)).logits
-            yield logits[0, len(self._prefix) : len(self._prefix) + length].float().cpu()
-            start += length
+        ).logits
+        return logits[torch.from_numpy(inside).to(self._device)]
 
 
 def _batch_size(lengths: NDArray[np.int32], extra: int, budget: int) -> int:

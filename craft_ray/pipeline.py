@@ -89,6 +89,7 @@ def run_pipeline(
     keep_text: bool,
 ) -> Iterator[StagedBlock]:
     """Run shards through the stages; yield each block once its files are written."""
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its notices are about settings made here on purpose
     groups = [{"shards": json.dumps([asdict(shard) for shard in group])} for group in _groups(shards, plan)]
     dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
     _configure(dataset.context, plan)
@@ -192,5 +193,3 @@ def _configure(context: Any, plan: Plan) -> None:
     context.target_max_block_size = plan.block_bytes
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
-    for name in ("ray.data", "ray"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -78,6 +78,24 @@ def describe(account: Account) -> str:
     )
 
 
+def print_entities(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Entities as a table, the most telling columns."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("doc_id", "section", "label", "mention", "start", "end", "score"):
+        table.add_column(name, justify="right" if name in ("start", "end", "score") else "left")
+    for row in rows:
+        table.add_row(
+            row["doc_id"],
+            row["section"],
+            row["label"],
+            row["mention"],
+            str(row["start"]),
+            str(row["end"]),
+            f"{row['score']:.3f}",
+        )
+    console.print(table, highlight=False)
+
+
 def print_summary(console: Console, summary: dict[str, Any]) -> None:
     """The table at the end of a run."""
     table = Table(show_header=False, box=None, pad_edge=False)

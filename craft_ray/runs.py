@@ -80,12 +80,12 @@ class Account:
     @property
     def found(self) -> int:
         """Documents found in all closed shards."""
-        return sum(end["found"] for end in self.ends.values())
+        return sum(int(end["found"]) for end in self.ends.values())
 
     @property
     def unchanged(self) -> int:
         """Documents that the tables held already."""
-        return sum(end["unchanged"] for end in self.ends.values()) - self._redone
+        return sum(int(end["unchanged"]) for end in self.ends.values()) - self._redone
 
     @property
     def committed(self) -> int:

@@ -4,7 +4,7 @@ Checked before Ray starts. Credentials are no setting: they come from the usual 
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,9 +35,7 @@ class Settings(BaseSettings):
     format: Literal["pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text"] | None = Field(
         None, description="format of all inputs; told by name and content if not given"
     )
-    replicas: int | None = Field(
-        None, ge=1, description="model replicas; one a GPU, else one for every eight CPU cores"
-    )
+    replicas: int | None = Field(None, ge=1, description="model replicas; one a GPU, else one for eight CPU cores")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="number format of the model: auto is fp32 on a CPU and fp16 on a GPU"
     )
@@ -69,7 +67,7 @@ class Settings(BaseSettings):
 class _FileSource(PydanticBaseSettingsSource):
     """The values of the YAML file that `load_settings` is reading."""
 
-    values: dict[str, Any] = {}
+    values: ClassVar[dict[str, Any]] = {}
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """One field's value, as the base class asks for it."""

@@ -122,7 +122,7 @@ def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
 
 
 def best(table: NDArray[np.void]) -> NDArray[np.int64]:
-    """Of entries with one id, the position of the one that counts: a deletion, else the highest revision, else the last."""
+    """Of entries with one id, where the one that counts is: a deletion, else the highest revision, else the last."""
     order = np.lexsort((np.arange(len(table)), table["revision"], table["deleted"], table["id"]))
     last = np.ones(len(order), np.bool_)
     last[:-1] = table["id"][order[1:]] != table["id"][order[:-1]]

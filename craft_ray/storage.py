@@ -164,7 +164,7 @@ def list_shards(storage: Storage, inputs: Sequence[str], is_input: Any) -> Listi
         with explained(f"the input {given}"):
             named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
             if not named and any(mark in url for mark in "*?["):
-                named = {name: info for name, info in filesystem.glob(url, detail=True).items()}
+                named = filesystem.glob(url, detail=True)
             if not named:
                 raise SettingsError(f"the input {given} does not exist")
             before = len(sizes) + len(passed_over)
@@ -209,7 +209,7 @@ def absolute(url: str) -> str:
     """An address as it is, a path made absolute, neither with a slash at its end."""
     if is_remote(url):
         return "s3://" + url.partition("://")[2].rstrip("/")
-    return str(Path(url).expanduser().absolute()).rstrip("/") or "/"
+    return os.path.abspath(os.path.expanduser(url))
 
 
 def join(folder: str, *names: str) -> str:

@@ -211,6 +211,21 @@ class Tables:
         write_deltalake(table, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
 
 
+def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` entities of an output, in order of documents and offsets.
+
+    Raises SettingsError if there are no tables.
+    """
+    path = join(output, "entities")
+    try:
+        dataset = DeltaTable(path, storage_options=storage.delta_options(output)).to_pyarrow_dataset()
+        rows = dataset.head(100_000).sort_by([("doc_id", "ascending"), ("start", "ascending")])
+    except (DeltaError, OSError) as error:
+        raise SettingsError(f"there is no table at {path}") from error
+    result: list[dict[str, Any]] = rows.slice(0, limit).to_pylist()
+    return result
+
+
 def _properties(sequence: int) -> CommitProperties:
     return CommitProperties(
         app_transactions=[Transaction(SEQUENCE, sequence)], custom_metadata={SEQUENCE: str(sequence)}

@@ -44,7 +44,7 @@ def make_windows(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Seque
     pretokenized = len(sentences) > 0 and not isinstance(sentences[0], str)
     encodings = tokenizer.encode_batch(sentences, is_pretokenized=pretokenized, add_special_tokens=False)
     ids: list[int] = []
-    words: list[int] = []
+    words: list[int | None] = []  # never None, for special tokens are not added
     offsets: list[tuple[int, int]] = []
     for encoding in encodings:
         ids += encoding.ids

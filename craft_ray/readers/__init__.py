@@ -77,7 +77,7 @@ def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Itera
         raise ShardError(error.reason, error.detail) from error
 
 
-def _decompressed(stream: BinaryIO) -> io.BufferedReader:
+def _decompressed(stream: BinaryIO) -> "io.BufferedReader[io.RawIOBase]":
     """The stream itself, or what is in it if it is gzip; by magic number, for names lie."""
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream), _HEAD)
     if buffered.peek(2)[:2] == b"\x1f\x8b":
@@ -85,18 +85,18 @@ def _decompressed(stream: BinaryIO) -> io.BufferedReader:
     return buffered
 
 
-def _head(stream: io.BufferedReader) -> bytes:
+def _head(stream: "io.BufferedReader[io.RawIOBase]") -> bytes:
     """The first bytes, the position kept."""
     head = stream.read(_HEAD)
     stream.seek(0)
     return head
 
 
-def _is_tar(stream: io.BufferedReader) -> bool:
+def _is_tar(stream: "io.BufferedReader[io.RawIOBase]") -> bool:
     return _head(stream)[257:262] == b"ustar"
 
 
-def _read_archive(stream: io.BufferedReader, shard: str, format: str | None) -> Iterator[Item]:
+def _read_archive(stream: "io.BufferedReader[io.RawIOBase]", shard: str, format: str | None) -> Iterator[Item]:
     """Each member as a shard of its own, named `archive!member`; one that cannot be read is rejected, the rest goes on.
 
     Members are read in a stream and never written anywhere, so their paths and links can do no harm.
@@ -121,7 +121,7 @@ def _read_archive(stream: io.BufferedReader, shard: str, format: str | None) -> 
         raise ShardError("bad_archive", str(error)) from error
 
 
-def _reader(stream: io.BufferedReader, shard: str, format: str | None) -> Reader:
+def _reader(stream: "io.BufferedReader[io.RawIOBase]", shard: str, format: str | None) -> Reader:
     head = _head(stream)
     found = detect(shard, head) if format is None else format
     if found == "bioc" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):

@@ -20,7 +20,7 @@ _Passage = tuple[Mapping[str, Any], Any, str]
 def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each `document` element."""
     for number, element in enumerate(records(stream, ("document",))):
-        passages = []
+        passages: list[_Passage] = []
         for passage in element.iterfind("passage"):
             texts = passage.findall("text") or passage.findall("sentence/text")
             text = " ".join(text_of(t) for t in texts)

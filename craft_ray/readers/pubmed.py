@@ -67,7 +67,7 @@ def _version(pmid: Any) -> int:
 def _year(article: Any) -> int | None:
     """The year of publication; `MedlineDate` is free text such as `1998 Dec-1999 Jan`."""
     for path in ("Journal/JournalIssue/PubDate", "Book/PubDate"):
-        if (date := article.find(path)) is not None and (match := re.search(r"\b\d{4}\b", text_of(date))):
+        if (date := article.find(path)) is not None and (match := re.search(r"\d{4}", text_of(date))):
             return int(match.group())
     return None
 

@@ -32,7 +32,8 @@ def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]
             while element.getprevious() is not None:
                 del element.getparent()[0]
     except etree.XMLSyntaxError as error:
-        raise ShardError("bad_xml", str(error)) from error
+        last = parser.error_log.last_error  # the error itself often says no more than "no element found"
+        raise ShardError("bad_xml", f"line {last.line}: {last.message}" if last else str(error)) from error
 
 
 def text_of(element: Any, skip: Collection[str] = ()) -> str:

@@ -1,0 +1,71 @@
+"""What tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.s3_server import S3Server, running_s3_server
+
+settings.register_profile("default", deadline=None)  # the first call of a test pays for imports
+settings.load_profile("default")
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "craft_ray" / "sample"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real inputs; tests that need it are skipped, saying so, where it is absent."""
+    folder = Path(os.environ.get("CRAFT_RAY_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real inputs at {folder}; set CRAFT_RAY_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two narrow layers with seeded random weights and the embedded model's tokenizer: it finds much."""
+    return save_random_bert(tmp_path_factory.mktemp("tiny"), hidden_size=32, layers=2, heads=2, intermediate_size=64)
+
+
+def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int, intermediate_size: int) -> Path:
+    """Save a token-classification BERT of a given shape, with weights wide enough that its labels vary."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
+
+    from craft_ray.checkpoint import EMBEDDED_FOLDER
+    from craft_ray.labels import TAGS
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=intermediate_size,
+        initializer_range=0.2,
+        id2label=dict(enumerate(TAGS)),
+        label2id={tag: i for i, tag in enumerate(TAGS)},
+    )
+    BertForTokenClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A SeaweedFS server on a free loopback port, with one bucket."""
+    with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with its credentials in this test's environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server

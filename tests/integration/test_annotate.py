@@ -1,0 +1,221 @@
+"""The whole job on real articles: accounting, offsets, storage, replicas, order, revisions."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+import craft_ray
+from tests.conftest import SAMPLE
+from tests.integration.tables import assert_consistent, close, document_rows, entity_rows, table
+from tests.s3_server import S3Server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def real_inputs(data: Path) -> list[str]:
+    return [str(data / folder) for folder in ("craft/jats", "pubmed", "jats")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local_ray: None, real_inputs, tiny_checkpoint: Path, tmp_path_factory) -> Path:
+    """The tables of all real inputs by the random checkpoint with one replica: what other runs are compared with."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    craft_ray.annotate(real_inputs, str(output), model=str(tiny_checkpoint), replicas=1)
+    return output
+
+
+def test_real_articles_by_the_embedded_model(local_ray: None, real_inputs, tmp_path: Path):
+    summary = craft_ray.annotate(real_inputs, str(tmp_path))
+    assert summary["documents"] == {
+        "found": 138,
+        "annotated": 132,
+        "rejected": 0,
+        "deleted": 6,
+        "unchanged": 0,
+        "superseded": 0,
+    }
+    assert summary["adds_up"]
+    assert assert_consistent(tmp_path) == {"annotated": 132, "deleted": 6}
+    labels = summary["entities"]
+    assert sum(labels.values()) == len(entity_rows(tmp_path)) > 50_000
+    assert set(labels) == {"Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical"}
+
+    again = craft_ray.annotate(real_inputs, str(tmp_path))
+    assert _some(again, "annotated", "deleted", "unchanged") == (0, 0, 138)
+    assert len(entity_rows(tmp_path)) == sum(labels.values())
+
+    (record,) = [r for r in _records(tmp_path) if r["run_id"] == summary["run_id"]]
+    assert record["status"] == "finished"
+    assert len(record["model"]["fingerprint"]) == 64
+    assert len(record["shards"]) == 74
+    assert sum(shard["found"] for shard in record["shards"]) == 138
+
+
+def test_two_replicas_and_another_order_of_shards_change_no_entity_row(
+    local_ray: None, data: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
+):
+    """Shards are read in the order of their names, so renamed copies come in another order and other groups."""
+    shuffled = tmp_path / "shuffled"
+    shuffled.mkdir()
+    for folder in ("craft/jats", "pubmed", "jats"):
+        for file in (path for path in (data / folder).rglob("*") if path.is_file()):
+            shutil.copy(file, shuffled / f"{hashlib.md5(file.name.encode()).hexdigest()}-{file.name}")
+    craft_ray.annotate(str(shuffled), str(tmp_path / "out"), model=str(tiny_checkpoint), replicas=2)
+    assert close(entity_rows(tmp_path / "out"), entity_rows(undisturbed))
+    assert document_rows(tmp_path / "out", without=("shard",)) == document_rows(undisturbed, without=("shard",))
+    assert_consistent(tmp_path / "out")
+
+
+def test_input_and_output_on_s3_give_equal_tables(
+    local_ray: None, s3: S3Server, data: Path, undisturbed: Path, tiny_checkpoint: Path
+):
+    prefix, filesystem = s3.fresh_prefix(), s3.filesystem()
+    for folder in ("craft/jats", "pubmed", "jats"):
+        filesystem.put(str(data / folder), f"{prefix}/in/{folder}", recursive=True)
+    filesystem.put(f"{tiny_checkpoint}/", f"{prefix}/model/", recursive=True)
+    summary = craft_ray.annotate(
+        [f"{prefix}/in/craft/jats", f"{prefix}/in/pubmed/*/*.xml.gz", f"{prefix}/in/jats"],
+        f"{prefix}/out",
+        model=f"{prefix}/model",
+        s3={"endpoint_url": s3.endpoint},
+    )
+    assert summary["documents"]["found"] == 138
+    options = s3.environment | {"AWS_ALLOW_HTTP": "true"}
+    assert close(entity_rows(f"{prefix}/out", options), entity_rows(undisturbed))
+    assert document_rows(f"{prefix}/out", options, without=("shard",)) == document_rows(undisturbed, without=("shard",))
+    assert_consistent(f"{prefix}/out", options)
+    written = [path for path in filesystem.find(f"{prefix}/out") if not filesystem.isdir(path)]
+    assert not any(s3.secret.encode() in filesystem.cat_file(path) for path in written)
+    parquet = {path.rpartition("/")[2] for path in written if path.endswith(".parquet")}
+    snapshot = [
+        uri
+        for name in ("entities", "documents")
+        for uri in DeltaTable(f"{prefix}/out/{name}", storage_options=options).file_uris()
+    ]
+    assert parquet == {uri.rpartition("/")[2] for uri in snapshot}
+
+
+def citation(pmid: int, title: str, version: int = 1) -> str:
+    return (
+        f'<PubmedArticle><MedlineCitation><PMID Version="{version}">{pmid}</PMID>'
+        f"<Article><ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+    )
+
+
+def pubmed_file(path: Path, *content: str) -> str:
+    path.write_text(f"<PubmedArticleSet>{''.join(content)}</PubmedArticleSet>")
+    return str(path)
+
+
+def deletion(*pmids: int) -> str:
+    return f"<DeleteCitation>{''.join(f'<PMID>{pmid}</PMID>' for pmid in pmids)}</DeleteCitation>"
+
+
+def titles(output: Path) -> dict[str, tuple[str, str | None]]:
+    return {row["doc_id"]: (row["status"], row["text"]) for row in document_rows(output)}
+
+
+def test_revisions_replace_and_deletions_remove_whatever_comes_when(
+    local_ray: None, tiny_checkpoint: Path, tmp_path: Path
+):
+    base = pubmed_file(tmp_path / "pubmed26n0001.xml", citation(1, "One"), citation(2, "Two"), citation(3, "Three"))
+    update = pubmed_file(tmp_path / "pubmed26n0002.xml", citation(1, "One, revised"), deletion(2, 9))
+    late = pubmed_file(
+        tmp_path / "pubmed26n0000.xml", citation(1, "One, older"), citation(2, "Two"), citation(9, "Nine")
+    )
+    expected = {
+        "PMID:1": ("annotated", "One, revised"),
+        "PMID:2": ("deleted", None),
+        "PMID:3": ("annotated", "Three"),
+        "PMID:9": ("deleted", None),
+    }
+    options = {"model": str(tiny_checkpoint)}
+
+    stepwise = tmp_path / "stepwise"
+    craft_ray.annotate(base, str(stepwise), **options)
+    summary = craft_ray.annotate([base, update], str(stepwise), **options)
+    assert (
+        summary["documents"] | {"annotated": 1, "deleted": 2, "unchanged": 2, "superseded": 1} == summary["documents"]
+    )
+    assert titles(stepwise) == expected
+    summary = craft_ray.annotate([late, base], str(stepwise), **options)
+    assert _some(summary, "annotated", "superseded", "unchanged") == (0, 5, 1)
+    assert titles(stepwise) == expected
+
+    at_once = tmp_path / "at_once"
+    summary = craft_ray.annotate([late, update, base], str(at_once), **options)
+    assert _some(summary, "found", "annotated", "deleted", "superseded") == (9, 2, 2, 5)
+    assert titles(at_once) == expected
+    for output in (stepwise, at_once):
+        assert assert_consistent(output) == {"annotated": 2, "deleted": 2}
+    assert close(entity_rows(stepwise), entity_rows(at_once))
+
+
+def test_another_model_annotates_again(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
+    craft_ray.annotate(str(SAMPLE), str(tmp_path), model=str(tiny_checkpoint))
+    before = entity_rows(tmp_path)
+    summary = craft_ray.annotate(str(SAMPLE), str(tmp_path))
+    assert summary["documents"]["annotated"] == 3
+    assert entity_rows(tmp_path) != before
+    assert_consistent(tmp_path)
+
+
+def test_bad_documents_are_rejected_bad_shards_marked_and_good_ones_come_through(
+    local_ray: None, tiny_checkpoint: Path, tmp_path: Path
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    good = json.dumps({"id": "good", "text": "Pax6 in mice"})
+    (folder / "a.jsonl").write_text(f"{good}\n{{broken\n{json.dumps({'id': 'no text'})}\n")
+    whole = (SAMPLE / "citations.xml").read_bytes()
+    (folder / "half.xml").write_bytes(whole[: whole.index(b"990000002")])
+    (folder / "empty.xml").write_bytes(b"")
+    (folder / "page.xml").write_bytes(b"<html><body>not an article</body></html>")
+    (folder / "utf16.txt").write_bytes("Pax6".encode("utf-16"))
+    (folder / "notes.md").write_text("not input")
+    (folder / 'it\'s "quoted".txt').write_text("A mouse.")
+    summary = craft_ray.annotate(str(folder), str(tmp_path / "out"), model=str(tiny_checkpoint))
+    rows = {
+        row["doc_id"].removeprefix(f"{folder}/"): (row["status"], row["reason"])
+        for row in document_rows(tmp_path / "out")
+    }
+    assert rows == {
+        "good": ("annotated", None),
+        "a.jsonl#2": ("rejected", "bad_json"),
+        "no text": ("rejected", "bad_record"),
+        "PMID:990000001": ("annotated", None),
+        "half.xml#unreadable": ("rejected", "bad_xml"),
+        "empty.xml#unreadable": ("rejected", "unknown_format"),
+        "page.xml#unreadable": ("rejected", "unknown_format"),
+        "utf16.txt": ("rejected", "bad_encoding"),
+        'it\'s "quoted".txt': ("annotated", None),
+    }
+    assert summary["shards"]["passed_over"] == [str(folder / "notes.md")]
+    assert set(summary["shards"]["broken"]) == {str(folder / name) for name in ("half.xml", "empty.xml", "page.xml")}
+    assert_consistent(tmp_path / "out")
+
+    (folder / "half.xml").write_bytes(whole)
+    summary = craft_ray.annotate(str(folder), str(tmp_path / "out"), model=str(tiny_checkpoint))
+    mended = {row["doc_id"]: row["status"] for row in document_rows(tmp_path / "out")}
+    assert f"{folder}/half.xml#unreadable" not in mended
+    assert mended["PMID:990000002"] == "annotated"
+    assert summary["adds_up"]
+
+
+def test_texts_are_left_out_on_request(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
+    craft_ray.annotate(str(SAMPLE), str(tmp_path), model=str(tiny_checkpoint), keep_text=False)
+    assert set(table(tmp_path, "documents")["text"].to_pylist()) == {None}
+    assert table(tmp_path, "entities").num_rows > 0
+
+
+def _some(summary: dict, *names: str) -> tuple[int, ...]:
+    return tuple(summary["documents"][name] for name in names)
+
+
+def _records(output: Path) -> list[dict]:
+    return [json.loads(file.read_text()) for file in (output / "runs").glob("*.json")]

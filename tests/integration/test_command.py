@@ -1,0 +1,131 @@
+"""The command as a user or a scheduler runs it: exit codes, bad settings, signals, sudden death."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SAMPLE
+from tests.integration.conftest import COMMAND, run_command
+from tests.integration.tables import assert_consistent, close, document_rows, entity_rows
+from tests.s3_server import BUCKET, S3Server
+
+pytestmark = pytest.mark.integration
+
+
+def test_the_sample_is_annotated_and_shown(tmp_path: Path):
+    done = run_command("annotate", SAMPLE, "--output", tmp_path, "--json")
+    assert done.code == 0, done.stderr
+    assert done.summary is not None
+    assert done.summary["documents"]["annotated"] == 3
+    assert done.summary["documents"]["deleted"] == 1
+    assert "documents annotated" in done.stderr
+    shown = run_command("show", tmp_path, "--limit", "100")
+    assert "Pax6" in shown.stdout
+    assert "Protein" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["/no/such/folder"], "the input /no/such/folder does not exist"),
+        ([SAMPLE, "--model", "/no/such/model"], "there is no model folder /no/such/model"),
+        ([SAMPLE, "--format", "word"], "setting format"),
+        ([SAMPLE, "--replicas", "0"], "setting replicas"),
+        ([SAMPLE, "--settings", "/no/such.yaml"], "cannot read the settings file"),
+        (["gs://bucket/x"], "gs:// is not supported"),
+        ([SAMPLE, "--output", "/proc/craft-ray"], "cannot reach the output"),
+    ],
+)
+def test_a_bad_setting_ends_in_one_sentence_and_exit_code_2(arguments, sentence, tmp_path: Path):
+    began = time.monotonic()
+    done = run_command("annotate", "--output", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - began < 30
+    assert not (tmp_path / "out" / "documents").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret-0123456789"}, "access is denied"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "nothing answers at the endpoint"),
+        ({"AWS_PROFILE": "no-such-profile"}, "the AWS profile does not exist"),
+    ],
+)
+def test_storage_that_cannot_be_reached_is_a_bad_setting(s3_server: S3Server, change, sentence, tmp_path: Path):
+    done = run_command(
+        "annotate", f"s3://{BUCKET}/x", "--output", tmp_path, environment=s3_server.environment | change, timeout=60
+    )
+    assert done.code == 2
+    assert sentence in done.stderr
+    assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
+
+
+def test_a_bucket_that_does_not_exist_is_a_bad_setting(s3_server: S3Server):
+    done = run_command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", environment=s3_server.environment)
+    assert done.code == 2
+    assert "cannot reach the output s3://no-such-bucket/out" in done.stderr
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+
+
+def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) -> None:
+    """Until the documents table has a number of commits of data."""
+    deadline = time.monotonic() + 120
+    while len(list((output / "documents" / "_delta_log").glob("*.json"))) <= number:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def inputs(data: Path) -> list[Path]:
+    return [data / "craft" / "jats", data / "pubmed"]
+
+
+def test_a_run_killed_in_the_middle_and_run_again_gives_equal_tables(inputs, tiny_checkpoint: Path, tmp_path: Path):
+    common = [*inputs, "--model", tiny_checkpoint]
+    assert run_command("annotate", *common, "--output", tmp_path / "undisturbed").code == 0
+
+    killed = tmp_path / "killed"
+    for commits in (1, 3):
+        process = start("annotate", *common, "--output", killed)
+        wait_for_commits(killed, process, commits)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(timeout=30) == -signal.SIGKILL
+        process.stdout.close(), process.stderr.close()
+    done = run_command("annotate", *common, "--output", killed, "--json")
+    assert done.code == 0, done.stderr
+    assert done.summary is not None
+    assert 0 < done.summary["documents"]["unchanged"] < 133
+    assert close(entity_rows(killed), entity_rows(tmp_path / "undisturbed"))
+    assert document_rows(killed) == document_rows(tmp_path / "undisturbed")
+    assert assert_consistent(killed) == {"annotated": 127, "deleted": 6}
+
+
+def test_a_signal_keeps_what_is_committed_and_ends_with_exit_code_3(inputs, tiny_checkpoint: Path, tmp_path: Path):
+    process = start("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path)
+    wait_for_commits(tmp_path, process, 1)
+    began = time.monotonic()
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert time.monotonic() - began < 15
+    assert "stopped by a signal" in stderr
+    kept = document_rows(tmp_path)
+    assert 0 < len(kept) < 133
+    done = run_command("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path, "--json")
+    assert done.summary is not None
+    assert done.summary["documents"]["unchanged"] == len(kept)
+    assert assert_consistent(tmp_path) == {"annotated": 127, "deleted": 6}

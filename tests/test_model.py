@@ -1,0 +1,161 @@
+"""The model: agreement with transformers' own pipeline, independence of batching, memory, checkpoints of all kinds."""
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+from craft_ray.checkpoint import EMBEDDED_FOLDER, load_checkpoint
+from craft_ray.corpora import read_iob
+from craft_ray.errors import SettingsError
+from craft_ray.model import Model
+from craft_ray.sentences import sentence_spans
+from craft_ray.tagger import Tagger
+from craft_ray.windows import make_windows
+from tests.conftest import save_random_bert
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return load_checkpoint()
+
+
+def windows_of(checkpoint, sentences):
+    return make_windows(Tokenizer.from_str(checkpoint.tokenizer), sentences, checkpoint.max_pieces)
+
+
+def predict(model, windows):
+    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+
+
+def test_spans_are_those_of_the_transformers_pipeline(data: Path):
+    """Exact on real sentences: label, start and end of every mention, and its score.
+
+    The pipeline takes a word for the continuation of another where a word's own form is of another length than its
+    text, as with accents that the tokenizer strips and characters that it does not know; on such sentences the two
+    may differ, and they are left out here and counted.
+    """
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:4])
+    sentences = [text[a:b] for a, b in sentence_spans(text)]
+    plain = [sentence for sentence in sentences if sentence.isascii()]
+    assert len(plain) > 700
+    tagger = Tagger.load()
+    theirs = pipeline(
+        "token-classification",
+        model=AutoModelForTokenClassification.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32),
+        tokenizer=AutoTokenizer.from_pretrained(EMBEDDED_FOLDER),
+        aggregation_strategy="first",
+        device="cpu",
+    )
+    mentions = 0
+    for sentence, expected in zip(plain, theirs(plain, batch_size=8), strict=True):
+        found = tagger.tag(sentence)
+        assert [(e.label, e.start, e.end) for e in found] == [
+            (e["entity_group"], e["start"], e["end"]) for e in expected
+        ], sentence
+        assert [e.score for e in found] == pytest.approx([float(e["score"]) for e in expected], abs=1e-4)
+        mentions += len(found)
+    assert mentions > 1000
+
+
+def test_batching_changes_no_label(embedded, data: Path):
+    sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:300]]
+    windows = windows_of(embedded, sentences)
+    label, score = predict(Model(embedded), windows)
+    for budget in (64, 700):
+        other_label, other_score = predict(Model(embedded, token_budget=budget), windows)
+        assert np.array_equal(label, other_label)
+        assert score == pytest.approx(other_score, abs=1e-4)
+
+
+def test_running_out_of_memory_halves_the_budget_and_loses_nothing(embedded, monkeypatch):
+    windows = windows_of(embedded, ["Pax6 acts in the mouse eye."] * 64)
+    expected = predict(Model(embedded), windows)[0]
+    model = Model(embedded, token_budget=1024)
+    run = Model._run
+
+    def full(self, token_ids, starts, lengths):
+        if len(starts) > 16:
+            raise torch.OutOfMemoryError("no memory left")
+        return run(self, token_ids, starts, lengths)
+
+    monkeypatch.setattr(Model, "_run", full)
+    assert np.array_equal(predict(model, windows)[0], expected)
+    assert model.token_budget == 128
+
+
+def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: Path):
+    """The form of the card's checkpoint: BERT base shape, `pytorch_model.bin`, `vocab.txt`, one label spelt GENE."""
+    folder = save_random_bert(tmp_path, hidden_size=768, layers=12, heads=12, intermediate_size=3072)
+    model = AutoModelForTokenClassification.from_pretrained(folder)
+    model.config.id2label = {i: re.sub("Gene", "GENE", tag) for i, tag in model.config.id2label.items()}
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Pax", "##6", "mouse", "the", "in", "."]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+
+    checkpoint = load_checkpoint(str(folder))
+    assert checkpoint.tags.names == ("Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical")
+    windows = windows_of(checkpoint, ["Pax6 in the mouse.", "pax"])
+    assert windows.token_ids.tolist() == [5, 6, 9, 8, 7, 10, 1]
+    label, score = predict(Model(checkpoint), windows)
+    reference = model.eval()(torch.tensor([[2, 5, 6, 9, 8, 7, 10, 3]])).logits.softmax(-1)[0, [1, 3, 4, 5, 6]]
+    assert label[:5].tolist() == reference.argmax(-1).tolist()
+    assert score[:5] == pytest.approx(reference.max(-1).values.tolist(), abs=1e-4)
+
+
+class Hostile:
+    """What a pickle can do: on loading it would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(tiny_checkpoint: Path, tmp_path: Path):
+    for file in tiny_checkpoint.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    trace = tmp_path / "trace"
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Hostile(trace)}))
+    with pytest.raises(SettingsError, match="cannot load the model"):
+        load_checkpoint(str(tmp_path))
+    assert not trace.exists()
+
+
+def test_an_encoder_without_a_head_is_a_bad_setting(tmp_path: Path):
+    folder = save_random_bert(tmp_path, hidden_size=32, layers=1, heads=2, intermediate_size=64)
+    AutoModelForTokenClassification.from_pretrained(folder).bert.save_pretrained(folder)
+    with pytest.raises(SettingsError, match="not fine-tuned"):
+        load_checkpoint(str(folder))
+
+
+def test_the_fingerprint_tells_models_apart(embedded, tiny_checkpoint: Path):
+    assert embedded.fingerprint == load_checkpoint().fingerprint
+    assert embedded.fingerprint != load_checkpoint(str(tiny_checkpoint)).fingerprint
+
+
+def test_a_checkpoint_travels(embedded):
+    copy = pickle.loads(pickle.dumps(embedded))
+    assert copy.fingerprint == embedded.fingerprint
+    assert copy.tags.names == embedded.tags.names
+
+
+def test_the_tagger_answers_simple_questions():
+    tagger = Tagger.load()
+    text = "Pax6 is expressed in the mouse eye; \U0001f9ec zebrafish neurons need calcium."
+    found = tagger.tag(text)
+    assert {"Taxon": "mouse", "Chemical": "calcium"}.items() <= {e.label: e.mention for e in found[::-1]}.items()
+    assert all(text[e.start : e.end] == e.mention for e in found)
+    assert ("Protein", "Pax6") in [(e.label, e.mention) for e in found]
+    assert tagger.tag("") == []

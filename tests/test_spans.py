@@ -1,0 +1,54 @@
+"""Mentions in tag sequences, against seqeval."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_ray.labels import TAG_SET, TAGS, TagSet
+from craft_ray.metrics import Counts, score_by_label
+from craft_ray.spans import find_spans
+
+sentences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=6)
+
+
+def spans_of(tagged: list[list[str]]):
+    ids = np.array([TAGS.index(tag) for sentence in tagged for tag in sentence])
+    owner = np.repeat(np.arange(len(tagged)), [len(sentence) for sentence in tagged])
+    return find_spans(ids, owner, TAG_SET)
+
+
+@given(sentences)
+def test_mentions_are_those_that_seqeval_finds(tagged):
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    expected, offset = [], 0
+    for sentence in tagged:
+        expected += [(first + offset, last + offset, name) for name, first, last in get_entities(sentence)]
+        offset += len(sentence)
+    spans = spans_of(tagged)
+    names = [TAG_SET.names[label] for label in spans.label]
+    assert list(zip(spans.first.tolist(), spans.last.tolist(), names, strict=True)) == expected
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=12), min_size=1))
+@pytest.mark.filterwarnings("ignore")
+def test_precision_recall_and_f1_are_those_of_seqeval(pairs):
+    from seqeval.metrics import f1_score, precision_score, recall_score
+
+    gold = [[pair[0] for pair in sentence] for sentence in pairs]
+    guess = [[pair[1] for pair in sentence] for sentence in pairs]
+    total = sum(score_by_label(spans_of(gold), spans_of(guess), TAG_SET.names).values(), Counts())
+    assert total.precision == pytest.approx(precision_score(gold, guess, zero_division=0))
+    assert total.recall == pytest.approx(recall_score(gold, guess, zero_division=0))
+    assert total.f1 == pytest.approx(f1_score(gold, guess, zero_division=0))
+
+
+def test_a_mention_never_crosses_a_sentence():
+    assert spans_of([["B-Taxon"], ["I-Taxon"]]).first.tolist() == [0, 1]
+
+
+def test_the_published_checkpoints_spelling_of_gene_is_understood():
+    tags = TagSet.from_id2label({0: "O", 1: "B-GENE", 2: "I-GENE", 3: "B-GGP", 4: "Disease"})
+    assert tags.names == ("Gene", "Protein", "Disease")
+    assert tags.begins.tolist() == [False, True, False, True, False]

@@ -1,0 +1,172 @@
+"""The commit protocol on disk: pairs in step, replaced rows, fencing, injection, nothing left lying."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from craft_ray import identity
+from craft_ray.errors import RunError, SettingsError
+from craft_ray.labels import TAG_SET, TAGS
+from craft_ray.schema import PREPARED
+from craft_ray.settings import S3Settings
+from craft_ray.staging import StagedBlock, stage
+from craft_ray.storage import Storage
+from craft_ray.tables import Tables
+
+STORAGE = Storage(S3Settings())
+HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
+
+
+def block(output: Path, *documents: tuple[str, str], status: str = "annotated", shard: int = 0) -> StagedBlock:
+    """A staged block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
+    rows = []
+    for doc_id, text in documents:
+        annotated = status == "annotated"
+        length = [len(text)] if annotated else []
+        rows.append(
+            dict.fromkeys(PREPARED.names)
+            | {
+                "doc_id": doc_id,
+                "version": 1,
+                "content_hash": text,
+                "shard": f"shard{shard}",
+                "status": status,
+                "n_tokens": len(length),
+                "text": text if annotated else None,
+                "sections": [{"name": "text", "start": 0, "end": len(text)}] if annotated else None,
+                "key": identity.key(doc_id, text, ""),
+                "id_hash": identity.id_hash(doc_id),
+                "shard_number": shard,
+                "word_sentence": [0] * len(length),
+                "word_start": [0] * len(length),
+                "sentence_start": [0] * len(length),
+            }
+            | dict.fromkeys(("word_end", "sentence_end"), length)
+        )
+    table = pa.Table.from_pylist(rows, schema=PREPARED)
+    taxon = TAGS.index("B-Taxon")
+    table = table.append_column(
+        "label_ids", pa.array([[taxon] * len(r["word_start"]) for r in rows], pa.list_(pa.int8()))
+    )
+    table = table.append_column(
+        "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
+    )
+    return stage(table, STORAGE, str(output), "run", TAG_SET, keep_text=True)
+
+
+def all_of(staged: StagedBlock) -> np.ndarray:
+    return np.ones(len(staged.entries), np.bool_)
+
+
+def rows(output: Path, name: str) -> list[tuple]:
+    columns = {"entities": ["doc_id", "mention", "label"], "documents": ["doc_id", "status", "n_entities"]}[name]
+    table = DeltaTable(str(output / name)).to_pyarrow_table(columns=columns)
+    return sorted(tuple(row.values()) for row in table.to_pylist())
+
+
+def test_appended_documents_are_read_back_by_any_reader(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
+    plain = pq.read_table(tmp_path / "entities", partitioning="hive")
+    assert plain["mention"].to_pylist() == ["mouse", "rat"]
+    assert tables.counts() == {"entities": 2, "documents": 2}
+
+
+def test_a_revision_replaces_all_rows_of_its_document_and_no_others(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), (HOSTILE, "yeast"))])
+    new = block(tmp_path, ("a", "human"), (HOSTILE, "worm"), ("c", "fly"), shard=1)
+    tables.replace([new], [all_of(new)])
+    assert rows(tmp_path, "entities") == sorted(
+        [("a", "human", "Taxon"), ("b", "rat", "Taxon"), ("c", "fly", "Taxon"), (HOSTILE, "worm", "Taxon")]
+    )
+    assert len(rows(tmp_path, "documents")) == 4
+
+
+def test_a_deletion_leaves_a_deleted_row_and_no_entity(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
+    gone = block(tmp_path, ("a", ""), ("z", ""), status="deleted", shard=1)
+    tables.replace([gone], [all_of(gone)])
+    assert rows(tmp_path, "entities") == [("b", "rat", "Taxon")]
+    assert rows(tmp_path, "documents") == [("a", "deleted", 0), ("b", "annotated", 1), ("z", "deleted", 0)]
+
+
+def test_of_revisions_that_arrive_together_the_best_is_kept(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    staged = [block(tmp_path, ("a", mention), shard=shard) for shard, mention in [(2, "two"), (3, "three"), (1, "one")]]
+    tables.replace(staged, [all_of(s) for s in staged])
+    assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
+
+
+def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
+    new = block(tmp_path, ("a", "human"), ("c", "fly"), shard=1)
+
+    write = Tables._write_over
+
+    def dies(self, table, *rest):
+        if "documents" in table.table_uri:
+            raise KeyboardInterrupt
+        write(self, table, *rest)
+
+    monkeypatch.setattr(Tables, "_write_over", dies)
+    with pytest.raises(KeyboardInterrupt):
+        tables.replace([new], [all_of(new)])
+    monkeypatch.undo()
+    assert rows(tmp_path, "entities") != [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
+
+    again = Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
+    again.replace([new], [all_of(new)])
+    assert rows(tmp_path, "entities") == [("a", "human", "Taxon"), ("b", "rat", "Taxon"), ("c", "fly", "Taxon")]
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1), ("c", "annotated", 1)]
+
+
+def test_of_two_runs_the_later_goes_on_and_the_earlier_stops(tmp_path: Path):
+    earlier = Tables(STORAGE, str(tmp_path))
+    later = Tables(STORAGE, str(tmp_path))
+    later.append([block(tmp_path, ("a", "mouse"))])
+    with pytest.raises(RunError, match="another run has taken over"):
+        earlier.append([block(tmp_path, ("b", "rat"))])
+    later.append([block(tmp_path, ("c", "fly"))])
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("c", "annotated", 1)]
+
+
+def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    for i in range(5):
+        tables.append([block(tmp_path, (f"a{i}", "mouse"))])
+    block(tmp_path, ("orphan", "staged and never committed"))
+    new = block(tmp_path, ("a1", "human"), shard=1)
+    tables.replace([new], [all_of(new)])
+    tables.settle(compact=True)
+    for name in ("entities", "documents"):
+        files = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.parquet")}
+        snapshot = DeltaTable(str(tmp_path / name)).file_uris()
+        assert files == {str(Path(uri).relative_to(tmp_path / name)) for uri in snapshot}
+        assert len(files) == 1
+    assert len(rows(tmp_path, "documents")) == 5
+
+
+def test_what_is_known_is_what_was_committed(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    ledger, numbers = Tables(STORAGE, str(tmp_path)).known({"run": ""}, ["shard9"])
+    assert numbers == {"shard0": 0, "shard9": 1}
+    assert ledger.holds(identity.id_hash("a"))
+    assert not ledger.holds(identity.id_hash("b"))
+
+
+def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
+    DeltaTable.create(str(tmp_path / "entities"), pa.schema([("x", pa.string())]))
+    with pytest.raises(SettingsError, match="a table of another kind"):
+        Tables(STORAGE, str(tmp_path))
