@@ -3,7 +3,9 @@
 import logging
 import os
 import queue
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -245,27 +247,41 @@ def _ray(settings: Settings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     address = settings.address or os.environ.get("RAY_ADDRESS")
     try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            # "local", for a plain `ray.init` trips over the address file of a killed head.
-            ray.init(
-                address="local",
-                num_cpus=settings.cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with _native_stderr_closed():
+            if address:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                # "local", for a plain `ray.init` trips over the address file of a killed head.
+                ray.init(
+                    address="local",
+                    num_cpus=settings.cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SettingsError(f"cannot reach the Ray cluster {address}: {str(error).splitlines()[0]}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Keep the notice of Ray's native code about its log level off the terminal; Python's own errors come through."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager
@@ -284,10 +300,9 @@ def _stop_on_signal() -> Iterator[threading.Event]:
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong in a worker, below the layers in which Ray wraps it."""
-    inner = getattr(error, "cause", None)
-    while isinstance(inner, BaseException):
-        error, inner = inner, getattr(inner, "cause", None)
+    """What went wrong in a worker: the innermost error, which Ray keeps as the text of its stack trace alone."""
+    if found := re.search(r"^(\w[\w.]*: .+)\n\s*\n?The above exception", str(error), re.MULTILINE):
+        return found.group(1)
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 

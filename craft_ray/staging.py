@@ -71,18 +71,13 @@ def stage(block: pa.Table, storage: Storage, output: str, run_id: str, tags: Tag
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
     entities, counts = decode(block, tags)
-    origin = {"run_id": pa.repeat(run_id, block.num_rows), "block_id": pa.repeat(block_id, block.num_rows)}
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
-    for name, values in origin.items():
-        documents = documents.append_column(name, values)
-    documents = documents.select(DOCUMENTS.names).cast(DOCUMENTS)
+    documents = _with_origin(documents, run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
     if not keep_text:
         documents = documents.set_column(
             documents.schema.get_field_index("text"), "text", pa.nulls(documents.num_rows, pa.string())
         )
-    for name in origin:
-        entities = entities.append_column(name, pa.repeat(origin[name][0], entities.num_rows) if block.num_rows else [])
-    entities = entities.select(ENTITIES.names).cast(ENTITIES)
+    entities = _with_origin(entities, run_id, block_id).select(ENTITIES.names).cast(ENTITIES)
     return StagedBlock(
         block_id=block_id,
         documents=[_write(documents, storage, join(output, "documents"))] if documents.num_rows else [],
@@ -98,6 +93,12 @@ def stage(block: pa.Table, storage: Storage, output: str, run_id: str, tags: Tag
         shard_ends=shard_ends,
         superseded=superseded,
     )
+
+
+def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
+    for name, value in (("run_id", run_id), ("block_id", block_id)):
+        table = table.append_column(name, pa.repeat(value, table.num_rows))
+    return table
 
 
 def _entries(block: pa.Table) -> NDArray[np.void]:
@@ -137,7 +138,7 @@ def _write(table: pa.Table, storage: Storage, folder: str, label: str | None = N
         table = table.drop_columns([PARTITION])
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    content = sink.getvalue()
+    content = sink.getvalue().to_pybytes()
     path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(join(folder, path), content)
     bounds = pc.min_max(table["doc_id"]).as_py()

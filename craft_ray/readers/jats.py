@@ -2,7 +2,8 @@
 
 Read are the title, abstracts, the body by section (`body/Methods/Mice`), and the captions of figures, tables and
 supplements (`caption`). Left out: tables' cells, display formulas, TeX, references, back matter and translated
-abstracts; inline formulas keep the text of their MathML.
+abstracts; inline formulas keep the text of their MathML. Citation numbers stay, a blank
+keeps them apart from the word before.
 """
 
 import re
@@ -80,7 +81,7 @@ def _walk(element: Any, section: str, composer: Composer) -> None:
 
 def _paragraph(element: Any, section: str, composer: Composer) -> None:
     """A paragraph's own text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
-    composer.add(section, squeeze(text_of(element, _PARAGRAPH_SKIP)))
+    composer.add(section, squeeze(text_of(element, _PARAGRAPH_SKIP, _is_citation)))
     blocks = [node for node in element.iterdescendants() if local_name(node) in _BLOCKS]
     nested = {inner for block in blocks for inner in block.iterdescendants()}
     for block in blocks:
@@ -91,6 +92,11 @@ def _paragraph(element: Any, section: str, composer: Composer) -> None:
                 _paragraph(block, section, composer)
             else:
                 _walk(block, section, composer)
+
+
+def _is_citation(element: Any) -> bool:
+    """A reference to the literature, which print raises after a word: `membrane<xref ...>1</xref>`."""
+    return local_name(element) == "xref" and element.get("ref-type") == "bibr"
 
 
 def _captions(element: Any, section: str, composer: Composer) -> None:

@@ -1,7 +1,7 @@
 """Streaming XML that never fetches, never expands entities of its own and never holds more than one record."""
 
 import html
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -36,17 +36,20 @@ def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]
         raise ShardError("bad_xml", f"line {last.line}: {last.message}" if last else str(error)) from error
 
 
-def text_of(element: Any, skip: Collection[str] = ()) -> str:
+def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], bool] = lambda element: False) -> str:
     """All text within an element, in order; elements named in `skip` count as a blank, entity references as their text.
 
-    Named entities that HTML knows (`&alpha;`) become their characters; others stay as written.
+    Elements that `apart` tells are kept apart from a word right before them by a blank. Named entities that HTML knows
+    (`&alpha;`) become their characters; others stay as written.
     """
     parts: list[str] = []
-    _collect(element, skip, parts)
+    _collect(element, skip, apart, parts)
     return "".join(parts)
 
 
-def _collect(element: Any, skip: Collection[str], parts: list[str]) -> None:
+def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
+    if apart(element) and next((part[-1].isalnum() for part in reversed(parts) if part), False):
+        parts.append(" ")
     parts.append(element.text or "")
     for child in element:
         if child.tag is etree.Entity:
@@ -54,7 +57,7 @@ def _collect(element: Any, skip: Collection[str], parts: list[str]) -> None:
         elif local_name(child) in skip:
             parts.append(" ")
         else:
-            _collect(child, skip, parts)
+            _collect(child, skip, apart, parts)
         parts.append(child.tail or "")
 
 

@@ -56,6 +56,7 @@ def test_jats_gives_sections_lists_and_captions_and_leaves_out_tables_tex_and_re
         "a mutant that lacks the promoter sequence.",
     ]
     assert found["body/Methods/Growth"].endswith("The growth rate μ was taken from optical density.")
+    assert "plasma membrane 1. Zrt1" in found["body/Introduction"]
     assert found["caption"].splitlines() == ["Growth of yeast with and without glutathione.", "Rates of all strains."]
     assert not any(left_out in article.text for left_out in ("0.31", "\\mu", "A reference", "Figure 1"))
 
