@@ -5,6 +5,7 @@ fork-safe. Credentials are taken from the environment, a profile or a role by bo
 """
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,16 @@ class Storage:
             )
         return self._filesystem
 
+    def reach(self, url: str) -> None:
+        """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
+
+        Raises OSError.
+        """
+        endpoint = urlsplit(self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or "")
+        if is_remote(url) and endpoint.hostname:
+            port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+            socket.create_connection((endpoint.hostname, port), timeout=5).close()
+
     def open(self, url: str) -> BinaryIO:
         """A seekable binary stream of a file, fetched as it is read."""
         filesystem = self.filesystem(url)
@@ -102,6 +113,7 @@ class Storage:
         filesystem = self.filesystem(url)
         target = Path(tempfile.mkdtemp(prefix="craft-ray-model-"))
         with explained(f"the model {url}"):
+            self.reach(url)
             files = [path for path in filesystem.ls(url, detail=False) if filesystem.isfile(path)]
             if not files:
                 raise SettingsError(f"there is no model folder {url}")
@@ -115,6 +127,7 @@ class Storage:
         Raises SettingsError if that fails.
         """
         with explained(f"the output {folder}"):
+            self.reach(folder)
             probe = join(folder, f".craft-ray-{os.getpid()}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)
@@ -162,6 +175,7 @@ def list_shards(storage: Storage, inputs: Sequence[str], is_input: Any) -> Listi
         url = absolute(given)
         filesystem = storage.filesystem(url)
         with explained(f"the input {given}"):
+            storage.reach(url)
             named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
             if not named and any(mark in url for mark in "*?["):
                 named = filesystem.glob(url, detail=True)
@@ -243,6 +257,9 @@ _CAUSES = {
     "ProfileNotFound": "the AWS profile does not exist",
     "EndpointConnectionError": "nothing answers at the endpoint",
     "ConnectTimeoutError": "nothing answers at the endpoint",
+    "ConnectionRefusedError": "nothing answers at the endpoint",
+    "TimeoutError": "nothing answers at the endpoint",
+    "gaierror": "the endpoint's name is unknown",
     "PermissionError": "access is denied; check the credentials and the path's permissions",
     "FileNotFoundError": "it does not exist",
     "NotADirectoryError": "a part of the path is a file",

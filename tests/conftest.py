@@ -32,7 +32,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int, intermediate_size: int) -> Path:
-    """Save a token-classification BERT of a given shape, with weights wide enough that its labels vary."""
+    """Save a token-classification BERT of a given shape; its weights are set so that a part of the words is in mentions and all labels occur."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
@@ -47,11 +47,15 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=intermediate_size,
-        initializer_range=0.2,
         id2label=dict(enumerate(TAGS)),
         label2id={tag: i for i, tag in enumerate(TAGS)},
     )
-    BertForTokenClassification(config).save_pretrained(folder)
+    model = BertForTokenClassification(config)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight.normal_()
+        model.classifier.weight.normal_(std=5.6 / hidden_size**0.5)
+        model.classifier.bias[0] = 12.0
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
