@@ -32,7 +32,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int, intermediate_size: int) -> Path:
-    """Save a token-classification BERT of a given shape; its weights are set so that a part of the words is in mentions and all labels occur."""
+    """Save a token-classification BERT of a given shape, whose weights are set so that all labels occur."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 

@@ -1,0 +1,44 @@
+"""What the README says is what is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from craft_ray.labels import LABELS
+from craft_ray.readers import FORMATS
+from craft_ray.schema import DOCUMENTS, ENTITIES, REASONS
+from craft_ray.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_labels_reasons_formats_columns_and_settings_are_listed():
+    for label in LABELS:
+        assert f"| {label.name} | {label.tag} | {label.ontology} |" in README
+    for reason, meaning in REASONS.items():
+        assert f"| `{reason}` | {meaning} |" in README
+    for format in FORMATS:
+        assert f"| `{format}` |" in README
+    for column in (*DOCUMENTS.names, *ENTITIES.names):
+        assert f"`{column}`" in README
+    shown = set(re.findall(r"^(\w+):", README.split("```yaml")[1].split("```")[0], re.MULTILINE))
+    assert shown <= set(Settings.model_fields)
+
+
+def test_the_tree_names_every_module():
+    for file in (ROOT / "craft_ray").glob("[a-z]*.py"):
+        assert file.name in README
+
+
+def test_jobs_take_the_commands_arguments():
+    for job in (ROOT / "jobs").glob("*.py"):
+        done = subprocess.run([sys.executable, job, "--help"], capture_output=True, text=True, check=True)
+        assert f" {job.stem} " in done.stdout
+
+
+def test_import_and_help_are_quick_since_nothing_heavy_is_imported():
+    code = "import sys, craft_ray.cli; print([m for m in ('ray', 'torch', 'transformers', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,53 @@
+"""Settings: what goes before what, and one sentence for what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from craft_ray.errors import SettingsError
+from craft_ray.pipeline import make_plan
+from craft_ray.settings import load_settings
+
+
+def test_arguments_go_before_the_environment_and_that_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "settings.yaml"
+    file.write_text("replicas: 3\nprecision: bf16\ntoken_budget: 512\ns3:\n  region: eu-west-1\n")
+    monkeypatch.setenv("CRAFT_RAY_REPLICAS", "4")
+    monkeypatch.setenv("CRAFT_RAY_PRECISION", "fp16")
+    monkeypatch.setenv("CRAFT_RAY_S3__PROFILE", "lab")
+    settings = load_settings(file, replicas=5, model=None)
+    assert (settings.replicas, settings.precision, settings.token_budget) == (5, "fp16", 512)
+    assert (settings.s3.region, settings.s3.profile) == ("eu-west-1", "lab")
+    assert load_settings().token_budget is None
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("replicas: many", "setting replicas: .*, not 'many'"),
+        ("s3: {secret: x}", "setting s3.secret"),
+        ("- a list", "holds no settings, only list"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_sentence(content, sentence, tmp_path: Path):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        load_settings(tmp_path / "x.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_replicas_leave_room_for_tasks_on_every_machine():
+    for cpus in (1, 2, 4, 16, 64):
+        for replicas in (None, 1, 2, 8):
+            plan = make_plan(load_settings(replicas=replicas), [{"CPU": cpus}])
+            assert plan.replicas * plan.replica_cpus + plan.read_cpus <= cpus
+            assert len({plan.replica_cpus, plan.read_cpus, plan.write_cpus}) == 3
+            assert plan.threads >= 1
+            if replicas is None:
+                assert plan.replicas * plan.threads <= cpus
+
+
+def test_one_replica_for_each_gpu():
+    plan = make_plan(load_settings(), [{"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 4}])
+    assert (plan.replicas, plan.device, plan.precision, plan.replica_gpus) == (8, "cuda", "fp16", 1)

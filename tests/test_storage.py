@@ -1,0 +1,80 @@
+"""Finding shards and reaching files, on disk and on a real S3 server."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from craft_ray.errors import SettingsError
+from craft_ray.readers import is_shard_name
+from craft_ray.settings import S3Settings
+from craft_ray.storage import Storage, list_shards
+from tests.s3_server import BUCKET, S3Server
+
+LOCAL = Storage(S3Settings())
+
+
+def names(listing) -> list[str]:
+    return [shard.name for shard in listing.shards]
+
+
+def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_path: Path):
+    for name in ("b/pubmed2.xml.gz", "a/pubmed3.xml.gz", "c/pubmed1.xml.gz", "a/pubmed3.xml.gz.md5", "a/.hidden.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
+    assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
+    assert listing.passed_over == [f"{tmp_path}/a/pubmed3.xml.gz.md5"]
+    assert listing.shards[0].size == 1
+
+
+def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):
+    (tmp_path / "x.data").write_text("x")
+    assert names(list_shards(LOCAL, [f"{tmp_path}/x.data"], is_shard_name)) == [f"{tmp_path}/x.data"]
+
+
+@pytest.mark.parametrize("given", ["nowhere", "*.xml", "folder"])
+def test_an_input_without_files_is_a_bad_setting(given, tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError):
+        list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name)
+
+
+def test_a_storage_travels_without_its_connection(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings(endpoint_url=s3_server.endpoint))
+    storage.write_bytes(f"s3://{BUCKET}/travel/x.txt", b"content")
+    sent = pickle.dumps(storage)
+    assert s3_server.secret.encode() not in sent
+    with pickle.loads(sent).open(f"s3://{BUCKET}/travel/x.txt") as stream:
+        assert stream.read() == b"content"
+
+
+def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings())
+    prefix = s3_server.fresh_prefix()
+    for name in ("a.txt", "b.xml.gz", "c.md5"):
+        storage.write_bytes(f"{prefix}/{name}", name.encode())
+    listing = list_shards(storage, [prefix], is_shard_name)
+    assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
+    assert listing.passed_over == [f"{prefix}/c.md5"]
+    assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
+
+
+def test_a_profiles_credentials_reach_both_clients(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "credentials").write_text(
+        f"[lab]\naws_access_key_id = {s3_server.key}\naws_secret_access_key = {s3_server.secret}\n"
+    )
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    storage = Storage(S3Settings(endpoint_url=s3_server.endpoint, profile="lab", region="us-east-1"))
+    storage.check_writable(s3_server.fresh_prefix())
+    assert storage.delta_options(f"s3://{BUCKET}")["AWS_SECRET_ACCESS_KEY"] == s3_server.secret
+    assert s3_server.secret not in repr(storage)
+
+
+def test_writing_leaves_no_half_file(tmp_path: Path):
+    LOCAL.write_bytes(f"{tmp_path}/deep/er/x.json", b"{}")
+    assert [path.name for path in (tmp_path / "deep" / "er").iterdir()] == ["x.json"]
