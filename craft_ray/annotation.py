@@ -20,7 +20,7 @@ from craft_ray.errors import CraftRayError, RunError, SettingsError
 from craft_ray.ledger import Fate, Ledger
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
-from craft_ray.runs import Account, RunRecord, fingerprints
+from craft_ray.runs import Account, RunRecord
 from craft_ray.schema import RETRACTED
 from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock
@@ -60,7 +60,7 @@ def annotate(
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     storage.check_writable(output)
     tables = Tables(storage, output)
-    ledger, numbers = tables.known(fingerprints(storage, output), (shard.name for shard in listing.shards))
+    ledger, numbers = tables.known(shard.name for shard in listing.shards)
     shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
     account = Account(shards, listing.passed_over)
 

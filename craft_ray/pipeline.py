@@ -5,6 +5,7 @@ groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> 
 
 import json
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -113,7 +114,7 @@ def run_pipeline(
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(size=plan.replicas),
+            compute=ray.data.ActorPoolStrategy(size=plan.replicas, max_concurrent_calls_per_actor=2),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
         )
@@ -144,6 +145,7 @@ class Preparing:
 
 def prepare_shards(batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[Preparing]") -> Iterator[pa.Table]:
     """Read task: shards of one group to prepared tables."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     shared: Preparing = ray.get(preparing)
     preparer = Preparer(_tokenizer(shared.tokenizer), shared.max_pieces, shared.fingerprint, shared.ledger)
     for group in batch["shards"].to_pylist():

@@ -46,7 +46,7 @@ def _bar(console: Console) -> Iterator[Show]:
             progress.update(
                 task,
                 description=describe(account),
-                total=max(1, sum(shard.size for shard in account.shards)),
+                total=max(1, account.bytes_total),
                 completed=account.bytes_done,
             )
 
@@ -60,9 +60,8 @@ def _lines(console: Console) -> Show:
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY:
             last = time.monotonic()
-            total = sum(shard.size for shard in account.shards)
             elapsed = last - account.started
-            share = account.bytes_done / total if total else 1.0
+            share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
             left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
             console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
 

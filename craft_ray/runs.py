@@ -46,6 +46,12 @@ class Account:
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
     first_commit: float | None = None
+    bytes_total: int = 0
+    _sizes: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._sizes = {shard.number: shard.size for shard in self.shards}
+        self.bytes_total = sum(self._sizes.values())
 
     def arrived(self, block: StagedBlock) -> None:
         """Count a block's documents and closed shards as received."""
@@ -59,7 +65,7 @@ class Account:
         for end in block.shard_ends:
             number = end["shard_number"]
             if number not in self.ends:
-                self.bytes_done += self._size(number)
+                self.bytes_done += self._sizes[number]
             self.ends[number] = end
 
     def missing(self) -> list[Shard]:
@@ -124,9 +130,6 @@ class Account:
             "adds_up": self.adds_up(),
         }
 
-    def _size(self, number: int) -> int:
-        return next((shard.size for shard in self.shards if shard.number == number), 0)
-
 
 class RunRecord:
     """`OUT/runs/<run_id>.json`: where every row of the tables comes from. Written at the start and at the end."""
@@ -167,12 +170,6 @@ class RunRecord:
 
 
 _REPEATED = ("shard", "shard_number")
-
-
-def fingerprints(storage: Storage, output: str) -> dict[str, str]:
-    """The model fingerprint of each run recorded in an output."""
-    records = (json.loads(content) for content in storage.read_files(join(output, "runs"), ".json"))
-    return {record["run_id"]: record["model"]["fingerprint"] for record in records}
 
 
 def _versions() -> dict[str, str]:

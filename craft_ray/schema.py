@@ -88,6 +88,7 @@ DOCUMENTS = pa.schema(
         ("doc_id", pa.string()),
         ("version", pa.int32()),
         ("content_hash", pa.string()),
+        ("key", pa.int64()),
         ("shard", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
@@ -104,7 +105,7 @@ DOCUMENTS = pa.schema(
         ("block_id", pa.string()),
     ]
 )
-"""`documents`: one row for each document found. `metadata` is a JSON object."""
+"""`documents`: one row for each document found. `metadata` is a JSON object; `key` as in `identity.key`."""
 
 ENTITIES = pa.schema(
     [
@@ -135,7 +136,6 @@ _INTS = pa.list_(pa.int32())
 PREPARED = pa.schema(
     [
         *(DOCUMENTS.field(name) for name in DOCUMENTS.names if name not in ("n_entities", "run_id", "block_id")),
-        ("key", pa.int64()),
         ("id_hash", pa.int64()),
         ("shard_number", pa.int32()),
         ("sentence_start", _INTS),

@@ -7,7 +7,7 @@ fork-safe. Credentials are taken from the environment, a profile or a role by bo
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -95,15 +95,6 @@ class Storage:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             file.write(content)
         os.replace(file.name, path)
-
-    def read_files(self, folder: str, suffix: str) -> Iterator[bytes]:
-        """The content of each file directly in a folder; none if there is no such folder."""
-        filesystem = self.filesystem(folder)
-        filesystem.invalidate_cache()
-        if filesystem.isdir(folder):
-            for path in sorted(filesystem.ls(folder, detail=False)):
-                if path.endswith(suffix):
-                    yield filesystem.cat_file(path)
 
     def fetch(self, url: str) -> Path:
         """Copy a remote folder's files to a temporary local folder.

@@ -58,18 +58,15 @@ class Tables:
         """The folder of a table."""
         return join(self.output, name)
 
-    def known(self, fingerprints: dict[str, str], shards: Iterable[str]) -> tuple[Ledger, dict[str, int]]:
-        """What `documents` holds, and a number for each shard in it or in `shards`, by rank.
-
-        fingerprints: run id -> fingerprint of the model that it ran.
-        """
-        columns = ["doc_id", "version", "content_hash", "shard", "status", "run_id"]
+    def known(self, shards: Iterable[str]) -> tuple[Ledger, dict[str, int]]:
+        """What `documents` holds, and a number for each shard in it or in `shards`, by rank."""
+        columns = ["doc_id", "version", "key", "shard", "status"]
         parts = [batch for batch in self._documents.to_pyarrow_dataset().to_batches(columns=columns) if batch.num_rows]
         names: set[str] = set(shards)
         for batch in parts:
             names.update(pc.unique(batch["shard"]).to_pylist())
         number = {name: i for i, name in enumerate(sorted(names, key=rank))}
-        held = [_held(batch, number, fingerprints) for batch in parts]
+        held = [_held(batch, number) for batch in parts]
         return Ledger.of(np.concatenate([entries([], [], [], []), *held])), number
 
     def append(self, blocks: Sequence[StagedBlock]) -> None:
@@ -93,7 +90,7 @@ class Tables:
         candidates = np.flatnonzero(np.concatenate(kept))
         winners = np.zeros(len(every), np.bool_)
         winners[candidates[best(every[candidates])]] = True
-        done = []
+        done: list[tuple[pa.Table, pa.Table]] = []
         start = 0
         batch: list[tuple[pa.Table, pa.Table]] = []
         for block in blocks:
@@ -199,6 +196,8 @@ class Tables:
     def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> tuple[pa.Table, pa.Table]:
         documents = pa.concat_tables([documents for documents, _ in batch])
         entities = pa.concat_tables([entities for _, entities in batch])
+        if documents.num_rows == 0:
+            return documents, entities
         predicate = f"doc_id IN ({', '.join(_literal(doc_id) for doc_id in documents['doc_id'].to_pylist())})"
         documents = documents.filter(pc.not_equal(documents["status"], RETRACTED))
         self._commit(
@@ -243,17 +242,15 @@ def _add_action(file: StagedFile, now: int) -> AddAction:
     return AddAction(file.path, file.size, partition, now, True, json.dumps(stats))
 
 
-def _held(batch: pa.RecordBatch, number: dict[str, int], fingerprints: dict[str, str]) -> NDArray[np.void]:
+def _held(batch: pa.RecordBatch, number: dict[str, int]) -> NDArray[np.void]:
     """Rows of `documents` as ledger entries."""
-    columns = [batch[name].to_pylist() for name in ("doc_id", "content_hash", "version", "shard", "status", "run_id")]
-    ids, keys, revisions, deleted = [], [], [], []
-    for doc_id, content, version, shard, status, run_id in zip(*columns, strict=True):
-        fingerprint = fingerprints.get(run_id, "unknown") if status == "annotated" else ""
-        ids.append(identity.id_hash(doc_id))
-        keys.append(identity.key(doc_id, content, fingerprint))
-        revisions.append(identity.revision(version, number[shard], status == "rejected"))
-        deleted.append(status == "deleted")
-    return entries(ids, keys, revisions, deleted)
+    ids = [identity.id_hash(doc_id) for doc_id in batch["doc_id"].to_pylist()]
+    status = batch["status"].to_pylist()
+    revisions = [
+        identity.revision(version, number[shard], status == "rejected")
+        for version, shard, status in zip(batch["version"].to_pylist(), batch["shard"].to_pylist(), status, strict=True)
+    ]
+    return entries(ids, batch["key"].to_numpy(), revisions, [s == "deleted" for s in status])
 
 
 def _literal(text: str) -> str:

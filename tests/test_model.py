@@ -34,16 +34,15 @@ def predict(model, windows):
 
 
 def test_spans_are_those_of_the_transformers_pipeline(data: Path):
-    """Exact on real sentences: label, start and end of every mention, and its score.
+    """Exact on real sentences: label, start and end of every mention; scores to a ten-thousandth.
 
     The pipeline takes a word for the continuation of another where a word's own form is of another length than its
-    text, as with accents that the tokenizer strips and characters that it does not know; on such sentences the two
-    may differ, and they are left out here and counted.
+    text (accents that the tokenizer strips); on the sentences of CRAFT this makes no difference.
     """
-    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:4])
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:6])
     sentences = [text[a:b] for a, b in sentence_spans(text)]
-    plain = [sentence for sentence in sentences if sentence.isascii()]
-    assert len(plain) > 700
+    assert len(sentences) > 1000
+    assert sum(not sentence.isascii() for sentence in sentences) > 30
     tagger = Tagger.load()
     theirs = pipeline(
         "token-classification",
@@ -53,7 +52,7 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
         device="cpu",
     )
     mentions = 0
-    for sentence, expected in zip(plain, theirs(plain, batch_size=8), strict=True):
+    for sentence, expected in zip(sentences, theirs(sentences, batch_size=8), strict=True):
         found = tagger.tag(sentence)
         assert [(e.label, e.start, e.end) for e in found] == [
             (e["entity_group"], e["start"], e["end"]) for e in expected

@@ -39,6 +39,8 @@ def test_jobs_take_the_commands_arguments():
 
 
 def test_import_and_help_are_quick_since_nothing_heavy_is_imported():
-    code = "import sys, craft_ray.cli; print([m for m in ('ray', 'torch', 'transformers', 'pyarrow') if m in sys.modules])"
+    code = (
+        "import sys, craft_ray.cli; print([m for m in ('ray', 'torch', 'transformers', 'pyarrow') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -64,7 +64,9 @@ def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: py
     assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
 
 
-def test_a_profiles_credentials_reach_both_clients(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_profiles_credentials_reach_both_clients(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "credentials").write_text(
         f"[lab]\naws_access_key_id = {s3_server.key}\naws_secret_access_key = {s3_server.secret}\n"
     )

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -129,3 +130,15 @@ def test_a_signal_keeps_what_is_committed_and_ends_with_exit_code_3(inputs, tiny
     assert done.summary is not None
     assert done.summary["documents"]["unchanged"] == len(kept)
     assert assert_consistent(tmp_path) == {"annotated": 127, "deleted": 6}
+
+
+def test_a_model_is_evaluated_by_the_job_as_by_the_command(tmp_path: Path):
+    gold = tmp_path / "gold.tsv"
+    gold.write_text("The\tO\nmouse\tB-Taxon\neye\tO\n")
+    done = run_command("evaluate", "tokens", "--gold", gold, "--json")
+    assert done.code == 0, done.stderr
+    assert done.summary is not None
+    assert (done.summary["f1"], done.summary["accuracy"]) == (1.0, 1.0)
+    job = Path(__file__).parent.parent.parent / "jobs" / "evaluate.py"
+    table = subprocess.run([sys.executable, job, "tokens", "--gold", gold], capture_output=True, text=True, check=True)
+    assert "Taxon" in table.stdout

@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import re
+import subprocess
+import sys
 import tarfile
 
 import pyarrow as pa
@@ -301,3 +303,29 @@ def test_no_paragraph_of_a_craft_article_is_lost(data):
 def test_metadata_can_be_written_as_json():
     items = read((SAMPLE / "citations.xml").read_bytes(), "x.xml")
     assert json.dumps([item.metadata for item in items if isinstance(item, Document)])
+
+
+MEMORY = """
+import resource, sys
+from craft_ray.readers import read_shard
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with open(sys.argv[1], "rb") as stream:
+    count = sum(1 for _ in read_shard(stream, "x.xml.gz"))
+print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_file_of_30000_citations_is_never_held_whole(data, tmp_path):
+    """Real citations, repeated; the file has about 600 MB of XML, and reading it may take 64 MB."""
+    content = gzip.decompress((data / "pubmed" / "baseline" / "pubmed26n1334.xml.gz").read_bytes())
+    start, end = content.index(b"<PubmedArticle>"), content.rindex(b"</PubmedArticleSet>")
+    path = tmp_path / "large.xml.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(content[:start])
+        for _ in range(1000):
+            file.write(content[start:end])
+        file.write(content[end:])
+    done = subprocess.run([sys.executable, "-c", MEMORY, path], capture_output=True, text=True, check=True)
+    count, megabytes = map(int, done.stdout.split())
+    assert count == 30_000
+    assert megabytes < 64
