@@ -248,6 +248,7 @@ def _ray(settings: Settings) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what people read is nobody's business
     address = settings.address or os.environ.get("RAY_ADDRESS")
     try:
         with _native_stderr_closed():

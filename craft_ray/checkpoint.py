@@ -6,10 +6,13 @@ no worker reads a checkpoint, and a folder on the driver's disk serves a whole c
 
 import hashlib
 import json
+import socket
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +66,26 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    offline = not Path(folder).is_dir() and not _hub_answers()
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=offline)
         model, info = AutoModelForTokenClassification.from_pretrained(
-            folder, config=config, trust_remote_code=False, output_loading_info=True, dtype="auto"
+            folder,
+            config=config,
+            trust_remote_code=False,
+            local_files_only=offline,
+            output_loading_info=True,
+            dtype="auto",
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=offline, use_fast=True
+        )
     except Exception as error:  # transformers raises many kinds for a folder that is not a checkpoint
+        if offline:
+            raise SettingsError(
+                f"cannot load the model {source}: it is no folder, it is not in the local cache, "
+                "and the Hugging Face hub does not answer"
+            ) from error
         raise SettingsError(f"cannot load the model {source}: {_one_line(error)}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
@@ -118,6 +134,20 @@ def _resolve(source: str, fetch: Callable[[str], Path] | None) -> str:
     if path.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1:
         raise SettingsError(f"there is no model folder {source}")
     return source
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, told in seconds; its own client retries for half a minute."""
+    from huggingface_hub.constants import ENDPOINT
+
+    if urllib.request.getproxies():
+        return True  # a direct connection would tell nothing
+    hub = urlsplit(ENDPOINT)
+    try:
+        socket.create_connection((hub.hostname, hub.port or 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def _max_positions(config: Any, tokenizer: Any) -> int:

@@ -59,7 +59,7 @@ class Storage:
                 anon=self.s3.anonymous,
                 profile=self.s3.profile,
                 requester_pays=self.s3.requester_pays,
-                endpoint_url=self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"),
+                endpoint_url=self._endpoint(),
                 client_kwargs={"region_name": self.s3.region} if self.s3.region else {},
                 config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 5, "mode": "standard"}},
                 skip_instance_cache=True,
@@ -72,8 +72,8 @@ class Storage:
 
         Raises OSError.
         """
-        endpoint = urlsplit(self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or "")
-        if is_remote(url) and endpoint.hostname:
+        if is_remote(url) and (given := self._endpoint()):
+            endpoint = urlsplit(given)
             port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
             socket.create_connection((endpoint.hostname, port), timeout=5).close()
 
@@ -123,6 +123,17 @@ class Storage:
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)
 
+    def _session(self) -> Any:
+        import botocore.session
+
+        return botocore.session.Session(profile=self.s3.profile)
+
+    def _endpoint(self) -> str | None:
+        """The server to use in place of AWS: by settings, the environment or the profile."""
+        variables = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+        named = self.s3.endpoint_url or next((value for value in variables if value), None)
+        return named or self._session().get_scoped_config().get("endpoint_url")
+
     def delta_options(self, url: str) -> dict[str, str]:
         """Options for delta-rs, which has a client of its own; empty on disk.
 
@@ -130,14 +141,13 @@ class Storage:
         """
         if not is_remote(url):
             return {}
-        import botocore.session
-
-        session = botocore.session.Session(profile=self.s3.profile)
-        endpoint = self.s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+        session = self._session()
         options = {"AWS_REGION": self.s3.region or session.get_config_variable("region") or "us-east-1"}
-        if endpoint:
+        if endpoint := self._endpoint():
             options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
-        if self.s3.profile and (credentials := session.get_credentials()):
+        if self.s3.anonymous:
+            options["AWS_SKIP_SIGNATURE"] = "true"
+        elif session.get_config_variable("profile") and (credentials := session.get_credentials()):
             frozen = credentials.get_frozen_credentials()
             options |= {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
             if frozen.token:

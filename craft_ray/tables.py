@@ -11,7 +11,8 @@ Delta's application transaction. From this follows:
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,14 @@ from craft_ray.storage import Storage, cause, join, rank
 SEQUENCE = "craft-ray"
 """Name of the application transaction."""
 
+COMMIT = "craft-ray-commit"
+"""Name under which a commit's log entry holds a mark of its own."""
+
 REPLACED_AT_ONCE = 5_000
 """Documents replaced in one commit; bounds its memory and the length of its predicate."""
+
+
+_Write = Callable[[CommitProperties], None]
 
 
 class Tables:
@@ -158,16 +165,33 @@ class Tables:
     def _sequence(self, table: DeltaTable) -> int:
         return table.transaction_version(SEQUENCE) or 0
 
-    def _commit(self, entities: Any, documents: Any) -> None:
-        """Run the pair of commits under the next number."""
+    def _commit(self, entities: _Write, documents: _Write) -> None:
+        """Run the pair of commits under the next number.
+
+        Raises RunError if another run has taken over, or the tables cannot be written.
+        """
         properties = _properties(self._sequence(self._documents) + 1)
-        try:
-            entities(properties)
-            self._entities.update_incremental()
-            documents(properties)
-            self._documents.update_incremental()
-        except CommitFailedError as error:
-            raise RunError(f"another run has taken over the tables of {self.output}; this one stops") from error
+        for table, write in ((self._entities, entities), (self._documents, documents)):
+            try:
+                write(properties)
+            except (DeltaError, OSError) as error:
+                if not self._went_through(table, properties):
+                    raise self._failure(error) from error
+            table.update_incremental()
+
+    def _went_through(self, table: DeltaTable, properties: CommitProperties) -> bool:
+        """Whether a commit that failed is in the log all the same.
+
+        A conditional PUT whose acknowledgement is lost is sent again, and then fails against its own first try.
+        """
+        table.update_incremental()
+        mark = (properties.custom_metadata or {})[COMMIT]
+        return any(commit.get(COMMIT) == mark for commit in table.history(10))
+
+    def _failure(self, error: Exception) -> RunError:
+        if isinstance(error, CommitFailedError) and "oncurrent" in str(error):
+            return RunError(f"another run has taken over the tables of {self.output}; this one stops")
+        return RunError(f"cannot write the tables of {self.output}: {cause(error)}")
 
     def _add(self, table: DeltaTable, files: Iterable[StagedFile], now: int, properties: CommitProperties) -> None:
         table.create_write_transaction(
@@ -227,7 +251,8 @@ def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, A
 
 def _properties(sequence: int) -> CommitProperties:
     return CommitProperties(
-        app_transactions=[Transaction(SEQUENCE, sequence)], custom_metadata={SEQUENCE: str(sequence)}
+        app_transactions=[Transaction(SEQUENCE, sequence)],
+        custom_metadata={SEQUENCE: str(sequence), COMMIT: uuid.uuid4().hex},
     )
 
 

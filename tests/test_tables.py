@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from craft_ray import identity
 from craft_ray.errors import RunError, SettingsError
@@ -139,6 +140,31 @@ def test_of_two_runs_the_later_goes_on_and_the_earlier_stops(tmp_path: Path):
         earlier.append([block(tmp_path, ("b", "rat"))])
     later.append([block(tmp_path, ("c", "fly"))])
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("c", "annotated", 1)]
+
+
+def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tables = Tables(STORAGE, str(tmp_path))
+    add = Tables._add
+
+    def unacknowledged(self, *arguments):
+        add(self, *arguments)
+        raise CommitFailedError("412: the precondition does not hold")
+
+    monkeypatch.setattr(Tables, "_add", unacknowledged)
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    tables.append([block(tmp_path, ("b", "rat"))])
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
+
+
+def test_a_commit_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tables = Tables(STORAGE, str(tmp_path))
+
+    def failing(self, *arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Tables, "_add", failing)
+    with pytest.raises(RunError, match=r"cannot write the tables .*disk full"):
+        tables.append([block(tmp_path, ("a", "mouse"))])
 
 
 def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):

@@ -34,6 +34,7 @@ def test_the_sample_is_annotated_and_shown(tmp_path: Path):
     [
         (["/no/such/folder"], "the input /no/such/folder does not exist"),
         ([SAMPLE, "--model", "/no/such/model"], "there is no model folder /no/such/model"),
+        ([SAMPLE, "--model", "nobody/no-such-model"], "cannot load the model nobody/no-such-model"),
         ([SAMPLE, "--format", "word"], "setting format"),
         ([SAMPLE, "--replicas", "0"], "setting replicas"),
         ([SAMPLE, "--settings", "/no/such.yaml"], "cannot read the settings file"),
