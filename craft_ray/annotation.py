@@ -17,7 +17,7 @@ import ray
 
 from craft_ray.checkpoint import load_checkpoint
 from craft_ray.errors import CraftRayError, RunError, SettingsError
-from craft_ray.ledger import Fate, Ledger
+from craft_ray.ledger import Fate, Ledger, State
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
 from craft_ray.runs import Account, RunRecord
@@ -30,8 +30,8 @@ from craft_ray.tables import Tables
 TRIES = 3
 """Times that a shard is read whose documents did not all arrive."""
 
-REPLACE_AFTER = 30.0
-"""Seconds for which revised documents are collected: each replacement rewrites files of the tables."""
+REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
+"""Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
 
 
 class Stopped(CraftRayError):
@@ -106,7 +106,9 @@ def annotate(
                     _commit_all(arrived, commits, account, stop, on_progress)
                 if stop.is_set():
                     status = "stopped"
-                    raise Stopped(_summary(record.run_id, "stopped", output, tables, account))
+                    _recount(account, tables, record.run_id)
+                    raise Stopped(_summary(record.run_id, status, output, tables, account))
+            _recount(account, tables, record.run_id)
             tables.settle(settings.compact)
             if not account.adds_up():
                 raise RunError(f"the account does not add up: {account.summary()['documents']}")
@@ -139,13 +141,16 @@ class _Commits:
 
     def add(self, block: StagedBlock) -> None:
         """Judge a block's documents against all that was committed or judged before."""
-        fates = self._ledger.fates(block.entries)
-        kept = np.isin(fates, (Fate.NEW, Fate.REPLACES, Fate.RESTATED))
         self._account.arrived(block)
-        self._account.superseded += int((~kept).sum())
-        self._ledger.update(block.entries[kept])
-        self.rows += int((fates == Fate.NEW).sum()) - block.status.count(RETRACTED)
-        if (fates == Fate.NEW).all():
+        held, _ = self._ledger.lookup(block.entries["id"])
+        fates = self._ledger.fates(block.entries)
+        new = fates == Fate.NEW
+        kept = new | np.isin(fates, (Fate.REPLACES, Fate.RESTATED))
+        # Superseded are those that lose against what is there, and those of this run that lose against these.
+        self._account.superseded += int((~kept).sum() + (kept & (held["state"] == State.WRITTEN)).sum())
+        self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
+        self.rows += int(new.sum()) - block.status.count(RETRACTED)
+        if new.all():
             self._new.append(block)
         else:
             if not self._revised:
@@ -157,29 +162,24 @@ class _Commits:
         """Commit what is due; with `all`, everything."""
         if self._new:
             self._tables.append(self._new)
-            for block in self._new:
-                self._count(block.status, block.reason, block.labels)
-            self._account.first_commit = self._account.first_commit or time.monotonic()
+            self._wrote(self._new)
             self._new = []
         waiting = sum(len(block.entries) for block in self._revised)
-        if self._revised and (all or waiting >= 20_000 or time.monotonic() - self._since > REPLACE_AFTER):
+        if self._revised and (all or waiting >= REPLACE_AT or time.monotonic() - self._since > REPLACE_AFTER):
             kept = sum(int(mask.sum()) for mask in self._kept)
             retracted = sum(block.status.count(RETRACTED) for block in self._revised)
-            tables = self._tables.replace(self._revised, self._kept)
-            written = 0
-            for documents, entities in zip(tables[::2], tables[1::2], strict=True):
-                written += documents.num_rows
-                labels = {pair["values"]: pair["counts"] for pair in entities["label"].value_counts().to_pylist()}
-                self._count(documents["status"].to_pylist(), documents["reason"].to_pylist(), labels)
-            # A document kept when it came and beaten by a better revision before the commit.
+            written = self._tables.replace(self._revised, self._kept)
+            self._ledger.written()
+            # Those that were kept when they came, and beaten by a better revision while they waited.
             self._account.superseded += kept - retracted - written
-            self._account.first_commit = self._account.first_commit or time.monotonic()
+            self._wrote(self._revised)
+            self._account.exact = False
             self._revised, self._kept = [], []
 
-    def _count(self, statuses: list[str], reasons: list[str | None], labels: dict[str, int]) -> None:
-        self._account.statuses.update(statuses)
-        self._account.reasons.update(reason for reason in reasons if reason)
-        self._account.labels.update(labels)
+    def _wrote(self, blocks: list[StagedBlock]) -> None:
+        self._account.first_commit = self._account.first_commit or time.monotonic()
+        for block in blocks:
+            self._account.wrote(block)
 
 
 def _commit_all(
@@ -298,6 +298,13 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _recount(account: Account, tables: Tables, run_id: str) -> None:
+    """Make the counts exact where revisions have replaced rows that this very run wrote."""
+    if not account.exact:
+        account.statuses, account.reasons, account.labels = tables.written_by(run_id)
+        account.exact = True
 
 
 def _cause(error: BaseException) -> str:

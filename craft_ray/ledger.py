@@ -25,12 +25,24 @@ class Fate(IntEnum):
     """What the tables hold, from a later shard."""
 
 
-_ENTRY = np.dtype([("id", np.int64), ("key", np.int64), ("revision", np.int64), ("deleted", np.bool_)])
+class State(IntEnum):
+    """Since when the tables hold an entry's document."""
+
+    BEFORE = 0
+    WRITTEN = 1
+    """This run has written it."""
+    WAITING = 2
+    """This run will write it, or a better revision."""
+
+
+_ENTRY = np.dtype(
+    [("id", np.int64), ("key", np.int64), ("revision", np.int64), ("deleted", np.bool_), ("state", np.int8)]
+)
 
 
 def entries(id: Any, key: Any, revision: Any, deleted: Any) -> NDArray[np.void]:
     """Entries from their columns; ids, keys and revisions as in `identity`."""
-    table = np.empty(len(id), _ENTRY)
+    table = np.zeros(len(id), _ENTRY)
     table["id"], table["key"], table["revision"], table["deleted"] = id, key, revision, deleted
     return table
 
@@ -55,18 +67,23 @@ class Ledger:
         return Fate(int(self.fates(entries([id], [key], [revision], [deletes]))[0]))
 
     def holds(self, id: int) -> bool:
-        """Whether there is an entry with this id."""
-        ids = np.array([id], np.int64)
-        return any(bool(_found(table, ids)[1][0]) for table in (self.base, self.overlay))
+        """Whether there is a document with this id that is not deleted."""
+        held, known = self.lookup(np.array([id], np.int64))
+        return bool(known[0] and not held["deleted"][0])
+
+    def lookup(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """The entry of each id (zeros where there is none), and whether there is one; both (ids,)."""
+        held = np.zeros(len(ids), _ENTRY)
+        known = np.zeros(len(ids), np.bool_)
+        for table in (self.base, self.overlay):
+            position, found = _found(table, ids)
+            held[found] = table[position[found]]
+            known |= found
+        return held, known
 
     def fates(self, arriving: NDArray[np.void]) -> NDArray[np.int8]:
         """What becomes of each arriving entry, against the ledger alone; (entries,) of Fate."""
-        held = np.zeros(len(arriving), _ENTRY)
-        known = np.zeros(len(arriving), np.bool_)
-        for table in (self.base, self.overlay):
-            position, found = _found(table, arriving["id"])
-            held[found] = table[position[found]]
-            known |= found
+        held, known = self.lookup(arriving["id"])
         fate = np.full(len(arriving), Fate.NEW, np.int8)
         fate[known] = Fate.REPLACES
         older = held["deleted"] & ~arriving["deleted"] | ~arriving["deleted"] & (
@@ -77,11 +94,18 @@ class Ledger:
         fate[same] = np.where(arriving["revision"] > held["revision"], Fate.RESTATED, Fate.UNCHANGED)[same]
         return fate
 
-    def update(self, arrived: NDArray[np.void]) -> None:
+    def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
         """Enter documents that the tables will now hold; they take the place of entries with their ids."""
+        arrived = arrived.copy()
+        arrived["state"] = state
         self.overlay = _sorted(np.concatenate([self.overlay, arrived]))
         if len(self.overlay) > 10_000 + len(self.base) // 8:
             self.base, self.overlay = _sorted(np.concatenate([self.base, self.overlay])), np.empty(0, _ENTRY)
+
+    def written(self) -> None:
+        """What was waiting is in the tables now."""
+        for table in (self.base, self.overlay):
+            table["state"][table["state"] == State.WAITING] = State.WRITTEN
 
     def merged(self) -> NDArray[np.void]:
         """All entries, sorted: what readers get to look documents up in."""

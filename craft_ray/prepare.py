@@ -43,7 +43,7 @@ class ShardAccount:
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """What shards are prepared with: tokenizer (JSON), pieces a window holds, model fingerprint, what is known."""
+    """What shards are prepared with: tokenizer, pieces a window holds, model fingerprint, what is known."""
 
     tokenizer: Tokenizer
     max_pieces: int
@@ -250,7 +250,7 @@ def _columns(rows: list[_Row], account: ShardAccount) -> dict[str, list[Any]]:
 
 def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> Item:
     """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold."""
-    place = f"{account.shard}#{account.found}"
+    place = f"{account.shard}#item-{account.found}"
     try:
         item.doc_id.encode()
     except UnicodeEncodeError:

@@ -39,6 +39,8 @@ class Account:
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    exact: bool = True
+    """Whether `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
     superseded: int = 0
     ends: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -67,6 +69,12 @@ class Account:
             if number not in self.ends:
                 self.bytes_done += self._sizes[number]
             self.ends[number] = end
+
+    def wrote(self, block: StagedBlock) -> None:
+        """Count a block's documents and entities as committed."""
+        self.statuses.update(status for status in block.status if status != RETRACTED)
+        self.reasons.update(reason for reason in block.reason if reason)
+        self.labels.update(block.labels)
 
     def missing(self) -> list[Shard]:
         """Shards that did not close, or of which fewer or more documents arrived than were read."""

@@ -110,7 +110,8 @@ def _entries(block: pa.Table) -> NDArray[np.void]:
             block["version"].to_pylist(), block["shard_number"].to_pylist(), status, strict=True
         )
     ]
-    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, [s == "deleted" for s in status])
+    gone = [s in ("deleted", RETRACTED) for s in status]
+    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, gone)
 
 
 def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:

@@ -12,6 +12,7 @@ Delta's application transaction. From this follows:
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -87,29 +88,25 @@ class Tables:
             lambda properties: self._add(self._documents, (f for b in blocks for f in b.documents), now, properties),
         )
 
-    def replace(self, blocks: Sequence[StagedBlock], kept: Sequence[NDArray[np.bool_]]) -> list[pa.Table]:
+    def replace(self, blocks: Sequence[StagedBlock], kept: Sequence[NDArray[np.bool_]]) -> int:
         """Commit those documents of blocks that `kept` marks, in place of what the tables hold under their ids.
 
-        Of documents with one id the best revision is taken. Returns the documents committed (status, shard, counts)
-        and the entities (label), for counting.
+        Of documents with one id the best revision is taken. Returns how many documents were written.
         """
         every = np.concatenate([block.entries for block in blocks])
         candidates = np.flatnonzero(np.concatenate(kept))
         winners = np.zeros(len(every), np.bool_)
         winners[candidates[best(every[candidates])]] = True
-        done: list[tuple[pa.Table, pa.Table]] = []
-        start = 0
+        written = start = 0
         batch: list[tuple[pa.Table, pa.Table]] = []
         for block in blocks:
             mask = winners[start : start + len(block.entries)]
             start += len(block.entries)
             batch.append(self._read_back(block, mask))
             if sum(documents.num_rows for documents, _ in batch) >= REPLACED_AT_ONCE:
-                done.append(self._overwrite(batch))
+                written += self._overwrite(batch)
                 batch = []
-        if batch:
-            done.append(self._overwrite(batch))
-        return [table for pair in done for table in pair]
+        return written + self._overwrite(batch)
 
     def settle(self, compact: bool) -> None:
         """Close a run: shut out any other, merge small files, and remove files that no table refers to.
@@ -128,6 +125,16 @@ class Tables:
     def counts(self) -> dict[str, int]:
         """Rows of both tables, from their logs."""
         return {"entities": self._entities.count(), "documents": self._documents.count()}
+
+    def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+        """What of a run stands in the tables: documents by status, rejected ones by reason, entities by label."""
+        mine = pc.field("run_id") == run_id
+        documents = self._documents.to_pyarrow_dataset().to_table(columns=["status", "reason"], filter=mine)
+        entities = self._entities.to_pyarrow_dataset().to_table(columns=[PARTITION], filter=mine)
+        columns = (documents["status"], documents["reason"].drop_null(), entities[PARTITION])
+        counts = [column.value_counts().to_pylist() for column in columns]
+        statuses, reasons, labels = (Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts)
+        return statuses, reasons, labels
 
     def _open(self, name: str, schema: pa.Schema, partition_by: list[str] | None) -> DeltaTable:
         path = self.path(name)
@@ -217,18 +224,19 @@ class Tables:
                 table = table.append_column(PARTITION, pa.repeat(file.label, table.num_rows))
             yield table.select(DOCUMENTS.names if name == "documents" else ENTITIES.names)
 
-    def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> tuple[pa.Table, pa.Table]:
-        documents = pa.concat_tables([documents for documents, _ in batch])
-        entities = pa.concat_tables([entities for _, entities in batch])
+    def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> int:
+        """Put the batch's documents in place of those with their ids; returns how many."""
+        documents = pa.concat_tables([DOCUMENTS.empty_table(), *(documents for documents, _ in batch)])
+        entities = pa.concat_tables([ENTITIES.empty_table(), *(entities for _, entities in batch)])
         if documents.num_rows == 0:
-            return documents, entities
+            return 0
         predicate = f"doc_id IN ({', '.join(_literal(doc_id) for doc_id in documents['doc_id'].to_pylist())})"
         documents = documents.filter(pc.not_equal(documents["status"], RETRACTED))
         self._commit(
             lambda properties: self._write_over(self._entities, entities, predicate, properties),
             lambda properties: self._write_over(self._documents, documents, predicate, properties),
         )
-        return documents, entities
+        return int(documents.num_rows)
 
     def _write_over(self, table: DeltaTable, rows: pa.Table, predicate: str, properties: CommitProperties) -> None:
         write_deltalake(table, rows, mode="overwrite", predicate=predicate, commit_properties=properties)

@@ -155,6 +155,22 @@ def test_revisions_replace_and_deletions_remove_whatever_comes_when(
     assert close(entity_rows(stepwise), entity_rows(at_once))
 
 
+def test_revisions_that_meet_within_a_run_are_counted_as_the_tables_have_them(
+    local_ray: None, tiny_checkpoint: Path, tmp_path: Path
+):
+    """Each file is a block of its own, so that revisions of one citation are committed one after the other."""
+    for number in range(6):
+        content = [citation(pmid, f"Title {pmid} of mice in revision {number}") for pmid in range(1, 40)]
+        pubmed_file(tmp_path / f"pubmed26n000{number}.xml", *content)
+    output = tmp_path / "out"
+    summary = craft_ray.annotate(f"{tmp_path}/*.xml", str(output), model=str(tiny_checkpoint), block_mb=0.001)
+    assert _some(summary, "found", "annotated", "superseded") == (234, 39, 195)
+    assert summary["adds_up"]
+    assert {text for _, text in titles(output).values()} == {f"Title {i} of mice in revision 5" for i in range(1, 40)}
+    assert sum(summary["entities"].values()) == len(entity_rows(output))
+    assert_consistent(output)
+
+
 def test_another_model_annotates_again(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
     craft_ray.annotate(str(SAMPLE), str(tmp_path), model=str(tiny_checkpoint))
     before = entity_rows(tmp_path)
