@@ -6,6 +6,7 @@ that count for nothing and that the next closing vacuum removes.
 
 import hashlib
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -134,7 +135,8 @@ def best(table: NDArray[np.void]) -> NDArray[np.int64]:
 
 def _write(table: pa.Table, storage: Storage, folder: str, label: str | None = None) -> StagedFile:
     """Write one Parquet file under a name that no other try of this task takes."""
-    directory = "" if label is None else f"{PARTITION}={label}/"
+    # Labels of other checkpoints may hold what paths do not; Delta reads the partition from its log.
+    directory = "" if label is None else f"{PARTITION}={re.sub('[^A-Za-z0-9_.-]', '_', label)}/"
     if label is not None:
         table = table.drop_columns([PARTITION])
     sink = pa.BufferOutputStream()

@@ -11,7 +11,7 @@ from deltalake.exceptions import CommitFailedError
 
 from craft_ray import identity
 from craft_ray.errors import RunError, SettingsError
-from craft_ray.labels import TAG_SET, TAGS
+from craft_ray.labels import TAG_SET, TAGS, TagSet
 from craft_ray.schema import PREPARED
 from craft_ray.settings import S3Settings
 from craft_ray.staging import StagedBlock, stage
@@ -22,7 +22,9 @@ STORAGE = Storage(S3Settings())
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
-def block(output: Path, *documents: tuple[str, str], status: str = "annotated", shard: int = 0) -> StagedBlock:
+def block(
+    output: Path, *documents: tuple[str, str], status: str = "annotated", shard: int = 0, tags: TagSet = TAG_SET
+) -> StagedBlock:
     """A staged block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
     rows = []
     for doc_id, text in documents:
@@ -49,14 +51,14 @@ def block(output: Path, *documents: tuple[str, str], status: str = "annotated", 
             | dict.fromkeys(("word_end", "sentence_end"), length)
         )
     table = pa.Table.from_pylist(rows, schema=PREPARED)
-    taxon = TAGS.index("B-Taxon")
+    taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
     table = table.append_column(
         "label_ids", pa.array([[taxon] * len(r["word_start"]) for r in rows], pa.list_(pa.int8()))
     )
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return stage(table, STORAGE, str(output), "run", TAG_SET, keep_text=True)
+    return stage(table, STORAGE, str(output), "run", tags, keep_text=True)
 
 
 def all_of(staged: StagedBlock) -> np.ndarray:
@@ -88,6 +90,16 @@ def test_a_revision_replaces_all_rows_of_its_document_and_no_others(tmp_path: Pa
         [("a", "human", "Taxon"), ("b", "rat", "Taxon"), ("c", "fly", "Taxon"), (HOSTILE, "worm", "Taxon")]
     )
     assert len(rows(tmp_path, "documents")) == 4
+
+
+def test_labels_of_other_checkpoints_may_hold_anything(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
+    assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
+    new = block(tmp_path, ("a", "mouse"), shard=1)
+    tables.replace([new], [all_of(new)])
+    tables.settle(compact=True)
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
 
 
 def test_a_deletion_leaves_a_deleted_row_and_no_entity(tmp_path: Path):
