@@ -22,7 +22,7 @@ def annotate(inputs: list[str] | str, output: str, **settings: Any) -> dict[str,
 
     settings: fields of `craft_ray.settings.Settings`, such as model="...", replicas=2, format="jats".
 
-    Raises SettingsError, RunError or Stopped of `craft_ray.errors` and `craft_ray.annotation`.
+    Raises SettingsError, RunError or Stopped of `craft_ray.errors`.
     """
     from craft_ray.annotation import annotate as run
     from craft_ray.settings import load_settings

@@ -16,7 +16,7 @@ import numpy as np
 import ray
 
 from craft_ray.checkpoint import load_checkpoint
-from craft_ray.errors import CraftRayError, RunError, SettingsError
+from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
 from craft_ray.ledger import Fate, Ledger, State
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
@@ -34,14 +34,6 @@ REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
 """Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
 
 
-class Stopped(CraftRayError):
-    """A signal ended the run; what was committed is kept (exit 3). Holds the summary."""
-
-    def __init__(self, summary: dict[str, Any]) -> None:
-        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
-        self.summary = summary
-
-
 def annotate(
     inputs: Sequence[str],
     output: str,
@@ -56,7 +48,7 @@ def annotate(
     SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
     """
     storage, output = Storage(settings.s3), absolute(output)
-    listing = list_shards(storage, inputs, is_shard_name)
+    listing = list_shards(storage, inputs, is_shard_name, output)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     storage.check_writable(output)
     tables = Tables(storage, output)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from craft_ray.errors import CraftRayError, SettingsError
+from craft_ray.errors import CraftRayError, SettingsError, Stopped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,7 +66,6 @@ def annotate(
     from craft_ray.settings import load_settings
 
     chosen = load_settings(settings, model=model, format=format, replicas=replicas)
-    from craft_ray.annotation import Stopped
     from craft_ray.annotation import annotate as run
     from craft_ray.progress import print_summary, shown
 

@@ -1,11 +1,13 @@
-"""Errors named by their consequence.
+"""Errors named by their consequence. A bad document is no error: readers yield it as a `schema.Rejection`.
 
 CraftRayError
 ├── SettingsError   stops the run before work begins (exit 2)
 ├── RunError        stops the run (exit 1); what is committed is kept
-├── ShardError      the rest of a shard is skipped and counted; its documents so far are kept
-└── DocumentError   one document is rejected and counted
+├── Stopped         a signal ended the run (exit 3); what is committed is kept
+└── ShardError      the rest of a shard is skipped and counted; its documents so far are kept
 """
+
+from typing import Any
 
 
 class CraftRayError(Exception):
@@ -20,21 +22,18 @@ class RunError(CraftRayError):
     """The run cannot go on or its account does not add up."""
 
 
-class _Reasoned(CraftRayError):
-    """An error with a `reason` from the documented list (a short word) and a `detail` for a person."""
+class Stopped(CraftRayError):
+    """A signal ended the run; holds its summary."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
+        self.summary = summary
+
+
+class ShardError(CraftRayError):
+    """A shard that cannot be read further: `reason` is one of `schema.REASONS`, `detail` is for a person."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return type(self), (self.reason, self.detail)
-
-
-class ShardError(_Reasoned):
-    """A shard that cannot be read further."""
-
-
-class DocumentError(_Reasoned):
-    """A document that cannot be read."""

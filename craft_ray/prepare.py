@@ -261,7 +261,8 @@ def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> I
     seen.add(identity_)
     if isinstance(item, Document):
         with suppress(UnicodeEncodeError):
-            json.dumps([item.text, item.title, item.journal], ensure_ascii=False).encode()
+            names = [section.name for section in item.sections]
+            json.dumps([item.text, item.title, item.journal, names], ensure_ascii=False).encode()
             return item
         return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text")
     if isinstance(item, Rejection):

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
-
-Status = Literal["annotated", "rejected", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)

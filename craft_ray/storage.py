@@ -7,7 +7,7 @@ fork-safe. Credentials are taken from the environment, a profile or a role by bo
 import os
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -163,44 +163,57 @@ class Listing:
     passed_over: list[str]
 
 
-def list_shards(storage: Storage, inputs: Sequence[str], is_input: Any) -> Listing:
+def list_shards(
+    storage: Storage, inputs: Sequence[str], is_input: Callable[[str], bool], output: str | None = None
+) -> Listing:
     """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
 
-    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is.
+    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
+    lies in the output, or below a name that starts with a dot or an underscore, never is.
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
     sizes: dict[str, int] = {}
     passed_over: set[str] = set()
     for given in inputs:
-        url = absolute(given)
-        filesystem = storage.filesystem(url)
         with explained(f"the input {given}"):
-            storage.reach(url)
-            named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
-            if not named and any(mark in url for mark in "*?["):
-                named = filesystem.glob(url, detail=True)
-            if not named:
-                raise SettingsError(f"the input {given} does not exist")
-            before = len(sizes) + len(passed_over)
-            for path, info in named.items():
-                if info["type"] == "directory":
-                    for file, detail in filesystem.find(path, detail=True).items():
-                        base = file.rpartition("/")[2]
-                        if base.startswith((".", "_")):
-                            continue
-                        if is_input(base):
-                            sizes[_restored(url, file)] = int(detail["size"])
-                        else:
-                            passed_over.add(_restored(url, file))
-                else:
-                    sizes[_restored(url, path)] = int(info["size"])
-            if len(sizes) + len(passed_over) == before and not any(_restored(url, p) in sizes for p in named):
-                raise SettingsError(f"the input {given} holds no files")
+            found = list(_files(storage, absolute(given)))
+        if not found:
+            raise SettingsError(f"the input {given} holds no files")
+        for name, size, below in found:
+            if output is not None and name.startswith(f"{output}/"):
+                continue
+            hidden = any(part.startswith((".", "_")) for part in below)
+            if not below or (is_input(below[-1]) and not hidden):
+                sizes[name] = size
+            else:
+                passed_over.add(name)
     if not sizes:
         raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
     shards = [Shard(name, size) for name, size in sizes.items()]
-    return Listing(sorted(shards, key=lambda shard: rank(shard.name)), sorted(passed_over))
+    return Listing(sorted(shards, key=lambda shard: rank(shard.name)), sorted(passed_over - set(sizes)))
+
+
+def _files(storage: Storage, url: str) -> Iterator[tuple[str, int, list[str]]]:
+    """Name and size of each file that a path, folder or glob stands for, and its path within the folder, in parts.
+
+    Raises SettingsError if there is nothing.
+    """
+    storage.reach(url)
+    filesystem = storage.filesystem(url)
+    named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
+    if not named and any(mark in url for mark in "*?["):
+        named = filesystem.glob(url, detail=True)
+    if not named:
+        raise SettingsError(f"the input {url} does not exist")
+    for path, info in named.items():
+        if info["type"] != "directory":
+            yield _restored(url, path), int(info["size"]), []
+            continue
+        folder = _restored(url, path)
+        for file, detail in filesystem.find(path, detail=True).items():
+            name = _restored(url, file)
+            yield name, int(detail["size"]), name[len(folder) :].strip("/").split("/")
 
 
 def rank(name: str) -> tuple[str, str]:

@@ -24,8 +24,17 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
         (tmp_path / name).write_text("x")
     listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
     assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
-    assert listing.passed_over == [f"{tmp_path}/a/pubmed3.xml.gz.md5"]
+    assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
     assert listing.shards[0].size == 1
+
+
+def test_an_output_within_the_input_is_no_input(tmp_path: Path):
+    for name in ("in.parquet", "out/documents/a.parquet", "out/documents/_delta_log/0.json", "_old/b.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name, f"{tmp_path}/out")
+    assert names(listing) == [f"{tmp_path}/in.parquet"]
+    assert listing.passed_over == [f"{tmp_path}/_old/b.parquet"]
 
 
 def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):

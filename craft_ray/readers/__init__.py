@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
-from craft_ray.errors import DocumentError, ShardError
+from craft_ray.errors import ShardError
 from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
 from craft_ray.readers.jats import read_jats
 from craft_ray.readers.jsonl import read_jsonl
@@ -73,8 +73,6 @@ def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Itera
             yield from _reader(plain, shard, format)(plain, shard)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ShardError("bad_gzip", str(error)) from error
-    except DocumentError as error:
-        raise ShardError(error.reason, error.detail) from error
 
 
 def _decompressed(stream: BinaryIO) -> "io.BufferedReader[io.RawIOBase]":
@@ -115,7 +113,7 @@ def _read_archive(stream: "io.BufferedReader[io.RawIOBase]", shard: str, format:
                 plain = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(content.read())), _HEAD)
                 try:
                     yield from _reader(plain, name, format)(plain, name)
-                except (ShardError, DocumentError) as error:
+                except ShardError as error:
                     yield Rejection(f"{name}#unreadable", error.reason, error.detail)
     except tarfile.TarError as error:
         raise ShardError("bad_archive", str(error)) from error

@@ -34,11 +34,12 @@ def document_from_record(record: Any, fallback_id: str) -> Document | Rejection:
     if not isinstance(text, str):
         return Rejection(doc_id, "bad_record", "no `text`" if text is None else f"`text` is {type(text).__name__}")
     title, year = record.get("title"), record.get("year")
+    is_year = isinstance(year, int) and not isinstance(year, bool) and 0 < year < 10_000
     return Document(
         doc_id=doc_id,
         text=text,
         sections=(Section("text", 0, len(text)),) if text else (),
         title=title if isinstance(title, str) else None,
-        year=year if isinstance(year, int) and 0 < year < 10000 else None,
+        year=year if is_year else None,
         metadata={key: value for key, value in record.items() if key not in ("id", "text", "title", "year")},
     )

@@ -61,7 +61,7 @@ def _citation(element: Any, fallback_id: str) -> Document | Rejection:
 
 def _version(pmid: Any) -> int:
     version = pmid.get("Version", "1")
-    return int(version) if version.isdecimal() else 1
+    return int(version) if version.isdecimal() and len(version) < 10 else 1
 
 
 def _year(article: Any) -> int | None:
