@@ -109,7 +109,7 @@ def _load_base(base: str) -> tuple[Any, Any]:
 
 def _arguments(recipe: Recipe, output: str) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(Path(output) / "checkpoints"),
+        output_dir=output,
         learning_rate=recipe.learning_rate,
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=recipe.batch_size,
