@@ -5,7 +5,6 @@ One row a document, whatever becomes of it, and one that closes the shard with i
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -260,11 +259,11 @@ def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> I
         return Rejection(place, "duplicate_id", f"{item.doc_id} stands earlier in this shard")
     seen.add(identity_)
     if isinstance(item, Document):
-        with suppress(UnicodeEncodeError):
-            names = [section.name for section in item.sections]
+        names = [section.name for section in item.sections]
+        try:
             json.dumps([item.text, item.title, item.journal, names], ensure_ascii=False).encode()
-            return item
-        return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text")
+        except UnicodeEncodeError:
+            return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text")
     if isinstance(item, Rejection):
         return Rejection(item.doc_id, item.reason, item.detail.encode("utf-8", "replace").decode()[:1000])
     return item

@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -250,19 +251,15 @@ def _restored(url: str, path: str) -> str:
     return f"s3://{path}" if is_remote(url) and not path.startswith("s3://") else path
 
 
-class explained:  # noqa: N801  # reads as a statement
+@contextmanager
+def explained(what: str) -> Iterator[None]:
     """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
-        if error is None or isinstance(error, SettingsError) or not isinstance(error, Exception):
-            return
-        raise SettingsError(f"cannot reach {self._what}: {cause(error)}") from error
+    try:
+        yield
+    except SettingsError:
+        raise
+    except Exception as error:  # s3fs, botocore and aiohttp have no common base
+        raise SettingsError(f"cannot reach {what}: {cause(error)}") from error
 
 
 _CAUSES = {

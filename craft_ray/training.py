@@ -136,7 +136,7 @@ def _arguments(recipe: Recipe, output: str) -> TrainingArguments:
 def _features(tokenizer: Any, sentences: Sequence[TaggedSentence]) -> list[dict[str, list[int]]]:
     """Token ids and labels of each sentence; a word's tag stands at its first piece.
 
-    Sentences longer than the model takes are cut, as the card's were; CRAFT-IOB has none at 512 pieces but a few.
+    Sentences longer than the model takes are cut, as the card's were: at 512 pieces, a few of CRAFT-IOB's.
     """
     encoded = tokenizer([s.words for s in sentences], is_split_into_words=True, truncation=True)
     number = {tag: i for i, tag in enumerate(TAGS)}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import s3fs
+from botocore.exceptions import BotoCoreError, ClientError
 
 BUCKET = "corpus"
 
@@ -103,7 +104,7 @@ def _wait_until_it_takes_a_put(server: S3Server, process: subprocess.Popen[bytes
         try:
             filesystem.pipe_file(f"{BUCKET}/ready", b"")
             return
-        except Exception:
+        except (OSError, BotoCoreError, ClientError):  # not listening yet, or no bucket yet
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}") from None
             time.sleep(0.1)

@@ -9,6 +9,7 @@ from craft_ray.labels import LABELS
 from craft_ray.readers import FORMATS
 from craft_ray.schema import DOCUMENTS, ENTITIES, REASONS
 from craft_ray.settings import Settings
+from tests.test_layout import ORDER
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,9 +28,10 @@ def test_labels_reasons_formats_columns_and_settings_are_listed():
     assert shown <= set(Settings.model_fields)
 
 
-def test_the_tree_names_every_module():
-    for file in (ROOT / "craft_ray").glob("[a-z]*.py"):
-        assert file.name in README
+def test_the_tree_names_every_module_in_the_order_of_imports():
+    tree = README.split("## The tree")[1].split("default_model/")[0]
+    named = re.findall(r"(\w+)(?:\.py|/ +one format)", tree)
+    assert named == ORDER
 
 
 def test_jobs_take_the_commands_arguments():
