@@ -16,6 +16,7 @@ import numpy as np
 import ray
 
 from craft_ray.checkpoint import load_checkpoint
+from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
 from craft_ray.ledger import Fate, Ledger, State
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
@@ -79,6 +80,7 @@ def annotate(
                 shared = Preparing(
                     checkpoint.tokenizer,
                     checkpoint.max_pieces,
+                    checkpoint.window_pieces,
                     checkpoint.fingerprint,
                     Ledger.of(ledger.merged()),
                     settings.format,
@@ -91,7 +93,7 @@ def annotate(
                     preparing=ray.put(shared),
                     output=output,
                     run_id=record.run_id,
-                    tags=checkpoint.tags,
+                    decoder=Decoder.of(checkpoint),
                     keep_text=settings.keep_text,
                 )
                 with _collected(blocks) as arrived:

@@ -21,6 +21,7 @@ from craft_ray.errors import SettingsError
 from craft_ray.labels import TagSet
 
 EMBEDDED = "embedded"
+SEEN_FILE = "seen_mentions.npy"
 EMBEDDED_FOLDER = Path(__file__).parent / "default_model"
 
 
@@ -32,6 +33,10 @@ class Checkpoint:
     tokenizer:   a `tokenizers` tokenizer as JSON, without truncation or padding
     prefix, suffix: ids of the special tokens around a window ([CLS], [SEP])
     max_pieces:  word pieces that fit a window beside the special tokens
+    window_pieces: word pieces up to which consecutive sentences share a window, as in the model's training; 0 for a
+                 sentence a window (`window_pieces` of config.json)
+    calibration: slope and intercept by which scores are calibrated (`score_calibration` of config.json)
+    seen:        keys of the mentions that training showed, as `corpora.mention_keys` makes them; None if not known
     fingerprint: SHA-256 over weights, configuration and tokenizer
     """
 
@@ -42,7 +47,10 @@ class Checkpoint:
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
     max_pieces: int
+    window_pieces: int
+    calibration: tuple[float, float]
     id2label: dict[int, str]
+    seen: NDArray[np.int64] | None
     fingerprint: str
 
     @property
@@ -100,6 +108,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     weights = {name: _to_numpy(tensor) for name, tensor in model.state_dict().items()}
     id2label = {int(i): str(label) for i, label in config.id2label.items()}
     config_dict = config.to_diff_dict()
+    window_pieces, calibration = _own_settings(config, source)
     checkpoint = Checkpoint(
         source=source,
         config=config_dict,
@@ -108,8 +117,11 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
         prefix=prefix,
         suffix=suffix,
         max_pieces=_max_positions(config, tokenizer) - len(prefix) - len(suffix),
+        window_pieces=window_pieces,
+        calibration=calibration,
         id2label=id2label,
-        fingerprint=_fingerprint(weights, id2label, backend.to_str()),
+        seen=_seen(Path(folder), source),
+        fingerprint=_fingerprint(weights, [id2label, backend.to_str(), window_pieces, calibration]),
     )
     try:
         _ = checkpoint.tags
@@ -158,6 +170,26 @@ def _max_positions(config: Any, tokenizer: Any) -> int:
     return min(positions, int(tokenizer.model_max_length))
 
 
+def _own_settings(config: Any, source: str) -> tuple[int, tuple[float, float]]:
+    """What our training adds to config.json: `window_pieces` and `score_calibration`; others' checkpoints have none."""
+    try:
+        slope, intercept = (float(value) for value in getattr(config, "score_calibration", (1.0, 0.0)))
+        return int(getattr(config, "window_pieces", 0)), (slope, intercept)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"the model {source} has a bad window_pieces or score_calibration: {error}") from error
+
+
+def _seen(folder: Path, source: str) -> NDArray[np.int64] | None:
+    """The keys that our training leaves beside the weights."""
+    if not (file := folder / SEEN_FILE).is_file():
+        return None
+    try:
+        keys: NDArray[np.int64] = np.load(file, allow_pickle=False).astype(np.int64)
+        return keys
+    except ValueError as error:
+        raise SettingsError(f"the model {source} has a bad {SEEN_FILE}: {error}") from error
+
+
 def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Ids put before and after a text."""
     encoding = tokenizer.encode("a")
@@ -174,9 +206,9 @@ def _to_numpy(tensor: Any) -> NDArray[np.generic]:
     return array
 
 
-def _fingerprint(weights: dict[str, NDArray[np.generic]], id2label: dict[int, str], tokenizer: str) -> str:
-    """SHA-256 of what decides the answers: weights by name, labels, tokenizer."""
-    digest = hashlib.sha256(json.dumps([id2label, tokenizer], sort_keys=True).encode())
+def _fingerprint(weights: dict[str, NDArray[np.generic]], others: list[Any]) -> str:
+    """SHA-256 of what decides the answers: weights by name, labels, tokenizer, windows, calibration."""
+    digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].dtype} {weights[name].shape}".encode())
         digest.update(np.ascontiguousarray(weights[name]).data)

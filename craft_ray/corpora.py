@@ -1,10 +1,21 @@
-"""Gold corpora: CRAFT in IOB form, as sentences of words with tags."""
+"""Gold corpora: IOB files, and CRAFT as it is released, articles with standoff mentions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+from lxml import etree
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
 from craft_ray.errors import SettingsError
-from craft_ray.labels import canonical_tag
+from craft_ray.identity import id_hash
+from craft_ray.labels import LABELS, TAG_SET, TAGS, canonical_tag
+from craft_ray.sentences import sentence_spans
+from craft_ray.spans import find_spans
+from craft_ray.windows import Pieces, cut_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +26,31 @@ class TaggedSentence:
     tags: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A gold mention of one piece: `text[start:end]`, in code points."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoldDocument:
+    """A text with its mentions; `discontinuous` counts those in several pieces, by label, which are left out."""
+
+    doc_id: str
+    text: str
+    mentions: tuple[Mention, ...]
+    discontinuous: dict[str, int]
+
+
 def read_iob(path: str | Path) -> list[TaggedSentence]:
     """Read `word<TAB>...<TAB>tag` lines with a blank line between sentences; the tag is the last column.
 
     Raises SettingsError if the file is missing, has no sentence, or a line has fewer than two columns.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"cannot read the corpus {path}: {error.strerror}") from error
+    text = _read(Path(path), "the corpus")
     sentences = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
         rows = [line.split("\t") for line in block.split("\n") if line.strip()]
@@ -34,3 +61,130 @@ def read_iob(path: str | Path) -> list[TaggedSentence]:
     if not sentences:
         raise SettingsError(f"{path} holds no sentence")
     return sentences
+
+
+_STANDOFF = {"Gene": "GO_CC", **{label.name: label.ontology for label in LABELS if label.name != "Gene"}}
+"""The folder in which CRAFT keeps each label's mentions; of GO, the label holds cellular components alone."""
+
+
+def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDocument]:
+    """Read the CRAFT corpus in its native form: plain text and Knowtator XML, offsets in code points.
+
+    folder: a copy of https://github.com/UCDenver-ccp/CRAFT (`articles/txt`, `concept-annotation/PR/PR/knowtator`), or
+            its parts as `txt` and `standoff/PR`
+    ids:    file of the articles to read, a PubMed id a line; None for all
+
+    Raises SettingsError if the folder is no such corpus, or an article or its mentions are missing.
+    """
+    folder = Path(folder)
+    texts = next((place for place in (folder / "articles" / "txt", folder / "txt") if place.is_dir()), None)
+    if texts is None:
+        raise SettingsError(f"{folder} is no CRAFT corpus: it has neither articles/txt nor txt")
+    names = _read(Path(ids), "the list of articles").split() if ids else sorted(p.stem for p in texts.glob("*.txt"))
+    if not names:
+        raise SettingsError(f"there are no articles in {ids or texts}")
+    return [_craft_document(folder, texts, name) for name in names]
+
+
+def _craft_document(folder: Path, texts: Path, name: str) -> GoldDocument:
+    text = _read(texts / f"{name}.txt", "the article")
+    mentions: set[Mention] = set()
+    discontinuous = {}
+    for label, part in _STANDOFF.items():
+        places = (
+            folder / "concept-annotation" / part / part / "knowtator" / f"{name}.txt.knowtator.xml",
+            folder / "standoff" / part / f"{name}.xml",
+        )
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            raise SettingsError(f"the article {name} has no {part} mentions in {folder}")
+        spans = _knowtator_spans(file)
+        found = {Mention(*pieces[0], label) for pieces in spans if len(pieces) == 1}
+        if bad := next((m for m in found if not 0 <= m.start < m.end <= len(text)), None):
+            raise SettingsError(f"{file} has a mention at {bad.start}-{bad.end}, outside the article's text")
+        mentions |= found
+        discontinuous[label] = sum(len(pieces) > 1 for pieces in spans)
+    return GoldDocument(name, text, tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label))), discontinuous)
+
+
+def _knowtator_spans(file: Path) -> list[tuple[tuple[int, int], ...]]:
+    """The pieces of each mention of a Knowtator file."""
+    try:
+        root = etree.parse(file, etree.XMLParser(resolve_entities=False, no_network=True)).getroot()
+        return [
+            tuple((int(span.attrib["start"]), int(span.attrib["end"])) for span in annotation.iterfind("span"))
+            for annotation in root.iterfind("annotation")
+        ]
+    except (etree.XMLSyntaxError, KeyError, ValueError) as error:
+        raise SettingsError(f"{file} is not Knowtator XML: {error}") from error
+
+
+def tag_words(
+    start: NDArray[np.integer], end: NDArray[np.integer], sentence: NDArray[np.integer], mentions: Sequence[Mention]
+) -> list[str]:
+    """IOB2 tags of a document's words from its mentions.
+
+    A word belongs to a mention that it overlaps. Of mentions that overlap each other the longest counts, of equal ones
+    the first; what crosses a sentence's end goes on as a mention of its own.
+
+    start, end, sentence: (words,) code point offsets in the document and the number of the word's sentence
+    """
+    tags = ["O"] * len(start)
+    taken = np.zeros(len(start), np.bool_)
+    for mention in sorted(mentions, key=lambda m: (m.start - m.end, m.start, m.label)):
+        first = int(np.searchsorted(end, mention.start, side="right"))
+        to = int(np.searchsorted(start, mention.end, side="left"))
+        if first >= to or taken[first:to].any():
+            continue
+        taken[first:to] = True
+        for word in range(first, to):
+            goes_on = word > first and sentence[word] == sentence[word - 1]
+            tags[word] = f"{'I' if goes_on else 'B'}-{mention.label}"
+    return tags
+
+
+def mention_keys(labels: Sequence[str], surfaces: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each mention's label and text, white space aside: a checkpoint keeps those that training showed."""
+    keys = (id_hash(f"{label} {''.join(s.split())}") for label, s in zip(labels, surfaces, strict=True))
+    return np.fromiter(keys, np.int64, len(labels))
+
+
+def keys_shown(sentences: Sequence[TaggedSentence]) -> NDArray[np.int64]:
+    """The sorted keys of all mentions of a corpus that has no labels but the six."""
+    tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
+    words = [word for s in sentences for word in s.words]
+    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    surfaces = ["".join(words[first : last + 1]) for first, last, _ in spans.rows().tolist()]
+    return np.unique(mention_keys([TAG_SET.names[i] for i in spans.label], surfaces))
+
+
+def to_sentences(documents: Sequence[GoldDocument], tokenizer: Tokenizer) -> list[TaggedSentence]:
+    """Documents as tagged sentences, split into sentences and words as annotation splits them."""
+    sentences = []
+    for document in documents:
+        spans = list(sentence_spans(document.text))
+        pieces = cut_pieces(tokenizer, [document.text[a:b] for a, b in spans])
+        offset = np.array([a for a, _ in spans], np.int64)[pieces.word_sentence]
+        start, end = offset + pieces.word_start, offset + pieces.word_end
+        tags = tag_words(start, end, pieces.word_sentence, document.mentions)
+        sentences += _cut(document.text, start, end, pieces, tags)
+    return sentences
+
+
+def _cut(
+    text: str, start: NDArray[np.integer], end: NDArray[np.integer], pieces: Pieces, tags: list[str]
+) -> list[TaggedSentence]:
+    """One document's words and tags by sentence; sentences without a word are left out."""
+    words = [text[a:b] for a, b in zip(start, end, strict=True)]
+    edges = np.flatnonzero(np.diff(pieces.word_sentence)) + 1
+    bounds = [0, *edges.tolist(), len(words)]
+    return [TaggedSentence(words[a:b], tags[a:b]) for a, b in pairwise(bounds) if a < b]
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot read {what} {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"cannot read {what} {path}: it is not UTF-8") from error

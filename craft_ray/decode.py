@@ -1,5 +1,6 @@
 """Label ids and scores of words to entities with their offsets, for a whole block at once; pure."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,26 +8,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.checkpoint import Checkpoint
 from craft_ray.labels import ONTOLOGY, TagSet
 from craft_ray.schema import ENTITIES
 from craft_ray.spans import find_spans
 
 
-def decode(block: pa.Table, tags: TagSet) -> tuple[pa.Table, NDArray[np.int64]]:
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a checkpoint's answers are read: what its label ids mean, and how its scores are calibrated."""
+
+    tags: TagSet
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Decoder":
+        """The decoder of a checkpoint."""
+        return cls(checkpoint.tags, checkpoint.calibration)
+
+
+def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
     """The entities of a block of prepared rows with `label_ids` and `scores`, and how many each row has.
 
     The entities' columns are those of ENTITIES but `run_id` and `block_id`, plus `row`, the document's row in the
-    block. Rows come in order of documents and offsets. A mention's score is the mean over its words.
+    block. Rows come in order of documents and offsets. A mention's score is the mean over its words, calibrated.
     """
     words = _Lists(block["word_start"])
     sentences = _Lists(block["sentence_start"])
     word_row = words.rows()
     sentence = _flat(block["word_sentence"]) + sentences.starts[word_row]
+    tags = decoder.tags
     spans = find_spans(_flat(block["label_ids"]), sentence, tags)
     row = word_row[spans.first]
     start = words.values[spans.first]
     end = _flat(block["word_end"])[spans.last]
-    score = _span_means(_flat(block["scores"]), spans.first, spans.last)
+    score = calibrated(span_means(_flat(block["scores"]), spans.first, spans.last), decoder.calibration)
     names = np.array(tags.names, object)[spans.label]
     where = sentence[spans.first]
     entities = {
@@ -63,7 +79,7 @@ def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
     return array
 
 
-def _span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
+def span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
     """Mean score of the words of each span; spans are in order and do not overlap."""
     if len(first) == 0:
         return np.empty(0, np.float32)
@@ -71,6 +87,21 @@ def _span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDA
     padded = np.append(scores.astype(np.float64), 0.0)  # reduceat wants each edge to be an index
     means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
     return means
+
+
+def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> NDArray[np.float32]:
+    """Scores as the share of mentions of that score that are right.
+
+    sigmoid(slope * logit(score) + intercept), fitted on the development set (Platt 1999, "Probabilistic outputs for
+    support vector machines"); the identity leaves scores as they are.
+    """
+    if calibration == (1.0, 0.0) or len(score) == 0:
+        return score
+    slope, intercept = calibration
+    probability = np.clip(score.astype(np.float64), 1e-7, 1 - 1e-7)
+    odds = slope * (np.log(probability) - np.log1p(-probability)) + intercept
+    result: NDArray[np.float32] = (1 / (1 + np.exp(-odds))).astype(np.float32)
+    return result
 
 
 def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:

@@ -18,7 +18,7 @@ import ray.data
 from tokenizers import Tokenizer
 
 from craft_ray.checkpoint import Checkpoint
-from craft_ray.labels import TagSet
+from craft_ray.decode import Decoder
 from craft_ray.ledger import Ledger
 from craft_ray.model import Precision
 from craft_ray.prepare import Preparer
@@ -86,7 +86,7 @@ def run_pipeline(
     preparing: "ray.ObjectRef[Preparing]",
     output: str,
     run_id: str,
-    tags: TagSet,
+    decoder: Decoder,
     keep_text: bool,
 ) -> Iterator[StagedBlock]:
     """Run shards through the stages; yield each block once its files are written."""
@@ -120,7 +120,13 @@ def run_pipeline(
         )
         .map_batches(
             stage_blocks,
-            fn_kwargs={"storage": storage, "output": output, "run_id": run_id, "tags": tags, "keep_text": keep_text},
+            fn_kwargs={
+                "storage": storage,
+                "output": output,
+                "run_id": run_id,
+                "decoder": decoder,
+                "keep_text": keep_text,
+            },
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -138,6 +144,7 @@ class Preparing:
 
     tokenizer: str
     max_pieces: int
+    window_pieces: int
     fingerprint: str
     ledger: Ledger
     format: str | None
@@ -147,7 +154,9 @@ def prepare_shards(batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     shared: Preparing = ray.get(preparing)
-    preparer = Preparer(_tokenizer(shared.tokenizer), shared.max_pieces, shared.fingerprint, shared.ledger)
+    preparer = Preparer(
+        _tokenizer(shared.tokenizer), shared.max_pieces, shared.window_pieces, shared.fingerprint, shared.ledger
+    )
     for group in batch["shards"].to_pylist():
         for fields in json.loads(group):
             shard = Shard(**fields)
@@ -161,12 +170,12 @@ def prepare_shards(batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[
 
 
 def stage_blocks(
-    block: pa.Table, storage: Storage, output: str, run_id: str, tags: TagSet, keep_text: bool
+    block: pa.Table, storage: Storage, output: str, run_id: str, decoder: Decoder, keep_text: bool
 ) -> pa.Table:
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
         return pa.table({"staged": pa.array([], pa.binary())})
-    staged = stage(block, storage, output, run_id, tags, keep_text)
+    staged = stage(block, storage, output, run_id, decoder, keep_text)
     return pa.table({"staged": pa.array([pickle.dumps(staged)], pa.binary())})
 
 

@@ -20,7 +20,7 @@ from craft_ray.ledger import Fate, Ledger
 from craft_ray.readers import read_shard
 from craft_ray.schema import PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
 from craft_ray.sentences import sentence_spans
-from craft_ray.windows import Windows, make_windows
+from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
 
 BATCH = 200_000
 """Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
@@ -42,10 +42,11 @@ class ShardAccount:
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """What shards are prepared with: tokenizer, pieces a window holds, model fingerprint, what is known."""
+    """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known."""
 
     tokenizer: Tokenizer
     max_pieces: int
+    window_pieces: int
     fingerprint: str
     ledger: Ledger
 
@@ -112,11 +113,11 @@ class Preparer:
         """Rows as a PREPARED table, tokenized; a document that fails on the way is rejected alone."""
         documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
         try:
-            tokens = tokenize(documents, self.tokenizer, self.max_pieces)
+            tokens = self._tokenize(documents)
         except Exception:  # one bad document must not take the others with it; it is found below
             rows = [self._verified(row) for row in rows]
             documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
-            tokens = tokenize(documents, self.tokenizer, self.max_pieces)
+            tokens = self._tokenize(documents)
         columns = _columns(rows, account)
         if closing:
             end = dict.fromkeys(PREPARED.names) | {"status": SHARD_END, "shard": account.shard}
@@ -135,11 +136,14 @@ class Preparer:
         table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
         return table.select(PREPARED.names).cast(PREPARED)
 
+    def _tokenize(self, documents: Sequence[Document]) -> dict[str, pa.ListArray]:
+        return tokenize(documents, self.tokenizer, self.max_pieces, self.window_pieces)
+
     def _verified(self, row: "_Row") -> "_Row":
         """The row itself if it can be tokenized, else a rejection with the error."""
         if isinstance(row.item, Document):
             try:
-                tokenize([row.item], self.tokenizer, self.max_pieces)
+                self._tokenize([row.item])
             except Exception as error:
                 item = Rejection(row.item.doc_id, "failed", f"{type(error).__name__}: {error}")
                 content = identity.content_hash(item)
@@ -159,13 +163,14 @@ class _Row:
 _NOTHING = Document("", "", ())
 
 
-def tokenize(documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: int) -> dict[str, pa.ListArray]:
+def tokenize(
+    documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: int, window_pieces: int = 0
+) -> dict[str, pa.ListArray]:
     """Sentences, windows and words of documents as list columns, one list a document; names as in PREPARED."""
     starts: list[int] = []
     ends: list[int] = []
     owner: list[int] = []
-    parts: list[Windows] = []
-    firsts: list[int] = []
+    parts: list[Pieces] = []
     chunk: list[str] = []
     size = 0
     for number, document in enumerate(documents):
@@ -177,46 +182,31 @@ def tokenize(documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: in
                 chunk.append(document.text[start:end])
                 size += end - start
                 if size >= BATCH:
-                    firsts.append(len(starts) - len(chunk))
-                    parts.append(make_windows(tokenizer, chunk, max_pieces))
+                    parts.append(cut_pieces(tokenizer, chunk))
                     chunk, size = [], 0
-    firsts.append(len(starts) - len(chunk))
-    parts.append(make_windows(tokenizer, chunk, max_pieces))
-    return _by_document(len(documents), np.array(starts, np.int32), np.array(ends, np.int32), owner, parts, firsts)
+    pieces = join_pieces([*parts, cut_pieces(tokenizer, chunk)])
+    document_of = np.array(owner, np.int64)
+    windows = lay_windows(pieces, max_pieces, window_pieces, document_of)
+    word_document = document_of[pieces.word_sentence]
+    window_document = document_of[windows.window_sentence]
 
-
-def _by_document(
-    count: int,
-    starts: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    owner: list[int],
-    parts: list[Windows],
-    firsts: list[int],
-) -> dict[str, pa.ListArray]:
-    """Join windows of consecutive runs of sentences (the first of each in `firsts`) and cut them by document."""
-    document = np.array(owner, np.int64)
-    piece_bases = np.cumsum([0, *(len(part.token_ids) for part in parts)])
-    word_sentence = np.concatenate([part.word_sentence + first for part, first in zip(parts, firsts, strict=True)])
-    window_sentence = np.concatenate([part.window_sentence + first for part, first in zip(parts, firsts, strict=True)])
-    window_length = np.concatenate([part.window_length for part in parts])
-    word_piece = np.concatenate([part.word_piece + base for part, base in zip(parts, piece_bases, strict=False)])
-    word_document = document[word_sentence]
-
-    sentences = np.bincount(document, minlength=count)
-    windows = np.bincount(document[window_sentence], minlength=count)
-    words = np.bincount(word_document, minlength=count)
-    pieces = np.bincount(document[window_sentence], weights=window_length, minlength=count).astype(np.int64)
-    first_sentence, first_piece = np.cumsum(sentences) - sentences, np.cumsum(pieces) - pieces
-    offset = starts[word_sentence]
+    count = len(documents)
+    n_sentences = np.bincount(document_of, minlength=count)
+    n_windows = np.bincount(window_document, minlength=count)
+    n_words = np.bincount(word_document, minlength=count)
+    n_pieces = np.bincount(window_document, weights=windows.window_length, minlength=count).astype(np.int64)
+    first_sentence, first_piece = np.cumsum(n_sentences) - n_sentences, np.cumsum(n_pieces) - n_pieces
+    sentence_start = np.array(starts, np.int32)
+    offset = sentence_start[pieces.word_sentence]
     return {
-        "sentence_start": _lists(starts, sentences),
-        "sentence_end": _lists(ends, sentences),
-        "token_ids": _lists(np.concatenate([part.token_ids for part in parts]), pieces),
-        "window_length": _lists(window_length, windows),
-        "word_piece": _lists(word_piece - first_piece[word_document], words),
-        "word_sentence": _lists(word_sentence - first_sentence[word_document], words),
-        "word_start": _lists(offset + np.concatenate([part.word_start for part in parts]), words),
-        "word_end": _lists(offset + np.concatenate([part.word_end for part in parts]), words),
+        "sentence_start": _lists(sentence_start, n_sentences),
+        "sentence_end": _lists(np.array(ends, np.int32), n_sentences),
+        "token_ids": _lists(windows.token_ids, n_pieces),
+        "window_length": _lists(windows.window_length, n_windows),
+        "word_piece": _lists(windows.word_piece - first_piece[word_document], n_words),
+        "word_sentence": _lists(pieces.word_sentence - first_sentence[word_document], n_words),
+        "word_start": _lists(offset + pieces.word_start, n_words),
+        "word_end": _lists(offset + pieces.word_end, n_words),
     }
 
 

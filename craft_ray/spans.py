@@ -20,7 +20,7 @@ class Spans:
     last: NDArray[np.int64]
     label: NDArray[np.int8]
 
-    def keys(self) -> NDArray[np.int64]:
+    def rows(self) -> NDArray[np.int64]:
         """(mentions, 3): first word, last word, label; one row a mention."""
         return np.column_stack([self.first, self.last, self.label.astype(np.int64)])
 

@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from craft_ray import identity
-from craft_ray.decode import decode
-from craft_ray.labels import TagSet
+from craft_ray.decode import Decoder, decode
 from craft_ray.ledger import entries
 from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARD_END
 from craft_ray.storage import Storage, join
@@ -64,14 +63,16 @@ class StagedBlock:
         return Counter({file.label: file.rows for file in self.entities if file.label is not None})
 
 
-def stage(block: pa.Table, storage: Storage, output: str, run_id: str, tags: TagSet, keep_text: bool) -> StagedBlock:
+def stage(
+    block: pa.Table, storage: Storage, output: str, run_id: str, decoder: Decoder, keep_text: bool
+) -> StagedBlock:
     """Decode a block and write its files below OUT/documents and OUT/entities."""
     ends = pc.equal(block["status"], SHARD_END)
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
     block = block.filter(pc.invert(ends))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
-    entities, counts = decode(block, tags)
+    entities, counts = decode(block, decoder)
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
     documents = _with_origin(documents, run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
     if not keep_text:

@@ -1,14 +1,18 @@
 """One text at a time, in this process, without Ray."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from craft_ray.checkpoint import EMBEDDED, Checkpoint, load_checkpoint
-from craft_ray.decode import decode
+from craft_ray.decode import Decoder, decode
 from craft_ray.model import Model, Precision
 from craft_ray.prepare import tokenize
-from craft_ray.schema import SECTIONS, Document, Entity, Section
+from craft_ray.schema import SECTIONS, TOKEN_COLUMNS, Document, Entity, Section
 
 
 class Tagger:
@@ -21,8 +25,8 @@ class Tagger:
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32") -> None:
         self._tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-        self._max_pieces = checkpoint.max_pieces
-        self._tags = checkpoint.tags
+        self._pieces = checkpoint.max_pieces, checkpoint.window_pieces
+        self._decoder = Decoder.of(checkpoint)
         self._model = Model(checkpoint, precision=precision)
 
     @classmethod
@@ -36,23 +40,30 @@ class Tagger:
     def tag(self, text: str) -> list[Entity]:
         """The entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
         document = Document("", text, (Section("text", 0, len(text)),) if text else ())
-        tokens = tokenize([document], self._tokenizer, self._max_pieces)
-        label, score = self._model.predict(
-            *(tokens[name].flatten().to_numpy() for name in ("token_ids", "window_length", "word_piece"))
-        )
-        offsets = pa.array(np.array([0, len(label)], np.int32))
-        sections = [
-            [{"name": section.name, "start": section.start, "end": section.end} for section in document.sections]
-        ]
-        block = pa.table(
-            tokens
-            | {
-                "doc_id": pa.array([""]),
-                "text": pa.array([text]),
-                "sections": pa.array(sections, SECTIONS),
-                "label_ids": pa.ListArray.from_arrays(offsets, pa.array(label)),
-                "scores": pa.ListArray.from_arrays(offsets, pa.array(score)),
-            }
-        )
-        entities, _ = decode(block, self._tags)
+        tokens = tokenize([document], self._tokenizer, *self._pieces)
+        label, score = self._model.predict(*(tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS))
+        entities, _ = decode(answered([document], tokens, label, score), self._decoder)
         return [Entity(**row) for row in entities.drop_columns(["doc_id", "row"]).to_pylist()]
+
+
+def answered(
+    documents: Sequence[Document],
+    tokens: dict[str, pa.ListArray],
+    label: NDArray[np.int8],
+    score: NDArray[np.float32],
+) -> pa.Table:
+    """Documents, their `prepare.tokenize` and the model's answers as the block that `decode` reads.
+
+    label, score: (words,) over all documents
+    """
+    offsets = pa.array(np.concatenate([[0], np.cumsum(tokens["word_start"].value_lengths())]).astype(np.int32))
+    return pa.table(
+        tokens
+        | {
+            "doc_id": pa.array([document.doc_id for document in documents], pa.string()),
+            "text": pa.array([document.text for document in documents], pa.string()),
+            "sections": pa.array([[asdict(section) for section in d.sections] for d in documents], SECTIONS),
+            "label_ids": pa.ListArray.from_arrays(offsets, pa.array(label)),
+            "scores": pa.ListArray.from_arrays(offsets, pa.array(score)),
+        }
+    )

@@ -1,11 +1,12 @@
 """Sentences to words, word pieces and windows that fit the model, as flat columns. Pure: knows no model and no Ray.
 
-A window is one sentence. One that is longer than the model takes is covered by overlapping windows, and each of its
-words is read in the window where it has the most context, so nothing is cut at any length.
+A window is one sentence, or as many consecutive ones of a document as fit the size that a model was trained with. A
+sentence that is longer than the model takes is covered by overlapping windows, and each of its words is read in the
+window where it has the most context, so nothing is cut at any length.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +14,20 @@ from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """The windows of some sentences. Pieces are flat over windows, words flat over sentences.
+class Pieces:
+    """Sentences cut into word pieces. Pieces and words are flat over sentences.
 
-    token_ids:     (pieces,)  word piece ids, without the model's special tokens
-    window_length: (windows,) pieces in each window; they sum to `pieces`
-    window_sentence: (windows,) index of the window's sentence
-    word_piece:    (words,)   where in `token_ids` each word's first piece stands, the one whose label is the word's
-    word_sentence: (words,)   index of the word's sentence
-    word_index:    (words,)   the word's number within its sentence, as the pre-tokenizer counts
-    word_start:    (words,)   code point offset in the sentence (in the word, for sentences given as words)
-    word_end:      (words,)   likewise, exclusive
+    token_ids:       (pieces,)    word piece ids, without the model's special tokens
+    sentence_length: (sentences,) pieces in each sentence; they sum to `pieces`
+    word_piece:      (words,)     where in `token_ids` each word's first piece stands, the one whose label is the word's
+    word_sentence:   (words,)     index of the word's sentence
+    word_index:      (words,)     the word's number within its sentence, as the pre-tokenizer counts
+    word_start:      (words,)     code point offset in the sentence (in the word, for sentences given as words)
+    word_end:        (words,)     likewise, exclusive
     """
 
     token_ids: NDArray[np.int32]
-    window_length: NDArray[np.int32]
-    window_sentence: NDArray[np.int32]
+    sentence_length: NDArray[np.int32]
     word_piece: NDArray[np.int32]
     word_sentence: NDArray[np.int32]
     word_index: NDArray[np.int32]
@@ -36,8 +35,24 @@ class Windows:
     word_end: NDArray[np.int32]
 
 
-def make_windows(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]], limit: int) -> Windows:
-    """Tokenize sentences (text, or lists of words) into windows of at most `limit` pieces.
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What the model reads. Pieces are flat over windows; words are those of `Pieces`.
+
+    token_ids:       (pieces,)  word piece ids; overlapping windows repeat some
+    window_length:   (windows,) pieces in each window; they sum to `pieces`
+    window_sentence: (windows,) index of the window's first sentence
+    word_piece:      (words,)   where in `token_ids` each word's first piece stands
+    """
+
+    token_ids: NDArray[np.int32]
+    window_length: NDArray[np.int32]
+    window_sentence: NDArray[np.int32]
+    word_piece: NDArray[np.int32]
+
+
+def cut_pieces(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Pieces:
+    """Tokenize sentences: text, or lists of words.
 
     Words that the tokenizer gives no piece (control characters) do not appear.
     """
@@ -51,18 +66,56 @@ def make_windows(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Seque
         words += encoding.word_ids
         offsets += encoding.offsets
     length = np.fromiter(map(len, encodings), np.int32, len(encodings))
-    token_ids = np.array(ids, np.int32)
     piece_word = np.array(words, np.int32)
     piece_offsets = np.array(offsets, np.int32).reshape(-1, 2)
 
     piece_sentence = np.repeat(np.arange(len(length), dtype=np.int32), length)
-    begins = np.ones(len(token_ids), np.bool_)
+    begins = np.ones(len(ids), np.bool_)
     begins[1:] = (piece_word[1:] != piece_word[:-1]) | (piece_sentence[1:] != piece_sentence[:-1])
     first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(token_ids)) - 1 if len(first) else first
-    word_sentence = piece_sentence[first]
-    window_from, window_length, window_sentence, word_window = _cover(length, word_sentence, first, limit)
+    last = np.append(first[1:], len(ids)) - 1 if len(first) else first
+    return Pieces(
+        token_ids=np.array(ids, np.int32),
+        sentence_length=length,
+        word_piece=first.astype(np.int32),
+        word_sentence=piece_sentence[first],
+        word_index=piece_word[first],
+        word_start=piece_offsets[first, 0],
+        word_end=piece_offsets[last, 1],
+    )
 
+
+def join_pieces(parts: Sequence[Pieces]) -> Pieces:
+    """The pieces of consecutive runs of sentences as those of one run."""
+    piece_bases = np.cumsum([0, *(len(part.token_ids) for part in parts[:-1])], dtype=np.int32)
+    sentence_bases = np.cumsum([0, *(len(part.sentence_length) for part in parts[:-1])], dtype=np.int32)
+    bases = {"word_piece": piece_bases, "word_sentence": sentence_bases}
+    columns = {
+        field.name: np.concatenate(
+            [
+                getattr(part, field.name) + (bases[field.name][number] if field.name in bases else np.int32(0))
+                for number, part in enumerate(parts)
+            ]
+        )
+        for field in fields(Pieces)
+    }
+    return Pieces(**columns)
+
+
+def lay_windows(pieces: Pieces, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
+    """Lay sentences into windows of at most `limit` pieces.
+
+    size:     pieces up to which consecutive sentences share a window; 0 for a sentence a window
+    document: (sentences,) number of each sentence's document, which no window crosses; None if all are of one
+    """
+    length = pieces.sentence_length
+    first_sentence = _runs(length, document, min(size, limit))
+    run_length = np.add.reduceat(length, first_sentence) if len(length) else length
+    word_run = np.searchsorted(first_sentence, pieces.word_sentence, side="right") - 1
+    first = pieces.word_piece.astype(np.int64)
+    window_from, window_length, window_run, word_window = _cover(run_length, word_run, first, limit)
+
+    token_ids = pieces.token_ids
     window_to = np.cumsum(window_length)
     window_start = window_to - window_length
     if len(window_to) and window_to[-1] != len(token_ids):  # overlapping windows repeat pieces
@@ -70,34 +123,47 @@ def make_windows(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Seque
     return Windows(
         token_ids=token_ids,
         window_length=window_length.astype(np.int32),
-        window_sentence=window_sentence.astype(np.int32),
+        window_sentence=first_sentence[window_run].astype(np.int32),
         word_piece=(window_start[word_window] + first - window_from[word_window]).astype(np.int32),
-        word_sentence=word_sentence,
-        word_index=piece_word[first],
-        word_start=piece_offsets[first, 0],
-        word_end=piece_offsets[last, 1],
     )
 
 
-def _cover(
-    length: NDArray[np.int32], word_sentence: NDArray[np.int32], first: NDArray[np.int64], limit: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Cover sentences of `length` pieces with windows of at most `limit`.
+def _runs(length: NDArray[np.int32], document: NDArray[np.integer] | None, size: int) -> NDArray[np.int64]:
+    """The first sentence of each run of sentences that share a window: as many as fit `size`, at least one."""
+    if size == 0:
+        return np.arange(len(length), dtype=np.int64)
+    to = np.cumsum(length, dtype=np.int64)
+    changes = np.flatnonzero(np.diff(document)) + 1 if document is not None else np.empty(0, np.int64)
+    document_end = np.append(changes, len(length))
+    firsts = []
+    first = 0
+    while first < len(length):
+        firsts.append(first)
+        too_far = int(np.searchsorted(to, to[first] - length[first] + size, side="right"))
+        end = int(document_end[np.searchsorted(document_end, first, side="right")])
+        first = max(first + 1, min(too_far, end))
+    return np.array(firsts, np.int64)
 
-    Windows of one sentence start `stride` pieces apart and share an eighth of the limit on each side, so that a word
+
+def _cover(
+    length: NDArray[np.integer], word_run: NDArray[np.integer], first: NDArray[np.int64], limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cover runs of `length` pieces with windows of at most `limit`.
+
+    Windows of one run start `stride` pieces apart and share an eighth of the limit on each side, so that a word
     whose first piece is at p is read in window (p - context) // stride, at least `context` pieces from either end.
 
-    Returns each window's first piece, length and sentence, and each word's window.
+    Returns each window's first piece, length and run, and each word's window.
     """
     context = limit // 8
     stride = limit - 2 * context
     count = np.where(length > limit, -(-(length - limit) // stride) + 1, np.minimum(length, 1)).astype(np.int64)
-    sentence_from = np.cumsum(length, dtype=np.int64) - length
+    run_from = np.cumsum(length, dtype=np.int64) - length
     first_window = np.cumsum(count) - count
-    window_sentence = np.repeat(np.arange(len(length)), count)
-    number = np.arange(len(window_sentence)) - first_window[window_sentence]
-    window_from = sentence_from[window_sentence] + number * stride
-    window_length = np.minimum(limit, sentence_from[window_sentence] + length[window_sentence] - window_from)
-    in_sentence = first - sentence_from[word_sentence]
-    word_number = np.clip((in_sentence - context) // stride, 0, count[word_sentence] - 1)
-    return window_from, window_length, window_sentence, first_window[word_sentence] + word_number
+    window_run = np.repeat(np.arange(len(length)), count)
+    number = np.arange(len(window_run)) - first_window[window_run]
+    window_from = run_from[window_run] + number * stride
+    window_length = np.minimum(limit, run_from[window_run] + length[window_run] - window_from)
+    in_run = first - run_from[word_run]
+    word_number = np.clip((in_run - context) // stride, 0, count[word_run] - 1)
+    return window_from, window_length, window_run, first_window[word_run] + word_number

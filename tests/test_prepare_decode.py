@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from craft_ray import prepare
 from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.decode import decode
+from craft_ray.decode import Decoder, decode
 from craft_ray.labels import TAG_SET, TAGS
 from craft_ray.ledger import Ledger, entries
 from craft_ray.prepare import Preparer, tokenize
@@ -25,7 +25,7 @@ EMPTY = Ledger.of(entries([], [], [], []))
 
 
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl") -> pa.Table:
-    preparer = Preparer(TOKENIZER, 510, "model", ledger)
+    preparer = Preparer(TOKENIZER, 510, 0, "model", ledger)
     return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3, None))
 
 
@@ -42,12 +42,12 @@ def account(table: pa.Table) -> dict:
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
 
 
-@given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1))
-def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed):
+@given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
+def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, window_pieces):
     documents = [
         Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
     ]
-    tokens = tokenize(documents, TOKENIZER, 16)
+    tokens = tokenize(documents, TOKENIZER, 16, window_pieces)
     words = tokens["word_start"].value_lengths().to_numpy().astype(np.int64)
     labels = np.random.default_rng(seed).integers(0, len(TAGS), words.sum()).astype(np.int8)
     offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
@@ -63,7 +63,7 @@ def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed):
             "scores": pa.ListArray.from_arrays(offsets, pa.array(np.full(len(labels), 0.5, np.float32))),
         }
     )
-    entities, counts = decode(block, TAG_SET)
+    entities, counts = decode(block, Decoder(TAG_SET))
     assert counts.sum() == entities.num_rows
     assert entities.num_rows >= (labels == TAGS.index("B-Taxon")).sum()
     for entity in entities.to_pylist():
@@ -135,10 +135,12 @@ def test_preparing_twice_gives_the_same_bytes():
     assert prepared(content).schema == PREPARED
 
 
-def test_a_long_document_is_tokenized_in_parts_with_the_same_result(monkeypatch):
+@pytest.mark.parametrize("window_pieces", [0, 64])
+def test_a_long_document_is_tokenized_in_parts_with_the_same_result(monkeypatch, window_pieces):
     document = Document("a", "Pax6 acts in mice. " * 200, (Section("s", 0, 19 * 200),))
-    whole = tokenize([document, document], TOKENIZER, 510)
+    whole = tokenize([document, document], TOKENIZER, 510, window_pieces)
     monkeypatch.setattr(prepare, "BATCH", 500)
-    assert {name: values.to_pylist() for name, values in tokenize([document, document], TOKENIZER, 510).items()} == {
+    parts = tokenize([document, document], TOKENIZER, 510, window_pieces)
+    assert {name: values.to_pylist() for name, values in parts.items()} == {
         name: values.to_pylist() for name, values in whole.items()
     }

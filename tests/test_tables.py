@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from craft_ray import identity
+from craft_ray.decode import Decoder
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.labels import TAG_SET, TAGS, TagSet
 from craft_ray.schema import PREPARED
@@ -58,7 +59,7 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return stage(table, STORAGE, str(output), "run", tags, keep_text=True)
+    return stage(table, STORAGE, str(output), "run", Decoder(tags), keep_text=True)
 
 
 def all_of(staged: StagedBlock) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Words, pieces and windows: every word is read once, with context, whatever the length."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.windows import make_windows
+from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()
@@ -17,20 +15,38 @@ TOKENIZER.no_padding()
 words = st.text(alphabet=st.sampled_from("abcPax6-éβ\U0001f9ec中"), min_size=1, max_size=8)
 
 
-@given(st.lists(st.lists(words, max_size=60).map(" ".join), max_size=5), st.integers(16, 40))
-def test_each_word_is_read_at_its_own_first_piece_in_a_window_that_fits(sentences, limit):
-    windows = make_windows(TOKENIZER, sentences, limit)
-    whole = make_windows(TOKENIZER, sentences, 10_000)
+@given(
+    st.lists(st.lists(words, max_size=60).map(" ".join), max_size=8), st.integers(16, 40), st.integers(0, 40), st.data()
+)
+def test_each_word_is_read_at_its_own_first_piece_in_a_window_that_fits(sentences, limit, size, data):
+    pieces = cut_pieces(TOKENIZER, sentences)
+    document = np.sort(data.draw(st.lists(st.integers(0, 3), min_size=len(sentences), max_size=len(sentences))))
+    windows = lay_windows(pieces, limit, size, document)
     assert windows.window_length.sum() == len(windows.token_ids)
     assert (windows.window_length <= limit).all()
-    for name in ("word_start", "word_end", "word_sentence", "word_index"):
-        assert np.array_equal(getattr(windows, name), getattr(whole, name))
-    assert np.array_equal(windows.token_ids[windows.word_piece], whole.token_ids[whole.word_piece])
+    assert np.array_equal(windows.token_ids[windows.word_piece], pieces.token_ids[pieces.word_piece])
+    window_of_word = np.searchsorted(np.cumsum(windows.window_length), windows.word_piece, side="right")
+    first_sentence = windows.window_sentence[window_of_word]
+    assert np.array_equal(document[first_sentence], document[pieces.word_sentence])
+    if size == 0:
+        assert np.array_equal(first_sentence, pieces.word_sentence)
+
+
+@given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 60))
+def test_sentences_that_fit_a_window_share_it_and_no_window_could_hold_one_more(lengths, size):
+    sentences = [" ".join(["mouse"] * n) for n in lengths]
+    windows = lay_windows(cut_pieces(TOKENIZER, sentences), 60, size)
+    assert (len(windows.window_length) > 0) == any(lengths)
+    to = [*windows.window_sentence[1:], len(sentences)][: len(windows.window_length)]
+    for first, end, length in zip(windows.window_sentence, to, windows.window_length, strict=True):
+        assert length <= size or length == max(lengths[first:end])
+        more = next((n for n in lengths[end:] if n), None)
+        assert more is None or length + more > size
 
 
 def test_a_word_in_a_long_sentence_has_context_on_both_sides():
     limit = 64
-    windows = make_windows(TOKENIZER, [" ".join(["mouse"] * 500)], limit)
+    windows = lay_windows(cut_pieces(TOKENIZER, [" ".join(["mouse"] * 500)]), limit)
     window_to = np.cumsum(windows.window_length)
     window = np.searchsorted(window_to, windows.word_piece, side="right")
     before = windows.word_piece - (window_to - windows.window_length)[window]
@@ -41,28 +57,34 @@ def test_a_word_in_a_long_sentence_has_context_on_both_sides():
 
 
 def test_words_are_split_at_punctuation_as_craft_iob_splits_them():
-    windows = make_windows(TOKENIZER, ["Ca2+-dependent (Pax6)."], 64)
-    found = [("Ca2+-dependent (Pax6)."[a:b]) for a, b in zip(windows.word_start, windows.word_end, strict=True)]
+    text = "Ca2+-dependent (Pax6)."
+    pieces = cut_pieces(TOKENIZER, [text])
+    found = [text[a:b] for a, b in zip(pieces.word_start, pieces.word_end, strict=True)]
     assert found == ["Ca2", "+", "-", "dependent", "(", "Pax6", ")", "."]
 
 
 def test_offsets_count_code_points():
     text = "\U0001f9ec β-catenin"
-    windows = make_windows(TOKENIZER, [text], 64)
-    assert [text[a:b] for a, b in zip(windows.word_start, windows.word_end, strict=True)][1:] == ["β", "-", "catenin"]
+    pieces = cut_pieces(TOKENIZER, [text])
+    assert [text[a:b] for a, b in zip(pieces.word_start, pieces.word_end, strict=True)][1:] == ["β", "-", "catenin"]
 
 
 @pytest.mark.parametrize("sentences", [[], [""], ["\x00\x01"]])
-def test_nothing_gives_no_windows(sentences):
-    windows = make_windows(TOKENIZER, sentences, 16)
+@pytest.mark.parametrize("size", [0, 12])
+def test_nothing_gives_no_windows(sentences, size):
+    windows = lay_windows(cut_pieces(TOKENIZER, sentences), 16, size)
     assert len(windows.token_ids) == len(windows.window_length) == len(windows.word_piece) == 0
 
 
 def test_words_given_as_words_keep_their_numbers():
-    windows = make_windows(TOKENIZER, [["Pax6", "in", "mice"], ["ok"]], 16)
-    assert windows.word_sentence.tolist() == [0, 0, 0, 1]
-    assert windows.word_index.tolist() == [0, 1, 2, 0]
+    pieces = cut_pieces(TOKENIZER, [["Pax6", "in", "mice"], ["ok"]])
+    assert pieces.word_sentence.tolist() == [0, 0, 0, 1]
+    assert pieces.word_index.tolist() == [0, 1, 2, 0]
 
 
-def test_the_embedded_tokenizer_lower_cases():
-    assert json.loads(TOKENIZER.to_str())["normalizer"]["lowercase"] is True
+@given(st.lists(words, max_size=9), st.integers(0, 9))
+def test_parts_join_to_the_whole(sentences, cut):
+    joined = join_pieces([cut_pieces(TOKENIZER, sentences[:cut]), cut_pieces(TOKENIZER, sentences[cut:])])
+    whole = cut_pieces(TOKENIZER, sentences)
+    for name in Pieces.__slots__:
+        assert np.array_equal(getattr(joined, name), getattr(whole, name))
