@@ -1,11 +1,7 @@
 """A whole annotation run: check, plan, annotate, commit, settle, account."""
 
-import logging
-import os
 import queue
 import re
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +12,9 @@ import numpy as np
 import ray
 
 from craft_ray.checkpoint import load_checkpoint
+from craft_ray.connection import connected, stop_on_signal
 from craft_ray.decode import Decoder
-from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
+from craft_ray.errors import CraftRayError, RunError, Stopped
 from craft_ray.ledger import Fate, Ledger, State
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
@@ -57,7 +54,7 @@ def annotate(
     shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
     account = Account(shards, listing.passed_over)
 
-    with _ray(settings), _stop_on_signal() as stop:
+    with connected(settings), stop_on_signal() as stop:
         plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         record = RunRecord(
             storage,
@@ -233,65 +230,6 @@ def _collected(blocks: Iterator[StagedBlock]) -> Iterator["queue.Queue[StagedBlo
         yield arrived
     finally:
         ended.set()
-
-
-@contextmanager
-def _ray(settings: Settings) -> Iterator[None]:
-    """A connection to Ray: the cluster named, the one around this process, or a new local one that ends with it."""
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what people read is nobody's business
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    try:
-        with _native_stderr_closed():
-            if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                # "local", for a plain `ray.init` trips over the address file of a killed head.
-                ray.init(
-                    address="local",
-                    num_cpus=settings.cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"cannot reach the Ray cluster {address}: {str(error).splitlines()[0]}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def _native_stderr_closed() -> Iterator[None]:
-    """Keep the notice of Ray's native code about its log level off the terminal; Python's own errors come through."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as null:
-        os.dup2(null.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; installed after ray.init, which replaces earlier handlers."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _recount(account: Account, tables: Tables, run_id: str) -> None:

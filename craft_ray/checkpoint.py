@@ -94,7 +94,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
                 f"cannot load the model {source}: it is no folder, it is not in the local cache, "
                 "and the Hugging Face hub does not answer"
             ) from error
-        raise SettingsError(f"cannot load the model {source}: {_one_line(error)}") from error
+        raise SettingsError(f"cannot load the model {source}: {one_line(error)}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
         raise SettingsError(f"the model {source} is not fine-tuned for token classification: it lacks {missing}")
@@ -104,8 +104,8 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    prefix, suffix = _special_tokens(backend)
-    weights = {name: _to_numpy(tensor) for name, tensor in model.state_dict().items()}
+    prefix, suffix = special_tokens(backend)
+    weights = {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
     id2label = {int(i): str(label) for i, label in config.id2label.items()}
     config_dict = config.to_diff_dict()
     window_pieces, calibration = _own_settings(config, source)
@@ -116,7 +116,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
         tokenizer=backend.to_str(),
         prefix=prefix,
         suffix=suffix,
-        max_pieces=_max_positions(config, tokenizer) - len(prefix) - len(suffix),
+        max_pieces=max_positions(config, tokenizer) - len(prefix) - len(suffix),
         window_pieces=window_pieces,
         calibration=calibration,
         id2label=id2label,
@@ -162,7 +162,7 @@ def _hub_answers() -> bool:
     return True
 
 
-def _max_positions(config: Any, tokenizer: Any) -> int:
+def max_positions(config: Any, tokenizer: Any) -> int:
     """Positions the model has; RoBERTa-like models keep the first `pad_token_id + 1` of theirs unused."""
     positions = int(getattr(config, "max_position_embeddings", 512))
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
@@ -190,7 +190,7 @@ def _seen(folder: Path, source: str) -> NDArray[np.int64] | None:
         raise SettingsError(f"the model {source} has a bad {SEEN_FILE}: {error}") from error
 
 
-def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Ids put before and after a text."""
     encoding = tokenizer.encode("a")
     special = np.array(encoding.special_tokens_mask, np.bool_)
@@ -198,7 +198,7 @@ def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(encoding.ids[: own[0]]), tuple(encoding.ids[own[-1] + 1 :])
 
 
-def _to_numpy(tensor: Any) -> NDArray[np.generic]:
+def to_numpy(tensor: Any) -> NDArray[np.generic]:
     """NumPy knows no bfloat16; those weights are widened, which is exact."""
     import torch
 
@@ -215,6 +215,6 @@ def _fingerprint(weights: dict[str, NDArray[np.generic]], others: list[Any]) -> 
     return digest.hexdigest()
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """The first line of an error's message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -98,61 +98,160 @@ def show(
     print_entities(Console(), rows)
 
 
-@app.command()
+@app.command(
+    epilog="""Examples:
+
+    craft-ray train --train train.tsv --dev devel.tsv --base dmis-lab/biobert-base-cased-v1.2 --output biobert-craft
+
+    craft-ray train --train CRAFT --train-ids train.txt --dev CRAFT --dev-ids dev.txt --base DIR --output s3://bucket/model
+"""
+)
 def train(
-    train: Annotated[str, typer.Option(help="Corpus to train on, in IOB form: word, tab, tag.")],
-    dev: Annotated[str, typer.Option(help="Corpus to measure on after each epoch.")],
+    train: Annotated[str, typer.Option(help="Corpus to train on: an IOB file, or a folder of CRAFT as released.")],
+    dev: Annotated[str, typer.Option(help="Corpus to measure on after each epoch, in either form.")],
     base: Annotated[str, typer.Option(help="Encoder to start from: a folder or a Hugging Face id.")],
-    output: Annotated[str, typer.Option(help="Folder that receives the checkpoint and its card.")],
+    output: Annotated[str, typer.Option(help="Folder for the checkpoint and its card, on disk or s3://.")],
+    train_ids: Annotated[str | None, typer.Option(help="Articles of CRAFT to train on, an id a line.")] = None,
+    dev_ids: Annotated[str | None, typer.Option(help="Articles of CRAFT to measure on, an id a line.")] = None,
+    auxiliary: Annotated[
+        list[str] | None,
+        typer.Option(help="IOB file, or folder of them, with labels of its own, to learn from first; repeatable."),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-5,
-    batch_size: Annotated[int, typer.Option(help="Sentences a step.")] = 8,
+    batch_size: Annotated[int, typer.Option(help="Windows a step, over all workers.")] = 8,
     epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 4,
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the learning rate rises.")] = 0.0,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.0,
+    attention_dropout: Annotated[
+        float | None, typer.Option(help="Dropout of attention weights.", show_default="the base model's")
+    ] = None,
+    window_pieces: Annotated[
+        int, typer.Option(help="Word pieces up to which consecutive sentences share a window; 0: a sentence each.")
+    ] = 0,
+    cased: Annotated[bool, typer.Option(help="Give an uncased base a cased vocabulary.")] = False,
+    auxiliary_epochs: Annotated[float, typer.Option(help="Passes over the auxiliary corpora.")] = 1,
+    auxiliary_learning_rate: Annotated[
+        float | None, typer.Option(help="Highest learning rate of these passes.", show_default="the learning rate")
+    ] = None,
+    auxiliary_repeats: Annotated[int, typer.Option(help="Times that the corpus itself is in such a pass.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.")] = 42,
-    bf16: Annotated[bool, typer.Option(help="Compute in bfloat16 where it is safe.")] = False,
-    bucket: Annotated[bool, typer.Option(help="Batch sentences of like length: faster.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16, or auto: bf16 where the device computes in it.", metavar="FORMAT")
+    ] = "auto",
+    bucket: Annotated[bool, typer.Option(help="Batch windows of like length: faster.")] = False,
     max_steps: Annotated[int, typer.Option(help="Stop after so many steps; -1 for all.")] = -1,
+    workers: Annotated[int, typer.Option(help="Processes that train together, one a GPU.")] = 1,
+    accumulate: Annotated[int, typer.Option(help="Parts in which a worker computes a step, to save memory.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune an encoder on CRAFT-IOB. The defaults are the published CRAFT card's."""
-    from craft_ray.training import Recipe
+    """Fine-tune an encoder on CRAFT. The defaults are the published CRAFT card's.
+
+    Killed at any moment and run again, it goes on from the last epoch.
+    """
+    from craft_ray.corpora import read_sentences
+    from craft_ray.learning import Recipe
+    from craft_ray.progress import steps_shown
+    from craft_ray.settings import load_settings
+    from craft_ray.training import Corpus
     from craft_ray.training import train as run
 
+    def corpus(path: str, ids: str | None = None) -> Corpus:
+        return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
+
+    if precision not in ("auto", "fp32", "bf16"):
+        raise SettingsError(f"unknown precision {precision!r}: choose auto, fp32 or bf16")
     recipe = Recipe(
         learning_rate=learning_rate,
         batch_size=batch_size,
         epochs=epochs,
         warmup=warmup,
+        weight_decay=weight_decay,
+        attention_dropout=attention_dropout,
         seed=seed,
-        bf16=bf16,
+        precision=cast(Literal["auto", "fp32", "bf16"], precision),
         bucket=bucket,
         max_steps=max_steps,
+        window_pieces=window_pieces,
+        cased=cased,
+        auxiliary_epochs=auxiliary_epochs,
+        auxiliary_learning_rate=auxiliary_learning_rate,
+        auxiliary_repeats=auxiliary_repeats,
     )
-    result = run(train, dev, base, output, recipe)
-    last = result.rows[-1]
-    print(
-        json.dumps(last | {"per_label": result.per_label, "output": output})
-        if as_json
-        else f"F1 {last['f1']:.4f}, precision {last['precision']:.4f}, recall {last['recall']:.4f}: {output}"
-    )
+    with steps_shown(Console(stderr=True)) as on_step:
+        trained = run(
+            corpus(train, train_ids),
+            corpus(dev, dev_ids),
+            base,
+            output,
+            recipe,
+            auxiliary=[corpus(path) for path in auxiliary or ()],
+            workers=workers,
+            accumulate=accumulate,
+            settings=load_settings(),
+            on_step=on_step,
+        )
+    if as_json:
+        print(json.dumps({**trained.scores, "epochs": trained.rows, "output": output}))
+    else:
+        _print_scores(dict(trained.scores))
+        print(output)
+
+
+Seen = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        help="Corpus that the model was trained on, to tell seen mentions from unseen.",
+        show_default="the mentions that the model itself remembers",
+    ),
+]
 
 
 @evaluate_app.command("tokens")
 def evaluate_tokens(
     gold: Annotated[str, typer.Option(help="Gold corpus in IOB form.")],
     model: ModelOption = None,
+    train: Seen = None,
     as_json: Json = False,
 ) -> None:
     """Score a model on the words of a gold corpus: mentions as seqeval counts them, accuracy and loss over words."""
-    from craft_ray.checkpoint import load_checkpoint
-    from craft_ray.corpora import read_iob
+    from craft_ray.corpora import keys_shown, read_iob, read_sentences
     from craft_ray.evaluation import evaluate_tokens as run
+
+    sentences = read_iob(gold)
+    seen = keys_shown(read_sentences(train)) if train else None
+    _show_scores(run(_checkpoint(model), sentences, seen=seen), as_json)
+
+
+@evaluate_app.command("documents")
+def evaluate_documents(
+    craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released: texts and Knowtator XML.")],
+    ids: Annotated[
+        str | None, typer.Option(help="Articles to score, a PubMed id a line.", show_default="all of the folder")
+    ] = None,
+    model: ModelOption = None,
+    train: Seen = None,
+    as_json: Json = False,
+) -> None:
+    """Score the whole annotation path on raw articles against standoff mentions: exact span and label."""
+    from craft_ray.corpora import keys_shown, read_craft, read_sentences
+    from craft_ray.evaluation import evaluate_documents as run
+
+    documents = read_craft(craft, ids)
+    seen = keys_shown(read_sentences(train)) if train else None
+    _show_scores(run(_checkpoint(model), documents, seen=seen), as_json)
+
+
+def _checkpoint(model: str | None) -> Any:
+    from craft_ray.checkpoint import load_checkpoint
     from craft_ray.settings import load_settings
     from craft_ray.storage import Storage
 
-    sentences = read_iob(gold)
     chosen = load_settings(model=model)
-    scores = run(load_checkpoint(chosen.model, Storage(chosen.s3).fetch), sentences)
+    return load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
+
+
+def _show_scores(scores: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(scores))
     else:
@@ -164,14 +263,25 @@ def _print_scores(scores: dict[str, Any]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for name in ("precision", "recall", "f1", "support"):
+    for name in ("precision", "recall", "f1", "mentions"):
         table.add_column(name, justify="right")
-    for name, row in [*scores["per_label"].items(), ("all", scores)]:
+    parts = [(f"{part} in training", scores[part]) for part in ("seen", "unseen") if scores[part]]
+    for name, row in [*scores["per_label"].items(), *parts, ("all", scores)]:
         figures = (f"{row[figure]:.4f}" for figure in ("precision", "recall", "f1"))
         table.add_row(name, *figures, f"{row['support']:,}")
     console = Console()
     console.print(table)
-    console.print(f"accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
+    confused = Table(box=None, pad_edge=False, title="what became of the mentions of each label", title_justify="left")
+    columns = list(next(iter(scores["confusion"].values())))
+    for column in ("", *columns):
+        confused.add_column(column, justify="right" if column else "left")
+    for name, cells in scores["confusion"].items():
+        confused.add_row(name, *(f"{cells[column]:,}" if column in cells else "" for column in columns))
+    console.print(confused)
+    line = f"accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}, calibration error {scores['ece']:.4f}"
+    if "discontinuous" in scores:
+        line += f", {scores['discontinuous']:,} mentions in several pieces left out"
+    console.print(line)
 
 
 def main() -> NoReturn:

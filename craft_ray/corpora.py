@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from lxml import etree
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from craft_ray.errors import SettingsError
 from craft_ray.identity import id_hash
 from craft_ray.labels import LABELS, TAG_SET, TAGS, canonical_tag
 from craft_ray.sentences import sentence_spans
 from craft_ray.spans import find_spans
-from craft_ray.windows import Pieces, cut_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,27 +157,38 @@ def keys_shown(sentences: Sequence[TaggedSentence]) -> NDArray[np.int64]:
     return np.unique(mention_keys([TAG_SET.names[i] for i in spans.label], surfaces))
 
 
-def to_sentences(documents: Sequence[GoldDocument], tokenizer: Tokenizer) -> list[TaggedSentence]:
-    """Documents as tagged sentences, split into sentences and words as annotation splits them."""
+def to_sentences(documents: Sequence[GoldDocument]) -> list[TaggedSentence]:
+    """Documents as tagged sentences, split into sentences and into words at blanks and punctuation as BERT does."""
+    splitter = BertPreTokenizer()
     sentences = []
     for document in documents:
-        spans = list(sentence_spans(document.text))
-        pieces = cut_pieces(tokenizer, [document.text[a:b] for a, b in spans])
-        offset = np.array([a for a, _ in spans], np.int64)[pieces.word_sentence]
-        start, end = offset + pieces.word_start, offset + pieces.word_end
-        tags = tag_words(start, end, pieces.word_sentence, document.mentions)
-        sentences += _cut(document.text, start, end, pieces, tags)
+        words, starts, ends, numbers = [], [], [], []
+        for number, (at, to) in enumerate(sentence_spans(document.text)):
+            for word, (start, end) in splitter.pre_tokenize_str(document.text[at:to]):
+                words.append(word)
+                starts.append(at + start)
+                ends.append(at + end)
+                numbers.append(number)
+        tags = tag_words(np.array(starts), np.array(ends), np.array(numbers), document.mentions)
+        for _, group in groupby(range(len(words)), numbers.__getitem__):
+            places = list(group)
+            sentences.append(TaggedSentence([words[i] for i in places], [tags[i] for i in places]))
     return sentences
 
 
-def _cut(
-    text: str, start: NDArray[np.integer], end: NDArray[np.integer], pieces: Pieces, tags: list[str]
-) -> list[TaggedSentence]:
-    """One document's words and tags by sentence; sentences without a word are left out."""
-    words = [text[a:b] for a, b in zip(start, end, strict=True)]
-    edges = np.flatnonzero(np.diff(pieces.word_sentence)) + 1
-    bounds = [0, *edges.tolist(), len(words)]
-    return [TaggedSentence(words[a:b], tags[a:b]) for a, b in pairwise(bounds) if a < b]
+def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[TaggedSentence]:
+    """Read a corpus in either form: an IOB file, a folder of IOB files (`*.tsv`), or CRAFT as released.
+
+    Raises SettingsError if it is none of these.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        if ids is not None:
+            raise SettingsError(f"a list of articles goes with a folder of CRAFT, and {path} is none")
+        return read_iob(path)
+    if files := sorted(folder.glob("*.tsv")):
+        return [sentence for file in files for sentence in read_iob(file)]
+    return to_sentences(read_craft(folder, ids))
 
 
 def _read(path: Path, what: str) -> str:

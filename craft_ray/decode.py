@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.calibration import NONE, calibrated
 from craft_ray.checkpoint import Checkpoint
 from craft_ray.labels import ONTOLOGY, TagSet
 from craft_ray.schema import ENTITIES
@@ -19,7 +20,7 @@ class Decoder:
     """How a checkpoint's answers are read: what its label ids mean, and how its scores are calibrated."""
 
     tags: TagSet
-    calibration: tuple[float, float] = (1.0, 0.0)
+    calibration: tuple[float, float] = NONE
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Decoder":
@@ -87,21 +88,6 @@ def span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDAr
     padded = np.append(scores.astype(np.float64), 0.0)  # reduceat wants each edge to be an index
     means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
     return means
-
-
-def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> NDArray[np.float32]:
-    """Scores as the share of mentions of that score that are right.
-
-    sigmoid(slope * logit(score) + intercept), fitted on the development set (Platt 1999, "Probabilistic outputs for
-    support vector machines"); the identity leaves scores as they are.
-    """
-    if calibration == (1.0, 0.0) or len(score) == 0:
-        return score
-    slope, intercept = calibration
-    probability = np.clip(score.astype(np.float64), 1e-7, 1 - 1e-7)
-    odds = slope * (np.log(probability) - np.log1p(-probability)) + intercept
-    result: NDArray[np.float32] = (1 / (1 + np.exp(-odds))).astype(np.float32)
-    return result
 
 
 def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from craft_ray.calibration import calibrated, fit_calibration
 from craft_ray.checkpoint import Checkpoint
 from craft_ray.corpora import GoldDocument, TaggedSentence, mention_keys, tag_words
-from craft_ray.decode import Decoder, calibrated, decode, span_means
+from craft_ray.decode import Decoder, decode, span_means
 from craft_ray.errors import SettingsError
 from craft_ray.labels import TagSet
 from craft_ray.metrics import Counts, confusion, expected_calibration_error, is_right, score_by_label, total
@@ -39,33 +41,66 @@ def evaluate_tokens(
 
     Raises SettingsError if the corpus has labels that the model does not know.
     """
-    model = model or Model(checkpoint)
     tags = checkpoint.tags
-    gold_tags, sentence = gold_arrays(gold, checkpoint)
-    began = time.perf_counter()
-    pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
-    windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
-    logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
-    seconds = time.perf_counter() - began
-
-    word = _word_positions(gold, pieces)
-    outside = int(np.flatnonzero(tags.label < 0)[0])
-    predicted = np.full(len(gold_tags), outside, np.int8)  # a word without a piece gets no label
-    probability = np.zeros(len(gold_tags), np.float32)
-    predicted[word], probability[word] = _answers(logits)
-    gold_spans, spans = find_spans(gold_tags, sentence, tags), find_spans(predicted, sentence, tags)
-    score = calibrated(span_means(probability, spans.first, spans.last), checkpoint.calibration)
+    found = _Words.predicted(checkpoint, gold, model or Model(checkpoint))
+    score = calibrated(found.raw_score, checkpoint.calibration)
     words = [word for s in gold for word in s.words]
     seen = checkpoint.seen if seen is None else seen
-    return _report(
-        gold_spans, spans, score, tags.names, *(_seen(s, words, tags, seen) for s in (gold_spans, spans))
-    ) | {
-        "accuracy": float((predicted == gold_tags).mean()),
-        "loss": _loss(logits, gold_tags[word]),
-        "words": len(gold_tags),
+    in_training = (_seen(s, words, tags, seen) for s in (found.gold, found.spans))
+    return _report(found.gold, found.spans, score, tags.names, *in_training) | {
+        "accuracy": float((found.label == found.gold_label).mean()),
+        "loss": found.loss,
+        "words": len(words),
         "sentences": len(gold),
-        "seconds": seconds,
+        "seconds": found.seconds,
     }
+
+
+def calibrate(checkpoint: Checkpoint, gold: Sequence[TaggedSentence]) -> tuple[float, float]:
+    """The calibration that a checkpoint should have by a development set that it was not trained on."""
+    found = _Words.predicted(checkpoint, gold, Model(checkpoint))
+    return fit_calibration(found.raw_score, is_right(found.gold, found.spans))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A corpus of words as gold has it and as a model labels it.
+
+    gold_label, label: (words,) label ids; raw_score: (mentions,) of `spans`, not calibrated
+    """
+
+    gold_label: NDArray[np.int8]
+    label: NDArray[np.int8]
+    gold: Spans
+    spans: Spans
+    raw_score: NDArray[np.float32]
+    loss: float
+    seconds: float
+
+    @classmethod
+    def predicted(cls, checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model: Model) -> "_Words":
+        tags = checkpoint.tags
+        gold_label, sentence = gold_arrays(gold, checkpoint)
+        began = time.perf_counter()
+        pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
+        windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
+        logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
+        seconds = time.perf_counter() - began
+
+        word = _word_positions(gold, pieces)
+        label = np.full(len(gold_label), np.flatnonzero(tags.label < 0)[0], np.int8)  # that of a word without a piece
+        probability = np.zeros(len(gold_label), np.float32)
+        label[word], probability[word] = _answers(logits)
+        spans = find_spans(label, sentence, tags)
+        return cls(
+            gold_label=gold_label,
+            label=label,
+            gold=find_spans(gold_label, sentence, tags),
+            spans=spans,
+            raw_score=span_means(probability, spans.first, spans.last),
+            loss=_loss(logits, gold_label[word]),
+            seconds=seconds,
+        )
 
 
 def evaluate_documents(

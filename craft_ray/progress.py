@@ -30,17 +30,7 @@ def shown(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def _bar(console: Console) -> Iterator[Show]:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress(console) as progress:
         task = progress.add_task("starting", total=None)
 
         def show(account: Account) -> None:
@@ -52,6 +42,39 @@ def _bar(console: Console) -> Iterator[Show]:
             )
 
         yield show
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+@contextmanager
+def steps_shown(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A function that shows the steps of training: a bar on a terminal, a line now and then in a log."""
+    last = time.monotonic()
+
+    def line(step: int, steps: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_EVERY or step == steps:
+            last = time.monotonic()
+            console.print(f"step {step:,} of {steps:,}", highlight=False)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with _progress(console) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda step, steps: progress.update(task, description="steps", completed=step, total=steps)
 
 
 def _lines(console: Console) -> Show:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import fsspec
+import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
 from craft_ray.errors import SettingsError
@@ -112,6 +113,26 @@ class Storage:
             for path in files:
                 filesystem.get_file(path, str(target / path.rpartition("/")[2]))
         return target
+
+    def publish(self, folder: Path, url: str) -> None:
+        """Copy the files of a local folder into another, local or remote; config.json last, which makes it a model."""
+        files = sorted(folder.rglob("*"), key=lambda file: (file.name == "config.json", file))
+        for file in files:
+            if file.is_file():
+                self.write_bytes(join(url, file.relative_to(folder).as_posix()), file.read_bytes())
+
+    def remove(self, url: str) -> None:
+        """Remove a folder with all below it, if it is there."""
+        filesystem = self.filesystem(url)
+        if filesystem.exists(url):
+            filesystem.rm(url, recursive=True)
+
+    def arrow_filesystem(self, url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
+        """An Arrow filesystem for a remote address, None for a local path, and the path within it."""
+        if not is_remote(url):
+            return None, url
+        handler = pyarrow.fs.FSSpecHandler(self.filesystem(url))
+        return pyarrow.fs.PyFileSystem(handler), url.partition("://")[2]
 
     def check_writable(self, folder: str) -> None:
         """Write and remove a small file in a folder.

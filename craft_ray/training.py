@@ -1,217 +1,407 @@
-"""Fine-tuning an encoder for token classification on an IOB corpus, with the published CRAFT card's recipe as default.
+"""Fine-tuning an encoder on CRAFT, with the published card's recipe as default: corpora in, a checkpoint out.
 
-The loop is `transformers.Trainer`'s, as the card's was; what is ours is the features, the metrics and the model card.
+Runs on Ray Train: one worker on a laptop, or data-parallel over a cluster. The driver reads corpora and base model and
+shares them through the object store, so workers need no file of the driver's. Each epoch leaves a checkpoint beside
+the output, from which the same command goes on after any worker or the driver itself was killed.
 """
 
+import hashlib
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
+import ray.train
 import torch
 import transformers
 from numpy.typing import NDArray
-from transformers import (
-    AutoConfig,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-    DataCollatorForTokenClassification,
-    EvalPrediction,
-    Trainer,
-    TrainingArguments,
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Empty, Queue
+from tokenizers import Tokenizer
+
+from craft_ray.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
+from craft_ray.checkpoint import SEEN_FILE, load_checkpoint, max_positions, one_line, special_tokens, to_numpy
+from craft_ray.connection import connected
+from craft_ray.corpora import TaggedSentence, keys_shown
+from craft_ray.errors import RunError, SettingsError
+from craft_ray.evaluation import calibrate, evaluate_tokens
+from craft_ray.labels import TAGS
+from craft_ray.learning import (
+    Examples,
+    Recipe,
+    Stage,
+    Watcher,
+    Weights,
+    build_model,
+    fit,
+    join_examples,
+    make_examples,
+    word_labels,
 )
+from craft_ray.model_card import Trained, model_card
+from craft_ray.settings import Settings, load_settings
+from craft_ray.storage import Storage, absolute, join
+from craft_ray.windows import Pieces, cut_pieces, lay_windows
 
-from craft_ray.corpora import TaggedSentence, read_iob
-from craft_ray.errors import SettingsError
-from craft_ray.labels import LABELS, TAG_SET, TAGS
-from craft_ray.metrics import Counts, score_by_label
-from craft_ray.spans import find_spans
+TRIES = 3
+"""Times that training goes on from its last checkpoint after workers were killed."""
 
-IGNORED = -100
-"""The label id that torch's cross-entropy leaves out: pieces after a word's first."""
+STATE = ".training"
+"""Folder of the output that holds checkpoints while training lasts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train. The defaults are the published CRAFT card's."""
+class Corpus:
+    """Tagged sentences in document order, and where they are from."""
 
-    learning_rate: float = 3e-5
-    batch_size: int = 8
-    epochs: float = 4
-    warmup: float = 0.0
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 0.0
-    seed: int = 42
-    bf16: bool = False
-    """bfloat16 autocast."""
-    bucket: bool = False
-    """Batches of sentences of like length: faster, in another order than the card's."""
-    max_steps: int = -1
-    """Stop after so many steps; -1 for all epochs."""
+    name: str
+    sentences: list[TaggedSentence]
 
 
-@dataclass(slots=True)
-class TrainingResult:
-    """What a run measured: a row an epoch, in the card's columns, and the last epoch's figures per label."""
+def train(
+    train: Corpus,
+    dev: Corpus,
+    base: str,
+    output: str,
+    recipe: Recipe | None = None,
+    *,
+    auxiliary: Sequence[Corpus] = (),
+    workers: int = 1,
+    accumulate: int = 1,
+    settings: Settings | None = None,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> Trained:
+    """Fine-tune `base` on a corpus, measure on another after each epoch, and write a Hugging Face folder.
 
-    rows: list[dict[str, float]] = field(default_factory=list)
-    per_label: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    output:    receives fp16 safetensors, tokenizer, configuration with the six names and a model card (README.md); a
+               local folder or an s3:// address
+    auxiliary: corpora with labels of their own, learnt together with `train` before it is learnt alone
+    workers:   processes that train together, one a GPU where the cluster has any, else one a CPU core or more
+    accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
+    on_step:   called with the step and the number of steps
 
-
-def train(train_file: str, dev_file: str, base: str, output: str, recipe: Recipe | None = None) -> TrainingResult:
-    """Fine-tune `base` on one IOB file, measure on another after each epoch, and write a Hugging Face folder.
-
-    output: receives fp16 safetensors, tokenizer, configuration with the six names, and a model card (README.md).
-
-    Raises SettingsError if a corpus or the base cannot be read or has labels outside the six.
+    Raises SettingsError if the base cannot be read, a corpus has labels outside the six, or the batch cannot be divided
+    among workers; RunError if training fails.
     """
-    recipe = recipe or Recipe()
-    train_set, dev_set = read_iob(train_file), read_iob(dev_file)
-    transformers.set_seed(recipe.seed)
-    model, tokenizer = _load_base(base)
-    result = TrainingResult()
-    trainer = Trainer(
-        model=model,
-        args=_arguments(recipe, output),
-        train_dataset=_features(tokenizer, train_set),
-        eval_dataset=_features(tokenizer, dev_set),
-        data_collator=DataCollatorForTokenClassification(tokenizer),
-        processing_class=tokenizer,
-        compute_metrics=lambda prediction: _metrics(prediction, result),
-    )
-    trainer.train()
-    result.rows = _card_rows(trainer.state.log_history)
-    folder = Path(output)
-    model.half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    data = {"train": train_file, "dev": dev_file, "base": base}
-    sizes = {"train": len(train_set), "dev": len(dev_set)}
-    (folder / "README.md").write_text(_model_card(data, sizes, recipe, result), encoding="utf-8")
-    return result
-
-
-def _load_base(base: str) -> tuple[Any, Any]:
-    """The encoder with a new head for the tag set, and its tokenizer."""
-    names = dict(enumerate(TAGS))
-    try:
-        config = AutoConfig.from_pretrained(
-            base, id2label=names, label2id={tag: i for i, tag in names.items()}, trust_remote_code=False
+    recipe, settings = recipe or Recipe(), settings or load_settings()
+    if recipe.batch_size % (workers * accumulate):
+        raise SettingsError(
+            f"a batch of {recipe.batch_size} cannot be divided into {workers * accumulate} equal parts: "
+            "choose workers and accumulate so that it can"
         )
-        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False, add_prefix_space=True)
-        model = AutoModelForTokenClassification.from_pretrained(base, config=config, trust_remote_code=False)
+    storage, output = Storage(settings.s3), absolute(output)
+    storage.check_writable(output)
+    material = _Material.load(base, train, dev, auxiliary, recipe)
+    with connected(settings):
+        run = _Run(storage, output, workers, accumulate, on_step, _fingerprint(train, dev, auxiliary, base, recipe))
+        weights = material.weights
+        if auxiliary:
+            weights, _ = run.fit(material.joint_stage(weights), "joint")
+            weights = _with_first_labels(weights)
+        weights, rows = run.fit(material.last_stage(weights), "last")
+    with tempfile.TemporaryDirectory() as folder:
+        trained = _export(Path(folder), material, weights, rows, train, dev)
+        storage.publish(Path(folder), output)
+    storage.remove(join(output, STATE))
+    return trained
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What the stages are made of.
+
+    config, weights: the base model with a fresh head for all labels
+    tags: one tuple for each corpus: the six labels' tags, then those of the auxiliary corpora
+    """
+
+    base: str
+    recipe: Recipe
+    config: dict[str, Any]
+    weights: Weights
+    manner: NDArray[np.int64] | None
+    tokenizer: Any
+    tags: tuple[tuple[str, ...], ...]
+    examples: tuple[Examples, ...]
+    dev: Examples
+    dev_sentence: NDArray[np.int32]
+    auxiliary: tuple[str, ...]
+
+    @classmethod
+    def load(cls, base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> "_Material":
+        for corpus in (train, dev):
+            if unknown := {tag for s in corpus.sentences for tag in s.tags} - set(TAGS):
+                raise SettingsError(f"{corpus.name} has tags outside the six labels: {', '.join(sorted(unknown))}")
+        tags = (TAGS, *(_tags_of(corpus) for corpus in auxiliary))
+        transformers.set_seed(recipe.seed)
+        model, tokenizer = _load_base(base, sum(map(len, tags)))
+        manner = None
+        if recipe.cased:
+            corpora = (train, *auxiliary)
+            vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.words))
+            embeddings = model.get_input_embeddings().weight.detach()[torch.from_numpy(vocabulary.origin)]
+            model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.manner))
+            tokenizer, manner = cased_tokenizer(vocabulary, tokenizer), vocabulary.manner
+        if recipe.attention_dropout is not None:
+            model.config.attention_probs_dropout_prob = recipe.attention_dropout
+        cutter = _Cutter.of(tokenizer, model.config, recipe.window_pieces)
+        first = np.cumsum([0, *(len(names) for names in tags)])
+        examples = tuple(
+            cutter.cut(corpus.sentences, {tag: i + int(at) for i, tag in enumerate(names)})[0]
+            for corpus, names, at in zip((train, *auxiliary), tags, first[:-1], strict=True)
+        )
+        dev_examples, pieces = cutter.cut(dev.sentences, {tag: i for i, tag in enumerate(TAGS)})
+        return cls(
+            base=base,
+            recipe=recipe,
+            config=model.config.to_diff_dict(),
+            weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
+            manner=manner,
+            tokenizer=tokenizer,
+            tags=tags,
+            examples=examples,
+            dev=dev_examples,
+            dev_sentence=pieces.word_sentence,
+            auxiliary=tuple(corpus.name for corpus in auxiliary),
+        )
+
+    def joint_stage(self, weights: Weights) -> Stage:
+        """All corpora together."""
+        stage = self._stage(weights, self.tags)
+        rate = self.recipe.auxiliary_learning_rate or self.recipe.learning_rate
+        repeated = [self.examples[0]] * self.recipe.auxiliary_repeats
+        examples = join_examples([*repeated, *self.examples[1:]])
+        return replace(stage, examples=examples, learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
+
+    def last_stage(self, weights: Weights) -> Stage:
+        """The corpus itself."""
+        return self._stage(weights, self.tags[:1])
+
+    def _stage(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Stage:
+        names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]
+        return Stage(
+            config=self.config | {"id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}},
+            weights=weights,
+            manner=self.manner,
+            tokenizer=self.tokenizer,
+            corpus=np.repeat(np.arange(len(tags)), [len(own) for own in tags]),
+            examples=self.examples[0],
+            dev=self.dev,
+            dev_sentence=self.dev_sentence,
+            recipe=self.recipe,
+            learning_rate=self.recipe.learning_rate,
+            epochs=self.recipe.epochs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    """Sentences to examples, as a checkpoint will read them."""
+
+    tokenizer: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    max_pieces: int
+    window_pieces: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, window_pieces: int) -> "_Cutter":
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+        prefix, suffix = special_tokens(backend)
+        limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
+        return cls(backend, prefix, suffix, limit, window_pieces)
+
+    def cut(self, sentences: Sequence[TaggedSentence], number: dict[str, int]) -> tuple[Examples, Pieces]:
+        pieces = cut_pieces(self.tokenizer, [s.words for s in sentences])
+        windows = lay_windows(pieces, self.max_pieces, self.window_pieces)
+        labels = word_labels([s.tags for s in sentences], pieces, number)
+        return make_examples(windows, labels, self.prefix, self.suffix), pieces
+
+
+def _tags_of(corpus: Corpus) -> tuple[str, ...]:
+    """The tags that occur, `O` first."""
+    return tuple(sorted({"O"} | {tag for s in corpus.sentences for tag in s.tags}, key=lambda tag: (tag != "O", tag)))
+
+
+def _load_base(base: str, labels: int) -> tuple[Any, Any]:
+    """The encoder with a new head of so many labels, and its tokenizer."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(base, num_labels=labels, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False, add_prefix_space=True)
+        model = transformers.AutoModelForTokenClassification.from_pretrained(
+            base, config=config, trust_remote_code=False, ignore_mismatched_sizes=True
+        )
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot load the base model {base}: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"cannot load the base model {base}: {one_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise SettingsError(f"the base model {base} has no fast tokenizer")
     return model.float(), tokenizer
 
 
-def _arguments(recipe: Recipe, output: str) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=output,
-        learning_rate=recipe.learning_rate,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size,
-        num_train_epochs=recipe.epochs,
-        max_steps=recipe.max_steps,
-        warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
-        weight_decay=recipe.weight_decay,
-        lr_scheduler_type="linear",
-        adam_beta1=0.9,
-        adam_beta2=0.999,
-        adam_epsilon=1e-8,
-        seed=recipe.seed,
-        bf16=recipe.bf16,
-        train_sampling_strategy="group_by_length" if recipe.bucket else "random",
-        eval_strategy="epoch",
-        save_strategy="no",
-        logging_strategy="epoch",
-        report_to=[],
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
+def _with_first_labels(weights: Weights) -> Weights:
+    """The weights with a head of the six labels' rows alone."""
+    return {name: array[: len(TAGS)] if name.startswith("classifier.") else array for name, array in weights.items()}
+
+
+def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
+    """What tells a training from another, so that no run goes on from a checkpoint of other settings or data."""
+    digest = hashlib.sha256(json.dumps([base, asdict(recipe)]).encode())
+    for corpus in (train, dev, *auxiliary):
+        digest.update(json.dumps([asdict(sentence) for sentence in corpus.sentences]).encode())
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The stages of one training as Ray Train runs them."""
+
+    storage: Storage
+    output: str
+    workers: int
+    accumulate: int
+    on_step: Callable[[int, int], None]
+    fingerprint: str
+
+    def fit(self, stage: Stage, name: str) -> tuple[Weights, list[dict[str, float]]]:
+        """The weights after a stage, and its rows; goes on from the last checkpoint of an earlier try."""
+        filesystem, path = self.storage.arrow_filesystem(join(self.output, STATE))
+        gpu = ray.cluster_resources().get("GPU", 0) > 0
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.workers)
+        with _steps(self.on_step) as steps:
+            trainer = TorchTrainer(
+                _work,
+                train_loop_config={"stage": ray.put(stage), "steps": steps, "accumulate": self.accumulate},
+                scaling_config=ScalingConfig(
+                    num_workers=self.workers,
+                    use_gpu=gpu,
+                    resources_per_worker={"GPU": 1} if gpu else {"CPU": cores},
+                ),
+                run_config=RunConfig(
+                    name=f"{name}-{self.fingerprint}",
+                    storage_path=path,
+                    storage_filesystem=filesystem,
+                    checkpoint_config=CheckpointConfig(num_to_keep=1),
+                    failure_config=FailureConfig(max_failures=TRIES),
+                ),
+            )
+            try:
+                result = trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                raise RunError(f"training failed: {one_line(error)}") from error
+        if result.checkpoint is None or result.metrics is None:
+            raise RunError("training ended without a checkpoint")
+        with result.checkpoint.as_directory() as folder:
+            return _read_weights(Path(folder)), result.metrics["rows"]
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker does."""
+    context = ray.train.get_context()
+    stage: Stage = ray.get(config["stage"])
+    checkpoint = ray.train.get_checkpoint()
+    with tempfile.TemporaryDirectory() as folder:
+        resume = None
+        if checkpoint is not None:
+            resume = join(folder, "resumed")
+            checkpoint.to_directory(resume)
+        fit(
+            stage,
+            join(folder, "checkpoints"),
+            _Reporter(config["steps"]),
+            workers=context.get_world_size(),
+            accumulate=config["accumulate"],
+            resume=resume,
+        )
+
+
+class _Reporter(Watcher):
+    """Tells Ray Train of epochs and the driver of steps."""
+
+    def __init__(self, steps: Queue) -> None:
+        self.steps = steps
+
+    def on_step(self, step: int, steps: int) -> None:
+        """Every step is told, for a queue takes thousands a second."""
+        self.steps.put_nowait((step, steps))
+
+    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+        """All workers report, as Ray Train wants; the first brings the checkpoint."""
+        kept = ray.train.Checkpoint.from_directory(checkpoint) if checkpoint else None
+        ray.train.report({"rows": rows}, checkpoint=kept)
+
+
+@contextmanager
+def _steps(on_step: Callable[[int, int], None]) -> Iterator[Queue]:
+    """A queue whose steps are passed on by a thread of the driver."""
+    steps = Queue()
+    ended = threading.Event()
+
+    def pass_on() -> None:
+        while not ended.is_set():
+            try:
+                on_step(*steps.get(timeout=0.5))
+            except Empty:
+                continue
+
+    thread = threading.Thread(target=pass_on, name="craft-ray-steps", daemon=True)
+    thread.start()
+    try:
+        yield steps
+    finally:
+        ended.set()
+        thread.join()
+        steps.shutdown()
+
+
+def _read_weights(folder: Path) -> Weights:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def _export(
+    folder: Path, material: _Material, weights: Weights, rows: list[dict[str, float]], train: Corpus, dev: Corpus
+) -> Trained:
+    """Write the checkpoint, calibrate its scores, measure it as it will be used, and write its card."""
+    config = material.last_stage(weights).config | {"window_pieces": material.recipe.window_pieces}
+    model = build_model(config, weights, material.manner, attention="eager")
+    if isinstance(cased := model.get_input_embeddings(), CasedEmbedding):
+        plain = torch.nn.Embedding(*cased.weight.shape)
+        plain.weight = torch.nn.Parameter(cased.folded())
+        model.set_input_embeddings(plain)
+    model.half().save_pretrained(folder)
+    material.tokenizer.save_pretrained(folder)
+    np.save(folder / SEEN_FILE, keys_shown(train.sentences))
+    checkpoint = load_checkpoint(str(folder))
+    file = folder / "config.json"
+    calibration = calibrate(checkpoint, dev.sentences)
+    settings = json.loads(file.read_text(encoding="utf-8")) | {"score_calibration": calibration}
+    file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    trained = Trained(
+        data={
+            "base": Path(material.base).name,
+            "train": f"{train.name} ({len(train.sentences)} sentences)",
+            "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
+        }
+        | ({"auxiliary": ", ".join(material.auxiliary)} if material.auxiliary else {}),
+        settings=asdict(material.recipe),
+        versions={
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "ray": ray.__version__,
+            "python": platform.python_version(),
+        },
+        rows=rows,
+        scores=evaluate_tokens(load_checkpoint(str(folder)), dev.sentences),
     )
-
-
-def _features(tokenizer: Any, sentences: Sequence[TaggedSentence]) -> list[dict[str, list[int]]]:
-    """Token ids and labels of each sentence; a word's tag stands at its first piece.
-
-    Sentences longer than the model takes are cut, as the card's were: at 512 pieces, a few of CRAFT-IOB's.
-    """
-    encoded = tokenizer([s.words for s in sentences], is_split_into_words=True, truncation=True)
-    number = {tag: i for i, tag in enumerate(TAGS)}
-    if unknown := {tag for s in sentences for tag in s.tags} - set(number):
-        raise SettingsError(f"the corpus has tags outside the six labels: {', '.join(sorted(unknown))}")
-    features = []
-    for i, sentence in enumerate(sentences):
-        labels, before = [], None
-        for word in encoded.word_ids(i):
-            labels.append(IGNORED if word is None or word == before else number[sentence.tags[word]])
-            before = word
-        features.append({"input_ids": encoded["input_ids"][i], "labels": labels})
-    return features
-
-
-def _metrics(prediction: EvalPrediction, result: TrainingResult) -> dict[str, float]:
-    """The card's precision, recall, F1 and accuracy; keeps the figures per label."""
-    labels: NDArray[np.int64] = np.asarray(prediction.label_ids)
-    kept = labels != IGNORED
-    sentence = np.nonzero(kept)[0]
-    gold, guess = labels[kept], np.asarray(prediction.predictions).argmax(-1)[kept]
-    by_label = score_by_label(find_spans(gold, sentence, TAG_SET), find_spans(guess, sentence, TAG_SET), TAG_SET.names)
-    result.per_label = {name: counts.report() for name, counts in by_label.items()}
-    total = sum(by_label.values(), Counts())
-    accuracy = float((gold == guess).mean())
-    return {"precision": total.precision, "recall": total.recall, "f1": total.f1, "accuracy": accuracy}
-
-
-def _card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """A row for each evaluation, with the training loss logged last before it."""
-    rows, loss = [], float("nan")
-    for entry in history:
-        loss = entry.get("loss", loss)
-        if "eval_f1" in entry:
-            figures = {name: entry[f"eval_{name}"] for name in ("loss", "precision", "recall", "f1", "accuracy")}
-            rows.append({"training_loss": loss, "epoch": entry["epoch"], "step": entry["step"], **figures})
-    return rows
-
-
-def _model_card(data: dict[str, str], sizes: dict[str, int], recipe: Recipe, result: TrainingResult) -> str:
-    table = [
-        "| Training Loss | Epoch | Step | Validation Loss | Precision | Recall | F1 | Accuracy |",
-        "|:---:|:---:|:---:|:---:|:---:|:---:|:---:|:---:|",
-    ]
-    for row in result.rows:
-        figures = " | ".join(f"{row[name]:.4f}" for name in ("loss", "precision", "recall", "f1", "accuracy"))
-        table.append(f"| {row['training_loss']:.4f} | {row['epoch']:.1f} | {row['step']:.0f} | {figures} |")
-    labels = [
-        "| Label | CRAFT-IOB tag | Ontology | What it is | Precision | Recall | F1 | Mentions |",
-        "|---" * 8 + "|",
-    ]
-    for label in LABELS:
-        score = result.per_label[label.name]
-        figures = f"{score['precision']:.4f} | {score['recall']:.4f} | {score['f1']:.4f} | {score['support']}"
-        labels.append(f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {figures} |")
-    versions = {
-        "transformers": transformers.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    return "\n".join(
-        [
-            "---\nlibrary_name: transformers\npipeline_tag: token-classification\n---",
-            f"# {Path(data['base']).name} fine-tuned on CRAFT\n",
-            "Finds mentions of six kinds of entity in biomedical text. Measured on the development set after each",
-            "epoch; entity level, as `seqeval` counts.\n",
-            *table,
-            "\nPer label, after the last epoch:\n",
-            *labels,
-            "\n`Gene` holds GO cellular components, not genes: genes and their products are `Protein`.\n",
-            "## Data and settings\n",
-            f"- train: {Path(data['train']).name} ({sizes['train']} sentences); dev: {Path(data['dev']).name} "
-            f"({sizes['dev']} sentences)",
-            f"- settings: `{json.dumps(asdict(recipe))}`; AdamW, betas 0.9 and 0.999, epsilon 1e-8, linear schedule",
-            f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}",
-            "",
-        ]
-    )
+    (folder / "README.md").write_text(model_card(trained), encoding="utf-8")
+    return trained

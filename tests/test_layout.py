@@ -10,6 +10,7 @@ ORDER = [
     "schema",
     "labels",
     "spans",
+    "calibration",
     "checkpoint",
     "settings",
     "storage",
@@ -26,11 +27,15 @@ ORDER = [
     "tables",
     "runs",
     "pipeline",
+    "connection",
     "annotation",
     "tagger",
     "corpora",
     "metrics",
     "evaluation",
+    "casing",
+    "learning",
+    "model_card",
     "training",
     "progress",
     "cli",
@@ -89,4 +94,4 @@ def test_only_tables_knows_delta():
 def test_the_model_knows_no_ray_and_the_replica_no_tokenizer():
     assert "model" not in importers("ray")
     assert "replica" not in importers("tokenizers")
-    assert importers("ray") == {"replica", "pipeline", "annotation"}
+    assert importers("ray") == {"replica", "pipeline", "connection", "annotation", "training"}

@@ -1,12 +1,10 @@
 """Mentions in tag sequences, against seqeval."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.labels import TAG_SET, TAGS, TagSet
-from craft_ray.metrics import Counts, score_by_label
 from craft_ray.spans import find_spans
 
 sentences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=6)
@@ -29,19 +27,6 @@ def test_mentions_are_those_that_seqeval_finds(tagged):
     spans = spans_of(tagged)
     names = [TAG_SET.names[label] for label in spans.label]
     assert list(zip(spans.first.tolist(), spans.last.tolist(), names, strict=True)) == expected
-
-
-@given(st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=12), min_size=1))
-@pytest.mark.filterwarnings("ignore")
-def test_precision_recall_and_f1_are_those_of_seqeval(pairs):
-    from seqeval.metrics import f1_score, precision_score, recall_score
-
-    gold = [[pair[0] for pair in sentence] for sentence in pairs]
-    guess = [[pair[1] for pair in sentence] for sentence in pairs]
-    total = sum(score_by_label(spans_of(gold), spans_of(guess), TAG_SET.names).values(), Counts())
-    assert total.precision == pytest.approx(precision_score(gold, guess, zero_division=0))
-    assert total.recall == pytest.approx(recall_score(gold, guess, zero_division=0))
-    assert total.f1 == pytest.approx(f1_score(gold, guess, zero_division=0))
 
 
 def test_a_mention_never_crosses_a_sentence():

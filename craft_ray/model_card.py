@@ -1,0 +1,72 @@
+"""The README.md of a trained checkpoint: the published card's table, filled by the run, and what its labels mean."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from craft_ray.labels import LABELS
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training run was and measured.
+
+    data:    what it was made of: `train`, `dev`, `base` and others, in words
+    rows:    an entry an epoch: training_loss, epoch, step, loss, precision, recall, f1, accuracy
+    scores:  the shipped checkpoint's scores on the development set, as `evaluation.evaluate_tokens` gives them
+    """
+
+    data: Mapping[str, str]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    rows: list[dict[str, float]]
+    scores: Mapping[str, Any]
+
+
+def model_card(trained: Trained) -> str:
+    """The card as Markdown."""
+    table = [
+        "| Training Loss | Epoch | Step | Validation Loss | Precision | Recall | F1 | Accuracy |",
+        "|:---:|:---:|:---:|:---:|:---:|:---:|:---:|:---:|",
+    ]
+    for row in trained.rows:
+        figures = " | ".join(f"{row[name]:.4f}" for name in ("loss", "precision", "recall", "f1", "accuracy"))
+        table.append(f"| {row['training_loss']:.4f} | {row['epoch']:.1f} | {row['step']:.0f} | {figures} |")
+    labels = [
+        "| Label | CRAFT-IOB tag | Ontology | What it is | Precision | Recall | F1 | Mentions |",
+        "|---" * 8 + "|",
+    ]
+    for label in LABELS:
+        score = trained.scores["per_label"][label.name]
+        labels.append(f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {_figures(score)} |")
+    parts = ["| Mentions | Precision | Recall | F1 | Number |", "|---" * 5 + "|"]
+    for name, words in (("seen", "shown in training"), ("unseen", "never shown in training")):
+        parts.append(f"| {words} | {_figures(trained.scores[name])} |")
+    return "\n".join(
+        [
+            "---\nlibrary_name: transformers\npipeline_tag: token-classification\n---",
+            f"# {trained.data['base']} fine-tuned on CRAFT\n",
+            "Finds mentions of six kinds of entity in biomedical text. Measured on the development set after each",
+            "epoch; entity level, as `seqeval` counts.\n",
+            *table,
+            "\nThe checkpoint as it is shipped, in half precision, on the development set: "
+            f"F1 {trained.scores['f1']:.4f}, loss {trained.scores['loss']:.4f}, "
+            f"accuracy {trained.scores['accuracy']:.4f}.\n",
+            *labels,
+            "\n`Gene` holds GO cellular components, not genes: genes and their products are `Protein`.\n",
+            *parts,
+            "\n`craft_ray` calibrates scores by `score_calibration` of config.json, fitted on the development set; the",
+            f"expected calibration error there is {trained.scores['ece']:.4f}. A model with `window_pieces` above 0",
+            "was trained on windows of consecutive sentences of up to so many word pieces, and reads best in such.\n",
+            "## Data and settings\n",
+            *(f"- {name}: {value}" for name, value in trained.data.items()),
+            f"- settings: `{json.dumps(trained.settings)}`; AdamW, betas 0.9 and 0.999, epsilon 1e-8, linear schedule",
+            f"- versions: {', '.join(f'{name} {version}' for name, version in trained.versions.items())}",
+            "",
+        ]
+    )
+
+
+def _figures(score: Mapping[str, float]) -> str:
+    return f"{score['precision']:.4f} | {score['recall']:.4f} | {score['f1']:.4f} | {score['support']}"

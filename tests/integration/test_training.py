@@ -1,0 +1,152 @@
+"""Fine-tuning on Ray Train: the same numbers twice and on two workers, resuming, a checkpoint that annotates."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from transformers import AutoModelForTokenClassification
+
+from craft_ray.checkpoint import load_checkpoint
+from craft_ray.corpora import read_iob
+from craft_ray.errors import SettingsError
+from craft_ray.learning import Recipe
+from craft_ray.training import STATE, Corpus, train
+from tests.conftest import save_random_bert
+from tests.integration.conftest import COMMAND, run_command
+from tests.s3_server import S3Server
+
+SENTENCES = [
+    ("Pax6 is expressed in the mouse .", "B-GGP O O O O B-Taxon O"),
+    ("Wild type alleles bind calcium .", "B-SO I-SO B-SO O B-CHEBI O"),
+    ("Nuclear neurons of rats", "B-GO B-CL O B-Taxon"),
+]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An IOB file of three sentences, eight times."""
+    blocks = ["\n".join(f"{w}\t{t}" for w, t in zip(s.split(), tags.split(), strict=True)) for s, tags in SENTENCES]
+    path = tmp_path_factory.mktemp("corpus") / "small.tsv"
+    path.write_text("\n\n".join(blocks * 8) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small encoder without dropout, so that only arithmetic tells one worker from two."""
+    folder = save_random_bert(tmp_path_factory.mktemp("base"), hidden_size=64, layers=2, heads=2, intermediate_size=128)
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = AutoModelForTokenClassification.from_pretrained(folder, **without)
+    model.bert.save_pretrained(folder)
+    return str(folder)
+
+
+EPOCHS = 12
+OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The command's summary and the folder it wrote."""
+    output = tmp_path_factory.mktemp("undisturbed") / "model"
+    done = run_command("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", output, *OPTIONS)
+    assert done.code == 0, done.stderr
+    return done.summary
+
+
+def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed, corpus):
+    rows, folder = undisturbed["epochs"], Path(undisturbed["output"])
+    assert [row["step"] for row in rows] == list(range(3, 3 * EPOCHS + 1, 3))
+    assert rows[-1]["f1"] == undisturbed["f1"] == 1.0
+    assert rows[-1]["loss"] == pytest.approx(undisturbed["loss"], abs=0.01)  # weights are saved in half precision
+    card = (folder / "README.md").read_text()
+    assert "| Training Loss | Epoch | Step | Validation Loss | Precision | Recall | F1 | Accuracy |" in card
+    assert f"| {rows[0]['training_loss']:.4f} | 1.0 | 3 | {rows[0]['loss']:.4f} | {rows[0]['precision']:.4f} |" in card
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "seen_mentions.npy",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    checkpoint = load_checkpoint(str(folder))
+    assert checkpoint.tags.names == ("Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical")
+    assert undisturbed["seen"]["support"] == 8 * 8
+    assert undisturbed["unseen"]["support"] == 0
+
+
+def test_two_workers_and_accumulation_take_the_same_steps(undisturbed, corpus, encoder, tmp_path, s3_server: S3Server):
+    """And the output may be on S3."""
+    address = s3_server.fresh_prefix()
+    done = run_command(
+        *("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", address, *OPTIONS),
+        *("--workers", "2", "--accumulate", "2"),
+        environment=s3_server.environment,
+    )
+    assert done.code == 0, done.stderr
+    for ours, theirs in zip(done.summary["epochs"], undisturbed["epochs"], strict=True):
+        assert ours == pytest.approx(theirs, abs=2e-3)
+
+
+def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturbed, corpus, encoder, tmp_path):
+    output = tmp_path / "model"
+    arguments = ("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", output, *OPTIONS)
+    driver = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    checkpoints: set[str] = set()
+    seen_when_killed = 0
+    while len(checkpoints) < 6:
+        assert driver.poll() is None, driver.stderr.read()
+        checkpoints |= {path.name for path in output.glob(f"{STATE}/*/checkpoint_*")}
+        if checkpoints and not seen_when_killed:
+            (worker,) = (p for p in psutil.Process(driver.pid).children(recursive=True) if "TrainWorker" in p.name())
+            worker.kill()
+            seen_when_killed = len(checkpoints)
+    driver.kill()
+    driver.wait()
+    assert 0 < seen_when_killed < 6
+    assert not (output / "config.json").exists()
+
+    done = run_command(*arguments)
+    assert done.code == 0, done.stderr
+    assert done.summary["epochs"] == undisturbed["epochs"]
+    assert not (output / STATE).exists()
+    ours, theirs = load_checkpoint(str(output)), load_checkpoint(undisturbed["output"])
+    assert ours.fingerprint == theirs.fingerprint
+
+
+def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray):
+    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps."""
+    base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
+    other = tmp_path / "other.tsv"
+    other.write_text("Influenza\tB-Disease\nvirus\tI-Disease\n.\tO\n\nNothing\tO\n")
+    recipe = Recipe(max_steps=2, window_pieces=32, cased=True, attention_dropout=0.0, bucket=True)
+    small = Corpus("small", read_iob(corpus))
+    auxiliary = [Corpus("other", read_iob(other))]
+    steps = []
+    trained = train(
+        *(small, small, str(base), str(tmp_path / "out"), recipe),
+        auxiliary=auxiliary,
+        on_step=lambda *step: steps.append(step),
+    )
+    assert steps == [(1, 2), (2, 2)] * 2
+    assert trained.rows[-1]["step"] == 2
+    checkpoint = load_checkpoint(str(tmp_path / "out"))
+    assert checkpoint.max_pieces == 510
+    assert checkpoint.window_pieces == 32
+    assert checkpoint.weights["bert.embeddings.word_embeddings.weight"].shape == (30522, 768)
+    assert len(checkpoint.id2label) == 13
+
+
+def test_what_cannot_work_is_a_bad_setting(corpus, encoder, tmp_path):
+    small = Corpus("small", read_iob(corpus))
+    output = str(tmp_path / "out")
+    with pytest.raises(SettingsError, match="cannot be divided into 3 equal parts"):
+        train(small, small, encoder, output, workers=3)
+    with pytest.raises(SettingsError, match="cannot load the base model"):
+        train(small, small, str(tmp_path / "none"), output)
+    sentence = replace(small.sentences[0], tags=["B-Disease"] * len(small.sentences[0].words))
+    with pytest.raises(SettingsError, match="small has tags outside the six labels: B-Disease"):
+        train(Corpus("small", [sentence]), small, encoder, output)

@@ -1,0 +1,141 @@
+"""Gold corpora in both their forms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_ray.corpora import (
+    Mention,
+    TaggedSentence,
+    keys_shown,
+    mention_keys,
+    read_craft,
+    read_iob,
+    read_sentences,
+    tag_words,
+    to_sentences,
+)
+from craft_ray.errors import SettingsError
+from craft_ray.labels import LABELS, TAG_SET, TAGS
+from craft_ray.spans import find_spans
+
+ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")
+
+
+def craft(folder: Path, released: bool) -> Path:
+    """A corpus of one article in either layout; Pax6 is a protein, "wild ... type" a sequence in two pieces."""
+    spans = {"PR": [[(0, 4)]], "SO": [[(8, 12), (16, 20)]]}
+    for ontology in ONTOLOGIES:
+        annotations = "".join(
+            "<annotation>" + "".join(f'<span start="{a}" end="{b}"/>' for a, b in pieces) + "</annotation>"
+            for pieces in spans.get(ontology, [])
+        )
+        name = f"concept-annotation/{ontology}/{ontology}/knowtator/1.txt.knowtator.xml"
+        file = folder / (name if released else f"standoff/{ontology}/1.xml")
+        file.parent.mkdir(parents=True)
+        file.write_text(f"<annotations>{annotations}</annotations>")
+    text = folder / ("articles/txt/1.txt" if released else "txt/1.txt")
+    text.parent.mkdir(parents=True)
+    text.write_text("Pax6 in wild or type mice.")
+    return folder
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_craft_is_read_as_it_is_released_and_in_parts(tmp_path: Path, released):
+    (document,) = read_craft(craft(tmp_path, released))
+    assert document.mentions == (Mention(0, 4, "Protein"),)
+    assert document.discontinuous == dict.fromkeys((label.name for label in LABELS), 0) | {"Sequence": 1}
+    (sentence,) = read_sentences(tmp_path)
+    assert sentence == TaggedSentence(
+        ["Pax6", "in", "wild", "or", "type", "mice", "."], ["B-Protein", "O", "O", "O", "O", "O", "O"]
+    )
+
+
+def test_mentions_of_real_articles_are_their_spanned_text(data: Path):
+    documents = read_craft(data / "craft", data / "craft" / "ids-dev.txt")
+    assert len(documents) == 7
+    mentions = [(d.text[m.start : m.end], m.label) for d in documents for m in d.mentions]
+    assert len(mentions) > 5000
+    assert {label for _, label in mentions} == set(TAG_SET.names)
+    assert ("mice", "Taxon") in mentions
+    assert all(text == text.strip() and text for text, _ in mentions)
+    sentences = to_sentences(documents)
+    words = sum(len(sentence.words) for sentence in sentences)
+    tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
+    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    assert words == len(tags)
+    assert len(spans.first) > 0.95 * len(mentions)  # the others lie within longer ones
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.sampled_from(TAG_SET.names)), max_size=8))
+def test_words_of_a_mention_carry_its_label_and_longer_mentions_go_before(mentions):
+    def order(mention):
+        return mention.start - mention.end, mention.start, mention.label
+
+    start = np.arange(0, 30, 3)
+    gold = [Mention(at, at + length, label) for at, length, label in mentions]
+    tags = tag_words(start, start + 2, np.zeros(len(start)), gold)
+    for mention in gold:
+        over = [i for i in range(len(start)) if start[i] < mention.end and start[i] + 2 > mention.start]
+        taken = [other for other in gold if order(other) < order(mention)]
+        if over and not any(m.start < start[i] + 2 and m.end > start[i] for m in taken for i in over):
+            assert [tags[i] for i in over] == [f"{'I' if i > over[0] else 'B'}-{mention.label}" for i in over]
+    assert all(tag == "O" or tag[2:] in {m.label for m in gold} for tag in tags)
+
+
+def test_what_training_showed_is_known_without_keeping_its_text():
+    sentences = [TaggedSentence(["wild", "-", "type", "mice"], ["B-Sequence", "I-Sequence", "I-Sequence", "B-Taxon"])]
+    keys = keys_shown(sentences)
+    asked = mention_keys(["Sequence", "Taxon", "Taxon", "Sequence"], ["wild-type", "mice", "rat", "mice"])
+    assert np.isin(asked, keys).tolist() == [True, True, False, False]
+
+
+def test_as_many_test_mentions_were_shown_as_the_corpus_is_known_for(data: Path):
+    """95 % of Taxon, 14 % of Protein."""
+    shown = keys_shown(read_iob(data / "craft-iob" / "train.tsv"))
+    sentences = read_iob(data / "craft-iob" / "test.tsv")
+    words = [word for s in sentences for word in s.words]
+    tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
+    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    keys = mention_keys(
+        [TAG_SET.names[i] for i in spans.label], ["".join(words[a : b + 1]) for a, b, _ in spans.rows().tolist()]
+    )
+    seen = np.isin(keys, shown)
+    share = {name: seen[spans.label == i].mean() for i, name in enumerate(TAG_SET.names)}
+    assert share["Taxon"] == pytest.approx(0.95, abs=0.01)
+    assert share["Protein"] == pytest.approx(0.14, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [("word\n", "is not in IOB form"), ("\n\n", "holds no sentence"), (None, "cannot read")]
+)
+def test_a_bad_iob_file_is_a_bad_setting(content, sentence, tmp_path: Path):
+    path = tmp_path / "x.tsv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError, match=sentence):
+        read_sentences(path)
+
+
+def test_a_bad_craft_folder_is_a_bad_setting(tmp_path: Path):
+    with pytest.raises(SettingsError, match="neither articles/txt nor txt"):
+        read_sentences(tmp_path)
+    folder = craft(tmp_path / "craft", released=False)
+    (folder / "ids").write_text("1\n2\n")
+    with pytest.raises(SettingsError, match=r"cannot read the article .*2\.txt"):
+        read_craft(folder, folder / "ids")
+    outside = '<annotation><span start="20" end="99"/></annotation>'
+    (folder / "standoff/SO/1.xml").write_text(f"<annotations>{outside}</annotations>")
+    with pytest.raises(SettingsError, match="a mention at 20-99, outside the article's text"):
+        read_craft(folder)
+    (folder / "standoff/SO/1.xml").write_text("<annotations>")
+    with pytest.raises(SettingsError, match="is not Knowtator XML"):
+        read_craft(folder)
+    (folder / "standoff/SO/1.xml").unlink()
+    with pytest.raises(SettingsError, match="the article 1 has no SO mentions"):
+        read_craft(folder)
+    with pytest.raises(SettingsError, match="a list of articles goes with a folder"):
+        read_sentences(folder / "txt/1.txt", folder / "ids")

@@ -1,0 +1,72 @@
+"""Counts against seqeval, the confusion table, and the calibration error, by hand and at random."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
+
+from craft_ray.labels import TAG_SET, TAGS
+from craft_ray.metrics import Counts, confusion, expected_calibration_error, score_by_label, total
+from craft_ray.spans import Spans, find_spans
+
+tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
+
+
+def arrays(sentences: list[list[str]]) -> Spans:
+    ids = np.array([TAGS.index(tag) for sentence in sentences for tag in sentence], np.int8)
+    return find_spans(ids, np.repeat(np.arange(len(sentences)), [len(s) for s in sentences]), TAG_SET)
+
+
+@given(tags, st.data())
+def test_figures_are_those_of_seqeval(gold, data):
+    predicted = [data.draw(st.lists(st.sampled_from(TAGS), min_size=len(s), max_size=len(s))) for s in gold]
+    by_label = score_by_label(arrays(gold), arrays(predicted), TAG_SET.names)
+    micro = total(by_label.values())
+    options = {"zero_division": 0}
+    assert micro.precision == pytest.approx(precision_score(gold, predicted, **options))
+    assert micro.recall == pytest.approx(recall_score(gold, predicted, **options))
+    assert micro.f1 == pytest.approx(f1_score(gold, predicted, **options))
+    if micro.gold or micro.predicted:
+        theirs = classification_report(gold, predicted, output_dict=True, **options)
+        for name, counts in by_label.items():
+            if name in theirs:
+                assert counts.f1 == pytest.approx(theirs[name]["f1-score"])
+                assert counts.gold == theirs[name]["support"]
+
+
+@given(tags, st.data())
+def test_every_gold_mention_has_one_place_in_the_confusion_table(gold, data):
+    predicted = [data.draw(st.lists(st.sampled_from(TAGS), min_size=len(s), max_size=len(s))) for s in gold]
+    spans, found = arrays(gold), arrays(predicted)
+    table = confusion(spans, found, TAG_SET.names)
+    by_label = score_by_label(spans, found, TAG_SET.names)
+    for name in TAG_SET.names:
+        assert sum(table[name].values()) == by_label[name].gold
+        assert table[name][name] == by_label[name].correct
+
+
+def test_what_was_taken_for_what():
+    gold = arrays([["B-Protein", "O", "B-Taxon", "I-Taxon", "B-Cell", "O"]])
+    predicted = arrays([["B-Chemical", "O", "B-Taxon", "O", "O", "B-Gene"]])
+    table = confusion(gold, predicted, TAG_SET.names)
+    assert table["Protein"]["Chemical"] == 1
+    assert table["Taxon"]["partly"] == 1
+    assert table["Cell"]["missed"] == 1
+    assert table["nothing"] == dict.fromkeys(TAG_SET.names, 0) | {"Gene": 1}
+    assert sum(sum(row.values()) for row in table.values()) == 4
+
+
+def test_only_mentions_that_are_kept_count():
+    gold = arrays([["B-Protein", "B-Taxon"]])
+    predicted = arrays([["B-Protein", "B-Cell"]])
+    counts = score_by_label(gold, predicted, TAG_SET.names, np.array([True, False]), np.array([True, False]))
+    assert total(counts.values()) == Counts(1, 1, 1)
+
+
+def test_the_calibration_error_by_hand():
+    score = np.array([0.95, 0.95, 0.15, 0.15])
+    right = np.array([True, False, False, False])
+    assert expected_calibration_error(score, right) == pytest.approx((0.45 * 2 + 0.15 * 2) / 4)
+    assert expected_calibration_error(np.array([1.0]), np.array([True])) == 0
+    assert expected_calibration_error(np.empty(0), np.empty(0, bool)) == 0
