@@ -6,7 +6,7 @@ Slow imports (ray, torch, transformers) stand inside the commands, so that `--he
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, cast
 
@@ -129,6 +129,10 @@ def train(
         int, typer.Option(help="Word pieces up to which consecutive sentences share a window; 0: a sentence each.")
     ] = 0,
     cased: Annotated[bool, typer.Option(help="Give an uncased base a cased vocabulary.")] = False,
+    swap: Annotated[
+        list[str] | None,
+        typer.Option(help="Replace a share of a label's names each epoch; repeatable.", metavar="LABEL=SHARE"),
+    ] = None,
     auxiliary_epochs: Annotated[float, typer.Option(help="Passes over the auxiliary corpora.")] = 1,
     auxiliary_learning_rate: Annotated[
         float | None, typer.Option(help="Highest learning rate of these passes.", show_default="the learning rate")
@@ -173,6 +177,7 @@ def train(
         max_steps=max_steps,
         window_pieces=window_pieces,
         cased=cased,
+        swap=_shares(swap or ()),
         auxiliary_epochs=auxiliary_epochs,
         auxiliary_learning_rate=auxiliary_learning_rate,
         auxiliary_repeats=auxiliary_repeats,
@@ -195,6 +200,22 @@ def train(
     else:
         _print_scores(dict(trained.scores))
         print(output)
+
+
+def _shares(given: Sequence[str]) -> dict[str, float]:
+    """`Protein=0.4` as a label and a share."""
+    from craft_ray.labels import LABELS
+
+    shares = {}
+    for text in given:
+        label, _, share = text.partition("=")
+        try:
+            shares[label] = float(share)
+        except ValueError:
+            shares[label] = -1.0
+        if label not in {known.name for known in LABELS} or not 0 <= shares[label] <= 1:
+            raise SettingsError(f"--swap {text}: give one of the six labels and a share from 0 to 1, as Protein=0.4")
+    return shares
 
 
 Seen = Annotated[

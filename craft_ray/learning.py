@@ -5,7 +5,7 @@ word's loss is over the rows of its own corpus alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +89,23 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     )
 
 
+class Rounds:
+    """Examples that change from epoch to epoch: each epoch has the next of some variants, and then the first again.
+
+    The variants' windows differ a little in number; an epoch has as many as the smallest.
+    """
+
+    def __init__(self, variants: Sequence[Examples]) -> None:
+        self.variants = variants
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return min(map(len, self.variants))
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        return self.variants[self.epoch % len(self.variants)][number]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to train. The defaults are the published CRAFT card's."""
@@ -113,6 +130,8 @@ class Recipe:
     """Word pieces up to which consecutive sentences share a window; 0 for a sentence a window."""
     cased: bool = False
     """Give an uncased base a cased vocabulary, see `casing`."""
+    swap: dict[str, float] = field(default_factory=dict)
+    """Share of each label's names that is replaced by others, anew each epoch, see `augmentation`."""
     auxiliary_epochs: float = 1
     """Passes over auxiliary corpora, where there are any, before the corpus itself."""
     auxiliary_learning_rate: float | None = None
@@ -129,6 +148,7 @@ class Stage:
     weights: what to begin with; after case was added, with the case's vectors
     manner:  how each word piece is written, if case is learnt; else None
     corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is that of the six labels
+    examples: variants of the training set, one an epoch
     dev_sentence: (words,) sentence number of each word of the development set
     """
 
@@ -137,7 +157,7 @@ class Stage:
     manner: NDArray[np.int64] | None
     tokenizer: PreTrainedTokenizerFast
     corpus: NDArray[np.int64]
-    examples: Examples
+    examples: tuple[Examples, ...]
     dev: Examples
     dev_sentence: NDArray[np.int32]
     recipe: Recipe
@@ -166,6 +186,7 @@ def fit(
     set_seed(recipe.seed)
     gpu = torch.cuda.is_available()
     model = build_model(stage.config, stage.weights, stage.manner, attention="sdpa" if gpu else "eager")
+    rounds = Rounds(stage.examples)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -195,13 +216,13 @@ def fit(
             dataloader_pin_memory=gpu,
             ddp_find_unused_parameters=False,
         ),
-        train_dataset=stage.examples,
+        train_dataset=rounds,
         eval_dataset=stage.dev,
         data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
         compute_loss_func=_CorpusLoss(stage.corpus),
         compute_metrics=lambda prediction: _metrics(prediction, stage.dev_sentence),
         preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(TAGS)].argmax(-1),
-        callbacks=[_Telling(watcher, folder)],
+        callbacks=[_Telling(watcher, folder, rounds)],
     )
     trainer.train(resume_from_checkpoint=resume)
 
@@ -267,9 +288,14 @@ class _CorpusLoss:
 class _Telling(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
     """Passes the trainer's events on."""
 
-    def __init__(self, watcher: Watcher, folder: str) -> None:
+    def __init__(self, watcher: Watcher, folder: str, rounds: Rounds) -> None:
         self.watcher = watcher
         self.folder = folder
+        self.rounds = rounds
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """The next variant of the examples is due."""
+        self.rounds.epoch = round(state.epoch or 0)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A step is done."""

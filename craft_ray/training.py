@@ -7,6 +7,7 @@ the output, from which the same command goes on after any worker or the driver i
 
 import hashlib
 import json
+import math
 import platform
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 from tokenizers import Tokenizer
 
+from craft_ray.augmentation import names_of, swap_names
 from craft_ray.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.checkpoint import SEEN_FILE, load_checkpoint, max_positions, one_line, special_tokens, to_numpy
 from craft_ray.connection import connected
@@ -119,7 +121,8 @@ class _Material:
     """What the stages are made of.
 
     config, weights: the base model with a fresh head for all labels
-    tags: one tuple for each corpus: the six labels' tags, then those of the auxiliary corpora
+    tags, examples: one for each corpus: the one of the six labels, then the auxiliary ones
+    rounds: variants of the first corpus's examples, one an epoch
     """
 
     base: str
@@ -130,6 +133,7 @@ class _Material:
     tokenizer: Any
     tags: tuple[tuple[str, ...], ...]
     examples: tuple[Examples, ...]
+    rounds: tuple[Examples, ...]
     dev: Examples
     dev_sentence: NDArray[np.int32]
     auxiliary: tuple[str, ...]
@@ -157,7 +161,13 @@ class _Material:
             cutter.cut(corpus.sentences, {tag: i + int(at) for i, tag in enumerate(names)})[0]
             for corpus, names, at in zip((train, *auxiliary), tags, first[:-1], strict=True)
         )
-        dev_examples, pieces = cutter.cut(dev.sentences, {tag: i for i, tag in enumerate(TAGS)})
+        number = {tag: i for i, tag in enumerate(TAGS)}
+        names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
+        rounds = [
+            cutter.cut(swap_names(train.sentences, names, recipe.swap, recipe.seed + epoch), number)[0]
+            for epoch in range(math.ceil(recipe.epochs) if recipe.swap else 0)
+        ]
+        dev_examples, pieces = cutter.cut(dev.sentences, number)
         return cls(
             base=base,
             recipe=recipe,
@@ -167,6 +177,7 @@ class _Material:
             tokenizer=tokenizer,
             tags=tags,
             examples=examples,
+            rounds=tuple(rounds) or examples[:1],
             dev=dev_examples,
             dev_sentence=pieces.word_sentence,
             auxiliary=tuple(corpus.name for corpus in auxiliary),
@@ -178,7 +189,7 @@ class _Material:
         rate = self.recipe.auxiliary_learning_rate or self.recipe.learning_rate
         repeated = [self.examples[0]] * self.recipe.auxiliary_repeats
         examples = join_examples([*repeated, *self.examples[1:]])
-        return replace(stage, examples=examples, learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
+        return replace(stage, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
 
     def last_stage(self, weights: Weights) -> Stage:
         """The corpus itself."""
@@ -192,7 +203,7 @@ class _Material:
             manner=self.manner,
             tokenizer=self.tokenizer,
             corpus=np.repeat(np.arange(len(tags)), [len(own) for own in tags]),
-            examples=self.examples[0],
+            examples=self.rounds,
             dev=self.dev,
             dev_sentence=self.dev_sentence,
             recipe=self.recipe,

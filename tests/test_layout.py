@@ -33,6 +33,7 @@ ORDER = [
     "corpora",
     "metrics",
     "evaluation",
+    "augmentation",
     "casing",
     "learning",
     "model_card",

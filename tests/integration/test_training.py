@@ -122,7 +122,9 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
     base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
     other = tmp_path / "other.tsv"
     other.write_text("Influenza\tB-Disease\nvirus\tI-Disease\n.\tO\n\nNothing\tO\n")
-    recipe = Recipe(max_steps=2, window_pieces=32, cased=True, attention_dropout=0.0, bucket=True)
+    recipe = Recipe(
+        max_steps=2, window_pieces=32, cased=True, attention_dropout=0.0, bucket=True, swap={"Protein": 0.5}
+    )
     small = Corpus("small", read_iob(corpus))
     auxiliary = [Corpus("other", read_iob(other))]
     steps = []
