@@ -122,6 +122,9 @@ def train(
     epochs: Annotated[float, typer.Option(help="Passes over the corpus.")] = 4,
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the learning rate rises.")] = 0.0,
     weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.0,
+    dropout: Annotated[
+        float | None, typer.Option(help="Dropout of hidden states.", show_default="the base model's")
+    ] = None,
     attention_dropout: Annotated[
         float | None, typer.Option(help="Dropout of attention weights.", show_default="the base model's")
     ] = None,
@@ -129,6 +132,7 @@ def train(
         int, typer.Option(help="Word pieces up to which consecutive sentences share a window; 0: a sentence each.")
     ] = 0,
     cased: Annotated[bool, typer.Option(help="Give an uncased base a cased vocabulary.")] = False,
+    averaged: Annotated[int, typer.Option(help="Trainings, each of its own seed, whose weights are averaged.")] = 1,
     swap: Annotated[
         list[str] | None,
         typer.Option(help="Replace a share of a label's names each epoch; repeatable.", metavar="LABEL=SHARE"),
@@ -170,7 +174,9 @@ def train(
         epochs=epochs,
         warmup=warmup,
         weight_decay=weight_decay,
+        dropout=dropout,
         attention_dropout=attention_dropout,
+        averaged=averaged,
         seed=seed,
         precision=cast(Literal["auto", "fp32", "bf16"], precision),
         bucket=bucket,

@@ -117,6 +117,8 @@ class Recipe:
     warmup: float = 0.0
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = 0.0
+    dropout: float | None = None
+    """Dropout of hidden states; the base model's own if None."""
     attention_dropout: float | None = None
     """Dropout of attention weights; the base model's own if None."""
     seed: int = 42
@@ -132,6 +134,9 @@ class Recipe:
     """Give an uncased base a cased vocabulary, see `casing`."""
     swap: dict[str, float] = field(default_factory=dict)
     """Share of each label's names that is replaced by others, anew each epoch, see `augmentation`."""
+    averaged: int = 1
+    """Trainings on the corpus that differ in their seed alone, whose weights are averaged (Wortsman et al. 2022, "Model
+    soups"); the rows of the card are the first one's."""
     auxiliary_epochs: float = 1
     """Passes over auxiliary corpora, where there are any, before the corpus itself."""
     auxiliary_learning_rate: float | None = None

@@ -108,12 +108,13 @@ def train(
         if auxiliary:
             weights, _ = run.fit(material.joint_stage(weights), "joint")
             weights = _with_first_labels(weights)
-        weights, rows = run.fit(material.last_stage(weights), "last")
+        trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
+        weights, rows = _average([weights for weights, _ in trained]), trained[0][1]
     with tempfile.TemporaryDirectory() as folder:
-        trained = _export(Path(folder), material, weights, rows, train, dev)
+        result = _export(Path(folder), material, weights, rows, train, dev)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
-    return trained
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,10 @@ class _Material:
             vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.words))
             embeddings = model.get_input_embeddings().weight.detach()[torch.from_numpy(vocabulary.origin)]
             model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.manner))
+            model.config.vocab_size = len(vocabulary.pieces)
             tokenizer, manner = cased_tokenizer(vocabulary, tokenizer), vocabulary.manner
+        if recipe.dropout is not None:
+            model.config.hidden_dropout_prob = recipe.dropout
         if recipe.attention_dropout is not None:
             model.config.attention_probs_dropout_prob = recipe.attention_dropout
         cutter = _Cutter.of(tokenizer, model.config, recipe.window_pieces)
@@ -191,9 +195,10 @@ class _Material:
         examples = join_examples([*repeated, *self.examples[1:]])
         return replace(stage, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
 
-    def last_stage(self, weights: Weights) -> Stage:
-        """The corpus itself."""
-        return self._stage(weights, self.tags[:1])
+    def last_stage(self, weights: Weights, number: int = 0) -> Stage:
+        """The corpus itself; `number` tells trainings that are averaged apart by their seed."""
+        stage = self._stage(weights, self.tags[:1])
+        return replace(stage, recipe=replace(self.recipe, seed=self.recipe.seed + number))
 
     def _stage(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Stage:
         names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]
@@ -258,6 +263,11 @@ def _load_base(base: str, labels: int) -> tuple[Any, Any]:
     return model.float(), tokenizer
 
 
+def _average(weights: Sequence[Weights]) -> Weights:
+    """The mean of each parameter."""
+    return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
+
+
 def _with_first_labels(weights: Weights) -> Weights:
     """The weights with a head of the six labels' rows alone."""
     return {name: array[: len(TAGS)] if name.startswith("classifier.") else array for name, array in weights.items()}
@@ -307,11 +317,19 @@ class _Run:
             try:
                 result = trainer.fit()
             except ray.train.TrainingFailedError as error:
-                raise RunError(f"training failed: {one_line(error)}") from error
+                raise RunError(f"training failed: {_cause(error)}") from error
         if result.checkpoint is None or result.metrics is None:
             raise RunError("training ended without a checkpoint")
         with result.checkpoint.as_directory() as folder:
             return _read_weights(Path(folder)), result.metrics["rows"]
+
+
+def _cause(error: ray.train.TrainingFailedError) -> str:
+    """What the first worker that failed raised."""
+    failures = getattr(error, "worker_failures", None) or {}
+    first = next(iter(failures.values()), error)
+    last = [line for line in str(first).splitlines() if line.strip()]
+    return last[-1].strip() if last else type(first).__name__
 
 
 def _work(config: dict[str, Any]) -> None:
