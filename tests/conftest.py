@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "craft_ray" / "sample"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tests in their full form")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real inputs; tests that need it are skipped, saying so, where it is absent."""

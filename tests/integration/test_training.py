@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTokenizerFast
 
 from craft_ray.checkpoint import load_checkpoint
 from craft_ray.corpora import read_iob
@@ -42,6 +42,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     model.bert.save_pretrained(folder)
     return str(folder)
 
+
+pytestmark = pytest.mark.integration
 
 EPOCHS = 12
 OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
@@ -120,6 +122,12 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
 def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray):
     """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps."""
     base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
+    pieces = AutoTokenizer.from_pretrained(base).get_vocab()
+    uncased = dict.fromkeys(
+        piece if piece.startswith("[") else piece.lower() for piece in sorted(pieces, key=pieces.get)
+    )
+    vocabulary = {piece: number for number, piece in enumerate(uncased)}
+    BertTokenizerFast(vocab=vocabulary, do_lower_case=True, model_max_length=512).save_pretrained(base)
     other = tmp_path / "other.tsv"
     other.write_text("Influenza\tB-Disease\nvirus\tI-Disease\n.\tO\n\nNothing\tO\n")
     recipe = Recipe(
