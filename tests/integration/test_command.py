@@ -143,3 +143,23 @@ def test_a_model_is_evaluated_by_the_job_as_by_the_command(tmp_path: Path):
     job = Path(__file__).parent.parent.parent / "jobs" / "evaluate.py"
     table = subprocess.run([sys.executable, job, "tokens", "--gold", gold], capture_output=True, text=True, check=True)
     assert "Taxon" in table.stdout
+
+
+def test_the_annotation_path_is_evaluated_on_articles_of_craft(tmp_path: Path):
+    """One article whose only mention is the Taxon; the seen mentions are told from a corpus given."""
+    (tmp_path / "txt").mkdir()
+    (tmp_path / "txt/1.txt").write_text("The mouse eye.")
+    for ontology in ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI"):
+        file = tmp_path / "standoff" / ontology / "1.xml"
+        file.parent.mkdir(parents=True)
+        found = '<annotation><span start="4" end="9"/></annotation>' if ontology == "NCBITaxon" else ""
+        file.write_text(f"<annotations>{found}</annotations>")
+    (tmp_path / "train.tsv").write_text("mouse\tB-Taxon\n")
+    done = run_command("evaluate", "documents", "--craft", tmp_path, "--train", tmp_path / "train.tsv", "--json")
+    assert done.code == 0, done.stderr
+    assert done.summary is not None
+    assert done.summary["f1"] == done.summary["accuracy"] == 1.0
+    assert (done.summary["seen"]["support"], done.summary["unseen"]["support"]) == (1, 0)
+    bad = run_command("evaluate", "documents", "--craft", tmp_path / "none")
+    assert bad.code == 2
+    assert "is no CRAFT corpus" in bad.stderr
