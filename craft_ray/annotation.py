@@ -5,17 +5,20 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
 
-from craft_ray.checkpoint import load_checkpoint
+from craft_ray.checkpoint import Checkpoint, load_checkpoint
 from craft_ray.connection import connected, stop_on_signal
 from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, Stopped
 from craft_ray.ledger import Fate, Ledger, State
+from craft_ray.model import ModelForm, make_form
 from craft_ray.pipeline import Preparing, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
 from craft_ray.runs import Account, RunRecord
@@ -24,6 +27,8 @@ from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock
 from craft_ray.storage import Shard, Storage, absolute, list_shards
 from craft_ray.tables import Tables
+
+_Result = TypeVar("_Result")
 
 TRIES = 3
 """Times that a shard is read whose documents did not all arrive."""
@@ -46,16 +51,21 @@ def annotate(
     SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
     """
     storage, output = Storage(settings.s3), absolute(output)
+    loading = _in_background(lambda: _load(settings, storage))  # takes as long as Ray takes to start
     listing = list_shards(storage, inputs, is_shard_name, output)
-    checkpoint = load_checkpoint(settings.model, storage.fetch)
     storage.check_writable(output)
     tables = Tables(storage, output)
     ledger, numbers = tables.known(shard.name for shard in listing.shards)
     shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
     account = Account(shards, listing.passed_over)
 
+    if loading.done():
+        loading.result()  # a bad model need not wait for Ray
     with connected(settings), stop_on_signal() as stop:
         plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        checkpoint, form = loading.result()
+        if form is None or form.device != plan.device:
+            form = make_form(checkpoint, plan.device, settings.precision, settings.engine)
         record = RunRecord(
             storage,
             output,
@@ -63,10 +73,10 @@ def annotate(
             output=output,
             model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
             settings=settings.model_dump(mode="json"),
-            plan={name: getattr(plan, name) for name in plan.__slots__},
+            plan=asdict(plan) | {"precision": form.precision},
         )
         commits = _Commits(tables, ledger, account)
-        checkpoint_ref = ray.put(checkpoint)
+        form_ref = ray.put(form)
         status, failure = "failed", None
         try:
             for _ in range(TRIES):
@@ -86,7 +96,7 @@ def annotate(
                     missing,
                     plan=plan,
                     storage=storage,
-                    checkpoint=checkpoint_ref,
+                    form=form_ref,
                     preparing=ray.put(shared),
                     output=output,
                     run_id=record.run_id,
@@ -115,6 +125,26 @@ def annotate(
             raise RunError(f"the run failed: {failure}") from error
         finally:
             record.close(status, account, failure)
+
+
+def _load(settings: Settings, storage: Storage) -> tuple[Checkpoint, ModelForm | None]:
+    """The checkpoint; and its form for a CPU, where the run will use this machine and it has no GPU."""
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    if checkpoint.stand_in is None:
+        import torch
+
+        if settings.address or ray.is_initialized() or torch.cuda.is_available():
+            return checkpoint, None
+    return checkpoint, make_form(checkpoint, "cpu", settings.precision, settings.engine)
+
+
+def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":
+    """What a function gives, once it is there."""
+    pool = ThreadPoolExecutor(1, "craft-ray-loading")
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 class _Commits:

@@ -21,8 +21,21 @@ from craft_ray.errors import SettingsError
 from craft_ray.labels import TagSet
 
 EMBEDDED = "embedded"
+STAND_IN = "stand-in"
 SEEN_FILE = "seen_mentions.npy"
 EMBEDDED_FOLDER = Path(__file__).parent / "default_model"
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """Labels by word piece in place of a network, to measure everything but the model.
+
+    label:             (vocabulary,) label id of each word piece
+    tokens_per_second: rate at which a replica answers, by sleeping; None for at once
+    """
+
+    label: NDArray[np.int8]
+    tokens_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +49,11 @@ class Checkpoint:
     window_pieces: word pieces up to which consecutive sentences share a window, as in the model's training; 0 for a
                  sentence a window (`window_pieces` of config.json)
     calibration: slope and intercept by which scores are calibrated (`score_calibration` of config.json)
+    activation_ranges: lowest and highest input of each linear layer, by name, where int8 was measured to do no harm
+                 (`activation_ranges` of config.json); empty if it was not
     seen:        keys of the mentions that training showed, as `corpora.mention_keys` makes them; None if not known
     fingerprint: SHA-256 over weights, configuration and tokenizer
+    stand_in:    what answers in place of a network; None for a real checkpoint
     """
 
     source: str
@@ -50,8 +66,10 @@ class Checkpoint:
     window_pieces: int
     calibration: tuple[float, float]
     id2label: dict[int, str]
+    activation_ranges: dict[str, tuple[float, float]]
     seen: NDArray[np.int64] | None
     fingerprint: str
+    stand_in: StandIn | None = None
 
     @property
     def tags(self) -> TagSet:
@@ -62,11 +80,16 @@ class Checkpoint:
 def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
     """Load the embedded checkpoint, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
 
+    `stand-in` gives the embedded checkpoint's tokenizer and labels with a `StandIn` for its network, and
+    `stand-in:RATE` one that answers at so many tokens a second.
+
     Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
     checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one.
 
     Raises SettingsError if there is no such model or it is not a token-classification checkpoint.
     """
+    if source.partition(":")[0] == STAND_IN:
+        return _stand_in(source)
     folder = _resolve(source, fetch)
     # Slow to import (2 to 4 s), and workers never need them.
     from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
@@ -108,7 +131,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     weights = {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
     id2label = {int(i): str(label) for i, label in config.id2label.items()}
     config_dict = config.to_diff_dict()
-    window_pieces, calibration = _own_settings(config, source)
+    window_pieces, calibration, ranges = _own_settings(config.to_dict(), source)
     checkpoint = Checkpoint(
         source=source,
         config=config_dict,
@@ -120,8 +143,9 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
         window_pieces=window_pieces,
         calibration=calibration,
         id2label=id2label,
+        activation_ranges=ranges,
         seen=_seen(Path(folder), source),
-        fingerprint=_fingerprint(weights, [id2label, backend.to_str(), window_pieces, calibration]),
+        fingerprint=_fingerprint(weights, [id2label, backend.to_str(), window_pieces, calibration, ranges]),
     )
     try:
         _ = checkpoint.tags
@@ -170,13 +194,61 @@ def max_positions(config: Any, tokenizer: Any) -> int:
     return min(positions, int(tokenizer.model_max_length))
 
 
-def _own_settings(config: Any, source: str) -> tuple[int, tuple[float, float]]:
-    """What our training adds to config.json: `window_pieces` and `score_calibration`; others' checkpoints have none."""
+def _own_settings(
+    config: dict[str, Any], source: str
+) -> tuple[int, tuple[float, float], dict[str, tuple[float, float]]]:
+    """What our training adds to config.json: `window_pieces`, `score_calibration` and `activation_ranges`; others'
+    checkpoints have none.
+    """
     try:
-        slope, intercept = (float(value) for value in getattr(config, "score_calibration", (1.0, 0.0)))
-        return int(getattr(config, "window_pieces", 0)), (slope, intercept)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"the model {source} has a bad window_pieces or score_calibration: {error}") from error
+        slope, intercept = (float(value) for value in config.get("score_calibration", (1.0, 0.0)))
+        ranges = {str(n): (float(low), float(high)) for n, (low, high) in config.get("activation_ranges", {}).items()}
+        return int(config.get("window_pieces", 0)), (slope, intercept), ranges
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SettingsError(f"the model {source} has a bad setting of craft_ray in config.json: {error}") from error
+
+
+def _stand_in(source: str) -> Checkpoint:
+    """The embedded checkpoint with a stand-in for its network; needs neither torch nor transformers.
+
+    One word piece in eight gets a label, so that mentions are about as frequent as in CRAFT.
+    """
+    from tokenizers import Tokenizer
+
+    rate = source.partition(":")[2]
+    try:
+        tokens_per_second = float(rate) if rate else None
+    except ValueError:
+        tokens_per_second = 0.0
+    if tokens_per_second is not None and not tokens_per_second > 0:
+        raise SettingsError(f"the model {source}: give a rate in tokens a second above 0, as {STAND_IN}:20000")
+    config = json.loads((EMBEDDED_FOLDER / "config.json").read_text(encoding="utf-8"))
+    tokenizer = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    prefix, suffix = special_tokens(tokenizer)
+    id2label = {int(i): str(label) for i, label in config["id2label"].items()}
+    starts = [i for i, label in id2label.items() if label.startswith("B-")]
+    outside = next(i for i, label in id2label.items() if label == "O")
+    pieces = np.arange(tokenizer.get_vocab_size())
+    label = np.where(pieces % 8 == 0, np.array(starts)[pieces // 8 % len(starts)], outside).astype(np.int8)
+    window_pieces, calibration, _ = _own_settings(config, source)
+    return Checkpoint(
+        source=source,
+        config=config,
+        weights={},
+        tokenizer=tokenizer.to_str(),
+        prefix=prefix,
+        suffix=suffix,
+        max_pieces=int(config["max_position_embeddings"]) - len(prefix) - len(suffix),
+        window_pieces=window_pieces,
+        calibration=calibration,
+        id2label=id2label,
+        activation_ranges={},
+        seen=None,
+        fingerprint=hashlib.sha256(STAND_IN.encode()).hexdigest(),
+        stand_in=StandIn(label, tokens_per_second),
+    )
 
 
 def _seen(folder: Path, source: str) -> NDArray[np.int64] | None:

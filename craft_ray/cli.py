@@ -234,11 +234,17 @@ Seen = Annotated[
 ]
 
 
+PrecisionOption = Annotated[
+    str, typer.Option(help="fp32, bf16, int8, or auto: as `annotate` runs it on this machine.", metavar="FORMAT")
+]
+
+
 @evaluate_app.command("tokens")
 def evaluate_tokens(
     gold: Annotated[str, typer.Option(help="Gold corpus in IOB form.")],
     model: ModelOption = None,
     train: Seen = None,
+    precision: PrecisionOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Score a model on the words of a gold corpus: mentions as seqeval counts them, accuracy and loss over words."""
@@ -247,7 +253,7 @@ def evaluate_tokens(
 
     sentences = read_iob(gold)
     seen = keys_shown(read_sentences(train)) if train else None
-    _show_scores(run(_checkpoint(model), sentences, seen=seen), as_json)
+    _show_scores(run(*_model(model, precision, sentences), seen=seen), as_json)
 
 
 @evaluate_app.command("documents")
@@ -258,6 +264,7 @@ def evaluate_documents(
     ] = None,
     model: ModelOption = None,
     train: Seen = None,
+    precision: PrecisionOption = "auto",
     as_json: Json = False,
 ) -> None:
     """Score the whole annotation path on raw articles against standoff mentions: exact span and label."""
@@ -266,7 +273,36 @@ def evaluate_documents(
 
     documents = read_craft(craft, ids)
     seen = keys_shown(read_sentences(train)) if train else None
-    _show_scores(run(_checkpoint(model), documents, seen=seen), as_json)
+    _show_scores(run(*_model(model, precision, documents), seen=seen), as_json)
+
+
+@app.command()
+def quantize(
+    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is written to.")],
+    text: Annotated[str, typer.Option(help="IOB file, or folder of CRAFT, to measure the ranges of layers on.")],
+    dev: Annotated[str, typer.Option(help="Development set on which F1 may fall by no more than 0.002.")],
+    as_json: Json = False,
+) -> None:
+    """Let a checkpoint run in int8 on a CPU, if that does no harm. What `train` makes has had this."""
+    from craft_ray.checkpoint import load_checkpoint
+    from craft_ray.corpora import read_sentences
+    from craft_ray.errors import RunError
+    from craft_ray.quantization import MOST_LOST, quantized
+
+    result = quantized(load_checkpoint(model), read_sentences(text), read_sentences(dev))
+    exact, int8 = result.exact["f1"], result.int8["f1"]
+    if not result.harmless:
+        raise RunError(f"F1 falls from {exact:.4f} to {int8:.4f}, by more than {MOST_LOST}: {model} is left as it was")
+    result.write(Path(model))
+    print(json.dumps({"f1": exact, "f1_int8": int8}) if as_json else f"F1 {exact:.4f}, in int8 {int8:.4f}")
+
+
+def _model(model: str | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:
+    """What an evaluation wants first: the checkpoint, gold, and the model at work."""
+    from craft_ray.model import Model, Precision
+
+    checkpoint = _checkpoint(model)
+    return checkpoint, gold, Model.of(checkpoint, cast(Precision, precision))
 
 
 def _checkpoint(model: str | None) -> Any:

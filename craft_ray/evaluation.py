@@ -42,7 +42,7 @@ def evaluate_tokens(
     Raises SettingsError if the corpus has labels that the model does not know.
     """
     tags = checkpoint.tags
-    found = _Words.predicted(checkpoint, gold, model or Model(checkpoint))
+    found = _Words.predicted(checkpoint, gold, model or Model.of(checkpoint))
     score = calibrated(found.raw_score, checkpoint.calibration)
     words = [word for s in gold for word in s.words]
     seen = checkpoint.seen if seen is None else seen
@@ -58,7 +58,7 @@ def evaluate_tokens(
 
 def calibrate(checkpoint: Checkpoint, gold: Sequence[TaggedSentence]) -> tuple[float, float]:
     """The calibration that a checkpoint should have by a development set that it was not trained on."""
-    found = _Words.predicted(checkpoint, gold, Model(checkpoint))
+    found = _Words.predicted(checkpoint, gold, Model.of(checkpoint, "fp32"))
     return fit_calibration(found.raw_score, is_right(found.gold, found.spans))
 
 
@@ -116,7 +116,7 @@ def evaluate_documents(
 
     Raises SettingsError if the mentions have labels that the model does not know.
     """
-    model = model or Model(checkpoint)
+    model = model or Model.of(checkpoint)
     tags = checkpoint.tags
     documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),) if d.text else ()) for d in gold]
     began = time.perf_counter()

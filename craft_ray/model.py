@@ -1,52 +1,118 @@
 """Token ids to label ids and scores. Knows tensors, and neither text nor Ray."""
 
-import warnings
+import os
+from collections import deque
 from collections.abc import Iterator
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from craft_ray.checkpoint import Checkpoint
+from craft_ray.batches import Batch, Batches, Frame
+from craft_ray.checkpoint import Checkpoint, StandIn
+from craft_ray.engines import Engine, GraphEngine, OutOfMemory, StandInEngine, TorchEngine
 from craft_ray.errors import SettingsError
+from craft_ray.graph import Graph, convert
 
-Precision = Literal["fp32", "bf16", "fp16"]
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+EngineName = Literal["openvino", "torch"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForm:
+    """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are."""
+
+    content: Graph | Checkpoint | StandIn
+    frame: Frame
+    n_labels: int
+    device: str
+    precision: Precision
+
+
+def choose(
+    checkpoint: Checkpoint, device: str, precision: Precision | Literal["auto"], engine: EngineName | Literal["auto"]
+) -> tuple[Precision, EngineName]:
+    """What `auto` stands for: fp16 by torch on a GPU. On a CPU OpenVINO, in int8 where the checkpoint has ranges for it
+    and the processor multiplies 8-bit integers, else in bf16 where the processor does, else in fp32.
+
+    Raises SettingsError for what the device cannot compute.
+    """
+    if precision not in ("auto", *get_args(Precision)):
+        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
+    if engine == "auto":
+        engine = "torch" if device != "cpu" else "openvino"
+    if engine == "openvino" and device != "cpu":
+        raise SettingsError("OpenVINO runs on the CPU alone: choose the engine torch for a GPU")
+    allowed = {"openvino": ("fp32", "bf16", "int8"), "torch": ("fp32", "bf16", "fp16")}[engine]
+    if precision == "auto":
+        if device != "cpu":
+            precision = "fp16"
+        elif engine == "openvino":
+            precision = _fastest(checkpoint)
+        else:
+            precision = "fp32"
+    if precision not in allowed:
+        raise SettingsError(f"the engine {engine} computes in {', '.join(allowed)}, not in {precision}")
+    if precision == "int8" and not checkpoint.activation_ranges:
+        raise SettingsError(f"the model {checkpoint.source} has no activation_ranges, which int8 needs")
+    return precision, engine
+
+
+def _fastest(checkpoint: Checkpoint) -> Precision:
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    # Processors without these add products in 16 bits, which overflow.
+    if checkpoint.activation_ranges and any(able.get(name) for name in ("avx512_vnni", "avx_vnni", "i8mm")):
+        return "int8"
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
+def make_form(
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    precision: Precision | Literal["auto"] = "auto",
+    engine: EngineName | Literal["auto"] = "auto",
+) -> ModelForm:
+    """Make a checkpoint ready to ship.
+
+    Raises SettingsError for a precision or an engine that the device or the checkpoint does not allow.
+    """
+    frame = Frame.of(checkpoint)
+    n_labels = len(checkpoint.id2label)
+    if checkpoint.stand_in is not None:
+        return ModelForm(checkpoint.stand_in, frame, n_labels, device, "fp32")
+    chosen, by = choose(checkpoint, device, precision, engine)
+    content = convert(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
+    return ModelForm(content, frame, n_labels, device, chosen)
 
 
 class Model:
-    """A checkpoint ready to predict on one device.
+    """A model form at work.
 
     token_budget: padded tokens a batch holds at the most; halves for good when a batch does not fit in memory.
-    threads:      CPU threads of this process, or None to leave torch's choice.
+    threads:      CPU threads of this process
     """
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *,
-        device: str = "cpu",
-        precision: Precision = "fp32",
-        token_budget: int = 2048,
-        threads: int | None = None,
-    ) -> None:
-        from transformers import AutoConfig, AutoModelForTokenClassification
-
-        if precision not in get_args(Precision):
-            raise SettingsError(f"unknown precision {precision!r}: choose one of {', '.join(get_args(Precision))}")
-        if threads is not None:
-            torch.set_num_threads(threads)
-        config = AutoConfig.for_model(**checkpoint.config)
-        model = AutoModelForTokenClassification.from_config(config)
-        dtype = _DTYPES[precision]
-        model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
-        self._model = model.to(device=device, dtype=dtype).eval()
-        self._device = device
-        self._prefix = np.array(checkpoint.prefix, np.int64)
-        self._suffix = np.array(checkpoint.suffix, np.int64)
-        self._padding = int(config.pad_token_id or 0)
+    def __init__(self, form: ModelForm, *, token_budget: int = 512, threads: int = 1) -> None:
+        self._engine = _engine(form, threads)
+        self._frame = form.frame
+        self._n_labels = form.n_labels
         self.token_budget = token_budget
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        precision: Precision | Literal["auto"] = "auto",
+        *,
+        engine: EngineName | Literal["auto"] = "auto",
+        token_budget: int = 512,
+    ) -> "Model":
+        """A model on all of this machine's CPU."""
+        form = make_form(checkpoint, "cpu", precision, engine)
+        return cls(form, token_budget=token_budget, threads=os.cpu_count() or 1)
 
     def predict(
         self,
@@ -61,10 +127,9 @@ class Model:
         """
         label = np.zeros(len(token_ids), np.int8)
         score = np.zeros(len(token_ids), np.float32)
-        for where, logits in self._batches(token_ids, window_length):
-            best = logits.float().softmax(-1).max(-1)
-            label[where] = best.indices.to(torch.int8).cpu().numpy()
-            score[where] = best.values.cpu().numpy()
+        for batch, (labels, scores) in self._run(token_ids, window_length):
+            label[batch.position] = labels[batch.inside]
+            score[batch.position] = scores[batch.inside]
         return label[word_piece], score[word_piece]
 
     def logits(
@@ -74,71 +139,46 @@ class Model:
         word_piece: NDArray[np.int32],
     ) -> NDArray[np.float32]:
         """What `predict` takes its labels from: (words, labels), before the softmax."""
-        result = np.zeros((len(token_ids), int(self._model.num_labels)), np.float32)
-        for where, logits in self._batches(token_ids, window_length):
-            result[where] = logits.float().cpu().numpy()
-        return result[word_piece]
+        logits = np.zeros((len(token_ids), self._n_labels), np.float32)
+        for batch in Batches.of(token_ids, window_length, self._frame).all(self.token_budget):
+            logits[batch.position] = self._engine.logits(batch)[batch.inside]
+        return logits[word_piece]
 
-    def _batches(
+    def _run(
         self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]
-    ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
-        """Run all windows, longest first; yield positions in `token_ids` and their logits (positions, labels)."""
-        starts = np.cumsum(window_length, dtype=np.int64) - window_length
-        order = np.argsort(-window_length, kind="stable")
-        extra = len(self._prefix) + len(self._suffix)
-        done = 0
-        while done < len(order):
-            size = _batch_size(window_length[order[done:]], extra, self.token_budget)
-            batch = order[done : done + size]
-            try:
-                logits = self._run(token_ids, starts[batch], window_length[batch])
-            except RuntimeError as error:
-                if not _out_of_memory(error) or size == 1:
-                    raise
-                self.token_budget //= 2
+    ) -> Iterator[tuple[Batch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
+        """All windows in batches, some always under way."""
+        batches = Batches.of(token_ids, window_length, self._frame)
+        started: deque[tuple[int, Batch, Any]] = deque()
+        ahead = 0
+        while started or ahead < len(batches):
+            if ahead < len(batches) and len(started) < self._engine.depth:
+                batch = batches.cut(ahead, self.token_budget)
+                try:
+                    started.append((ahead, batch, self._engine.start(batch)))
+                except OutOfMemory as error:
+                    self._shrink(batch, error)
+                    continue
+                ahead += len(batch.n_tokens)
                 continue
-            yield _ranges(starts[batch], window_length[batch]), logits
-            done += size
+            first, batch, handle = started.popleft()
+            try:
+                yield batch, self._engine.finish(handle)
+            except OutOfMemory as error:
+                self._shrink(batch, error)
+                # It and those behind it are begun again; what the engine still computes of them is dropped.
+                ahead = first
+                started.clear()
 
-    @torch.inference_mode()
-    def _run(self, token_ids: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> torch.Tensor:
-        """Logits (pieces, labels) of one batch of windows, window after window."""
-        before, after = len(self._prefix), len(self._suffix)
-        column = np.arange(int(lengths.max()) + before + after)
-        piece = column[None, :] - before
-        inside = (piece >= 0) & (piece < lengths[:, None])
-        ids = np.full(inside.shape, self._padding, np.int64)
-        ids[inside] = token_ids[_ranges(starts, lengths)]
-        ids[:, :before] = self._prefix
-        ids[np.arange(len(lengths))[:, None], lengths[:, None] + before + np.arange(after)] = self._suffix
-        mask = column[None, :] < lengths[:, None] + before + after
-        logits: torch.Tensor = self._model(
-            input_ids=torch.from_numpy(ids).to(self._device),
-            attention_mask=None if mask.all() else torch.from_numpy(mask.astype(np.int64)).to(self._device),
-        ).logits
-        return logits[torch.from_numpy(inside).to(self._device)]
+    def _shrink(self, batch: Batch, error: OutOfMemory) -> None:
+        if len(batch.n_tokens) == 1:
+            raise error
+        self.token_budget //= 2
 
 
-def _batch_size(lengths: NDArray[np.int32], extra: int, budget: int) -> int:
-    """How many of the windows, longest first, fit the budget; at least one."""
-    return max(1, min(len(lengths), budget // (int(lengths[0]) + extra)))
-
-
-def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> NDArray[np.int64]:
-    """The concatenation of `arange(start, start + length)`."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
-
-
-def _tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
-    """An array as a tensor, in place where the type allows: replicas of a node share the object store's pages."""
-    with warnings.catch_warnings():
-        # Arrays out of the object store are read-only, of which torch warns; inference never writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensor = torch.from_numpy(array)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory, on a GPU or (by its message alone) on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _engine(form: ModelForm, threads: int) -> Engine:
+    if isinstance(form.content, Graph):
+        return GraphEngine(form.content, threads)
+    if isinstance(form.content, StandIn):
+        return StandInEngine(form.content)
+    return TorchEngine(form.content, form.device, form.precision, threads)

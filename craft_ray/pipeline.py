@@ -17,10 +17,9 @@ import ray
 import ray.data
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import Checkpoint
 from craft_ray.decode import Decoder
 from craft_ray.ledger import Ledger
-from craft_ray.model import Precision
+from craft_ray.model import ModelForm
 from craft_ray.prepare import Preparer
 from craft_ray.replica import Replica
 from craft_ray.settings import Settings
@@ -34,7 +33,6 @@ class Plan:
 
     replicas: int
     device: str
-    precision: Precision
     token_budget: int
     threads: int
     block_bytes: int
@@ -61,13 +59,11 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
         replicas = settings.replicas or max(1, sum(int(node.get("CPU", 0)) // threads for node in nodes))
         threads = max(1, min(smallest, int(cpus) // replicas))
         replica_cpus = round(0.5 * min(threads, cpus / replicas), 3)
-    precision: Precision = ("fp16" if gpus else "fp32") if settings.precision == "auto" else settings.precision
     small = cpus < 8
     return Plan(
         replicas=replicas,
         device="cuda" if gpus else "cpu",
-        precision=precision,
-        token_budget=settings.token_budget or (65_536 if gpus else 2_048),
+        token_budget=settings.token_budget or (65_536 if gpus else 512),
         threads=threads,
         block_bytes=int((settings.block_mb or (16 if gpus else 0.5)) * (1 << 20)),
         replica_cpus=replica_cpus,
@@ -82,7 +78,7 @@ def run_pipeline(
     *,
     plan: Plan,
     storage: Storage,
-    checkpoint: "ray.ObjectRef[Checkpoint]",
+    form: "ray.ObjectRef[ModelForm]",
     preparing: "ray.ObjectRef[Preparing]",
     output: str,
     run_id: str,
@@ -105,9 +101,7 @@ def run_pipeline(
         .map_batches(
             Replica,
             fn_constructor_kwargs={
-                "checkpoint": checkpoint,
-                "device": plan.device,
-                "precision": plan.precision,
+                "form": form,
                 "token_budget": plan.token_budget,
                 "threads": plan.threads,
             },

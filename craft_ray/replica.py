@@ -8,26 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from craft_ray.checkpoint import Checkpoint
-from craft_ray.model import Model, Precision
+from craft_ray.model import Model, ModelForm
 from craft_ray.schema import TOKEN_COLUMNS
 
 
 class Replica:
     """An actor of Ray Data's pool; made once an actor, called once a block."""
 
-    def __init__(
-        self,
-        checkpoint: "ray.ObjectRef[Checkpoint]",
-        device: str,
-        precision: Precision,
-        token_budget: int,
-        threads: int,
-    ) -> None:
-        # The checkpoint's arrays are views into the node's object store.
-        self._model = Model(
-            ray.get(checkpoint), device=device, precision=precision, token_budget=token_budget, threads=threads
-        )
+    def __init__(self, form: "ray.ObjectRef[ModelForm]", token_budget: int, threads: int) -> None:
+        # Its arrays are views into the node's object store.
+        self._model = Model(ray.get(form), token_budget=token_budget, threads=threads)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Append `label_ids` (a list of int8 a row, an item a word) and `scores` (float32)."""

@@ -36,11 +36,14 @@ class Settings(BaseSettings):
         None, description="format of all inputs; told by name and content if not given"
     )
     replicas: int | None = Field(None, ge=1, description="model replicas; one a GPU, else one for eight CPU cores")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="number format of the model: auto is fp32 on a CPU and fp16 on a GPU"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="number format of the model; auto is the fastest that does no harm, fp32 the exact one"
+    )
+    engine: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what runs the model; openvino on a CPU and torch on a GPU if not given"
     )
     token_budget: int | None = Field(
-        None, ge=64, description="padded tokens in a model batch; 2,048 on a CPU and 65,536 on a GPU if not given"
+        None, ge=64, description="padded tokens in a model batch; 512 on a CPU and 65,536 on a GPU if not given"
     )
     block_mb: float | None = Field(
         None, gt=0, description="size of the blocks that travel; 0.5 on a CPU and 16 on a GPU if not given"

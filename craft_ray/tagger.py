@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,11 +24,11 @@ class Tagger:
     ['Pax6', 'mouse']
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision = "fp32") -> None:
+    def __init__(self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> None:
         self._tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
         self._pieces = checkpoint.max_pieces, checkpoint.window_pieces
         self._decoder = Decoder.of(checkpoint)
-        self._model = Model(checkpoint, precision=precision)
+        self._model = Model.of(checkpoint, precision)
 
     @classmethod
     def load(cls, model: str = EMBEDDED) -> "Tagger":

@@ -34,7 +34,7 @@ from craft_ray.checkpoint import SEEN_FILE, load_checkpoint, max_positions, one_
 from craft_ray.connection import connected
 from craft_ray.corpora import TaggedSentence, keys_shown
 from craft_ray.errors import RunError, SettingsError
-from craft_ray.evaluation import calibrate, evaluate_tokens
+from craft_ray.evaluation import calibrate
 from craft_ray.labels import TAGS
 from craft_ray.learning import (
     Examples,
@@ -49,6 +49,7 @@ from craft_ray.learning import (
     word_labels,
 )
 from craft_ray.model_card import Trained, model_card
+from craft_ray.quantization import quantized
 from craft_ray.settings import Settings, load_settings
 from craft_ray.storage import Storage, absolute, join
 from craft_ray.windows import Pieces, cut_pieces, lay_windows
@@ -415,6 +416,8 @@ def _export(
     calibration = calibrate(checkpoint, dev.sentences)
     settings = json.loads(file.read_text(encoding="utf-8")) | {"score_calibration": calibration}
     file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if (int8 := quantized(load_checkpoint(str(folder)), train.sentences, dev.sentences)).harmless:
+        int8.write(folder)
     trained = Trained(
         data={
             "base": Path(material.base).name,
@@ -430,7 +433,8 @@ def _export(
             "python": platform.python_version(),
         },
         rows=rows,
-        scores=evaluate_tokens(load_checkpoint(str(folder)), dev.sentences),
+        scores=int8.exact,
+        int8=int8.int8,
     )
     (folder / "README.md").write_text(model_card(trained), encoding="utf-8")
     return trained

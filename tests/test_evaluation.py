@@ -30,7 +30,7 @@ def test_figures_on_real_sentences_are_those_of_seqeval(embedded, data: Path):
     assert scores.keys() >= KEYS
     pieces = cut_pieces(Tokenizer.from_str(embedded.tokenizer), [s.words for s in gold])
     windows = lay_windows(pieces, embedded.max_pieces, embedded.window_pieces)
-    label, _ = Model(embedded).predict(windows.token_ids, windows.window_length, windows.word_piece)
+    label, _ = Model.of(embedded).predict(windows.token_ids, windows.window_length, windows.word_piece)
     name = {i: tag for tag, i in tag_numbers(embedded).items()}
     predicted = [["O"] * len(s.words) for s in gold]
     for sentence, word, number in zip(pieces.word_sentence, pieces.word_index, label, strict=True):

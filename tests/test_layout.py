@@ -17,6 +17,10 @@ ORDER = [
     "readers",
     "sentences",
     "windows",
+    "batches",
+    "network",
+    "graph",
+    "engines",
     "model",
     "decode",
     "identity",
@@ -33,6 +37,7 @@ ORDER = [
     "corpora",
     "metrics",
     "evaluation",
+    "quantization",
     "augmentation",
     "casing",
     "learning",
@@ -90,6 +95,10 @@ def test_only_storage_knows_s3():
 
 def test_only_tables_knows_delta():
     assert importers("deltalake") == {"tables"}
+
+
+def test_only_the_graph_knows_openvino():
+    assert importers("openvino") == {"graph"}
 
 
 def test_the_model_knows_no_ray_and_the_replica_no_tokenizer():

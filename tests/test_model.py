@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 
 from craft_ray.checkpoint import EMBEDDED_FOLDER, load_checkpoint
 from craft_ray.corpora import read_iob
+from craft_ray.engines import GraphEngine, OutOfMemory
 from craft_ray.errors import SettingsError
-from craft_ray.model import Model
+from craft_ray.model import Model, choose
 from craft_ray.sentences import sentence_spans
 from craft_ray.tagger import Tagger
 from craft_ray.windows import cut_pieces, lay_windows
@@ -45,7 +47,9 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
     sentences = [text[a:b] for a, b in sentence_spans(text)]
     assert len(sentences) > 1000
     assert sum(not sentence.isascii() for sentence in sentences) > 30
-    tagger = Tagger(replace(load_checkpoint(), calibration=(1.0, 0.0)))  # the pipeline's scores are not calibrated
+    tagger = Tagger(
+        replace(load_checkpoint(), calibration=(1.0, 0.0)), "fp32"
+    )  # the pipeline's scores are not calibrated
     theirs = pipeline(
         "token-classification",
         model=AutoModelForTokenClassification.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32),
@@ -64,30 +68,115 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
     assert mentions > 1000
 
 
-def test_batching_changes_no_label(embedded, data: Path):
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("torch", "fp32")],
+)
+def test_the_batch_around_a_window_changes_nothing(embedded, data: Path, engine, precision):
+    """OpenVINO gives the same bits, in int8 too; torch's kernels sum in an order that depends on the batch."""
     sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:300]]
     windows = windows_of(embedded, sentences)
-    label, score = predict(Model(embedded), windows)
-    for budget in (64, 700):
-        other_label, other_score = predict(Model(embedded, token_budget=budget), windows)
+    model = Model.of(embedded, precision, engine=engine)
+    label, score = predict(model, windows)
+    assert (label > 0).sum() > 300
+    for budget in (64, 700, 4096):
+        model.token_budget = budget
+        other_label, other_score = predict(model, windows)
         assert np.array_equal(label, other_label)
-        assert score == pytest.approx(other_score, abs=1e-4)
+        assert score == pytest.approx(other_score, abs=1e-4 if engine == "torch" else 0)
+    one = slice(0, windows.window_length[0])
+    words = windows.word_piece < windows.window_length[0]
+    alone, _ = model.predict(windows.token_ids[one], windows.window_length[:1], windows.word_piece[words])
+    assert np.array_equal(alone, label[words])
 
 
-def test_running_out_of_memory_halves_the_budget_and_loses_nothing(embedded, monkeypatch):
+def test_engines_and_formats_agree(embedded, data: Path):
+    """fp32 exactly between engines; bf16 and int8 on nearly every word."""
+    sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:300]]
+    windows = windows_of(embedded, sentences)
+    label, score = predict(Model.of(embedded, "fp32"), windows)
+    for engine, precision, agreement in (
+        ("torch", "fp32", 1.0),
+        ("torch", "bf16", 0.999),
+        ("openvino", "bf16", 0.999),
+        ("openvino", "int8", 0.99),
+    ):
+        other_label, other_score = predict(Model.of(embedded, precision, engine=engine), windows)
+        assert (label == other_label).mean() >= agreement, (engine, precision)
+        if precision == "fp32":
+            assert score == pytest.approx(other_score, abs=1e-4)
+
+
+def test_logits_are_what_labels_come_from(embedded, data: Path):
+    windows = windows_of(embedded, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:40]])
+    for engine in ("openvino", "torch"):
+        model = Model.of(embedded, "fp32", engine=engine)
+        label, score = predict(model, windows)
+        logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
+        assert np.array_equal(logits.argmax(-1), label)
+        assert torch.from_numpy(logits).softmax(-1).max(-1).values.numpy() == pytest.approx(score, abs=1e-5)
+
+
+def test_threads_share_a_model(embedded, data: Path):
+    windows = windows_of(embedded, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:200]])
+    model = Model.of(embedded)
+    alone = predict(model, windows)
+    with ThreadPoolExecutor(4) as pool:
+        for label, score in pool.map(lambda _: predict(model, windows), range(8)):
+            assert np.array_equal(label, alone[0])
+            assert np.array_equal(score, alone[1])
+
+
+@pytest.mark.parametrize("step", ["start", "finish"])
+def test_running_out_of_memory_halves_the_budget_and_loses_nothing(embedded, monkeypatch, step):
     windows = windows_of(replace(embedded, window_pieces=0), ["Pax6 acts in the mouse eye."] * 64)
-    expected = predict(Model(embedded), windows)[0]
-    model = Model(embedded, token_budget=1024)
-    run = Model._run
+    expected = predict(Model.of(embedded, "fp32"), windows)[0]
+    model = Model.of(embedded, "fp32", token_budget=1024)
+    started, do = {}, {"start": GraphEngine.start, "finish": GraphEngine.finish}
 
-    def full(self, token_ids, starts, lengths):
-        if len(starts) > 16:
-            raise torch.OutOfMemoryError("no memory left")
-        return run(self, token_ids, starts, lengths)
+    def start(self, batch):
+        if step == "start" and len(batch.n_tokens) > 8:
+            raise OutOfMemory("no memory left")
+        request = do["start"](self, batch)
+        started[id(request)] = batch
+        return request
 
-    monkeypatch.setattr(Model, "_run", full)
+    def finish(self, request):
+        if step == "finish" and len(started[id(request)].n_tokens) > 8:
+            raise OutOfMemory("no memory left")
+        return do["finish"](self, request)
+
+    monkeypatch.setattr(GraphEngine, "start", start)
+    monkeypatch.setattr(GraphEngine, "finish", finish)
     assert np.array_equal(predict(model, windows)[0], expected)
     assert model.token_budget == 128
+
+
+def test_what_auto_stands_for(embedded, tiny_checkpoint: Path, monkeypatch):
+    plain = load_checkpoint(str(tiny_checkpoint))
+    able = {"avx512_vnni": True, "avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert choose(embedded, "cpu", "auto", "auto") == ("int8", "openvino")
+    assert choose(plain, "cpu", "auto", "auto") == ("bf16", "openvino")
+    assert choose(embedded, "cpu", "auto", "torch") == ("fp32", "torch")
+    assert choose(embedded, "cuda", "auto", "auto") == ("fp16", "torch")
+    able.clear()
+    assert choose(embedded, "cpu", "auto", "auto") == ("fp32", "openvino")
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "engine", "says"),
+    [
+        ("cpu", "int8", "auto", "no activation_ranges"),
+        ("cpu", "fp16", "auto", "openvino computes in"),
+        ("cuda", "int8", "auto", "torch computes in"),
+        ("cuda", "auto", "openvino", "CPU alone"),
+        ("cpu", "fp8", "auto", "unknown precision"),
+    ],
+)
+def test_what_a_device_cannot_compute_is_a_bad_setting(tiny_checkpoint: Path, device, precision, engine, says):
+    with pytest.raises(SettingsError, match=says):
+        choose(load_checkpoint(str(tiny_checkpoint)), device, precision, engine)
 
 
 def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: Path):
@@ -107,7 +196,7 @@ def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: P
     assert checkpoint.tags.names == ("Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical")
     windows = windows_of(checkpoint, ["Pax6 in the mouse.", "pax"])
     assert windows.token_ids.tolist() == [5, 6, 9, 8, 7, 10, 1]
-    label, score = predict(Model(checkpoint), windows)
+    label, score = predict(Model.of(checkpoint, "fp32"), windows)
     reference = model.eval()(torch.tensor([[2, 5, 6, 9, 8, 7, 10, 3]])).logits.softmax(-1)[0, [1, 3, 4, 5, 6]]
     assert label[:5].tolist() == reference.argmax(-1).tolist()
     assert score[:5] == pytest.approx(reference.max(-1).values.tolist(), abs=1e-4)

@@ -50,4 +50,4 @@ def test_replicas_leave_room_for_tasks_on_every_machine():
 
 def test_one_replica_for_each_gpu():
     plan = make_plan(load_settings(), [{"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 4}])
-    assert (plan.replicas, plan.device, plan.precision, plan.replica_gpus) == (8, "cuda", "fp16", 1)
+    assert (plan.replicas, plan.device, plan.replica_gpus) == (8, "cuda", 1)

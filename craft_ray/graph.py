@@ -1,0 +1,91 @@
+"""A checkpoint as an OpenVINO graph: converted once, on the driver, and run by CPU replicas without torch.
+
+OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three formats, and it gives the same bits for a
+window whatever the batch around it.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.checkpoint import Checkpoint, one_line
+from craft_ray.errors import SettingsError
+
+GraphPrecision = Literal["fp32", "bf16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The graph in OpenVINO's own form: structure as XML, constants as bytes; `precision` is what it computes in."""
+
+    structure: bytes
+    constants: NDArray[np.uint8]
+    precision: GraphPrecision
+
+    def compiled(self, streams: int) -> Any:
+        """The graph ready to run so many batches at once, each by one thread.
+
+        Single-threaded streams, for threads that share a batch wait for each other whenever the system takes one away.
+        """
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(self.structure.decode(), openvino.Tensor(self.constants, shared_memory=True))
+        options = {
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": str(streams),
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "ENABLE_CPU_PINNING": False,  # replicas of a node would all be pinned to its first cores
+        }
+        return core.compile_model(model, "CPU", options)
+
+
+def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
+    """The checkpoint's network as a graph.
+
+    Raises SettingsError if OpenVINO does not know some of its operations, or int8 is asked for without the checkpoint
+    having `activation_ranges`.
+    """
+    import openvino
+    import torch
+
+    from craft_ray.network import build_network, quantize
+
+    network = build_network(checkpoint)
+    if precision == "int8":
+        network = quantize(network, checkpoint.activation_ranges)
+    example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
+    try:
+        with _quiet(), torch.inference_mode():
+            model = openvino.convert_model(network, example_input=example)
+    except Exception as error:  # the converter raises many kinds for what it cannot convert
+        raise SettingsError(
+            f"OpenVINO cannot convert the model {checkpoint.source} ({one_line(error)}): choose the engine torch"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "graph.xml"
+        openvino.save_model(model, file, compress_to_fp16=False)
+        return Graph(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracer's notices, which are about shapes that our own tests cover, off the terminal."""
+    import warnings
+
+    logger = logging.getLogger("openvino")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
