@@ -33,6 +33,9 @@ _Result = TypeVar("_Result")
 TRIES = 3
 """Times that a shard is read whose documents did not all arrive."""
 
+COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
+"""Share of the time that commits may take, and seconds that a block waits for its commit at the most."""
+
 REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
 """Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
 
@@ -158,6 +161,7 @@ class _Commits:
         self._revised: list[StagedBlock] = []
         self._kept: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
         self._since = time.monotonic()
+        self._next = 0.0
         self.rows = len(ledger)
 
     def add(self, block: StagedBlock) -> None:
@@ -181,10 +185,12 @@ class _Commits:
 
     def commit(self, all: bool = False) -> None:
         """Commit what is due; with `all`, everything."""
-        if self._new:
+        if self._new and (all or time.monotonic() >= self._next):
+            began = time.monotonic()
             self._tables.append(self._new)
             self._wrote(self._new)
             self._new = []
+            self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - began) / COMMIT_SHARE)
         waiting = sum(len(block.entries) for block in self._revised)
         if self._revised and (all or waiting >= REPLACE_AT or time.monotonic() - self._since > REPLACE_AFTER):
             kept = sum(int(mask.sum()) for mask in self._kept)

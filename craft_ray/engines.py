@@ -42,7 +42,7 @@ class GraphEngine:
     """A graph on this process's CPU threads."""
 
     def __init__(self, graph: Graph, threads: int) -> None:
-        self._graph = graph  # OpenVINO reads its constants in place and does not keep them alive
+        self._graph = graph  # its constants are read in place, and OpenVINO does not keep them alive
         self._compiled = graph.compiled(threads)
         self._idle = threading.local()
         self.depth = threads + 1
@@ -159,7 +159,8 @@ class StandInEngine:
     def finish(self, started: Any) -> Arrays:
         """Labels, and the same score for all."""
         until, label = started
-        time.sleep(max(0.0, until - time.monotonic()))
+        if until:
+            time.sleep(max(0.0, until - time.monotonic()))
         return label, np.full(label.shape, 0.9, np.float32)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:

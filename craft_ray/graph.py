@@ -4,6 +4,7 @@ OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three f
 window whatever the batch around it.
 """
 
+import ctypes
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -30,14 +31,17 @@ class Graph:
     precision: GraphPrecision
 
     def compiled(self, streams: int) -> Any:
-        """The graph ready to run so many batches at once, each by one thread.
+        """The graph ready to run so many batches at once, each by one thread; it must outlive what is returned.
 
         Single-threaded streams, for threads that share a batch wait for each other whenever the system takes one away.
         """
         import openvino
 
         core = openvino.Core()
-        model = core.read_model(self.structure.decode(), openvino.Tensor(self.constants, shared_memory=True))
+        # Out of the object store the constants are read-only, and OpenVINO, which only reads them, takes no such array.
+        memory = (ctypes.c_uint8 * len(self.constants)).from_address(self.constants.ctypes.data)
+        constants = openvino.Tensor(np.frombuffer(memory, np.uint8), shared_memory=True)
+        model = core.read_model(self.structure.decode(), constants)
         options = {
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(streams),

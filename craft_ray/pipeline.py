@@ -198,3 +198,5 @@ def _configure(context: Any, plan: Plan) -> None:
     context.target_max_block_size = plan.block_bytes
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
+    context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second
+    context.issue_detectors_config.detectors = []
