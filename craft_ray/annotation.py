@@ -66,6 +66,7 @@ def annotate(
         loading.result()  # a bad model need not wait for Ray
     with connected(settings), stop_on_signal() as stop:
         plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        account.reached("ray_ready")
         checkpoint, form = loading.result()
         if form is None or form.device != plan.device:
             form = make_form(checkpoint, plan.device, settings.precision, settings.engine)
@@ -80,6 +81,7 @@ def annotate(
         )
         commits = _Commits(tables, ledger, account)
         form_ref = ray.put(form)
+        account.reached("model_ready")
         status, failure = "failed", None
         try:
             for _ in range(TRIES):
@@ -113,6 +115,7 @@ def annotate(
                     _recount(account, tables, record.run_id)
                     raise Stopped(_summary(record.run_id, status, output, tables, account))
             _recount(account, tables, record.run_id)
+            account.reached("last_commit")
             tables.settle(settings.compact)
             if not account.adds_up():
                 raise RunError(f"the account does not add up: {account.summary()['documents']}")
@@ -188,7 +191,7 @@ class _Commits:
         if self._new and (all or time.monotonic() >= self._next):
             began = time.monotonic()
             self._tables.append(self._new)
-            self._wrote(self._new)
+            self._account.wrote(self._new)
             self._new = []
             self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - began) / COMMIT_SHARE)
         waiting = sum(len(block.entries) for block in self._revised)
@@ -199,14 +202,9 @@ class _Commits:
             self._ledger.written()
             # Those that were kept when they came, and beaten by a better revision while they waited.
             self._account.superseded += kept - retracted - written
-            self._wrote(self._revised)
+            self._account.wrote(self._revised)
             self._account.exact = False
             self._revised, self._kept = [], []
-
-    def _wrote(self, blocks: list[StagedBlock]) -> None:
-        self._account.first_commit = self._account.first_commit or time.monotonic()
-        for block in blocks:
-            self._account.wrote(block)
 
 
 def _commit_all(

@@ -40,7 +40,7 @@ class Graph:
         core = openvino.Core()
         # Out of the object store the constants are read-only, and OpenVINO, which only reads them, takes no such array.
         memory = (ctypes.c_uint8 * len(self.constants)).from_address(self.constants.ctypes.data)
-        constants = openvino.Tensor(np.frombuffer(memory, np.uint8), shared_memory=True)
+        constants = openvino.Tensor(np.frombuffer(memoryview(memory), np.uint8), shared_memory=True)
         model = core.read_model(self.structure.decode(), constants)
         options = {
             "NUM_STREAMS": str(streams),
@@ -57,7 +57,6 @@ def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
     Raises SettingsError if OpenVINO does not know some of its operations, or int8 is asked for without the checkpoint
     having `activation_ranges`.
     """
-    import openvino
     import torch
 
     from craft_ray.network import build_network, quantize
@@ -67,12 +66,20 @@ def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
         network = quantize(network, checkpoint.activation_ranges)
     example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
     try:
-        with _quiet(), torch.inference_mode():
-            model = openvino.convert_model(network, example_input=example)
+        return trace(network, example, precision)
     except Exception as error:  # the converter raises many kinds for what it cannot convert
         raise SettingsError(
             f"OpenVINO cannot convert the model {checkpoint.source} ({one_line(error)}): choose the engine torch"
         ) from error
+
+
+def trace(module: Any, example: Any, precision: GraphPrecision) -> Graph:
+    """A torch module as a graph, by an example of its inputs."""
+    import openvino
+    import torch
+
+    with _quiet(), torch.inference_mode():
+        model = openvino.convert_model(module, example_input=example)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.xml"
         openvino.save_model(model, file, compress_to_fp16=False)

@@ -90,11 +90,11 @@ def quantize(network: Network, ranges: Ranges) -> Network:
             linear = network.model.get_submodule(name)
         except AttributeError as error:
             raise SettingsError(f"activation_ranges name {name}, which the model does not have") from error
-        setattr(network.model.get_submodule(parent), own, _QuantizedLinear(linear, low, high))
+        setattr(network.model.get_submodule(parent), own, QuantizedLinear(linear, low, high))
     return network
 
 
-class _QuantizedLinear(torch.nn.Module):
+class QuantizedLinear(torch.nn.Module):
     """A linear layer whose inputs take 256 values over a range, and whose weights 255 a row, symmetric about zero."""
 
     def __init__(self, linear: Any, low: float, high: float) -> None:
@@ -107,6 +107,7 @@ class _QuantizedLinear(torch.nn.Module):
         self.row_zero = torch.zeros(len(self.weight), dtype=torch.int32)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Multiply what 8 bits keep of inputs and weights."""
         inputs = torch.fake_quantize_per_tensor_affine(inputs, self.scale, self.zero, 0, 255)
         weight = torch.fake_quantize_per_channel_affine(self.weight, self.row_scale, self.row_zero, 0, -127, 127)
         return torch.nn.functional.linear(inputs, weight, self.bias)

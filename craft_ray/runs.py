@@ -47,7 +47,9 @@ class Account:
     bytes_done: int = 0
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
-    first_commit: float | None = None
+    timeline: dict[str, float] = field(default_factory=dict)
+    """Seconds from the start to the first time that each step was reached."""
+    _commits: list[tuple[float, int]] = field(default_factory=list)
     bytes_total: int = 0
     _sizes: dict[int, int] = field(default_factory=dict)
 
@@ -55,8 +57,13 @@ class Account:
         self._sizes = {shard.number: shard.size for shard in self.shards}
         self.bytes_total = sum(self._sizes.values())
 
+    def reached(self, step: str) -> None:
+        """Note in the timeline that a step is reached."""
+        self.timeline.setdefault(step, round(time.monotonic() - self.started, 3))
+
     def arrived(self, block: StagedBlock) -> None:
         """Count a block's documents and closed shards as received."""
+        self.reached("first_block")
         self.tokens += block.tokens
         for number, status in zip(block.shard_number.tolist(), block.status, strict=True):
             if status != RETRACTED:
@@ -70,11 +77,23 @@ class Account:
                 self.bytes_done += self._sizes[number]
             self.ends[number] = end
 
-    def wrote(self, block: StagedBlock) -> None:
-        """Count a block's documents and entities as committed."""
-        self.statuses.update(status for status in block.status if status != RETRACTED)
-        self.reasons.update(reason for reason in block.reason if reason)
-        self.labels.update(block.labels)
+    def wrote(self, blocks: Sequence[StagedBlock]) -> None:
+        """Count the documents and entities of one commit's blocks as committed."""
+        self.reached("first_commit")
+        before = self._commits[-1][1] if self._commits else 0
+        self._commits.append((time.monotonic(), before + sum(block.tokens for block in blocks)))
+        for block in blocks:
+            self.statuses.update(status for status in block.status if status != RETRACTED)
+            self.reasons.update(reason for reason in block.reason if reason)
+            self.labels.update(block.labels)
+
+    @property
+    def steady_rate(self) -> float | None:
+        """Tokens a second between the first commit and the last, which leaves starting and closing out."""
+        if len(self._commits) < 2:
+            return None
+        (began, first), (ended, last) = self._commits[0], self._commits[-1]
+        return (last - first) / (ended - began)
 
     def missing(self) -> list[Shard]:
         """Shards that did not close, or of which fewer or more documents arrived than were read."""
@@ -134,7 +153,9 @@ class Account:
             "tokens": self.tokens,
             "seconds": round(seconds, 3),
             "tokens_per_second": round(self.tokens / seconds, 1),
-            "seconds_to_first_commit": self.first_commit and round(self.first_commit - self.started, 3),
+            "steady_tokens_per_second": self.steady_rate and round(self.steady_rate, 1),
+            "seconds_to_first_commit": self.timeline.get("first_commit"),
+            "timeline": dict(self.timeline),
             "adds_up": self.adds_up(),
         }
 

@@ -43,6 +43,10 @@ ORDER = [
     "learning",
     "model_card",
     "training",
+    "peak",
+    "rivals",
+    "benchmark",
+    "bench_plot",
     "progress",
     "cli",
 ]
@@ -104,4 +108,4 @@ def test_only_the_graph_knows_openvino():
 def test_the_model_knows_no_ray_and_the_replica_no_tokenizer():
     assert "model" not in importers("ray")
     assert "replica" not in importers("tokenizers")
-    assert importers("ray") == {"replica", "pipeline", "connection", "annotation", "training"}
+    assert importers("ray") == {"replica", "pipeline", "connection", "annotation", "training", "rivals"}

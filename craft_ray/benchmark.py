@@ -1,0 +1,611 @@
+"""Every figure of the README's performance section, on the same inputs in one run: rivals and ours taken in turn.
+
+Speeds are in tokens a second, where a token is a word piece of the documents, special tokens and padding not counted.
+What is compared is first checked to agree.
+"""
+
+import gzip
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import torch
+from lxml import etree
+from tokenizers import Tokenizer
+
+from craft_ray.annotation import annotate
+from craft_ray.checkpoint import EMBEDDED_FOLDER, STAND_IN, Checkpoint, load_checkpoint
+from craft_ray.connection import connected
+from craft_ray.decode import Decoder
+from craft_ray.errors import RunError, SettingsError
+from craft_ray.ledger import Ledger, entries
+from craft_ray.model import Model, Precision, choose, make_form
+from craft_ray.peak import matrix_peak, operations
+from craft_ray.prepare import Preparer
+from craft_ray.readers import is_shard_name, read_shard
+from craft_ray.replica import annotated
+from craft_ray.rivals import annotate_by_ray_data, token_classification
+from craft_ray.runs import PACKAGES, Account
+from craft_ray.schema import Document
+from craft_ray.sentences import sentence_spans
+from craft_ray.settings import load_settings
+from craft_ray.staging import stage
+from craft_ray.storage import Storage, list_shards
+from craft_ray.tagger import Tagger
+from craft_ray.windows import Windows, cut_pieces, lay_windows
+
+SAMPLE = Path(__file__).parent / "sample"
+PIPELINE_BATCHES = (1, 4, 8, 16, 32)
+SLEEPERS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured. Tokens of each part, and how often it is repeated.
+
+    stage:   tokens for the model stage, and the pipeline
+    rival:   tokens for whole jobs in turn with Ray Data's pattern
+    job:     tokens of the small one of the two jobs of ten to one
+    citations: of the one large PubMed file
+    """
+
+    repeats: int = 3
+    stage: int = 30_000
+    rival: int = 150_000
+    job: int = 700_000
+    sleeper_rate: int = 20_000
+    sleeper_seconds: int = 20
+    citations: int = 30_000
+    peak_seconds: float = 1.0
+
+    @classmethod
+    def quick(cls) -> "Sizes":
+        """Minutes instead of a quarter of an hour; the figures are rough."""
+        return cls(1, 4_000, 10_000, 40_000, 20_000, 3, 1_000, 0.2)
+
+
+@dataclass(slots=True)
+class Measured:
+    """Repeated measurements of a speed."""
+
+    values: list[float] = field(default_factory=list)
+
+    def report(self) -> dict[str, float]:
+        """Median and spread, rounded as far as they mean something."""
+        return {
+            "median": round(statistics.median(self.values), 1),
+            "lowest": round(min(self.values), 1),
+            "highest": round(max(self.values), 1),
+            "repeats": len(self.values),
+        }
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+
+def run_benchmark(
+    inputs: Sequence[str], sizes: Sizes, on_step: Callable[[str], None] = lambda step: None
+) -> dict[str, Any]:
+    """Measure everything on the documents of the inputs, repeated under new ids as often as needed.
+
+    Returns what bench.json holds: `machine`, then a part for each figure, with `goals` of ratio, goal and whether met.
+
+    Raises SettingsError if the inputs hold no documents, RunError if what is compared does not agree.
+    """
+    texts, citations = _read(inputs)
+    checkpoint = load_checkpoint()
+    with tempfile.TemporaryDirectory(prefix="craft-ray-bench-") as folder:
+        bench = _Bench(texts, citations, checkpoint, Path(folder), sizes, os.cpu_count() or 1)
+        result: dict[str, Any] = {"machine": machine(), "sizes": {n: getattr(sizes, n) for n in sizes.__slots__}}
+        parts: list[tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = [
+            ("model_stage", bench.model_stage),
+            ("matrix_peak", bench.matrix_peak),
+            ("host_path", bench.host_path),
+            ("whole_job", bench.whole_job),
+            ("ten_times", bench.ten_times),
+            ("sleepers", bench.sleepers),
+            ("pubmed_file", bench.pubmed_file),
+            ("start", bench.start),
+        ]
+        for name, part in parts:
+            on_step(name)
+            result[name] = part(result)
+        result["goals"] = _goals(result)
+    return result
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    able = torch.cpu.get_capabilities()
+    return {
+        "processor": able.get("cpu_name") or platform.processor(),
+        "cores": os.cpu_count(),
+        "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if able.get(name)],
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "gpu": gpu,
+        "versions": {package: metadata.version(package) for package in (*PACKAGES, "openvino")},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    texts: list[str]
+    citations: list[str]
+    checkpoint: Checkpoint
+    folder: Path
+    sizes: Sizes
+    cores: int
+
+    def model_stage(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The model alone against the pipeline, in turn; the exact mode in the pipeline's own windows too."""
+        sentences, tokens = self._sentences(self.sizes.stage)
+        packed, single = (self._windows(sentences, pieces) for pieces in (self.checkpoint.window_pieces, 0))
+        rival = token_classification(str(EMBEDDED_FOLDER), "cpu", self.cores)
+        spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
+        agreement = {p: self._agreement(sentences, spans, p) for p in self._precisions()}
+        if agreement["fp32"] != 1:
+            raise RunError(f"fp32 finds other spans than the pipeline: {agreement['fp32']:.6f} of sentences agree")
+        models = {precision: Model.of(self.checkpoint, precision) for precision in self._precisions()}
+        runs: dict[str, Callable[[], object]] = {}
+        for size in PIPELINE_BATCHES:
+            runs[f"pipeline, batch {size}"] = partial(rival, sentences, batch_size=size)
+        for precision, model in models.items():
+            runs[precision] = partial(_predict, model, packed)
+        runs["fp32, a sentence a window"] = partial(_predict, models["fp32"], single)
+        speeds = _in_turn(runs, tokens, self.sizes.repeats)
+        return {
+            "tokens": tokens,
+            "default": choose(self.checkpoint, "cpu", "auto", "auto")[0],
+            "sentences_with_the_pipelines_spans": agreement,
+            "tokens_per_second": {name: speed.report() for name, speed in speeds.items()},
+        }
+
+    def matrix_peak(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The model stage against the time of its multiply-adds at the measured peak."""
+        sentences, tokens = self._sentences(self.sizes.stage)
+        windows = self._windows(sentences, self.checkpoint.window_pieces)
+        special = len(self.checkpoint.prefix) + len(self.checkpoint.suffix)
+        count = operations(self.checkpoint, windows.window_length + special)
+        report = {}
+        for precision in self._precisions():
+            peak = matrix_peak(precision, self.cores, self.sizes.peak_seconds)  # type: ignore[arg-type]
+            speed = result["model_stage"]["tokens_per_second"][precision]["median"]
+            share = count / tokens * speed / peak
+            report[precision] = {"peak_gflops": round(peak / 1e9), "share_of_peak": round(share, 3)}
+        return {"operations_per_token": round(count / tokens), "formats": report}
+
+    def host_path(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Everything but the model, in one process on one core."""
+        stand_in = load_checkpoint(STAND_IN)
+        file = self._jsonl("host", self.sizes.job // 4, 1)[0]
+        model = Model(make_form(stand_in))
+        decoder, storage = Decoder.of(stand_in), Storage(load_settings().s3)
+        preparer = Preparer(
+            Tokenizer.from_str(stand_in.tokenizer),
+            stand_in.max_pieces,
+            stand_in.window_pieces,
+            stand_in.fingerprint,
+            Ledger.of(entries([], [], [], [])),
+        )
+        seconds: dict[str, Measured] = {name: Measured() for name in ("prepare", "replica", "stage", "all")}
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        for _turn in range(self.sizes.repeats + 1):
+            clock = [time.process_time()]
+            with storage.open(str(file)) as stream:
+                tables = [table for table in preparer.prepare(stream, "shard", 0, "jsonl") if table.num_rows]
+            clock.append(time.process_time())
+            blocks = [annotated(table, model) for table in tables]
+            clock.append(time.process_time())
+            staged = [stage(block, storage, str(self.folder / "host-out"), "run", decoder, True) for block in blocks]
+            clock.append(time.process_time())
+            for name, taken in zip(seconds, [*np.diff(clock), clock[-1] - clock[0]], strict=True):
+                seconds[name].values.append(float(taken))
+        tokens = sum(block.tokens for block in staged)
+        first = {name: Measured(measured.values[1:]) for name, measured in seconds.items()}  # the first warms up
+        return {
+            "tokens": tokens,
+            "tokens_per_second_per_core": {
+                name: Measured([tokens / value for value in measured.values]).report()
+                for name, measured in first.items()
+            },
+        }
+
+    def whole_job(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The same files through Ray Data's pattern and through ours, in turn; first the exact mode, row for row."""
+        files = self._jsonl("rival", self.sizes.rival, 4)
+        folder = self.folder / "sentence-model"
+        shutil.copytree(EMBEDDED_FOLDER, folder)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config |= {"window_pieces": 0, "score_calibration": [1.0, 0.0]}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        speeds = result["model_stage"]["tokens_per_second"]
+        best = max(PIPELINE_BATCHES, key=lambda size: float(speeds[f"pipeline, batch {size}"]["median"]))
+        seconds: dict[str, Measured] = {name: Measured() for name in ("pattern", "exact", "default")}
+        tokens = 0
+        for _ in range(self.sizes.repeats):
+            output = self._fresh("pattern")
+            with connected(load_settings()):
+                began = time.perf_counter()
+                annotate_by_ray_data(
+                    [str(file) for file in files],
+                    str(output),
+                    str(folder),
+                    replicas=1,
+                    threads=self.cores,
+                    batch_size=best,
+                    gpu=False,
+                )
+                seconds["pattern"].values.append(time.perf_counter() - began)
+            exact = self._job(files, model=str(folder), precision="fp32")
+            tokens = exact.summary["tokens"]
+            _same_rows(output, Path(exact.summary["tables"]["entities"]))
+            default = self._job(files)
+            seconds["exact"].values.append(exact.running)
+            seconds["default"].values.append(default.running)
+        return {
+            "tokens": tokens,
+            "pipeline_batch": best,
+            "note": "seconds from a connection to Ray to the last row written; ours also loads its model in them",
+            "seconds": {name: measured.report() for name, measured in seconds.items()},
+            "tokens_per_second": {
+                name: Measured([tokens / value for value in measured.values]).report()
+                for name, measured in seconds.items()
+            },
+        }
+
+    def ten_times(self, _: dict[str, Any]) -> dict[str, Any]:
+        """One job, and one of ten times its documents: time and memory."""
+        once = self._job(self._jsonl("once", self.sizes.job, 4))
+        ten = self._job(self._jsonl("ten", 10 * self.sizes.job, 40))
+        return {"once": once.report(), "ten_times": ten.report()}
+
+    def sleepers(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Replicas that answer at a fixed rate by sleeping: how far the host path feeds them."""
+        report = {}
+        for replicas in SLEEPERS:
+            tokens = replicas * self.sizes.sleeper_rate * self.sizes.sleeper_seconds
+            files = self._jsonl(f"sleepers-{replicas}", tokens, 4 * replicas)
+            job = self._job(files, model=f"{STAND_IN}:{self.sizes.sleeper_rate}", replicas=replicas)
+            report[str(replicas)] = job.report()
+        free = self._job(
+            self._jsonl("free", 8 * self.sizes.sleeper_rate * self.sizes.sleeper_seconds, 32), model=STAND_IN
+        )
+        return {"rate_of_one": self.sizes.sleeper_rate, "replicas": report, "without_sleep": free.report()}
+
+    def pubmed_file(self, _: dict[str, Any]) -> dict[str, Any]:
+        """One large citation file: memory of any worker, and whether rows are there before it is read to its end."""
+        file = self.folder / "pubmed" / "pubmed.xml"
+        file.parent.mkdir()
+        _write_citations(file, self.citations, self.sizes.citations)
+        job = self._job([file], model=STAND_IN)
+        return {"citations": self.sizes.citations, "megabytes": round(file.stat().st_size / 1e6)} | job.report()
+
+    def start(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The command as a user gives it, from nothing to its first rows, with the embedded model and without."""
+        files = self._jsonl("start", self.sizes.rival, 4)
+        report = {}
+        for model in ("embedded", STAND_IN):
+            command = [sys.executable, "-m", "craft_ray", "annotate", *map(str, files), "--model", model, "--json"]
+            output = self._fresh("start")
+            began = time.perf_counter()
+            process = subprocess.Popen(
+                [*command, "--output", str(output)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            first = output / "documents" / "_delta_log" / f"{1:020}.json"
+            while not first.exists() and process.poll() is None:
+                time.sleep(0.02)
+            seen = time.perf_counter() - began
+            printed = process.communicate()[0]
+            summary = json.loads(printed.splitlines()[-1])
+            timeline = {"run_begins": round(seen - summary["timeline"]["first_commit"], 2)}
+            timeline |= {
+                step: round(timeline["run_begins"] + seconds, 2) for step, seconds in summary["timeline"].items()
+            }
+            report[model] = {"seconds_from_the_command": timeline | {"end": round(time.perf_counter() - began, 2)}}
+        return report
+
+    def _sentences(self, tokens: int) -> tuple[list[str], int]:
+        """Sentences of the texts with at least so many word pieces, and how many they have."""
+        tokenizer = Tokenizer.from_str(self.checkpoint.tokenizer)
+        chosen: list[str] = []
+        count = 0
+        for text in self.texts:
+            sentences = [text[a:b] for a, b in sentence_spans(text)]
+            count += len(cut_pieces(tokenizer, sentences).token_ids)
+            chosen += sentences
+            if count >= tokens:
+                break
+        return chosen, count
+
+    def _windows(self, sentences: list[str], window_pieces: int) -> Windows:
+        pieces = cut_pieces(Tokenizer.from_str(self.checkpoint.tokenizer), sentences)
+        return lay_windows(pieces, self.checkpoint.max_pieces, window_pieces)
+
+    def _precisions(self) -> list[Precision]:
+        able = torch.cpu.get_capabilities()
+        has_bf16 = able.get("avx512_bf16") or able.get("amx_bf16")
+        fastest = choose(self.checkpoint, "cpu", "auto", "auto")[0]
+        found: list[Precision] = ["fp32"]
+        return found + (["bf16"] if has_bf16 else []) + (["int8"] if fastest == "int8" else [])
+
+    def _agreement(self, sentences: list[str], spans: list[list[tuple[str, int, int]]], precision: Precision) -> float:
+        """Share of sentences in which our spans, each sentence read alone, are the pipeline's."""
+        tagger = Tagger(self.checkpoint, precision)
+        same = [
+            [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == theirs
+            for sentence, theirs in zip(sentences, spans, strict=True)
+        ]
+        return float(np.mean(same))
+
+    def _jsonl(self, name: str, tokens: int, shards: int) -> list[Path]:
+        """Shards of JSON lines with about so many tokens: the texts, over and over, under new ids."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        characters = tokens * 4.0  # of English with this vocabulary, nearly
+        files = [folder / f"{number:04}.jsonl" for number in range(shards)]
+        streams = [file.open("w", encoding="utf-8") for file in files]
+        number = 0
+        while characters > 0:
+            text = self.texts[number % len(self.texts)]
+            streams[number % shards].write(json.dumps({"id": f"{name}-{number}", "text": text}) + "\n")
+            characters -= len(text)
+            number += 1
+        for stream in streams:
+            stream.close()
+        return files
+
+    def _fresh(self, name: str) -> Path:
+        output = self.folder / f"{name}-out"
+        shutil.rmtree(output, ignore_errors=True)
+        return output
+
+    def _job(self, files: Sequence[Path], **settings: Any) -> "_Job":
+        """A whole annotation run in a Ray of its own, watched."""
+        output = self._fresh("job")
+        with connected(load_settings()), _memory() as peaks:
+            first = _First()
+            summary = annotate([str(file) for file in files], str(output), load_settings(**settings), first)
+        return _Job(summary, dict(peaks), first.before_the_end)
+
+
+@dataclass(slots=True)
+class _First:
+    """Notes whether rows were committed while shards were still being read."""
+
+    before_the_end: bool = False
+
+    def __call__(self, account: Account) -> None:
+        self.before_the_end = self.before_the_end or (account.committed > 0 and not account.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    summary: dict[str, Any]
+    memory: dict[str, float]
+    rows_before_the_end: bool
+
+    @property
+    def running(self) -> float:
+        """Seconds of the run, Ray being there already."""
+        return float(self.summary["seconds"])
+
+    def report(self) -> dict[str, Any]:
+        """What bench.json keeps."""
+        names = ("tokens", "seconds", "seconds_to_first_commit", "steady_tokens_per_second")
+        documents = self.summary["documents"]["found"]
+        kept = {name: self.summary[name] for name in names} | {"documents": documents}
+        return kept | self.memory | {"rows_before_the_input_was_read": self.rows_before_the_end}
+
+
+@contextmanager
+def _memory() -> Iterator[Mapping[str, float]]:
+    """Peak memory in MB while it is open: of all processes below this one, shared pages counted once, and of the
+    largest worker of Ray Data.
+    """
+    peaks = {"peak_all_mb": 0.0, "peak_worker_mb": 0.0}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(2.0):
+            total = 0.0
+            for process in [me, *me.children(recursive=True)]:
+                try:
+                    memory = process.memory_full_info()
+                    total += memory.pss / 1e6
+                    if process is not me and process.name().startswith("ray::"):
+                        peaks["peak_worker_mb"] = max(peaks["peak_worker_mb"], round(memory.rss / 1e6, 1))
+                except psutil.Error:
+                    continue  # it has ended meanwhile
+            peaks["peak_all_mb"] = max(peaks["peak_all_mb"], round(total, 1))
+
+    me = psutil.Process()
+    thread = threading.Thread(target=watch, name="craft-ray-memory", daemon=True)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _predict(model: Model, windows: Windows) -> object:
+    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+
+
+def _in_turn(runs: Mapping[str, Callable[[], object]], tokens: int, repeats: int) -> dict[str, Measured]:
+    """Each run once, then each again, as often as asked for; a first round warms up and does not count."""
+    speeds = {name: Measured() for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if turn:
+                speeds[name].values.append(tokens / (time.perf_counter() - began))
+    return speeds
+
+
+def _same_rows(theirs: Path, ours: Path) -> None:
+    """Raises RunError unless both tables hold the same mentions."""
+    columns = ["doc_id", "label", "start", "end"]
+    left, right = (pq.read_table(path, columns=columns) for path in (theirs, ours))
+    rows = [
+        sorted(zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True)) for table in (left, right)
+    ]
+    if rows[0] != rows[1]:
+        differ = len(set(rows[0]) ^ set(rows[1]))
+        raise RunError(f"of {len(rows[0])} rows of Ray Data's pattern and {len(rows[1])} of ours, {differ} differ")
+
+
+def _read(inputs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The texts of all documents, and the XML of PubMed's citations; the sample's where there are none."""
+    storage = Storage(load_settings().s3)
+    texts: list[str] = []
+    citations: list[str] = []
+    for shard in list_shards(storage, inputs, is_shard_name).shards:
+        with storage.open(shard.name) as stream:
+            documents = [item for item in read_shard(stream, shard.name) if isinstance(item, Document) and item.text]
+        texts += [document.text for document in documents]
+        if any(document.doc_id.startswith("PMID:") for document in documents):
+            citations += _citations(storage, shard.name)
+    if not texts:
+        raise SettingsError(f"there are no documents in {', '.join(inputs)}")
+    return texts, citations or _citations(storage, str(SAMPLE / "citations.xml"))
+
+
+def _citations(storage: Storage, name: str) -> list[str]:
+    with storage.open(name) as stream:
+        content = stream.read()
+    tree = etree.fromstring(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    return [etree.tostring(element, encoding="unicode") for element in tree.iter("PubmedArticle")]
+
+
+def _write_citations(file: Path, citations: Sequence[str], count: int) -> None:
+    """A PubMed file of so many citations: those given, over and over, under ids from 1 on."""
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write('<?xml version="1.0" encoding="UTF-8"?>\n<PubmedArticleSet>\n')
+        for number in range(count):
+            citation = citations[number % len(citations)]
+            stream.write(re.sub(r"(<PMID[^>]*>)[^<]*", rf"\g<1>{number + 1}", citation, count=1))
+        stream.write("</PubmedArticleSet>\n")
+
+
+GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
+    (
+        "model stage as by default / pipeline at its best batch size",
+        6.0,
+        "at least",
+        lambda r: _stage(r, r["model_stage"]["default"]) / _pipeline(r),
+    ),
+    (
+        "model stage in fp32, the pipeline's windows and spans / pipeline at its best batch size",
+        2.1,
+        "at least",
+        lambda r: _stage(r, "fp32, a sentence a window") / _pipeline(r),
+    ),
+    (
+        "model stage as by default / matrix peak of its number format",
+        0.8,
+        "at least",
+        lambda r: r["matrix_peak"]["formats"][r["model_stage"]["default"]]["share_of_peak"],
+    ),
+    ("model stage in fp32 / matrix peak of fp32", 0.8, "at least", lambda r: _share(r, "fp32")),
+    (
+        "whole job as by default / Ray Data's pattern",
+        5.0,
+        "at least",
+        lambda r: _job(r, "default") / _job(r, "pattern"),
+    ),
+    (
+        "whole job in fp32, the same rows / Ray Data's pattern",
+        1.0,
+        "at least",
+        lambda r: _job(r, "exact") / _job(r, "pattern"),
+    ),
+    (
+        "whole job, start-up apart / model stage alone",
+        0.9,
+        "at least",
+        lambda r: r["ten_times"]["ten_times"]["steady_tokens_per_second"] / _stage(r, r["model_stage"]["default"]),
+    ),
+    (
+        "host path, tokens a second and core",
+        300_000,
+        "at least",
+        lambda r: r["host_path"]["tokens_per_second_per_core"]["all"]["median"],
+    ),
+    (
+        "time for ten times the documents / ten times the time for one, start-up apart",
+        1.05,
+        "at most",
+        lambda r: _rate(r["ten_times"]["once"]) / _rate(r["ten_times"]["ten_times"]),
+    ),
+    (
+        "peak memory for ten times the documents / for one",
+        1.15,
+        "at most",
+        lambda r: r["ten_times"]["ten_times"]["peak_all_mb"] / r["ten_times"]["once"]["peak_all_mb"],
+    ),
+    (
+        "one large PubMed file, MB of the largest worker",
+        1500,
+        "at most",
+        lambda r: r["pubmed_file"]["peak_worker_mb"],
+    ),
+    (
+        "one large PubMed file, rows before it is read to its end",
+        1,
+        "at least",
+        lambda r: float(r["pubmed_file"]["rows_before_the_input_was_read"]),
+    ),
+)
+"""What is aimed at: a figure of the result, the goal, and its direction."""
+
+
+def _goals(result: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for name, goal, direction, figure in GOALS:
+        value = figure(result)
+        met = value >= goal if direction == "at least" else value <= goal
+        rows.append({"what": name, "value": round(value, 3), "goal": f"{direction} {goal:,}", "met": met})
+    return rows
+
+
+def _stage(result: dict[str, Any], name: str) -> float:
+    return float(result["model_stage"]["tokens_per_second"][name]["median"])
+
+
+def _pipeline(result: dict[str, Any]) -> float:
+    return max(_stage(result, f"pipeline, batch {size}") for size in PIPELINE_BATCHES)
+
+
+def _share(result: dict[str, Any], precision: str) -> float:
+    return float(result["matrix_peak"]["formats"][precision]["share_of_peak"])
+
+
+def _job(result: dict[str, Any], name: str) -> float:
+    return float(result["whole_job"]["tokens_per_second"][name]["median"])
+
+
+def _rate(job: dict[str, Any]) -> float:
+    return float(job["steady_tokens_per_second"])
