@@ -69,7 +69,7 @@ def annotate(
         account.reached("ray_ready")
         checkpoint, form = loading.result()
         if form is None or form.device != plan.device:
-            form = make_form(checkpoint, plan.device, settings.precision, settings.engine)
+            form = make_form(checkpoint, plan.device, settings.precision, settings.engine, settings.compile)
         record = RunRecord(
             storage,
             output,
@@ -141,7 +141,7 @@ def _load(settings: Settings, storage: Storage) -> tuple[Checkpoint, ModelForm |
 
         if settings.address or ray.is_initialized() or torch.cuda.is_available():
             return checkpoint, None
-    return checkpoint, make_form(checkpoint, "cpu", settings.precision, settings.engine)
+    return checkpoint, make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
 
 
 def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":

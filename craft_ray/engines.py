@@ -83,15 +83,15 @@ class GraphEngine:
 class TorchEngine:
     """A network on a device; on a GPU, copies to and from it run beside its work, from pinned memory."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str, precision: str, threads: int | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str, precision: str, threads: int, compile: bool) -> None:
         import torch
 
         from craft_ray.network import build_network
 
-        if threads is not None:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self._network = build_network(checkpoint, dtype).to(device)
+        network = build_network(checkpoint, dtype).to(device)
+        self._network = torch.compile(network, dynamic=True) if compile else network
         self._device = device
         self._on_gpu = device.startswith("cuda")
         self.depth = 2 if self._on_gpu else 1

@@ -28,6 +28,7 @@ class ModelForm:
     n_labels: int
     device: str
     precision: Precision
+    compile: bool = False
 
 
 def choose(
@@ -74,8 +75,9 @@ def make_form(
     device: str = "cpu",
     precision: Precision | Literal["auto"] = "auto",
     engine: EngineName | Literal["auto"] = "auto",
+    compile: bool = False,
 ) -> ModelForm:
-    """Make a checkpoint ready to ship.
+    """Make a checkpoint ready to ship; `compile` has each replica run `torch.compile`, where torch is the engine.
 
     Raises SettingsError for a precision or an engine that the device or the checkpoint does not allow.
     """
@@ -85,7 +87,7 @@ def make_form(
         return ModelForm(checkpoint.stand_in, frame, n_labels, device, "fp32")
     chosen, by = choose(checkpoint, device, precision, engine)
     content = convert(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
-    return ModelForm(content, frame, n_labels, device, chosen)
+    return ModelForm(content, frame, n_labels, device, chosen, compile and by == "torch")
 
 
 class Model:
@@ -181,4 +183,4 @@ def _engine(form: ModelForm, threads: int) -> Engine:
         return GraphEngine(form.content, threads)
     if isinstance(form.content, StandIn):
         return StandInEngine(form.content)
-    return TorchEngine(form.content, form.device, form.precision, threads)
+    return TorchEngine(form.content, form.device, form.precision, threads, form.compile)

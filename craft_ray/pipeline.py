@@ -65,7 +65,7 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
         device="cuda" if gpus else "cpu",
         token_budget=settings.token_budget or (65_536 if gpus else 512),
         threads=threads,
-        block_bytes=int((settings.block_mb or (16 if gpus else 0.5)) * (1 << 20)),
+        block_bytes=int((settings.block_mb or (16 if gpus else 2)) * (1 << 20)),
         replica_cpus=replica_cpus,
         replica_gpus=round(min(1.0, gpus / replicas), 3) if gpus else 0,
         read_cpus=0.31 if small else 0.91,

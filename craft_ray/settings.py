@@ -42,11 +42,14 @@ class Settings(BaseSettings):
     engine: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the model; openvino on a CPU and torch on a GPU if not given"
     )
+    compile: bool = Field(
+        False, description="compile the model for a GPU (torch.compile): a minute at the start, for long runs"
+    )
     token_budget: int | None = Field(
         None, ge=64, description="padded tokens in a model batch; 512 on a CPU and 65,536 on a GPU if not given"
     )
     block_mb: float | None = Field(
-        None, gt=0, description="size of the blocks that travel; 0.5 on a CPU and 16 on a GPU if not given"
+        None, gt=0, description="size of the blocks that travel; 2 on a CPU and 16 on a GPU if not given"
     )
     keep_text: bool = Field(True, description="keep each document's text in the documents table")
     address: str | None = Field(None, description="Ray cluster to use; RAY_ADDRESS, or a new local one, if not given")

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from craft_ray.checkpoint import EMBEDDED_FOLDER, load_checkpoint
 from craft_ray.corpora import read_iob
 from craft_ray.engines import GraphEngine, OutOfMemory
 from craft_ray.errors import SettingsError
-from craft_ray.model import Model, choose
+from craft_ray.model import Model, choose, make_form
 from craft_ray.sentences import sentence_spans
 from craft_ray.tagger import Tagger
 from craft_ray.windows import cut_pieces, lay_windows
@@ -105,6 +106,17 @@ def test_engines_and_formats_agree(embedded, data: Path):
         assert (label == other_label).mean() >= agreement, (engine, precision)
         if precision == "fp32":
             assert score == pytest.approx(other_score, abs=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path):
+    checkpoint = load_checkpoint(str(tiny_checkpoint))
+    windows = windows_of(checkpoint, ["Pax6 acts in the mouse eye."] * 9 + ["Calcium."])
+    plain, compiled = (
+        predict(Model(make_form(checkpoint, "cpu", "fp32", "torch", compile)), windows) for compile in (False, True)
+    )
+    assert np.array_equal(plain[0], compiled[0])
+    assert plain[1] == pytest.approx(compiled[1], abs=1e-5)
 
 
 def test_logits_are_what_labels_come_from(embedded, data: Path):

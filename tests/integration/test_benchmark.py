@@ -1,0 +1,34 @@
+"""Whole jobs of the benchmark, on a real Ray."""
+
+from pathlib import Path
+
+import pytest
+
+from craft_ray.benchmark import SAMPLE, Sizes, _Bench, _read
+from craft_ray.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> _Bench:
+    texts, citations = _read([str(SAMPLE)])
+    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=20_000, citations=20_000)
+    return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
+
+
+def test_ray_datas_pattern_gives_the_rows_that_ours_gives(bench: _Bench):
+    """The benchmark itself fails if a row differs."""
+    stage = {
+        "tokens_per_second": {f"pipeline, batch {size}": {"median": 10.0 - size % 7} for size in (1, 4, 8, 16, 32)}
+    }
+    job = bench.whole_job({"model_stage": stage})
+    assert job["tokens"] >= 1500
+    assert job["seconds"].keys() == {"pattern", "exact", "default"}
+
+
+def test_a_large_citation_file_gives_rows_before_it_is_read(bench: _Bench):
+    job = bench.pubmed_file({})
+    assert job["documents"] == 20_000
+    assert job["rows_before_the_input_was_read"]
+    assert 50 < job["peak_worker_mb"] < 1500

@@ -1,0 +1,110 @@
+"""The benchmark's parts, on little input: what they compare agrees, and what they report is measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from craft_ray import benchmark
+from craft_ray.bench_plot import plot
+from craft_ray.benchmark import GOALS, PIPELINE_BATCHES, SAMPLE, Measured, Sizes, _Bench, _goals, _read
+from craft_ray.checkpoint import STAND_IN, load_checkpoint
+from craft_ray.errors import RunError, SettingsError
+
+SIZES = Sizes(repeats=1, stage=1500, rival=3000, job=8000, sleeper_rate=5000, sleeper_seconds=1, citations=300)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> _Bench:
+    texts, citations = _read([str(SAMPLE)])
+    return _Bench(texts, citations, load_checkpoint(), tmp_path, SIZES, 2)
+
+
+def test_the_model_stage_is_compared_after_it_agrees(bench: _Bench):
+    stage = bench.model_stage({})
+    assert stage["tokens"] >= 1500
+    speeds = stage["tokens_per_second"]
+    assert {f"pipeline, batch {size}" for size in PIPELINE_BATCHES} | {"fp32"} < speeds.keys()
+    assert stage["sentences_with_the_pipelines_spans"]["fp32"] == 1
+    assert stage["default"] in speeds
+    assert all(speed["lowest"] <= speed["median"] <= speed["highest"] for speed in speeds.values())
+
+
+def test_a_model_that_disagrees_is_not_compared(bench: _Bench, monkeypatch):
+    monkeypatch.setattr(_Bench, "_agreement", lambda *_: 0.999)
+    with pytest.raises(RunError, match="other spans than the pipeline"):
+        bench.model_stage({})
+
+
+def test_rows_that_differ_are_an_error(tmp_path: Path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = {"doc_id": ["a", "b"], "label": ["Taxon", "Cell"], "start": [0, 4], "end": [3, 8]}
+    pq.write_table(pa.table(rows), tmp_path / "theirs.parquet")
+    pq.write_table(pa.table({name: values[::-1] for name, values in rows.items()}), tmp_path / "same.parquet")
+    pq.write_table(pa.table(rows | {"end": [3, 9]}), tmp_path / "other.parquet")
+    benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "same.parquet")
+    with pytest.raises(RunError, match="2 differ"):
+        benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet")
+
+
+def test_the_host_path_is_measured_in_parts(bench: _Bench):
+    rates = bench.host_path({})["tokens_per_second_per_core"]
+    assert rates["all"]["median"] < min(rates[part]["median"] for part in ("prepare", "replica", "stage"))
+
+
+def test_inputs_without_documents_are_a_bad_setting(tmp_path: Path):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(SettingsError, match="no documents"):
+        _read([str(tmp_path)])
+
+
+def test_a_stand_in_without_a_rate_above_zero_is_a_bad_setting():
+    assert load_checkpoint(f"{STAND_IN}:250").stand_in.tokens_per_second == 250
+    for rate in ("0", "-5", "fast"):
+        with pytest.raises(SettingsError, match="rate"):
+            load_checkpoint(f"{STAND_IN}:{rate}")
+
+
+def speed(value: float) -> dict[str, float]:
+    return Measured([value, value + 1]).report()
+
+
+def result() -> dict:
+    job = {"steady_tokens_per_second": 900.0, "peak_all_mb": 100.0}
+    return {
+        "machine": {"processor": "p", "cores": 2, "gpu": None},
+        "model_stage": {
+            "default": "int8",
+            "tokens_per_second": {f"pipeline, batch {size}": speed(100) for size in PIPELINE_BATCHES}
+            | {"int8": speed(1000), "fp32": speed(300), "fp32, a sentence a window": speed(250)},
+        },
+        "matrix_peak": {"formats": {"int8": {"share_of_peak": 0.5}, "fp32": {"share_of_peak": 0.8}}},
+        "whole_job": {"tokens_per_second": {"pattern": speed(100), "exact": speed(200), "default": speed(600)}},
+        "ten_times": {"once": job, "ten_times": job | {"peak_all_mb": 120.0}},
+        "host_path": {"tokens_per_second_per_core": {"all": speed(400_000)}},
+        "pubmed_file": {"peak_worker_mb": 300.0, "rows_before_the_input_was_read": True},
+        "sleepers": {
+            "rate_of_one": 10,
+            "replicas": {"1": {"steady_tokens_per_second": 10}, "2": {"steady_tokens_per_second": 19}},
+            "without_sleep": {"steady_tokens_per_second": 30},
+        },
+    }
+
+
+def test_goals_say_what_was_met_and_what_was_not():
+    goals = {goal["what"]: goal for goal in _goals(result())}
+    assert len(goals) == len(GOALS)
+    assert goals["model stage as by default / pipeline at its best batch size"]["value"] == pytest.approx(9.91, abs=0.1)
+    missed = {name for name, goal in goals.items() if not goal["met"]}
+    assert missed == {
+        "model stage as by default / matrix peak of its number format",
+        "peak memory for ten times the documents / for one",
+    }
+    json.dumps(list(goals.values()))
+
+
+def test_the_plot_is_drawn(tmp_path: Path):
+    plot(result(), tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
