@@ -68,11 +68,11 @@ class Sizes:
     """
 
     repeats: int = 3
-    stage: int = 30_000
-    rival: int = 150_000
+    stage: int = 20_000
+    rival: int = 100_000
     job: int = 700_000
-    sleeper_rate: int = 20_000
-    sleeper_seconds: int = 20
+    sleeper_rate: int = 50_000
+    sleeper_seconds: int = 16
     citations: int = 30_000
     peak_seconds: float = 1.0
 
@@ -234,6 +234,7 @@ class _Bench:
     def whole_job(self, result: dict[str, Any]) -> dict[str, Any]:
         """The same files through Ray Data's pattern and through ours, in turn; first the exact mode, row for row."""
         files = self._jsonl("rival", self.sizes.rival, 4)
+        too_long = _too_long(files, self.checkpoint)
         folder = self.folder / "sentence-model"
         shutil.copytree(EMBEDDED_FOLDER, folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -242,7 +243,7 @@ class _Bench:
         speeds = result["model_stage"]["tokens_per_second"]
         best = max(PIPELINE_BATCHES, key=lambda size: float(speeds[f"pipeline, batch {size}"]["median"]))
         seconds: dict[str, Measured] = {name: Measured() for name in ("pattern", "exact", "default")}
-        tokens = 0
+        tokens, rows = 0, {}
         for _ in range(self.sizes.repeats):
             output = self._fresh("pattern")
             with connected(load_settings()):
@@ -259,12 +260,13 @@ class _Bench:
                 seconds["pattern"].values.append(time.perf_counter() - began)
             exact = self._job(files, model=str(folder), precision="fp32")
             tokens = exact.summary["tokens"]
-            _same_rows(output, Path(exact.summary["tables"]["entities"]))
+            rows = _same_rows(output, Path(exact.summary["tables"]["entities"]), too_long)
             default = self._job(files)
             seconds["exact"].values.append(exact.running)
             seconds["default"].values.append(default.running)
         return {
             "tokens": tokens,
+            "rows": rows,
             "pipeline_batch": best,
             "note": "seconds from a connection to Ray to the last row written; ours also loads its model in them",
             "seconds": {name: measured.report() for name, measured in seconds.items()},
@@ -287,7 +289,11 @@ class _Bench:
             tokens = replicas * self.sizes.sleeper_rate * self.sizes.sleeper_seconds
             files = self._jsonl(f"sleepers-{replicas}", tokens, 4 * replicas)
             job = self._job(files, model=f"{STAND_IN}:{self.sizes.sleeper_rate}", replicas=replicas)
-            report[str(replicas)] = job.report()
+            share = job.summary["steady_tokens_per_second"] / (replicas * self.sizes.sleeper_rate)
+            report[str(replicas)] = job.report() | {
+                "share_of_proportion": round(share, 3),
+                "host_path_full": share < 0.9,
+            }
         free = self._job(
             self._jsonl("free", 8 * self.sizes.sleeper_rate * self.sizes.sleeper_seconds, 32), model=STAND_IN
         )
@@ -465,16 +471,39 @@ def _in_turn(runs: Mapping[str, Callable[[], object]], tokens: int, repeats: int
     return speeds
 
 
-def _same_rows(theirs: Path, ours: Path) -> None:
-    """Raises RunError unless both tables hold the same mentions."""
+Place = tuple[str, int, int]
+"""A document's id, and start and end in it."""
+
+
+def _same_rows(theirs: Path, ours: Path, too_long: Sequence[Place]) -> dict[str, int]:
+    """How many rows both tables hold, the same ones; those in sentences that the pipeline cuts short are counted apart.
+
+    Raises RunError if others differ.
+    """
     columns = ["doc_id", "label", "start", "end"]
-    left, right = (pq.read_table(path, columns=columns) for path in (theirs, ours))
-    rows = [
-        sorted(zip(*(map(str, table[name].to_pylist()) for name in columns), strict=True)) for table in (left, right)
-    ]
+    rows, apart = [], []
+    for path in (theirs, ours):
+        table = pq.read_table(path, columns=columns)
+        found = set(zip(*(table[name].to_pylist() for name in columns), strict=True))
+        cut = {row for row in found if any(row[0] == d and a <= row[2] < b for d, a, b in too_long)}
+        rows.append({(row[0], str(row[1]), *row[2:]) for row in found - cut})
+        apart.append(len(cut))
     if rows[0] != rows[1]:
-        differ = len(set(rows[0]) ^ set(rows[1]))
+        differ = len(rows[0] ^ rows[1])
         raise RunError(f"of {len(rows[0])} rows of Ray Data's pattern and {len(rows[1])} of ours, {differ} differ")
+    return {"same": len(rows[0]), "pattern_in_long_sentences": apart[0], "ours_in_long_sentences": apart[1]}
+
+
+def _too_long(files: Sequence[Path], checkpoint: Checkpoint) -> list[Place]:
+    """Sentences that the model does not take at once: the pipeline loses what is beyond, without a word."""
+    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
+    places = []
+    for file in files:
+        for record in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            spans = list(sentence_spans(record["text"]))
+            lengths = cut_pieces(tokenizer, [record["text"][a:b] for a, b in spans]).sentence_length
+            places += [(record["id"], *spans[i]) for i in np.flatnonzero(lengths > checkpoint.max_pieces)]
+    return places
 
 
 def _read(inputs: Sequence[str]) -> tuple[list[str], list[str]]:

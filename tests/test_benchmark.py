@@ -44,9 +44,11 @@ def test_rows_that_differ_are_an_error(tmp_path: Path):
     pq.write_table(pa.table(rows), tmp_path / "theirs.parquet")
     pq.write_table(pa.table({name: values[::-1] for name, values in rows.items()}), tmp_path / "same.parquet")
     pq.write_table(pa.table(rows | {"end": [3, 9]}), tmp_path / "other.parquet")
-    benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "same.parquet")
+    assert benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "same.parquet", [])["same"] == 2
     with pytest.raises(RunError, match="2 differ"):
-        benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet")
+        benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 5, 9), ("a", 4, 9)])
+    rows = benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 0, 90)])
+    assert rows == {"same": 1, "pattern_in_long_sentences": 1, "ours_in_long_sentences": 1}
 
 
 def test_the_host_path_is_measured_in_parts(bench: _Bench):
