@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import cycle
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -336,7 +337,7 @@ class _Bench:
         tokenizer = Tokenizer.from_str(self.checkpoint.tokenizer)
         chosen: list[str] = []
         count = 0
-        for text in self.texts:
+        for text in cycle(self.texts):
             sentences = [text[a:b] for a, b in sentence_spans(text)]
             count += len(cut_pieces(tokenizer, sentences).token_ids)
             chosen += sentences
