@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle
 from importlib import metadata
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
