@@ -70,7 +70,7 @@ class Sizes:
 
     repeats: int = 3
     stage: int = 20_000
-    rival: int = 100_000
+    rival: int = 250_000
     job: int = 700_000
     sleeper_rate: int = 50_000
     sleeper_seconds: int = 16
@@ -434,7 +434,7 @@ def _memory() -> Iterator[Mapping[str, float]]:
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(2.0):
+        while not ended.wait(5.0):
             total = 0.0
             for process in [me, *me.children(recursive=True)]:
                 try:
