@@ -53,21 +53,23 @@ def annotate(
     Raises SettingsError before any work begins, RunError if the run cannot go on or does not add up, and Stopped on
     SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
     """
+    began = time.monotonic()
     storage, output = Storage(settings.s3), absolute(output)
     loading = _in_background(lambda: _load(settings, storage))  # takes as long as Ray takes to start
     listing = list_shards(storage, inputs, is_shard_name, output)
     storage.check_writable(output)
-    tables = Tables(storage, output)
-    ledger, numbers = tables.known(shard.name for shard in listing.shards)
-    shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
-    account = Account(shards, listing.passed_over)
-
     if loading.done():
         loading.result()  # a bad model need not wait for Ray
+
     with connected(settings), stop_on_signal() as stop:
-        plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        account.reached("ray_ready")
+        ray_ready = time.monotonic()
         checkpoint, form = loading.result()
+        tables = Tables(storage, output)
+        ledger, numbers = tables.known(shard.name for shard in listing.shards)
+        shards = [Shard(shard.name, shard.size, numbers[shard.name]) for shard in listing.shards]
+        account = Account(shards, listing.passed_over, began)
+        account.reached("ray_ready", ray_ready)
+        plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         if form is None or form.device != plan.device:
             form = make_form(checkpoint, plan.device, settings.precision, settings.engine, settings.compile)
         record = RunRecord(

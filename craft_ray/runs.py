@@ -57,9 +57,9 @@ class Account:
         self._sizes = {shard.number: shard.size for shard in self.shards}
         self.bytes_total = sum(self._sizes.values())
 
-    def reached(self, step: str) -> None:
-        """Note in the timeline that a step is reached."""
-        self.timeline.setdefault(step, round(time.monotonic() - self.started, 3))
+    def reached(self, step: str, at: float | None = None) -> None:
+        """Note in the timeline that a step is reached, now or at a time of the monotonic clock."""
+        self.timeline.setdefault(step, round((at or time.monotonic()) - self.started, 3))
 
     def arrived(self, block: StagedBlock) -> None:
         """Count a block's documents and closed shards as received."""

@@ -44,9 +44,9 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
     The pipeline takes a word for the continuation of another where a word's own form is of another length than its
     text (accents that the tokenizer strips); on the sentences of CRAFT this makes no difference.
     """
-    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:5])
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:4])
     sentences = [text[a:b] for a, b in sentence_spans(text)]
-    assert len(sentences) > 1000
+    assert len(sentences) > 600
     assert sum(not sentence.isascii() for sentence in sentences) > 30
     tagger = Tagger(
         replace(load_checkpoint(), calibration=(1.0, 0.0)), "fp32"
@@ -66,7 +66,7 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
         ], sentence
         assert [e.score for e in found] == pytest.approx([float(e["score"]) for e in expected], abs=1e-4)
         mentions += len(found)
-    assert mentions > 1000
+    assert mentions > 600
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_batch_around_a_window_changes_nothing(embedded, data: Path, engine,
     model = Model.of(embedded, precision, engine=engine)
     label, score = predict(model, windows)
     assert (label > 0).sum() > 150
-    for budget in (64, 700, 4096):
+    for budget in (64, 4096):
         model.token_budget = budget
         other_label, other_score = predict(model, windows)
         assert np.array_equal(label, other_label)
