@@ -4,11 +4,9 @@ Speeds are in tokens a second, where a token is a word piece of the documents, s
 What is compared is first checked to agree.
 """
 
-import gzip
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -29,32 +27,29 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import torch
-from lxml import etree
 from tokenizers import Tokenizer
 
 from craft_ray.annotation import annotate
+from craft_ray.bench_inputs import read_inputs, write_citations, write_jsonl
 from craft_ray.checkpoint import EMBEDDED_FOLDER, STAND_IN, Checkpoint, load_checkpoint
 from craft_ray.connection import connected
 from craft_ray.decode import Decoder
-from craft_ray.errors import RunError, SettingsError
+from craft_ray.errors import RunError
+from craft_ray.goals import judged
 from craft_ray.ledger import Ledger, entries
 from craft_ray.model import Model, Precision, choose, make_form
 from craft_ray.peak import matrix_peak, operations
 from craft_ray.prepare import Preparer
-from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.replica import annotated
-from craft_ray.rivals import annotate_by_ray_data, token_classification
+from craft_ray.rivals import PIPELINE_BATCHES, annotate_by_ray_data, token_classification
 from craft_ray.runs import PACKAGES, Account
-from craft_ray.schema import Document
 from craft_ray.sentences import sentence_spans
 from craft_ray.settings import load_settings
 from craft_ray.staging import stage
-from craft_ray.storage import Storage, list_shards
+from craft_ray.storage import Storage
 from craft_ray.tagger import Tagger
 from craft_ray.windows import Windows, cut_pieces, lay_windows
 
-SAMPLE = Path(__file__).parent / "sample"
-PIPELINE_BATCHES = (1, 4, 8, 16, 32)
 SLEEPERS = (1, 2, 4, 8)
 
 
@@ -113,7 +108,7 @@ def run_benchmark(
 
     Raises SettingsError if the inputs hold no documents, RunError if what is compared does not agree.
     """
-    texts, citations = _read(inputs)
+    texts, citations = read_inputs(inputs)
     checkpoint = load_checkpoint()
     with tempfile.TemporaryDirectory(prefix="craft-ray-bench-") as folder:
         bench = _Bench(texts, citations, checkpoint, Path(folder), sizes, os.cpu_count() or 1)
@@ -131,7 +126,7 @@ def run_benchmark(
         for name, part in parts:
             on_step(name)
             result[name] = part(result)
-        result["goals"] = _goals(result)
+        result["goals"] = judged(result)
     return result
 
 
@@ -304,7 +299,7 @@ class _Bench:
         """One large citation file: memory of any worker, and whether rows are there before it is read to its end."""
         file = self.folder / "pubmed" / "pubmed.xml"
         file.parent.mkdir()
-        _write_citations(file, self.citations, self.sizes.citations)
+        write_citations(file, self.citations, self.sizes.citations)
         job = self._job([file], model=STAND_IN)
         return {"citations": self.sizes.citations, "megabytes": round(file.stat().st_size / 1e6)} | job.report()
 
@@ -366,21 +361,7 @@ class _Bench:
         return float(np.mean(same))
 
     def _jsonl(self, name: str, tokens: int, shards: int) -> list[Path]:
-        """Shards of JSON lines with about so many tokens: the texts, over and over, under new ids."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        characters = tokens * 4.0  # of English with this vocabulary, nearly
-        files = [folder / f"{number:04}.jsonl" for number in range(shards)]
-        streams = [file.open("w", encoding="utf-8") for file in files]
-        number = 0
-        while characters > 0:
-            text = self.texts[number % len(self.texts)]
-            streams[number % shards].write(json.dumps({"id": f"{name}-{number}", "text": text}) + "\n")
-            characters -= len(text)
-            number += 1
-        for stream in streams:
-            stream.close()
-        return files
+        return write_jsonl(self.folder / name, self.texts, tokens, shards)
 
     def _fresh(self, name: str) -> Path:
         output = self.folder / f"{name}-out"
@@ -505,137 +486,3 @@ def _too_long(files: Sequence[Path], checkpoint: Checkpoint) -> list[Place]:
             lengths = cut_pieces(tokenizer, [record["text"][a:b] for a, b in spans]).sentence_length
             places += [(record["id"], *spans[i]) for i in np.flatnonzero(lengths > checkpoint.max_pieces)]
     return places
-
-
-def _read(inputs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The texts of all documents, and the XML of PubMed's citations; the sample's where there are none."""
-    storage = Storage(load_settings().s3)
-    texts: list[str] = []
-    citations: list[str] = []
-    for shard in list_shards(storage, inputs, is_shard_name).shards:
-        with storage.open(shard.name) as stream:
-            documents = [item for item in read_shard(stream, shard.name) if isinstance(item, Document) and item.text]
-        texts += [document.text for document in documents]
-        if any(document.doc_id.startswith("PMID:") for document in documents):
-            citations += _citations(storage, shard.name)
-    if not texts:
-        raise SettingsError(f"there are no documents in {', '.join(inputs)}")
-    return texts, citations or _citations(storage, str(SAMPLE / "citations.xml"))
-
-
-def _citations(storage: Storage, name: str) -> list[str]:
-    with storage.open(name) as stream:
-        content = stream.read()
-    tree = etree.fromstring(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    return [etree.tostring(element, encoding="unicode") for element in tree.iter("PubmedArticle")]
-
-
-def _write_citations(file: Path, citations: Sequence[str], count: int) -> None:
-    """A PubMed file of so many citations: those given, over and over, under ids from 1 on."""
-    with file.open("w", encoding="utf-8") as stream:
-        stream.write('<?xml version="1.0" encoding="UTF-8"?>\n<PubmedArticleSet>\n')
-        for number in range(count):
-            citation = citations[number % len(citations)]
-            stream.write(re.sub(r"(<PMID[^>]*>)[^<]*", rf"\g<1>{number + 1}", citation, count=1))
-        stream.write("</PubmedArticleSet>\n")
-
-
-GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
-    (
-        "model stage as by default / pipeline at its best batch size",
-        6.0,
-        "at least",
-        lambda r: _stage(r, r["model_stage"]["default"]) / _pipeline(r),
-    ),
-    (
-        "model stage in fp32, the pipeline's windows and spans / pipeline at its best batch size",
-        2.1,
-        "at least",
-        lambda r: _stage(r, "fp32, a sentence a window") / _pipeline(r),
-    ),
-    (
-        "model stage as by default / matrix peak of its number format",
-        0.8,
-        "at least",
-        lambda r: r["matrix_peak"]["formats"][r["model_stage"]["default"]]["share_of_peak"],
-    ),
-    ("model stage in fp32 / matrix peak of fp32", 0.8, "at least", lambda r: _share(r, "fp32")),
-    (
-        "whole job as by default / Ray Data's pattern",
-        5.0,
-        "at least",
-        lambda r: _job(r, "default") / _job(r, "pattern"),
-    ),
-    (
-        "whole job in fp32, the same rows / Ray Data's pattern",
-        1.0,
-        "at least",
-        lambda r: _job(r, "exact") / _job(r, "pattern"),
-    ),
-    (
-        "whole job, start-up apart / model stage alone",
-        0.9,
-        "at least",
-        lambda r: r["ten_times"]["ten_times"]["steady_tokens_per_second"] / _stage(r, r["model_stage"]["default"]),
-    ),
-    (
-        "host path, tokens a second and core",
-        300_000,
-        "at least",
-        lambda r: r["host_path"]["tokens_per_second_per_core"]["all"]["median"],
-    ),
-    (
-        "time for ten times the documents / ten times the time for one, start-up apart",
-        1.05,
-        "at most",
-        lambda r: _rate(r["ten_times"]["once"]) / _rate(r["ten_times"]["ten_times"]),
-    ),
-    (
-        "peak memory for ten times the documents / for one",
-        1.15,
-        "at most",
-        lambda r: r["ten_times"]["ten_times"]["peak_all_mb"] / r["ten_times"]["once"]["peak_all_mb"],
-    ),
-    (
-        "one large PubMed file, MB of the largest worker",
-        1500,
-        "at most",
-        lambda r: r["pubmed_file"]["peak_worker_mb"],
-    ),
-    (
-        "one large PubMed file, rows before it is read to its end",
-        1,
-        "at least",
-        lambda r: float(r["pubmed_file"]["rows_before_the_input_was_read"]),
-    ),
-)
-"""What is aimed at: a figure of the result, the goal, and its direction."""
-
-
-def _goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for name, goal, direction, figure in GOALS:
-        value = figure(result)
-        met = value >= goal if direction == "at least" else value <= goal
-        rows.append({"what": name, "value": round(value, 3), "goal": f"{direction} {goal:,}", "met": met})
-    return rows
-
-
-def _stage(result: dict[str, Any], name: str) -> float:
-    return float(result["model_stage"]["tokens_per_second"][name]["median"])
-
-
-def _pipeline(result: dict[str, Any]) -> float:
-    return max(_stage(result, f"pipeline, batch {size}") for size in PIPELINE_BATCHES)
-
-
-def _share(result: dict[str, Any], precision: str) -> float:
-    return float(result["matrix_peak"]["formats"][precision]["share_of_peak"])
-
-
-def _job(result: dict[str, Any], name: str) -> float:
-    return float(result["whole_job"]["tokens_per_second"][name]["median"])
-
-
-def _rate(job: dict[str, Any]) -> float:
-    return float(job["steady_tokens_per_second"])

@@ -370,8 +370,9 @@ def bench(
     `pip install craft-ray[bench]`, and a machine that does nothing else.
     """
     try:
+        from craft_ray.bench_inputs import SAMPLE
         from craft_ray.bench_plot import plot
-        from craft_ray.benchmark import SAMPLE, Sizes, run_benchmark
+        from craft_ray.benchmark import Sizes, run_benchmark
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
 

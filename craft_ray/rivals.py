@@ -14,6 +14,9 @@ import ray.data
 
 from craft_ray.sentences import sentence_spans
 
+PIPELINE_BATCHES = (1, 4, 8, 16, 32)
+"""Batch sizes of which the pipeline's best counts."""
+
 
 def token_classification(folder: str, device: str, threads: int) -> Any:
     """The pipeline: fp32 on a CPU, fp16 on a GPU."""

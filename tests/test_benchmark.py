@@ -6,17 +6,20 @@ from pathlib import Path
 import pytest
 
 from craft_ray import benchmark
+from craft_ray.bench_inputs import SAMPLE, read_inputs
 from craft_ray.bench_plot import plot
-from craft_ray.benchmark import GOALS, PIPELINE_BATCHES, SAMPLE, Measured, Sizes, _Bench, _goals, _read
+from craft_ray.benchmark import Measured, Sizes, _Bench
 from craft_ray.checkpoint import STAND_IN, load_checkpoint
 from craft_ray.errors import RunError, SettingsError
+from craft_ray.goals import GOALS, judged
+from craft_ray.rivals import PIPELINE_BATCHES
 
 SIZES = Sizes(repeats=1, stage=600, rival=3000, job=8000, sleeper_rate=5000, sleeper_seconds=1, citations=300)
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> _Bench:
-    texts, citations = _read([str(SAMPLE)])
+    texts, citations = read_inputs([str(SAMPLE)])
     return _Bench(texts, citations, load_checkpoint(), tmp_path, SIZES, 2)
 
 
@@ -59,7 +62,7 @@ def test_the_host_path_is_measured_in_parts(bench: _Bench):
 def test_inputs_without_documents_are_a_bad_setting(tmp_path: Path):
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(SettingsError, match="no documents"):
-        _read([str(tmp_path)])
+        read_inputs([str(tmp_path)])
 
 
 def test_a_stand_in_without_a_rate_above_zero_is_a_bad_setting():
@@ -96,7 +99,7 @@ def result() -> dict:
 
 
 def test_goals_say_what_was_met_and_what_was_not():
-    goals = {goal["what"]: goal for goal in _goals(result())}
+    goals = {goal["what"]: goal for goal in judged(result())}
     assert len(goals) == len(GOALS)
     assert goals["model stage as by default / pipeline at its best batch size"]["value"] == pytest.approx(9.91, abs=0.1)
     missed = {name for name, goal in goals.items() if not goal["met"]}

@@ -45,6 +45,8 @@ ORDER = [
     "training",
     "peak",
     "rivals",
+    "goals",
+    "bench_inputs",
     "benchmark",
     "bench_plot",
     "progress",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.benchmark import SAMPLE, Sizes, _Bench, _read
+from craft_ray.bench_inputs import SAMPLE, read_inputs
+from craft_ray.benchmark import Sizes, _Bench
 from craft_ray.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.integration
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def bench(tmp_path: Path) -> _Bench:
-    texts, citations = _read([str(SAMPLE)])
+    texts, citations = read_inputs([str(SAMPLE)])
     sizes = Sizes(repeats=1, stage=1500, rival=2000, job=20_000, citations=20_000)
     return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
