@@ -21,8 +21,8 @@ import psutil
 
 ROOT = Path(__file__).parent.parent.parent
 
-REPLICA, READER, WRITER = "Replica", "prepare_shards", "stage_blocks"
-"""What is in the titles of processes that run the three stages."""
+REPLICA, READER, WRITER, RAYLET = "Replica", "prepare_shards", "stage_blocks", "raylet/raylet"
+"""What is in the titles of the processes that run the three stages, and of a node's raylet."""
 
 PATIENCE = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",  # until a process gives up a head that is gone; 60 otherwise
@@ -59,7 +59,7 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None and bool(self.named("raylet"))
+        return self.process.poll() is None and bool(self.named(RAYLET))
 
     def kill(self) -> None:
         """SIGKILL to all of it, as when a machine loses power."""

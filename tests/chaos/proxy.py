@@ -90,7 +90,7 @@ class Proxy:
                 chosen.pop("lost_acknowledgement", None)
             if request.method != "GET":
                 chosen.pop("truncate", None)
-            self.dealt.update(chosen)
+            self.dealt.update(list(chosen))
             return chosen
 
     async def start(self) -> web.AppRunner:

@@ -1,0 +1,160 @@
+"""What can be done to a run. Each blow is a function that strikes once and says whether there was anything to strike."""
+
+import random
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+from tests.chaos.cluster import RAYLET, READER, REPLICA, WRITER, RayCluster, kill
+from tests.chaos.proxy import Fault, Kind, Proxy
+from tests.s3_server import S3Server
+
+
+class Driver(Protocol):
+    """The process of the run that is being struck."""
+
+    def signalled(self, number: int) -> bool:
+        """Send it a signal; False if it has ended."""
+
+
+@dataclass
+class Scene:
+    """All that can be struck."""
+
+    cluster: RayCluster
+    store: S3Server
+    proxy: Proxy
+    driver: Driver
+    random: random.Random
+    background: list[threading.Thread]
+
+
+@dataclass(frozen=True)
+class Blow:
+    """`fatal`: the run is expected to end by it; otherwise it should go on, or end with a clear error."""
+
+    name: str
+    strike: Callable[[Scene], bool]
+    weight: float = 1.0
+    fatal: bool = False
+
+
+def _driver_killed(scene: Scene) -> bool:
+    return scene.driver.signalled(signal.SIGKILL)
+
+
+def _driver_terminated(scene: Scene) -> bool:
+    return scene.driver.signalled(signal.SIGTERM)
+
+
+def _process_killed(title: str) -> Callable[[Scene], bool]:
+    def strike(scene: Scene) -> bool:
+        found = scene.cluster.named(title)
+        return bool(found) and kill(scene.random.choice(found))
+
+    return strike
+
+
+def _replica_out_of_memory(scene: Scene) -> bool:
+    """No further byte of address space: what the replica allocates next fails."""
+    found = scene.cluster.named(REPLICA)
+    if not found:
+        return False
+    with suppress(psutil.NoSuchProcess, PermissionError):
+        replica = scene.random.choice(found)
+        replica.rlimit(psutil.RLIMIT_AS, (replica.memory_info().vms,) * 2)
+        return True
+    return False
+
+
+def _raylet_killed(scene: Scene) -> bool:
+    """Its workers end by themselves; another node takes its place."""
+    raylets = [process for node in scene.cluster.workers for process in node.named(RAYLET)]
+    if not raylets or not kill(scene.random.choice(raylets)):
+        return False
+    _later(scene, lambda: _replaced(scene.cluster))
+    return True
+
+
+def _node_lost(scene: Scene) -> bool:
+    """All processes of a node at once; another node takes its place."""
+    nodes = [node for node in scene.cluster.workers if node.alive]
+    if not nodes:
+        return False
+    scene.random.choice(nodes).kill()
+    _later(scene, lambda: _replaced(scene.cluster))
+    return True
+
+
+def _replaced(cluster: RayCluster) -> None:
+    for node in cluster.workers:
+        if not node.named(RAYLET):
+            node.kill()  # `ray start` itself notices only after some seconds
+    cluster.replace_dead_workers()
+
+
+def _head_lost(scene: Scene) -> bool:
+    """All processes of the head at once."""
+    if not scene.cluster.head.alive:
+        return False
+    scene.cluster.head.kill()
+    return True
+
+
+def _store_killed(scene: Scene) -> bool:
+    """For up to three seconds nothing listens behind the proxy."""
+    down = scene.random.uniform(0.2, 3)
+    scene.store.kill()
+
+    def restart() -> None:
+        threading.Event().wait(down)
+        scene.store.start()
+
+    _later(scene, restart)
+    return True
+
+
+def _faulty(kind: Kind, probability: tuple[float, float], strength: tuple[float, float]) -> Callable[[Scene], bool]:
+    """A fault of the proxy for one to four seconds."""
+
+    def strike(scene: Scene) -> bool:
+        fault = Fault(kind, scene.random.uniform(*probability), scene.random.uniform(*strength))
+        scene.proxy.strike(fault, seconds=scene.random.uniform(1, 4))
+        return True
+
+    return strike
+
+
+def _later(scene: Scene, work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work, name="mending")
+    thread.start()
+    scene.background.append(thread)
+
+
+BLOWS = {
+    blow.name: blow
+    for blow in (
+        Blow("driver killed", _driver_killed, 1.0, fatal=True),
+        Blow("driver terminated", _driver_terminated, 1.0, fatal=True),
+        Blow("replica killed", _process_killed(REPLICA), 1.5),
+        Blow("replica out of memory", _replica_out_of_memory, 0.5),
+        Blow("reader killed", _process_killed(READER), 1.5),
+        Blow("writer killed", _process_killed(WRITER), 1.5),
+        Blow("raylet killed", _raylet_killed, 0.7),
+        Blow("node lost", _node_lost, 0.7),
+        Blow("head lost", _head_lost, 0.5, fatal=True),
+        Blow("store killed", _store_killed, 1.0),
+        Blow("503 SlowDown", _faulty("slow_down", (0.2, 0.9), (0, 0)), 1.0),
+        Blow("latency", _faulty("latency", (0.3, 1.0), (0.05, 0.8)), 0.7),
+        Blow("connection reset", _faulty("reset", (0.1, 0.7), (0, 0)), 1.0),
+        Blow("truncated body", _faulty("truncate", (0.2, 0.8), (0, 0)), 1.0),
+        Blow("bandwidth limit", _faulty("bandwidth", (0.5, 1.0), (20_000, 200_000)), 0.7),
+        Blow("lost acknowledgement", _faulty("lost_acknowledgement", (0.2, 0.9), (0, 0)), 1.5),
+    )
+}
+"""All blows by name."""

@@ -1,0 +1,350 @@
+"""Runs the command against the cluster and the store, strikes it, runs it again until it ends, and compares."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.chaos import outcome
+from tests.chaos.blows import BLOWS, Blow, Scene
+from tests.chaos.cluster import PATIENCE, ROOT, RayCluster, running_cluster
+from tests.chaos.inputs import write_inputs
+from tests.chaos.proxy import Proxy, running_proxy
+from tests.chaos.report import Report
+from tests.s3_server import S3Server, running_s3_server
+
+LONGEST_RUN = 240.0
+"""Seconds after which a run counts as hanging."""
+
+LONGEST_STOP = 10.0
+"""Seconds that a driver has to end after SIGTERM."""
+
+_STORAGE = {
+    "store killed",
+    "503 SlowDown",
+    "latency",
+    "connection reset",
+    "truncated body",
+    "bandwidth limit",
+    "lost acknowledgement",
+}
+
+
+@dataclass
+class Run:
+    """One `craft-ray annotate`, as a process."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    blows: list[str] = field(default_factory=list)
+    terminated_at: float | None = None
+    head_lost_at: float | None = None
+    ended: float | None = None
+
+    def signalled(self, number: int) -> bool:
+        if self.process.poll() is not None:
+            return False
+        if number == signal.SIGTERM:
+            self.terminated_at = time.monotonic()
+        self.process.send_signal(number)
+        return True
+
+    @property
+    def code(self) -> int | None:
+        return self.process.poll()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        last = (self.folder / "stdout").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+        return json.loads(last) if last.startswith("{") else None
+
+    @property
+    def sentence(self) -> str:
+        """The last line of stderr."""
+        return (self.stderr.strip().splitlines() or [""])[-1]
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        self.ended = self.ended or time.monotonic()
+        return True
+
+    def end(self) -> None:
+        """Kill it if it runs."""
+        if self.code is None:
+            self.process.kill()
+        self.wait(30)
+
+
+class Harness:
+    """Store, proxy and cluster, and runs on them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: S3Server,
+        proxy: Proxy,
+        cluster: RayCluster,
+        seed: int,
+        rate: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.folder = folder
+        self.store = store
+        self.proxy = proxy
+        self.cluster = cluster
+        self.random = random.Random(seed)
+        self.report = Report(seed)
+        self.prefix = store.fresh_prefix()
+        self.expected: outcome.Outcome
+        self._rate = rate
+        self._say = say
+        self._runs = 0
+        self._began = time.monotonic()
+        self._background: list[threading.Thread] = []
+
+    def say(self, text: str) -> None:
+        self._say(f"{time.monotonic() - self._began:7.1f} s  {text}")
+
+    def fresh_output(self) -> str:
+        return f"{self.prefix}/out{self.random.getrandbits(40):010x}"
+
+    def upload(self, documents: int) -> None:
+        """Put the inputs on the store."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        write_inputs(folder, documents)
+        self.store.filesystem().put(f"{folder}/", f"{self.prefix}/in/", recursive=True)
+
+    def start(self, output: str, environment: dict[str, str] | None = None) -> Run:
+        """Start the command."""
+        self._runs += 1
+        folder = self.folder / f"run{self._runs}"
+        folder.mkdir()
+        command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
+        variables = {
+            "RAY_ADDRESS": self.cluster.address,
+            "CRAFT_RAY_BLOCK_MB": "0.03",
+            "CRAFT_RAY_REPLICAS": "2",
+            "CRAFT_RAY_PATIENCE": "20",
+        }
+        with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(
+                [*command, "--model", f"stand-in:{self._rate}", "--json"],
+                env=os.environ
+                | PATIENCE
+                | self.store.environment
+                | {"AWS_ENDPOINT_URL": self.proxy.endpoint}
+                | variables
+                | (environment or {}),
+                cwd=ROOT,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        return Run(process, folder)
+
+    def undisturbed(self) -> Run:
+        """Run once without a blow and keep its tables as what is expected."""
+        output = self.fresh_output()
+        run = self.start(output)
+        ended = run.wait(LONGEST_RUN)
+        run.end()
+        if not ended or run.code != 0:
+            raise RuntimeError(f"the undisturbed run ended with {run.code}:\n{run.stderr[-3000:]}")
+        self.expected = outcome.outcome(self.store, output)
+        self.say(
+            f"undisturbed: {len(self.expected.documents)} rows of documents, {len(self.expected.entities)} of entities"
+            f" in {time.monotonic() - run.began:.1f} s, seed {self.report.seed}"
+        )
+        return run
+
+    def fill(self, output: str, blows: Iterator[Blow], patient: bool = False) -> None:
+        """Run until exit code 0, struck by blows until they are used up, and compare.
+
+        patient: strike each blow as it comes, however long it takes until there is something to strike.
+        """
+        seen: Counter[str] = Counter()
+        orphans: set[str] = set()
+        while True:
+            run = self.start(output)
+            self._strike(run, blows, patient)
+            if not run.wait(max(0.0, run.began + LONGEST_RUN - time.monotonic())):
+                self._failed(run, "hangs")
+            run.end()
+            ended = datetime.now(UTC)
+            self._mend()
+            self._judge(run)
+            if run.code == 0:
+                break
+            self._look_between_runs(output, ended, seen, orphans, run)
+        self.compare(output)
+
+    def compare(self, output: str) -> None:
+        """Compare an output at rest with the undisturbed one's, and count what is wrong."""
+        found = outcome.outcome(self.store, output)
+        report = self.report
+        lost = (self.expected.ids - found.ids).total()
+        duplicated = sum(number - 1 for number in found.ids.values())
+        different = outcome.differing(found, self.expected)
+        left = sum(len(outcome.unreferenced(self.store, output, name)) for name in ("entities", "documents"))
+        report.outputs += 1
+        report.documents += len(found.documents)
+        report.lost += lost
+        report.duplicated += duplicated
+        report.different += different
+        report.unreferenced += left
+        self.say(
+            f"compared: {len(found.documents)} documents, {lost} lost, {duplicated} duplicated, {different} rows differ, "
+            f"{left} files beside the snapshots"
+        )
+        if lost or duplicated or different or left:
+            report.failures.append(f"{output}: lost {lost}, duplicated {duplicated}, different {different}, files {left}")
+
+    def close(self) -> Report:
+        """The figures."""
+        self.report.faults = Counter(self.proxy.dealt)
+        self.report.seconds = round(time.monotonic() - self._began, 1)
+        return self.report
+
+    def _strike(self, run: Run, blows: Iterator[Blow], patient: bool) -> None:
+        """Strike until the run ends, a blow that ends it has struck, or no blow is left."""
+        scene = Scene(self.cluster, self.store, self.proxy, run, self.random, self._background)
+        longest = 12.0
+        for blow in blows:
+            if run.wait(self.random.uniform(0.1, longest)):
+                break
+            longest = 3.0
+            deadline = time.monotonic() + (60 if patient else 4)
+            while not (struck := blow.strike(scene)) and time.monotonic() < deadline:
+                if run.wait(0.02):
+                    break
+            if not struck:
+                if run.code is not None:
+                    break
+                continue
+            self.report.blows[blow.name] += 1
+            run.blows.append(blow.name)
+            self.say(f"{time.monotonic() - run.began:5.1f} s into the run: {blow.name}")
+            if blow.name == "head lost":
+                run.head_lost_at = time.monotonic()
+            if blow.fatal:
+                break
+
+    def _mend(self) -> None:
+        """Bring store and cluster back to where a run can begin; faults of the proxy pass by themselves."""
+        for thread in self._background:
+            thread.join(timeout=120)
+        self._background.clear()
+        if not self.cluster.head.alive:
+            self.cluster.restart()
+        self.cluster.replace_dead_workers()
+
+    def _judge(self, run: Run) -> None:
+        """Whether a run ended as it may after its blows."""
+        assert run.ended is not None
+        report, code = self.report, run.code
+        report.runs[str(code)] += 1
+        self.say(f"the run ended with {code} after {run.ended - run.began:.1f} s: {run.sentence[:160] if code else 'done'}")
+        if "Traceback (most recent call last)" in run.stderr and code != -signal.SIGKILL:
+            self._failed(run, "ended with a traceback")
+        if code in (1, 2):
+            report.errors[f"{code} {run.sentence[:200]}"] += 1
+        if run.terminated_at is not None:
+            stop = run.ended - run.terminated_at
+            report.stop_seconds_most = max(report.stop_seconds_most, round(stop, 2))
+            hurt = _STORAGE.intersection(run.blows)
+            if code not in (0, 3) and not (code in (1, 2) and hurt):
+                self._failed(run, f"ended with {code} after SIGTERM")
+            if stop > LONGEST_STOP:
+                self._failed(run, f"took {stop:.1f} s to end after SIGTERM")
+        elif run.head_lost_at is not None:
+            lost = run.ended - run.head_lost_at
+            report.head_lost_seconds_most = max(report.head_lost_seconds_most, round(lost, 2))
+        elif "driver killed" not in run.blows and code not in ((0, 1, 2) if _STORAGE.intersection(run.blows) else (0, 1)):
+            self._failed(run, f"ended with {code}")
+        if code == 0 and not (run.summary and run.summary["adds_up"]):
+            self._failed(run, "ended with 0 and a summary that does not add up")
+
+    def _failed(self, run: Run, what: str) -> None:
+        tail = "\n".join(run.stderr.strip().splitlines()[-25:])
+        self.say(f"FAILURE: a run {what} (blows: {', '.join(run.blows) or 'none'})\n{tail}")
+        self.report.failures.append(f"{run.folder.name} {what} after {', '.join(run.blows) or 'no blow'}: {run.sentence}")
+
+    def _look_between_runs(
+        self, output: str, ended: datetime, seen: Counter[str], orphans: set[str], run: Run
+    ) -> None:
+        """Half documents, documents that vanished, and blocks that will be done again."""
+        report = self.report
+        now, halves = outcome.committed(self.store, output)
+        vanished = (seen - now).total()
+        report.halves += halves
+        report.vanished += vanished
+        if halves or vanished:
+            self._failed(run, f"left {halves} half documents, {vanished} that were there before are gone")
+        seen |= now
+        blocks = outcome.staged(self.store, output, orphans)
+        orphans.update(block.path for block in blocks)
+        rows = sum(block.rows for block in blocks)
+        overdue = max(((ended - block.written).total_seconds() for block in blocks), default=0.0)
+        report.redone_documents += rows
+        report.redone_most = max(report.redone_most, rows)
+        report.redone_blocks_most = max(report.redone_blocks_most, len(blocks))
+        report.overdue_seconds_most = max(report.overdue_seconds_most, round(overdue, 1))
+        self.say(
+            f"between runs: {now.total()} documents committed, {rows} in {len(blocks)} blocks to do again "
+            f"(the oldest waited {overdue:.0f} s)"
+        )
+
+
+def random_blows(source: random.Random, number: int) -> Iterator[Blow]:
+    """Blows by their weights."""
+    blows = list(BLOWS.values())
+    return iter(source.choices(blows, [blow.weight for blow in blows], k=number))
+
+
+def chosen_blows(names: Sequence[str]) -> Iterator[Blow]:
+    """Blows by name."""
+    return iter([BLOWS[name] for name in names])
+
+
+@contextmanager
+def running_harness(
+    folder: Path, seed: int, documents: int, rate: int, say: Callable[[str], None] = print, workers: int = 2
+) -> Iterator[Harness]:
+    """Store, proxy, cluster and inputs, stopped at the end."""
+    (folder / "store").mkdir(parents=True)
+    with running_s3_server(folder / "store") as store, running_proxy(store.endpoint, seed) as proxy:
+        environment = store.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}
+        with running_cluster(environment, workers) as cluster:
+            harness = Harness(folder, store, proxy, cluster, seed, rate, say)
+            harness.upload(documents)
+            yield harness
+
+
+def campaign(harness: Harness, blows: int) -> Report:
+    """Fill outputs through so many random blows, some of them each, and compare each."""
+    harness.undisturbed()
+    while (left := blows - sum(harness.report.blows.values())) > 0:
+        number = min(left, harness.random.randint(6, 14))
+        harness.fill(harness.fresh_output(), random_blows(harness.random, number))
+        harness.say(f"{sum(harness.report.blows.values())} of {blows} blows")
+    return harness.close()
