@@ -5,6 +5,7 @@ ever touched.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -84,7 +85,9 @@ class RayCluster:
         options: tuple[str, ...] = (),
     ) -> None:
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short, for paths of sockets are limited
-        self._environment = os.environ | PATIENCE | {"PYTHONPATH": str(ROOT)} | environment
+        # A token of its own, for with the mode unset a head asks for one where this user keeps a token, and a client not.
+        self._common_environment = PATIENCE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._environment = os.environ | self._common_environment | {"PYTHONPATH": str(ROOT)} | environment
         self._environment.pop("RAY_ADDRESS", None)
         self._workers = workers
         self._common = [
@@ -102,17 +105,22 @@ class RayCluster:
         self.head: Node
         self.workers: list[Node] = []
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a driver needs to reach the cluster."""
+        return self._common_environment | {"RAY_ADDRESS": self.address}
+
     def start(self) -> None:
-        """Start the head, then the workers beside each other; wait until all raylets are there."""
+        """Start the head, then the workers beside each other; wait until each has its raylet."""
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
         self.head = self._start_node(
             "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder}", *self._options
         )
-        _wait_for(lambda: _listens(port), "the head listens", self.head)
+        self._wait_for(self.head)  # a worker that finds no head yet gives up
         self.workers = [self.add_worker() for _ in range(self._workers)]
-        for node in (self.head, *self.workers):
-            _wait_for(lambda node=node: node.alive, "a raylet runs", node)
+        for node in self.workers:
+            self._wait_for(node)
 
     def add_worker(self) -> Node:
         """Start a worker node; does not wait for it."""
@@ -141,6 +149,14 @@ class RayCluster:
 
     def remove_files(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wait_for(self, node: Node, seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while not node.alive:
+            if node.process.poll() is not None or time.monotonic() > deadline:
+                log = Path(self._folder, "nodes.log").read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"a Ray node did not come up:\n{log[-3000:]}")
+            time.sleep(0.05)
 
     def _start_node(self, *arguments: str) -> Node:
         command = [str(Path(sys.executable).with_name("ray")), "start", *self._common, *arguments]
@@ -176,19 +192,6 @@ def kill(process: psutil.Process, number: int = signal.SIGKILL) -> bool:
     except psutil.NoSuchProcess:
         return False
     return True
-
-
-def _wait_for(holds, what: str, node: Node, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if node.process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the Ray node did not come up: {what} (exit code {node.process.poll()})")
-        time.sleep(0.05)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

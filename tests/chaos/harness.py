@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.chaos import outcome
 from tests.chaos.blows import BLOWS, Blow, Scene
-from tests.chaos.cluster import PATIENCE, ROOT, RayCluster, running_cluster
+from tests.chaos.cluster import ROOT, RayCluster, running_cluster
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.report import Report
@@ -142,7 +142,6 @@ class Harness:
         folder.mkdir()
         command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
         variables = {
-            "RAY_ADDRESS": self.cluster.address,
             "CRAFT_RAY_BLOCK_MB": "0.03",
             "CRAFT_RAY_REPLICAS": "2",
             "CRAFT_RAY_PATIENCE": "20",
@@ -151,7 +150,7 @@ class Harness:
             process = subprocess.Popen(
                 [*command, "--model", f"stand-in:{self._rate}", "--json"],
                 env=os.environ
-                | PATIENCE
+                | self.cluster.environment
                 | self.store.environment
                 | {"AWS_ENDPOINT_URL": self.proxy.endpoint}
                 | variables
