@@ -18,7 +18,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 BUCKET = "corpus"
 
 
-
 @dataclass
 class S3Server:
     """A server that can be killed and started again on the same port and folder, and how to sign requests to it."""

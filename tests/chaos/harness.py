@@ -142,7 +142,7 @@ class Harness:
         folder.mkdir()
         command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
         variables = {
-            "CRAFT_RAY_BLOCK_MB": "0.03",
+            "CRAFT_RAY_BLOCK_MB": "0.08",
             "CRAFT_RAY_REPLICAS": "2",
             "CRAFT_RAY_PATIENCE": "20",
         }
@@ -160,6 +160,19 @@ class Harness:
                 stderr=stderr,
             )
         return Run(process, folder)
+
+    def wait_for_commits(self, run: Run, output: str, number: int) -> None:
+        """Until the documents table has a number of commits beside the one that made it."""
+        filesystem = self.store.filesystem()
+        deadline = time.monotonic() + 90
+        while len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) <= number:
+            if run.wait(0.1) or time.monotonic() > deadline:
+                raise RuntimeError(f"no {number} commits came (exit code {run.code}):\n{run.stderr[-3000:]}")
+
+    def begin_report(self) -> None:
+        """Start counting anew."""
+        self.report = Report(self.report.seed)
+        self.proxy.dealt.clear()
 
     def undisturbed(self) -> Run:
         """Run once without a blow and keep its tables as what is expected."""
@@ -216,7 +229,9 @@ class Harness:
             f"{left} files beside the snapshots"
         )
         if lost or duplicated or different or left:
-            report.failures.append(f"{output}: lost {lost}, duplicated {duplicated}, different {different}, files {left}")
+            report.failures.append(
+                f"{output}: lost {lost}, duplicated {duplicated}, different {different}, files {left}"
+            )
 
     def close(self) -> Report:
         """The figures."""
@@ -262,7 +277,9 @@ class Harness:
         assert run.ended is not None
         report, code = self.report, run.code
         report.runs[str(code)] += 1
-        self.say(f"the run ended with {code} after {run.ended - run.began:.1f} s: {run.sentence[:160] if code else 'done'}")
+        self.say(
+            f"the run ended with {code} after {run.ended - run.began:.1f} s: {run.sentence[:160] if code else 'done'}"
+        )
         if "Traceback (most recent call last)" in run.stderr and code != -signal.SIGKILL:
             self._failed(run, "ended with a traceback")
         if code in (1, 2):
@@ -278,7 +295,9 @@ class Harness:
         elif run.head_lost_at is not None:
             lost = run.ended - run.head_lost_at
             report.head_lost_seconds_most = max(report.head_lost_seconds_most, round(lost, 2))
-        elif "driver killed" not in run.blows and code not in ((0, 1, 2) if _STORAGE.intersection(run.blows) else (0, 1)):
+        elif "driver killed" not in run.blows and code not in (
+            (0, 1, 2) if _STORAGE.intersection(run.blows) else (0, 1)
+        ):
             self._failed(run, f"ended with {code}")
         if code == 0 and not (run.summary and run.summary["adds_up"]):
             self._failed(run, "ended with 0 and a summary that does not add up")
@@ -286,11 +305,11 @@ class Harness:
     def _failed(self, run: Run, what: str) -> None:
         tail = "\n".join(run.stderr.strip().splitlines()[-25:])
         self.say(f"FAILURE: a run {what} (blows: {', '.join(run.blows) or 'none'})\n{tail}")
-        self.report.failures.append(f"{run.folder.name} {what} after {', '.join(run.blows) or 'no blow'}: {run.sentence}")
+        self.report.failures.append(
+            f"{run.folder.name} {what} after {', '.join(run.blows) or 'no blow'}: {run.sentence}"
+        )
 
-    def _look_between_runs(
-        self, output: str, ended: datetime, seen: Counter[str], orphans: set[str], run: Run
-    ) -> None:
+    def _look_between_runs(self, output: str, ended: datetime, seen: Counter[str], orphans: set[str], run: Run) -> None:
         """Half documents, documents that vanished, and blocks that will be done again."""
         report = self.report
         now, halves = outcome.committed(self.store, output)

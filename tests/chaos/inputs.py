@@ -7,7 +7,7 @@ from pathlib import Path
 
 SENTENCES = (
     "{gene} is expressed in the {tissue} of {taxon} embryos and binds the promoter of {other}.",
-    "Loss of {gene} in {cell} reduced the uptake of {chemical}, as shown by RT-PCR and immunohistochemistry (P < 0.05).",
+    "Loss of {gene} in {cell} reduced the uptake of {chemical}, as shown by RT-PCR and histochemistry (P < 0.05).",
     "We treated {taxon} with {chemical} for {number} days and measured mitochondrial {other} in the {tissue}.",
     "A missense mutation in exon {number} of the {gene} gene leads to a truncated protein in {taxon}.",
     "{cell} that lack {gene} fail to differentiate, whereas wild-type {cell} express {other} in the nucleus.",

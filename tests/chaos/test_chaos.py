@@ -1,8 +1,6 @@
 """Nothing lost, nothing twice, nothing let in: whatever is killed, the same command run again gives equal tables."""
 
 import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +8,6 @@ import pytest
 from tests.chaos.harness import Harness, campaign, chosen_blows, running_harness
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def seed() -> int:
-    return int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
-
-
-@pytest.fixture(scope="module")
-def harness(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    print(f"CHAOS_SEED={seed}")
-    with running_harness(tmp_path_factory.mktemp("chaos") / "work", seed, documents=500, rate=8_000) as harness:
-        harness.undisturbed()
-        yield harness
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""One cluster with store, proxy and inputs for the short tests; each fills an output of its own."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.harness import Harness, running_harness
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """Of all randomness; printed by whoever uses it."""
+    return int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
+
+
+@pytest.fixture(scope="session")
+def shared_harness(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    folder = tmp_path_factory.mktemp("chaos") / "work"
+    with running_harness(folder, seed, documents=500, rate=8_000) as harness:
+        harness.undisturbed()
+        yield harness
+
+
+@pytest.fixture
+def harness(shared_harness: Harness) -> Harness:
+    """The harness with a report for this test alone."""
+    shared_harness.begin_report()
+    print(f"CHAOS_SEED={shared_harness.report.seed}")
+    return shared_harness
