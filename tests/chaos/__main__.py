@@ -13,11 +13,11 @@ from tests.chaos.harness import campaign, running_harness
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.chaos",
-        description="Run jobs on a Ray cluster of three nodes and an S3 server on this machine, strike drivers, replicas, "
-        "workers, nodes and the store at random moments, run each job again until it ends, and compare its tables with "
-        "those of an undisturbed run.",
+        description="Run jobs on a Ray cluster of three nodes and an S3 server on this machine, strike drivers, "
+        "replicas, workers, nodes and the store at random moments, run each job again until it ends, and compare its "
+        "tables with those of an undisturbed run.",
         epilog="Examples:  python -m tests.chaos --blows 100 --report report.json   |   "
-        "python -m tests.chaos --blows 10 --seed 7.  Exit code 0: nothing lost, nothing twice, nothing let in; 1 otherwise. "
+        "python -m tests.chaos --blows 10 --seed 7.  Exit code 0: nothing lost, nothing twice, nothing let in; else 1. "
         "A seed fixes which blows come and after what time; what they hit depends on the machine as well. "
         "100 blows take about half an hour on two cores.",
     )

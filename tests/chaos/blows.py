@@ -1,4 +1,4 @@
-"""What can be done to a run. Each blow is a function that strikes once and says whether there was anything to strike."""
+"""What can be done to a run. Each blow strikes once and says whether there was anything to strike."""
 
 import random
 import signal

@@ -85,7 +85,7 @@ class RayCluster:
         options: tuple[str, ...] = (),
     ) -> None:
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short, for paths of sockets are limited
-        # A token of its own, for with the mode unset a head asks for one where this user keeps a token, and a client not.
+        # A token of its own: with the mode unset, a head asks for one where this user keeps one, and clients send none.
         self._common_environment = PATIENCE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._environment = os.environ | self._common_environment | {"PYTHONPATH": str(ROOT)} | environment
         self._environment.pop("RAY_ADDRESS", None)

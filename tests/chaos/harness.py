@@ -225,7 +225,7 @@ class Harness:
         report.different += different
         report.unreferenced += left
         self.say(
-            f"compared: {len(found.documents)} documents, {lost} lost, {duplicated} duplicated, {different} rows differ, "
+            f"compared: {len(found.documents)} documents, {lost} lost, {duplicated} twice, {different} rows differ, "
             f"{left} files beside the snapshots"
         )
         if lost or duplicated or different or left:
