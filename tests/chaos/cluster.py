@@ -74,7 +74,7 @@ class Node:
 
 
 class RayCluster:
-    """A head and worker nodes; the driver attaches to the head."""
+    """A head, which runs no tasks where there are worker nodes, and these; the driver attaches to the head."""
 
     def __init__(
         self,
@@ -91,7 +91,6 @@ class RayCluster:
         self._environment.pop("RAY_ADDRESS", None)
         self._workers = workers
         self._common = [
-            f"--num-cpus={cpus}",
             f"--object-store-memory={object_store_mb << 20}",
             "--node-ip-address=127.0.0.1",
             "--min-worker-port=0",
@@ -100,6 +99,7 @@ class RayCluster:
             "--disable-usage-stats",
             "--block",
         ]
+        self._cpus = cpus
         self._options = options
         self.address = ""
         self.head: Node
@@ -115,7 +115,12 @@ class RayCluster:
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
         self.head = self._start_node(
-            "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder}", *self._options
+            "--head",
+            f"--num-cpus={0 if self._workers else self._cpus}",  # fewer processes to start, each of which costs seconds
+            f"--port={port}",
+            "--include-dashboard=false",
+            f"--temp-dir={self._folder}",
+            *self._options,
         )
         self._wait_for(self.head)  # a worker that finds no head yet gives up
         self.workers = [self.add_worker() for _ in range(self._workers)]
@@ -124,7 +129,7 @@ class RayCluster:
 
     def add_worker(self) -> Node:
         """Start a worker node; does not wait for it."""
-        return self._start_node(f"--address={self.address}")
+        return self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}")
 
     def replace_dead_workers(self) -> None:
         """Start a node for each worker node that is gone."""
