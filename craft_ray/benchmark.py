@@ -384,7 +384,7 @@ class _First:
     before_the_end: bool = False
 
     def __call__(self, account: Account) -> None:
-        self.before_the_end = self.before_the_end or (account.committed > 0 and not account.ends)
+        self.before_the_end = self.before_the_end or (account.committed > 0 and account.shards_done == 0)
 
 
 @dataclass(frozen=True, slots=True)

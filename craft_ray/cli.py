@@ -1,10 +1,11 @@
-"""The command `craft-ray`. Exit codes: 0 done, 1 failed, 2 a bad setting, 3 stopped by a signal.
+"""The command `craft-ray`. Exit codes: 0 done, 1 failed, 2 a bad setting, 3 stopped by a signal, 4 another run at work.
 
 Slow imports (ray, torch, transformers) stand inside the commands, so that `--help` and bad arguments answer at once.
 """
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, cast
 import typer
 from rich.console import Console
 
-from craft_ray.errors import CraftRayError, SettingsError, Stopped
+from craft_ray.errors import Busy, CraftRayError, SettingsError, Stopped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +54,13 @@ def annotate(
     replicas: Annotated[
         int | None, typer.Option(help="Copies of the model that work at once.", show_default="one a GPU, or 8 cores")
     ] = None,
+    max_rejected: Annotated[
+        float | None,
+        typer.Option(help="Share of the documents that may be rejected before the run stops.", show_default="0.9"),
+    ] = None,
+    model_sha256: Annotated[
+        str | None, typer.Option("--model-sha256", help="Fingerprint that the model must have.", metavar="HEX")
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="YAML file of settings; arguments and CRAFT_RAY_* variables go before it.")
     ] = None,
@@ -61,11 +69,19 @@ def annotate(
     """Annotate documents into the Delta tables `entities` and `documents`.
 
     Run again with the same output, it annotates only what is new or changed. Exit codes: 0 the run came to its end and
-    its account adds up, 1 it failed, 2 a bad setting, 3 stopped by a signal with everything committed kept.
+    its account adds up, 1 it failed, 2 a bad setting, 3 stopped by a signal with everything committed kept, 4 another
+    run is at work on the output.
     """
     from craft_ray.settings import load_settings
 
-    chosen = load_settings(settings, model=model, format=format, replicas=replicas)
+    chosen = load_settings(
+        settings,
+        model=model,
+        format=format,
+        replicas=replicas,
+        max_rejected=max_rejected,
+        model_sha256=model_sha256,
+    )
     from craft_ray.annotation import annotate as run
     from craft_ray.progress import print_summary, shown
 
@@ -75,6 +91,8 @@ def annotate(
             summary = run(inputs, output, chosen, show)
     except Stopped as stopped:
         console.print(str(stopped))
+        if stopped.summary is None:
+            raise typer.Exit(3) from None
         summary = stopped.summary
     print_summary(console if as_json else Console(), summary)
     if as_json:
@@ -401,7 +419,12 @@ def _print_goals(result: dict[str, Any]) -> None:
 
 def main() -> NoReturn:
     """Run the command; errors of ours end as one sentence on stderr and their exit code."""
+    signal.signal(signal.SIGTERM, _interrupted)  # as Ctrl-C does; a run has handlers of its own
     sys.exit(_exit_code(app))
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _exit_code(run: Callable[..., Any]) -> int:
@@ -409,6 +432,8 @@ def _exit_code(run: Callable[..., Any]) -> int:
         result = run(standalone_mode=False)
     except SettingsError as error:
         return _fail(error, 2)
+    except Busy as error:
+        return _fail(error, 4)
     except CraftRayError as error:
         return _fail(error, 1)
     except typer.Exit as exit_:

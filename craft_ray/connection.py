@@ -58,16 +58,28 @@ def _native_stderr_closed() -> Iterator[None]:
         os.close(kept)
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop(threading.Event):
+    """Set by SIGINT and SIGTERM; any number of them is one."""
+
+    def listen(self) -> None:
+        """Take the signals, from now on or again: ray.init puts handlers of its own in place of others."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, lambda *_: self.set())
+
+
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; installed after ray.init, which replaces earlier handlers."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def stop_on_signal() -> Iterator[Stop]:
+    """A `Stop` that listens; other handlers are put back at the end."""
+    stop = Stop()
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stop.listen()
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,14 +1,19 @@
 """The chain of Ray Data stages from shards to staged blocks; the only module that builds one.
 
 groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> StagedBlock
+
+A document that kills the process it is in would take its block with it for ever, so passes over what is missing grow in
+`Care`.
 """
 
 import json
 import logging
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +23,10 @@ import ray.data
 from tokenizers import Tokenizer
 
 from craft_ray.decode import Decoder
+from craft_ray.errors import StorageDown
 from craft_ray.ledger import Ledger
 from craft_ray.model import ModelForm
-from craft_ray.prepare import Preparer
+from craft_ray.prepare import ROWS, Preparer
 from craft_ray.replica import Replica
 from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock, stage
@@ -73,9 +79,31 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
     )
 
 
+class Care(IntEnum):
+    """How a pass treats what earlier passes did not bring through."""
+
+    STRICT = 0
+    """An error ends the pass, so that what is wrong with all documents shows at once."""
+    LENIENT = 1
+    """A block that ends its process again and again is left out."""
+    ALONE = 2
+    """Likewise, and each document is a block of its own."""
+    REFUSE = 3
+    """Documents still missing, and shards that were not read to their end, are rejected."""
+
+
+TASK_RETRIES = 2
+"""Times that a block is given to the pool again after its replica died."""
+
+LOST = "its process died each time"
+"""What the account says of a document or a shard that no pass could bring through."""
+
+
 def run_pipeline(
     shards: Sequence[Shard],
     *,
+    care: Care,
+    unread: Collection[int],
     plan: Plan,
     storage: Storage,
     form: "ray.ObjectRef[ModelForm]",
@@ -85,15 +113,24 @@ def run_pipeline(
     decoder: Decoder,
     keep_text: bool,
 ) -> Iterator[StagedBlock]:
-    """Run shards through the stages; yield each block once its files are written."""
+    """Run shards through the stages; yield each block once its files are written.
+
+    unread: numbers of the shards that no pass so far has read to the end
+    """
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its notices are about settings made here on purpose
-    groups = [{"shards": json.dumps([asdict(shard) for shard in group])} for group in _groups(shards, plan)]
+    groups = [
+        {
+            "shards": json.dumps([asdict(shard) for shard in group]),
+            "refused": json.dumps([shard.number for shard in group if care is Care.REFUSE and shard.number in unread]),
+        }
+        for group in _groups(shards, plan, care)
+    ]
     dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
-    _configure(dataset.context, plan)
+    _configure(dataset.context, plan, care)
     staged = (
         dataset.map_batches(
             prepare_shards,
-            fn_kwargs={"storage": storage, "preparing": preparing},
+            fn_kwargs={"storage": storage, "preparing": preparing, "care": care},
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=plan.read_cpus,
@@ -111,6 +148,7 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=plan.replicas, max_concurrent_calls_per_actor=2),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
+            ray_remote_args_fn=_actor_options,
         )
         .map_batches(
             stage_blocks,
@@ -141,21 +179,37 @@ class Preparing:
     window_pieces: int
     fingerprint: str
     ledger: Ledger
+    rejected: dict[str, list[str]]
     format: str | None
 
 
-def prepare_shards(batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[Preparing]") -> Iterator[pa.Table]:
+def prepare_shards(
+    batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[Preparing]", care: Care
+) -> Iterator[pa.Table]:
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     shared: Preparing = ray.get(preparing)
     preparer = Preparer(
-        _tokenizer(shared.tokenizer), shared.max_pieces, shared.window_pieces, shared.fingerprint, shared.ledger
+        _tokenizer(shared.tokenizer),
+        shared.max_pieces,
+        shared.window_pieces,
+        shared.fingerprint,
+        shared.ledger,
+        shared.rejected,
+        rows_at_once=1 if care is Care.ALONE else ROWS,
+        refusal=LOST if care is Care.REFUSE else None,
     )
-    for group in batch["shards"].to_pylist():
-        for fields in json.loads(group):
+    for group in batch.to_pylist():
+        refused = set(json.loads(group["refused"]))
+        for fields in json.loads(group["shards"]):
             shard = Shard(**fields)
+            if shard.number in refused:
+                yield preparer.closing(shard.name, shard.number, "failed", LOST)
+                continue
             try:
                 stream = storage.open(shard.name)
+            except StorageDown:
+                raise
             except Exception as error:  # whatever storage raises costs this shard alone
                 yield preparer.closing(shard.name, shard.number, "unreadable", cause(error))
                 continue
@@ -178,8 +232,11 @@ def _tokenizer(serialized: str) -> Tokenizer:
     return Tokenizer.from_str(serialized)
 
 
-def _groups(shards: Sequence[Shard], plan: Plan) -> Iterator[list[Shard]]:
+def _groups(shards: Sequence[Shard], plan: Plan, care: Care) -> Iterator[list[Shard]]:
     """Shards for one task: small files together, so that Ray's cost a task does not show."""
+    if care > Care.LENIENT:
+        yield from ([shard] for shard in shards)
+        return
     total = sum(shard.size for shard in shards)
     target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
     group: list[Shard] = []
@@ -194,9 +251,43 @@ def _groups(shards: Sequence[Shard], plan: Plan) -> Iterator[list[Shard]]:
         yield group
 
 
-def _configure(context: Any, plan: Plan) -> None:
-    context.target_max_block_size = plan.block_bytes
+def _actor_options() -> dict[str, Any]:
+    return {"max_task_retries": TASK_RETRIES}  # without, a block that kills its replica would go round for ever
+
+
+def _configure(context: Any, plan: Plan, care: Care) -> None:
+    context.target_max_block_size = 1 if care is Care.ALONE else plan.block_bytes
+    context.max_errored_blocks = -1 if care in (Care.LENIENT, Care.ALONE) else 0
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
     context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second
     context.issue_detectors_config.detectors = []
+
+
+def is_death(error: BaseException) -> bool:
+    """Whether a pass ended because a process or a node died, and not by an error that its work raised."""
+    return any(
+        isinstance(part, ray.exceptions.RayError) and not isinstance(part, ray.exceptions.RayTaskError)
+        for part in _chain(error)
+    )
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong in a worker, in one sentence: the innermost error."""
+    for part in _chain(error):
+        if isinstance(part, StorageDown):
+            return str(part)
+    # Ray keeps an error of a worker as the text of its stack trace.
+    text = str(error)
+    if found := re.findall(r"^craft_ray\.errors\.\w+: (.+)$", text, re.MULTILINE):
+        return str(found[-1])
+    if innermost := re.search(r"^(\w[\w.]*: .+)\n\s*\n?The above exception", text, re.MULTILINE):
+        return innermost.group(1)
+    return f"{type(error).__name__}: {(text.splitlines() or [''])[0]}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it, as Python and as Ray keep it."""
+    while error is not None:
+        yield error
+        error = getattr(error, "cause", None) or error.__cause__

@@ -4,8 +4,8 @@ One row a document, whatever becomes of it, and one that closes the shard with i
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from craft_ray import identity
-from craft_ray.errors import ShardError
+from craft_ray.errors import ShardError, StorageDown
 from craft_ray.ledger import Fate, Ledger
 from craft_ray.readers import read_shard
 from craft_ray.schema import PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
@@ -24,6 +24,10 @@ from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
 
 BATCH = 200_000
 """Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
+
+
+ROWS = 1024
+"""Documents laid in columns at once."""
 
 
 @dataclass(slots=True)
@@ -42,13 +46,20 @@ class ShardAccount:
 
 @dataclass(frozen=True, slots=True)
 class Preparer:
-    """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known."""
+    """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known.
+
+    rejected: by shard, the rejected rows in the tables that are named by their place in it, for want of an id
+    refusal:  why each document is rejected in place of being annotated, if it is
+    """
 
     tokenizer: Tokenizer
     max_pieces: int
     window_pieces: int
     fingerprint: str
     ledger: Ledger
+    rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    rows_at_once: int = ROWS
+    refusal: str | None = None
 
     def prepare(self, stream: BinaryIO, shard: str, number: int, format: str | None) -> Iterator[pa.Table]:
         """Yield PREPARED tables for a shard; the last row of the last one closes it.
@@ -61,7 +72,7 @@ class Preparer:
         for row in self._rows(stream, account, format):
             rows.append(row)
             size += len(row.item.text) if isinstance(row.item, Document) else 0
-            if size >= BATCH or len(rows) >= 1024:
+            if size >= BATCH or len(rows) >= self.rows_at_once:
                 yield self._table(rows, account)
                 rows, size = [], 0
         yield self._table(rows, account, closing=True)
@@ -75,21 +86,31 @@ class Preparer:
     def _rows(self, stream: BinaryIO, account: ShardAccount, format: str | None) -> Iterator["_Row"]:
         """The shard's items that need work, counted."""
         seen: set[tuple[int, int]] = set()
+        mended = set(self.rejected.get(account.shard, ()))
         try:
             for item in read_shard(stream, account.shard, format):
-                if (row := self._row(_checked(item, seen, account), account)) is not None:
+                item = self._judged(_checked(item, seen, account))
+                mended.discard(item.doc_id)
+                if (row := self._row(item, account)) is not None:
                     yield row
         except ShardError as error:
             account.reason, account.detail = error.reason, error.detail
+        except StorageDown:
+            raise
         except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
         if account.reason is not None:
             if (row := self._row(_mark(account), account)) is not None:
                 yield row
-        else:
-            name = _mark_id(account.shard)
-            if self.ledger.holds(identity.id_hash(name)):
-                yield _Row(Rejection(name, "", ""), RETRACTED, "", 0, identity.id_hash(name))
+            return
+        for doc_id in sorted(mended):
+            yield _Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
+
+    def _judged(self, item: Item) -> Item:
+        """The item, or its rejection where all documents are refused."""
+        if self.refusal is not None and isinstance(item, Document):
+            return Rejection(item.doc_id, "failed", self.refusal)
+        return item
 
     def _row(self, item: Item, account: ShardAccount) -> "_Row | None":
         """An item with its identity, or None if the tables need nothing of it; counts it either way."""
@@ -161,6 +182,18 @@ class _Row:
 
 
 _NOTHING = Document("", "", ())
+
+
+def rejection_of(row: pa.Table, reason: str, detail: str) -> pa.Table:
+    """A table of one prepared row, an annotated document's, as its rejection."""
+    fields = row.select(["doc_id", "shard", "shard_number"]).to_pylist()[0]
+    item = Rejection(fields["doc_id"], reason, detail[:1000])
+    content = identity.content_hash(item)
+    key = identity.key(item.doc_id, content, "")
+    account = ShardAccount(fields["shard"], fields["shard_number"])
+    columns = _columns([_Row(item, "rejected", content, key, identity.id_hash(item.doc_id))], account)
+    empty: dict[str, list[Any]] = {name: [[]] for name in PREPARED.names if name not in columns} | {"n_tokens": [0]}
+    return pa.table(columns | empty, schema=PREPARED)
 
 
 def tokenize(

@@ -97,7 +97,7 @@ def describe(account: Account) -> str:
     speed = account.tokens / max(1e-9, time.monotonic() - account.started)
     return (
         f"{account.committed:,} documents, {account.statuses['rejected']:,} rejected, {speed:,.0f} tokens/s, "
-        f"shards {len(account.ends):,}/{len(account.shards):,}"
+        f"shards {account.shards_done:,}/{len(account.shards):,}"
     )
 
 
@@ -133,11 +133,17 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
         table.add_row(f"entities {label}", f"{number:,}", meaning.get(label, ""))
     shards = summary["shards"]
     table.add_row("shards read", f"{shards['read']:,} of {shards['found']:,}", "")
+    if shards["known"]:
+        table.add_row("shards known", f"{shards['known']:,}", "unchanged since they were read")
     for shard, reason in shards["broken"].items():
         table.add_row("shard broken", "", f"{shard}: {reason}")
+    if shards["unreadable"] > len(shards["broken"]):
+        table.add_row("shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`")
     if shards["passed_over"]:
-        names = shards["passed_over"]
-        table.add_row("files passed over", f"{len(names):,}", f"not input by their names: {', '.join(names[:3])}, ...")
+        names = ", ".join(shards["passed_over"][:3])
+        table.add_row(
+            "files passed over", f"{shards['files_passed_over']:,}", f"not input by their names: {names}, ..."
+        )
     table.add_row("time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")
     console.print(table)
     for name, path in summary["tables"].items():

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from craft_ray.model import Model, ModelForm
+from craft_ray.prepare import rejection_of
 from craft_ray.schema import TOKEN_COLUMNS
 
 
@@ -20,8 +21,27 @@ class Replica:
         self._model = Model(ray.get(form), token_budget=token_budget, threads=threads)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """One block of prepared rows."""
-        return annotated(block, self._model)
+        """One block of prepared rows; a document that the model fails on is rejected alone.
+
+        Raises what the model raised if it fails on all of several: then it is the model that is broken.
+        """
+        try:
+            return annotated(block, self._model)
+        except Exception as error:  # torch, OpenVINO and drivers raise many kinds
+            parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
+            failed = sum(isinstance(part, Exception) for part in parts)
+            if failed == pc.sum(pc.greater(pc.list_value_length(block["token_ids"]), 0)).as_py() > 1:
+                raise error
+            return pa.concat_tables(
+                _refused(block.slice(number, 1), part) if isinstance(part, Exception) else part
+                for number, part in enumerate(parts)
+            )
+
+    def _alone(self, row: pa.Table) -> pa.Table | Exception:
+        try:
+            return annotated(row, self._model)
+        except Exception as error:
+            return error
 
 
 def annotated(block: pa.Table, model: Model) -> pa.Table:
@@ -40,3 +60,11 @@ def annotated(block: pa.Table, model: Model) -> pa.Table:
     return block.append_column("scores", pa.ListArray.from_arrays(offsets, pa.array(score))).drop_columns(
         list(TOKEN_COLUMNS)
     )
+
+
+def _refused(row: pa.Table, error: Exception) -> pa.Table:
+    """One row's document as rejected, in the columns of `annotated`."""
+    rejection = rejection_of(row, "failed", f"the model: {type(error).__name__}: {error}")
+    for name, kind in (("label_ids", pa.int8()), ("scores", pa.float32())):
+        rejection = rejection.append_column(name, pa.array([[]], pa.list_(kind)))
+    return rejection.drop_columns(list(TOKEN_COLUMNS))

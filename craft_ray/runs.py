@@ -29,12 +29,22 @@ PACKAGES = (
 )
 
 
+LISTED = 100
+"""Broken shards and passed-over files that a summary names; of more it gives the number."""
+
+
 @dataclass(slots=True)
 class Account:
-    """What became of every shard and every document; grows as blocks arrive and are committed."""
+    """What became of every shard and every document; grows as blocks arrive and are committed.
+
+    shards:      the shards to read
+    passed_over: files that are no input by their names
+    known:       shards that need not be read, and the documents in them
+    """
 
     shards: Sequence[Shard]
     passed_over: Sequence[str] = ()
+    known: tuple[int, int] = (0, 0)
     started: float = field(default_factory=time.monotonic)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -43,19 +53,25 @@ class Account:
     """Whether `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
     superseded: int = 0
-    ends: dict[int, dict[str, Any]] = field(default_factory=dict)
     bytes_done: int = 0
-    _received: Counter[int] = field(default_factory=Counter)
-    _redone: int = 0
     timeline: dict[str, float] = field(default_factory=dict)
     """Seconds from the start to the first time that each step was reached."""
-    _commits: list[tuple[float, int]] = field(default_factory=list)
     bytes_total: int = 0
-    _sizes: dict[int, int] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    """The first shards that could not be read to their end, and why."""
+    _ends: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Accounts of shards that have closed, until they are settled."""
+    _settled: set[int] = field(default_factory=set)
+    _sums: Counter[str] = field(default_factory=Counter)
+    """Over settled shards."""
+    _received: Counter[int] = field(default_factory=Counter)
+    _redone: int = 0
+    _commits: list[tuple[float, int]] = field(default_factory=list)
+    _shards: dict[int, Shard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._sizes = {shard.number: shard.size for shard in self.shards}
-        self.bytes_total = sum(self._sizes.values())
+        self._shards = {shard.number: shard for shard in self.shards}
+        self.bytes_total = sum(shard.size for shard in self.shards)
 
     def reached(self, step: str, at: float | None = None) -> None:
         """Note in the timeline that a step is reached, now or at a time of the monotonic clock."""
@@ -73,9 +89,9 @@ class Account:
             self.superseded += dropped
         for end in block.shard_ends:
             number = end["shard_number"]
-            if number not in self.ends:
-                self.bytes_done += self._sizes[number]
-            self.ends[number] = end
+            if number not in self._ends:
+                self.bytes_done += self._shards[number].size
+            self._ends[number] = end
 
     def wrote(self, blocks: Sequence[StagedBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
@@ -95,60 +111,85 @@ class Account:
         (began, first), (ended, last) = self._commits[0], self._commits[-1]
         return (last - first) / (ended - began)
 
+    def settle(self) -> list[tuple[Shard, dict[str, Any]]]:
+        """Shards that have closed with all their documents since the last call, and the account of each.
+
+        To be called when all that arrived is committed.
+        """
+        whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
+        for shard, end in whole:
+            self._settled.add(shard.number)
+            self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded")})
+            if end["reason"]:
+                self._sums["broken"] += 1
+                if len(self.broken) < LISTED:
+                    self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
+            del self._ends[shard.number], self._received[shard.number]
+        return whole
+
     def missing(self) -> list[Shard]:
-        """Shards that did not close, or of which fewer or more documents arrived than were read."""
-        return [
-            shard
-            for shard in self.shards
-            if shard.number not in self.ends or self.ends[shard.number]["emitted"] != self._received[shard.number]
-        ]
+        """Shards that are not settled."""
+        return [shard for shard in self.shards if shard.number not in self._settled]
+
+    def unread(self) -> set[int]:
+        """Numbers of the shards that have not even closed."""
+        return {shard.number for shard in self.shards} - self._settled - set(self._ends)
 
     def forget(self, shards: Sequence[Shard]) -> None:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
         for shard in shards:
             self._redone += self._received.pop(shard.number, 0)
-            if self.ends.pop(shard.number, None) is not None:
+            if self._ends.pop(shard.number, None) is not None:
                 self.bytes_done -= shard.size
 
     @property
+    def shards_done(self) -> int:
+        """Shards that have closed."""
+        return len(self._settled) + len(self._ends)
+
+    @property
     def found(self) -> int:
-        """Documents found in all closed shards."""
-        return sum(int(end["found"]) for end in self.ends.values())
+        """Documents found in all closed and all known shards."""
+        return self._sum("found") + self.known[1]
 
     @property
     def unchanged(self) -> int:
         """Documents that the tables held already."""
-        return sum(int(end["unchanged"]) for end in self.ends.values()) - self._redone
+        return self._sum("unchanged") + self.known[1] - self._redone
 
     @property
     def committed(self) -> int:
         """Documents written by this run."""
         return sum(self.statuses.values())
 
+    def _sum(self, name: str) -> int:
+        return self._sums[name] + sum(int(end[name]) for end in self._ends.values())
+
     def adds_up(self) -> bool:
         """Whether each document found is accounted for."""
-        superseded = self.superseded + sum(end["superseded"] for end in self.ends.values())
+        superseded = self.superseded + self._sum("superseded")
         return not self.missing() and self.found == self.committed + self.unchanged + superseded
 
     def summary(self) -> dict[str, Any]:
         """The account as JSON has it."""
         seconds = time.monotonic() - self.started
-        ends = self.ends.values()
-        broken = {end["shard"]: f"{end['reason']}: {end['detail']}" for end in ends if end["reason"]}
         return {
             "documents": {
                 "found": self.found,
                 **{status: self.statuses[status] for status in ("annotated", "rejected", "deleted")},
                 "unchanged": self.unchanged,
-                "superseded": self.superseded + sum(end["superseded"] for end in ends),
+                "superseded": self.superseded + self._sum("superseded"),
             },
             "rejected": dict(sorted(self.reasons.items())),
             "entities": dict(sorted(self.labels.items())),
             "shards": {
-                "found": len(self.shards),
-                "read": len(self.ends) - len(broken),
-                "broken": broken,
-                "passed_over": list(self.passed_over),
+                "found": len(self.shards) + self.known[0],
+                "known": self.known[0],
+                "read": self.shards_done - self._sums["broken"],
+                "unreadable": self._sums["broken"],
+                "broken": dict(self.broken),
+                "passed_over": list(self.passed_over[:LISTED]),
+                "files_passed_over": len(self.passed_over),
             },
             "tokens": self.tokens,
             "seconds": round(seconds, 3),
@@ -163,15 +204,13 @@ class Account:
 class RunRecord:
     """`OUT/runs/<run_id>.json`: where every row of the tables comes from. Written at the start and at the end."""
 
-    def __init__(self, storage: Storage, folder: str, **facts: Any) -> None:
-        now = datetime.now(UTC)
-        self.run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    def __init__(self, storage: Storage, folder: str, run_id: str, **facts: Any) -> None:
         self._storage = storage
-        self._url = join(folder, "runs", f"{self.run_id}.json")
+        self._url = join(folder, "runs", f"{run_id}.json")
         self._content = {
-            "run_id": self.run_id,
+            "run_id": run_id,
             "status": "running",
-            "started": now.isoformat(timespec="seconds"),
+            "started": _now(),
             "finished": None,
             **facts,
             "versions": {"python": platform.python_version()} | _versions(),
@@ -179,26 +218,24 @@ class RunRecord:
         self._write()
 
     def close(self, status: str, account: Account, error: str | None = None) -> None:
-        """Record how the run ended, and its account with a line for each shard."""
-        shards = [
-            {"name": shard.name, "size": shard.size}
-            | {key: value for key, value in account.ends.get(shard.number, {}).items() if key not in _REPEATED}
-            for shard in account.shards
-        ]
-        self._content |= {
-            "status": status,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "error": error,
-            "account": account.summary(),
-            "shards": shards,
-        }
-        self._write()
+        """Record how the run ended, and its account; what became of each shard is in the table `shards`."""
+        self._content |= {"status": status, "finished": _now(), "error": error, "account": account.summary()}
+        if error is None:
+            self._write()
+        else:  # storage may be what failed, and that is to be heard of
+            self._storage.try_to("write the run's record", self._write)
 
     def _write(self) -> None:
         self._storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
 
 
-_REPEATED = ("shard", "shard_number")
+def new_run_id() -> str:
+    """An id that begins with the time, so that runs sort by it."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _versions() -> dict[str, str]:

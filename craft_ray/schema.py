@@ -57,7 +57,7 @@ REASONS = {
     "bad_record": "a record without the fields that its format asks for, or with the wrong types",
     "bad_xml": "XML that is not well-formed, or refused for its entities",
     "duplicate_id": "an id that its shard has already given to another document",
-    "failed": "an unexpected error while the document was prepared",
+    "failed": "an error that no reader or model should make, or a process that died of the document each time",
     "unknown_format": "content that no reader recognises",
     "unreadable": "a shard that the storage could not deliver",
 }
@@ -122,6 +122,27 @@ ENTITIES = pa.schema(
     ]
 )
 """`entities`: one row for each mention."""
+
+SHARDS = pa.schema(
+    [
+        ("shard", pa.string()),
+        ("size", pa.int64()),
+        ("tag", pa.string()),
+        ("signature", pa.string()),
+        ("found", pa.int64()),
+        ("emitted", pa.int64()),
+        ("unchanged", pa.int64()),
+        ("superseded", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+"""`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
+
+`size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way; found =
+emitted + unchanged + superseded, and `reason` tells why the shard could not be read to its end.
+"""
 
 SHARD_END = "shard_end"
 """Status of the row that closes a shard on its way through the pipeline; `detail` is its account as JSON."""

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     format: Literal["pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text"] | None = Field(
         None, description="format of all inputs; told by name and content if not given"
     )
+    model_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="fingerprint that the model must have, as a run's record gives it"
+    )
     replicas: int | None = Field(None, ge=1, description="model replicas; one a GPU, else one for eight CPU cores")
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="number format of the model; auto is the fastest that does no harm, fp32 the exact one"
@@ -55,6 +58,15 @@ class Settings(BaseSettings):
     address: str | None = Field(None, description="Ray cluster to use; RAY_ADDRESS, or a new local one, if not given")
     cpus: int | None = Field(None, ge=1, description="CPU cores of a local Ray; all if not given")
     compact: bool = Field(True, description="merge small files of the tables when a run ends")
+    max_rejected: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="share of a run's documents that may be rejected before it stops; judged from 100 on",
+    )
+    patience: float = Field(
+        300, gt=0, description="seconds for which object storage may fail again and again before the run gives up"
+    )
     s3: S3Settings = S3Settings()  # type: ignore[call-arg]  # the plugin does not see defaults given by position
 
     @classmethod

@@ -4,22 +4,32 @@ A Storage is made of settings and travels to workers; filesystems are made where
 fork-safe. Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
 """
 
+import asyncio
+import io
+import logging
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import fsspec
 import pyarrow.fs
+import tenacity
 from fsspec.implementations.local import LocalFileSystem
 
-from craft_ray.errors import SettingsError
+from craft_ray.errors import CraftRayError, SettingsError, StorageDown
 from craft_ray.settings import S3Settings
+
+_Result = TypeVar("_Result")
+
+log = logging.getLogger("craft_ray")
 
 READ_AHEAD = 8 << 20
 """Bytes fetched at once from object storage; readers run through a shard from front to end."""
@@ -30,22 +40,28 @@ class Shard:
     """A file to read. `name` is its absolute path or s3:// address; `number` its rank among all shards known.
 
     Ranks order shards by base name, then path: PubMed's files, named in order of issue, in order of issue.
+    `tag` changes with the content: an object's ETag, a file's time of change.
     """
 
     name: str
     size: int
+    tag: str = ""
     number: int = -1
 
 
 @dataclass(slots=True)
 class Storage:
-    """Reads and writes local paths and s3:// addresses."""
+    """Reads and writes local paths and s3:// addresses.
+
+    patience: seconds for which what a run needs of object storage is tried again and again
+    """
 
     s3: S3Settings
+    patience: float = 300
     _filesystem: Any = field(default=None, repr=False, compare=False)
 
-    def __reduce__(self) -> tuple[type, tuple[S3Settings]]:
-        return Storage, (self.s3,)
+    def __reduce__(self) -> tuple[type, tuple[S3Settings, float]]:
+        return Storage, (self.s3, self.patience)
 
     def filesystem(self, url: str) -> fsspec.AbstractFileSystem:
         """The filesystem of a path or address.
@@ -63,10 +79,11 @@ class Storage:
                 requester_pays=self.s3.requester_pays,
                 endpoint_url=self._endpoint(),
                 client_kwargs={"region_name": self.s3.region} if self.s3.region else {},
-                config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 5, "mode": "standard"}},
+                config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 2, "mode": "standard"}},
                 skip_instance_cache=True,
                 use_listings_cache=False,
             )
+            self._filesystem.retries = 3  # of each call; `patiently` does the rest
         return self._filesystem
 
     def reach(self, url: str) -> None:
@@ -79,24 +96,85 @@ class Storage:
             port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
             socket.create_connection((endpoint.hostname, port), timeout=5).close()
 
+    def patiently(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
+        """What an action gives, tried again while storage fails in a way that may pass.
+
+        also: exceptions of other clients that may pass
+
+        Raises StorageDown when patience ends, and at once what will not pass: on disk everything.
+        """
+        if not is_remote(url):
+            return action()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or may_pass(error)),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+            stop=tenacity.stop_after_delay(self.patience),
+        )
+        try:
+            return retrying(action)
+        except tenacity.RetryError as failed:
+            error = failed.last_attempt.exception()
+            why = cause(error) if error else "unknown"
+            raise StorageDown(f"storage failed for {self.patience:g} s at {url}: {why}") from error
+
+    def try_to(self, do: str, action: Callable[[], None]) -> None:
+        """Run an action that the run does not depend on; a failure is logged."""
+        try:
+            action()
+        except Exception as error:  # s3fs, botocore and aiohttp have no common base
+            log.warning("could not %s: %s", do, cause(error))
+
     def open(self, url: str) -> BinaryIO:
-        """A seekable binary stream of a file, fetched as it is read."""
+        """A seekable binary stream of a file, fetched as it is read; faults of storage are ridden out."""
         filesystem = self.filesystem(url)
-        if is_remote(url):
-            return cast(BinaryIO, filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
-        return cast(BinaryIO, filesystem.open(url, "rb"))
+        if not is_remote(url):
+            return cast(BinaryIO, filesystem.open(url, "rb"))
+        file = self.patiently(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
+        return cast(BinaryIO, io.BufferedReader(_PatientFile(self, url, file), 1 << 16))
+
+    def read_bytes(self, url: str) -> bytes:
+        """A whole file.
+
+        Raises FileNotFoundError if there is none.
+        """
+        content: bytes = self.patiently(url, lambda: self.filesystem(url).cat_file(url))
+        return content
 
     def write_bytes(self, url: str, content: bytes) -> None:
         """Write a whole file; on S3 one PUT, so that no reader sees half of it, and on disk by renaming."""
         filesystem = self.filesystem(url)
         if is_remote(url):
-            filesystem.pipe_file(url, content)
+            self.patiently(url, lambda: filesystem.pipe_file(url, content))
             return
-        path = Path(url)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            file.write(content)
-        os.replace(file.name, path)
+        with _beside(Path(url), content) as written:
+            os.replace(written, url)
+
+    def create(self, url: str, content: bytes) -> bool:
+        """Write a whole file if there is none; of any number of writers one gets true."""
+        filesystem = self.filesystem(url)
+        if not is_remote(url):
+            try:
+                with _beside(Path(url), content) as written:
+                    os.link(written, url)
+            except FileExistsError:
+                return False
+            return True
+        try:
+            self.patiently(url, lambda: filesystem.pipe_file(url, content, mode="create"))
+        except OSError as error:
+            if cause(error) != _CAUSES["PreconditionFailed"]:
+                raise
+            # A writer whose acknowledgement was lost is refused by its own first try.
+            return self.read_bytes(url) == content
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Paths of the files right below a folder; empty if there is none."""
+        try:
+            found: list[str] = self.patiently(folder, lambda: self.filesystem(folder).ls(folder, detail=False))
+        except FileNotFoundError:
+            return []
+        return [_restored(folder, path) for path in found]
 
     def fetch(self, url: str) -> Path:
         """Copy a remote folder's files to a temporary local folder.
@@ -165,6 +243,8 @@ class Storage:
             return {}
         session = self._session()
         options = {"AWS_REGION": self.s3.region or session.get_config_variable("region") or "us-east-1"}
+        # Its own retries are short: what is patient here reads back first whether a commit went through.
+        options |= {"retry_timeout": "15s", "max_retries": "4", "connect_timeout": "5s", "timeout": "60s"}
         if endpoint := self._endpoint():
             options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
         if self.s3.anonymous:
@@ -175,6 +255,58 @@ class Storage:
             if frozen.token:
                 options["AWS_SESSION_TOKEN"] = frozen.token
         return options
+
+
+class _PatientFile(io.RawIOBase):
+    """A remote file whose failed reads are tried again; its position moves only when a read has worked."""
+
+    def __init__(self, storage: Storage, url: str, file: Any) -> None:
+        self._storage = storage
+        self._url = url
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._storage.patiently(self._url, lambda: self._file.read(len(buffer)))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _beside(path: Path, content: bytes) -> Iterator[str]:
+    """A temporary file with some content in a path's folder, which is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o666 & ~_umask())
+        yield name
+    finally:
+        Path(name).unlink(missing_ok=True)  # a full disk must not fill further
+
+
+@lru_cache(maxsize=1)
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,29 +327,28 @@ def list_shards(
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
-    sizes: dict[str, int] = {}
+    files: dict[str, Shard] = {}
     passed_over: set[str] = set()
     for given in inputs:
         with explained(f"the input {given}"):
             found = list(_files(storage, absolute(given)))
         if not found:
             raise SettingsError(f"the input {given} holds no files")
-        for name, size, below in found:
-            if output is not None and name.startswith(f"{output}/"):
+        for shard, below in found:
+            if output is not None and shard.name.startswith(f"{output}/"):
                 continue
             hidden = any(part.startswith((".", "_")) for part in below)
             if not below or (is_input(below[-1]) and not hidden):
-                sizes[name] = size
+                files[shard.name] = shard
             else:
-                passed_over.add(name)
-    if not sizes:
+                passed_over.add(shard.name)
+    if not files:
         raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
-    shards = [Shard(name, size) for name, size in sizes.items()]
-    return Listing(sorted(shards, key=lambda shard: rank(shard.name)), sorted(passed_over - set(sizes)))
+    return Listing(sorted(files.values(), key=lambda shard: rank(shard.name)), sorted(passed_over - set(files)))
 
 
-def _files(storage: Storage, url: str) -> Iterator[tuple[str, int, list[str]]]:
-    """Name and size of each file that a path, folder or glob stands for, and its path within the folder, in parts.
+def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
+    """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
 
     Raises SettingsError if there is nothing.
     """
@@ -230,12 +361,17 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[str, int, list[str]]]:
         raise SettingsError(f"the input {url} does not exist")
     for path, info in named.items():
         if info["type"] != "directory":
-            yield _restored(url, path), int(info["size"]), []
+            yield _shard(_restored(url, path), info), []
             continue
         folder = _restored(url, path)
         for file, detail in filesystem.find(path, detail=True).items():
             name = _restored(url, file)
-            yield name, int(detail["size"]), name[len(folder) :].strip("/").split("/")
+            yield _shard(name, detail), name[len(folder) :].strip("/").split("/")
+
+
+def _shard(name: str, info: dict[str, Any]) -> Shard:
+    tag = info.get("ETag") or info.get("mtime") or ""
+    return Shard(name, int(info["size"]), str(tag).strip('"'))
 
 
 def rank(name: str) -> tuple[str, str]:
@@ -277,10 +413,25 @@ def explained(what: str) -> Iterator[None]:
     """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
     try:
         yield
-    except SettingsError:
+    except CraftRayError:
         raise
     except Exception as error:  # s3fs, botocore and aiohttp have no common base
         raise SettingsError(f"cannot reach {what}: {cause(error)}") from error
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether storage may work in a while: it did not answer, was too busy, or was cut short."""
+    import aiohttp
+    import botocore.exceptions
+
+    failures = (
+        OSError,
+        asyncio.TimeoutError,
+        aiohttp.ClientError,
+        botocore.exceptions.BotoCoreError,
+        botocore.exceptions.ClientError,
+    )
+    return isinstance(error, failures) and cause(error) not in _LASTING
 
 
 _CAUSES = {
@@ -296,7 +447,23 @@ _CAUSES = {
     "FileNotFoundError": "it does not exist",
     "NotADirectoryError": "a part of the path is a file",
     "FileExistsError": "a part of the path is a file",
+    "PreconditionFailed": "it was changed meanwhile",
+    "FileExpired": "it was changed meanwhile",
 }
+
+
+_LASTING = frozenset(
+    _CAUSES[name]
+    for name in (
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "PermissionError",
+        "FileNotFoundError",
+        "FileExistsError",
+        "PreconditionFailed",
+    )
+)
 
 
 def cause(error: BaseException) -> str:
@@ -310,5 +477,9 @@ def cause(error: BaseException) -> str:
             return _CAUSES["PermissionError"]
         if code in ("NoSuchBucket", "404", "NoSuchKey"):
             return _CAUSES["FileNotFoundError"]
+        if code == "PreconditionFailed":
+            return _CAUSES[code]
         seen = seen.__cause__
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    # delta-rs draws a tree of causes in colours; its leaf says what happened.
+    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
+    return f"{type(error).__name__}: {' '.join(line for line in lines if line)[:500]}"

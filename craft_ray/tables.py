@@ -1,12 +1,13 @@
-"""The tables `entities` and `documents`: Delta tables that one run at a time commits to, in step.
+"""The tables `entities` and `documents`, in step, and `shards`: Delta tables that one run at a time commits to.
 
 Every commit is a pair, first to `entities`, then to `documents`, and both carry the next number of one sequence as
 Delta's application transaction. From this follows:
 
 - A run that dies between the two leaves `entities` one ahead; the next run restores it to what `documents` knows.
-- Delta refuses a commit whose transaction another writer has moved on: of two runs on one output, the one that started
-  last goes on and the other stops with a clear error before it can mix anything in.
+- Delta refuses a commit whose transaction another writer has moved on. A run begins with such a commit to each table,
+  so a run before it that is still alive, or wakes up, stops with a clear error before it can mix anything in.
 - Files are written by workers but count only once the driver commits them.
+- A shard is noted after its documents, so what `shards` holds is true whatever dies.
 """
 
 import json
@@ -14,7 +15,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from craft_ray import identity
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.ledger import Ledger, entries
-from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED
+from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARDS
 from craft_ray.staging import PARTITION, StagedBlock, StagedFile, best
 from craft_ray.storage import Storage, cause, join, rank
 
@@ -42,13 +44,32 @@ REPLACED_AT_ONCE = 5_000
 """Documents replaced in one commit; bounds its memory and the length of its predicate."""
 
 
-_Write = Callable[[CommitProperties], None]
+_Write = Callable[[CommitProperties], Any]
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What `documents` holds when a run begins.
+
+    number:   of each shard, by rank
+    rejected: by shard, the rejected rows that are named by their place in it, for want of an id
+    """
+
+    ledger: Ledger
+    number: dict[str, int]
+    rejected: dict[str, list[str]]
+
+    @classmethod
+    def nothing(cls) -> "Known":
+        """What a run needs to know that reads no shard."""
+        return cls(Ledger.of(entries([], [], [], [])), {}, {})
 
 
 class Tables:
-    """Both tables of one output, opened for writing.
+    """The tables of one output, opened for writing; any earlier run is shut out.
 
-    Raises SettingsError if they cannot be opened or are not ours.
+    Raises SettingsError if they cannot be opened or are not ours, StorageDown if storage fails for too long.
     """
 
     def __init__(self, storage: Storage, output: str) -> None:
@@ -56,26 +77,34 @@ class Tables:
         self.output = output
         self._options = storage.delta_options(output)
         try:
-            self._entities = self._open("entities", ENTITIES, [PARTITION])
-            self._documents = self._open("documents", DOCUMENTS, None)
+            self._entities = self._patiently(lambda: self._open("entities", ENTITIES, [PARTITION]))
+            self._documents = self._patiently(lambda: self._open("documents", DOCUMENTS, None))
+            self._shards = self._patiently(lambda: self._open("shards", SHARDS, None))
             self._recover()
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {cause(error)}") from error
+        self._fence()
 
     def path(self, name: str) -> str:
         """The folder of a table."""
         return join(self.output, name)
 
-    def known(self, shards: Iterable[str]) -> tuple[Ledger, dict[str, int]]:
-        """What `documents` holds, and a number for each shard in it or in `shards`, by rank."""
+    def known(self, shards: Iterable[str]) -> "Known":
+        """What `documents` holds, as a run that reads `shards` needs it."""
         columns = ["doc_id", "version", "key", "shard", "status"]
-        parts = [batch for batch in self._documents.to_pyarrow_dataset().to_batches(columns=columns) if batch.num_rows]
+        dataset = self._documents.to_pyarrow_dataset()
+        parts = self._patiently(lambda: [b for b in dataset.to_batches(columns=columns) if b.num_rows])
         names: set[str] = set(shards)
+        rejected: dict[str, list[str]] = {name: [] for name in names}
         for batch in parts:
             names.update(pc.unique(batch["shard"]).to_pylist())
+            for row in batch.filter(pc.equal(batch["status"], "rejected")).to_pylist():
+                if row["doc_id"].startswith(row["shard"]) and row["shard"] in rejected:
+                    rejected[row["shard"]].append(row["doc_id"])
         number = {name: i for i, name in enumerate(sorted(names, key=rank))}
         held = [_held(batch, number) for batch in parts]
-        return Ledger.of(np.concatenate([entries([], [], [], []), *held])), number
+        ledger = Ledger.of(np.concatenate([entries([], [], [], []), *held]))
+        return Known(ledger, number, {name: ids for name, ids in rejected.items() if ids})
 
     def append(self, blocks: Sequence[StagedBlock]) -> None:
         """Commit blocks whose documents are all new.
@@ -108,19 +137,43 @@ class Tables:
                 batch = []
         return written + self._overwrite(batch)
 
+    def noted(self) -> pa.Table:
+        """What `shards` holds, a row a shard."""
+        dataset = self._shards.to_pyarrow_dataset()
+        return _latest(self._patiently(lambda: dataset.to_table().cast(SHARDS)))
+
+    def note(self, rows: pa.Table) -> None:
+        """Commit shards whose documents are all committed; rows of SHARDS."""
+        self._write_to(
+            self._shards,
+            lambda properties: write_deltalake(self._shards, rows, mode="append", commit_properties=properties),
+            _properties(self._sequence(self._documents)),
+        )
+
     def settle(self, compact: bool) -> None:
         """Close a run: shut out any other, merge small files, and remove files that no table refers to.
 
         After it the Parquet files are exactly the tables' snapshots.
         """
-        self._commit(
-            lambda properties: self._add(self._entities, [], 0, properties),
-            lambda properties: self._add(self._documents, [], 0, properties),
-        )
-        for table in (self._entities, self._documents):
+        self._fence()
+        rows = self.noted()
+        if rows.num_rows != self._shards.count():
+            self._write_to(
+                self._shards,
+                lambda properties: write_deltalake(self._shards, rows, mode="overwrite", commit_properties=properties),
+                _properties(self._sequence(self._documents)),
+            )
+        for table in (self._entities, self._documents, self._shards):
             if compact:
-                table.optimize.compact()
-            table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+                self._patiently(lambda: self._compact(table))  # noqa: B023
+            self._patiently(lambda: self._vacuum(table))  # noqa: B023
+
+    def _compact(self, table: DeltaTable) -> None:
+        table.update_incremental()
+        table.optimize.compact()
+
+    def _vacuum(self, table: DeltaTable) -> None:
+        table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
 
     def counts(self) -> dict[str, int]:
         """Rows of both tables, from their logs."""
@@ -129,8 +182,10 @@ class Tables:
     def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
         """What of a run stands in the tables: documents by status, rejected ones by reason, entities by label."""
         mine = pc.field("run_id") == run_id
-        documents = self._documents.to_pyarrow_dataset().to_table(columns=["status", "reason"], filter=mine)
-        entities = self._entities.to_pyarrow_dataset().to_table(columns=[PARTITION], filter=mine)
+        documents, entities = (
+            self._patiently(lambda: table.to_pyarrow_dataset().to_table(columns=columns, filter=mine))  # noqa: B023
+            for table, columns in ((self._documents, ["status", "reason"]), (self._entities, [PARTITION]))
+        )
         columns = (documents["status"], documents["reason"].drop_null(), entities[PARTITION])
         counts = [column.value_counts().to_pylist() for column in columns]
         statuses, reasons, labels = (Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts)
@@ -158,11 +213,13 @@ class Tables:
         """Bring `entities` back in step if a run died between the commits of a pair."""
         ahead, sequence = self._sequence(self._entities), self._sequence(self._documents)
         if ahead == sequence + 1:
-            version = next(
-                int(commit["version"]) for commit in self._entities.history() if commit.get(SEQUENCE) == str(ahead)
+            history = self._patiently(self._entities.history)
+            version = next(int(commit["version"]) for commit in history if commit.get(SEQUENCE) == str(ahead))
+            self._write_to(
+                self._entities,
+                lambda properties: self._entities.restore(version - 1, commit_properties=properties),
+                _properties(sequence),
             )
-            self._entities.restore(version - 1, commit_properties=_properties(sequence))
-            self._entities.update_incremental()
         elif ahead != sequence:
             raise SettingsError(
                 f"the tables of {self.output} are out of step (entities {ahead}, documents {sequence}): "
@@ -172,19 +229,45 @@ class Tables:
     def _sequence(self, table: DeltaTable) -> int:
         return table.transaction_version(SEQUENCE) or 0
 
+    def _fence(self) -> None:
+        """An empty commit to each table, after which no other run's commit is taken."""
+        self._commit(
+            lambda properties: self._add(self._entities, [], 0, properties),
+            lambda properties: self._add(self._documents, [], 0, properties),
+        )
+        self._write_to(
+            self._shards,
+            lambda properties: self._add(self._shards, [], 0, properties),
+            _properties(self._sequence(self._documents)),
+        )
+
     def _commit(self, entities: _Write, documents: _Write) -> None:
         """Run the pair of commits under the next number.
 
         Raises RunError if another run has taken over, or the tables cannot be written.
         """
         properties = _properties(self._sequence(self._documents) + 1)
-        for table, write in ((self._entities, entities), (self._documents, documents)):
+        self._write_to(self._entities, entities, properties)
+        self._write_to(self._documents, documents, properties)
+
+    def _write_to(self, table: DeltaTable, write: _Write, properties: CommitProperties) -> None:
+        """One commit, tried again while storage fails, but never if it went through."""
+
+        def attempt() -> None:
             try:
                 write(properties)
             except (DeltaError, OSError) as error:
-                if not self._went_through(table, properties):
-                    raise self._failure(error) from error
-            table.update_incremental()
+                if self._went_through(table, properties):
+                    return
+                if isinstance(error, CommitFailedError) and "oncurrent" in str(error):
+                    raise RunError(f"another run has taken over the tables of {self.output}; this one stops") from error
+                raise
+
+        try:
+            self._patiently(attempt)
+            self._patiently(table.update_incremental)
+        except (DeltaError, OSError) as error:
+            raise RunError(f"cannot write the tables of {self.output}: {cause(error)}") from error
 
     def _went_through(self, table: DeltaTable, properties: CommitProperties) -> bool:
         """Whether a commit that failed is in the log all the same.
@@ -195,10 +278,8 @@ class Tables:
         mark = (properties.custom_metadata or {})[COMMIT]
         return any(commit.get(COMMIT) == mark for commit in table.history(10))
 
-    def _failure(self, error: Exception) -> RunError:
-        if isinstance(error, CommitFailedError) and "oncurrent" in str(error):
-            return RunError(f"another run has taken over the tables of {self.output}; this one stops")
-        return RunError(f"cannot write the tables of {self.output}: {cause(error)}")
+    def _patiently(self, action: Callable[[], _Result]) -> _Result:
+        return self._storage.patiently(self.output, action, also=(DeltaError,))
 
     def _add(self, table: DeltaTable, files: Iterable[StagedFile], now: int, properties: CommitProperties) -> None:
         table.create_write_transaction(
@@ -255,6 +336,14 @@ def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, A
         raise SettingsError(f"there is no table at {path}") from error
     result: list[dict[str, Any]] = rows.slice(0, limit).to_pylist()
     return result
+
+
+def _latest(rows: pa.Table) -> pa.Table:
+    """Of rows of SHARDS the last run's of each shard; run ids begin with the time."""
+    rows = rows.sort_by([("shard", "ascending"), ("run_id", "ascending")])
+    names = rows["shard"].combine_chunks()
+    last = pc.not_equal(names[:-1], names[1:]).to_numpy(zero_copy_only=False) if len(names) else np.empty(0, np.bool_)
+    return rows.filter(pa.array(np.append(last, True)[: len(names)]))
 
 
 def _properties(sequence: int) -> CommitProperties:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +25,8 @@ TOKENIZER.no_padding()
 EMPTY = Ledger.of(entries([], [], [], []))
 
 
-def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl") -> pa.Table:
-    preparer = Preparer(TOKENIZER, 510, 0, "model", ledger)
+def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
+    preparer = Preparer(TOKENIZER, 510, 0, "model", ledger, {name: rejected})
     return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3, None))
 
 
@@ -101,8 +102,9 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({"id": ["a"], "text": ["Pax6"]}), sink)
-    again = prepared(sink.getvalue(), held, name="x.parquet")
-    assert again["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
+    rejected = ["x.parquet#unreadable", "x.parquet#2"]
+    again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
+    assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
 
 
 def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():

@@ -1,11 +1,12 @@
 """Finding shards and reaching files, on disk and on a real S3 server."""
 
+import errno
 import pickle
 from pathlib import Path
 
 import pytest
 
-from craft_ray.errors import SettingsError
+from craft_ray.errors import SettingsError, StorageDown
 from craft_ray.readers import is_shard_name
 from craft_ray.settings import S3Settings
 from craft_ray.storage import Storage, list_shards
@@ -89,3 +90,46 @@ def test_a_profiles_credentials_reach_both_clients(
 def test_writing_leaves_no_half_file(tmp_path: Path):
     LOCAL.write_bytes(f"{tmp_path}/deep/er/x.json", b"{}")
     assert [path.name for path in (tmp_path / "deep" / "er").iterdir()] == ["x.json"]
+
+
+@pytest.fixture
+def on_s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh prefix, reached by the usual environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.fresh_prefix()
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
+def test_a_file_is_created_once_and_its_creator_may_ask_again(place, on_s3: str, tmp_path: Path):
+    """Who hears no answer asks again, and must learn that it was the one."""
+    file = f"{tmp_path if place == 'disk' else on_s3}/x.json"
+    assert LOCAL.create(file, b"mine")
+    assert not LOCAL.create(file, b"yours")
+    assert LOCAL.read_bytes(file) == b"mine"
+    if place == "s3":
+        assert LOCAL.create(file, b"mine")
+
+
+def test_storage_that_does_not_come_back_is_given_up_after_the_patience(monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
+        monkeypatch.setenv(name, value)
+    impatient = Storage(S3Settings(endpoint_url="http://127.0.0.1:1"), patience=1)
+    with pytest.raises(StorageDown, match="storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint"):
+        impatient.write_bytes("s3://bucket/x", b"")
+
+
+def test_what_is_not_there_is_told_at_once(on_s3: str):
+    with pytest.raises(FileNotFoundError):
+        LOCAL.read_bytes(f"{on_s3}/nothing")
+    assert LOCAL.names(f"{on_s3}/nothing") == []
+
+
+def test_a_full_disk_is_left_without_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        LOCAL.write_bytes(f"{tmp_path}/x", b"content")
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from craft_ray import identity
 from craft_ray.decode import Decoder
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.labels import TAG_SET, TAGS, TagSet
-from craft_ray.schema import PREPARED
+from craft_ray.schema import PREPARED, SHARDS
 from craft_ray.settings import S3Settings
 from craft_ray.staging import StagedBlock, stage
 from craft_ray.storage import Storage
@@ -148,12 +148,13 @@ def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path,
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1), ("c", "annotated", 1)]
 
 
-def test_of_two_runs_the_later_goes_on_and_the_earlier_stops(tmp_path: Path):
+def test_a_run_that_wakes_up_after_another_has_begun_is_shut_out_of_all_tables(tmp_path: Path):
     earlier = Tables(STORAGE, str(tmp_path))
     later = Tables(STORAGE, str(tmp_path))
+    for write in (lambda: earlier.append([block(tmp_path, ("b", "rat"))]), lambda: earlier.note(note("run1", a=1))):
+        with pytest.raises(RunError, match="another run has taken over"):
+            write()
     later.append([block(tmp_path, ("a", "mouse"))])
-    with pytest.raises(RunError, match="another run has taken over"):
-        earlier.append([block(tmp_path, ("b", "rat"))])
     later.append([block(tmp_path, ("c", "fly"))])
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("c", "annotated", 1)]
 
@@ -202,10 +203,31 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
 def test_what_is_known_is_what_was_committed(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
-    ledger, numbers = Tables(STORAGE, str(tmp_path)).known(["shard9"])
-    assert numbers == {"shard0": 0, "shard9": 1}
-    assert ledger.holds(identity.id_hash("a"))
-    assert not ledger.holds(identity.id_hash("b"))
+    known = Tables(STORAGE, str(tmp_path)).known(["shard9"])
+    assert known.number == {"shard0": 0, "shard9": 1}
+    assert known.ledger.holds(identity.id_hash("a"))
+    assert not known.ledger.holds(identity.id_hash("b"))
+
+
+def note(run_id: str, **shards: int) -> pa.Table:
+    rows = [{"shard": name, "found": found, "run_id": run_id} for name, found in shards.items()]
+    return pa.Table.from_pylist(rows, schema=SHARDS)
+
+
+def test_of_a_shard_the_last_note_counts(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.note(note("run1", a=1, b=1))
+    tables.note(note("run2", a=2, c=2))
+    for settled in (False, True):
+        if settled:
+            tables.settle(compact=True)
+        noted = tables.noted()
+        assert dict(zip(noted["shard"].to_pylist(), noted["found"].to_pylist(), strict=True)) == {
+            "a": 2,
+            "b": 1,
+            "c": 2,
+        }
+    assert DeltaTable(str(tmp_path / "shards")).to_pyarrow_table().num_rows == 3
 
 
 def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):

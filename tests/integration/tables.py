@@ -51,7 +51,7 @@ def assert_consistent(output: str | Path, options: dict[str, str] | None = None)
         counted[row["doc_id"]] += 1
     for row in documents.select(["doc_id", "n_entities"]).to_pylist():
         assert counted[row["doc_id"]] == row["n_entities"]
-    for name in ("entities", "documents"):
+    for name in ("entities", "documents", "shards"):
         if options is None:
             snapshot = {Path(uri).name for uri in DeltaTable(f"{output}/{name}").file_uris()}
             assert {path.name for path in Path(output, name).rglob("*.parquet")} == snapshot

@@ -52,13 +52,16 @@ def test_real_articles_by_the_embedded_model(local_ray: None, data: Path, tmp_pa
 
     again = craft_ray.annotate(inputs, str(tmp_path))
     assert _some(again, "annotated", "deleted", "unchanged") == (0, 0, annotated + 6)
+    assert (again["shards"]["known"], again["shards"]["read"]) == (len(articles) + 7, 0)
     assert len(entity_rows(tmp_path)) == sum(labels.values())
 
     (record,) = [r for r in _records(tmp_path) if r["run_id"] == summary["run_id"]]
     assert record["status"] == "finished"
     assert len(record["model"]["fingerprint"]) == 64
-    assert len(record["shards"]) == len(articles) + 7
-    assert sum(shard["found"] for shard in record["shards"]) == annotated + 6
+    shards = table(tmp_path, "shards")
+    assert shards.num_rows == len(articles) + 7
+    assert sum(shards["found"].to_pylist()) == annotated + 6
+    assert set(shards["run_id"].to_pylist()) == {record["run_id"]}
 
 
 def test_two_replicas_and_another_order_of_shards_change_no_entity_row(
