@@ -27,6 +27,7 @@ class S3Server:
     key: str
     secret: str
     _process: subprocess.Popen[bytes] | None = None
+    _filesystem: s3fs.S3FileSystem | None = None
 
     @property
     def endpoint(self) -> str:
@@ -48,14 +49,16 @@ class S3Server:
         }
 
     def filesystem(self) -> s3fs.S3FileSystem:
-        """A client for arranging and checking, apart from the code under test."""
-        return s3fs.S3FileSystem(
-            key=self.key,
-            secret=self.secret,
-            endpoint_url=self.endpoint,
-            skip_instance_cache=True,
-            use_listings_cache=False,
-        )
+        """A client for arranging and checking, apart from the code under test; one, for each keeps connections open."""
+        if self._filesystem is None:
+            self._filesystem = s3fs.S3FileSystem(
+                key=self.key,
+                secret=self.secret,
+                endpoint_url=self.endpoint,
+                skip_instance_cache=True,
+                use_listings_cache=False,
+            )
+        return self._filesystem
 
     def fresh_prefix(self) -> str:
         """A part of the bucket that no other test uses."""

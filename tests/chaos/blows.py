@@ -120,11 +120,11 @@ def _store_killed(scene: Scene) -> bool:
 
 
 def _faulty(kind: Kind, probability: tuple[float, float], strength: tuple[float, float]) -> Callable[[Scene], bool]:
-    """A fault of the proxy for one to four seconds."""
+    """A fault of the proxy for one to four seconds, and until it has befallen some requests."""
 
     def strike(scene: Scene) -> bool:
         fault = Fault(kind, scene.random.uniform(*probability), scene.random.uniform(*strength))
-        scene.proxy.strike(fault, seconds=scene.random.uniform(1, 4))
+        scene.proxy.strike(fault, seconds=scene.random.uniform(1, 4), requests=scene.random.randint(1, 8))
         return True
 
     return strike

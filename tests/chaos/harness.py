@@ -264,7 +264,8 @@ class Harness:
                 break
 
     def _mend(self) -> None:
-        """Bring store and cluster back to where a run can begin; faults of the proxy pass by themselves."""
+        """Bring store and cluster back to where a run can begin."""
+        self.proxy.heal()
         for thread in self._background:
             thread.join(timeout=120)
         self._background.clear()

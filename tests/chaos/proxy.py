@@ -27,7 +27,8 @@ from yarl import URL
 
 Kind = Literal["slow_down", "latency", "reset", "truncate", "bandwidth", "lost_acknowledgement"]
 
-WRITES = ("PUT", "POST", "DELETE")
+METHODS = {"lost_acknowledgement": ("PUT", "POST", "DELETE"), "truncate": ("GET",)}
+"""What some faults befall; the others befall all requests."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer"}
 """Headers about one connection alone, which no signature covers."""
@@ -53,6 +54,15 @@ class Fault:
     path: str = ""
 
 
+@dataclass
+class _Active:
+    """A fault at work; `requests`: how many it must befall yet before it may end."""
+
+    fault: Fault
+    until: float
+    requests: int
+
+
 class Proxy:
     """The control of a running proxy; safe to use from any thread."""
 
@@ -60,16 +70,16 @@ class Proxy:
         self._upstream = upstream
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._active: list[tuple[Fault, float]] = []
+        self._active: list[_Active] = []
         self.dealt: Counter[str] = Counter()
         """Requests that each fault befell."""
         self.endpoint = ""
         self._session: ClientSession
 
-    def strike(self, fault: Fault, seconds: float = float("inf")) -> None:
-        """Let a fault loose, for good or for so many seconds."""
+    def strike(self, fault: Fault, seconds: float = float("inf"), requests: int = 0) -> None:
+        """Let a fault loose, for good or for so many seconds, and longer until it has befallen so many requests."""
         with self._lock:
-            self._active.append((fault, time.monotonic() + seconds))
+            self._active.append(_Active(fault, time.monotonic() + seconds, requests))
 
     def heal(self) -> None:
         """End all faults."""
@@ -80,16 +90,15 @@ class Proxy:
         """The faults that befall a request."""
         with self._lock:
             now = time.monotonic()
-            self._active = [(fault, until) for fault, until in self._active if until > now]
-            chosen = {
-                fault.kind: fault
-                for fault, _ in self._active
-                if fault.path in request.path and self._random.random() < fault.probability
-            }
-            if request.method not in WRITES:
-                chosen.pop("lost_acknowledgement", None)
-            if request.method != "GET":
-                chosen.pop("truncate", None)
+            self._active = [active for active in self._active if active.until > now or active.requests > 0]
+            chosen: dict[Kind, Fault] = {}
+            for active in self._active:
+                fault = active.fault
+                methods = METHODS.get(fault.kind)
+                may = (methods is None or request.method in methods) and fault.path in request.path
+                if may and self._random.random() < fault.probability:
+                    active.requests -= 1
+                    chosen[fault.kind] = fault
             self.dealt.update(list(chosen))
             return chosen
 
