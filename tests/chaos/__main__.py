@@ -4,10 +4,9 @@ import argparse
 import secrets
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
-from tests.chaos.harness import campaign, running_harness
+from tests.chaos.harness import campaign, running_harness, say_at_once
 
 
 def main() -> int:
@@ -29,11 +28,10 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="new folder for streams of all runs and the store's files, kept")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else secrets.randbelow(1_000_000)
-    say = partial(print, flush=True)
-    say(f"seed {seed}")
+    say_at_once(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = given.keep or Path(temporary, "work")
-        with running_harness(folder, seed, given.documents, given.rate, say) as harness:
+        with running_harness(folder, seed, given.documents, given.rate) as harness:
             try:
                 campaign(harness, given.blows)
             finally:
@@ -41,7 +39,7 @@ def main() -> int:
                 if given.report:
                     report.write(given.report)
     for name, value in report.as_json().items():
-        say(f"{name}: {value}")
+        say_at_once(f"{name}: {value}")
     return 0 if report.clean else 1
 
 

@@ -25,14 +25,14 @@ ROOT = Path(__file__).parent.parent.parent
 REPLICA, READER, WRITER, RAYLET = "Replica", "prepare_shards", "stage_blocks", "raylet/raylet"
 """What is in the titles of the processes that run the three stages, and of a node's raylet."""
 
-PATIENCE = {
+RAY_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",  # until a process gives up a head that is gone; 60 otherwise
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "2000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_period_ms": "1000",  # a node that is gone is noticed after five of these
+    "RAY_raylet_start_wait_time_s": "90",  # 30 otherwise, which a busy machine exceeds
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
+    "RAY_num_workers_soft_limit": "6",  # idle processes kept; one a CPU otherwise, and each start costs seconds of it
 }
-"""Ray's own waiting times, shorter than its defaults so that tests need not wait for them."""
+"""Ray's settings for nodes and drivers."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class RayCluster:
     ) -> None:
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short, for paths of sockets are limited
         # A token of its own: with the mode unset, a head asks for one where this user keeps one, and clients send none.
-        self._common_environment = PATIENCE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self._common_environment = RAY_SETTINGS | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._environment = os.environ | self._common_environment | {"PYTHONPATH": str(ROOT)} | environment
         self._environment.pop("RAY_ADDRESS", None)
         self._workers = workers

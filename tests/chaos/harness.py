@@ -345,9 +345,14 @@ def chosen_blows(names: Sequence[str]) -> Iterator[Blow]:
     return iter([BLOWS[name] for name in names])
 
 
+def say_at_once(text: str) -> None:
+    """Print a line of progress."""
+    print(text, flush=True)
+
+
 @contextmanager
 def running_harness(
-    folder: Path, seed: int, documents: int, rate: int, say: Callable[[str], None] = print, workers: int = 2
+    folder: Path, seed: int, documents: int, rate: int, say: Callable[[str], None] = say_at_once, workers: int = 2
 ) -> Iterator[Harness]:
     """Store, proxy, cluster and inputs, stopped at the end."""
     (folder / "store").mkdir(parents=True)
