@@ -92,10 +92,8 @@ def _node_lost(scene: Scene) -> bool:
 
 
 def _replaced(cluster: RayCluster) -> None:
-    for node in cluster.workers:
-        if not node.named(RAYLET):
-            node.kill()  # `ray start` itself notices only after some seconds
-    cluster.replace_dead_workers()
+    if cluster.head.alive:
+        cluster.replace_dead_workers()
 
 
 def _head_lost(scene: Scene) -> bool:

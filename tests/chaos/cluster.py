@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,7 @@ class Node:
     """One `ray start`, and all processes that were ever seen below it."""
 
     process: subprocess.Popen[bytes]
+    log: Path
     seen: dict[int, psutil.Process] = field(default_factory=dict)
 
     def processes(self) -> list[psutil.Process]:
@@ -60,7 +62,9 @@ class Node:
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None and bool(self.named(RAYLET))
+        """Whether it is up and its raylet runs."""
+        up = self.process.poll() is None and "Ray runtime started" in self.log.read_text(encoding="utf-8")
+        return up and bool(self.named(RAYLET))
 
     def kill(self) -> None:
         """SIGKILL to all of it, as when a machine loses power."""
@@ -101,6 +105,8 @@ class RayCluster:
         ]
         self._cpus = cpus
         self._options = options
+        self._starting = threading.Lock()
+        self._started = 0
         self.address = ""
         self.head: Node
         self.workers: list[Node] = []
@@ -111,7 +117,7 @@ class RayCluster:
         return self._common_environment | {"RAY_ADDRESS": self.address}
 
     def start(self) -> None:
-        """Start the head, then the workers beside each other; wait until each has its raylet."""
+        """Start the head, then the workers."""
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
         self.head = self._start_node(
@@ -124,18 +130,19 @@ class RayCluster:
         )
         self._wait_for(self.head)  # a worker that finds no head yet gives up
         self.workers = [self.add_worker() for _ in range(self._workers)]
-        for node in self.workers:
-            self._wait_for(node)
 
     def add_worker(self) -> Node:
-        """Start a worker node; does not wait for it."""
-        return self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}")
+        """Start a worker node and wait for it: two that start at once take the same names for their sockets."""
+        with self._starting:
+            node = self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}")
+            self._wait_for(node)
+            return node
 
     def replace_dead_workers(self) -> None:
-        """Start a node for each worker node that is gone."""
+        """Start a node for each worker node whose raylet is gone."""
         for i, node in enumerate(self.workers):
-            if node.process.poll() is not None:
-                node.kill()
+            if not node.alive:
+                node.kill()  # `ray start` itself ends only after some seconds
                 self.workers[i] = self.add_worker()
 
     def named(self, part: str) -> list[psutil.Process]:
@@ -159,17 +166,18 @@ class RayCluster:
         deadline = time.monotonic() + seconds
         while not node.alive:
             if node.process.poll() is not None or time.monotonic() > deadline:
-                log = Path(self._folder, "nodes.log").read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"a Ray node did not come up:\n{log[-3000:]}")
+                raise RuntimeError(f"a Ray node did not come up:\n{node.log.read_text(encoding='utf-8')[-3000:]}")
             time.sleep(0.05)
 
     def _start_node(self, *arguments: str) -> Node:
         command = [str(Path(sys.executable).with_name("ray")), "start", *self._common, *arguments]
-        with Path(self._folder, "nodes.log").open("ab") as log:
+        self._started += 1
+        path = Path(self._folder, f"node{self._started}.log")
+        with path.open("wb") as log:
             process = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
             )
-        return Node(process)
+        return Node(process, path)
 
 
 @contextmanager
