@@ -69,7 +69,7 @@ class Node:
     def kill(self) -> None:
         """SIGKILL to all of it, as when a machine loses power."""
         processes = self.processes()
-        self.process.kill()
+        self.process.kill()  # nothing where it has ended
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -105,8 +105,9 @@ class RayCluster:
         ]
         self._cpus = cpus
         self._options = options
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._started = 0
+        self._nodes: list[Node] = []
         self.address = ""
         self.head: Node
         self.workers: list[Node] = []
@@ -140,10 +141,11 @@ class RayCluster:
 
     def replace_dead_workers(self) -> None:
         """Start a node for each worker node whose raylet is gone."""
-        for i, node in enumerate(self.workers):
-            if not node.alive:
-                node.kill()  # `ray start` itself ends only after some seconds
-                self.workers[i] = self.add_worker()
+        with self._starting:
+            for i, node in enumerate(self.workers):
+                if not node.alive:
+                    node.kill()  # `ray start` itself ends only after some seconds
+                    self.workers[i] = self.add_worker()
 
     def named(self, part: str) -> list[psutil.Process]:
         """Processes of all nodes whose title holds a text."""
@@ -151,8 +153,9 @@ class RayCluster:
 
     def stop(self) -> None:
         """Kill every node."""
-        for node in (*self.workers, self.head):
+        for node in self._nodes:
             node.kill()
+        self._nodes.clear()
 
     def restart(self) -> None:
         """A new cluster under a new address."""
@@ -177,7 +180,8 @@ class RayCluster:
             process = subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
             )
-        return Node(process, path)
+        self._nodes.append(Node(process, path))
+        return self._nodes[-1]
 
 
 @contextmanager
