@@ -162,12 +162,19 @@ class Harness:
         return Run(process, folder)
 
     def wait_for_commits(self, run: Run, output: str, number: int) -> None:
-        """Until the documents table has a number of commits beside the one that made it."""
+        """Until the documents table has a number of commits more, the one that makes it not counted."""
+        if not self._await_commits(run, output, number):
+            raise RuntimeError(f"no {number} commits came (exit code {run.code}):\n{run.stderr[-3000:]}")
+
+    def _await_commits(self, run: Run, output: str, number: int) -> bool:
+        """Whether so many commits of data came before the run ended or 90 seconds were over."""
         filesystem = self.store.filesystem()
+        before = len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) or 1
         deadline = time.monotonic() + 90
-        while len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) <= number:
+        while len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) < before + number:
             if run.wait(0.1) or time.monotonic() > deadline:
-                raise RuntimeError(f"no {number} commits came (exit code {run.code}):\n{run.stderr[-3000:]}")
+                return False
+        return True
 
     def begin_report(self) -> None:
         """Start counting anew."""
@@ -192,13 +199,14 @@ class Harness:
     def fill(self, output: str, blows: Iterator[Blow], patient: bool = False) -> None:
         """Run until exit code 0, struck by blows until they are used up, and compare.
 
-        patient: strike each blow as it comes, however long it takes until there is something to strike.
+        patient: strike only once documents are committed, and each blow as it comes, however long it takes until there is
+            something to strike.
         """
         seen: Counter[str] = Counter()
         orphans: set[str] = set()
         while True:
             run = self.start(output)
-            self._strike(run, blows, patient)
+            self._strike(run, output, blows, patient)
             if not run.wait(max(0.0, run.began + LONGEST_RUN - time.monotonic())):
                 self._failed(run, "hangs")
             run.end()
@@ -239,10 +247,13 @@ class Harness:
         self.report.seconds = round(time.monotonic() - self._began, 1)
         return self.report
 
-    def _strike(self, run: Run, blows: Iterator[Blow], patient: bool) -> None:
+    def _strike(self, run: Run, output: str, blows: Iterator[Blow], patient: bool) -> None:
         """Strike until the run ends, a blow that ends it has struck, or no blow is left."""
         scene = Scene(self.cluster, self.store, self.proxy, run, self.random, self._background)
-        longest = 12.0
+        longest = 8.0
+        if patient or self.random.random() < 0.6:  # else while the run is starting
+            self._await_commits(run, output, 1)
+            longest = 3.0
         for blow in blows:
             if run.wait(self.random.uniform(0.1, longest)):
                 break
