@@ -199,8 +199,8 @@ class Harness:
     def fill(self, output: str, blows: Iterator[Blow], patient: bool = False) -> None:
         """Run until exit code 0, struck by blows until they are used up, and compare.
 
-        patient: strike only once documents are committed, and each blow as it comes, however long it takes until there is
-            something to strike.
+        patient: strike only once documents are committed, and each blow as it comes, however long it takes until there
+            is something to strike.
         """
         seen: Counter[str] = Counter()
         orphans: set[str] = set()
