@@ -295,6 +295,8 @@ class Harness:
         if "Traceback (most recent call last)" in run.stderr and code != -signal.SIGKILL:
             self._failed(run, "ended with a traceback")
         if code in (1, 2):
+            if not run.sentence.startswith("craft-ray: ") and run.head_lost_at is None:
+                self._failed(run, f"ended with {code} and no sentence that says why")
             report.errors[f"{code} {run.sentence[:200]}"] += 1
         if run.terminated_at is not None:
             stop = run.ended - run.terminated_at
