@@ -18,7 +18,7 @@ def seed() -> int:
 @pytest.fixture(scope="session")
 def shared_harness(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("chaos") / "work"
-    with running_harness(folder, seed, documents=500, rate=8_000) as harness:
+    with running_harness(folder, seed, documents=400, rate=2_500) as harness:
         harness.undisturbed()
         yield harness
 
@@ -29,3 +29,9 @@ def harness(shared_harness: Harness) -> Harness:
     shared_harness.begin_report()
     print(f"CHAOS_SEED={shared_harness.report.seed}")
     return shared_harness
+
+
+@pytest.fixture
+def long_only(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("long"):
+        pytest.skip("half a minute or more: pytest --long")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,8 +135,8 @@ class Harness:
         write_inputs(folder, documents)
         self.store.filesystem().put(f"{folder}/", f"{self.prefix}/in/", recursive=True)
 
-    def start(self, output: str, environment: dict[str, str] | None = None) -> Run:
-        """Start the command."""
+    def start(self, output: str, environment: dict[str, str] | None = None, hurried: bool = False) -> Run:
+        """Start the command; `hurried`: with replicas that answer at once, which change no row."""
         self._runs += 1
         folder = self.folder / f"run{self._runs}"
         folder.mkdir()
@@ -148,7 +148,7 @@ class Harness:
         }
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [*command, "--model", f"stand-in:{self._rate}", "--json"],
+                [*command, "--model", "stand-in" if hurried else f"stand-in:{self._rate}", "--json"],
                 env=os.environ
                 | self.cluster.environment
                 | self.store.environment
@@ -184,7 +184,7 @@ class Harness:
     def undisturbed(self) -> Run:
         """Run once without a blow and keep its tables as what is expected."""
         output = self.fresh_output()
-        run = self.start(output)
+        run = self.start(output, hurried=True)
         ended = run.wait(LONGEST_RUN)
         run.end()
         if not ended or run.code != 0:
@@ -196,17 +196,18 @@ class Harness:
         )
         return run
 
-    def fill(self, output: str, blows: Iterator[Blow], patient: bool = False) -> None:
+    def fill(self, output: str, blows: Sequence[Blow], patient: bool = False) -> None:
         """Run until exit code 0, struck by blows until they are used up, and compare.
 
         patient: strike only once documents are committed, and each blow as it comes, however long it takes until there
             is something to strike.
         """
+        left = deque(blows)
         seen: Counter[str] = Counter()
         orphans: set[str] = set()
         while True:
-            run = self.start(output)
-            self._strike(run, output, blows, patient)
+            run = self.start(output, hurried=not left)
+            self._strike(run, output, left, patient)
             if not run.wait(max(0.0, run.began + LONGEST_RUN - time.monotonic())):
                 self._failed(run, "hangs")
             run.end()
@@ -247,17 +248,18 @@ class Harness:
         self.report.seconds = round(time.monotonic() - self._began, 1)
         return self.report
 
-    def _strike(self, run: Run, output: str, blows: Iterator[Blow], patient: bool) -> None:
+    def _strike(self, run: Run, output: str, left: deque[Blow], patient: bool) -> None:
         """Strike until the run ends, a blow that ends it has struck, or no blow is left."""
         scene = Scene(self.cluster, self.store, self.proxy, run, self.random, self._background)
         longest = 8.0
+        if not left:
+            return
         if patient or self.random.random() < 0.6:  # else while the run is starting
             self._await_commits(run, output, 1)
-            longest = 3.0
-        for blow in blows:
-            if run.wait(self.random.uniform(0.1, longest)):
-                break
-            longest = 3.0
+            longest = 2.0
+        while left and not run.wait(self.random.uniform(0.1, longest)):
+            blow = left.popleft()
+            longest = 2.0
             deadline = time.monotonic() + (60 if patient else 4)
             while not (struck := blow.strike(scene)) and time.monotonic() < deadline:
                 if run.wait(0.02):
@@ -347,15 +349,15 @@ class Harness:
         )
 
 
-def random_blows(source: random.Random, number: int) -> Iterator[Blow]:
+def random_blows(source: random.Random, number: int) -> list[Blow]:
     """Blows by their weights."""
     blows = list(BLOWS.values())
-    return iter(source.choices(blows, [blow.weight for blow in blows], k=number))
+    return source.choices(blows, [blow.weight for blow in blows], k=number)
 
 
-def chosen_blows(names: Sequence[str]) -> Iterator[Blow]:
+def chosen_blows(names: Sequence[str]) -> list[Blow]:
     """Blows by name."""
-    return iter([BLOWS[name] for name in names])
+    return [BLOWS[name] for name in names]
 
 
 def say_at_once(text: str) -> None:

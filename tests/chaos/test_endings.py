@@ -34,8 +34,8 @@ def assert_clear(run: Run | Finished) -> None:
 def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes_the_tables(
     harness: Harness, kind: Kind, request: pytest.FixtureRequest
 ):
-    if kind == "reset" and not request.config.getoption("long"):
-        pytest.skip("a second kind of fault: pytest --long")
+    if kind == "reset":
+        request.getfixturevalue("long_only")
     output = harness.fresh_output()
     run = harness.start(output, {"CRAFT_RAY_PATIENCE": str(PATIENCE)})
     harness.wait_for_commits(run, output, 2)
@@ -50,12 +50,14 @@ def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes
     kept, halves = outcome.committed(harness.store, output)
     assert kept
     assert halves == 0
-    harness.fill(output, iter(()))
+    harness.fill(output, [])
     assert harness.report.failures == []
     assert not kept - harness.expected.ids
 
 
-def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_completes_the_tables(harness: Harness):
+def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_completes_the_tables(
+    long_only: None, harness: Harness
+):
     """Where only Ray's control service is gone, `RAY_gcs_rpc_server_reconnect_timeout_s` bounds it, 60 s unless set."""
     output = harness.fresh_output()
     harness.fill(output, chosen_blows(["head lost"]), patient=True)
@@ -113,7 +115,7 @@ def annotate(inputs: Path, output: Path, **variables: str) -> Finished:
 
 
 def test_a_full_disk_ends_a_run_in_one_sentence_and_with_room_the_next_completes_the_tables(
-    inputs: Path, tmp_path: Path
+    long_only: None, inputs: Path, tmp_path: Path
 ):
     with small_disk(tmp_path / "disk", "400k") as disk:
         full = annotate(inputs, disk / "out")
@@ -148,10 +150,8 @@ sys.stdin.read()
 
 
 def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_or_do_not_matter(
-    inputs: Path, tmp_path: Path, request: pytest.FixtureRequest
+    long_only: None, inputs: Path, tmp_path: Path
 ):
-    if not request.config.getoption("long"):
-        pytest.skip("a cluster of its own: pytest --long")
     root = str(Path(__file__).parent.parent.parent)
     with (
         small_disk(tmp_path / "spill", "16m") as spill,
@@ -185,8 +185,6 @@ def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_
     assert entity_rows(tmp_path / "out") == entity_rows(tmp_path / "undisturbed")
 
 
-def test_a_replica_that_runs_out_of_memory_costs_no_row(harness: Harness, request: pytest.FixtureRequest):
-    if not request.config.getoption("long"):
-        pytest.skip("another run: pytest --long")
+def test_a_replica_that_runs_out_of_memory_costs_no_row(long_only: None, harness: Harness):
     harness.fill(harness.fresh_output(), chosen_blows(["replica out of memory"]), patient=True)
     assert harness.report.failures == []
