@@ -64,6 +64,8 @@ class Account:
     _settled: set[int] = field(default_factory=set)
     _sums: Counter[str] = field(default_factory=Counter)
     """Over settled shards."""
+    failed: set[int] = field(default_factory=set)
+    """Numbers of the shards with documents that failed; another run may bring them through."""
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
     _commits: list[tuple[float, int]] = field(default_factory=list)
@@ -81,9 +83,11 @@ class Account:
         """Count a block's documents and closed shards as received."""
         self.reached("first_block")
         self.tokens += block.tokens
-        for number, status in zip(block.shard_number.tolist(), block.status, strict=True):
+        for number, status, reason in zip(block.shard_number.tolist(), block.status, block.reason, strict=True):
             if status != RETRACTED:
                 self._received[number] += 1
+            if reason == "failed":
+                self.failed.add(number)
         for number, dropped in block.superseded.items():
             self._received[number] += dropped
             self.superseded += dropped
