@@ -219,18 +219,18 @@ class RunRecord:
             **facts,
             "versions": {"python": platform.python_version()} | _versions(),
         }
-        self._write()
+        self._write(storage)
 
     def close(self, status: str, account: Account, error: str | None = None) -> None:
         """Record how the run ended, and its account; what became of each shard is in the table `shards`."""
         self._content |= {"status": status, "finished": _now(), "error": error, "account": account.summary()}
         if error is None:
-            self._write()
+            self._write(self._storage)
         else:  # storage may be what failed, and that is to be heard of
             self._storage.try_to("write the run's record", self._write)
 
-    def _write(self) -> None:
-        self._storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
+    def _write(self, storage: Storage) -> None:
+        storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
 
 
 def new_run_id() -> str:
