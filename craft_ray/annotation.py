@@ -36,6 +36,9 @@ _Result = TypeVar("_Result")
 
 log = logging.getLogger("craft_ray")
 
+HALTED_WITHIN = 5.0
+"""Seconds that the pipeline has to end before the connection to Ray is closed beneath it."""
+
 
 def annotate(
     inputs: Sequence[str],
@@ -105,8 +108,9 @@ def annotate(
                         break
                     account.forget(missing)
                     preparing = ray.put(_preparing(checkpoint, known, settings))
-                    blocks = run(missing, care=care, unread=unread, preparing=preparing)
-                    with _collected(blocks) as arrived:
+                    halt = threading.Event()
+                    blocks = run(missing, care=care, unread=unread, preparing=preparing, halt=halt)
+                    with _collected(blocks, halt) as arrived:
                         _commit_all(arrived, commits, account, stop, on_progress, forgiving=care is Care.STRICT)
                     if stop.is_set():
                         status = "stopped"
@@ -234,26 +238,27 @@ def _take(arrived: "queue.Queue[StagedBlock | BaseException | None]") -> list[St
 
 
 @contextmanager
-def _collected(blocks: Iterator[StagedBlock]) -> Iterator["queue.Queue[StagedBlock | BaseException | None]"]:
+def _collected(
+    blocks: Iterator[StagedBlock], halt: threading.Event
+) -> Iterator["queue.Queue[StagedBlock | BaseException | None]"]:
     """Run the pipeline in a thread; its blocks, then None or its error, come through the queue."""
     arrived: queue.Queue[StagedBlock | BaseException | None] = queue.Queue()
-    ended = threading.Event()
 
     def collect() -> None:
         try:
             for block in blocks:
                 arrived.put(block)
-                if ended.is_set():
-                    return
             arrived.put(None)
         except BaseException as error:  # raised again by the thread that commits
             arrived.put(error)
 
-    threading.Thread(target=collect, name="craft-ray-pipeline", daemon=True).start()
+    thread = threading.Thread(target=collect, name="craft-ray-pipeline", daemon=True)
+    thread.start()
     try:
         yield arrived
     finally:
-        ended.set()
+        halt.set()
+        thread.join(HALTED_WITHIN)
 
 
 def _recount(account: Account, tables: Tables, run_id: str) -> None:

@@ -12,10 +12,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -24,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
@@ -35,6 +32,7 @@ from craft_ray.checkpoint import EMBEDDED_FOLDER, STAND_IN, Checkpoint, load_che
 from craft_ray.connection import connected
 from craft_ray.decode import Decoder
 from craft_ray.errors import RunError
+from craft_ray.footprint import peak_memory
 from craft_ray.goals import judged
 from craft_ray.ledger import Ledger, entries
 from craft_ray.model import Model, Precision, choose, make_form
@@ -138,7 +136,7 @@ def machine() -> dict[str, Any]:
         "processor": able.get("cpu_name") or platform.processor(),
         "cores": os.cpu_count(),
         "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if able.get(name)],
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "memory_gb": round(psutil.virtualpeak_memory().total / 1e9, 1),
         "gpu": gpu,
         "versions": {package: metadata.version(package) for package in (*PACKAGES, "openvino")},
     }
@@ -371,7 +369,7 @@ class _Bench:
     def _job(self, files: Sequence[Path], **settings: Any) -> "_Job":
         """A whole annotation run in a Ray of its own, watched."""
         output = self._fresh("job")
-        with connected(load_settings()), _memory() as peaks:
+        with connected(load_settings()), peak_memory() as peaks:
             first = _First()
             summary = annotate([str(file) for file in files], str(output), load_settings(**settings), first)
         return _Job(summary, dict(peaks), first.before_the_end)
@@ -404,37 +402,6 @@ class _Job:
         documents = self.summary["documents"]["found"]
         kept = {name: self.summary[name] for name in names} | {"documents": documents}
         return kept | self.memory | {"rows_before_the_input_was_read": self.rows_before_the_end}
-
-
-@contextmanager
-def _memory() -> Iterator[Mapping[str, float]]:
-    """Peak memory in MB while it is open: of all processes below this one, shared pages counted once, and of the
-    largest worker of Ray Data.
-    """
-    peaks = {"peak_all_mb": 0.0, "peak_worker_mb": 0.0}
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(5.0):
-            total = 0.0
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    memory = process.memory_full_info()
-                    total += memory.pss / 1e6
-                    if process is not me and process.name().startswith("ray::"):
-                        peaks["peak_worker_mb"] = max(peaks["peak_worker_mb"], round(memory.rss / 1e6, 1))
-                except psutil.Error:
-                    continue  # it has ended meanwhile
-            peaks["peak_all_mb"] = max(peaks["peak_all_mb"], round(total, 1))
-
-    me = psutil.Process()
-    thread = threading.Thread(target=watch, name="craft-ray-memory", daemon=True)
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _predict(model: Model, windows: Windows) -> object:

@@ -102,6 +102,7 @@ class Commits:
             rows: list[dict[str, Any]] = [
                 {name: end[name] for name in SHARDS.names if name in end}
                 | {"size": shard.size, "tag": shard.tag, **self._origin}
+                | ({"signature": None} if shard.number in self._account.failed else {})
                 for shard, end in whole
             ]
             self._tables.note(pa.Table.from_pylist(rows, schema=SHARDS))

@@ -3,15 +3,20 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from craft_ray.errors import SettingsError
 from craft_ray.settings import Settings
+
+log = logging.getLogger("craft_ray")
 
 
 @contextmanager
@@ -22,26 +27,69 @@ def connected(settings: Settings) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what people read is nobody's business
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = settings.address or os.environ.get("RAY_ADDRESS")
     try:
         with _native_stderr_closed():
             if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address=address, **quiet)
             else:
-                # "local", for a plain `ray.init` trips over the address file of a killed head.
-                ray.init(
-                    address="local",
-                    num_cpus=settings.cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
+                with _on_loopback():
+                    # "local", for a plain `ray.init` trips over the address file of a killed head.
+                    ray.init(address="local", num_cpus=settings.cpus, include_dashboard=False, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise SettingsError(f"cannot reach the Ray cluster {address}: {str(error).splitlines()[0]}") from error
+    ended = threading.Event()
+    if address:
+        watched = ray.get_runtime_context().gcs_address
+        threading.Thread(target=_watch, args=(watched, ended), name="craft-ray-watch", daemon=True).start()
     try:
         yield
     finally:
+        ended.set()
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Settings that a new local Ray is started with: its ports on loopback alone, its idle workers kept.
+
+    Ray kills idle workers beyond one a core after a second, and the stages of a run would start theirs again and again.
+    """
+    workers = 4 * (os.cpu_count() or 1) + 4
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_num_workers_soft_limit": str(workers)}
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(missing)
+    clustered, ray_constants.ENABLE_RAY_CLUSTER = (
+        ray_constants.ENABLE_RAY_CLUSTER,
+        False,
+    )  # read from the first at import
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clustered
+        for name in missing:
+            del os.environ[name]
+
+
+def _watch(address: str, ended: threading.Event) -> None:
+    """Say so when the cluster's head does not answer: Ray ends a process that has lost its cluster without a word."""
+    host, _, port = address.rpartition(":")
+    answers = True
+    while not ended.wait(2.0):
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except OSError as error:
+            if answers:
+                log.warning(
+                    "the Ray cluster at %s does not answer (%s); if it stays away, this run ends with exit code 1, and "
+                    "the same command goes on from what is committed",
+                    address,
+                    error.strerror or error,
+                )
+            answers = False
+        else:
+            answers = True
 
 
 @contextmanager

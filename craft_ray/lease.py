@@ -47,7 +47,7 @@ def held(
     finally:
         ended.set()
         heart.join()
-        storage.try_to("give the lease back", lambda: storage.write_bytes(url, _json(mine | {"released": True})))
+        storage.try_to("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
 
 
 def _acquire(
@@ -61,7 +61,7 @@ def _acquire(
             _outlive(storage, _file(folder, last), wait, notify)
         if storage.create(_file(folder, last + 1), _json(mine)):
             for number in numbers:
-                storage.try_to("remove an old lease", lambda n=number: storage.remove(_file(folder, n)))  # type: ignore[misc]
+                storage.try_to("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
             return _file(folder, last + 1)
 
 
@@ -102,7 +102,7 @@ def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Eve
     while not ended.wait(BEAT):
         beat += 1
         content = _json(mine | {"beat": beat})
-        storage.try_to("renew the lease", lambda: storage.write_bytes(url, content))  # noqa: B023
+        storage.try_to("renew the lease", lambda once: once.write_bytes(url, content))  # noqa: B023
 
 
 def _read(storage: Storage, url: str) -> dict[str, Any] | None:

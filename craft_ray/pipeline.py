@@ -11,6 +11,8 @@ import logging
 import os
 import pickle
 import re
+import threading
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -20,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 from tokenizers import Tokenizer
 
 from craft_ray.decode import Decoder
@@ -104,6 +107,7 @@ def run_pipeline(
     *,
     care: Care,
     unread: Collection[int],
+    halt: threading.Event,
     plan: Plan,
     storage: Storage,
     form: "ray.ObjectRef[ModelForm]",
@@ -116,8 +120,11 @@ def run_pipeline(
     """Run shards through the stages; yield each block once its files are written.
 
     unread: numbers of the shards that no pass so far has read to the end
+    halt:   ends the work within a second when set; raises Halted
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its notices are about settings made here on purpose
+    _running.halt = halt
+    # Its notices are about settings made here on purpose, and its errors are raised as well.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     groups = [
         {
             "shards": json.dumps([asdict(shard) for shard in group]),
@@ -125,6 +132,8 @@ def run_pipeline(
         }
         for group in _groups(shards, plan, care)
     ]
+    # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
     _configure(dataset.context, plan, care)
     staged = (
@@ -148,7 +157,7 @@ def run_pipeline(
             compute=ray.data.ActorPoolStrategy(size=plan.replicas, max_concurrent_calls_per_actor=2),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
-            ray_remote_args_fn=_actor_options,
+            max_task_retries=TASK_RETRIES,
         )
         .map_batches(
             stage_blocks,
@@ -251,8 +260,25 @@ def _groups(shards: Sequence[Shard], plan: Plan, care: Care) -> Iterator[list[Sh
         yield group
 
 
-def _actor_options() -> dict[str, Any]:
-    return {"max_task_retries": TASK_RETRIES}  # without, a block that kills its replica would go round for ever
+class Halted(Exception):
+    """The pipeline was told to end."""
+
+
+_running = threading.local()
+"""`halt` of the pipeline that this thread runs."""
+
+
+class _Halting(ExecutionCallback):  # type: ignore[misc]
+    """Ends an execution of Ray Data, which has no public way to be ended from another thread."""
+
+    def before_execution_starts(self, executor: Any) -> None:
+        """In the thread that runs the pipeline."""
+        self._halt = _running.halt
+
+    def on_execution_step(self, executor: Any) -> None:
+        """In the thread that schedules, some ten times a second."""
+        if self._halt.is_set():
+            raise Halted
 
 
 def _configure(context: Any, plan: Plan, care: Care) -> None:
@@ -262,6 +288,7 @@ def _configure(context: Any, plan: Plan, care: Care) -> None:
     context.execution_options.preserve_order = False
     context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second
     context.issue_detectors_config.detectors = []
+    context.custom_execution_callback_classes = [_Halting]
 
 
 def is_death(error: BaseException) -> bool:

@@ -64,6 +64,8 @@ class Account:
     _settled: set[int] = field(default_factory=set)
     _sums: Counter[str] = field(default_factory=Counter)
     """Over settled shards."""
+    failed: set[int] = field(default_factory=set)
+    """Numbers of the shards with documents that failed; another run may bring them through."""
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
     _commits: list[tuple[float, int]] = field(default_factory=list)
@@ -81,9 +83,11 @@ class Account:
         """Count a block's documents and closed shards as received."""
         self.reached("first_block")
         self.tokens += block.tokens
-        for number, status in zip(block.shard_number.tolist(), block.status, strict=True):
+        for number, status, reason in zip(block.shard_number.tolist(), block.status, block.reason, strict=True):
             if status != RETRACTED:
                 self._received[number] += 1
+            if reason == "failed":
+                self.failed.add(number)
         for number, dropped in block.superseded.items():
             self._received[number] += dropped
             self.superseded += dropped
@@ -215,18 +219,18 @@ class RunRecord:
             **facts,
             "versions": {"python": platform.python_version()} | _versions(),
         }
-        self._write()
+        self._write(storage)
 
     def close(self, status: str, account: Account, error: str | None = None) -> None:
         """Record how the run ended, and its account; what became of each shard is in the table `shards`."""
         self._content |= {"status": status, "finished": _now(), "error": error, "account": account.summary()}
         if error is None:
-            self._write()
+            self._write(self._storage)
         else:  # storage may be what failed, and that is to be heard of
             self._storage.try_to("write the run's record", self._write)
 
-    def _write(self) -> None:
-        self._storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
+    def _write(self, storage: Storage) -> None:
+        storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
 
 
 def new_run_id() -> str:

@@ -140,8 +140,9 @@ SHARDS = pa.schema(
 )
 """`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
 
-`size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way; found =
-emitted + unchanged + superseded, and `reason` tells why the shard could not be read to its end.
+`size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
+is to be read again in any case, for documents that failed); found = emitted + unchanged + superseded, and `reason`
+tells why the shard could not be read to its end.
 """
 
 SHARD_END = "shard_end"

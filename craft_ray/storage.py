@@ -115,12 +115,13 @@ class Storage:
         except tenacity.RetryError as failed:
             error = failed.last_attempt.exception()
             why = cause(error) if error else "unknown"
-            raise StorageDown(f"storage failed for {self.patience:g} s at {url}: {why}") from error
+            lasted = f" for {self.patience:g} s" if self.patience else ""
+            raise StorageDown(f"storage failed{lasted} at {url}: {why}") from error
 
-    def try_to(self, do: str, action: Callable[[], None]) -> None:
-        """Run an action that the run does not depend on; a failure is logged."""
+    def try_to(self, do: str, action: Callable[["Storage"], None]) -> None:
+        """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
         try:
-            action()
+            action(Storage(self.s3, 0, self._filesystem))
         except Exception as error:  # s3fs, botocore and aiohttp have no common base
             log.warning("could not %s: %s", do, cause(error))
 
@@ -452,6 +453,14 @@ _CAUSES = {
 }
 
 
+_TOLD = {
+    r"\b503\b|slow ?down|reduce your request rate": "the server asks for fewer requests (503)",
+    r"error sending request|connection (refused|reset|closed)": "nothing answers at the endpoint",
+    r"no space left|disk quota|\bstorage full\b": "the disk is full",
+    r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
+}
+"""What clients in other languages tell by their messages alone."""
+
 _LASTING = frozenset(
     _CAUSES[name]
     for name in (
@@ -480,6 +489,9 @@ def cause(error: BaseException) -> str:
         if code == "PreconditionFailed":
             return _CAUSES[code]
         seen = seen.__cause__
-    # delta-rs draws a tree of causes in colours; its leaf says what happened.
+    for told, meaning in _TOLD.items():
+        if re.search(told, str(error), re.IGNORECASE):
+            return meaning
+    # delta-rs draws a tree of causes in colours.
     lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
     return f"{type(error).__name__}: {' '.join(line for line in lines if line)[:500]}"

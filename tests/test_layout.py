@@ -49,6 +49,7 @@ ORDER = [
     "rivals",
     "goals",
     "bench_inputs",
+    "footprint",
     "benchmark",
     "bench_plot",
     "progress",
