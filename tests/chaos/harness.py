@@ -119,7 +119,7 @@ class Harness:
         self.expected: outcome.Outcome
         self._rate = rate
         self._say = say
-        self._runs = 0
+        self._started: list[Run] = []
         self._began = time.monotonic()
         self._background: list[threading.Thread] = []
 
@@ -137,8 +137,7 @@ class Harness:
 
     def start(self, output: str, environment: dict[str, str] | None = None, hurried: bool = False) -> Run:
         """Start the command; `hurried`: with replicas that answer at once, which change no row."""
-        self._runs += 1
-        folder = self.folder / f"run{self._runs}"
+        folder = self.folder / f"run{len(self._started) + 1}"
         folder.mkdir()
         command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
         variables = {
@@ -159,7 +158,8 @@ class Harness:
                 stdout=stdout,
                 stderr=stderr,
             )
-        return Run(process, folder)
+        self._started.append(Run(process, folder))
+        return self._started[-1]
 
     def wait_for_commits(self, run: Run, output: str, number: int) -> None:
         """Until the documents table has a number of commits more, the one that makes it not counted."""
@@ -241,6 +241,13 @@ class Harness:
             report.failures.append(
                 f"{output}: lost {lost}, duplicated {duplicated}, different {different}, files {left}"
             )
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for run in self._started:
+            run.end()
+        for thread in self._background:
+            thread.join(timeout=120)
 
     def close(self) -> Report:
         """The figures."""
@@ -375,8 +382,11 @@ def running_harness(
         environment = store.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}
         with running_cluster(environment, workers) as cluster:
             harness = Harness(folder, store, proxy, cluster, seed, rate, say)
-            harness.upload(documents)
-            yield harness
+            try:
+                harness.upload(documents)
+                yield harness
+            finally:
+                harness.stop()
 
 
 def campaign(harness: Harness, blows: int) -> Report:
