@@ -1,0 +1,116 @@
+"""The proxy itself: signatures hold through it, and each fault is what its name says."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.chaos.proxy import Fault, Proxy, running_proxy
+from tests.s3_server import BUCKET, S3Server
+
+pytestmark = pytest.mark.integration
+
+CONTENT = bytes(range(256)) * 400
+
+
+@pytest.fixture(scope="module")
+def proxy(s3_server: S3Server) -> Iterator[Proxy]:
+    with running_proxy(s3_server.endpoint, seed=0) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(s3_server: S3Server, proxy: Proxy) -> Iterator[Any]:
+    """A client that signs for the proxy's address and tries each request once."""
+    proxy.dealt.clear()
+    yield botocore.session.get_session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=proxy.endpoint,
+        aws_access_key_id=s3_server.key,
+        aws_secret_access_key=s3_server.secret,
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=20),
+    )
+    proxy.heal()
+
+
+@pytest.fixture
+def key(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
+    """An object that is there."""
+    key = f"proxy/{request.node.name}"
+    s3_server.filesystem().pipe_file(f"{BUCKET}/{key}", CONTENT)
+    return key
+
+
+def read(client: Any, key: str) -> bytes:
+    return bytes(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def test_signed_requests_pass_in_both_directions(client: Any, s3_server: S3Server, key: str):
+    assert read(client, key) == CONTENT
+    assert client.head_object(Bucket=BUCKET, Key=key)["ContentLength"] == len(CONTENT)
+    client.put_object(Bucket=BUCKET, Key=f"{key} ä+%2F", Body=CONTENT[:100])
+    assert s3_server.filesystem().cat_file(f"{BUCKET}/{key} ä+%2F") == CONTENT[:100]
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=key)["Contents"]
+    assert {entry["Key"] for entry in listed} == {key, f"{key} ä+%2F"}
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"", IfNoneMatch="*")
+    client.delete_object(Bucket=BUCKET, Key=key)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        read(client, key)
+
+
+def test_a_lost_acknowledgement_is_a_write_that_went_through(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
+    proxy.strike(Fault("lost_acknowledgement"))
+    with pytest.raises(BotoCoreError):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"written")
+    assert s3_server.filesystem().cat_file(f"{BUCKET}/{key}") == b"written"
+    assert read(client, key) == b"written"
+    assert proxy.dealt == {"lost_acknowledgement": 1}
+
+
+def test_slow_down_is_what_the_server_of_amazon_says(client: Any, proxy: Proxy, key: str):
+    proxy.strike(Fault("slow_down"))
+    with pytest.raises(ClientError, match="SlowDown"):
+        read(client, key)
+    proxy.heal()
+    assert read(client, key) == CONTENT
+
+
+def test_a_reset_connection_gives_no_answer(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
+    proxy.strike(Fault("reset"))
+    with pytest.raises(BotoCoreError):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"not written")
+    assert s3_server.filesystem().cat_file(f"{BUCKET}/{key}") == CONTENT
+
+
+def test_a_truncated_body_ends_before_its_length(client: Any, proxy: Proxy, key: str):
+    proxy.strike(Fault("truncate"))
+    with pytest.raises(BotoCoreError):
+        read(client, key)
+    assert proxy.dealt == {"truncate": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "least"), [(Fault("latency", strength=0.5), 0.5), (Fault("bandwidth", strength=200_000), 0.4)]
+)
+def test_latency_and_bandwidth_cost_time_alone(client: Any, proxy: Proxy, key: str, fault: Fault, least: float):
+    proxy.strike(fault)
+    began = time.monotonic()
+    assert read(client, key) == CONTENT
+    assert time.monotonic() - began >= least
+
+
+def test_a_fault_may_befall_some_paths_and_lasts_until_it_has_befallen_enough(client: Any, proxy: Proxy, key: str):
+    proxy.strike(Fault("slow_down", path="elsewhere"))
+    assert read(client, key) == CONTENT
+    proxy.heal()
+    proxy.strike(Fault("slow_down"), seconds=0, requests=2)
+    for _ in range(2):
+        with pytest.raises(ClientError):
+            read(client, key)
+    assert read(client, key) == CONTENT
