@@ -162,16 +162,15 @@ class Harness:
         return self._started[-1]
 
     def wait_for_commits(self, run: Run, output: str, number: int) -> None:
-        """Until the documents table has a number of commits more, the one that makes it not counted."""
+        """Until a number of commits have brought documents."""
         if not self._await_commits(run, output, number):
             raise RuntimeError(f"no {number} commits came (exit code {run.code}):\n{run.stderr[-3000:]}")
 
     def _await_commits(self, run: Run, output: str, number: int) -> bool:
-        """Whether so many commits of data came before the run ended or 90 seconds were over."""
-        filesystem = self.store.filesystem()
-        before = len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) or 1
+        """Whether so many commits of documents came before the run ended or 90 seconds were over."""
+        before = outcome.commits(self.store, output)
         deadline = time.monotonic() + 90
-        while len(filesystem.glob(f"{output}/documents/_delta_log/*.json")) < before + number:
+        while len(outcome.commits(self.store, output) - before) < number:
             if run.wait(0.1) or time.monotonic() > deadline:
                 return False
         return True

@@ -54,6 +54,13 @@ def committed(store: S3Server, output: str) -> tuple[Counter[str], int]:
     return Counter(row["doc_id"] for row in documents), halves
 
 
+def commits(store: S3Server, output: str) -> set[str]:
+    """Log entries of `documents` that bring files; others make the table, or shut another run out."""
+    filesystem = store.filesystem()
+    entries = filesystem.glob(f"{output}/documents/_delta_log/*.json")
+    return {path for path in entries if b'"add":' in filesystem.cat_file(path)}
+
+
 @dataclass(frozen=True)
 class Staged:
     """A Parquet file of `documents` that no commit refers to."""
