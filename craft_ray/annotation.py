@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow.compute as pc
@@ -24,7 +23,7 @@ from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
 from craft_ray.ledger import Ledger
 from craft_ray.model import ModelForm, make_form
-from craft_ray.pipeline import Care, Preparing, explain, is_death, make_plan, run_pipeline
+from craft_ray.pipeline import Care, Plan, Preparing, explain, is_death, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
 from craft_ray.runs import Account, RunRecord, new_run_id
 from craft_ray.settings import Settings
@@ -71,68 +70,137 @@ def annotate(
             tables = Tables(storage, output)
             account, known, signature = _plan_shards(tables, listing, checkpoint, settings, began)
             account.reached("ray_ready", ray_ready)
-            plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-            if form is None or form.device != plan.device:
-                form = make_form(checkpoint, plan.device, settings.precision, settings.engine, settings.compile)
-            record = RunRecord(
-                storage,
-                output,
-                run_id,
-                inputs=[absolute(given) for given in inputs],
-                output=output,
-                model={
-                    "source": checkpoint.source,
-                    "fingerprint": checkpoint.fingerprint,
-                    "labels": checkpoint.id2label,
-                },
-                settings=settings.model_dump(mode="json"),
-                plan=asdict(plan) | {"precision": form.precision},
+            run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
+            return run.to_its_end([absolute(given) for given in inputs], form, stop, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that has begun: Ray and the model are there, and what is to be read is known."""
+
+    settings: Settings
+    storage: Storage
+    output: str
+    run_id: str
+    checkpoint: Checkpoint
+    tables: Tables
+    account: Account
+    known: Known
+    signature: str
+
+    def to_its_end(
+        self,
+        inputs: list[str],
+        form: ModelForm | None,
+        stop: threading.Event,
+        on_progress: Callable[[Account], None],
+    ) -> dict[str, Any]:
+        """Annotate, settle, and return the summary; however it ends, its record tells."""
+        settings, checkpoint, account = self.settings, self.checkpoint, self.account
+        plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        if form is None or form.device != plan.device:
+            form = make_form(checkpoint, plan.device, settings.precision, settings.engine, settings.compile)
+        record = RunRecord(
+            self.storage,
+            self.output,
+            self.run_id,
+            inputs=inputs,
+            output=self.output,
+            model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
+            settings=settings.model_dump(mode="json"),
+            plan=asdict(plan) | {"precision": form.precision},
+        )
+        account.reached("model_ready")
+        status, failure = "failed", None
+        try:
+            commits = Commits(
+                self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected
             )
-            account.reached("model_ready")
-            status, failure = "failed", None
-            try:
-                commits = Commits(tables, known.ledger, account, run_id, signature, settings.max_rejected)
-                run = partial(
-                    run_pipeline,
-                    plan=plan,
-                    storage=storage,
-                    form=ray.put(form),
-                    output=output,
-                    run_id=run_id,
-                    decoder=Decoder.of(checkpoint),
-                    keep_text=settings.keep_text,
-                )
-                for care in Care:
-                    unread, missing = account.unread(), account.missing()
-                    if not missing:
-                        break
-                    account.forget(missing)
-                    preparing = ray.put(_preparing(checkpoint, known, settings))
-                    halt = threading.Event()
-                    blocks = run(missing, care=care, unread=unread, preparing=preparing, halt=halt)
-                    with _collected(blocks, halt) as arrived:
-                        _commit_all(arrived, commits, account, stop, on_progress, forgiving=care is Care.STRICT)
-                    if stop.is_set():
-                        status = "stopped"
-                        _recount(account, tables, run_id)
-                        raise Stopped(_summary(run_id, status, output, checkpoint, tables, account))
-                _recount(account, tables, run_id)
-                account.reached("last_commit")
-                tables.settle(settings.compact)
-                if not account.adds_up():
-                    raise RunError(f"the account does not add up: {account.summary()['documents']}")
-                if (rows := tables.counts()["documents"]) != commits.rows:
-                    raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
-                status = "finished"
-                return _summary(run_id, status, output, checkpoint, tables, account)
-            except CraftRayError as error:
-                failure = str(error)
-                raise
-            except Exception as error:
-                failure = explain(error)
-                raise RunError(f"the run failed: {failure}") from error
-            finally:
-                record.close(status, account, failure)
+            if not self._annotate(plan, form, commits, stop, on_progress):
+                status = "stopped"
+                raise Stopped(self._summary(status))
+            account.reached("last_commit")
+            self.tables.settle(settings.compact)
+            if not account.adds_up():
+                raise RunError(f"the account does not add up: {account.summary()['documents']}")
+            if (rows := self.tables.counts()["documents"]) != commits.rows:
+                raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
+            status = "finished"
+            return self._summary(status)
+        except CraftRayError as error:
+            failure = str(error)
+            raise
+        except Exception as error:
+            failure = explain(error)
+            raise RunError(f"the run failed: {failure}") from error
+        finally:
+            record.close(status, account, failure)
+
+    def _annotate(
+        self,
+        plan: Plan,
+        form: ModelForm,
+        commits: Commits,
+        stop: threading.Event,
+        on_progress: Callable[[Account], None],
+    ) -> bool:
+        """Pass over the shards until nothing is missing; false if a signal came."""
+        shipped = ray.put(form)
+        for care in Care:
+            unread, missing = self.account.unread(), self.account.missing()
+            if not missing:
+                break
+            self.account.forget(missing)
+            halt = threading.Event()
+            blocks = run_pipeline(
+                missing,
+                care=care,
+                unread=unread,
+                halt=halt,
+                plan=plan,
+                storage=self.storage,
+                form=shipped,
+                preparing=ray.put(self._preparing()),
+                output=self.output,
+                run_id=self.run_id,
+                decoder=Decoder.of(self.checkpoint),
+                keep_text=self.settings.keep_text,
+            )
+            with _collected(blocks, halt) as arrived:
+                _commit_all(arrived, commits, self.account, stop, on_progress, forgiving=care is Care.STRICT)
+            if stop.is_set():
+                break
+        self._recount()
+        return not stop.is_set()
+
+    def _preparing(self) -> Preparing:
+        """What read tasks need to know now."""
+        return Preparing(
+            self.checkpoint.tokenizer,
+            self.checkpoint.max_pieces,
+            self.checkpoint.window_pieces,
+            self.checkpoint.fingerprint,
+            Ledger.of(self.known.ledger.merged()),
+            self.known.rejected,
+            self.settings.format,
+        )
+
+    def _recount(self) -> None:
+        """Make the counts exact where revisions have replaced rows that this very run wrote."""
+        if not self.account.exact:
+            counts = self.tables.written_by(self.run_id)
+            self.account.statuses, self.account.reasons, self.account.labels = counts
+            self.account.exact = True
+
+    def _summary(self, status: str) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "status": status,
+            **self.account.summary(),
+            "model": {"source": self.checkpoint.source, "fingerprint": self.checkpoint.fingerprint},
+            "output": self.output,
+            "tables": {name: self.tables.path(name) for name in ("entities", "documents", "shards")},
+        }
 
 
 def _plan_shards(
@@ -155,19 +223,6 @@ def _plan_shards(
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), began)
     return account, known, signature
-
-
-def _preparing(checkpoint: Checkpoint, known: Known, settings: Settings) -> Preparing:
-    """What read tasks need to know now."""
-    return Preparing(
-        checkpoint.tokenizer,
-        checkpoint.max_pieces,
-        checkpoint.window_pieces,
-        checkpoint.fingerprint,
-        Ledger.of(known.ledger.merged()),
-        known.rejected,
-        settings.format,
-    )
 
 
 def _load(settings: Settings, storage: Storage) -> tuple[Checkpoint, ModelForm | None]:
@@ -259,23 +314,3 @@ def _collected(
     finally:
         halt.set()
         thread.join(HALTED_WITHIN)
-
-
-def _recount(account: Account, tables: Tables, run_id: str) -> None:
-    """Make the counts exact where revisions have replaced rows that this very run wrote."""
-    if not account.exact:
-        account.statuses, account.reasons, account.labels = tables.written_by(run_id)
-        account.exact = True
-
-
-def _summary(
-    run_id: str, status: str, output: str, checkpoint: Checkpoint, tables: Tables, account: Account
-) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "status": status,
-        **account.summary(),
-        "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
-        "output": output,
-        "tables": {name: tables.path(name) for name in ("entities", "documents", "shards")},
-    }

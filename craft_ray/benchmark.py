@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
@@ -136,7 +137,7 @@ def machine() -> dict[str, Any]:
         "processor": able.get("cpu_name") or platform.processor(),
         "cores": os.cpu_count(),
         "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if able.get(name)],
-        "memory_gb": round(psutil.virtualpeak_memory().total / 1e9, 1),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": gpu,
         "versions": {package: metadata.version(package) for package in (*PACKAGES, "openvino")},
     }

@@ -1,0 +1,58 @@
+"""Fail if an installed package has a known vulnerability; where no advisory service answers, list what is installed.
+
+The list that .github/dependencies.txt keeps is made by `python .ci/audit.py --list`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+
+
+def installed(package: str = "craft-ray") -> dict[str, str]:
+    """Versions of a package's dependencies, and of theirs, by name; extras left out."""
+    versions: dict[str, str] = {}
+    waiting = [package]
+    while waiting:
+        for requirement in metadata.requires(waiting.pop()) or []:
+            name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
+            if "extra ==" in requirement or name in versions:
+                continue
+            try:
+                versions[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue  # for another platform
+            waiting.append(name)
+    return dict(sorted(versions.items()))
+
+
+def listing() -> str:
+    """One package a line, with the day on which this set of versions passed the tests."""
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    return "".join(f"{name}=={version}  # {day}\n" for name, version in installed().items())
+
+
+def main() -> int:
+    """Audit."""
+    if sys.argv[1:] == ["--list"]:
+        print(listing(), end="")
+        return 0
+    audit = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+    done = subprocess.run(audit, capture_output=True, text=True, check=False)
+    packages = json.loads(done.stdout or '{"dependencies": []}')["dependencies"]
+    vulnerable = [package for package in packages if package.get("vulns")]
+    for package in vulnerable:
+        ids = ", ".join(found["id"] for found in package["vulns"])
+        print(f"{package['name']} {package['version']}: {ids}")
+    asked = [package for package in packages if "vulns" in package]
+    print(f"pip-audit: {len(asked)} of {len(packages)} packages looked up, {len(vulnerable)} vulnerable")
+    if not asked:
+        print("no advisory service answers here; installed are:")
+        print(listing(), end="")
+    return 1 if vulnerable else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
