@@ -1,0 +1,56 @@
+"""The measures of the harness see what they are for: rows lost, doubled, changed, halved, and written in vain."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from tests.chaos import outcome
+from tests.s3_server import S3Server
+
+pytestmark = pytest.mark.integration
+
+DOCUMENTS = pa.table({"doc_id": ["a", "b"], "n_entities": [1, 1], "run_id": ["r", "r"], "block_id": ["x", "x"]})
+ENTITIES = pa.table({"doc_id": ["a", "b"], "score": [0.5, 0.6], "run_id": ["r", "r"], "block_id": ["x", "x"]})
+
+
+@pytest.fixture
+def output(s3_server: S3Server) -> str:
+    """An output of two documents with an entity each."""
+    output = s3_server.fresh_prefix()
+    for name, rows in (("documents", DOCUMENTS), ("entities", ENTITIES)):
+        write_deltalake(f"{output}/{name}", rows, storage_options=outcome.options(s3_server))
+    return output
+
+
+def test_rows_that_are_missing_double_or_changed_are_counted(s3_server: S3Server, output: str):
+    whole = outcome.outcome(s3_server, output)
+    assert outcome.differing(whole, whole) == 0
+    assert outcome.differing(replace(whole, documents=whole.documents[1:]), whole) == 1
+    assert outcome.differing(replace(whole, entities=whole.entities * 2), whole) == 2
+    changed = [{**whole.documents[0], "n_entities": 2}, whole.documents[1]]
+    assert outcome.differing(replace(whole, documents=changed), whole) == 2
+
+
+def test_documents_that_lack_an_entity_are_halves(s3_server: S3Server, output: str):
+    assert outcome.committed(s3_server, output) == ({"a": 1, "b": 1}, 0)
+    options = outcome.options(s3_server)
+    write_deltalake(f"{output}/entities", ENTITIES.slice(0, 1), mode="overwrite", storage_options=options)
+    assert outcome.committed(s3_server, output) == ({"a": 1, "b": 1}, 1)
+    assert outcome.committed(s3_server, f"{output}/nothing") == ({}, 0)
+
+
+def test_blocks_that_no_commit_refers_to_are_counted_once_and_replaced_ones_not(s3_server: S3Server, output: str):
+    assert outcome.staged(s3_server, output, set()) == []
+    options = outcome.options(s3_server)
+    write_deltalake(f"{output}/documents", DOCUMENTS, mode="overwrite", storage_options=options)
+    assert len(outcome.unreferenced(s3_server, output, "documents")) == 1
+    assert outcome.staged(s3_server, output, set()) == []
+    files = s3_server.filesystem()
+    (mine,) = outcome.snapshot(s3_server, output, "documents")
+    files.copy(f"{output}/documents/{mine}", f"{output}/documents/stray.parquet")
+    (block,) = outcome.staged(s3_server, output, set())
+    assert block.rows == 2
+    assert outcome.staged(s3_server, output, {block.path}) == []
+    assert len(outcome.commits(s3_server, output)) == 2
