@@ -419,12 +419,17 @@ def _print_goals(result: dict[str, Any]) -> None:
 
 def main() -> NoReturn:
     """Run the command; errors of ours end as one sentence on stderr and their exit code."""
-    signal.signal(signal.SIGTERM, _interrupted)  # as Ctrl-C does; a run has handlers of its own
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)  # until a run has handlers of its own
     sys.exit(_exit_code(app))
 
 
+class _Interrupted(BaseException):
+    """A signal before a run has begun; no KeyboardInterrupt, for typer answers that with an exit code of its own."""
+
+
 def _interrupted(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 def _exit_code(run: Callable[..., Any]) -> int:
@@ -438,7 +443,8 @@ def _exit_code(run: Callable[..., Any]) -> int:
         return _fail(error, 1)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
+        print("craft-ray: stopped by a signal before anything was begun", file=sys.stderr)
         return 3
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
