@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from craft_ray.readers import limits
+
 OK = "annotated"
 TEXT = "Pax6 is expressed in the mouse eye."
-HUGE = 300 << 20
-"""More bytes than a reader holds of one document."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,20 @@ def packed(content: bytes) -> bytes:
     return gzip.compress(content, 1, mtime=0)
 
 
-def bomb(begin: bytes, filling: bytes, end: bytes = b"", size: int = HUGE) -> bytes:
-    """Gzip of `begin`, `size` bytes of filling and `end`; members of gzip stand one after the other, as they may."""
-    block = filling * ((1 << 22) // len(filling))
-    return packed(begin) + packed(block) * (size // len(block) + 1) + packed(end)
+def bomb(begin: bytes, filling: bytes, end: bytes = b"", size: int | None = None) -> bytes:
+    """Gzip of `begin`, at least `size` bytes of filling and `end`; gzip's members may follow each other.
+
+    The size is a little more than a reader holds of one document, if none is given.
+    """
+    block = filling * ((1 << 20) // len(filling))
+    count = -(-(limits.LARGEST + (1 << 20) if size is None else size) // len(block))
+    return packed(begin) + packed(block) * count + packed(end)
+
+
+def bomb_member(name: str, type: bytes) -> bytes:
+    """Gzip of an archive with one member that is too large and one that is not."""
+    size = limits.LARGEST + (1 << 20)
+    return bomb(header(name, type, size), b"0", tar(("after.txt", TEXT.encode())))
 
 
 def tar(*entries: tuple[str, bytes] | tarfile.TarInfo, end: bool = True) -> bytes:
@@ -229,7 +239,7 @@ def _wrapped() -> Iterator[Case]:
     )
     yield Case(
         "tar-sparse.tar",
-        lambda: header("holes.txt", tarfile.GNUTYPE_SPARSE, 512, 1 << 40) + bytes(512) + tar(one),
+        lambda: header("holes.txt", tarfile.GNUTYPE_SPARSE, 512, 1 << 32) + bytes(512) + tar(one),
         {"@!holes.txt": "bad_archive", "@!one.txt": OK},
     )
     yield Case(
@@ -278,7 +288,9 @@ def _bombs() -> Iterator[Case]:
     )
     yield Case(
         "bomb-lists.jsonl.gz",
-        lambda: bomb(b'{"id": "bomb", "text": "x", "more": [0', b",[]", b"]}\n" + line("after-lists"), 30 << 20),
+        lambda: bomb(
+            b'{"id": "bomb", "text": "x", "more": [0', b",[]", b"]}\n" + line("after-lists"), limits.LARGEST // 8
+        ),
         {"@#1": "too_large", "after-lists": OK},
     )
     yield Case(
@@ -289,11 +301,11 @@ def _bombs() -> Iterator[Case]:
     yield Case("bomb-text.nxml.gz", lambda: bomb(b"<article><body><p>", b"0"), _note("bad_xml"))
     yield Case(
         "bomb-elements.xml.gz",
-        lambda: bomb(pubmed(citation("23"))[:-19], b"<x/>", size=100 << 20),
+        lambda: bomb(pubmed(citation("23"))[:-19], b"<x/>", size=limits.LARGEST // 4),
         _note("too_large", "PMID:23"),
     )
-    yield Case("bomb-attribute.nxml.gz", lambda: bomb(b"<article a='", b"0"), _note("bad_xml"))
-    yield Case("bomb-comment.nxml.gz", lambda: bomb(b"<article><!--", b"0"), _note("bad_xml"))
+    yield Case("bomb-attribute.nxml.gz", lambda: bomb(b"<article a='", b"0"), _note("too_large"))
+    yield Case("bomb-comment.nxml.gz", lambda: bomb(b"<article><!--", b"0"), _note("too_large"))
     yield Case(
         "bomb-string.json.gz",
         lambda: bomb(bioc_json(passages("before-string"))[:-2] + b', {"id": "', b"0"),
@@ -301,7 +313,7 @@ def _bombs() -> Iterator[Case]:
     )
     yield Case(
         "bomb-lists.json.gz",
-        lambda: bomb(b'{"documents": [{"id": "x", "passages": [', b"[],", size=60 << 20),
+        lambda: bomb(b'{"documents": [{"id": "x", "passages": [', b"[],", size=limits.LARGEST // 8),
         _note("too_large"),
     )
     yield Case(
@@ -311,18 +323,18 @@ def _bombs() -> Iterator[Case]:
     )
     yield Case(
         "bomb-large-member.tar.gz",
-        lambda: bomb(header("zeros.txt", tarfile.REGTYPE, 304 << 20), b"0", tar(("after.txt", TEXT.encode()))),
+        lambda: bomb_member("zeros.txt", tarfile.REGTYPE),
         {"@!zeros.txt": "too_large", "@!after.txt": OK},
     )
     yield Case(
         "bomb-video.tar.gz",
-        lambda: bomb(header("film.mp4", tarfile.REGTYPE, 304 << 20), b"0", tar(("after.txt", TEXT.encode()))),
+        lambda: bomb_member("film.mp4", tarfile.REGTYPE),
         {"@!after.txt": OK},
     )
-    yield Case("bomb-pax.tar.gz", lambda: bomb(header("x", tarfile.XHDTYPE, 304 << 20), b"0"), _note("too_large"))
+    yield Case("bomb-pax.tar.gz", lambda: bomb_member("x", tarfile.XHDTYPE), _note("too_large"))
     yield Case(
         "bomb-long-name.tar.gz",
-        lambda: bomb(header("x", tarfile.GNUTYPE_LONGNAME, 304 << 20), b"0"),
+        lambda: bomb_member("x", tarfile.GNUTYPE_LONGNAME),
         _note("too_large"),
     )
 
@@ -331,9 +343,7 @@ def _encodings() -> Iterator[Case]:
     yield Case("utf16.txt", lambda: TEXT.encode("utf-16"), {"@": "bad_encoding"})
     yield Case("utf16.xml", lambda: pubmed(citation("31")).decode().encode("utf-16"), _note("unknown_format"))
     yield Case("utf16.nxml", lambda: article(f"<p>{TEXT}</p>").decode().encode("utf-16"), {"@": OK})
-    yield Case(
-        "utf16.jsonl", lambda: line("x").decode().encode("utf-16-le"), {"@#1": "bad_json", "@#2": "bad_encoding"}
-    )
+    yield Case("utf16.jsonl", lambda: line("x").decode().encode("utf-16-le"), {"@#1": "bad_json", "@#2": "bad_json"})
     yield Case("latin1.txt", lambda: "Müller".encode("latin-1"), {"@": "bad_encoding"})
     yield Case("cut-character.txt", lambda: "Mäuse é".encode()[:-1], {"@": "bad_encoding"})
     yield Case("overlong.txt", lambda: b"mice \xc0\xaf", {"@": "bad_encoding"})
@@ -357,7 +367,7 @@ def _encodings() -> Iterator[Case]:
     yield Case(
         "surrogate-section.json",
         lambda: bioc_json(passages("section-1", infons={"type": "\ud800"}), passages("section-2")),
-        _note("bad_json"),  # ijson takes it for what it is
+        {"section-1": OK, "section-2": OK},  # yajl reads a question mark
     )
     yield Case(
         "encodings.pubtator",
@@ -447,7 +457,7 @@ def _json() -> Iterator[Case]:
 
 
 def _xml() -> Iterator[Case]:
-    yield Case("laughs.nxml", lambda: article("<p>&j;</p>", BILLION), {"@": OK})
+    yield Case("laughs.nxml", lambda: article("<p>&j;</p>", BILLION), _note("bad_xml"))
     yield Case("laughs-attribute.nxml", lambda: article("<p a='&j;'>mice</p>", BILLION), _note("bad_xml"))
     yield Case(
         "laughs-parameter.nxml",
@@ -524,7 +534,7 @@ def _columns() -> Iterator[Case]:
     )
     yield Case(
         "dates.parquet",
-        lambda: parquet(id=["p14", "p15"], text=text, when=pa.array([2**62, 0], pa.timestamp("s"))),
+        lambda: parquet(id=["p14", "p15"], text=text, when=pa.array([2**62, 0], pa.timestamp("us"))),
         {"@#0": "bad_record", "p15": OK},
     )
     yield Case(

@@ -6,7 +6,6 @@ Readers know no storage: they get a binary stream, and the shard's name for docu
 import io
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import BinaryIO
 
 from craft_ray.errors import ShardError
@@ -92,11 +91,14 @@ def _read(stream: Stream, head: bytes, shard: str, format: str | None) -> Iterat
 
 
 def _head(stream: Stream) -> bytes:
-    """The first bytes, the position kept; fewer if the stream is damaged before, which its reader will find."""
+    """The first bytes, the position kept; fewer if the stream is damaged after them, which its reader will find."""
     head = b""
-    with suppress(ShardError):
+    try:
         while len(head) < _HEAD and (more := stream.read1(_HEAD - len(head))):
             head += more
+    except ShardError:
+        if not head:
+            raise
     stream.seek(0)
     return head
 

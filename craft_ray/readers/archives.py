@@ -21,7 +21,7 @@ def members(
 ) -> Iterator[tuple[str, BinaryIO | Rejection]]:
     """Yield the name `archive!member` and the content of each file that is wanted by its name, or why it has none.
 
-    Raises ShardError (`bad_archive`) where the archive is damaged or ends without its end mark.
+    Raises ShardError (`bad_archive`) where the archive is damaged, ends without its mark or goes on after it.
     """
     meter = limits.Meter(stream)  # for headers, which have sizes of their own
     try:
@@ -41,6 +41,10 @@ def members(
                     yield name, Rejection(name, "bad_archive", "a link, device or sparse file, not a plain one")
                 meter.reset()
                 cast(Any, archive).members.clear()  # or it keeps all that it has seen
+            while rest := cast(Any, archive).fileobj.read(BUFFER):
+                meter.reset()
+                if any(rest):
+                    raise ShardError("bad_archive", "content after the end of the archive")
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise ShardError("bad_archive", str(error)) from error
 

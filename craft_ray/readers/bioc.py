@@ -4,7 +4,7 @@ A passage stands in the text at the offset its file states, where that can be; i
 section. Annotations and relations are not read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import ijson
@@ -14,6 +14,11 @@ from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import JSON, Meter
 from craft_ray.readers.xml import records, text_of
 from craft_ray.schema import Document, Item, Rejection
+
+_STARTS = ("start_map", "start_array")
+_DEEPEST = 128
+_PIECE = 1 << 20
+"""Bytes given to yajl at once: it begins a string anew with each piece."""
 
 _Passage = tuple[Mapping[str, Any], Any, str]
 
@@ -41,11 +46,36 @@ def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     meter = Meter(stream, JSON)
     try:
         # Numbers that no float or 64-bit integer holds end the stream; without `use_float` they end the process.
-        for number, record in enumerate(ijson.items(meter, f"{'item.' * is_list}documents.item", use_float=True)):
+        events = ijson.basic_parse(meter, use_float=True, buf_size=_PIECE)
+        for number, record in enumerate(_documents(events, 2 + is_list)):
             yield _from_json(record, f"{shard}#{number}")
             meter.reset()
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise ShardError("bad_json", str(error)) from error
+
+
+def _documents(events: Iterable[tuple[str, Any]], level: int) -> Iterator[Any]:
+    """Build what stands in `documents`, `level` levels down; what is nested in it deeper than _DEEPEST is left out.
+
+    `ijson.items` does nearly this, but what it keeps of an array grows with the square of its depth.
+
+    Raises ShardError (`bad_record`) if there is no `documents`.
+    """
+    depth, key, found = 0, None, False
+    builder = ijson.ObjectBuilder()
+    for event, value in events:
+        depth -= event in ("end_map", "end_array")
+        if event == "map_key" and depth < level:
+            key = value if depth == level - 1 else None
+            found |= key == "documents"
+        elif key == "documents" and level <= depth < level + _DEEPEST:
+            builder.event(event, value)
+            if depth == level and event not in _STARTS:
+                yield builder.value
+                builder = ijson.ObjectBuilder()
+        depth += event in _STARTS
+    if not found:
+        raise ShardError("bad_record", "a collection without `documents`")
 
 
 def _from_json(record: Any, fallback_id: str) -> Document | Rejection:

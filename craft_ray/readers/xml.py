@@ -69,4 +69,4 @@ def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], 
 
 def local_name(element: Any) -> str:
     """An element's name without its namespace; empty for what is no element."""
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
