@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz_readers",
         description="Fuzz the readers with atheris, each in a process of its own, from small good shards on.",
-        epilog="Prints a line a reader: inputs run, failures. Ends with 1 if there are failures; prints them as base64.",
+        epilog="Prints inputs run and failures, as base64, a line a reader; ends with 1 if there are failures.",
     )
     parser.add_argument("readers", nargs="*", metavar="READER", help=f"any of {', '.join(READERS)}; all if none")
     parser.add_argument("--inputs", type=int, default=20_000, help="inputs a reader (default: %(default)s)")

@@ -17,8 +17,6 @@ from craft_ray.schema import Document, Item, Rejection
 
 _STARTS = ("start_map", "start_array")
 _DEEPEST = 128
-_PIECE = 1 << 20
-"""Bytes given to yajl at once: it begins a string anew with each piece."""
 
 _Passage = tuple[Mapping[str, Any], Any, str]
 
@@ -46,7 +44,7 @@ def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     meter = Meter(stream, JSON)
     try:
         # Numbers that no float or 64-bit integer holds end the stream; without `use_float` they end the process.
-        events = ijson.basic_parse(meter, use_float=True, buf_size=_PIECE)
+        events = ijson.basic_parse(meter, use_float=True)
         for number, record in enumerate(_documents(events, 2 + is_list)):
             yield _from_json(record, f"{shard}#{number}")
             meter.reset()

@@ -19,21 +19,34 @@ JSON, XML = b"[{,:", b"<=&"
 _OBJECT = 16
 """Bytes that such a character counts for beyond itself; the objects are larger, but few documents are all markup."""
 
-_CHUNK = 1 << 16
+_CHUNK, _LARGE_CHUNK = 1 << 16, 32 << 20
 
 
 class Meter:
-    """Reads a stream for a parser, in pieces as they come, so that nothing before damage is lost.
+    """Reads a stream for a parser; what stands before damage is given before the damage is told.
 
     Raises ShardError (`too_large`) once it has read more than LARGEST since the last `reset`.
     """
 
     def __init__(self, stream: BinaryIO, markup: bytes = b"") -> None:
         self._stream, self._markup, self._read = cast(io.BufferedIOBase, stream), markup, 0
+        self._damage: ShardError | None = None
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """Some bytes, at most `size`; none at the end."""
-        content = self._stream.read1(size)
+        """The next `size` bytes; more within a large record, for some parsers begin an open string anew each time."""
+        if self._damage is not None:
+            raise self._damage
+        missing = max(size, min(self._read, _LARGE_CHUNK))
+        parts: list[bytes] = []
+        try:
+            while missing > 0 and (part := self._stream.read1(missing)):
+                parts.append(part)
+                missing -= len(part)
+        except ShardError as error:
+            self._damage = error
+        content = b"".join(parts)
+        if self._damage is not None and not content:
+            raise self._damage
         self._read += weight(content, self._markup)
         if self._read > LARGEST:
             raise too_large()
