@@ -41,7 +41,7 @@ def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     stream.seek(0)
     is_list = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     stream.seek(0)
-    meter = Meter(stream, JSON)
+    meter = Meter(stream, JSON, growing=True)
     try:
         # Numbers that no float or 64-bit integer holds end the stream; without `use_float` they end the process.
         events = ijson.basic_parse(meter, use_float=True)

@@ -25,18 +25,22 @@ _CHUNK, _LARGE_CHUNK = 1 << 16, 32 << 20
 class Meter:
     """Reads a stream for a parser; what stands before damage is given before the damage is told.
 
+    markup:  characters that count for the objects that they begin
+    growing: give larger pieces within a large record, for a parser that begins an open string anew with each piece
+
     Raises ShardError (`too_large`) once it has read more than LARGEST since the last `reset`.
     """
 
-    def __init__(self, stream: BinaryIO, markup: bytes = b"") -> None:
+    def __init__(self, stream: BinaryIO, markup: bytes = b"", growing: bool = False) -> None:
         self._stream, self._markup, self._read = cast(io.BufferedIOBase, stream), markup, 0
+        self._largest_piece = _LARGE_CHUNK if growing else 0
         self._damage: ShardError | None = None
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """The next `size` bytes; more within a large record, for some parsers begin an open string anew each time."""
+        """The next `size` bytes, more if growing; fewer only before the end or damage."""
         if self._damage is not None:
             raise self._damage
-        missing = max(size, min(self._read, _LARGE_CHUNK))
+        missing = max(size, min(self._read, self._largest_piece))
         parts: list[bytes] = []
         try:
             while missing > 0 and (part := self._stream.read1(missing)):
