@@ -218,6 +218,12 @@ def _wrapped() -> Iterator[Case]:
     yield Case(
         "tar-garbage.tar", lambda: tar(one, end=False) + b"garbage " * 64 + tar(two), _note("bad_archive", "@!one.txt")
     )
+    yield Case("tar-two.tar", lambda: tar(one) + tar(two), _note("bad_archive", "@!one.txt"))
+    yield Case(
+        "tar-latin1.tar",
+        lambda: header("caf\udce9.txt", tarfile.REGTYPE, 5) + b"Mice.".ljust(512, b"\0") + tar(one),
+        {"@#item-0": "bad_encoding", "@!one.txt": OK},
+    )
     yield Case("tar-empty.tar", lambda: bytes(10240), _note("unknown_format"))
     yield Case("tar-gz-cut.tar.gz", lambda: packed(whole)[:-10], _note("bad_gzip", "@!one.txt", "@!two.txt"))
     yield Case(
@@ -423,6 +429,7 @@ def _json() -> Iterator[Case]:
         {"d50": OK, "d300": "bad_record", "@#3": "bad_json", "d0": OK},
     )
     yield Case("half.jsonl", lambda: line("half-1") + line("half-2")[:-9], {"half-1": OK, "@#2": "bad_json"})
+    yield Case("no-documents.json", lambda: json.dumps(passages("x")).encode(), _note("bad_record"))
     yield Case("prose.json", lambda: b"{not JSON at all", {"@#1": "bad_json"})
     yield Case(
         "types.json",
@@ -474,6 +481,11 @@ def _xml() -> Iterator[Case]:
     yield Case(
         "deep-titles.nxml",
         lambda: article(f"<sec><title>{'long ' * 2_000}</title>" * 40 + "<p>mice</p>" + "</sec>" * 40),
+        {"@": OK},
+    )
+    yield Case(
+        "citations.nxml",
+        lambda: article("<p>mice" + "<xref ref-type='bibr'/>" * 200_000 + "</p>"),
         {"@": OK},
     )
     yield Case("half.xml", lambda: pubmed(citation("51"), citation("52"))[:-80], _note("bad_xml", "PMID:51"))
