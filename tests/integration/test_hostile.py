@@ -9,7 +9,7 @@ import pytest
 import craft_ray
 from craft_ray.schema import REASONS
 from tests.conftest import SAMPLE
-from tests.hostile import OK, Case, cases, line
+from tests.hostile import IDS, OK, Case, cases, line
 from tests.integration.tables import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration
@@ -60,6 +60,18 @@ def test_nothing_hostile_is_lost_or_takes_a_good_document_with_it(
     assert (documents["annotated"], documents["rejected"], documents["deleted"]) == (0, 0, 0)
     assert documents["found"] == documents["unchanged"] + documents["superseded"] == summary["documents"]["found"]
     assert document_rows(tmp_path) == rows
+
+
+def test_ids_that_look_like_sql_replace_their_own_rows_and_no_others(local_ray: None, tmp_path: Path):
+    """Revisions reach Delta's predicate."""
+    file = tmp_path / "ids.jsonl"
+    file.write_bytes(b"".join(line(doc_id, "A mouse.") for doc_id in [*IDS, "bystander"]))
+    craft_ray.annotate(str(file), str(tmp_path / "out"), model="stand-in")
+    file.write_bytes(b"".join(line(doc_id, "Two mice.") for doc_id in IDS))
+    craft_ray.annotate(str(file), str(tmp_path / "out"), model="stand-in")
+    texts = {row["doc_id"]: row["text"] for row in document_rows(tmp_path / "out")}
+    assert texts == dict.fromkeys(IDS, "Two mice.") | {"bystander": "A mouse."}
+    assert_consistent(tmp_path / "out")
 
 
 def outcomes(corpus: list[Case], folder: Path, found: dict[str, str]) -> str:
