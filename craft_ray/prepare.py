@@ -25,6 +25,15 @@ from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
 BATCH = 200_000
 """Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
 
+LONGEST_ID = 1000
+"""Code points of an id; each mention carries it."""
+
+UNREADABLE = "#unreadable"
+"""How the ids of rows end that stand for what a broken shard or member did not give."""
+
+DEEPEST = 100
+"""Levels of lists and mappings in metadata; what encodes them goes down a level at a time."""
+
 
 ROWS = 1024
 """Documents laid in columns at once."""
@@ -71,7 +80,7 @@ class Preparer:
         size = 0
         for row in self._rows(stream, account, format):
             rows.append(row)
-            size += len(row.item.text) if isinstance(row.item, Document) else 0
+            size += _size(row.item)
             if size >= BATCH or len(rows) >= self.rows_at_once:
                 yield self._table(rows, account)
                 rows, size = [], 0
@@ -265,7 +274,9 @@ def _columns(rows: list[_Row], account: ShardAccount) -> dict[str, list[Any]]:
     documents = [row.item if isinstance(row.item, Document) else None for row in rows]
     for name in ("title", "year", "journal", "text"):
         columns[name] = [getattr(document, name) if document else None for document in documents]
-    columns["metadata"] = [json.dumps(d.metadata, default=str) if d and d.metadata else None for d in documents]
+    columns["metadata"] = [
+        _json(document.metadata) if document and document.metadata else None for document in documents
+    ]
     columns["sections"] = [[asdict(section) for section in d.sections] if d else None for d in documents]
     return columns
 
@@ -277,6 +288,10 @@ def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> I
         item.doc_id.encode()
     except UnicodeEncodeError:
         return Rejection(place, "bad_encoding", "a lone surrogate in the id")
+    if not 0 < len(item.doc_id) <= LONGEST_ID:
+        return Rejection(place, "bad_record", f"an id of {len(item.doc_id)} characters")
+    if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, account):
+        return Rejection(place, "bad_record", f"{item.doc_id}: such ids stand for what could not be read")
     identity_ = (identity.id_hash(item.doc_id), _version(item))
     if not isinstance(item, Deletion) and identity_ in seen:
         return Rejection(place, "duplicate_id", f"{item.doc_id} stands earlier in this shard")
@@ -284,12 +299,42 @@ def _checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> I
     if isinstance(item, Document):
         names = [section.name for section in item.sections]
         try:
-            json.dumps([item.text, item.title, item.journal, names], ensure_ascii=False).encode()
+            if _depth(item.metadata) > DEEPEST:
+                raise RecursionError
+            fields = [item.text, item.title, item.journal, names, item.metadata]
+            json.dumps(fields, ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
-            return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text")
+            return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text, title or metadata")
+        except RecursionError:
+            return Rejection(item.doc_id, "bad_record", f"metadata nested deeper than {DEEPEST} levels")
     if isinstance(item, Rejection):
-        return Rejection(item.doc_id, item.reason, item.detail.encode("utf-8", "replace").decode()[:1000])
+        return Rejection(item.doc_id, item.reason, _detail(item.detail))
     return item
+
+
+def _marks_member(item: Item, account: ShardAccount) -> bool:
+    return isinstance(item, Rejection) and item.doc_id.startswith(f"{account.shard}!")
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and mappings are nested."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+def _size(item: Item) -> int:
+    """About how much memory an item takes beside its id."""
+    if not isinstance(item, Document):
+        return 0
+    return len(item.text) + len(item.title or "") + len(item.journal or "") + len(_json(item.metadata))
+
+
+def _json(metadata: Mapping[str, Any]) -> str:
+    """Metadata as JSON, which has no NaN and no Infinity."""
+    try:
+        return json.dumps(metadata, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(metadata, default=str), parse_constant=lambda name: None))
 
 
 def _version(item: Item) -> int:
@@ -297,10 +342,15 @@ def _version(item: Item) -> int:
 
 
 def _mark_id(shard: str) -> str:
-    return f"{shard}#unreadable"
+    return f"{shard}{UNREADABLE}"
 
 
 def _mark(account: ShardAccount) -> Rejection:
     """The row that stands for what a broken shard did not give."""
-    detail = f"after {account.found} documents: {account.detail}"[:1000]
+    detail = _detail(f"after {account.found} documents: {account.detail}")
     return Rejection(_mark_id(account.shard), account.reason or "unreadable", detail)
+
+
+def _detail(message: str) -> str:
+    """A message as tables can hold it."""
+    return message[:1000].encode("utf-8", "replace").decode()

@@ -50,14 +50,15 @@ class Deletion:
 Item = Document | Rejection | Deletion
 
 REASONS = {
-    "bad_archive": "an archive member that is no plain file, or an archive that ends early",
+    "bad_archive": "an archive member that is no plain file, or an archive that is damaged or ends early",
     "bad_encoding": "bytes that are not UTF-8, or a lone surrogate",
     "bad_gzip": "a compressed stream that ends early or is damaged",
     "bad_json": "a line or file that is not JSON",
-    "bad_record": "a record without the fields that its format asks for, or with the wrong types",
+    "bad_record": "a record without the fields that its format asks for, with wrong types, or with an unusable id",
     "bad_xml": "XML that is not well-formed, or refused for its entities",
     "duplicate_id": "an id that its shard has already given to another document",
     "failed": "an error that no reader or model should make, or a process that died of the document each time",
+    "too_large": "a document of more than 256 MB",
     "unknown_format": "content that no reader recognises",
     "unreadable": "a shard that the storage could not deliver",
 }

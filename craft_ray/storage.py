@@ -339,7 +339,9 @@ def list_shards(
             if output is not None and shard.name.startswith(f"{output}/"):
                 continue
             hidden = any(part.startswith((".", "_")) for part in below)
-            if not below or (is_input(below[-1]) and not hidden):
+            if (readable := _readable(shard.name)) != shard.name:
+                passed_over.add(readable)  # no table can hold the name
+            elif not below or (is_input(below[-1]) and not hidden):
                 files[shard.name] = shard
             else:
                 passed_over.add(shard.name)
@@ -368,6 +370,11 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
         for file, detail in filesystem.find(path, detail=True).items():
             name = _restored(url, file)
             yield _shard(name, detail), name[len(folder) :].strip("/").split("/")
+
+
+def _readable(name: str) -> str:
+    """A name with the bytes that are no UTF-8, which Python keeps as lone surrogates, spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _shard(name: str, info: dict[str, Any]) -> Shard:

@@ -43,16 +43,11 @@ def account(table: pa.Table) -> dict:
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
 
 
-@given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
-def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, window_pieces):
-    documents = [
-        Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
-    ]
-    tokens = tokenize(documents, TOKENIZER, 16, window_pieces)
+def labelled(documents: list[Document], tokens: dict[str, pa.ListArray], labels: np.ndarray) -> pa.Table:
+    """A block as the model gives it."""
     words = tokens["word_start"].value_lengths().to_numpy().astype(np.int64)
-    labels = np.random.default_rng(seed).integers(0, len(TAGS), words.sum()).astype(np.int8)
     offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
-    block = pa.table(
+    return pa.table(
         tokens
         | {
             "doc_id": [document.doc_id for document in documents],
@@ -64,6 +59,16 @@ def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, 
             "scores": pa.ListArray.from_arrays(offsets, pa.array(np.full(len(labels), 0.5, np.float32))),
         }
     )
+
+
+@given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
+def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, window_pieces):
+    documents = [
+        Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
+    ]
+    tokens = tokenize(documents, TOKENIZER, 16, window_pieces)
+    labels = np.random.default_rng(seed).integers(0, len(TAGS), len(tokens["word_start"].flatten())).astype(np.int8)
+    block = labelled(documents, tokens, labels)
     entities, counts = decode(block, Decoder(TAG_SET))
     assert counts.sum() == entities.num_rows
     assert entities.num_rows >= (labels == TAGS.index("B-Taxon")).sum()
@@ -72,6 +77,35 @@ def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, 
         assert text[entity["start"] : entity["end"]] == entity["mention"] != ""
         assert entity["sentence_start"] <= entity["start"] < entity["end"] <= entity["sentence_end"]
         assert entity["score"] == pytest.approx(0.5)
+
+
+@given(st.lists(texts, min_size=1, max_size=4), st.data())
+def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documents, draw):
+    documents = [
+        Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
+    ]
+    tokens = tokenize(documents, TOKENIZER, 16)
+    columns = ("word_start", "word_end", "word_sentence")
+    words = [
+        (row, *word)
+        for row in range(len(documents))
+        for word in zip(*(tokens[name][row].as_py() for name in columns), strict=True)
+    ]
+    labels, expected, at = np.zeros(len(words), np.int8), [], 0
+    while at < len(words):
+        row, start, _, sentence = words[at]
+        length = draw.draw(st.integers(0, 3))
+        within = [word for word in words[at : at + length] if (word[0], word[3]) == (row, sentence)]
+        if within:
+            name = draw.draw(st.sampled_from(TAG_SET.names))
+            labels[at] = TAGS.index(f"B-{name}")
+            labels[at + 1 : at + len(within)] = TAGS.index(f"I-{name}")
+            end = within[-1][2]
+            expected.append((row, start, end, name, documents[row].text[start:end]))
+        at += max(1, len(within))
+    entities, _ = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
+    found = [tuple(e[name] for name in ("row", "start", "end", "label", "mention")) for e in entities.to_pylist()]
+    assert found == expected
 
 
 def test_a_shard_is_accounted_for():

@@ -29,6 +29,20 @@ def test_mentions_are_those_that_seqeval_finds(tagged):
     assert list(zip(spans.first.tolist(), spans.last.tolist(), names, strict=True)) == expected
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.sampled_from(TAG_SET.names)), max_size=8))
+def test_mentions_written_as_tags_are_found_again(mentions):
+    """A gap of other words, words of the mention and its label: as `B-`, then `I-`."""
+    tagged: list[str] = []
+    expected = []
+    for gap, length, name in mentions:
+        tagged += ["O"] * gap
+        expected.append((len(tagged), len(tagged) + length - 1, name))
+        tagged += [f"B-{name}", *[f"I-{name}"] * (length - 1)]
+    spans = spans_of([[*tagged, "O"]])
+    names = [TAG_SET.names[label] for label in spans.label]
+    assert list(zip(spans.first.tolist(), spans.last.tolist(), names, strict=True)) == expected
+
+
 def test_a_mention_never_crosses_a_sentence():
     assert spans_of([["B-Taxon"], ["I-Taxon"]]).first.tolist() == [0, 1]
 

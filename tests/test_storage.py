@@ -1,6 +1,7 @@
 """Finding shards and reaching files, on disk and on a real S3 server."""
 
 import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_an_output_within_the_input_is_no_input(tmp_path: Path):
     listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name, f"{tmp_path}/out")
     assert names(listing) == [f"{tmp_path}/in.parquet"]
     assert listing.passed_over == [f"{tmp_path}/_old/b.parquet"]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path):
+    (tmp_path / "good.txt").write_text("x")
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb"):
+        pass
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name)
+    assert names(listing) == [f"{tmp_path}/good.txt"]
+    assert listing.passed_over == [f"{tmp_path}/caf\\udce9.txt"]
 
 
 def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):

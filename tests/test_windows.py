@@ -32,6 +32,32 @@ def test_each_word_is_read_at_its_own_first_piece_in_a_window_that_fits(sentence
         assert np.array_equal(first_sentence, pieces.word_sentence)
 
 
+@given(st.lists(st.lists(words, max_size=60).map(" ".join), max_size=8), st.integers(16, 40), st.integers(0, 40))
+def test_windows_cover_every_piece_in_order_and_each_word_has_its_context(sentences, limit, size):
+    """Windows go on where the last one ended, or repeat its end where a sentence is longer than a window."""
+    pieces = cut_pieces(TOKENIZER, sentences)
+    windows = lay_windows(pieces, limit, size)
+    context = limit // 8
+    to = np.cumsum(windows.window_length)
+    sentence_to = np.cumsum(pieces.sentence_length)
+    covered, sentence = 0, -1
+    places = []
+    for end, length, first in zip(to, windows.window_length, windows.window_sentence, strict=True):
+        begins = covered - 2 * context if first == sentence else covered
+        places.append(begins)
+        assert np.array_equal(windows.token_ids[end - length : end], pieces.token_ids[begins : begins + length])
+        covered, sentence = begins + length, first
+    assert covered == len(pieces.token_ids)
+    window = np.searchsorted(to, windows.word_piece, side="right")
+    place = np.array(places, np.int64)[window] if len(window) else np.empty(0, np.int64)
+    for piece, begins, length, owner in zip(
+        pieces.word_piece, place, windows.window_length[window], pieces.word_sentence, strict=True
+    ):
+        sentence_from = sentence_to[owner] - pieces.sentence_length[owner]
+        assert piece - begins >= min(context, piece - sentence_from)
+        assert begins + length - piece >= min(context, sentence_to[owner] - piece)
+
+
 @given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 60))
 def test_sentences_that_fit_a_window_share_it_and_no_window_could_hold_one_more(lengths, size):
     sentences = [" ".join(["mouse"] * n) for n in lengths]

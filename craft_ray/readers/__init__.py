@@ -3,18 +3,18 @@
 Readers know no storage: they get a binary stream, and the shard's name for documents that have no id of their own.
 """
 
-import gzip
 import io
 import re
-import tarfile
-import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from craft_ray.errors import ShardError
+from craft_ray.readers.archives import is_tar, members
 from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
+from craft_ray.readers.compression import Gunzip, Stream, unpacked
 from craft_ray.readers.jats import read_jats
 from craft_ray.readers.jsonl import read_jsonl
+from craft_ray.readers.limits import whole
 from craft_ray.readers.parquet import read_parquet
 from craft_ray.readers.pubmed import read_pubmed
 from craft_ray.readers.pubtator import LINE as PUBTATOR_LINE
@@ -65,66 +65,42 @@ def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Itera
 
     Raises ShardError where the rest cannot be read; what came before was yielded.
     """
-    try:
-        plain = _decompressed(stream)
-        if _is_tar(plain):
-            yield from _read_archive(plain, shard, format)
-        else:
-            yield from _reader(plain, shard, format)(plain, shard)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ShardError("bad_gzip", str(error)) from error
+    plain = unpacked(stream)
+    head = _head(plain)
+    if is_tar(head):
+        for name, content in members(plain, shard, is_shard_name):
+            if isinstance(content, Rejection):
+                yield content
+                continue
+            member = unpacked(content)
+            try:
+                yield from _read(member, _head(member), name, format)
+            except ShardError as error:
+                yield Rejection(f"{name}#unreadable", error.reason, error.detail)
+    else:
+        yield from _read(plain, head, shard, format)
 
 
-def _decompressed(stream: BinaryIO) -> "io.BufferedReader[io.RawIOBase]":
-    """The stream itself, or what is in it if it is gzip; by magic number, for names lie."""
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream), _HEAD)
-    if buffered.peek(2)[:2] == b"\x1f\x8b":
-        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=buffered)), _HEAD)
-    return buffered
-
-
-def _head(stream: "io.BufferedReader[io.RawIOBase]") -> bytes:
-    """The first bytes, the position kept."""
-    head = stream.read(_HEAD)
-    stream.seek(0)
-    return head
-
-
-def _is_tar(stream: "io.BufferedReader[io.RawIOBase]") -> bool:
-    return _head(stream)[257:262] == b"ustar"
-
-
-def _read_archive(stream: "io.BufferedReader[io.RawIOBase]", shard: str, format: str | None) -> Iterator[Item]:
-    """Each member as a shard of its own, named `archive!member`; one that cannot be read is rejected, the rest goes on.
-
-    Members are read in a stream and never written anywhere, so their paths and links can do no harm.
-    """
-    try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                name = f"{shard}!{member.name}"
-                if member.isdir() or (member.isfile() and not is_shard_name(member.name)):
-                    continue
-                content = archive.extractfile(member) if member.isfile() else None
-                if content is None:
-                    yield Rejection(name, "bad_archive", "a link or device, not a plain file")
-                    continue
-                # A member of a streamed archive cannot be rewound, which telling its format needs.
-                plain = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(content.read())), _HEAD)
-                try:
-                    yield from _reader(plain, name, format)(plain, name)
-                except ShardError as error:
-                    yield Rejection(f"{name}#unreadable", error.reason, error.detail)
-    except tarfile.TarError as error:
-        raise ShardError("bad_archive", str(error)) from error
-
-
-def _reader(stream: "io.BufferedReader[io.RawIOBase]", shard: str, format: str | None) -> Reader:
-    head = _head(stream)
+def _read(stream: Stream, head: bytes, shard: str, format: str | None) -> Iterator[Item]:
     found = detect(shard, head) if format is None else format
     if found == "bioc" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         found = "bioc-json"
-    return READERS[found]
+    if found == "parquet" and isinstance(stream.raw, Gunzip):
+        return read_parquet(io.BytesIO(whole(stream)), shard)  # it is read from its end
+    return READERS[found](stream, shard)
+
+
+def _head(stream: Stream) -> bytes:
+    """The first bytes, the position kept; fewer if the stream is damaged after them, which its reader will find."""
+    head = b""
+    try:
+        while len(head) < _HEAD and (more := stream.read1(_HEAD - len(head))):
+            head += more
+    except ShardError:
+        if not head:
+            raise
+    stream.seek(0)
+    return head
 
 
 def detect(name: str, head: bytes) -> str:

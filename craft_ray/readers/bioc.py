@@ -4,15 +4,19 @@ A passage stands in the text at the offset its file states, where that can be; i
 section. Annotations and relations are not read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import ijson
 
 from craft_ray.errors import ShardError
 from craft_ray.readers.composing import Composer
+from craft_ray.readers.limits import JSON, Meter
 from craft_ray.readers.xml import records, text_of
 from craft_ray.schema import Document, Item, Rejection
+
+_STARTS = ("start_map", "start_array")
+_DEEPEST = 128
 
 _Passage = tuple[Mapping[str, Any], Any, str]
 
@@ -32,23 +36,52 @@ def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
 def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each document of a collection, or of a list of collections; read in a stream.
 
-    Raises ShardError (`bad_json`) where the stream stops being JSON.
+    Raises ShardError (`bad_json`) where the stream stops being JSON, or (`too_large`) where a document does not end.
     """
     stream.seek(0)
-    prefix = (
-        "item.documents.item" if stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") else "documents.item"
-    )
+    is_list = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     stream.seek(0)
+    meter = Meter(stream, JSON, growing=True)
     try:
-        for number, record in enumerate(ijson.items(stream, prefix, use_float=True)):
+        # Numbers that no float or 64-bit integer holds end the stream; without `use_float` they end the process.
+        events = ijson.basic_parse(meter, use_float=True)
+        for number, record in enumerate(_documents(events, 2 + is_list)):
             yield _from_json(record, f"{shard}#{number}")
+            meter.reset()
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise ShardError("bad_json", str(error)) from error
 
 
+def _documents(events: Iterable[tuple[str, Any]], level: int) -> Iterator[Any]:
+    """Build what stands in `documents`, `level` levels down; what is nested in it deeper than _DEEPEST is left out.
+
+    `ijson.items` does nearly this, but what it keeps of an array grows with the square of its depth.
+
+    Raises ShardError (`bad_record`) if there is no `documents`.
+    """
+    depth, key, found = 0, None, False
+    builder = ijson.ObjectBuilder()
+    for event, value in events:
+        depth -= event in ("end_map", "end_array")
+        if event == "map_key" and depth < level:
+            key = value if depth == level - 1 else None
+            found |= key == "documents"
+        elif key == "documents" and level <= depth < level + _DEEPEST:
+            builder.event(event, value)
+            if depth == level and event not in _STARTS:
+                yield builder.value
+                builder = ijson.ObjectBuilder()
+        depth += event in _STARTS
+    if not found:
+        raise ShardError("bad_record", "a collection without `documents`")
+
+
 def _from_json(record: Any, fallback_id: str) -> Document | Rejection:
     try:
-        name = str(record.get("id") or fallback_id)
+        given = record.get("id")
+        if not (given is None or isinstance(given, str | int)):
+            return Rejection(fallback_id, "bad_record", f"`id` is {type(given).__name__}, neither text nor a number")
+        name = str(given or fallback_id)
         passages: list[_Passage] = []
         for passage in record["passages"]:
             text = passage.get("text")
@@ -56,7 +89,7 @@ def _from_json(record: Any, fallback_id: str) -> Document | Rejection:
                 text = " ".join(sentence["text"] for sentence in passage.get("sentences", []))
             passages.append((passage.get("infons", {}), passage.get("offset"), text))
         return _document(name, record.get("infons", {}), passages)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         return Rejection(fallback_id, "bad_record", f"not a BioC document: {type(error).__name__} {error}")
 
 
@@ -65,8 +98,8 @@ def _document(name: str, infons: Mapping[str, Any], passages: list[_Passage]) ->
     title = None
     for number, (described, offset, text) in enumerate(passages):
         section = str(described.get("section_type") or described.get("type") or "passage").lower()
-        if str(offset).isdecimal():
-            composer.pad_to(int(offset))
+        if (stated := str(offset)).isdecimal() and len(stated) < 12:
+            composer.pad_to(int(stated))
         composer.add(section, text)
         if number == 0 and "title" in (section, str(described.get("type", "")).lower()):
             title = text

@@ -5,6 +5,9 @@ import re
 from craft_ray.schema import Section
 
 SEPARATOR = "\n"
+LONGEST_NAME = 1000
+"""Code points of a section's name; each mention carries it."""
+
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -28,6 +31,7 @@ class Composer:
         if self._parts:
             self._parts.append(SEPARATOR)
             self._length += len(SEPARATOR)
+        name = name[:LONGEST_NAME]
         start, self._length = self._length, self._length + len(passage)
         self._parts.append(passage)
         if self._sections and self._sections[-1].name == name:

@@ -7,10 +7,10 @@ keeps them apart from the word before.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
-from craft_ray.readers.composing import Composer, squeeze
+from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
 from craft_ray.readers.xml import local_name, records, text_of
 from craft_ray.schema import Document, Item
 
@@ -70,7 +70,7 @@ def _walk(element: Any, section: str, composer: Composer) -> None:
         if name == "sec":
             heading = child.find("title")
             title = squeeze(text_of(heading, _LEFT_OUT)) if heading is not None else ""
-            _walk(child, f"{section}/{title}" if title else section, composer)
+            _walk(child, f"{section}/{title}"[:LONGEST_NAME] if title else section, composer)
         elif name in _FLOATS:
             _captions(child, section, composer)
         elif name in ("title", "p", "term", "attrib", "verse-line"):
@@ -82,16 +82,22 @@ def _walk(element: Any, section: str, composer: Composer) -> None:
 def _paragraph(element: Any, section: str, composer: Composer) -> None:
     """A paragraph's own text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
     composer.add(section, squeeze(text_of(element, _PARAGRAPH_SKIP, _is_citation)))
-    blocks = [node for node in element.iterdescendants() if local_name(node) in _BLOCKS]
-    nested = {inner for block in blocks for inner in block.iterdescendants()}
-    for block in blocks:
-        if block not in nested:
-            if local_name(block) in _FLOATS:
-                _captions(block, section, composer)
-            elif local_name(block) == "p":
-                _paragraph(block, section, composer)
-            else:
-                _walk(block, section, composer)
+    for block in _outermost(element, _BLOCKS):
+        if local_name(block) in _FLOATS:
+            _captions(block, section, composer)
+        elif local_name(block) == "p":
+            _paragraph(block, section, composer)
+        else:
+            _walk(block, section, composer)
+
+
+def _outermost(element: Any, names: Collection[str]) -> Iterator[Any]:
+    """The elements of some names within another, but not those within them."""
+    for child in element:
+        if local_name(child) in names:
+            yield child
+        else:
+            yield from _outermost(child, names)
 
 
 def _is_citation(element: Any) -> bool:
@@ -104,7 +110,7 @@ def _captions(element: Any, section: str, composer: Composer) -> None:
     if local_name(element) == "boxed-text":
         _walk(element, section, composer)
         return
-    for caption in element.iter("caption"):
+    for caption in _outermost(element, ("caption",)):
         _walk(caption, "caption", composer)
 
 

@@ -4,15 +4,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from craft_ray.readers.limits import JSON, lines, too_large
 from craft_ray.schema import Document, Item, Rejection, Section
 
 
 def read_jsonl(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document a line; blank lines are passed over. A line without an id is named by shard and line number."""
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(lines(stream, JSON), start=1):
         fallback_id = f"{shard}#{number}"
+        if line is None:
+            yield Rejection(fallback_id, "too_large", too_large().detail)
+            continue
         try:
-            record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")) if line.strip() else None
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            record = json.loads(text, parse_constant=_no_json) if line.strip() else None
         except UnicodeDecodeError as error:
             yield Rejection(fallback_id, "bad_encoding", str(error))
         except (ValueError, RecursionError) as error:
@@ -20,6 +25,11 @@ def read_jsonl(stream: BinaryIO, shard: str) -> Iterator[Item]:
         else:
             if line.strip():
                 yield document_from_record(record, fallback_id)
+
+
+def _no_json(name: str) -> None:
+    """NaN, Infinity and -Infinity, which `json` takes for numbers."""
+    raise ValueError(f"{name} is not JSON")
 
 
 def document_from_record(record: Any, fallback_id: str) -> Document | Rejection:

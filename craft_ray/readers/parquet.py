@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from craft_ray.errors import ShardError
 from craft_ray.readers.jsonl import document_from_record
-from craft_ray.schema import Item
+from craft_ray.schema import Document, Item, Rejection
 
 
 def read_parquet(stream: BinaryIO, shard: str) -> Iterator[Item]:
@@ -16,17 +16,24 @@ def read_parquet(stream: BinaryIO, shard: str) -> Iterator[Item]:
 
     Raises ShardError (`bad_record`) if the file is not Parquet or has no `text` column.
     """
-    try:
-        file = pq.ParquetFile(stream)
-    except pa.ArrowInvalid as error:
-        raise ShardError("bad_record", f"not a Parquet file: {error}") from error
-    if "text" not in file.schema_arrow.names:
-        raise ShardError("bad_record", f"no `text` column among {', '.join(file.schema_arrow.names)}")
     number = 0
     try:
+        file = pq.ParquetFile(stream)
+        if "text" not in file.schema_arrow.names:
+            raise ShardError("bad_record", f"no `text` column among {', '.join(file.schema_arrow.names)}")
         for batch in file.iter_batches(batch_size=256):
-            for record in batch.to_pylist():
-                yield document_from_record(record, f"{shard}#{number}")
+            for row in range(batch.num_rows):
+                yield _document(batch.slice(row, 1), f"{shard}#{number}")
                 number += 1
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ShardError("bad_record", f"after {number} rows: {error}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ShardError("bad_record", f"not Parquet, or damaged after {number} rows: {error}") from error
+
+
+def _document(row: pa.RecordBatch, fallback_id: str) -> Document | Rejection:
+    try:
+        (record,) = row.to_pylist()
+    except UnicodeDecodeError as error:
+        return Rejection(fallback_id, "bad_encoding", str(error))
+    except (ValueError, OverflowError) as error:  # dates, and whatever else Python's types cannot hold
+        return Rejection(fallback_id, "bad_record", str(error))
+    return document_from_record(record, fallback_id)

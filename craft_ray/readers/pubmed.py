@@ -19,7 +19,10 @@ def read_pubmed(stream: BinaryIO, shard: str) -> Iterator[Item]:
     for number, element in enumerate(records(stream, tags)):
         if element.tag in ("DeleteCitation", "DeleteDocument"):
             for pmid in element.iterfind("PMID"):
-                yield Deletion(f"PMID:{squeeze(pmid.text or '')}", _version(pmid))
+                if name := squeeze(pmid.text or ""):
+                    yield Deletion(f"PMID:{name}", _version(pmid))
+                else:
+                    yield Rejection(f"{shard}#{number}", "bad_record", "a deletion without a PMID")
         else:
             yield _citation(element, f"{shard}#{number}")
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.readers.composing import Composer
+from craft_ray.readers.limits import lines, too_large
 from craft_ray.schema import Document, Item, Rejection
 
 LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
@@ -15,10 +16,13 @@ _SECTIONS = {b"t": "title", b"a": "abstract"}
 
 
 def read_pubtator(stream: BinaryIO, shard: str) -> Iterator[Item]:
-    """Yield a Document for each run of lines with one PMID."""
+    """Yield a Document for each run of lines with one PMID; a second title or abstract begins another."""
     current: bytes | None = None
     parts: dict[bytes, bytes] = {}
-    for number, line in enumerate(stream):
+    for number, line in enumerate(lines(stream)):
+        if line is None:
+            yield Rejection(f"{shard}#{number}", "too_large", too_large().detail)
+            continue
         line = line.rstrip(b"\r\n")
         match = LINE.match(line)
         if match is None:
@@ -26,7 +30,7 @@ def read_pubtator(stream: BinaryIO, shard: str) -> Iterator[Item]:
                 yield Rejection(f"{shard}#{number}", "bad_record", "neither a title, an abstract nor an annotation")
             continue
         key, part, text = match.groups()
-        if key != current:
+        if key != current or part in parts:
             if current is not None:
                 yield _document(current, parts)
             current, parts = key, {}

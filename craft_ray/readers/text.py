@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from craft_ray.readers.limits import whole
 from craft_ray.schema import Document, Item, Rejection, Section
 
 
 def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
-    """Yield the file as one Document; nothing of it is changed, line ends and byte order marks included."""
+    """Yield the file as one Document; nothing of it is changed, line ends and byte order marks included.
+
+    Raises ShardError (`too_large`) if it is too large to hold.
+    """
     try:
-        text = stream.read().decode("utf-8")
+        text = whole(stream).decode("utf-8")
     except UnicodeDecodeError as error:
         yield Rejection(shard, "bad_encoding", str(error))
         return

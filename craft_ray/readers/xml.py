@@ -7,15 +7,18 @@ from typing import Any, BinaryIO
 from lxml import etree
 
 from craft_ray.errors import ShardError
+from craft_ray.readers.limits import XML, Meter
 
 
 def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
     """Yield each element with one of `tags` as it closes, and free it when the next one is asked for.
 
-    Raises ShardError (`bad_xml`) where the stream stops being well-formed; what came before it was yielded.
+    Raises ShardError (`bad_xml`) where the stream stops being well-formed, or (`too_large`) where a record never
+    ends; what came before it was yielded.
     """
+    meter = Meter(stream, XML)
     parser = etree.iterparse(
-        stream,
+        meter,
         events=("end",),
         tag=tuple(tags),
         resolve_entities=False,
@@ -28,6 +31,7 @@ def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]
     try:
         for _, element in parser:
             yield element
+            meter.reset()
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
@@ -48,19 +52,21 @@ def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], boo
 
 
 def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
-    if apart(element) and next((part[-1].isalnum() for part in reversed(parts) if part), False):
+    if apart(element) and parts and parts[-1][-1:].isalnum():
         parts.append(" ")
-    parts.append(element.text or "")
+    if element.text:
+        parts.append(element.text)
     for child in element:
         if child.tag is etree.Entity:
-            parts[-1:] = [parts[-1], html.unescape(child.text)]
+            parts.append(html.unescape(child.text))
         elif local_name(child) in skip:
             parts.append(" ")
         else:
             _collect(child, skip, apart, parts)
-        parts.append(child.tail or "")
+        if child.tail:
+            parts.append(child.tail)
 
 
 def local_name(element: Any) -> str:
     """An element's name without its namespace; empty for what is no element."""
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from craft_ray.errors import ShardError
 from craft_ray.readers import FORMATS, READERS, detect, read_shard
-from craft_ray.schema import Deletion, Document, Item, Rejection
+from craft_ray.schema import REASONS, Deletion, Document, Item, Rejection
 from tests.conftest import SAMPLE
+from tests.hostile import GOOD, tar
 
 
 def read(content: bytes, name: str, format: str | None = None) -> list[Item]:
@@ -255,21 +256,51 @@ SEEDS = [
 ]
 
 
-@given(st.sampled_from(sorted(READERS)), st.sampled_from(SEEDS), st.data())
-def test_readers_raise_nothing_but_shard_errors_on_damaged_bytes(format, seed, draw):
-    start = draw.draw(st.integers(0, len(seed)))
-    stop = draw.draw(st.integers(start, min(len(seed), start + 40)))
-    content = seed[:start] + draw.draw(st.binary(max_size=20)) + seed[stop:]
+def in_tar(content: bytes) -> bytes:
+    return tar(("before.txt", b"Pax6"), ("x.jsonl", content), ("after.txt", b"mice"))
+
+
+WRAPPINGS = {
+    "plain": lambda content: content,
+    "gzip": gzip.compress,
+    "tar": in_tar,
+    "tar.gz": lambda content: gzip.compress(in_tar(content)),
+    "gzip in tar": lambda content: in_tar(gzip.compress(content)),
+}
+
+
+def damaged(content: bytes, draw) -> bytes:
+    """Content with some of it cut out and other bytes put in its place."""
+    start = draw.draw(st.integers(0, len(content)))
+    stop = draw.draw(st.integers(start, min(len(content), start + 40)))
+    return content[:start] + draw.draw(st.binary(max_size=20)) + content[stop:]
+
+
+@given(
+    st.sampled_from([None, *sorted(READERS)]),
+    st.sampled_from([*SEEDS, *GOOD.values()]) | st.binary(max_size=600),
+    st.sampled_from(sorted(WRAPPINGS)),
+    st.booleans(),
+    st.data(),
+)
+def test_readers_raise_nothing_but_shard_errors_on_damaged_bytes(format, seed, wrapping, inside, draw):
+    """Damaged within its wrapping, or the wrapping itself."""
+    wrap = WRAPPINGS[wrapping]
+    content = wrap(damaged(seed, draw)) if inside else damaged(wrap(seed), draw)
+    items: list[Item] = []
     try:
-        items = read(content, "x", None if format == "bioc-json" else format)
-    except ShardError:
-        return
+        items.extend(read_shard(io.BytesIO(content), "x", format))
+    except ShardError as error:
+        assert error.reason in REASONS  # noqa: PT017
+        assert not (inside and "tar" in wrapping), "a member has taken its archive with it"
     for item in items:
         assert isinstance(item, Document | Rejection | Deletion)
         if isinstance(item, Document):
             ends = [0, *(section.end for section in item.sections)]
             assert all(0 <= s.start < s.end <= len(item.text) for s in item.sections)
             assert all(s.start >= end for s, end in zip(item.sections, ends, strict=False))
+    if inside and "tar" in wrapping:
+        assert {"x!before.txt", "x!after.txt"} <= {item.doc_id.removesuffix("#unreadable") for item in items} or format
 
 
 def test_every_real_input_is_read(data):

@@ -1,0 +1,88 @@
+"""One job over all that means harm, with good documents among it."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import craft_ray
+from craft_ray.schema import REASONS
+from tests.conftest import SAMPLE
+from tests.hostile import IDS, OK, Case, cases, line
+from tests.integration.tables import assert_consistent, document_rows
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def corpus(request) -> list[Case]:
+    return cases(request.config.getoption("long"))
+
+
+@pytest.fixture(scope="module")
+def folder(corpus: list[Case], tmp_path_factory) -> Path:
+    """The corpus, the sample and a good file at either end."""
+    made = tmp_path_factory.mktemp("hostile")
+    for case in corpus:
+        (made / case.name).write_bytes(case.make())
+    for file in SAMPLE.iterdir():
+        (made / file.name).write_bytes(file.read_bytes())
+    (made / "0-first.jsonl").write_bytes(line("first"))
+    (made / "z-last.jsonl").write_bytes(line("last"))
+    return made
+
+
+def test_nothing_hostile_is_lost_or_takes_a_good_document_with_it(
+    local_ray: None, corpus: list[Case], folder: Path, tmp_path: Path
+):
+    """Set CRAFT_RAY_OUTCOMES to a file for a table of what became of each input."""
+    expected = {"first": OK, "last": OK}
+    expected |= {"PMID:990000001": OK, "PMID:990000002": OK, "PMID:990000003": "deleted", "PMCID:PMC990000004": OK}
+    for case in corpus:
+        expected |= case.expected(str(folder / case.name))
+
+    summary = craft_ray.annotate(str(folder), str(tmp_path), model="stand-in")
+    rows = document_rows(tmp_path)
+    found = {row["doc_id"]: row["reason"] or row["status"] for row in rows}
+    if to := os.environ.get("CRAFT_RAY_OUTCOMES"):
+        Path(to).write_text(outcomes(corpus, folder, found), encoding="utf-8")
+    assert found == expected
+    assert summary["adds_up"]
+    assert set(filter(None, (row["reason"] for row in rows))) <= set(REASONS)
+    broken = {str(folder / case.name) for case in corpus if "@#unreadable" in case.outcome}
+    assert set(summary["shards"]["broken"]) == broken
+    statuses = Counter(status if status in (OK, "deleted") else "rejected" for status in expected.values())
+    assert assert_consistent(tmp_path) == statuses
+
+    again = craft_ray.annotate(str(folder), str(tmp_path), model="stand-in")
+    documents = again["documents"]
+    assert (documents["annotated"], documents["rejected"], documents["deleted"]) == (0, 0, 0)
+    assert documents["found"] == documents["unchanged"] + documents["superseded"] == summary["documents"]["found"]
+    assert document_rows(tmp_path) == rows
+
+
+def test_ids_that_look_like_sql_replace_their_own_rows_and_no_others(local_ray: None, tmp_path: Path):
+    """Revisions reach Delta's predicate."""
+    file = tmp_path / "ids.jsonl"
+    file.write_bytes(b"".join(line(doc_id, "A mouse.") for doc_id in [*IDS, "bystander"]))
+    craft_ray.annotate(str(file), str(tmp_path / "out"), model="stand-in")
+    file.write_bytes(b"".join(line(doc_id, "Two mice.") for doc_id in IDS))
+    craft_ray.annotate(str(file), str(tmp_path / "out"), model="stand-in")
+    texts = {row["doc_id"]: row["text"] for row in document_rows(tmp_path / "out")}
+    assert texts == dict.fromkeys(IDS, "Two mice.") | {"bystander": "A mouse."}
+    assert_consistent(tmp_path / "out")
+
+
+def outcomes(corpus: list[Case], folder: Path, found: dict[str, str]) -> str:
+    """A Markdown table: input, what became of it."""
+    table = ["| input | what became of it |", "|---|---|"]
+    for case in corpus:
+        became = Counter(found.get(doc_id, "LOST") for doc_id in case.expected(str(folder / case.name)))
+        shard = found.get(f"{folder / case.name}#unreadable")
+        if shard:
+            became[shard] -= 1
+        parts = [f"{count} {status}" for status, count in became.items() if count]
+        parts += [f"the shard noted as {shard}"] if shard else []
+        table.append(f"| `{case.name}` | {', '.join(parts) or 'no documents in it'} |")
+    return "\n".join(table) + "\n"

@@ -1,0 +1,63 @@
+"""What readers make of inputs that mean harm."""
+
+import io
+import json
+import re
+
+import pyarrow as pa
+import pytest
+from tokenizers import Tokenizer
+
+from craft_ray.checkpoint import EMBEDDED_FOLDER
+from craft_ray.ledger import Ledger, entries
+from craft_ray.prepare import Preparer
+from craft_ray.readers import limits, read_shard
+from craft_ray.schema import REASONS, SHARD_END, Document
+from tests.conftest import ROOT
+from tests.hostile import Case, article, cases
+
+TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
+TOKENIZER.no_truncation()
+TOKENIZER.no_padding()
+PREPARER = Preparer(TOKENIZER, 510, 0, "model", Ledger.of(entries([], [], [], [])))
+
+
+def prepared(case: Case) -> pa.Table:
+    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), case.name, 0, None))
+
+
+def no_json(name: str) -> None:
+    raise ValueError(name)
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_each_hostile_shard_gives_its_good_documents_and_a_reason_for_each_bad_one(case: Case, monkeypatch):
+    """Bombs are as much larger than a document may be as in the full job, where they have hundreds of megabytes."""
+    monkeypatch.setattr(limits, "LARGEST", 15 << 20)
+    *rows, end = prepared(case).select(["doc_id", "status", "reason", "metadata"]).to_pylist()
+    assert {row["doc_id"]: row["reason"] or row["status"] for row in rows} == case.expected(case.name)
+    assert len(rows) == len(case.outcome)
+    assert end["status"] == SHARD_END
+    assert {row["reason"] for row in rows} <= {None, *REASONS}
+    for row in rows:
+        assert row["metadata"] is None or isinstance(json.loads(row["metadata"], parse_constant=no_json), dict)
+
+
+def test_the_readme_lists_the_reasons_and_no_others():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| reason | what it means |")[1].split("\n\n")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)) == REASONS
+
+
+def test_text_that_is_nested_is_read_once():
+    """Else a small file of captions in captions has text without end."""
+    content = article(f"<fig>{'<caption>' * 100}<p>mice</p>{'</caption>' * 100}</fig>")
+    (found,) = read_shard(io.BytesIO(content), "x.nxml")
+    assert isinstance(found, Document)
+    assert found.text == "mice"
+
+
+def test_names_of_sections_do_not_grow_with_their_depth():
+    content = article(f"<sec><title>{'long ' * 1000}</title>" * 50 + "<p>mice</p>" + "</sec>" * 50)
+    (found,) = read_shard(io.BytesIO(content), "x.nxml")
+    assert isinstance(found, Document)
+    assert max(len(section.name) for section in found.sections) == 1000

@@ -1,0 +1,16 @@
+"""The fuzzer itself, in a short form; in its long form with --long."""
+
+import json
+import subprocess
+import sys
+
+from tests.fuzz_readers import READERS
+
+
+def test_no_reader_fails_on_bytes_that_coverage_leads_to(request):
+    inputs = 200_000 if request.config.getoption("long") else 400
+    command = [sys.executable, "-m", "tests.fuzz_readers", "--inputs", str(inputs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert results == [{"reader": reader, "inputs": inputs, "failures": {}} for reader in READERS], done.stderr
+    assert done.returncode == 0
