@@ -95,8 +95,8 @@ class Care(IntEnum):
     """Documents still missing, and shards that were not read to their end, are rejected."""
 
 
-TASK_RETRIES = 2
-"""Times that a block is given to the pool again after its replica died."""
+REPLICA_RETRIES, TASK_RETRIES = 1, 2
+"""Times that a block is given to the pool again after its replica died, and a shard or a block to another worker."""
 
 LOST = "its process died each time"
 """What the account says of a document or a shard that no pass could bring through."""
@@ -143,6 +143,7 @@ def run_pipeline(
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=plan.read_cpus,
+            max_retries=TASK_RETRIES,
         )
         .map_batches(
             Replica,
@@ -154,10 +155,13 @@ def run_pipeline(
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(size=plan.replicas, max_concurrent_calls_per_actor=2),
+            # A replica takes with it all that it was given, so where each document counts it is given one at a time.
+            compute=ray.data.ActorPoolStrategy(
+                size=plan.replicas, max_tasks_in_flight_per_actor=1 if care is Care.ALONE else None
+            ),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
-            max_task_retries=TASK_RETRIES,
+            max_task_retries=REPLICA_RETRIES,
         )
         .map_batches(
             stage_blocks,
@@ -172,6 +176,7 @@ def run_pipeline(
             batch_format="pyarrow",
             zero_copy_batch=True,
             num_cpus=plan.write_cpus,
+            max_retries=TASK_RETRIES,
         )
     )
     for batch in staged.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
