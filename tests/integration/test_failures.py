@@ -112,7 +112,9 @@ def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_pat
     assert outcomes(tmp_path / "out")["bad"] == ("annotated", None)
 
 
-def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
+def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path, request: pytest.FixtureRequest):
+    if not request.config.getoption("long"):
+        pytest.skip("three quarters of a minute: pytest --long")
     write(tmp_path / "in", "a.jsonl", GOOD)
     write(tmp_path / "in", f"{POISON}.jsonl", {"bad": "Yeast grows."})
     with ray_whose_workers(readers_die_of_poison):

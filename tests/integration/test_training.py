@@ -119,9 +119,13 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
     assert ours.fingerprint == theirs.fingerprint
 
 
-def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray):
-    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps."""
-    base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
+def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray, request):
+    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps.
+
+    In the short form with two of its twelve layers.
+    """
+    layers = 12 if request.config.getoption("long") else 2
+    base = save_random_bert(tmp_path / "base", hidden_size=768, layers=layers, heads=12, intermediate_size=3072)
     pieces = AutoTokenizer.from_pretrained(base).get_vocab()
     uncased = dict.fromkeys(
         piece if piece.startswith("[") else piece.lower() for piece in sorted(pieces, key=pieces.get)
