@@ -6,8 +6,10 @@ counted as superseded.
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from craft_ray.schema import Deletion, Document, Item
 
@@ -18,6 +20,12 @@ _SHARD_BITS = 32
 def id_hash(doc_id: str) -> int:
     """A document's id as a signed 64-bit number."""
     return _int64(doc_id.encode())
+
+
+def id_hashes(doc_ids: Iterable[str]) -> NDArray[np.int64]:
+    """Those of many documents; (documents,)."""
+    digests = (hashlib.blake2b(doc_id.encode(), digest_size=8).digest() for doc_id in doc_ids)
+    return np.frombuffer(b"".join(digests), np.int64)
 
 
 def content_hash(item: Item) -> str:
@@ -42,6 +50,14 @@ def revision(version: int, shard_number: int, rejected: bool) -> int:
     """What revisions of one document are ordered by: readable before rejected, version, then the shard's rank."""
     version = 0 if rejected else min(max(version, 0) + 1, (1 << VERSION_BITS) - 1)
     return version << _SHARD_BITS | (shard_number & 0xFFFFFFFF)
+
+
+def revisions(
+    version: NDArray[np.integer], shard_number: NDArray[np.integer], rejected: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Those of many documents; (documents,) each."""
+    versions = np.minimum(np.maximum(version.astype(np.int64), 0) + 1, (1 << VERSION_BITS) - 1)
+    return np.where(rejected, 0, versions) << _SHARD_BITS | (shard_number.astype(np.int64) & 0xFFFFFFFF)
 
 
 def _int64(content: bytes) -> int:

@@ -105,15 +105,12 @@ def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
 
 def _entries(block: pa.Table) -> NDArray[np.void]:
     """The block's documents as the ledger keeps them."""
-    status = block["status"].to_pylist()
-    revisions = [
-        np.iinfo(np.int64).max if s == RETRACTED else identity.revision(version, shard, s == "rejected")
-        for version, shard, s in zip(
-            block["version"].to_pylist(), block["shard_number"].to_pylist(), status, strict=True
-        )
-    ]
-    gone = [s in ("deleted", RETRACTED) for s in status]
-    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, gone)
+    rejected, deleted, retracted = (
+        pc.equal(block["status"], status).to_numpy() for status in ("rejected", "deleted", RETRACTED)
+    )
+    revisions = identity.revisions(block["version"].to_numpy(), block["shard_number"].to_numpy(), rejected)
+    revisions[retracted] = np.iinfo(np.int64).max
+    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, deleted | retracted)
 
 
 def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:

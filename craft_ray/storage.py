@@ -154,12 +154,8 @@ class Storage:
         """Write a whole file if there is none; of any number of writers one gets true."""
         filesystem = self.filesystem(url)
         if not is_remote(url):
-            try:
-                with _beside(Path(url), content) as written:
-                    os.link(written, url)
-            except FileExistsError:
-                return False
-            return True
+            with _beside(Path(url), content) as written:
+                return _linked(written, url)
         try:
             self.patiently(url, lambda: filesystem.pipe_file(url, content, mode="create"))
         except OSError as error:
@@ -300,6 +296,21 @@ def _beside(path: Path, content: bytes) -> Iterator[str]:
         yield name
     finally:
         Path(name).unlink(missing_ok=True)  # a full disk must not fill further
+
+
+def _linked(written: str, url: str) -> bool:
+    """Give a file a second name that none has yet; false if one has."""
+    try:
+        os.link(written, url)
+    except FileExistsError:
+        return False
+    except OSError:  # a filesystem without hard links; here the content is there a moment after the name
+        try:
+            with open(url, "xb") as file:
+                file.write(Path(written).read_bytes())
+        except FileExistsError:
+            return False
+    return True
 
 
 @lru_cache(maxsize=1)

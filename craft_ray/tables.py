@@ -225,6 +225,11 @@ class Tables:
                 f"the tables of {self.output} are out of step (entities {ahead}, documents {sequence}): "
                 "were they changed by hand?"
             )
+        if (noted := self._sequence(self._shards)) > sequence:
+            raise SettingsError(
+                f"the table shards of {self.output} knows more than documents does ({noted}, {sequence}): were they "
+                "changed by hand? Without shards all input is read anew"
+            )
 
     def _sequence(self, table: DeltaTable) -> int:
         return table.transaction_version(SEQUENCE) or 0
@@ -366,13 +371,12 @@ def _add_action(file: StagedFile, now: int) -> AddAction:
 
 def _held(batch: pa.RecordBatch, number: dict[str, int]) -> NDArray[np.void]:
     """Rows of `documents` as ledger entries."""
-    ids = [identity.id_hash(doc_id) for doc_id in batch["doc_id"].to_pylist()]
-    status = batch["status"].to_pylist()
-    revisions = [
-        identity.revision(version, number[shard], status == "rejected")
-        for version, shard, status in zip(batch["version"].to_pylist(), batch["shard"].to_pylist(), status, strict=True)
-    ]
-    return entries(ids, batch["key"].to_numpy(), revisions, [s == "deleted" for s in status])
+    shards = batch["shard"].dictionary_encode()
+    numbers = np.array([number[shard] for shard in shards.dictionary.to_pylist()], np.int64)[shards.indices.to_numpy()]
+    status = batch["status"]
+    rejected, deleted = (pc.equal(status, s).to_numpy(zero_copy_only=False) for s in ("rejected", "deleted"))
+    revisions = identity.revisions(batch["version"].to_numpy(), numbers, rejected)
+    return entries(identity.id_hashes(batch["doc_id"].to_pylist()), batch["key"].to_numpy(), revisions, deleted)
 
 
 def _literal(text: str) -> str:

@@ -121,6 +121,16 @@ def test_a_file_is_created_once_and_its_creator_may_ask_again(place, on_s3: str,
         assert LOCAL.create(file, b"mine")
 
 
+def test_a_file_is_created_once_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def unsupported(*arguments):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", unsupported)
+    assert LOCAL.create(f"{tmp_path}/x", b"mine")
+    assert not LOCAL.create(f"{tmp_path}/x", b"yours")
+    assert (tmp_path / "x").read_bytes() == b"mine"
+
+
 def test_storage_that_does_not_come_back_is_given_up_after_the_patience(monkeypatch: pytest.MonkeyPatch):
     for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
         monkeypatch.setenv(name, value)

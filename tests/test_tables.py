@@ -1,5 +1,6 @@
 """The commit protocol on disk: pairs in step, replaced rows, fencing, injection, nothing left lying."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -228,6 +229,21 @@ def test_of_a_shard_the_last_note_counts(tmp_path: Path):
             "c": 2,
         }
     assert DeltaTable(str(tmp_path / "shards")).to_pyarrow_table().num_rows == 3
+
+
+def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
+    """Else a run would pass over all input and call it known."""
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    tables.note(note("run1", a=1))
+    for name in ("entities", "documents"):
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(SettingsError, match=r"shards .* knows more than documents"):
+        Tables(STORAGE, str(tmp_path))
+    shutil.rmtree(tmp_path / "shards")
+    for name in ("entities", "documents"):
+        shutil.rmtree(tmp_path / name)
+    Tables(STORAGE, str(tmp_path))
 
 
 def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
