@@ -167,7 +167,7 @@ class _Run:
                 keep_text=self.settings.keep_text,
             )
             with _collected(blocks, halt) as arrived:
-                _commit_all(arrived, commits, self.account, stop, on_progress, forgiving=care is Care.STRICT)
+                _commit_all(arrived, commits, self.account, stop, on_progress, forgiving=care is not Care.REFUSE)
             if stop.is_set():
                 break
         self._recount()

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import pickle
-import re
 import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -26,10 +25,10 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 from tokenizers import Tokenizer
 
 from craft_ray.decode import Decoder
-from craft_ray.errors import StorageDown
+from craft_ray.errors import CraftRayError, RunError, StorageDown
 from craft_ray.ledger import Ledger
 from craft_ray.model import ModelForm
-from craft_ray.prepare import ROWS, Preparer
+from craft_ray.prepare import ROWS, Preparer, failure_of
 from craft_ray.replica import Replica
 from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock, stage
@@ -54,9 +53,9 @@ class Plan:
 def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
     """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica a GPU, else one for eight cores.
 
-    Replicas claim half of the cores that they compute on, so that tasks always find room: a pool that claims all cores
-    of a small machine would wait for input forever. The three claims differ, since Ray fuses stages with equal ones
-    into one, and then nothing overlaps.
+    Replicas claim a quarter of the cores that they compute on, so that tasks always find room: a pool that claims all
+    cores of a machine, or of what a cluster has left after losing nodes, would wait for input forever. The three claims
+    differ, since Ray fuses stages with equal ones into one, and then nothing overlaps.
     """
     cpus = sum(node.get("CPU", 0) for node in nodes)
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
@@ -67,7 +66,7 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
         threads = min(8, smallest)
         replicas = settings.replicas or max(1, sum(int(node.get("CPU", 0)) // threads for node in nodes))
         threads = max(1, min(smallest, int(cpus) // replicas))
-        replica_cpus = round(0.5 * min(threads, cpus / replicas), 3)
+        replica_cpus = round(0.25 * min(threads, cpus / replicas), 3)
     small = cpus < 8
     return Plan(
         replicas=replicas,
@@ -83,14 +82,13 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
 
 
 class Care(IntEnum):
-    """How a pass treats what earlier passes did not bring through."""
+    """How a pass treats what earlier passes did not bring through: blocks that ended their process each time."""
 
-    STRICT = 0
-    """An error ends the pass, so that what is wrong with all documents shows at once."""
-    LENIENT = 1
-    """A block that ends its process again and again is left out."""
+    NORMAL = 0
+    AGAIN = 1
+    """What chance has taken comes through now."""
     ALONE = 2
-    """Likewise, and each document is a block of its own."""
+    """Each document is a block of its own."""
     REFUSE = 3
     """Documents still missing, and shards that were not read to their end, are rejected."""
 
@@ -121,6 +119,8 @@ def run_pipeline(
 
     unread: numbers of the shards that no pass so far has read to the end
     halt:   ends the work within a second when set; raises Halted
+
+    Raises RunError for what no other pass would mend.
     """
     _running.halt = halt
     # Its notices are about settings made here on purpose, and its errors are raised as well.
@@ -162,6 +162,7 @@ def run_pipeline(
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
             max_task_retries=REPLICA_RETRIES,
+            scheduling_strategy="SPREAD",  # each to a node of its own, where there are as many
         )
         .map_batches(
             stage_blocks,
@@ -181,7 +182,11 @@ def run_pipeline(
     )
     for batch in staged.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for content in batch["staged"] if batch.num_rows else ():
-            yield pickle.loads(content.as_py())  # written by `stage_blocks` of this very run
+            block = pickle.loads(content.as_py())  # written by `stage_blocks` of this very run
+            failure = block if isinstance(block, str) else block.failure
+            if failure is not None:
+                raise RunError(failure)
+            yield block
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +218,29 @@ def prepare_shards(
         rows_at_once=1 if care is Care.ALONE else ROWS,
         refusal=LOST if care is Care.REFUSE else None,
     )
-    for group in batch.to_pylist():
-        refused = set(json.loads(group["refused"]))
-        for fields in json.loads(group["shards"]):
-            shard = Shard(**fields)
-            if shard.number in refused:
-                yield preparer.closing(shard.name, shard.number, "failed", LOST)
-                continue
-            try:
-                stream = storage.open(shard.name)
-            except StorageDown:
-                raise
-            except Exception as error:  # whatever storage raises costs this shard alone
-                yield preparer.closing(shard.name, shard.number, "unreadable", cause(error))
-                continue
-            with stream:
-                yield from preparer.prepare(stream, shard.name, shard.number, shared.format)
+    try:
+        for group in batch.to_pylist():
+            refused = set(json.loads(group["refused"]))
+            for fields in json.loads(group["shards"]):
+                shard = Shard(**fields)
+                if shard.number in refused:
+                    yield preparer.closing(shard.name, shard.number, "failed", LOST)
+                else:
+                    yield from _prepared(preparer, shard, storage, shared.format)
+    except Exception as error:
+        yield failure_of(explain(error))
+
+
+def _prepared(preparer: Preparer, shard: Shard, storage: Storage, format: str | None) -> Iterator[pa.Table]:
+    try:
+        stream = storage.open(shard.name)
+    except StorageDown:
+        raise
+    except Exception as error:  # whatever storage raises costs this shard alone
+        yield preparer.closing(shard.name, shard.number, "unreadable", cause(error))
+        return
+    with stream:
+        yield from preparer.prepare(stream, shard.name, shard.number, format)
 
 
 def stage_blocks(
@@ -237,7 +249,11 @@ def stage_blocks(
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
         return pa.table({"staged": pa.array([], pa.binary())})
-    staged = stage(block, storage, output, run_id, decoder, keep_text)
+    staged: StagedBlock | str
+    try:
+        staged = stage(block, storage, output, run_id, decoder, keep_text)
+    except Exception as error:
+        staged = explain(error)
     return pa.table({"staged": pa.array([pickle.dumps(staged)], pa.binary())})
 
 
@@ -248,7 +264,7 @@ def _tokenizer(serialized: str) -> Tokenizer:
 
 def _groups(shards: Sequence[Shard], plan: Plan, care: Care) -> Iterator[list[Shard]]:
     """Shards for one task: small files together, so that Ray's cost a task does not show."""
-    if care > Care.LENIENT:
+    if care > Care.AGAIN:
         yield from ([shard] for shard in shards)
         return
     total = sum(shard.size for shard in shards)
@@ -288,7 +304,7 @@ class _Halting(ExecutionCallback):  # type: ignore[misc]
 
 def _configure(context: Any, plan: Plan, care: Care) -> None:
     context.target_max_block_size = 1 if care is Care.ALONE else plan.block_bytes
-    context.max_errored_blocks = -1 if care in (Care.LENIENT, Care.ALONE) else 0
+    context.max_errored_blocks = -1  # blocks whose process died are missed, and passed over again
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
     context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second
@@ -305,17 +321,8 @@ def is_death(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong in a worker, in one sentence: the innermost error."""
-    for part in _chain(error):
-        if isinstance(part, StorageDown):
-            return str(part)
-    # Ray keeps an error of a worker as the text of its stack trace.
-    text = str(error)
-    if found := re.findall(r"^craft_ray\.errors\.\w+: (.+)$", text, re.MULTILINE):
-        return str(found[-1])
-    if innermost := re.search(r"^(\w[\w.]*: .+)\n\s*\n?The above exception", text, re.MULTILINE):
-        return innermost.group(1)
-    return f"{type(error).__name__}: {(text.splitlines() or [''])[0]}"
+    """What went wrong, in one sentence."""
+    return str(error) if isinstance(error, CraftRayError) else cause(error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -18,7 +18,7 @@ from craft_ray import identity
 from craft_ray.errors import ShardError, StorageDown
 from craft_ray.ledger import Fate, Ledger
 from craft_ray.readers import read_shard
-from craft_ray.schema import PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
+from craft_ray.schema import FAILURE, PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
 from craft_ray.sentences import sentence_spans
 from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
 
@@ -191,6 +191,12 @@ class _Row:
 
 
 _NOTHING = Document("", "", ())
+
+
+def failure_of(message: str) -> pa.Table:
+    """A table of one row that ends the run."""
+    row: dict[str, Any] = {field.name: [] if pa.types.is_list(field.type) else None for field in PREPARED}
+    return pa.Table.from_pylist([row | {"status": FAILURE, "detail": message}], schema=PREPARED)
 
 
 def rejection_of(row: pa.Table, reason: str, detail: str) -> pa.Table:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from craft_ray.model import Model, ModelForm
-from craft_ray.prepare import rejection_of
+from craft_ray.prepare import failure_of, rejection_of
 from craft_ray.schema import TOKEN_COLUMNS
 
 
@@ -23,7 +23,7 @@ class Replica:
     def __call__(self, block: pa.Table) -> pa.Table:
         """One block of prepared rows; a document that the model fails on is rejected alone.
 
-        Raises what the model raised if it fails on all of several: then it is the model that is broken.
+        If it fails on all of several, it is the model that is broken, and the block becomes a row that ends the run.
         """
         try:
             return annotated(block, self._model)
@@ -31,7 +31,7 @@ class Replica:
             parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
             failed = sum(isinstance(part, Exception) for part in parts)
             if failed == pc.sum(pc.greater(pc.list_value_length(block["token_ids"]), 0)).as_py() > 1:
-                raise error
+                return _answered(failure_of(f"the model fails on all documents: {type(error).__name__}: {error}"))
             return pa.concat_tables(
                 _refused(block.slice(number, 1), part) if isinstance(part, Exception) else part
                 for number, part in enumerate(parts)
@@ -63,8 +63,12 @@ def annotated(block: pa.Table, model: Model) -> pa.Table:
 
 
 def _refused(row: pa.Table, error: Exception) -> pa.Table:
-    """One row's document as rejected, in the columns of `annotated`."""
-    rejection = rejection_of(row, "failed", f"the model: {type(error).__name__}: {error}")
+    """One row's document as rejected."""
+    return _answered(rejection_of(row, "failed", f"the model: {type(error).__name__}: {error}"))
+
+
+def _answered(row: pa.Table) -> pa.Table:
+    """A prepared row without words in the columns of `annotated`."""
     for name, kind in (("label_ids", pa.int8()), ("scores", pa.float32())):
-        rejection = rejection.append_column(name, pa.array([[]], pa.list_(kind)))
-    return rejection.drop_columns(list(TOKEN_COLUMNS))
+        row = row.append_column(name, pa.array([[]], pa.list_(kind)))
+    return row.drop_columns(list(TOKEN_COLUMNS))

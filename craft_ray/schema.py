@@ -149,6 +149,9 @@ tells why the shard could not be read to its end.
 SHARD_END = "shard_end"
 """Status of the row that closes a shard on its way through the pipeline; `detail` is its account as JSON."""
 
+FAILURE = "failure"
+"""Status of a row that ends the run; `detail` says why. Ray Data would drop an error with its block, so it is data."""
+
 RETRACTED = "retracted"
 """Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
 

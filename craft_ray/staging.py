@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from craft_ray import identity
 from craft_ray.decode import Decoder, decode
 from craft_ray.ledger import entries
-from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARD_END
+from craft_ray.schema import DOCUMENTS, ENTITIES, FAILURE, RETRACTED, SHARD_END
 from craft_ray.storage import Storage, join
 
 PARTITION = "label"
@@ -54,6 +54,8 @@ class StagedBlock:
     reason: list[str | None]
     tokens: int
     shard_ends: list[dict[str, Any]]
+    failure: str | None = None
+    """Why the run must end."""
     superseded: dict[int, int] = field(default_factory=dict)
     """Rows of each shard that were dropped for a better revision in the same block."""
 
@@ -69,7 +71,8 @@ def stage(
     """Decode a block and write its files below OUT/documents and OUT/entities."""
     ends = pc.equal(block["status"], SHARD_END)
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
-    block = block.filter(pc.invert(ends))
+    failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
+    block = block.filter(pc.invert(pc.is_in(block["status"], pa.array([SHARD_END, FAILURE]))))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
     entities, counts = decode(block, decoder)
@@ -93,6 +96,7 @@ def stage(
         reason=block["reason"].to_pylist(),
         tokens=int(pc.sum(block["n_tokens"]).as_py() or 0),
         shard_ends=shard_ends,
+        failure=failures[0] if failures else None,
         superseded=superseded,
     )
 
