@@ -141,6 +141,17 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
     assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
 
 
+def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
+    content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
+    alone = Preparer(TOKENIZER, 510, 0, "model", EMPTY, rows_at_once=1)
+    tables = list(alone.prepare(io.BytesIO(content), "x.jsonl", 3, None))
+    assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
+    refusing = Preparer(TOKENIZER, 510, 0, "model", EMPTY, refusal="its process died each time")
+    (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3, None)
+    assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
+    assert set(table["reason"].to_pylist()[:3]) == {"failed"}
+
+
 def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():
     table = prepared(
         b'{"id": "a", "text": "x \\ud800 y"}\n{"id": "b", "text": "mice"}\n{"id": "\\udfff", "text": "z"}\n'

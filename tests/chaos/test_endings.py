@@ -32,10 +32,8 @@ def assert_clear(run: Run | Finished) -> None:
 
 @pytest.mark.parametrize("kind", ["slow_down", "reset"])
 def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes_the_tables(
-    harness: Harness, kind: Kind, request: pytest.FixtureRequest
+    long_only: None, harness: Harness, kind: Kind
 ):
-    if kind == "reset":
-        request.getfixturevalue("long_only")
     output = harness.fresh_output()
     run = harness.start(output, {"CRAFT_RAY_PATIENCE": str(PATIENCE)})
     harness.wait_for_commits(run, output, 2)
@@ -65,7 +63,7 @@ def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_compl
     assert 0 < harness.report.head_lost_seconds_most < 60
 
 
-def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(harness: Harness):
+def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(long_only: None, harness: Harness):
     output = harness.fresh_output()
     first = harness.start(output)
     harness.wait_for_commits(first, output, 1)

@@ -92,7 +92,11 @@ def outcomes(output: Path) -> dict[str, tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("setup", [replicas_die_of_poison, models_fail_on_poison])
-def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_path: Path):
+def test_a_document_that_the_model_cannot_stand_is_rejected_alone(
+    setup, tmp_path: Path, request: pytest.FixtureRequest
+):
+    if setup is replicas_die_of_poison and not request.config.getoption("long"):
+        pytest.skip("a minute: pytest --long")
     texts = dict(list(GOOD.items())[:30]) | {"bad": f"This is {POISON}."} | dict(list(GOOD.items())[30:])
     write(tmp_path / "in", "a.jsonl", texts)
     write(tmp_path / "in", "b.jsonl", {"other": "Yeast grows."})
