@@ -92,8 +92,8 @@ class Tables:
     def known(self, shards: Iterable[str]) -> "Known":
         """What `documents` holds, as a run that reads `shards` needs it."""
         columns = ["doc_id", "version", "key", "shard", "status"]
-        dataset = self._documents.to_pyarrow_dataset()
-        parts = self._patiently(lambda: [b for b in dataset.to_batches(columns=columns) if b.num_rows])
+        batches = self._patiently(lambda: list(self._documents.to_pyarrow_dataset().to_batches(columns=columns)))
+        parts = [batch for batch in batches if batch.num_rows]
         names: set[str] = set(shards)
         rejected: dict[str, list[str]] = {name: [] for name in names}
         for batch in parts:
@@ -139,8 +139,7 @@ class Tables:
 
     def noted(self) -> pa.Table:
         """What `shards` holds, a row a shard."""
-        dataset = self._shards.to_pyarrow_dataset()
-        return _latest(self._patiently(lambda: dataset.to_table().cast(SHARDS)))
+        return _latest(self._patiently(lambda: self._shards.to_pyarrow_dataset().to_table().cast(SHARDS)))
 
     def note(self, rows: pa.Table) -> None:
         """Commit shards whose documents are all committed; rows of SHARDS."""
@@ -157,7 +156,7 @@ class Tables:
         """
         self._fence()
         rows = self.noted()
-        if rows.num_rows != self._shards.count():
+        if rows.num_rows != self._patiently(self._shards.count):
             self._write_to(
                 self._shards,
                 lambda properties: write_deltalake(self._shards, rows, mode="overwrite", commit_properties=properties),
@@ -177,7 +176,8 @@ class Tables:
 
     def counts(self) -> dict[str, int]:
         """Rows of both tables, from their logs."""
-        return {"entities": self._entities.count(), "documents": self._documents.count()}
+        entities, documents = (self._patiently(table.count) for table in (self._entities, self._documents))
+        return {"entities": entities, "documents": documents}
 
     def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
         """What of a run stands in the tables: documents by status, rejected ones by reason, entities by label."""

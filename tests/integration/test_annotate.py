@@ -18,21 +18,28 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def real_inputs(data: Path) -> list[str]:
-    return [str(data / folder) for folder in ("craft/jats", "pubmed", "jats")]
+def real_inputs(data: Path, tmp_path_factory, request) -> Path:
+    """A folder of all real inputs; in the short form with every fourth article of CRAFT."""
+    folder = tmp_path_factory.mktemp("inputs") / "in"
+    for name in ("pubmed", "jats"):
+        shutil.copytree(data / name, folder / name)
+    (folder / "craft").mkdir()
+    for article in sorted((data / "craft/jats").iterdir())[:: 1 if request.config.getoption("long") else 4]:
+        shutil.copy(article, folder / "craft")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def undisturbed(local_ray: None, real_inputs, tiny_checkpoint: Path, tmp_path_factory) -> Path:
+def undisturbed(local_ray: None, real_inputs: Path, tiny_checkpoint: Path, tmp_path_factory) -> Path:
     """The tables of all real inputs by the random checkpoint with one replica: what other runs are compared with."""
     output = tmp_path_factory.mktemp("undisturbed")
-    craft_ray.annotate(real_inputs, str(output), model=str(tiny_checkpoint), replicas=1)
+    craft_ray.annotate(str(real_inputs), str(output), model=str(tiny_checkpoint), replicas=1)
     return output
 
 
 def test_real_articles_by_the_embedded_model(local_ray: None, data: Path, tmp_path: Path, request):
-    """All 67 articles of CRAFT in the long form, every eighth in the short one; and all others."""
-    articles = sorted(map(str, (data / "craft/jats").iterdir()))[:: 1 if request.config.getoption("long") else 8]
+    """All 67 articles of CRAFT in the long form, every sixteenth in the short one; and all others."""
+    articles = sorted(map(str, (data / "craft/jats").iterdir()))[:: 1 if request.config.getoption("long") else 16]
     inputs = [*articles, str(data / "pubmed"), str(data / "jats")]
     annotated = len(articles) + 65
     summary = craft_ray.annotate(inputs, str(tmp_path))
@@ -65,14 +72,13 @@ def test_real_articles_by_the_embedded_model(local_ray: None, data: Path, tmp_pa
 
 
 def test_two_replicas_and_another_order_of_shards_change_no_entity_row(
-    local_ray: None, data: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
+    local_ray: None, real_inputs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
 ):
     """Shards are read in the order of their names, so renamed copies come in another order and other groups."""
     shuffled = tmp_path / "shuffled"
     shuffled.mkdir()
-    for folder in ("craft/jats", "pubmed", "jats"):
-        for file in (path for path in (data / folder).rglob("*") if path.is_file()):
-            shutil.copy(file, shuffled / f"{hashlib.md5(file.name.encode()).hexdigest()}-{file.name}")
+    for file in (path for path in real_inputs.rglob("*") if path.is_file()):
+        shutil.copy(file, shuffled / f"{hashlib.md5(file.name.encode()).hexdigest()}-{file.name}")
     craft_ray.annotate(str(shuffled), str(tmp_path / "out"), model=str(tiny_checkpoint), replicas=2)
     assert close(entity_rows(tmp_path / "out"), entity_rows(undisturbed))
     assert document_rows(tmp_path / "out", without=("shard",)) == document_rows(undisturbed, without=("shard",))
@@ -80,22 +86,22 @@ def test_two_replicas_and_another_order_of_shards_change_no_entity_row(
 
 
 def test_input_and_output_on_s3_give_equal_tables(
-    s3_server: S3Server, data: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
+    s3_server: S3Server, real_inputs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
 ):
     prefix, filesystem = s3_server.fresh_prefix(), s3_server.filesystem()
-    for folder in ("craft/jats", "pubmed", "jats"):
-        filesystem.put(str(data / folder), f"{prefix}/in/{folder}", recursive=True)
+    for folder in ("craft", "pubmed", "jats"):
+        filesystem.put(str(real_inputs / folder), f"{prefix}/in/{folder}", recursive=True)
     filesystem.put(f"{tiny_checkpoint}/", f"{prefix}/model/", recursive=True)
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"model: {prefix}/model\ns3:\n  endpoint_url: {s3_server.endpoint}\n")
-    inputs = [f"{prefix}/in/craft/jats", f"{prefix}/in/pubmed/*/*.xml.gz", f"{prefix}/in/jats"]
+    inputs = [f"{prefix}/in/craft", f"{prefix}/in/pubmed/*/*.xml.gz", f"{prefix}/in/jats"]
     environment = {name: value for name, value in s3_server.environment.items() if name != "AWS_ENDPOINT_URL"}
     done = run_command(
         "annotate", *inputs, "--output", f"{prefix}/out", "--settings", settings, "--json", environment=environment
     )
     assert done.code == 0, done.stderr
     assert done.summary is not None
-    assert done.summary["documents"]["found"] == 138
+    assert done.summary["documents"]["found"] == len(list((real_inputs / "craft").iterdir())) + 71
     assert s3_server.secret not in done.stdout + done.stderr
     options = s3_server.environment | {"AWS_ALLOW_HTTP": "true"}
     assert close(entity_rows(f"{prefix}/out", options), entity_rows(undisturbed))
@@ -104,7 +110,9 @@ def test_input_and_output_on_s3_give_equal_tables(
     written = [path for path in filesystem.find(f"{prefix}/out") if not filesystem.isdir(path)]
     assert not any(s3_server.secret.encode() in filesystem.cat_file(path) for path in written)
     parquet = {path.rpartition("/")[2] for path in written if path.endswith(".parquet")}
-    tables = [DeltaTable(f"{prefix}/out/{name}", storage_options=options) for name in ("entities", "documents")]
+    tables = [
+        DeltaTable(f"{prefix}/out/{name}", storage_options=options) for name in ("entities", "documents", "shards")
+    ]
     assert parquet == {uri.rpartition("/")[2] for delta in tables for uri in delta.file_uris()}
 
 
@@ -150,7 +158,7 @@ def test_revisions_replace_and_deletions_remove_whatever_comes_when(
     assert _some(summary, "annotated", "deleted", "unchanged", "superseded") == (1, 2, 3, 0)
     assert titles(stepwise) == expected
     summary = craft_ray.annotate([late, base], str(stepwise), **options)
-    assert _some(summary, "annotated", "superseded", "unchanged") == (0, 5, 1)
+    assert _some(summary, "annotated", "superseded", "unchanged") == (0, 3, 3)  # the base is known and not read
     assert titles(stepwise) == expected
 
     at_once = tmp_path / "at_once"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def bench(tmp_path: Path) -> _Bench:
     texts, citations = read_inputs([str(SAMPLE)])
-    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=20_000, citations=20_000)
+    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=20_000, citations=10_000)
     return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
 
@@ -30,6 +30,6 @@ def test_ray_datas_pattern_gives_the_rows_that_ours_gives(bench: _Bench):
 
 def test_a_large_citation_file_gives_rows_before_it_is_read(bench: _Bench):
     job = bench.pubmed_file({})
-    assert job["documents"] == 20_000
+    assert job["documents"] == 10_000
     assert job["rows_before_the_input_was_read"]
     assert 50 < job["peak_worker_mb"] < 1500
