@@ -14,7 +14,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def bench(tmp_path: Path) -> _Bench:
     texts, citations = read_inputs([str(SAMPLE)])
-    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=20_000, citations=10_000)
+    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=4_000, citations=10_000)
     return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
 
