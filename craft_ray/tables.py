@@ -76,6 +76,8 @@ class Tables:
         self._storage = storage
         self.output = output
         self._options = storage.delta_options(output)
+        self._mine: dict[str, int] = {}
+        """The number of this run's last commit to each table, or of the last that it found."""
         try:
             self._entities = self._patiently(lambda: self._open("entities", ENTITIES, [PARTITION]))
             self._documents = self._patiently(lambda: self._open("documents", DOCUMENTS, None))
@@ -146,7 +148,7 @@ class Tables:
         self._write_to(
             self._shards,
             lambda properties: write_deltalake(self._shards, rows, mode="append", commit_properties=properties),
-            _properties(self._sequence(self._documents)),
+            self._sequence(self._documents),
         )
 
     def settle(self, compact: bool) -> None:
@@ -160,7 +162,7 @@ class Tables:
             self._write_to(
                 self._shards,
                 lambda properties: write_deltalake(self._shards, rows, mode="overwrite", commit_properties=properties),
-                _properties(self._sequence(self._documents)),
+                self._sequence(self._documents),
             )
         for table in (self._entities, self._documents, self._shards):
             if compact:
@@ -218,7 +220,7 @@ class Tables:
             self._write_to(
                 self._entities,
                 lambda properties: self._entities.restore(version - 1, commit_properties=properties),
-                _properties(sequence),
+                sequence,
             )
         elif ahead != sequence:
             raise SettingsError(
@@ -243,7 +245,7 @@ class Tables:
         self._write_to(
             self._shards,
             lambda properties: self._add(self._shards, [], 0, properties),
-            _properties(self._sequence(self._documents)),
+            self._sequence(self._documents),
         )
 
     def _commit(self, entities: _Write, documents: _Write) -> None:
@@ -251,14 +253,20 @@ class Tables:
 
         Raises RunError if another run has taken over, or the tables cannot be written.
         """
-        properties = _properties(self._sequence(self._documents) + 1)
-        self._write_to(self._entities, entities, properties)
-        self._write_to(self._documents, documents, properties)
+        number = self._sequence(self._documents) + 1
+        self._write_to(self._entities, entities, number)
+        self._write_to(self._documents, documents, number)
 
-    def _write_to(self, table: DeltaTable, write: _Write, properties: CommitProperties) -> None:
+    def _write_to(self, table: DeltaTable, write: _Write, number: int) -> None:
         """One commit, tried again while storage fails, but never if it went through."""
+        properties = _properties(number)
+        expected = self._mine.setdefault(table.table_uri, self._sequence(table))
 
         def attempt() -> None:
+            # Delta refuses to commit beside what another run has committed since this handle last looked, but not after
+            # what the handle has seen of it.
+            if self._sequence(table) != expected:
+                raise RunError(f"another run has taken over the tables of {self.output}; this one stops")
             try:
                 write(properties)
             except (DeltaError, OSError) as error:
@@ -273,6 +281,7 @@ class Tables:
             self._patiently(table.update_incremental)
         except (DeltaError, OSError) as error:
             raise RunError(f"cannot write the tables of {self.output}: {cause(error)}") from error
+        self._mine[table.table_uri] = number
 
     def _went_through(self, table: DeltaTable, properties: CommitProperties) -> bool:
         """Whether a commit that failed is in the log all the same.

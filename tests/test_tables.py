@@ -160,6 +160,18 @@ def test_a_run_that_wakes_up_after_another_has_begun_is_shut_out_of_all_tables(t
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("c", "annotated", 1)]
 
 
+def test_a_run_that_has_seen_another_begin_is_shut_out_as_well(tmp_path: Path):
+    """What a handle has read of another's commits, Delta no longer takes for a conflict."""
+    earlier = Tables(STORAGE, str(tmp_path))
+    Tables(STORAGE, str(tmp_path))
+    for table in (earlier._entities, earlier._documents, earlier._shards):
+        table.update_incremental()
+    for write in (lambda: earlier.append([block(tmp_path, ("b", "rat"))]), lambda: earlier.note(note("run1", a=1))):
+        with pytest.raises(RunError, match="another run has taken over"):
+            write()
+    assert rows(tmp_path, "documents") == []
+
+
 def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tables = Tables(STORAGE, str(tmp_path))
     add = Tables._add
