@@ -20,6 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tests in their full form")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked `long` before any of its fixtures is made."""
+    if not config.getoption("long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes half a minute or more: pytest --long"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real inputs; tests that need it are skipped, saying so, where it is absent."""

@@ -1,4 +1,4 @@
-"""One cluster with store, proxy and inputs for the short tests; each fills an output of its own."""
+"""One cluster with store, proxy and inputs for the tests of a file; each fills an output of its own."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ def seed() -> int:
     return int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_harness(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("chaos") / "work"
     with running_harness(folder, seed, documents=400, rate=2_500) as harness:
@@ -29,9 +29,3 @@ def harness(shared_harness: Harness) -> Harness:
     shared_harness.begin_report()
     print(f"CHAOS_SEED={shared_harness.report.seed}")
     return shared_harness
-
-
-@pytest.fixture
-def long_only(request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("long"):
-        pytest.skip("half a minute or more: pytest --long")

@@ -10,14 +10,11 @@ from tests.chaos.harness import Harness, campaign, chosen_blows, running_harness
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("after", ["driver killed", "driver terminated"])
-def test_tables_are_equal_after_blows_and_runs_until_one_ends(
-    harness: Harness, after: str, request: pytest.FixtureRequest
-):
+@pytest.mark.parametrize("after", ["driver killed", pytest.param("driver terminated", marks=pytest.mark.long)])
+def test_tables_are_equal_after_blows_and_runs_until_one_ends(harness: Harness, after: str):
     """A run is struck while it works, goes on, and is killed or stopped; another one completes its tables."""
     blows = ["lost acknowledgement", "replica killed", "503 SlowDown", "node lost", "writer killed"]
     if after == "driver terminated":
-        request.getfixturevalue("long_only")
         blows = ["connection reset", "raylet killed", "reader killed", "truncated body", "store killed"]
     harness.fill(harness.fresh_output(), chosen_blows([*blows, after]), patient=True)
     assert harness.close().failures == []
@@ -25,7 +22,8 @@ def test_tables_are_equal_after_blows_and_runs_until_one_ends(
     assert after in harness.report.blows
 
 
-def test_a_hundred_random_blows_lose_nothing_and_let_nothing_in(long_only: None, seed: int, tmp_path: Path):
+@pytest.mark.long
+def test_a_hundred_random_blows_lose_nothing_and_let_nothing_in(seed: int, tmp_path: Path):
     """CHAOS_BLOWS, CHAOS_SEED and CHAOS_REPORT set how many, from which seed, and where the figures go."""
     blows = int(os.environ.get("CHAOS_BLOWS", "100"))
     with running_harness(tmp_path / "work", seed, documents=1200, rate=6_000) as harness:

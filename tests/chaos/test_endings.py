@@ -30,9 +30,10 @@ def assert_clear(run: Run | Finished) -> None:
     assert run.stderr.strip().splitlines()[-1].startswith("craft-ray: ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["slow_down", "reset"])
 def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes_the_tables(
-    long_only: None, harness: Harness, kind: Kind
+    harness: Harness, kind: Kind
 ):
     output = harness.fresh_output()
     run = harness.start(output, {"CRAFT_RAY_PATIENCE": str(PATIENCE)})
@@ -53,9 +54,8 @@ def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes
     assert not kept - harness.expected.ids
 
 
-def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_completes_the_tables(
-    long_only: None, harness: Harness
-):
+@pytest.mark.long
+def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_completes_the_tables(harness: Harness):
     """Where only Ray's control service is gone, `RAY_gcs_rpc_server_reconnect_timeout_s` bounds it, 60 s unless set."""
     output = harness.fresh_output()
     harness.fill(output, chosen_blows(["head lost"]), patient=True)
@@ -63,7 +63,8 @@ def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_compl
     assert 0 < harness.report.head_lost_seconds_most < 60
 
 
-def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(long_only: None, harness: Harness):
+@pytest.mark.long
+def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(harness: Harness):
     output = harness.fresh_output()
     first = harness.start(output)
     harness.wait_for_commits(first, output, 1)
@@ -112,8 +113,9 @@ def annotate(inputs: Path, output: Path, **variables: str) -> Finished:
     )
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_a_run_in_one_sentence_and_with_room_the_next_completes_the_tables(
-    long_only: None, inputs: Path, tmp_path: Path
+    inputs: Path, tmp_path: Path
 ):
     with small_disk(tmp_path / "disk", "400k") as disk:
         full = annotate(inputs, disk / "out")
@@ -147,8 +149,9 @@ sys.stdin.read()
 """Another job on the cluster, which fills its object store and then the disk that it spills to, and holds both."""
 
 
+@pytest.mark.long
 def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_or_do_not_matter(
-    long_only: None, inputs: Path, tmp_path: Path
+    inputs: Path, tmp_path: Path
 ):
     root = str(Path(__file__).parent.parent.parent)
     with (
@@ -183,6 +186,7 @@ def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_
     assert entity_rows(tmp_path / "out") == entity_rows(tmp_path / "undisturbed")
 
 
-def test_a_replica_that_runs_out_of_memory_costs_no_row(long_only: None, harness: Harness):
+@pytest.mark.long
+def test_a_replica_that_runs_out_of_memory_costs_no_row(harness: Harness):
     harness.fill(harness.fresh_output(), chosen_blows(["replica out of memory"]), patient=True)
     assert harness.report.failures == []

@@ -91,12 +91,8 @@ def outcomes(output: Path) -> dict[str, tuple[str, str | None]]:
     return {row["doc_id"]: (row["status"], row["reason"]) for row in document_rows(output)}
 
 
-@pytest.mark.parametrize("setup", [replicas_die_of_poison, models_fail_on_poison])
-def test_a_document_that_the_model_cannot_stand_is_rejected_alone(
-    setup, tmp_path: Path, request: pytest.FixtureRequest
-):
-    if setup is replicas_die_of_poison and not request.config.getoption("long"):
-        pytest.skip("a minute: pytest --long")
+@pytest.mark.parametrize("setup", [pytest.param(replicas_die_of_poison, marks=pytest.mark.long), models_fail_on_poison])
+def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_path: Path):
     texts = dict(list(GOOD.items())[:30]) | {"bad": f"This is {POISON}."} | dict(list(GOOD.items())[30:])
     write(tmp_path / "in", "a.jsonl", texts)
     write(tmp_path / "in", "b.jsonl", {"other": "Yeast grows."})
@@ -116,9 +112,8 @@ def test_a_document_that_the_model_cannot_stand_is_rejected_alone(
     assert outcomes(tmp_path / "out")["bad"] == ("annotated", None)
 
 
-def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path, request: pytest.FixtureRequest):
-    if not request.config.getoption("long"):
-        pytest.skip("three quarters of a minute: pytest --long")
+@pytest.mark.long
+def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
     write(tmp_path / "in", "a.jsonl", GOOD)
     write(tmp_path / "in", f"{POISON}.jsonl", {"bad": "Yeast grows."})
     with ray_whose_workers(readers_die_of_poison):

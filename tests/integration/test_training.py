@@ -80,12 +80,9 @@ def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed, corp
     assert undisturbed["unseen"]["support"] == 0
 
 
-def test_two_workers_and_accumulation_take_the_same_steps(
-    undisturbed, corpus, encoder, tmp_path, s3_server: S3Server, request
-):
+@pytest.mark.long
+def test_two_workers_and_accumulation_take_the_same_steps(undisturbed, corpus, encoder, tmp_path, s3_server: S3Server):
     """And the output may be on S3."""
-    if not request.config.getoption("long"):
-        pytest.skip("a minute and more: pytest --long")
     address = s3_server.fresh_prefix()
     done = run_command(
         *("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", address, *OPTIONS),
