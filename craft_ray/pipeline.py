@@ -26,13 +26,14 @@ from tokenizers import Tokenizer
 
 from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, StorageDown
+from craft_ray.faults import cause
 from craft_ray.ledger import Ledger
 from craft_ray.model import ModelForm
 from craft_ray.prepare import ROWS, Preparer, failure_of
 from craft_ray.replica import Replica
 from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock, stage
-from craft_ray.storage import Shard, Storage, cause
+from craft_ray.storage import Shard, Storage
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,9 @@ A Storage is made of settings and travels to workers; filesystems are made where
 fork-safe. Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
 """
 
-import asyncio
 import io
 import logging
 import os
-import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +22,8 @@ import pyarrow.fs
 import tenacity
 from fsspec.implementations.local import LocalFileSystem
 
-from craft_ray.errors import CraftRayError, SettingsError, StorageDown
+from craft_ray.errors import SettingsError, StorageDown
+from craft_ray.faults import CHANGED, cause, explained, may_pass
 from craft_ray.settings import S3Settings
 
 _Result = TypeVar("_Result")
@@ -159,7 +158,7 @@ class Storage:
         try:
             self.patiently(url, lambda: filesystem.pipe_file(url, content, mode="create"))
         except OSError as error:
-            if cause(error) != _CAUSES["PreconditionFailed"]:
+            if cause(error) != CHANGED:
                 raise
             # A writer whose acknowledgement was lost is refused by its own first try.
             return self.read_bytes(url) == content
@@ -425,91 +424,3 @@ def join(folder: str, *names: str) -> str:
 def _restored(url: str, path: str) -> str:
     """The address of a path as the filesystem lists it, which drops the protocol."""
     return f"s3://{path}" if is_remote(url) and not path.startswith("s3://") else path
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
-    try:
-        yield
-    except CraftRayError:
-        raise
-    except Exception as error:  # s3fs, botocore and aiohttp have no common base
-        raise SettingsError(f"cannot reach {what}: {cause(error)}") from error
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether storage may work in a while: it did not answer, was too busy, or was cut short."""
-    import aiohttp
-    import botocore.exceptions
-
-    failures = (
-        OSError,
-        asyncio.TimeoutError,
-        aiohttp.ClientError,
-        botocore.exceptions.BotoCoreError,
-        botocore.exceptions.ClientError,
-    )
-    return isinstance(error, failures) and cause(error) not in _LASTING
-
-
-_CAUSES = {
-    "NoCredentialsError": "no AWS credentials were found; set them, a profile, or `s3: {anonymous: true}`",
-    "PartialCredentialsError": "the AWS credentials are incomplete",
-    "ProfileNotFound": "the AWS profile does not exist",
-    "EndpointConnectionError": "nothing answers at the endpoint",
-    "ConnectTimeoutError": "nothing answers at the endpoint",
-    "ConnectionRefusedError": "nothing answers at the endpoint",
-    "TimeoutError": "nothing answers at the endpoint",
-    "gaierror": "the endpoint's name is unknown",
-    "PermissionError": "access is denied; check the credentials and the path's permissions",
-    "FileNotFoundError": "it does not exist",
-    "NotADirectoryError": "a part of the path is a file",
-    "FileExistsError": "a part of the path is a file",
-    "PreconditionFailed": "it was changed meanwhile",
-    "FileExpired": "it was changed meanwhile",
-}
-
-
-_TOLD = {
-    r"\b503\b|slow ?down|reduce your request rate": "the server asks for fewer requests (503)",
-    r"error sending request|connection (refused|reset|closed)": "nothing answers at the endpoint",
-    r"no space left|disk quota|\bstorage full\b": "the disk is full",
-    r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
-}
-"""What clients in other languages tell by their messages alone."""
-
-_LASTING = frozenset(
-    _CAUSES[name]
-    for name in (
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "PermissionError",
-        "FileNotFoundError",
-        "FileExistsError",
-        "PreconditionFailed",
-    )
-)
-
-
-def cause(error: BaseException) -> str:
-    """Why storage failed, in words that hold no credential."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if (known := _CAUSES.get(type(seen).__name__)) is not None:
-            return known
-        code = getattr(seen, "response", {}).get("Error", {}).get("Code", "") if hasattr(seen, "response") else ""
-        if code in ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"):
-            return _CAUSES["PermissionError"]
-        if code in ("NoSuchBucket", "404", "NoSuchKey"):
-            return _CAUSES["FileNotFoundError"]
-        if code == "PreconditionFailed":
-            return _CAUSES[code]
-        seen = seen.__cause__
-    for told, meaning in _TOLD.items():
-        if re.search(told, str(error), re.IGNORECASE):
-            return meaning
-    # delta-rs draws a tree of causes in colours.
-    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
-    return f"{type(error).__name__}: {' '.join(line for line in lines if line)[:500]}"

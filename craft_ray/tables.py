@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 
 from craft_ray import identity
 from craft_ray.errors import RunError, SettingsError
+from craft_ray.faults import cause
 from craft_ray.ledger import Ledger, entries
 from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARDS
 from craft_ray.staging import PARTITION, StagedBlock, StagedFile, best
-from craft_ray.storage import Storage, cause, join, rank
+from craft_ray.storage import Storage, join, rank
 
 SEQUENCE = "craft-ray"
 """Name of the application transaction."""

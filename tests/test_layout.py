@@ -13,6 +13,7 @@ ORDER = [
     "calibration",
     "checkpoint",
     "settings",
+    "faults",
     "storage",
     "readers",
     "sentences",
