@@ -3,15 +3,17 @@
 import hashlib
 import json
 import logging
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
@@ -25,11 +27,11 @@ from craft_ray.ledger import Ledger
 from craft_ray.model import ModelForm, make_form
 from craft_ray.pipeline import Care, Plan, Preparing, explain, is_death, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
-from craft_ray.runs import Account, RunRecord, new_run_id
+from craft_ray.runs import Account, RunRecord, kept_versions, new_run_id
 from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock
-from craft_ray.storage import Listing, Storage, absolute, list_shards
-from craft_ray.tables import Known, Tables
+from craft_ray.storage import Listing, Shard, Storage, absolute, list_shards
+from craft_ray.tables import Known, Tables, tables_exist
 
 _Result = TypeVar("_Result")
 
@@ -55,28 +57,68 @@ def annotate(
     began = time.monotonic()
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     with stop_on_signal() as stop:
-        loading = _in_background(lambda: _load(settings, storage))  # takes as long as Ray takes to start
+        model = _Model(settings, storage)  # loading takes as long as Ray takes to start
         listing = list_shards(storage, inputs, is_shard_name, output)
         storage.check_writable(output)
-        if loading.done():
-            loading.result()  # a bad model need not wait for Ray
+        model.fail_early()
         run_id = new_run_id()
-        with lease.held(storage, output, run_id, stop.wait, log.warning), connected(settings):
-            stop.listen()
-            ray_ready = time.monotonic()
-            checkpoint, form = loading.result()
+        with lease.held(storage, output, run_id, stop.wait, log.warning), ExitStack() as connection:
+
+            def connect() -> float:
+                model.prepare()
+                connection.enter_context(connected(settings))
+                stop.listen()
+                return time.monotonic()
+
+            # With nothing to read, as on most nights of many schedules, Ray is not started.
+            ray_ready = None if tables_exist(storage, output) else connect()
+            tables = Tables(storage, output)
+            noted = tables.noted()
+            if ray_ready is None and any_changed(listing.shards, noted):
+                ray_ready = connect()
+            checkpoint = model.checkpoint.result()
             if stop.is_set():
                 raise Stopped
-            tables = Tables(storage, output)
-            account, known, signature = _plan_shards(tables, listing, checkpoint, settings, began)
-            account.reached("ray_ready", ray_ready)
+            account, known, signature = _plan_shards(tables, noted, listing, checkpoint, settings, began)
+            if ray_ready is None and account.shards:
+                ray_ready = connect()
+            if ray_ready is not None:
+                account.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
-            return run.to_its_end([absolute(given) for given in inputs], form, stop, on_progress)
+            return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
+
+
+class _Model:
+    """The model of a run on its way, beside all else that takes time at the start."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self.checkpoint = _in_background(lambda: _load(settings, storage))
+        self._form: Future[ModelForm | None] | None = None
+
+    def fail_early(self) -> None:
+        """Raise what loading has raised so far, so that a bad model need not wait for Ray."""
+        if self.checkpoint.done():
+            self.checkpoint.result()
+
+    def prepare(self) -> None:
+        """Begin to make the form for a CPU, where the run will use this machine alone and it has no GPU."""
+        settings = self._settings
+        if not (settings.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
+            self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
+
+    def form(self, device: str) -> ModelForm:
+        """What replicas on a kind of device are made from."""
+        form = self._form.result() if self._form else None
+        if form is None or form.device != device:
+            chosen = self._settings
+            form = make_form(self.checkpoint.result(), device, chosen.precision, chosen.engine, chosen.compile)
+        return form
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run that has begun: Ray and the model are there, and what is to be read is known."""
+    """A run that has begun: the model is there, what is to be read is known, and so is Ray if anything is."""
 
     settings: Settings
     storage: Storage
@@ -91,15 +133,12 @@ class _Run:
     def to_its_end(
         self,
         inputs: list[str],
-        form: ModelForm | None,
+        model: _Model,
         stop: threading.Event,
         on_progress: Callable[[Account], None],
     ) -> dict[str, Any]:
         """Annotate, settle, and return the summary; however it ends, its record tells."""
         settings, checkpoint, account = self.settings, self.checkpoint, self.account
-        plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-        if form is None or form.device != plan.device:
-            form = make_form(checkpoint, plan.device, settings.precision, settings.engine, settings.compile)
         record = RunRecord(
             self.storage,
             self.output,
@@ -108,33 +147,42 @@ class _Run:
             output=self.output,
             model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
             settings=settings.model_dump(mode="json"),
-            plan=asdict(plan) | {"precision": form.precision},
         )
-        account.reached("model_ready")
-        status, failure = "failed", None
         try:
-            commits = Commits(
-                self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected
-            )
-            if not self._annotate(plan, form, commits, stop, on_progress):
-                status = "stopped"
-                raise Stopped(self._summary(status))
-            account.reached("last_commit")
-            self.tables.settle(settings.compact)
-            if not account.adds_up():
-                raise RunError(f"the account does not add up: {account.summary()['documents']}")
-            if (rows := self.tables.counts()["documents"]) != commits.rows:
-                raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
-            status = "finished"
-            return self._summary(status)
-        except CraftRayError as error:
-            failure = str(error)
-            raise
+            self._annotate_all(record, model, stop, on_progress)
         except Exception as error:
-            failure = explain(error)
-            raise RunError(f"the run failed: {failure}") from error
-        finally:
-            record.close(status, account, failure)
+            ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
+            ours.summary = self._summary(ours.status)
+            record.close(ours.status, account, self.tables.versions(), str(ours))
+            if ours is error:
+                raise
+            raise ours from error
+        summary = self._summary(account.status)
+        record.close(account.status, account, self.tables.versions())
+        return summary
+
+    def _annotate_all(
+        self, record: RunRecord, model: _Model, stop: threading.Event, on_progress: Callable[[Account], None]
+    ) -> None:
+        """All between a run's beginning and its end.
+
+        Raises RunError if the tables and the account do not agree in the end, and Stopped if a signal came.
+        """
+        settings, account = self.settings, self.account
+        commits = Commits(self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected)
+        if account.shards:
+            plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            form = model.form(plan.device)
+            record.add(plan=asdict(plan) | {"precision": form.precision})
+            account.reached("model_ready")
+            if not self._annotate(plan, form, commits, stop, on_progress):
+                raise Stopped
+            account.reached("last_commit")
+        self.tables.settle(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
+        if not account.adds_up():
+            raise RunError(f"the account does not add up: {account.summary()['documents']}")
+        if (rows := self.tables.counts()["documents"]) != commits.rows:
+            raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
 
     def _annotate(
         self,
@@ -203,17 +251,25 @@ class _Run:
         }
 
 
+def any_changed(shards: Sequence[Shard], noted: pa.Table) -> bool:
+    """Whether any shard is not as it was when it was read whole, so that it must be read whatever the model."""
+    whole = noted.filter(pc.is_null(noted["reason"]))
+    known = set(zip(*(whole[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
+    return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
+
+
 def _plan_shards(
-    tables: Tables, listing: Listing, checkpoint: Checkpoint, settings: Settings, began: float
+    tables: Tables, noted: pa.Table, listing: Listing, checkpoint: Checkpoint, settings: Settings, began: float
 ) -> tuple[Account, Known, str]:
     """The account of a run before it begins, what the tables hold, and the signature of its shards.
+
+    noted: what the table `shards` holds
 
     A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
     tables hold need not be known.
     """
     how = [__version__, checkpoint.fingerprint, settings.format]
     signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
-    noted = tables.noted()
     noted = noted.filter(pc.and_(pc.equal(noted["signature"], signature), pc.is_null(noted["reason"])))
     columns = [noted[name].to_pylist() for name in ("shard", "size", "tag", "found")]
     whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
@@ -225,19 +281,23 @@ def _plan_shards(
     return account, known, signature
 
 
-def _load(settings: Settings, storage: Storage) -> tuple[Checkpoint, ModelForm | None]:
-    """The checkpoint; and its form for a CPU, where the run will use this machine and it has no GPU."""
+def _load(settings: Settings, storage: Storage) -> Checkpoint:
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     if settings.model_sha256 not in (None, checkpoint.fingerprint):
         raise SettingsError(
             f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"
         )
+    return checkpoint
+
+
+def _form_here(settings: Settings, checkpoint: Checkpoint) -> ModelForm | None:
+    """A checkpoint's form for a CPU; None on a machine with a GPU."""
     if checkpoint.stand_in is None:
         import torch
 
-        if settings.address or ray.is_initialized() or torch.cuda.is_available():
-            return checkpoint, None
-    return checkpoint, make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
+        if torch.cuda.is_available():
+            return None
+    return make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
 
 
 def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":

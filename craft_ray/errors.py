@@ -4,8 +4,9 @@ CraftRayError
 ├── SettingsError   stops the run before work begins (exit 2)
 ├── RunError        stops the run (exit 1); what is committed is kept
 │   └── StorageDown storage did not answer for as long as the run is patient
-├── Busy            another run is at work on the output (exit 4); nothing was begun
 ├── Stopped         a signal ended the run (exit 3); what is committed is kept
+├── Busy            another run is at work on the output (exit 4); nothing was begun
+├── SomeRejected    the run is complete, and was not to reject anything (exit 5)
 └── ShardError      the rest of a shard is skipped and counted; its documents so far are kept
 """
 
@@ -13,11 +14,22 @@ from typing import Any
 
 
 class CraftRayError(Exception):
-    """Base of all errors raised on purpose; the message is one sentence for the user."""
+    """Base of all errors raised on purpose; the message is one sentence for the user.
+
+    exit_code: of the command
+    status:    what the summary says of the run
+    summary:   of the run that the error ended, as far as it came; None if it had not begun to work
+    """
+
+    exit_code = 1
+    status = "failed"
+    summary: dict[str, Any] | None = None
 
 
 class SettingsError(CraftRayError):
     """A setting that cannot work: unknown format, no such model, wrong secret, unwritable output."""
+
+    exit_code = 2
 
 
 class RunError(CraftRayError):
@@ -28,16 +40,28 @@ class StorageDown(RunError):
     """Storage that failed again and again for the whole of `Settings.patience`."""
 
 
+class Stopped(CraftRayError):
+    """A signal ended the run."""
+
+    exit_code = 3
+    status = "stopped"
+
+    def __init__(self) -> None:
+        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
+
+
 class Busy(CraftRayError):
     """Another run is at work on the output."""
 
+    exit_code = 4
+    status = "busy"
 
-class Stopped(CraftRayError):
-    """A signal ended the run; holds its summary, None if it had not begun to work."""
 
-    def __init__(self, summary: dict[str, Any] | None = None) -> None:
-        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
-        self.summary = summary
+class SomeRejected(CraftRayError):
+    """Documents were rejected, or shards broken, in a run that was to fail for any; all else is in the tables."""
+
+    exit_code = 5
+    status = "partly_rejected"
 
 
 class ShardError(CraftRayError):
@@ -47,3 +71,18 @@ class ShardError(CraftRayError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class Interrupted(BaseException):
+    """A signal before a run has begun; no KeyboardInterrupt, for typer answers that with an exit code of its own."""
+
+    exit_code = Stopped.exit_code
+    status = Stopped.status
+
+    def __str__(self) -> str:
+        return "stopped by a signal before anything was begun"
+
+
+def message(error: BaseException) -> str:
+    """An error as one sentence for the user."""
+    return str(error) if isinstance(error, CraftRayError | Interrupted) else f"{type(error).__name__}: {error}"

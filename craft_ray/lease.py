@@ -50,6 +50,16 @@ def held(
         storage.try_to("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
 
 
+def holder(storage: Storage, output: str) -> str | None:
+    """The run that holds the lease of an output, as far as can be told at once; None if none does."""
+    numbers = [int(Path(name).stem) for name in storage.names(join(output, FOLDER)) if Path(name).stem.isdecimal()]
+    lease = _read(storage, _file(join(output, FOLDER), max(numbers))) if numbers else None
+    if lease is None or lease.get("released") or (lease["place"] == _place() and not _lives(lease)):
+        return None
+    run_id: str = lease["run_id"]
+    return run_id
+
+
 def _acquire(
     storage: Storage, folder: str, mine: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
 ) -> str:

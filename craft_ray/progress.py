@@ -1,15 +1,12 @@
-"""What a person sees of a run: a live bar on a terminal, a line now and then in a log, a table at the end."""
+"""What a person sees of a run on its way: a live bar on a terminal, a line now and then in a log."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from craft_ray.labels import LABELS
 from craft_ray.runs import Account
 
 LINE_EVERY = 10.0
@@ -99,52 +96,3 @@ def describe(account: Account) -> str:
         f"{account.committed:,} documents, {account.statuses['rejected']:,} rejected, {speed:,.0f} tokens/s, "
         f"shards {account.shards_done:,}/{len(account.shards):,}"
     )
-
-
-def print_entities(console: Console, rows: list[dict[str, Any]]) -> None:
-    """Entities as a table, the most telling columns."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("doc_id", "section", "label", "mention", "start", "end", "score"):
-        table.add_column(name, justify="right" if name in ("start", "end", "score") else "left")
-    for row in rows:
-        table.add_row(
-            row["doc_id"],
-            row["section"],
-            row["label"],
-            row["mention"],
-            str(row["start"]),
-            str(row["end"]),
-            f"{row['score']:.3f}",
-        )
-    console.print(table, highlight=False)
-
-
-def print_summary(console: Console, summary: dict[str, Any]) -> None:
-    """The table at the end of a run."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
-    for name, number in summary["documents"].items():
-        note = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-        table.add_row(f"documents {name}", f"{number:,}", note if name == "rejected" else "")
-    meaning = {label.name: label.meaning for label in LABELS}
-    for label, number in summary["entities"].items():
-        table.add_row(f"entities {label}", f"{number:,}", meaning.get(label, ""))
-    shards = summary["shards"]
-    table.add_row("shards read", f"{shards['read']:,} of {shards['found']:,}", "")
-    if shards["known"]:
-        table.add_row("shards known", f"{shards['known']:,}", "unchanged since they were read")
-    for shard, reason in shards["broken"].items():
-        table.add_row("shard broken", "", f"{shard}: {reason}")
-    if shards["unreadable"] > len(shards["broken"]):
-        table.add_row("shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`")
-    if shards["passed_over"]:
-        names = ", ".join(shards["passed_over"][:3])
-        table.add_row(
-            "files passed over", f"{shards['files_passed_over']:,}", f"not input by their names: {names}, ..."
-        )
-    table.add_row("time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")
-    console.print(table)
-    for name, path in summary["tables"].items():
-        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)

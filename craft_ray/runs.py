@@ -5,10 +5,11 @@ import platform
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import islice
 from typing import Any
 
 from craft_ray.schema import RETRACTED
@@ -174,6 +175,13 @@ class Account:
         superseded = self.superseded + self._sum("superseded")
         return not self.missing() and self.found == self.committed + self.unchanged + superseded
 
+    @property
+    def status(self) -> str:
+        """What a scheduler is told of a run that came to its end."""
+        if self.statuses["rejected"] or self._sums["broken"]:
+            return "partly_rejected"
+        return "complete" if self.committed else "nothing_new"
+
     def summary(self) -> dict[str, Any]:
         """The account as JSON has it."""
         seconds = time.monotonic() - self.started
@@ -221,9 +229,18 @@ class RunRecord:
         }
         self._write(storage)
 
-    def close(self, status: str, account: Account, error: str | None = None) -> None:
-        """Record how the run ended, and its account; what became of each shard is in the table `shards`."""
+    def add(self, **facts: Any) -> None:
+        """Record what became known only after the beginning."""
+        self._content |= facts
+        self._write(self._storage)
+
+    def close(self, status: str, account: Account, versions: dict[str, int], error: str | None = None) -> None:
+        """Record how the run ended, its account, and the versions of the tables that it left.
+
+        What became of each shard is in the table `shards`.
+        """
         self._content |= {"status": status, "finished": _now(), "error": error, "account": account.summary()}
+        self._content["tables"] = versions
         if error is None:
             self._write(self._storage)
         else:  # storage may be what failed, and that is to be heard of
@@ -231,6 +248,26 @@ class RunRecord:
 
     def _write(self, storage: Storage) -> None:
         storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
+
+
+def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
+    """Records of an output's runs, the newest first; what is no record is passed over."""
+    for path in sorted(storage.names(join(folder, "runs")), reverse=True):
+        try:
+            content = json.loads(storage.read_bytes(path))
+        except (FileNotFoundError, ValueError):
+            continue
+        if isinstance(content, dict) and path.endswith(f"/{content.get('run_id')}.json"):
+            yield content
+
+
+def kept_versions(storage: Storage, folder: str, number: int) -> list[dict[str, int]]:
+    """Versions of the tables, by name, that the last so many runs left which changed anything."""
+    if not number:
+        return []
+    left = (record for record in read_records(storage, folder) if record.get("tables"))
+    changed = (record["tables"] for record in left if record["status"] != "nothing_new")
+    return list(islice(changed, number))
 
 
 def new_run_id() -> str:

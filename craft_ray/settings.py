@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     keep_text: bool = Field(True, description="keep each document's text in the documents table")
     address: str | None = Field(None, description="Ray cluster to use; RAY_ADDRESS, or a new local one, if not given")
     cpus: int | None = Field(None, ge=1, description="CPU cores of a local Ray; all if not given")
+    keep_versions: int = Field(
+        0,
+        ge=0,
+        description="earlier states of the tables to keep beside the last: for time travel and `craft-ray diff`",
+    )
     compact: bool = Field(True, description="merge small files of the tables when a run ends")
     max_rejected: float = Field(
         0.9,

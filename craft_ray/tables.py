@@ -152,10 +152,11 @@ class Tables:
             self._sequence(self._documents),
         )
 
-    def settle(self, compact: bool) -> None:
+    def settle(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
         """Close a run: shut out any other, merge small files, and remove files that no table refers to.
 
-        After it the Parquet files are exactly the tables' snapshots.
+        After it the Parquet files are exactly the tables' snapshots, and those of the versions of `entities` and
+        `documents` that are `kept`.
         """
         self._fence()
         rows = self.noted()
@@ -165,17 +166,27 @@ class Tables:
                 lambda properties: write_deltalake(self._shards, rows, mode="overwrite", commit_properties=properties),
                 self._sequence(self._documents),
             )
-        for table in (self._entities, self._documents, self._shards):
+        for name, table in self._by_name().items():
             if compact:
                 self._patiently(lambda: self._compact(table))  # noqa: B023
-            self._patiently(lambda: self._vacuum(table))  # noqa: B023
+            versions = [] if table is self._shards else [version[name] for version in kept]
+            self._patiently(lambda: self._vacuum(table, versions))  # noqa: B023
 
     def _compact(self, table: DeltaTable) -> None:
         table.update_incremental()
         table.optimize.compact()
 
-    def _vacuum(self, table: DeltaTable) -> None:
-        table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True)
+    def _vacuum(self, table: DeltaTable, kept: list[int]) -> None:
+        table.vacuum(
+            retention_hours=0, enforce_retention_duration=False, dry_run=False, full=True, keep_versions=kept or None
+        )
+
+    def versions(self) -> dict[str, int]:
+        """Delta's version of each table, as this run has left it."""
+        return {name: int(table.version()) for name, table in self._by_name().items()}
+
+    def _by_name(self) -> dict[str, DeltaTable]:
+        return {"entities": self._entities, "documents": self._documents, "shards": self._shards}
 
     def counts(self) -> dict[str, int]:
         """Rows of both tables, from their logs."""
@@ -336,6 +347,11 @@ class Tables:
 
     def _write_over(self, table: DeltaTable, rows: pa.Table, predicate: str, properties: CommitProperties) -> None:
         write_deltalake(table, rows, mode="overwrite", predicate=predicate, commit_properties=properties)
+
+
+def tables_exist(storage: Storage, output: str) -> bool:
+    """Whether an output has tables already."""
+    return bool(storage.names(join(output, "documents", "_delta_log")))
 
 
 def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def test_labels_reasons_formats_columns_and_settings_are_listed():
 
 def test_the_tree_names_every_module_in_the_order_of_imports():
     tree = README.split("## The tree")[1].split("default_model/")[0]
-    named = re.findall(r"(\w+)(?:\.py|/ +one format)", tree)
+    named = re.findall(r"(\w+)(?:\.py|/ +one (?:format|family))", tree)
     assert named == ORDER
 
 

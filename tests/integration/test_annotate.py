@@ -63,7 +63,7 @@ def test_real_articles_by_the_embedded_model(local_ray: None, data: Path, tmp_pa
     assert len(entity_rows(tmp_path)) == sum(labels.values())
 
     (record,) = [r for r in _records(tmp_path) if r["run_id"] == summary["run_id"]]
-    assert record["status"] == "finished"
+    assert record["status"] == summary["status"] == "complete"
     assert len(record["model"]["fingerprint"]) == 64
     shards = table(tmp_path, "shards")
     assert shards.num_rows == len(articles) + 7

@@ -1,0 +1,137 @@
+"""What changed between two states: documents by what became of them, entities by label and cause, and mentions.
+
+Only files that one of the states does not have are read: rows that a compaction moved are in both, and cancel out.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+from craft_ray.errors import SettingsError
+from craft_ray.faults import cause
+from craft_ray.snapshots import Snapshot
+
+KINDS = {
+    "added": "annotated, and were not there",
+    "revised": "annotated again, their content has changed",
+    "reannotated": "annotated again by another model, their content is the same",
+    "mended": "annotated, and were rejected",
+    "deleted": "withdrawn by their publisher",
+    "deleted_unseen": "withdrawn before they were seen",
+    "rejected": "rejected, and were not",
+    "removed": "marks of bad records or shards that have become readable",
+    "vanished": "gone though nothing withdrew them: were the tables changed by hand?",
+}
+"""What may become of a document between two states."""
+
+_DOCUMENTS = """
+    CREATE TEMP TABLE changed AS
+    SELECT * FROM (
+        SELECT coalesce(a.doc_id, b.doc_id) AS doc_id,
+            CASE
+                WHEN a.doc_id IS NULL AND b.status = 'rejected' THEN 'removed'
+                WHEN a.doc_id IS NULL THEN 'vanished'
+                WHEN a.status = 'annotated' AND b.doc_id IS NULL THEN 'added'
+                WHEN a.status = 'annotated' AND b.status <> 'annotated' THEN 'mended'
+                WHEN a.status = 'annotated' AND a.content_hash <> b.content_hash THEN 'revised'
+                WHEN a.status = 'annotated' AND a.key <> b.key THEN 'reannotated'
+                WHEN a.status = 'deleted' AND b.doc_id IS NULL THEN 'deleted_unseen'
+                WHEN a.status = 'deleted' AND b.status <> 'deleted' THEN 'deleted'
+                WHEN a.status = 'rejected' AND b.status IS DISTINCT FROM 'rejected' THEN 'rejected'
+            END AS kind
+        FROM (SELECT doc_id, status, content_hash, key FROM documents_before) b
+        FULL JOIN (SELECT doc_id, status, content_hash, key FROM documents_after) a USING (doc_id)
+    ) WHERE kind IS NOT NULL
+"""
+
+_ENTITIES = """
+    CREATE TEMP TABLE moved AS
+    SELECT label, mention, coalesce(kind, 'unchanged') AS kind, sum(n) AS change
+    FROM (
+        SELECT doc_id, label, mention, -1 AS n FROM entities_before
+        UNION ALL SELECT doc_id, label, mention, 1 FROM entities_after
+    ) LEFT JOIN changed USING (doc_id)
+    GROUP BY ALL HAVING change <> 0
+"""
+
+
+def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
+    """The account of all that changed, as JSON has it.
+
+    top: mentions that gained and lost most, and documents of each kind, to name
+
+    Raises SettingsError if files of the earlier state are gone.
+    """
+    with _database() as database:
+        for name in ("documents", "entities"):
+            older, newer = getattr(before, name), getattr(after, name)
+            database.register(f"{name}_before", older.without(newer))
+            database.register(f"{name}_after", newer.without(older))
+        try:
+            database.execute(_DOCUMENTS)
+            database.execute(_ENTITIES)
+        except (duckdb.Error, OSError) as error:
+            raise SettingsError(
+                f"cannot read version {before.versions['documents']} of the tables ({cause(error)}): earlier states "
+                "are kept where runs have `keep_versions` (--keep-versions)"
+            ) from error
+        return {
+            "from": _named(before),
+            "to": _named(after),
+            "documents": _documents(database, before, after, top),
+            "entities": _entities(database, before, after),
+            "mentions": {
+                "gained": _mentions(database, "> 0", "DESC", top),
+                "lost": _mentions(database, "< 0", "ASC", top),
+            },
+        }
+
+
+@contextmanager
+def _database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that goes on on disk where that is not enough."""
+    with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder, duckdb.connect() as database:
+        database.execute("SET temp_directory = ?", [folder])
+        yield database
+
+
+def _named(snapshot: Snapshot) -> dict[str, Any]:
+    return {"run_id": snapshot.run_id, "versions": dict(snapshot.versions)}
+
+
+def _documents(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int) -> dict[str, Any]:
+    counts = dict(database.execute("SELECT kind, count(*) FROM changed GROUP BY kind").fetchall())
+    examples = dict(
+        database.execute("SELECT kind, min(doc_id, ?) FROM changed GROUP BY kind", [top]).fetchall() if top else []
+    )
+    return {
+        "before": sum(before.documents.rows.values()),
+        "after": sum(after.documents.rows.values()),
+        **{kind: counts.get(kind, 0) for kind in KINDS},
+        "examples": {kind: examples[kind] for kind in KINDS if kind in examples},
+    }
+
+
+def _entities(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """Entities of each label, before and after, and the difference by what became of their documents."""
+    older, newer = before.entities.rows_by_label(), after.entities.rows_by_label()
+    causes: dict[str, dict[str, int]] = {}
+    query = "SELECT label, kind, sum(change) FROM moved GROUP BY ALL HAVING sum(change) <> 0 ORDER BY ALL"
+    for label, kind, change in database.execute(query).fetchall():
+        causes.setdefault(label, {})[kind] = int(change)
+    return {
+        label: {"before": older.get(label, 0), "after": newer.get(label, 0), "by_cause": causes.get(label, {})}
+        for label in sorted({*older, *newer})
+    }
+
+
+def _mentions(database: duckdb.DuckDBPyConnection, which: str, order: str, top: int) -> list[dict[str, Any]]:
+    rows = database.execute(
+        f"SELECT label, mention, sum(change) AS change FROM moved GROUP BY ALL HAVING change {which} "
+        f"ORDER BY change {order}, label, mention LIMIT ?",
+        [top],
+    ).fetchall()
+    return [{"label": label, "mention": mention, "change": int(change)} for label, mention, change in rows]

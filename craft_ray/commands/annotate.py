@@ -1,0 +1,98 @@
+"""`craft-ray annotate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from craft_ray.commands.options import Json, ModelOption
+from craft_ray.errors import Interrupted, SomeRejected, message
+
+EXAMPLES = """Examples:
+
+    craft-ray annotate pubmed/updatefiles --output tables
+
+    craft-ray annotate 's3://bucket/pmc/*.tar.gz' --output s3://bucket/tables --replicas 8
+
+    craft-ray annotate notes.jsonl --output tables --json | tail -n 1
+"""
+
+
+def annotate(
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")],
+    output: Annotated[str, typer.Option(help="Folder of the tables, on disk or s3://; made if absent.")],
+    model: ModelOption = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="pubmed, jats, bioc, pubtator, jsonl, parquet or text.", show_default="told by content"),
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(help="Copies of the model that work at once.", show_default="one a GPU, or 8 cores")
+    ] = None,
+    max_rejected: Annotated[
+        float | None,
+        typer.Option(help="Share of the documents that may be rejected before the run stops.", show_default="0.9"),
+    ] = None,
+    model_sha256: Annotated[
+        str | None, typer.Option("--model-sha256", help="Fingerprint that the model must have.", metavar="HEX")
+    ] = None,
+    keep_versions: Annotated[
+        int | None,
+        typer.Option(help="Earlier states of the tables to keep for time travel and `diff`.", show_default="0"),
+    ] = None,
+    fail_on_rejected: Annotated[
+        bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
+    ] = False,
+    settings: Annotated[
+        Path | None, typer.Option(help="YAML file of settings; arguments and CRAFT_RAY_* variables go before it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Annotate documents into the Delta tables `entities` and `documents`.
+
+    Run again with the same output, it annotates only what is new or changed. Exit codes: 0 the run came to its end and
+    its account adds up, 1 it failed, 2 a bad setting, 3 stopped by a signal with everything committed kept, 4 another
+    run is at work on the output, 5 documents were rejected and `--fail-on-rejected` was given. With `--json`, `status`
+    says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
+    """
+    from craft_ray.progress import shown
+    from craft_ray.settings import load_settings
+    from craft_ray.terminal import print_summary
+
+    console = Console(stderr=True)
+    try:
+        chosen = load_settings(
+            settings,
+            model=model,
+            format=format,
+            replicas=replicas,
+            max_rejected=max_rejected,
+            model_sha256=model_sha256,
+            keep_versions=keep_versions,
+        )
+        from craft_ray.annotation import annotate as run
+
+        with shown(console) as show:
+            summary = run(inputs, output, chosen, show)
+        if fail_on_rejected and summary["status"] == SomeRejected.status:
+            raise _rejected(summary)
+    except (Exception, Interrupted) as error:
+        told = getattr(error, "summary", None)
+        if told is not None:
+            print_summary(console if as_json else Console(), told)
+        if as_json:
+            status = getattr(error, "status", "failed")
+            print(json.dumps((told or {"status": status}) | {"error": message(error)}))
+        raise
+    print_summary(console if as_json else Console(), summary)
+    if as_json:
+        print(json.dumps(summary))
+
+
+def _rejected(summary: dict[str, Any]) -> SomeRejected:
+    documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
+    error = SomeRejected(f"{documents:,} documents were rejected and {shards:,} shards are broken")
+    error.summary = summary
+    return error

@@ -1,0 +1,184 @@
+"""Night after night over a folder that grows: what a scheduler hears, what is kept, and what changed."""
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from deltalake import DeltaTable
+
+import craft_ray
+from craft_ray.cli import main
+from tests.conftest import SAMPLE
+from tests.integration.conftest import Finished
+from tests.integration.tables import assert_consistent, document_rows, entity_rows
+from tests.integration.test_annotate import citation, deletion, pubmed_file
+
+pytestmark = pytest.mark.integration
+
+MODEL = "stand-in"
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """The command in this process, on the Ray that it has."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: str | Path) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["craft-ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        last = out.strip().rpartition("\n")[2]
+        return Finished(end.value.code, json.loads(last) if last[:1] in ("{", "[") else None, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def nightly(folder: Path, output: Path, **settings: Any) -> dict[str, Any]:
+    return craft_ray.annotate(str(folder), str(output), model=MODEL, keep_versions=5, **settings)
+
+
+def counts(summary: dict[str, Any]) -> dict[str, int]:
+    return {name: n for name, n in summary["documents"].items() if n and name != "found"}
+
+
+def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tmp_path: Path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    first = [citation(1, "Mice and rats"), citation(2, "Mice"), citation(3, "Yeast")]
+    pubmed_file(folder / "pubmed26n0001.xml", *first)
+    night = nightly(folder, output)
+    assert (night["status"], counts(night)) == ("complete", {"annotated": 3})
+
+    update = [citation(1, "Worms", version=2), citation(4, "Mice in mice"), deletion(2, 9)]
+    pubmed_file(folder / "pubmed26n0002.xml", *update)
+    night = nightly(folder, output)
+    assert (night["status"], counts(night)) == ("complete", {"annotated": 2, "deleted": 2, "unchanged": 3})
+    revised = document_rows(output)
+
+    night = nightly(folder, output)
+    assert (night["status"], counts(night)) == ("nothing_new", {"unchanged": 7})
+
+    shutil.copy(folder / "pubmed26n0002.xml", folder / "pubmed26n0003.xml")
+    night = nightly(folder, output)
+    assert (night["status"], counts(night)) == ("nothing_new", {"unchanged": 11})
+    assert document_rows(output, without=("shard",)) == [
+        {name: value for name, value in row.items() if name != "shard"} for row in revised
+    ]
+
+    pubmed_file(folder / "pubmed26n0000.xml", citation(1, "Older mice"), citation(9, "Withdrawn mice"))
+    night = nightly(folder, output)
+    assert (night["status"], night["documents"]["superseded"]) == ("nothing_new", 2)
+    assert document_rows(output, without=("shard",)) == [
+        {name: value for name, value in row.items() if name != "shard"} for row in revised
+    ]
+    assert_consistent_with_kept(output)
+
+    listed = command("runs", output, "--json").summary
+    assert listed is not None
+    assert [len(listed), listed[-1]["status"]] == [5, "complete"]
+    assert "nothing_new" in command("runs", output).stdout
+
+    changes = command("diff", output, "--from", listed[-1]["run_id"], "--json").summary
+    assert changes is not None
+    documents = changes["documents"]
+    assert (documents["before"], documents["after"]) == (3, 5)
+    assert documents["examples"] == {
+        "added": ["PMID:4"],
+        "revised": ["PMID:1"],
+        "deleted": ["PMID:2"],
+        "deleted_unseen": ["PMID:9"],
+    }
+    assert "withdrawn by their publisher: PMID:2" in command("diff", output, "--from", listed[-1]["run_id"]).stdout
+    unknown = command("diff", output, "--from", "19990101T000000")
+    assert (unknown.code, unknown.stderr.count("\n")) == (2, 1)
+
+
+def assert_consistent_with_kept(output: Path) -> None:
+    """The tables are consistent, and the files those of the states that the records name."""
+    records = [json.loads(file.read_text()) for file in sorted((output / "runs").glob("*.json"))]
+    for name in ("documents", "entities"):
+        files = {
+            Path(uri).name
+            for record in records
+            for uri in DeltaTable(str(output / name), version=record["tables"][name]).file_uris()
+        }
+        assert {path.name for path in (output / name).rglob("*.parquet")} == files
+    documents = document_rows(output)
+    assert sum(row["n_entities"] for row in documents) == len(entity_rows(output))
+
+
+def test_the_real_baseline_and_update(local_ray: None, command, data: Path, tmp_path: Path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(data / "pubmed" / "baseline", folder / "baseline")
+    assert counts(nightly(folder, output)) == {"annotated": 30}
+    shutil.copytree(data / "pubmed" / "updatefiles", folder / "updatefiles")
+    assert counts(nightly(folder, output)) == {"annotated": 30, "deleted": 6, "unchanged": 30}
+    changes = command("diff", output, "--json").summary
+    assert changes is not None
+    assert {kind: n for kind, n in changes["documents"].items() if n and kind != "examples"} == {
+        "before": 30,
+        "after": 66,
+        "added": 30,
+        "deleted_unseen": 6,
+    }
+    assert nightly(folder, output)["status"] == "nothing_new"
+    assert len(entity_rows(output)) == sum(row["after"] for row in changes["entities"].values())
+
+
+def test_a_scheduler_hears_of_rejected_documents_by_status_and_if_it_asks_by_exit_code(
+    local_ray: None, command, tmp_path: Path
+):
+    notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
+    notes.write_text('{"id": "a", "text": "A mouse."}\n{broken\n')
+    annotate = ("annotate", notes, "--model", MODEL, "--json", "--output")
+    done = command(*annotate, output)
+    assert (done.code, done.summary["status"]) == (0, "partly_rejected")
+    done = command(*annotate, tmp_path / "strict", "--fail-on-rejected")
+    assert (done.code, done.summary["status"]) == (5, "partly_rejected")
+    assert done.summary["documents"]["annotated"] == 1
+    assert "1 documents were rejected" in done.stderr
+    assert assert_consistent(tmp_path / "strict") == {"annotated": 1, "rejected": 1}
+
+    assert command(*annotate, output, "--fail-on-rejected").summary["status"] == "nothing_new"
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<PubmedArticleSet><PubmedArticle>")
+    for _ in range(2):  # a broken shard is read again each night, and each night it is told
+        done = command("annotate", broken, "--model", MODEL, "--output", output, "--json", "--fail-on-rejected")
+        assert (done.code, done.summary["status"]) == (5, "partly_rejected")
+
+
+def test_a_run_that_fails_says_so_in_json_and_in_its_record(local_ray: None, command, tmp_path: Path):
+    notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
+    notes.write_text("{broken\n" * 150)
+    done = command("annotate", notes, "--model", MODEL, "--output", output, "--json")
+    assert (done.code, done.summary["status"]) == (1, "failed")
+    assert "150 of 150 documents were rejected" in done.summary["error"]
+    assert done.summary["documents"]["rejected"] == 150
+    (record,) = command("runs", output, "--json").summary
+    assert (record["status"], record["error"]) == ("failed", done.summary["error"])
+    done = command("annotate", notes, "--output", output, "--model", "/no/such", "--json")
+    assert (done.code, done.summary["status"]) == (2, "failed")
+
+
+def test_runs_of_an_output_that_is_none_are_none(command, tmp_path: Path):
+    assert command("runs", tmp_path, "--json").summary == []
+    assert command("diff", tmp_path, "--from", "1").code == 2
+    assert "has no two runs to compare" in command("diff", tmp_path).stderr
+
+
+def test_a_run_with_nothing_new_starts_no_ray(tmp_path: Path):
+    ray.shutdown()  # that of the tests before
+    first = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
+    assert "ray_ready" in first["timeline"]
+    again = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
+    assert (again["status"], again["documents"]["unchanged"]) == ("nothing_new", 4)
+    assert "ray_ready" not in again["timeline"]
+    assert_consistent(tmp_path)
