@@ -7,10 +7,9 @@
 What is slow to import (ray, torch) is imported when it is first used.
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-__version__ = version("craft-ray")
+__version__ = "0.1.0"
 __all__ = ["Tagger", "annotate"]
 
 if TYPE_CHECKING:

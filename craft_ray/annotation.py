@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import queue
 import threading
@@ -13,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
@@ -24,6 +24,7 @@ from craft_ray.connection import connected, stop_on_signal
 from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
 from craft_ray.ledger import Ledger
+from craft_ray.logs import bound, log
 from craft_ray.model import ModelForm, make_form
 from craft_ray.pipeline import Care, Plan, Preparing, explain, is_death, make_plan, run_pipeline
 from craft_ray.readers import is_shard_name
@@ -32,10 +33,9 @@ from craft_ray.settings import Settings
 from craft_ray.staging import StagedBlock
 from craft_ray.storage import Listing, Shard, Storage, absolute, list_shards
 from craft_ray.tables import Known, Tables, tables_exist
+from craft_ray.telemetry import Meter
 
 _Result = TypeVar("_Result")
-
-log = logging.getLogger("craft_ray")
 
 HALTED_WITHIN = 5.0
 """Seconds that the pipeline has to end before the connection to Ray is closed beneath it."""
@@ -85,7 +85,8 @@ def annotate(
             if ray_ready is not None:
                 account.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
-            return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
+            with bound(run_id=run_id):
+                return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
 
 
 class _Model:
@@ -148,16 +149,28 @@ class _Run:
             model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
             settings=settings.model_dump(mode="json"),
         )
+        log.info(
+            "run began",
+            extra={
+                "inputs": inputs,
+                "output": self.output,
+                "model": checkpoint.fingerprint,
+                "shards": len(account.shards),
+                "bytes": account.bytes_total,
+            },
+        )
         try:
             self._annotate_all(record, model, stop, on_progress)
         except Exception as error:
             ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
             ours.summary = self._summary(ours.status)
+            log.error("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
             record.close(ours.status, account, self.tables.versions(), str(ours))
             if ours is error:
                 raise
             raise ours from error
         summary = self._summary(account.status)
+        log.info("run ended", extra={"status": account.status, **_told(summary)})
         record.close(account.status, account, self.tables.versions())
         return summary
 
@@ -194,11 +207,18 @@ class _Run:
     ) -> bool:
         """Pass over the shards until nothing is missing; false if a signal came."""
         shipped = ray.put(form)
+        meter = Meter()
+
+        def show(account: Account) -> None:
+            meter.show(account.totals())
+            on_progress(account)
+
         for care in Care:
             unread, missing = self.account.unread(), self.account.missing()
             if not missing:
                 break
             self.account.forget(missing)
+            log.info("pass began", extra={"care": care.name.lower(), "shards": len(missing)})
             halt = threading.Event()
             blocks = run_pipeline(
                 missing,
@@ -215,10 +235,10 @@ class _Run:
                 keep_text=self.settings.keep_text,
             )
             with _collected(blocks, halt) as arrived:
-                _commit_all(arrived, commits, self.account, stop, on_progress, forgiving=care is not Care.REFUSE)
+                _commit_all(arrived, commits, self.account, stop, show, forgiving=care is not Care.REFUSE)
             if stop.is_set():
                 break
-        self._recount()
+        commits.recount()
         return not stop.is_set()
 
     def _preparing(self) -> Preparing:
@@ -230,15 +250,11 @@ class _Run:
             self.checkpoint.fingerprint,
             Ledger.of(self.known.ledger.merged()),
             self.known.rejected,
+            np.array(sorted(shard.number for shard in self.account.shards), np.int64),
             self.settings.format,
+            self.run_id,
+            self.settings.log_format,
         )
-
-    def _recount(self) -> None:
-        """Make the counts exact where revisions have replaced rows that this very run wrote."""
-        if not self.account.exact:
-            counts = self.tables.written_by(self.run_id)
-            self.account.statuses, self.account.reasons, self.account.labels = counts
-            self.account.exact = True
 
     def _summary(self, status: str) -> dict[str, Any]:
         return {
@@ -270,12 +286,12 @@ def _plan_shards(
     """
     how = [__version__, checkpoint.fingerprint, settings.format]
     signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
-    noted = noted.filter(pc.and_(pc.equal(noted["signature"], signature), pc.is_null(noted["reason"])))
-    columns = [noted[name].to_pylist() for name in ("shard", "size", "tag", "found")]
+    read = noted.filter(pc.and_(pc.equal(noted["signature"], signature), pc.is_null(noted["reason"])))
+    columns = [read[name].to_pylist() for name in ("shard", "size", "tag", "found")]
     whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
     to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in whole]
     documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
-    known = tables.known(shard.name for shard in to_read) if to_read else Known.nothing()
+    known = tables.known([shard.name for shard in to_read], noted) if to_read else Known.nothing()
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), began)
     return account, known, signature
@@ -298,6 +314,11 @@ def _form_here(settings: Settings, checkpoint: Checkpoint) -> ModelForm | None:
         if torch.cuda.is_available():
             return None
     return make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
+
+
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
+    """What the last log line of a run says of it."""
+    return {name: summary[name] for name in ("documents", "rejected", "entities", "tokens", "seconds")}
 
 
 def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from craft_ray import telemetry
 from craft_ray.errors import RunError
 from craft_ray.ledger import Fate, Ledger, State
+from craft_ray.logs import log
 from craft_ray.runs import Account
 from craft_ray.schema import RETRACTED, SHARDS
 from craft_ray.staging import StagedBlock
@@ -22,6 +24,9 @@ REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
 
 NOTE_AFTER = 60.0
 """Seconds after which the shards that are done are noted, so that a run that is killed need not read them again."""
+
+LOGGED = ("shard", "size", "found", "emitted", "unchanged", "superseded", "reason", "detail")
+"""What a log line says of a shard whose documents are all committed."""
 
 JUDGED_FROM = 100
 """Documents from which on the share of the rejected is judged."""
@@ -76,15 +81,20 @@ class Commits:
         now = time.monotonic()
         all = all or now - self._noted > NOTE_AFTER
         if self._new and (all or now >= self._next):
-            self._tables.append(self._new)
+            with telemetry.timed_commit("append"):
+                self._tables.append(self._new)
             self._account.wrote(self._new)
+            self._log("append", sum(len(block.entries) for block in self._new), now)
             self._new = []
             self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - now) / COMMIT_SHARE)
         waiting = sum(len(block.entries) for block in self._revised)
         if self._revised and (all or waiting >= REPLACE_AT or now - self._since > REPLACE_AFTER):
             kept = sum(int(mask.sum()) for mask in self._kept)
             retracted = sum(block.status.count(RETRACTED) for block in self._revised)
-            written = self._tables.replace(self._revised, self._kept)
+            began = time.monotonic()
+            with telemetry.timed_commit("replace"):
+                written = self._tables.replace(self._revised, self._kept)
+            self._log("replace", written, began)
             self._ledger.written()
             # Those that were kept when they came, and beaten by a better revision while they waited.
             self._account.superseded += kept - retracted - written
@@ -94,6 +104,13 @@ class Commits:
         if all:
             self._note()
         self._judge()
+
+    def recount(self) -> None:
+        """Make the account exact where revisions have replaced rows that this very run wrote."""
+        if not self._account.exact:
+            counts = self._tables.written_by(self._origin["run_id"])
+            self._account.statuses, self._account.reasons, self._account.labels = counts
+            self._account.exact = True
 
     def _note(self) -> None:
         """Commit which shards are done; all that arrived is committed."""
@@ -105,7 +122,16 @@ class Commits:
                 | ({"signature": None} if shard.number in self._account.failed else {})
                 for shard, end in whole
             ]
-            self._tables.note(pa.Table.from_pylist(rows, schema=SHARDS))
+            with telemetry.timed_commit("note"):
+                self._tables.note(pa.Table.from_pylist(rows, schema=SHARDS))
+            for row in rows:
+                log.info("shard", extra={name: row.get(name) for name in LOGGED})
+
+    def _log(self, kind: str, documents: int, began: float) -> None:
+        log.info(
+            "committed",
+            extra={"kind": kind, "documents": documents, "seconds": round(time.monotonic() - began, 3)},
+        )
 
     def _judge(self) -> None:
         committed, rejected = self._account.committed, self._account.statuses["rejected"]

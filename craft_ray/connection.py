@@ -14,9 +14,8 @@ import ray
 from ray._private import ray_constants
 
 from craft_ray.errors import SettingsError
+from craft_ray.logs import log
 from craft_ray.settings import Settings
-
-log = logging.getLogger("craft_ray")
 
 
 @contextmanager

@@ -52,6 +52,17 @@ def revision(version: int, shard_number: int, rejected: bool) -> int:
     return version << _SHARD_BITS | (shard_number & 0xFFFFFFFF)
 
 
+def shard_numbers(revisions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ranks of the shards that revisions are from."""
+    return revisions & 0xFFFFFFFF
+
+
+def restated(revisions: NDArray[np.int64], shard_number: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Revisions that later shards have given once more."""
+    version = revisions >> _SHARD_BITS << _SHARD_BITS
+    return version | np.maximum(shard_numbers(revisions), shard_number.astype(np.int64))
+
+
 def revisions(
     version: NDArray[np.integer], shard_number: NDArray[np.integer], rejected: NDArray[np.bool_]
 ) -> NDArray[np.int64]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray import identity
+
 
 class Fate(IntEnum):
     """What becomes of a document that arrives."""
@@ -33,6 +35,8 @@ class State(IntEnum):
     """This run has written it."""
     WAITING = 2
     """This run will write it, or a better revision."""
+    RESTATED = 3
+    """The tables held it before, from an earlier shard than the one that its revision names."""
 
 
 _ENTRY = np.dtype(
@@ -65,6 +69,21 @@ class Ledger:
     def fate(self, id: int, key: int, revision: int, deletes: bool = False) -> Fate:
         """What becomes of one document."""
         return Fate(int(self.fates(entries([id], [key], [revision], [deletes]))[0]))
+
+    def held(self, id: int) -> np.void:
+        """The entry of one document; zeros if there is none."""
+        entry: np.void = self.lookup(np.array([id], np.int64))[0][0]
+        return entry
+
+    def restate(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
+        """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
+        position, found = _found(self.base, ids)
+        shards = identity.shard_numbers(self.base["revision"])
+        before = shards.copy()
+        np.maximum.at(shards, position[found], shard_number[found])  # several may have given one document
+        later = np.flatnonzero(shards != before)
+        self.base["revision"][later] = identity.restated(self.base["revision"][later], shards[later])
+        self.base["state"][later] = State.RESTATED
 
     def holds(self, id: int) -> bool:
         """Whether there is a document with this id that is not deleted."""

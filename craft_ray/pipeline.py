@@ -18,9 +18,11 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
+from numpy.typing import NDArray
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 from tokenizers import Tokenizer
 
@@ -28,6 +30,7 @@ from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, StorageDown
 from craft_ray.faults import cause
 from craft_ray.ledger import Ledger
+from craft_ray.logs import LogFormat, bound, log_as
 from craft_ray.model import ModelForm
 from craft_ray.prepare import ROWS, Preparer, failure_of
 from craft_ray.replica import Replica
@@ -135,6 +138,7 @@ def run_pipeline(
     ]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run
     dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
     _configure(dataset.context, plan, care)
     staged = (
@@ -200,7 +204,10 @@ class Preparing:
     fingerprint: str
     ledger: Ledger
     rejected: dict[str, list[str]]
+    read: NDArray[np.int64]
     format: str | None
+    run_id: str
+    log_format: LogFormat
 
 
 def prepare_shards(
@@ -209,6 +216,7 @@ def prepare_shards(
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     shared: Preparing = ray.get(preparing)
+    log_as(shared.log_format)
     preparer = Preparer(
         _tokenizer(shared.tokenizer),
         shared.max_pieces,
@@ -216,6 +224,7 @@ def prepare_shards(
         shared.fingerprint,
         shared.ledger,
         shared.rejected,
+        shared.read,
         rows_at_once=1 if care is Care.ALONE else ROWS,
         refusal=LOST if care is Care.REFUSE else None,
     )
@@ -224,10 +233,11 @@ def prepare_shards(
             refused = set(json.loads(group["refused"]))
             for fields in json.loads(group["shards"]):
                 shard = Shard(**fields)
-                if shard.number in refused:
-                    yield preparer.closing(shard.name, shard.number, "failed", LOST)
-                else:
-                    yield from _prepared(preparer, shard, storage, shared.format)
+                with bound(run_id=shared.run_id, shard=shard.name):
+                    if shard.number in refused:
+                        yield preparer.closing(shard.name, shard.number, "failed", LOST)
+                    else:
+                        yield from _prepared(preparer, shard, storage, shared.format)
     except Exception as error:
         yield failure_of(explain(error))
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from craft_ray import identity
 from craft_ray.errors import ShardError, StorageDown
-from craft_ray.ledger import Fate, Ledger
+from craft_ray.ledger import Fate, Ledger, State
 from craft_ray.readers import read_shard
 from craft_ray.schema import FAILURE, PREPARED, RETRACTED, SHARD_END, Deletion, Document, Item, Rejection
 from craft_ray.sentences import sentence_spans
@@ -41,7 +41,10 @@ ROWS = 1024
 
 @dataclass(slots=True)
 class ShardAccount:
-    """What a shard held: found = emitted + unchanged + superseded."""
+    """What a shard held: found = emitted + unchanged + superseded.
+
+    restated: ids of those unchanged that the tables have from an earlier shard
+    """
 
     shard: str
     shard_number: int
@@ -49,6 +52,7 @@ class ShardAccount:
     emitted: int = 0
     unchanged: int = 0
     superseded: int = 0
+    restated: list[int] = field(default_factory=list)
     reason: str | None = None
     detail: str | None = None
 
@@ -58,6 +62,7 @@ class Preparer:
     """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known.
 
     rejected: by shard, the rejected rows in the tables that are named by their place in it, for want of an id
+    read:     (shards,) ranks of all shards that the run reads, sorted
     refusal:  why each document is rejected in place of being annotated, if it is
     """
 
@@ -67,6 +72,7 @@ class Preparer:
     fingerprint: str
     ledger: Ledger
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    read: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     rows_at_once: int = ROWS
     refusal: str | None = None
 
@@ -130,14 +136,25 @@ class Preparer:
         hashed = identity.id_hash(item.doc_id)
         revision = identity.revision(_version(item), account.shard_number, status == "rejected")
         fate = self.ledger.fate(hashed, key, revision, status == "deleted")
-        if fate in (Fate.UNCHANGED, Fate.RESTATED):
+        if fate is Fate.UNCHANGED or (fate is Fate.RESTATED and not self._may_be_revised(hashed, account)):
             account.unchanged += 1
+            if fate is Fate.RESTATED or self.ledger.held(hashed)["state"] == State.RESTATED:
+                account.restated.append(hashed)
         elif fate is Fate.SUPERSEDED:
             account.superseded += 1
         else:
             account.emitted += 1
             return _Row(item, status, content, key, hashed)
         return None
+
+    def _may_be_revised(self, id_hash: int, account: ShardAccount) -> bool:
+        """Whether this run reads a shard between the one that the tables have a document from and this one.
+
+        What that shard gives would be taken for news if the document were left out here.
+        """
+        held = int(identity.shard_numbers(self.ledger.held(id_hash)["revision"]))
+        first, last = np.searchsorted(self.read, [held + 1, account.shard_number])
+        return bool(first < last)
 
     def _table(self, rows: list["_Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
         """Rows as a PREPARED table, tokenized; a document that fails on the way is rejected alone."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from craft_ray.logs import LogFormat, log
 from craft_ray.runs import Account
 
 LINE_EVERY = 10.0
@@ -16,13 +17,15 @@ Show = Callable[[Account], None]
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Show]:
+def shown(console: Console, log_format: LogFormat = "text") -> Iterator[Show]:
     """A function that shows an account as it grows."""
-    if console.is_terminal:
+    if log_format == "json":
+        yield _every(LINE_EVERY, _log_progress)
+    elif console.is_terminal:
         with _bar(console) as show:
             yield show
     else:
-        yield _lines(console)
+        yield _every(LINE_EVERY, lambda account: _line(console, account))
 
 
 @contextmanager
@@ -74,19 +77,37 @@ def steps_shown(console: Console) -> Iterator[Callable[[int, int], None]]:
         yield lambda step, steps: progress.update(task, description="steps", completed=step, total=steps)
 
 
-def _lines(console: Console) -> Show:
+def _every(seconds: float, show: Show) -> Show:
     last = time.monotonic()
 
-    def show(account: Account) -> None:
+    def now_and_then(account: Account) -> None:
         nonlocal last
-        if time.monotonic() - last >= LINE_EVERY:
+        if time.monotonic() - last >= seconds:
             last = time.monotonic()
-            elapsed = last - account.started
-            share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
-            left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
-            console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
+            show(account)
 
-    return show
+    return now_and_then
+
+
+def _line(console: Console, account: Account) -> None:
+    elapsed = time.monotonic() - account.started
+    share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
+    left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
+    console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
+
+
+def _log_progress(account: Account) -> None:
+    log.info(
+        "progress",
+        extra={
+            "documents": account.committed,
+            "tokens": account.tokens,
+            "bytes": account.bytes_done,
+            "bytes_total": account.bytes_total,
+            "shards": account.shards_done,
+            "seconds": round(time.monotonic() - account.started, 1),
+        },
+    )
 
 
 def describe(account: Account) -> str:

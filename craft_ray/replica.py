@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from craft_ray import telemetry
 from craft_ray.model import Model, ModelForm
 from craft_ray.prepare import failure_of, rejection_of
 from craft_ray.schema import TOKEN_COLUMNS
@@ -26,7 +27,8 @@ class Replica:
         If it fails on all of several, it is the model that is broken, and the block becomes a row that ends the run.
         """
         try:
-            return annotated(block, self._model)
+            with telemetry.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
+                return annotated(block, self._model)
         except Exception as error:  # torch, OpenVINO and drivers raise many kinds
             parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
             failed = sum(isinstance(part, Exception) for part in parts)

@@ -182,6 +182,22 @@ class Account:
             return "partly_rejected"
         return "complete" if self.committed else "nothing_new"
 
+    def totals(self) -> dict[str, dict[str, int]]:
+        """The account as `telemetry` counts it.
+
+        Where a revision takes the place of what this very run wrote, both have been counted.
+        """
+        superseded = self.superseded + self._sum("superseded")
+        broken = self._sums["broken"]
+        return {
+            "craft_ray_documents": {**self.statuses, "unchanged": self.unchanged, "superseded": superseded},
+            "craft_ray_rejected": dict(self.reasons),
+            "craft_ray_entities": dict(self.labels),
+            "craft_ray_shards": {"read": self.shards_done - broken, "broken": broken},
+            "craft_ray_tokens": {"": self.tokens},
+            "craft_ray_bytes_read": {"": self.bytes_done},
+        }
+
     def summary(self) -> dict[str, Any]:
         """The account as JSON has it."""
         seconds = time.monotonic() - self.started

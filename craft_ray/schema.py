@@ -134,6 +134,7 @@ SHARDS = pa.schema(
         ("emitted", pa.int64()),
         ("unchanged", pa.int64()),
         ("superseded", pa.int64()),
+        ("restated", pa.list_(pa.int64())),
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("run_id", pa.string()),
@@ -143,7 +144,8 @@ SHARDS = pa.schema(
 
 `size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
 is to be read again in any case, for documents that failed); found = emitted + unchanged + superseded, and `reason`
-tells why the shard could not be read to its end.
+tells why the shard could not be read to its end. `restated` holds ids, as `identity.id_hash`, of documents that the
+tables had from an earlier shard and that this one gives once more: a shard that comes late and lies between is older.
 """
 
 SHARD_END = "shard_end"

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from craft_ray.checkpoint import EMBEDDED
 from craft_ray.errors import SettingsError
+from craft_ray.logs import LogFormat
 
 
 class S3Settings(BaseModel):
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="share of a run's documents that may be rejected before it stops; judged from 100 on",
+    )
+    log_format: LogFormat = Field(
+        "text", description="log lines as sentences for people, or as JSON for machines, with run and shard"
     )
     patience: float = Field(
         300, gt=0, description="seconds for which object storage may fail again and again before the run gives up"

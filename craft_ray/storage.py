@@ -5,7 +5,6 @@ fork-safe. Credentials are taken from the environment, a profile or a role by bo
 """
 
 import io
-import logging
 import os
 import socket
 import tempfile
@@ -24,11 +23,10 @@ from fsspec.implementations.local import LocalFileSystem
 
 from craft_ray.errors import SettingsError, StorageDown
 from craft_ray.faults import CHANGED, cause, explained, may_pass
+from craft_ray.logs import log
 from craft_ray.settings import S3Settings
 
 _Result = TypeVar("_Result")
-
-log = logging.getLogger("craft_ray")
 
 READ_AHEAD = 8 << 20
 """Bytes fetched at once from object storage; readers run through a shard from front to end."""
@@ -108,6 +106,7 @@ class Storage:
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or may_pass(error)),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
             stop=tenacity.stop_after_delay(self.patience),
+            before_sleep=lambda attempt: _log_failure(url, attempt),
         )
         try:
             return retrying(action)
@@ -395,6 +394,12 @@ def _shard(name: str, info: dict[str, Any]) -> Shard:
 def rank(name: str) -> tuple[str, str]:
     """What shards are ordered by: base name, then the whole name."""
     return name.rpartition("/")[2], name
+
+
+def _log_failure(url: str, attempt: tenacity.RetryCallState) -> None:
+    error = attempt.outcome.exception() if attempt.outcome else None
+    why = cause(error) if error else "unknown"
+    log.info("storage failed, trying again", extra={"url": url, "why": why, "attempt": attempt.attempt_number})
 
 
 def is_remote(url: str) -> bool:

@@ -92,13 +92,18 @@ class Tables:
         """The folder of a table."""
         return join(self.output, name)
 
-    def known(self, shards: Iterable[str]) -> "Known":
-        """What `documents` holds, as a run that reads `shards` needs it."""
+    def known(self, shards: Iterable[str], noted: pa.Table) -> "Known":
+        """What `documents` holds, as a run that reads `shards` needs it.
+
+        noted: what the table `shards` holds
+        """
         columns = ["doc_id", "version", "key", "shard", "status"]
         batches = self._patiently(lambda: list(self._documents.to_pyarrow_dataset().to_batches(columns=columns)))
         parts = [batch for batch in batches if batch.num_rows]
         names: set[str] = set(shards)
         rejected: dict[str, list[str]] = {name: [] for name in names}
+        restating = noted.filter(pc.greater(pc.list_value_length(noted["restated"]), 0))
+        names.update(restating["shard"].to_pylist())
         for batch in parts:
             names.update(pc.unique(batch["shard"]).to_pylist())
             for row in batch.filter(pc.equal(batch["status"], "rejected")).to_pylist():
@@ -107,6 +112,9 @@ class Tables:
         number = {name: i for i, name in enumerate(sorted(names, key=rank))}
         held = [_held(batch, number) for batch in parts]
         ledger = Ledger.of(np.concatenate([entries([], [], [], []), *held]))
+        numbers = np.array([number[name] for name in restating["shard"].to_pylist()], np.int64)
+        ids = pc.list_flatten(restating["restated"]).to_numpy()
+        ledger.restate(ids, np.repeat(numbers, pc.list_value_length(restating["restated"]).to_numpy()))
         return Known(ledger, number, {name: ids for name, ids in rejected.items() if ids})
 
     def append(self, blocks: Sequence[StagedBlock]) -> None:

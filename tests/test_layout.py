@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parent.parent / "craft_ray"
 
 ORDER = [
     "errors",
+    "logs",
     "schema",
     "labels",
     "spans",
@@ -27,6 +28,7 @@ ORDER = [
     "identity",
     "ledger",
     "prepare",
+    "telemetry",
     "replica",
     "staging",
     "tables",
@@ -118,4 +120,12 @@ def test_only_the_graph_knows_openvino():
 def test_the_model_knows_no_ray_and_the_replica_no_tokenizer():
     assert "model" not in importers("ray")
     assert "replica" not in importers("tokenizers")
-    assert importers("ray") == {"replica", "pipeline", "connection", "annotation", "training", "rivals"}
+    assert importers("ray") == {
+        "replica",
+        "telemetry",
+        "pipeline",
+        "connection",
+        "annotation",
+        "training",
+        "rivals",
+    }

@@ -216,7 +216,7 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
 def test_what_is_known_is_what_was_committed(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
-    known = Tables(STORAGE, str(tmp_path)).known(["shard9"])
+    known = Tables(STORAGE, str(tmp_path)).known(["shard9"], SHARDS.empty_table())
     assert known.number == {"shard0": 0, "shard9": 1}
     assert known.ledger.holds(identity.id_hash("a"))
     assert not known.ledger.holds(identity.id_hash("b"))

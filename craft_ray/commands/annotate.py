@@ -45,6 +45,12 @@ def annotate(
     fail_on_rejected: Annotated[
         bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
     ] = False,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            help="text, or json: an object a line on stderr, with run and shard.", metavar="FORMAT", show_default="text"
+        ),
+    ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="YAML file of settings; arguments and CRAFT_RAY_* variables go before it.")
     ] = None,
@@ -57,6 +63,7 @@ def annotate(
     run is at work on the output, 5 documents were rejected and `--fail-on-rejected` was given. With `--json`, `status`
     says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
     """
+    from craft_ray.logs import log_as
     from craft_ray.progress import shown
     from craft_ray.settings import load_settings
     from craft_ray.terminal import print_summary
@@ -71,10 +78,12 @@ def annotate(
             max_rejected=max_rejected,
             model_sha256=model_sha256,
             keep_versions=keep_versions,
+            log_format=log_format,
         )
         from craft_ray.annotation import annotate as run
 
-        with shown(console) as show:
+        log_as(chosen.log_format)
+        with shown(console, chosen.log_format) as show:
             summary = run(inputs, output, chosen, show)
         if fail_on_rejected and summary["status"] == SomeRejected.status:
             raise _rejected(summary)
@@ -86,7 +95,8 @@ def annotate(
             status = getattr(error, "status", "failed")
             print(json.dumps((told or {"status": status}) | {"error": message(error)}))
         raise
-    print_summary(console if as_json else Console(), summary)
+    if not (as_json and chosen.log_format == "json"):  # whose last line has the same figures
+        print_summary(console if as_json else Console(), summary)
     if as_json:
         print(json.dumps(summary))
 

@@ -10,9 +10,12 @@ from typing import Protocol
 
 import psutil
 
-from tests.chaos.cluster import RAYLET, READER, REPLICA, WRITER, RayCluster, kill
+from cluster.local.cluster import RAYLET, RayCluster, kill
 from tests.chaos.proxy import Fault, Kind, Proxy
 from tests.s3_server import S3Server
+
+REPLICA, READER, WRITER = "Replica", "prepare_shards", "stage_blocks"
+"""What is in the titles of the processes that run the three stages."""
 
 
 class Driver(Protocol):

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cluster.local.cluster import ROOT, RayCluster, running_cluster
 from tests.chaos import outcome
 from tests.chaos.blows import BLOWS, Blow, Scene
-from tests.chaos.cluster import ROOT, RayCluster, running_cluster
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.report import Report

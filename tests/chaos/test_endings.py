@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.local.cluster import running_cluster
 from tests.chaos import outcome
-from tests.chaos.cluster import running_cluster
 from tests.chaos.harness import Harness, Run, chosen_blows
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Fault, Kind
