@@ -3,13 +3,11 @@
 Only files that one of the states does not have are read: rows that a compaction moved are in both, and cancel out.
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
+from craft_ray.database import database
 from craft_ray.errors import SettingsError
 from craft_ray.faults import cause
 from craft_ray.snapshots import Snapshot
@@ -65,14 +63,16 @@ def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
 
     Raises SettingsError if files of the earlier state are gone.
     """
-    with _database() as database:
-        for name in ("documents", "entities"):
-            older, newer = getattr(before, name), getattr(after, name)
-            database.register(f"{name}_before", older.without(newer))
-            database.register(f"{name}_after", newer.without(older))
+    changed = {
+        "documents_before": before.documents.without(after.documents),
+        "documents_after": after.documents.without(before.documents),
+        "entities_before": before.entities.without(after.entities),
+        "entities_after": after.entities.without(before.entities),
+    }
+    with database(**changed) as connection:
         try:
-            database.execute(_DOCUMENTS)
-            database.execute(_ENTITIES)
+            connection.execute(_DOCUMENTS)
+            connection.execute(_ENTITIES)
         except (duckdb.Error, OSError) as error:
             raise SettingsError(
                 f"cannot read version {before.versions['documents']} of the tables ({cause(error)}): earlier states "
@@ -81,31 +81,23 @@ def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
         return {
             "from": _named(before),
             "to": _named(after),
-            "documents": _documents(database, before, after, top),
-            "entities": _entities(database, before, after),
+            "documents": _documents(connection, before, after, top),
+            "entities": _entities(connection, before, after),
             "mentions": {
-                "gained": _mentions(database, "> 0", "DESC", top),
-                "lost": _mentions(database, "< 0", "ASC", top),
+                "gained": _mentions(connection, "> 0", "DESC", top),
+                "lost": _mentions(connection, "< 0", "ASC", top),
             },
         }
-
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that goes on on disk where that is not enough."""
-    with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder, duckdb.connect() as database:
-        database.execute("SET temp_directory = ?", [folder])
-        yield database
 
 
 def _named(snapshot: Snapshot) -> dict[str, Any]:
     return {"run_id": snapshot.run_id, "versions": dict(snapshot.versions)}
 
 
-def _documents(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int) -> dict[str, Any]:
-    counts = dict(database.execute("SELECT kind, count(*) FROM changed GROUP BY kind").fetchall())
+def _documents(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int) -> dict[str, Any]:
+    counts = dict(connection.execute("SELECT kind, count(*) FROM changed GROUP BY kind").fetchall())
     examples = dict(
-        database.execute("SELECT kind, min(doc_id, ?) FROM changed GROUP BY kind", [top]).fetchall() if top else []
+        connection.execute("SELECT kind, min(doc_id, ?) FROM changed GROUP BY kind", [top]).fetchall() if top else []
     )
     return {
         "before": sum(before.documents.rows.values()),
@@ -115,12 +107,12 @@ def _documents(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Sna
     }
 
 
-def _entities(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot) -> dict[str, Any]:
+def _entities(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot) -> dict[str, Any]:
     """Entities of each label, before and after, and the difference by what became of their documents."""
     older, newer = before.entities.rows_by_label(), after.entities.rows_by_label()
     causes: dict[str, dict[str, int]] = {}
     query = "SELECT label, kind, sum(change) FROM moved GROUP BY ALL HAVING sum(change) <> 0 ORDER BY ALL"
-    for label, kind, change in database.execute(query).fetchall():
+    for label, kind, change in connection.execute(query).fetchall():
         causes.setdefault(label, {})[kind] = int(change)
     return {
         label: {"before": older.get(label, 0), "after": newer.get(label, 0), "by_cause": causes.get(label, {})}
@@ -128,8 +120,8 @@ def _entities(database: duckdb.DuckDBPyConnection, before: Snapshot, after: Snap
     }
 
 
-def _mentions(database: duckdb.DuckDBPyConnection, which: str, order: str, top: int) -> list[dict[str, Any]]:
-    rows = database.execute(
+def _mentions(connection: duckdb.DuckDBPyConnection, which: str, order: str, top: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
         f"SELECT label, mention, sum(change) AS change FROM moved GROUP BY ALL HAVING change {which} "
         f"ORDER BY change {order}, label, mention LIMIT ?",
         [top],

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from craft_ray.commands import annotate, bench, evaluate, tables, train
+from craft_ray.commands import annotate, bench, evaluate, look, runs, train
 from craft_ray.errors import CraftRayError, Interrupted, message
 
 app = typer.Typer(
@@ -25,9 +25,12 @@ app = typer.Typer(
 evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a model against a gold corpus.")
 
 app.command(epilog=annotate.EXAMPLES)(annotate.annotate)
-app.command()(tables.runs)
-app.command(epilog=tables.DIFF_EXAMPLES)(tables.diff)
-app.command()(tables.show)
+app.command(epilog=look.SHOW_EXAMPLES)(look.show)
+app.command(epilog=look.QUERY_EXAMPLES)(look.query)
+app.command()(look.top)
+app.command()(look.pairs)
+app.command()(runs.runs)
+app.command(epilog=runs.DIFF_EXAMPLES)(runs.diff)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.add_typer(evaluate_app, name="evaluate")
 evaluate_app.command("tokens")(evaluate.evaluate_tokens)

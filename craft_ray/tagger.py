@@ -40,7 +40,10 @@ class Tagger:
 
     def tag(self, text: str) -> list[Entity]:
         """The entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
-        document = Document("", text, (Section("text", 0, len(text)),) if text else ())
+        return self.tag_document(Document("", text, (Section("text", 0, len(text)),) if text else ()))
+
+    def tag_document(self, document: Document) -> list[Entity]:
+        """The entities of a document as a reader gives it, in order."""
         tokens = tokenize([document], self._tokenizer, *self._pieces)
         label, score = self._model.predict(*(tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS))
         entities, _ = decode(answered([document], tokens, label, score), self._decoder)

@@ -1,12 +1,97 @@
-"""What a person reads on a terminal: tables of a run, of runs, of what changed."""
+"""What a person reads on a terminal: tables of a run, of runs, of what changed, and documents with their entities.
 
+What comes from documents is shown with its control characters replaced: a terminal would obey them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from craft_ray.changes import KINDS
 from craft_ray.labels import LABELS
+
+STYLES = {
+    "Sequence": "black on #e69f00",
+    "Cell": "black on #56b4e9",
+    "Protein": "white on #0072b2",
+    "Gene": "black on #009e73",
+    "Taxon": "black on #f0e442",
+    "Chemical": "black on #cc79a7",
+}
+"""How each label is marked: the colours of Okabe and Ito (jfly.uni-koeln.de/color), for the colour-blind as well."""
+
+_UNSAFE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+
+
+def safe(text: str) -> str:
+    """A text without what a terminal would obey, each such character replaced by one."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def print_document(console: Console, document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]]) -> None:
+    """A document (columns of `documents`, or fields of an item) with its entities marked where they stand.
+
+    In colour the label stands behind the first letter of it; without colour, as `[Pax6|Protein]`.
+    """
+    about = [document.get(name) for name in ("doc_id", "year", "journal")]
+    if any(about):
+        console.print(Text(safe("  ".join(str(part) for part in about if part))), style="bold")
+    if document.get("reason") or document.get("status", "annotated") != "annotated":
+        parts = (document.get(name) for name in ("status", "reason", "detail"))
+        console.print(Text(safe(": ".join(str(part) for part in parts if part))))
+        return
+    if document.get("text") is None:
+        console.print("withdrawn, or kept without its text", style="dim")
+        return
+    for section in document["sections"]:
+        inside = [e for e in entities if section["start"] <= e["start"] < section["end"]]
+        if section["name"] not in ("title", "text"):
+            console.print(Text(safe(section["name"])), style="dim")
+        console.print(_marked(document["text"], section, inside, console.color_system is not None), soft_wrap=True)
+    counts = Counter(entity["label"] for entity in entities)
+    legend = Text()
+    for label, count in counts.most_common():
+        legend.append(f" {label[:1]} {safe(label)} ", STYLES.get(label, "reverse")).append(f" {count:,}  ")
+    console.print(legend)
+
+
+def _marked(text: str, section: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], coloured: bool) -> Text:
+    """A section's text with its entities marked."""
+    marked, at = Text(), section["start"]
+    for entity in sorted(entities, key=lambda entity: int(entity["start"])):
+        marked.append(safe(text[at : entity["start"]]))
+        mention, at = safe(text[entity["start"] : entity["end"]]), entity["end"]
+        if coloured:
+            style = STYLES.get(entity["label"], "reverse")
+            marked.append(mention, style).append(entity["label"][:1], f"{style} italic dim")
+        else:
+            marked.append(f"[{mention}|{safe(entity['label'])}]")
+    return marked.append(safe(text[at : section["end"]]))
+
+
+def print_rows(console: Console, rows: pa.Table) -> None:
+    """A table of any columns."""
+    table = Table(box=None, pad_edge=False)
+    for column in rows.schema:
+        number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        table.add_column(safe(column.name), justify="right" if number else "left")
+    for row in rows.to_pylist():
+        table.add_row(*(_cell(value) for value in row.values()))
+    console.print(table, highlight=False)
+
+
+def _cell(value: Any) -> Text:
+    if value is None:
+        return Text("")
+    if isinstance(value, float):
+        return Text(f"{value:,.3f}")
+    return Text(f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else safe(str(value)))
 
 
 def print_entities(console: Console, rows: list[dict[str, Any]]) -> None:
@@ -16,10 +101,7 @@ def print_entities(console: Console, rows: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if name in ("start", "end", "score") else "left")
     for row in rows:
         table.add_row(
-            row["doc_id"],
-            row["section"],
-            row["label"],
-            row["mention"],
+            *(Text(safe(row[name])) for name in ("doc_id", "section", "label", "mention")),
             str(row["start"]),
             str(row["end"]),
             f"{row['score']:.3f}",
@@ -104,7 +186,7 @@ def print_changes(console: Console, changes: dict[str, Any]) -> None:
         if mentions:
             table = _plain_table(f"mentions that {side} most", "", "")
             for row in mentions:
-                table.add_row(row["mention"], f"{row['change']:+,}", row["label"])
+                table.add_row(Text(safe(row["mention"])), f"{row['change']:+,}", row["label"])
             console.print(table, highlight=False)
 
 

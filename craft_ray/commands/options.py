@@ -9,3 +9,8 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="`embedded`, a folder (local or s3://), or a Hugging Face id.", show_default="embedded"),
 ]
+Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]
+At = Annotated[
+    str | None,
+    typer.Option(help="Run id (or its beginning), or version of `documents`.", metavar="V", show_default="now"),
+]

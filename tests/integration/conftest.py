@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 import ray
+
+from craft_ray.cli import main
 
 COMMAND = [sys.executable, "-m", "craft_ray"]
 
@@ -42,3 +45,21 @@ def run_command(*arguments: str | Path, environment: dict[str, str] | None = Non
     )
     last = done.stdout.strip().rpartition("\n")[2]
     return Finished(done.returncode, json.loads(last) if last.startswith("{") else None, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """The command in this process, on the Ray that it has."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: str | Path) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["craft-ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        last = out.strip().rpartition("\n")[2]
+        return Finished(end.value.code, json.loads(last) if last[:1] in ("{", "[") else None, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

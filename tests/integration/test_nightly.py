@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +10,13 @@ import ray
 from deltalake import DeltaTable
 
 import craft_ray
-from craft_ray.cli import main
 from tests.conftest import SAMPLE
-from tests.integration.conftest import Finished
 from tests.integration.tables import assert_consistent, document_rows, entity_rows
 from tests.integration.test_annotate import citation, deletion, pubmed_file
 
 pytestmark = pytest.mark.integration
 
 MODEL = "stand-in"
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """The command in this process, on the Ray that it has."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(*arguments: str | Path) -> Finished:
-        monkeypatch.setattr(sys, "argv", ["craft-ray", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        last = out.strip().rpartition("\n")[2]
-        return Finished(end.value.code, json.loads(last) if last[:1] in ("{", "[") else None, out, err)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def nightly(folder: Path, output: Path, **settings: Any) -> dict[str, Any]:

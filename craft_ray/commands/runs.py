@@ -1,4 +1,4 @@
-"""Commands that look at an output: `runs`, `diff`, `show`."""
+"""Commands about the runs that made an output: `runs`, `diff`."""
 
 import json
 from itertools import islice
@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from craft_ray.commands.options import Json
-
-Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]
+from craft_ray.commands.options import Json, Output
 
 DIFF_EXAMPLES = """Examples:
 
@@ -83,17 +81,3 @@ def diff(
         print(json.dumps(changes))
     else:
         print_changes(Console(), changes)
-
-
-def show(
-    output: Output,
-    limit: Annotated[int, typer.Option(help="Rows to show.")] = 20,
-) -> None:
-    """Show the first entities of an output."""
-    from craft_ray.settings import load_settings
-    from craft_ray.storage import Storage, absolute
-    from craft_ray.tables import read_entities
-    from craft_ray.terminal import print_entities
-
-    rows = read_entities(Storage(load_settings().s3), absolute(output), limit)
-    print_entities(Console(), rows)

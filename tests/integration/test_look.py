@@ -1,0 +1,70 @@
+"""Looking at documents and mentions through the command."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import craft_ray
+from tests.conftest import SAMPLE
+from tests.integration.tables import entity_rows
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def output(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("look")
+    craft_ray.annotate(str(SAMPLE), str(folder))
+    return folder
+
+
+def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entities(command, output: Path):
+    assert (
+        "[Pax6|Protein] is expressed in the [mouse|Taxon] eye."
+        in command("show", "Pax6 is expressed in the mouse eye.").stdout
+    )
+    of_file = command("show", SAMPLE / "citations.xml").stdout
+    assert "Loss of [Pax6|Protein] disturbs lens development in the [mouse|Taxon]." in of_file
+    of_tables = command("show", "PMID:990000001", "--in", output).stdout
+    assert of_tables.splitlines() == of_file.splitlines()[: len(of_tables.splitlines())]
+    assert "Pax6" in command("show", output, "--limit", "100").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["PMID:1"], "say which tables"),
+        (["no-such.xml"], "there is no file"),
+        (["/tmp"], "there are no tables"),
+        (["PMID:1", "--in", "OUT"], "there is no document PMID:1"),
+    ],
+)
+def test_what_cannot_be_shown_is_a_bad_setting(command, output: Path, arguments: list[str], sentence: str):
+    done = command("show", *(str(output) if argument == "OUT" else argument for argument in arguments))
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert sentence in done.stderr
+
+
+def test_the_tables_are_asked_in_sql(command, output: Path):
+    counted = "SELECT label, count(*) AS n FROM entities JOIN documents USING (doc_id) GROUP BY 1 ORDER BY 1"
+    rows = [json.loads(line) for line in command("query", output, counted, "--json").stdout.splitlines()]
+    assert sum(row["n"] for row in rows) == len(entity_rows(output))
+    as_csv = list(csv.DictReader(io.StringIO(command("query", output, counted, "--csv").stdout)))
+    assert [(row["label"], int(row["n"])) for row in as_csv] == [(row["label"], row["n"]) for row in rows]
+    assert "Protein" in command("query", output, counted).stdout
+    wrong = command("query", output, "SELECT nothing FROM nowhere")
+    assert (wrong.code, wrong.stderr.count("\n")) == (2, 1)
+    assert command("query", output, "CREATE TABLE t AS SELECT 1 AS x").code == 0
+
+
+def test_the_most_frequent_and_what_is_named_together(command, output: Path):
+    found = command("top", output, "--label", "taxon", "--limit", "2", "--json").summary
+    assert {row["label"] for row in found} == {"Taxon"}
+    assert found[0]["mentions"] >= found[1]["mentions"]
+    together = command("pairs", output, "--labels", "Protein,Taxon", "--at-least", "1", "--json").summary
+    assert {"Pax6", "mice"} <= {row[side] for row in together for side in ("first", "second")}
+    assert command("pairs", output, "--labels", "Protein").code == 2
+    assert command("top", output, "--by", "luck").code == 2

@@ -1,0 +1,68 @@
+"""Most frequent mentions and pairs, against a plain count over the same rows."""
+
+from collections import Counter
+from itertools import product
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from craft_ray.database import database
+from craft_ray.queries import pairs, top_mentions
+from craft_ray.schema import ENTITIES
+
+entities = st.lists(
+    st.tuples(
+        st.sampled_from(["PMID:1", "PMID:2", "PMID:3"]),
+        st.sampled_from([0, 50, 100]),
+        st.sampled_from(["Protein", "Chemical"]),
+        st.sampled_from(["Pax6", "ATP", "TNF-α"]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+"""Document, start of the sentence, label and mention."""
+
+
+def dataset(rows: list[tuple[str, int, str, str]]) -> ds.Dataset:
+    columns = dict.fromkeys(ENTITIES.names) | {"section": "text", "score": 0.5}
+    full = [
+        columns | {"doc_id": doc_id, "sentence_start": sentence, "label": label, "mention": mention}
+        for doc_id, sentence, label, mention in rows
+    ]
+    return ds.dataset(pa.Table.from_pylist(full, schema=ENTITIES))
+
+
+@given(rows=entities, by=st.sampled_from(["mentions", "documents"]), labels=st.sampled_from([(), ("Protein",)]))
+def test_top_mentions_are_those_of_a_plain_count(rows, by: str, labels):
+    with database(entities=dataset(rows)) as connection:
+        found = top_mentions(connection, labels, by, limit=3).to_pylist()
+    mentions = Counter((label, mention) for _, _, label, mention in rows if not labels or label in labels)
+    documents = Counter((label, mention) for _, label, mention in {(row[0], *row[2:]) for row in rows})
+    count = mentions if by == "mentions" else documents
+    expected = sorted(mentions, key=lambda key: (-count[key], *key))[:3]
+    assert [(row["label"], row["mention"]) for row in found] == expected
+    assert [(row["mentions"], row["documents"]) for row in found] == [(mentions[k], documents[k]) for k in expected]
+
+
+@given(rows=entities, second=st.sampled_from(["Chemical", "Protein"]))
+def test_pairs_and_their_lift_are_those_of_a_plain_count(rows, second: str):
+    with database(entities=dataset(rows)) as connection:
+        found = pairs(connection, "Protein", second, at_least=1, limit=100).to_pylist()
+    sentences: dict[tuple[str, int], set[tuple[str, str]]] = {}
+    for doc_id, sentence, label, mention in rows:
+        sentences.setdefault((doc_id, sentence), set()).add((label, mention))
+    single = Counter(said for said_in in sentences.values() for said in said_in)
+    together = Counter(
+        (a, b)
+        for said_in in sentences.values()
+        for (label_a, a), (label_b, b) in product(said_in, said_in)
+        if (label_a, label_b) == ("Protein", second) and (second != "Protein" or a < b)
+    )
+    assert {(row["first"], row["second"]): row["sentences"] for row in found} == together
+    for row in found:
+        apart = single["Protein", row["first"]] * single[second, row["second"]]
+        assert row["lift"] == pytest.approx(row["sentences"] * len(sentences) / apart)
+    assert [row["lift"] for row in found] == sorted((row["lift"] for row in found), reverse=True)
