@@ -164,7 +164,7 @@ class _Run:
         except Exception as error:
             ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
             ours.summary = self._summary(ours.status)
-            log.error("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
+            log.info("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
             record.close(ours.status, account, self.tables.versions(), str(ours))
             if ours is error:
                 raise
@@ -191,6 +191,11 @@ class _Run:
             if not self._annotate(plan, form, commits, stop, on_progress):
                 raise Stopped
             account.reached("last_commit")
+        if missing := account.missing():
+            raise RunError(
+                f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
+                "each time; Ray's logs tell more"
+            )
         self.tables.settle(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")
@@ -233,6 +238,7 @@ class _Run:
                 run_id=self.run_id,
                 decoder=Decoder.of(self.checkpoint),
                 keep_text=self.settings.keep_text,
+                partition_by=self.tables.partition_by,
             )
             with _collected(blocks, halt) as arrived:
                 _commit_all(arrived, commits, self.account, stop, show, forgiving=care is not Care.REFUSE)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from craft_ray.commands import annotate, bench, evaluate, look, runs, train
+from craft_ray.commands import annotate, bench, evaluate, look, outputs, train
 from craft_ray.errors import CraftRayError, Interrupted, message
 
 app = typer.Typer(
@@ -29,8 +29,9 @@ app.command(epilog=look.SHOW_EXAMPLES)(look.show)
 app.command(epilog=look.QUERY_EXAMPLES)(look.query)
 app.command()(look.top)
 app.command()(look.pairs)
-app.command()(runs.runs)
-app.command(epilog=runs.DIFF_EXAMPLES)(runs.diff)
+app.command()(outputs.runs)
+app.command(epilog=outputs.DIFF_EXAMPLES)(outputs.diff)
+app.command()(outputs.compact)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.add_typer(evaluate_app, name="evaluate")
 evaluate_app.command("tokens")(evaluate.evaluate_tokens)

@@ -118,6 +118,7 @@ def run_pipeline(
     run_id: str,
     decoder: Decoder,
     keep_text: bool,
+    partition_by: Sequence[str],
 ) -> Iterator[StagedBlock]:
     """Run shards through the stages; yield each block once its files are written.
 
@@ -177,6 +178,7 @@ def run_pipeline(
                 "run_id": run_id,
                 "decoder": decoder,
                 "keep_text": keep_text,
+                "partition_by": partition_by,
             },
             batch_size=None,
             batch_format="pyarrow",
@@ -255,14 +257,20 @@ def _prepared(preparer: Preparer, shard: Shard, storage: Storage, format: str | 
 
 
 def stage_blocks(
-    block: pa.Table, storage: Storage, output: str, run_id: str, decoder: Decoder, keep_text: bool
+    block: pa.Table,
+    storage: Storage,
+    output: str,
+    run_id: str,
+    decoder: Decoder,
+    keep_text: bool,
+    partition_by: Sequence[str],
 ) -> pa.Table:
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
         return pa.table({"staged": pa.array([], pa.binary())})
     staged: StagedBlock | str
     try:
-        staged = stage(block, storage, output, run_id, decoder, keep_text)
+        staged = stage(block, storage, output, run_id, decoder, keep_text, partition_by)
     except Exception as error:
         staged = explain(error)
     return pa.table({"staged": pa.array([pickle.dumps(staged)], pa.binary())})

@@ -1,6 +1,6 @@
 """What travels: documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +123,15 @@ ENTITIES = pa.schema(
     ]
 )
 """`entities`: one row for each mention."""
+
+LABEL, YEAR = "label", "year"
+"""Columns by which `entities` can be partitioned: always by its label, on request by the year of its document too."""
+
+
+def entities_schema(partition_by: Sequence[str] = (LABEL,)) -> pa.Schema:
+    """The columns of an `entities` table that is partitioned by some: the year is a column only where it is one."""
+    return ENTITIES.append(pa.field(YEAR, pa.int32())) if YEAR in partition_by else ENTITIES
+
 
 SHARDS = pa.schema(
     [

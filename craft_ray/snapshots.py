@@ -20,11 +20,13 @@ from craft_ray.tables import SEQUENCE
 class View:
     """One table at one version.
 
+    size:  bytes of all its files
     rows:  rows of each of its files, by path
     label: the partition of each of its files, by path; empty for a table without partitions
     """
 
     dataset: ds.FileSystemDataset
+    size: int
     rows: dict[str, int]
     label: dict[str, str]
 
@@ -108,6 +110,7 @@ def _view(table: DeltaTable) -> View:
     actions: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     return View(
         table.to_pyarrow_dataset(),
+        sum(action["size_bytes"] for action in actions),
         {action["path"]: action["num_records"] for action in actions},
         {action["path"]: action["partition.label"] for action in actions if "partition.label" in action},
     )

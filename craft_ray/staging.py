@@ -10,7 +10,10 @@ import re
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,23 +25,23 @@ from numpy.typing import NDArray
 from craft_ray import identity
 from craft_ray.decode import Decoder, decode
 from craft_ray.ledger import entries
-from craft_ray.schema import DOCUMENTS, ENTITIES, FAILURE, RETRACTED, SHARD_END
+from craft_ray.schema import DOCUMENTS, FAILURE, LABEL, RETRACTED, SHARD_END, YEAR, entities_schema
 from craft_ray.storage import Storage, join
-
-PARTITION = "label"
-"""Column by which `entities` is partitioned; it stands in the path and not in the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A Parquet file below a table's folder; `label` is its partition, None in `documents`."""
+    """A Parquet file below a table's folder.
+
+    partition: what its path and not its columns tell, by column; empty in `documents`
+    """
 
     path: str
     size: int
     rows: int
     first_id: str
     last_id: str
-    label: str | None = None
+    partition: Mapping[str, str | int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,25 @@ class StagedBlock:
     @property
     def labels(self) -> Counter[str]:
         """Entities by label."""
-        return Counter({file.label: file.rows for file in self.entities if file.label is not None})
+        counts: Counter[str] = Counter()
+        for file in self.entities:
+            counts[str(file.partition[LABEL])] += file.rows
+        return counts
 
 
 def stage(
-    block: pa.Table, storage: Storage, output: str, run_id: str, decoder: Decoder, keep_text: bool
+    block: pa.Table,
+    storage: Storage,
+    output: str,
+    run_id: str,
+    decoder: Decoder,
+    keep_text: bool,
+    partition_by: Sequence[str] = (LABEL,),
 ) -> StagedBlock:
-    """Decode a block and write its files below OUT/documents and OUT/entities."""
+    """Decode a block and write its files below OUT/documents and OUT/entities.
+
+    partition_by: the columns that `entities` is partitioned by
+    """
     ends = pc.equal(block["status"], SHARD_END)
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
     failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
@@ -82,13 +97,16 @@ def stage(
         documents = documents.set_column(
             documents.schema.get_field_index("text"), "text", pa.nulls(documents.num_rows, pa.string())
         )
-    entities = _with_origin(entities, run_id, block_id).select(ENTITIES.names).cast(ENTITIES)
+    if YEAR in partition_by:
+        entities = entities.append_column(YEAR, block[YEAR].take(entities["row"]))
+    schema = entities_schema(partition_by)
+    entities = _with_origin(entities, run_id, block_id).select(schema.names).cast(schema)
     return StagedBlock(
         block_id=block_id,
         documents=[_write(documents, storage, join(output, "documents"))] if documents.num_rows else [],
         entities=[
-            _write(entities.filter(pc.equal(entities[PARTITION], label)), storage, join(output, "entities"), label)
-            for label in sorted(pc.unique(entities[PARTITION]).to_pylist())
+            _write(part, storage, join(output, "entities"), partition)
+            for partition, part in partitions(entities, partition_by)
         ],
         entries=_entries(block),
         shard_number=block["shard_number"].to_numpy(),
@@ -135,16 +153,36 @@ def best(table: NDArray[np.void]) -> NDArray[np.int64]:
     return positions
 
 
-def _write(table: pa.Table, storage: Storage, folder: str, label: str | None = None) -> StagedFile:
+def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """The parts of a table that have equal values in some columns, and these values."""
+    for values in (
+        table.group_by(list(columns)).aggregate([]).sort_by([(name, "ascending") for name in columns]).to_pylist()
+    ):
+        mine = [
+            pc.is_null(table[name]) if value is None else pc.fill_null(pc.equal(table[name], value), False)
+            for name, value in values.items()
+        ]
+        yield values, table.filter(reduce(pc.and_, mine))
+
+
+def _write(
+    table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] = MappingProxyType({})
+) -> StagedFile:
     """Write one Parquet file under a name that no other try of this task takes."""
-    # Labels of other checkpoints may hold what paths do not; Delta reads the partition from its log.
-    directory = "" if label is None else f"{PARTITION}={re.sub('[^A-Za-z0-9_.-]', '_', label)}/"
-    if label is not None:
-        table = table.drop_columns([PARTITION])
+    directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
+    table = table.drop_columns(list(partition))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
     path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(join(folder, path), content)
     bounds = pc.min_max(table["doc_id"]).as_py()
-    return StagedFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], label)
+    return StagedFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
+
+
+def _in_path(value: str | int | None) -> str:
+    """A partition's value as Hive spells it.
+
+    Labels of other checkpoints may hold what paths do not; Delta reads the partition from its log.
+    """
+    return "__HIVE_DEFAULT_PARTITION__" if value is None else re.sub("[^A-Za-z0-9_.-]", "_", str(value))

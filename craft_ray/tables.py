@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ from craft_ray import identity
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.faults import cause
 from craft_ray.ledger import Ledger, entries
-from craft_ray.schema import DOCUMENTS, ENTITIES, RETRACTED, SHARDS
-from craft_ray.staging import PARTITION, StagedBlock, StagedFile, best
+from craft_ray.schema import DOCUMENTS, ENTITIES, LABEL, RETRACTED, SHARDS, entities_schema
+from craft_ray.staging import StagedBlock, StagedFile, best
 from craft_ray.storage import Storage, join, rank
 
 SEQUENCE = "craft-ray"
@@ -40,6 +40,9 @@ SEQUENCE = "craft-ray"
 
 COMMIT = "craft-ray-commit"
 """Name under which a commit's log entry holds a mark of its own."""
+
+ROWS_IN_GROUP = 64_000
+"""Rows of a group in a rewritten file; what a query skips or reads at once."""
 
 REPLACED_AT_ONCE = 5_000
 """Documents replaced in one commit; bounds its memory and the length of its predicate."""
@@ -80,13 +83,18 @@ class Tables:
         self._mine: dict[str, int] = {}
         """The number of this run's last commit to each table, or of the last that it found."""
         try:
-            self._entities = self._patiently(lambda: self._open("entities", ENTITIES, [PARTITION]))
+            self._entities = self._patiently(lambda: self._open("entities", ENTITIES, [LABEL]))
             self._documents = self._patiently(lambda: self._open("documents", DOCUMENTS, None))
             self._shards = self._patiently(lambda: self._open("shards", SHARDS, None))
             self._recover()
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {cause(error)}") from error
         self._fence()
+
+    @property
+    def partition_by(self) -> tuple[str, ...]:
+        """The columns that `entities` is partitioned by."""
+        return tuple(self._entities.metadata().partition_columns)
 
     def path(self, name: str) -> str:
         """The folder of a table."""
@@ -180,6 +188,27 @@ class Tables:
             versions = [] if table is self._shards else [version[name] for version in kept]
             self._patiently(lambda: self._vacuum(table, versions))  # noqa: B023
 
+    def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
+        """Put a table's rows in new files, in the order in which they come.
+
+        That they are its rows is the caller's care. Each partition has a group of rows in memory until the end.
+        """
+        table = self._by_name()[name]
+        self._write_to(
+            table,
+            lambda properties: write_deltalake(
+                table,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                partition_by=list(partition_by) or None,
+                target_file_size=file_bytes,
+                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP),
+                commit_properties=properties,
+            ),
+            self._sequence(table),
+        )
+
     def _compact(self, table: DeltaTable) -> None:
         table.update_incremental()
         table.optimize.compact()
@@ -206,9 +235,9 @@ class Tables:
         mine = pc.field("run_id") == run_id
         documents, entities = (
             self._patiently(lambda: table.to_pyarrow_dataset().to_table(columns=columns, filter=mine))  # noqa: B023
-            for table, columns in ((self._documents, ["status", "reason"]), (self._entities, [PARTITION]))
+            for table, columns in ((self._documents, ["status", "reason"]), (self._entities, [LABEL]))
         )
-        columns = (documents["status"], documents["reason"].drop_null(), entities[PARTITION])
+        columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL])
         counts = [column.value_counts().to_pylist() for column in columns]
         statuses, reasons, labels = (Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts)
         return statuses, reasons, labels
@@ -328,21 +357,25 @@ class Tables:
         """A block's staged documents and entities, only those of the documents marked."""
         documents = pa.concat_tables([DOCUMENTS.empty_table(), *self._read("documents", block.documents)])
         documents = documents.filter(pa.array(mask))
-        entities = pa.concat_tables([ENTITIES.empty_table(), *self._read("entities", block.entities)])
+        empty = entities_schema(self.partition_by).empty_table()
+        entities = pa.concat_tables([empty, *self._read("entities", block.entities)])
         return documents, entities.filter(pc.is_in(entities["doc_id"], documents["doc_id"].combine_chunks()))
 
     def _read(self, name: str, files: Iterable[StagedFile]) -> Iterator[pa.Table]:
         for file in files:
             with self._storage.open(join(self.path(name), file.path)) as stream:
                 table = pq.read_table(stream)
-            if file.label is not None:
-                table = table.append_column(PARTITION, pa.repeat(file.label, table.num_rows))
-            yield table.select(DOCUMENTS.names if name == "documents" else ENTITIES.names)
+            schema = DOCUMENTS if name == "documents" else entities_schema(self.partition_by)
+            for column, value in file.partition.items():
+                values = pa.repeat(pa.scalar(value, schema.field(column).type), table.num_rows)
+                table = table.append_column(column, values)
+            yield table.select(schema.names)
 
     def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> int:
         """Put the batch's documents in place of those with their ids; returns how many."""
         documents = pa.concat_tables([DOCUMENTS.empty_table(), *(documents for documents, _ in batch)])
-        entities = pa.concat_tables([ENTITIES.empty_table(), *(entities for _, entities in batch)])
+        empty = entities_schema(self.partition_by).empty_table()
+        entities = pa.concat_tables([empty, *(entities for _, entities in batch)])
         if documents.num_rows == 0:
             return 0
         predicate = f"doc_id IN ({', '.join(_literal(doc_id) for doc_id in documents['doc_id'].to_pylist())})"
@@ -399,7 +432,7 @@ def _add_action(file: StagedFile, now: int) -> AddAction:
         "maxValues": {"doc_id": file.last_id},
         "nullCount": {"doc_id": 0},
     }
-    partition = {} if file.label is None else {PARTITION: file.label}
+    partition = {name: None if value is None else str(value) for name, value in file.partition.items()}
     return AddAction(file.path, file.size, partition, now, True, json.dumps(stats))
 
 

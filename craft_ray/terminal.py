@@ -190,6 +190,22 @@ def print_changes(console: Console, changes: dict[str, Any]) -> None:
             console.print(table, highlight=False)
 
 
+def print_sizes(console: Console, sizes: Mapping[str, Any]) -> None:
+    """Files and bytes of tables, before and after a compaction."""
+    table = _plain_table("table", "files before", "after", "MB before", "after", "rows")
+    for name, size in sizes.items():
+        before, after = size["before"], size["after"]
+        table.add_row(
+            name,
+            f"{before['files']:,}",
+            f"{after['files']:,}",
+            f"{before['bytes'] / 1e6:,.1f}",
+            f"{after['bytes'] / 1e6:,.1f}",
+            f"{after['rows']:,}",
+        )
+    console.print(table, highlight=False)
+
+
 def _state(side: dict[str, Any]) -> str:
     version = f"version {side['versions']['documents']}"
     return f"{side['run_id']} ({version})" if side["run_id"] else version

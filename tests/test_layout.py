@@ -59,6 +59,7 @@ ORDER = [
     "database",
     "changes",
     "queries",
+    "compaction",
     "progress",
     "terminal",
     "commands",

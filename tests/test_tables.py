@@ -25,7 +25,13 @@ HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
 def block(
-    output: Path, *documents: tuple[str, str], status: str = "annotated", shard: int = 0, tags: TagSet = TAG_SET
+    output: Path,
+    *documents: tuple[str, str],
+    status: str = "annotated",
+    shard: int = 0,
+    tags: TagSet = TAG_SET,
+    year: int | None = None,
+    partition_by: tuple[str, ...] = ("label",),
 ) -> StagedBlock:
     """A staged block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
     rows = []
@@ -37,6 +43,7 @@ def block(
             | {
                 "doc_id": doc_id,
                 "version": 1,
+                "year": year,
                 "content_hash": text,
                 "shard": f"shard{shard}",
                 "status": status,
@@ -60,7 +67,7 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return stage(table, STORAGE, str(output), "run", Decoder(tags), keep_text=True)
+    return stage(table, STORAGE, str(output), "run", Decoder(tags), True, partition_by)
 
 
 def all_of(staged: StagedBlock) -> np.ndarray:
