@@ -20,7 +20,7 @@ import ray
 from craft_ray import __version__, lease
 from craft_ray.checkpoint import Checkpoint, load_checkpoint
 from craft_ray.commits import Commits
-from craft_ray.connection import connected, stop_on_signal
+from craft_ray.connection import connected, grow, stop_on_signal
 from craft_ray.decode import Decoder
 from craft_ray.errors import CraftRayError, RunError, SettingsError, Stopped
 from craft_ray.ledger import Ledger
@@ -184,6 +184,9 @@ class _Run:
         settings, account = self.settings, self.account
         commits = Commits(self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected)
         if account.shards:
+            grow(settings.wait_for, stop)
+            if stop.is_set():
+                raise Stopped
             plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             form = model.form(plan.device)
             record.add(plan=asdict(plan) | {"precision": form.precision})

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
-from craft_ray.errors import SettingsError
+from craft_ray.errors import RunError, SettingsError
 from craft_ray.logs import log
-from craft_ray.settings import Settings
+from craft_ray.settings import Settings, WaitForSettings
 
 
 @contextmanager
@@ -103,6 +104,41 @@ def _native_stderr_closed() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def grow(wanted: WaitForSettings, stop: threading.Event) -> None:
+    """Wait until the cluster has what is wanted; its autoscaler, if it has one, is asked for what is missing.
+
+    Asked by placement groups, each of one bundle, since those end with this process however it ends: what
+    `request_resources` asks for stays asked for, and would keep machines up that nobody uses. Returns early if told to
+    stop.
+
+    Raises RunError if none of what is wanted is there in time; if some is, the run goes on with that.
+    """
+    missing = {name: number for name, number in (("GPU", wanted.gpus), ("CPU", wanted.cpus)) if _total(name) < number}
+    if not missing:
+        return
+    deadline = time.monotonic() + wanted.seconds
+    asked = [ray.util.placement_group([{name: 1}]) for name, number in missing.items() for _ in range(number)]
+    try:
+        while any(_total(name) < number for name, number in missing.items()):
+            if stop.wait(0.5):
+                return
+            if time.monotonic() > deadline:
+                break
+    finally:
+        for group in asked:
+            ray.util.remove_placement_group(group)
+    for name, number in missing.items():
+        if (found := _total(name)) < number:
+            late = f"{found:g} of {number} {name}s joined the cluster in {wanted.seconds:g} s"
+            if found < 1:
+                raise RunError(late)
+            log.warning("%s; the run goes on with these", late)
+
+
+def _total(name: str) -> float:
+    return float(ray.cluster_resources().get(name, 0))
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -151,7 +151,7 @@ def run_pipeline(
             num_cpus=plan.read_cpus,
             max_retries=TASK_RETRIES,
         )
-        .map_batches(
+        .map_batches_internal(  # for `map_batches` refuses whole blocks, which is what a replica takes, on a GPU
             Replica,
             fn_constructor_kwargs={
                 "form": form,

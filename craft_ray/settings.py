@@ -27,6 +27,18 @@ class S3Settings(BaseModel):
     requester_pays: bool = Field(False, description="accept the costs of reading from requester-pays buckets")
 
 
+class WaitForSettings(BaseModel):
+    """What a cluster that grows on demand is asked for, where there is work, before the work is laid out on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gpus: int = Field(0, ge=0, description="GPUs of the whole cluster")
+    cpus: int = Field(0, ge=0, description="CPU cores of the whole cluster")
+    seconds: float = Field(
+        900, gt=0, description="after these the run goes on with what is there, or fails for want of it"
+    )
+
+
 class Settings(BaseSettings):
     """Everything that decides a run beside its inputs and its output."""
 
@@ -76,6 +88,7 @@ class Settings(BaseSettings):
     patience: float = Field(
         300, gt=0, description="seconds for which object storage may fail again and again before the run gives up"
     )
+    wait_for: WaitForSettings = WaitForSettings()  # type: ignore[call-arg]  # as below
     s3: S3Settings = S3Settings()  # type: ignore[call-arg]  # the plugin does not see defaults given by position
 
     @classmethod
