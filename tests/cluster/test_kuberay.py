@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import kubernetes_validate
 import pytest
 import ray
 import yaml
+from jsonschema import Draft202012Validator
 
 from craft_ray.pipeline import make_plan
 from craft_ray.settings import load_settings
@@ -43,7 +43,8 @@ def schemas() -> dict[str, Any]:
     if not folder.is_dir():
         pytest.skip(f"no KubeRay schemas at {folder}; set CRAFT_RAY_SCHEMAS")
     kinds = {"RayJob": "rayjob", "RayCronJob": "raycronjob"}
-    return {kind: json.loads((folder / f"{name}.v1.schema.json").read_text()) for kind, name in kinds.items()}
+    files = {kind: folder / f"{name}.v1.schema.json" for kind, name in kinds.items()}
+    return {kind: Draft202012Validator(json.loads(file.read_text())) for kind, file in files.items()}
 
 
 @pytest.fixture(scope="session", params=CHOICES, ids=lambda choice: "+".join(sorted(choice)))
@@ -122,11 +123,11 @@ def test_every_object_is_what_its_kind_allows(built: dict[str, list[dict[str, An
     for objects in built.values():
         for each in objects:
             if each["apiVersion"] == "ray.io/v1":
-                jsonschema.validate(each, schemas[each["kind"]])
+                schemas[each["kind"]].validate(each)
             else:
                 kubernetes_validate.validate(each, "1.34", strict=True)
     text = one(built["cronjob"], "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"]
-    jsonschema.validate(yaml.safe_load(text), schemas["RayJob"])
+    schemas["RayJob"].validate(yaml.safe_load(text))
 
 
 def test_the_three_forms_have_one_spec_but_for_the_time_a_night_has(built: dict[str, list[dict[str, Any]]]):
