@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ import duckdb
 import pytest
 import yaml
 
-from tests.chaos.cluster import running_cluster
-from tests.cluster.commands import CLUSTER, ROOT
+from cluster.local.cluster import running_cluster
+from tests.cluster.commands import CLUSTER
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -36,11 +35,8 @@ time.sleep(300)
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
     """The environment that leads to a head with a job server."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    options = ("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}")
-    with running_cluster({}, workers=0, cpus=2, options=options) as cluster:
-        yield cluster.environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{port}", "PYTHONPATH": str(ROOT)}
+    with running_cluster({}, workers=0, cpus=2, dashboard=True) as cluster:
+        yield cluster.environment
 
 
 def ray_job(head: dict[str, str], *arguments: str) -> str:
