@@ -34,8 +34,8 @@ time.sleep(300)
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """The environment that leads to a head with a job server."""
-    with running_cluster({}, workers=0, cpus=2, dashboard=True) as cluster:
+    """The environment that leads to a head with a job server, which gives a job three seconds to end if not told more."""
+    with running_cluster({"RAY_JOB_STOP_WAIT_TIME_S": "3"}, workers=0, cpus=2, dashboard=True) as cluster:
         yield cluster.environment
 
 
