@@ -34,7 +34,7 @@ time.sleep(300)
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """The environment that leads to a head with a job server, which gives a job three seconds to end if not told more."""
+    """The environment that leads to a head with a job server, which by itself gives a job three seconds to end."""
     with running_cluster({"RAY_JOB_STOP_WAIT_TIME_S": "3"}, workers=0, cpus=2, dashboard=True) as cluster:
         yield cluster.environment
 
