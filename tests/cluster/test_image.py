@@ -1,0 +1,63 @@
+"""The image's Dockerfile, without an engine: what a linter finds, what it copies, and what it installs."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.commands import CLUSTER, ROOT, parsed
+
+DOCKERFILE = CLUSTER / "Dockerfile"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction's name and arguments."""
+    text = re.sub(r"\\\n\s*", "", DOCKERFILE.read_text())
+    return [(name, rest) for name, _, rest in (line.partition(" ") for line in text.splitlines()) if name.isupper()]
+
+
+def sources() -> list[str]:
+    return [source for name, rest in instructions() if name == "COPY" for source in rest.split()[:-1]]
+
+
+def test_a_linter_finds_nothing():
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_what_is_copied_is_what_the_context_lets_in_and_is_tracked():
+    let_in = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert sorted(let_in) == sorted(sources())
+    assert all((ROOT / source).exists() for source in let_in)
+
+
+def test_it_installs_what_the_project_names(tmp_path: Path):
+    for source in ("pyproject.toml", ".github/dependencies.txt"):
+        (tmp_path / Path(source).name).write_bytes((ROOT / source).read_bytes())
+    (step,) = [rest for name, rest in instructions() if name == "RUN" and "requirements.txt" in rest]
+    making = re.sub(r"--mount=\S+", "", step).partition("&& pip")[0]
+    subprocess.run(making.replace("python -c", f"{sys.executable} -c"), shell=True, cwd=tmp_path, check=True)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (tmp_path / "requirements.txt").read_text().split("\n") == ["ray[default]", *project["dependencies"], ""]
+    constraints = (tmp_path / "constraints.txt").read_text()
+    assert "\nray==" in constraints
+    assert "torch==" not in constraints  # the list names a build, and the image another
+    torch = re.findall(r"torch==[\d.]+", "".join(rest for _, rest in instructions()))
+    assert torch == re.findall(r"pip install (torch==[\d.]+)", (ROOT / "README.md").read_text())[:1]
+
+
+def test_it_runs_as_a_user_and_has_what_kuberay_probes_with():
+    named = dict(instructions())
+    assert named["USER"] == "1000"
+    assert "wget" in "".join(rest for name, rest in instructions() if name == "RUN")
+    assert parsed("craft-ray annotate x --output y")
+    assert named["CMD"] == '["craft-ray", "--help"]'
+
+
+@pytest.mark.parametrize("word", ["AWS_", "SECRET", "TOKEN", "PASSWORD"])
+def test_no_credential_is_in_it(word: str):
+    assert not any(word in rest.upper() for name, rest in instructions() if name in ("ARG", "ENV", "RUN"))

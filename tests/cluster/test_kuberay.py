@@ -1,0 +1,350 @@
+"""The KubeRay manifests, as kustomize builds them: against KubeRay's schemas, and what these do not tell."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import ray
+import yaml
+from jsonschema import Draft202012Validator
+
+from craft_ray.pipeline import make_plan
+from craft_ray.settings import load_settings
+from tests.cluster.commands import CLUSTER, ROOT, in_comments, parsed
+
+KUBERAY = CLUSTER / "kuberay"
+
+FORMS = ("once", "nightly", "cronjob")
+"""The three forms of the one spec."""
+
+CHOICES = (
+    {"s3-secret"},
+    {"s3-irsa", "spot-gke"},
+    {"s3-secret", "spot-eks", "model-cache"},
+    {"s3-irsa", "spot-aks", "model-cache"},
+)
+"""What a site may choose of the components; each with others, and without any that it does not need."""
+
+GB = 10**9
+SECONDS_TO_STOP = 10
+"""What a run takes at the most to commit what is done."""
+
+
+@pytest.fixture(scope="session")
+def schemas() -> dict[str, Any]:
+    """KubeRay's schemas by kind; tests that need them are skipped, saying so, where they are absent."""
+    folder = Path(os.environ.get("CRAFT_RAY_SCHEMAS", ROOT.parent / "shared" / "schemas"))
+    if not folder.is_dir():
+        pytest.skip(f"no KubeRay schemas at {folder}; set CRAFT_RAY_SCHEMAS")
+    kinds = {"RayJob": "rayjob", "RayCronJob": "raycronjob"}
+    files = {kind: folder / f"{name}.v1.schema.json" for kind, name in kinds.items()}
+    return {kind: Draft202012Validator(json.loads(file.read_text())) for kind, file in files.items()}
+
+
+@pytest.fixture(scope="session", params=CHOICES, ids=lambda choice: "+".join(sorted(choice)))
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """The objects of each form, for one choice of components, made by the commands that the files name."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl, which builds the manifests")
+    root = tmp_path_factory.mktemp("site")
+    shutil.copytree(KUBERAY, root / "cluster" / "kuberay", ignore=shutil.ignore_patterns("cronjob/rayjob.yaml"))
+    choose(root / "cluster" / "kuberay" / "once" / "kustomization.yaml", request.param)
+    command = next(line for line in in_comments(KUBERAY / "cronjob" / "kustomization.yaml") if "kustomize" in line)
+    subprocess.run(command, shell=True, cwd=root, check=True)
+    return {form: kustomized(root / "cluster" / "kuberay" / form) for form in FORMS}
+
+
+def choose(file: Path, components: set[str]) -> None:
+    """Uncomment the lines of some components, and comment out the others."""
+    lines = []
+    for line in file.read_text().splitlines():
+        if component := re.fullmatch(r"  (?:# )?- \.\./components/(\S+)", line):
+            line = f"  {'' if component[1] in components else '# '}- ../components/{component[1]}"
+        lines.append(line)
+    file.write_text("\n".join(lines) + "\n")
+
+
+def kustomized(folder: Path) -> list[dict[str, Any]]:
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def one(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> dict[str, Any]:
+    """The only object of a kind (and name)."""
+    (found,) = [o for o in objects if o["kind"] == kind and name in (None, o["metadata"]["name"])]
+    return found
+
+
+def spec_of(form: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
+    """The RayJob's spec, wherever a form has it."""
+    if form == "once":
+        return dict(one(objects, "RayJob")["spec"])
+    if form == "nightly":
+        return dict(one(objects, "RayCronJob")["spec"]["jobTemplate"])
+    return dict(yaml.safe_load(one(objects, "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"])["spec"])
+
+
+def specs(built: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [spec_of(form, objects) for form, objects in built.items()]
+
+
+def pods(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The pods' specs: of the head and of each group of workers."""
+    cluster = spec["rayClusterSpec"]
+    groups = {group["groupName"]: group["template"]["spec"] for group in cluster["workerGroupSpecs"]}
+    return {"head": cluster["headGroupSpec"]["template"]["spec"], **groups}
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["containers"]
+    return dict(only)
+
+
+def settings_of(objects: list[dict[str, Any]], folder: Path) -> Any:
+    """The settings as a run of this form loads them."""
+    file = folder / "settings.yaml"
+    file.write_text(one(objects, "ConfigMap", "craft-ray-settings")["data"]["settings.yaml"])
+    return load_settings(file)
+
+
+def amount(quantity: str) -> float:
+    """A quantity as Kubernetes writes it, in bytes or cores."""
+    number, unit = re.fullmatch(r"([\d.]+)(m|Mi|Gi)?", quantity).groups()  # type: ignore[union-attr]
+    return float(number) * {None: 1, "m": 0.001, "Mi": 1 << 20, "Gi": 1 << 30}[unit]
+
+
+def test_every_object_is_what_its_kind_allows(built: dict[str, list[dict[str, Any]]], schemas: dict[str, Any]):
+    for objects in built.values():
+        for each in objects:
+            if each["apiVersion"] == "ray.io/v1":
+                schemas[each["kind"]].validate(each)
+            else:
+                kubernetes_validate.validate(each, "1.34", strict=True)
+    text = one(built["cronjob"], "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"]
+    schemas["RayJob"].validate(yaml.safe_load(text))
+
+
+def test_the_three_forms_have_one_spec_but_for_the_time_a_night_has(built: dict[str, list[dict[str, Any]]]):
+    once, nightly, cronjob = specs(built)
+    assert nightly == cronjob == once | {"activeDeadlineSeconds": nightly["activeDeadlineSeconds"]}
+    assert nightly["activeDeadlineSeconds"] < 24 * 3600 < once["activeDeadlineSeconds"]
+    settings = [one(objects, "ConfigMap", "craft-ray-settings") for objects in built.values()]
+    assert settings[0] == settings[1] == settings[2]
+
+
+def test_each_form_has_the_objects_that_it_needs_and_no_other(built: dict[str, list[dict[str, Any]]]):
+    def ours(form: str) -> set[str]:
+        optional = {
+            "ServiceAccount/craft-ray",
+            "PersistentVolumeClaim/craft-ray-models",
+            "ConfigMap/craft-ray-settings",
+        }
+        return {f"{o['kind']}/{o['metadata']['name']}" for o in built[form]} - optional
+
+    assert ours("once") == {"RayJob/craft-ray"}
+    assert ours("nightly") == {"RayCronJob/craft-ray-nightly"}
+    nightly = {f"{kind}/craft-ray-nightly" for kind in ("CronJob", "ServiceAccount", "Role", "RoleBinding")}
+    assert ours("cronjob") == {"ConfigMap/craft-ray-rayjob", *nightly}
+    text = one(built["cronjob"], "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"]
+    assert [each["kind"] for each in yaml.safe_load_all(text)] == ["RayJob"]
+
+
+def test_names_leave_room_for_what_kuberay_appends(built: dict[str, list[dict[str, Any]]]):
+    longest = {"RayJob": 47, "RayCronJob": 36, "CronJob": 52}
+    for each in (each for objects in built.values() for each in objects):
+        assert len(each["metadata"]["name"]) <= longest.get(each["kind"], 63)
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", each["metadata"]["name"])
+
+
+def test_a_job_ends_in_a_way_that_kuberay_takes(built: dict[str, list[dict[str, Any]]]):
+    for spec in specs(built):
+        assert spec["submissionMode"] == "K8sJobMode"
+        assert spec["shutdownAfterJobFinishes"] is True
+        assert spec["ttlSecondsAfterFinished"] > 0
+        assert "deletionStrategy" not in spec
+        assert spec["suspend"] is False
+        assert 0 < spec["backoffLimit"] <= 3
+
+
+def test_pods_get_the_time_in_which_a_run_commits_what_is_done(built: dict[str, list[dict[str, Any]]]):
+    stop = (KUBERAY / "once" / "stop.py").read_text()
+    patience = float(re.search(r"^PATIENCE = ([\d.]+)", stop, re.MULTILINE)[1])  # type: ignore[index]
+    for form, objects in built.items():
+        spec = spec_of(form, objects)
+        wait = int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"])
+        assert SECONDS_TO_STOP < wait < patience
+        assert all(pod["terminationGracePeriodSeconds"] >= SECONDS_TO_STOP for pod in pods(spec).values())
+        head = pods(spec)["head"]
+        assert head["terminationGracePeriodSeconds"] >= patience + SECONDS_TO_STOP
+        _, path = container(head)["lifecycle"]["preStop"]["exec"]["command"]
+        assert mounted(head, objects, path) == stop
+
+
+def mounted(pod: dict[str, Any], objects: list[dict[str, Any]], path: str) -> str:
+    """The content of a file that a pod has from a ConfigMap."""
+    folder, _, name = path.rpartition("/")
+    (volume,) = [mount["name"] for mount in container(pod)["volumeMounts"] if mount["mountPath"] == folder]
+    (source,) = [each["configMap"]["name"] for each in pod["volumes"] if each["name"] == volume]
+    return str(one(objects, "ConfigMap", source)["data"][name])
+
+
+def test_the_entrypoint_is_a_command_line_of_ours_with_the_settings_that_are_mounted(
+    built: dict[str, list[dict[str, Any]]], tmp_path: Path
+):
+    for form, objects in built.items():
+        spec = spec_of(form, objects)
+        parameters = parsed(spec["entrypoint"])
+        assert parameters is not None
+        content = mounted(pods(spec)["head"], objects, str(parameters["settings"]))
+        assert content == (KUBERAY / "once" / "settings.yaml").read_text()
+        assert settings_of(objects, tmp_path).model == "embedded"
+
+
+def test_the_commands_in_the_comments_name_folders_that_are_there():
+    for file in KUBERAY.rglob("kustomization.yaml"):
+        for line in in_comments(file):
+            for folder in re.findall(r"cluster/kuberay/\S+(?<!\.yaml)(?=\s|$)", line):
+                assert (ROOT / folder / "kustomization.yaml").is_file(), line
+
+
+def test_pools_start_empty_and_can_grow_to_what_a_run_waits_for(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
+    for form, objects in built.items():
+        cluster = spec_of(form, objects)["rayClusterSpec"]
+        assert cluster["enableInTreeAutoscaling"] is True
+        assert cluster["autoscalerOptions"]["version"] == "v2"
+        assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+        nodes = []
+        for group in cluster["workerGroupSpecs"]:
+            assert (group["minReplicas"], group["replicas"]) == (0, 0)
+            assert "restartPolicy" not in group["template"]["spec"]  # the autoscaler's version 2 takes Never alone
+            limits = container(group["template"]["spec"])["resources"]["limits"]
+            assert (group["groupName"] == "gpu") == ("nvidia.com/gpu" in limits)
+            node = {"CPU": amount(limits["cpu"]), "GPU": amount(limits.get("nvidia.com/gpu", "0"))}
+            nodes += [node] * group["maxReplicas"]
+        wanted = settings_of(objects, tmp_path).wait_for
+        assert 0 < wanted.gpus <= sum(node["GPU"] for node in nodes)
+        assert 0 < wanted.cpus <= sum(node["CPU"] for node in nodes)
+
+
+def test_requests_follow_from_what_was_measured(built: dict[str, list[dict[str, Any]]]):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    worker = int(re.search(r"driver \d+ MB, largest worker (\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
+    driver = int(re.search(r"driver (\d+) MB, largest worker", readme)[1]) * 10**6  # type: ignore[index]
+    ledger = 26 * 40_000_000
+    for spec in specs(built):
+        for name, pod in pods(spec).items():
+            resources = container(pod)["resources"]
+            assert resources["requests"] == resources["limits"]
+            memory, cores = amount(resources["limits"]["memory"]), amount(resources["limits"]["cpu"])
+            store, heap = 0.3 * memory, 0.7 * memory
+            assert ledger + GB <= store
+            if name == "head":
+                assert driver + ledger + GB <= heap
+            else:
+                processes = int(cores / make_plan(load_settings(), [{"CPU": 64, "GPU": 1}]).write_cpus)
+                assert processes * worker + GB <= heap
+
+
+def test_workers_alone_are_on_spot_machines(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+    chosen = request.node.callspec.params["built"]
+    for spec in specs(built):
+        head, *workers = pods(spec).values()
+        assert "nodeSelector" not in head
+        for pod in workers:
+            spot = {
+                key: value for key, value in pod.get("nodeSelector", {}).items() if re.search("(?i)spot", key + value)
+            }
+            assert bool(spot) == any(name.startswith("spot") for name in chosen)
+            assert len(pod.get("tolerations", [])) == bool(spot) + (pod is workers[1])
+        assert workers[1]["tolerations"][0]["key"] == "nvidia.com/gpu"
+
+
+def test_every_pod_has_credentials_and_no_file_has_any(
+    built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest
+):
+    secret = "s3-secret" in request.node.callspec.params["built"]
+    for form, objects in built.items():
+        spec = spec_of(form, objects)
+        for pod in pods(spec).values():
+            sources = [source["secretRef"]["name"] for source in container(pod).get("envFrom", [])]
+            assert sources == (["craft-ray-s3"] if secret else [])
+            assert pod.get("serviceAccountName") == (None if secret else "craft-ray")
+        accounts = [
+            each for each in objects if each["metadata"]["name"] == "craft-ray" and each["kind"] == "ServiceAccount"
+        ]
+        assert [list(each["metadata"]["annotations"]) for each in accounts] == (
+            [] if secret else [["eks.amazonaws.com/role-arn"]]
+        )
+        assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+        assert not re.search(r"AKIA|aws_secret|AWS_SECRET|RAY_AUTH_TOKEN", json.dumps(objects))
+
+
+def test_a_model_is_kept_where_that_is_chosen(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+    chosen = "model-cache" in request.node.callspec.params["built"]
+    for form, objects in built.items():
+        head = pods(spec_of(form, objects))["head"]
+        homes = {each["value"] for each in container(head).get("env", []) if each["name"] == "HF_HOME"}
+        claims = {
+            each["persistentVolumeClaim"]["claimName"] for each in head["volumes"] if "persistentVolumeClaim" in each
+        }
+        made = {each["metadata"]["name"] for each in objects if each["kind"] == "PersistentVolumeClaim"}
+        assert len(homes) == len(claims) == chosen
+        assert claims == made
+        assert homes <= {each["mountPath"] for each in container(head)["volumeMounts"]}
+
+
+def test_pods_run_the_image_that_is_named_as_nobody_and_with_the_ray_that_is_tested(
+    built: dict[str, list[dict[str, Any]]],
+):
+    (image,) = yaml.safe_load((KUBERAY / "once" / "kustomization.yaml").read_text())["images"]
+    for spec in specs(built):
+        assert spec["rayClusterSpec"]["rayVersion"] == ray.__version__
+        for pod in pods(spec).values():
+            assert container(pod)["image"] == f"{image['newName']}:{image['newTag']}"
+            assert pod["securityContext"]["runAsNonRoot"] is True
+            assert container(pod)["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_a_cron_job_waits_for_its_night_and_may_do_no_more_than_it_does(built: dict[str, list[dict[str, Any]]]):
+    objects = built["cronjob"]
+    spec = one(objects, "CronJob")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    (start,), (wait,) = pod["initContainers"], pod["containers"]
+    (file,) = [argument.partition("=")[2] for argument in start["args"] if argument.startswith("--filename=")]
+    job = yaml.safe_load(mounted({"containers": [start], "volumes": pod["volumes"]}, objects, file))
+    name = job["metadata"]["name"]
+    assert wait["args"][:2] == ["wait", f"rayjob/{name}"]
+    assert pod["serviceAccountName"] == one(objects, "RoleBinding")["subjects"][0]["name"]
+    rules = one(objects, "Role")["rules"]
+    assert {(*rule["apiGroups"], *rule["resources"]) for rule in rules} == {("ray.io", "rayjobs")}
+    named = {verb: rule.get("resourceNames") for rule in rules for verb in rule["verbs"]}
+    assert named == {"create": None, **{verb: [name] for verb in ("get", "list", "watch", "delete")}}
+    assert one(objects, "RoleBinding")["roleRef"]["name"] == one(objects, "Role")["metadata"]["name"]
+    for command in (start, wait):  # a server that is not there is all that kubectl has to say against them
+        arguments = [argument.replace(file, str(KUBERAY / "once" / "rayjob.yaml")) for argument in command["args"]]
+        done = subprocess.run(
+            ["kubectl", "--server=http://127.0.0.1:1", *arguments],
+            env=os.environ | {"KUBECONFIG": os.devnull},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr.splitlines()[-1].endswith(("connection refused", "right host or port?"))
+
+
+def test_schedules_are_the_same_and_have_five_fields(built: dict[str, list[dict[str, Any]]]):
+    nightly, cron = (
+        one(built[form], kind)["spec"] for form, kind in (("nightly", "RayCronJob"), ("cronjob", "CronJob"))
+    )
+    assert len(nightly["schedule"].split()) == 5
+    assert [nightly[key] for key in ("schedule", "timeZone")] == [cron[key] for key in ("schedule", "timeZone")]

@@ -1,0 +1,109 @@
+"""What cluster/README.md says: its commands, its links, and its costs, computed again from what it says goes in."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from craft_ray.checkpoint import load_checkpoint
+from craft_ray.ledger import Ledger, entries
+from craft_ray.prepare import Preparer
+from tests.cluster.commands import CLUSTER, ROOT, in_tables, parsed
+
+PAGE = CLUSTER / "README.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The rows of the table with a first heading and second, by their first cell."""
+    table = TEXT.split(f"| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
+    return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in table)}
+
+
+def figures() -> dict[str, float]:
+    return {name: float(cells[0].replace(",", "")) for name, cells in rows("what | figure | from").items()}
+
+
+def hours(documents: float, tokens: float, speed: float) -> float:
+    """The page's formula."""
+    return max(documents * tokens / speed, documents * figures()["bookkeeping, seconds a document"]) / 3600
+
+
+def hardware() -> dict[str, tuple[float, float | None]]:
+    """Tokens a second and price an hour of each row."""
+    figure = figures()
+    core = figure["tokens/s, two cores"] / 2
+    spot = figure["spot price as a share"]
+    host = (2 * 4 + 8) * figure["host path, tokens/s a core"]
+    gpus = min(2 * figure["tokens/s, a GPU"], host)
+    machines = 2 * figure["$ an hour, GPU with 4 cores"] + figure["$ an hour, 8 cores"]
+    return {
+        "laptop": (2 * core, None),
+        "one big": (64 * core, figure["$ an hour, 64 cores"]),
+        "Slurm": (4 * 64 * core, None),
+        "KubeRay or AWS": (gpus, spot * machines + figure["$ an hour, head"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["laptop", "one big", "Slurm", "KubeRay or AWS"])
+def test_costs_follow_from_what_goes_in(name: str):
+    figure = figures()
+    speed, price = hardware()[name]
+    (cells,) = [
+        cells for row, cells in rows("where | PubMed, hours | PubMed, $ | PMC, hours | PMC, $").items() if name in row
+    ]
+    pubmed = hours(figure["PubMed, abstracts"], figure["tokens an abstract"], speed)
+    pmc = hours(figure["PMC open access, articles"], figure["tokens an article"], speed)
+    paid = ["" if price is None else f"{time * price:,.0f}" for time in (pubmed, pmc)]
+    assert cells == [f"{pubmed:.1f}", paid[0], f"{pmc:.1f}", paid[1]]
+
+
+def test_measured_figures_are_those_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    figure = figures()
+    speed = re.search(r"start-up apart ([\d,]+) tokens/s", readme)[1]  # type: ignore[index]
+    host = re.search(r"host path alone, in one process \| ([\d,]+)", readme)[1]  # type: ignore[index]
+    documents, seconds = re.search(r"([\d,]+) documents in [\d,]+ shards \| (\d+) s", readme).groups()  # type: ignore[union-attr]
+    assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
+    assert figure["host path, tokens/s a core"] == float(host.replace(",", ""))
+    assert f"a core of the host path does {host} tokens/s" in TEXT
+    assert figure["bookkeeping, seconds a document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name", "section"),
+    [("pubmed/*/*.xml.gz", "tokens an abstract", "abstract"), ("craft/jats/*.nxml", "tokens an article", "")],
+)
+def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: str, data: Path):
+    checkpoint = load_checkpoint("stand-in")
+    preparer = Preparer(
+        Tokenizer.from_str(checkpoint.tokenizer),
+        checkpoint.max_pieces,
+        checkpoint.window_pieces,
+        checkpoint.fingerprint,
+        Ledger.of(entries([], [], [], [])),
+    )
+    documents = tokens = 0
+    for number, file in enumerate(sorted(data.glob(inputs))):
+        with file.open("rb") as stream:
+            for table in preparer.prepare(stream, str(file), number, None):
+                for row in table.select(["status", "n_tokens", "sections"]).to_pylist():
+                    if row["status"] == "annotated" and any(section in part["name"] for part in row["sections"]):
+                        documents, tokens = documents + 1, tokens + row["n_tokens"]
+    assert figures()[name] == round(tokens / documents)
+    measured = rows("what | figure | from")[name][1]
+    assert f"{tokens:,} tokens in" in measured
+    assert str(documents) in measured
+
+
+def test_every_command_is_one_that_ray_or_we_take():
+    lines = [line for line in in_tables(PAGE) if re.match(r"craft-ray |ray |python jobs/annotate", line)]
+    assert len([line for line in lines if parsed(line)]) == len(lines) >= 7
+    for path in re.findall(r"cluster/\S+", " ".join(lines)):
+        assert (ROOT / path).exists(), path
+
+
+def test_links_lead_to_what_is_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
+        assert (CLUSTER / target).exists(), target
