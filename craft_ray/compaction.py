@@ -9,7 +9,7 @@ from craft_ray import lease
 from craft_ray.database import database, views
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.logs import log
-from craft_ray.runs import new_run_id
+from craft_ray.runs import kept_versions, new_run_id
 from craft_ray.schema import DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
 from craft_ray.snapshots import Snapshot, View, open_snapshot
 from craft_ray.storage import Storage
@@ -31,12 +31,14 @@ def compact(
     partition_by: Sequence[str] | None = None,
     sort: str = "doc_id",
     file_bytes: int = 128 << 20,
+    keep_versions: int = 0,
     wait: Callable[[float], bool] = lambda seconds: False,
 ) -> dict[str, Any]:
     """Rewrite the tables of an output, one commit each; returns the files and bytes of each, before and after.
 
     partition_by: columns for `entities`; as it is partitioned if not given
     sort:         column to sort both tables by, within a partition
+    keep_versions: earlier states to keep, as a run does
     wait:         as in `lease.held`
 
     No row changes, and readers see a table as it was until its commit. Runs go on in the new layout. Raises
@@ -60,7 +62,7 @@ def compact(
             ):
                 rows = _counted(connection.sql(query).to_arrow_reader(BATCH), tables.counts()[name])
                 tables.rewrite(name, rows, by, file_bytes)
-        tables.settle(compact=False)
+        tables.settle(compact=False, kept=kept_versions(storage, output, keep_versions))
     after = open_snapshot(storage, output)
     return {name: {"before": _size(before, name), "after": _size(after, name)} for name in ("entities", "documents")}
 

@@ -268,12 +268,11 @@ def stage_blocks(
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
         return pa.table({"staged": pa.array([], pa.binary())})
-    staged: StagedBlock | str
     try:
-        staged = stage(block, storage, output, run_id, decoder, keep_text, partition_by)
-    except Exception as error:
-        staged = explain(error)
-    return pa.table({"staged": pa.array([pickle.dumps(staged)], pa.binary())})
+        told = pickle.dumps(stage(block, storage, output, run_id, decoder, keep_text, partition_by))
+    except Exception as error:  # Ray Data would drop it with its block
+        told = pickle.dumps(explain(error))
+    return pa.table({"staged": pa.array([told], pa.binary())})
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -165,10 +164,9 @@ def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[s
         yield values, table.filter(reduce(pc.and_, mine))
 
 
-def _write(
-    table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] = MappingProxyType({})
-) -> StagedFile:
+def _write(table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] | None = None) -> StagedFile:
     """Write one Parquet file under a name that no other try of this task takes."""
+    partition = partition or {}
     directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
     table = table.drop_columns(list(partition))
     sink = pa.BufferOutputStream()

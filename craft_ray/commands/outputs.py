@@ -91,6 +91,9 @@ def compact(
     ] = None,
     sort: Annotated[str, typer.Option(help="doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
     file_mb: Annotated[int, typer.Option(help="Size that files are to have, about.", min=1)] = 128,
+    keep_versions: Annotated[
+        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="0")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rewrite the tables so that questions read little: sorted, in large files, partitioned as asked.
@@ -105,7 +108,8 @@ def compact(
     from craft_ray.terminal import print_sizes
 
     columns = partition_by.split(",") if partition_by else None
-    sizes = run(Storage(load_settings().s3), absolute(output), columns, sort, file_mb << 20)
+    settings = load_settings(keep_versions=keep_versions)
+    sizes = run(Storage(settings.s3), absolute(output), columns, sort, file_mb << 20, settings.keep_versions)
     if as_json:
         print(json.dumps(sizes))
     else:

@@ -116,10 +116,11 @@ def test_input_and_output_on_s3_give_equal_tables(
     assert parquet == {uri.rpartition("/")[2] for delta in tables for uri in delta.file_uris()}
 
 
-def citation(pmid: int, title: str, version: int = 1) -> str:
+def citation(pmid: int, title: str, version: int = 1, year: int | None = None) -> str:
+    date = f"<Journal><JournalIssue><PubDate><Year>{year}</Year></PubDate></JournalIssue></Journal>" if year else ""
     return (
         f'<PubmedArticle><MedlineCitation><PMID Version="{version}">{pmid}</PMID>'
-        f"<Article><ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+        f"<Article>{date}<ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
     )
 
 

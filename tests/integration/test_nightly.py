@@ -75,6 +75,17 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
         "deleted_unseen": ["PMID:9"],
     }
     assert "withdrawn by their publisher: PMID:2" in command("diff", output, "--from", listed[-1]["run_id"]).stdout
+    assert command("compact", output, "--partition-by", "label,year", "--keep-versions", "5").code == 0
+    pubmed_file(folder / "pubmed26n0004.xml", citation(5, "Mice again", year=2025), citation(3, "Yeast and rats"))
+    night = nightly(folder, output)
+    assert (night["status"], night["documents"]["annotated"]) == ("complete", 2)
+    assert {path.parent.name for path in (output / "entities").glob("label=*/year=*/*.parquet")} == {
+        "year=2025",
+        "year=__HIVE_DEFAULT_PARTITION__",
+    }
+    assert_consistent_with_kept(output)
+    changes = command("diff", output, "--json").summary
+    assert changes["documents"]["examples"] == {"added": ["PMID:5"], "revised": ["PMID:3"]}
     unknown = command("diff", output, "--from", "19990101T000000")
     assert (unknown.code, unknown.stderr.count("\n")) == (2, 1)
 
