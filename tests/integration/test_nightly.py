@@ -76,7 +76,11 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
     }
     assert "withdrawn by their publisher: PMID:2" in command("diff", output, "--from", listed[-1]["run_id"]).stdout
     assert command("compact", output, "--partition-by", "label,year", "--keep-versions", "5").code == 0
-    pubmed_file(folder / "pubmed26n0004.xml", citation(5, "Mice again", year=2025), citation(3, "Yeast and rats"))
+    pubmed_file(
+        folder / "pubmed26n0004.xml",
+        citation(5, "A mouse has a gene and rats have genes", year=2025),
+        citation(3, "Yeast and rats"),
+    )
     night = nightly(folder, output)
     assert (night["status"], night["documents"]["annotated"]) == ("complete", 2)
     assert {path.parent.name for path in (output / "entities").glob("label=*/year=*/*.parquet")} == {
