@@ -78,7 +78,7 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
     assert command("compact", output, "--partition-by", "label,year", "--keep-versions", "5").code == 0
     pubmed_file(
         folder / "pubmed26n0004.xml",
-        citation(5, "A mouse has a gene and rats have genes", year=2025),
+        citation(5, "Mice in mice", year=2025),
         citation(3, "Yeast and rats"),
     )
     night = nightly(folder, output)
