@@ -71,7 +71,10 @@ def annotate(
                 return time.monotonic()
 
             # With nothing to read, as on most nights of many schedules, Ray is not started.
-            ray_ready = None if tables_exist(storage, output) else connect()
+            ray_ready = None
+            if not tables_exist(storage, output):
+                ray_ready = connect()
+                model.checkpoint.result()  # a bad model is heard of before tables are made
             tables = Tables(storage, output)
             noted = tables.noted()
             if ray_ready is None and any_changed(listing.shards, noted):
