@@ -3,8 +3,13 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import typer
+
+from craft_ray.cli import app
 from craft_ray.labels import LABELS
 from craft_ray.readers import FORMATS
 from craft_ray.schema import DOCUMENTS, ENTITIES, REASONS
@@ -32,6 +37,20 @@ def test_the_tree_names_every_module_in_the_order_of_imports():
     tree = README.split("## The tree")[1].split("default_model/")[0]
     named = re.findall(r"(\w+)(?:\.py|/ +one (?:format|family))", tree)
     assert named == ORDER
+
+
+def commands(command: Any, path: str = "craft-ray") -> Iterator[tuple[str, str]]:
+    """Each command as it is typed, and the first paragraph of its help."""
+    for name, below in command.commands.items():
+        if hasattr(below, "commands"):
+            yield from commands(below, f"{path} {name}")
+        else:
+            yield f"{path} {name}", " ".join(below.help.split("\n\n")[0].split())
+
+
+def test_commands_are_listed_with_their_help():
+    listed = dict(re.findall(r"^\| `(craft-ray [^`]*)` \| (.*) \|$", README.split("## Commands")[1], re.MULTILINE))
+    assert listed == dict(commands(typer.main.get_command(app)))
 
 
 def test_jobs_take_the_commands_arguments():
