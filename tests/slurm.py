@@ -1,4 +1,4 @@
-"""A real Slurm on this machine, of two nodes with one CPU each, where it is installed (Debian's slurm-wlm and munge)."""
+"""A real Slurm on this machine, two nodes of one CPU each, where it is installed (Debian's slurm-wlm and munge)."""
 
 import os
 import pwd
@@ -38,7 +38,6 @@ SlurmctldParameters=preempt_send_user_signal
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1
-ScronParameters=enable
 ReturnToService=2
 KillWait=30
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={first_port} CPUs=1 RealMemory=4000
