@@ -35,7 +35,7 @@ CHANGED = "it was changed meanwhile"
 """The cause of a write that was to happen only if nothing had changed."""
 
 _CAUSES = {
-    "NoCredentialsError": "no AWS credentials were found; set them, a profile, or `s3: {anonymous: true}`",
+    "NoCredentialsError": "no AWS credentials were found: set them or a profile, or name the bucket in `s3.anonymous`",
     "PartialCredentialsError": "the AWS credentials are incomplete",
     "ProfileNotFound": "the AWS profile does not exist",
     "EndpointConnectionError": "nothing answers at the endpoint",

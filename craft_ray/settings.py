@@ -23,8 +23,14 @@ class S3Settings(BaseModel):
     endpoint_url: str | None = Field(None, description="server to use in place of AWS: http://127.0.0.1:8333")
     region: str | None = None
     profile: str | None = Field(None, description="profile of the AWS configuration files")
-    anonymous: bool = Field(False, description="read public buckets without credentials")
+    anonymous: bool | tuple[str, ...] = Field(
+        (), description="public buckets to read without credentials: their names, or true for all that the run touches"
+    )
     requester_pays: bool = Field(False, description="accept the costs of reading from requester-pays buckets")
+
+    def is_anonymous(self, bucket: str) -> bool:
+        """Whether a bucket is reached without credentials."""
+        return self.anonymous if isinstance(self.anonymous, bool) else bucket in self.anonymous
 
 
 class WaitForSettings(BaseModel):

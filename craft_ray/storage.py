@@ -55,7 +55,7 @@ class Storage:
 
     s3: S3Settings
     patience: float = 300
-    _filesystem: Any = field(default=None, repr=False, compare=False)
+    _filesystems: dict[bool, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[type, tuple[S3Settings, float]]:
         return Storage, (self.s3, self.patience)
@@ -67,11 +67,12 @@ class Storage:
         """
         if not is_remote(url):
             return LocalFileSystem()
-        if self._filesystem is None:
+        anonymous = self.s3.is_anonymous(bucket(url))
+        if anonymous not in self._filesystems:
             import s3fs
 
-            self._filesystem = s3fs.S3FileSystem(
-                anon=self.s3.anonymous,
+            made = self._filesystems[anonymous] = s3fs.S3FileSystem(
+                anon=anonymous,
                 profile=self.s3.profile,
                 requester_pays=self.s3.requester_pays,
                 endpoint_url=self._endpoint(),
@@ -80,8 +81,8 @@ class Storage:
                 skip_instance_cache=True,
                 use_listings_cache=False,
             )
-            self._filesystem.retries = 3  # of each call; `patiently` does the rest
-        return self._filesystem
+            made.retries = 3  # of each call; `patiently` does the rest
+        return self._filesystems[anonymous]
 
     def reach(self, url: str) -> None:
         """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
@@ -119,7 +120,7 @@ class Storage:
     def try_to(self, do: str, action: Callable[["Storage"], None]) -> None:
         """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
         try:
-            action(Storage(self.s3, 0, self._filesystem))
+            action(Storage(self.s3, 0, self._filesystems))
         except Exception as error:  # s3fs, botocore and aiohttp have no common base
             log.warning("could not %s: %s", do, cause(error))
 
@@ -242,7 +243,7 @@ class Storage:
         options |= {"retry_timeout": "15s", "max_retries": "4", "connect_timeout": "5s", "timeout": "60s"}
         if endpoint := self._endpoint():
             options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
-        if self.s3.anonymous:
+        if self.s3.is_anonymous(bucket(url)):
             options["AWS_SKIP_SIGNATURE"] = "true"
         elif session.get_config_variable("profile") and (credentials := session.get_credentials()):
             frozen = credentials.get_frozen_credentials()
@@ -412,6 +413,11 @@ def is_remote(url: str) -> bool:
     if urlsplit(url).scheme in ("s3", "s3a"):
         return True
     raise SettingsError(f"{url.partition('://')[0]}:// is not supported: give a local path or an s3:// address")
+
+
+def bucket(url: str) -> str:
+    """The bucket of an s3:// address."""
+    return url.partition("://")[2].partition("/")[0]
 
 
 def absolute(url: str) -> str:

@@ -1,8 +1,10 @@
 """Finding shards and reaching files, on disk and on a real S3 server."""
 
 import errno
+import json
 import os
 import pickle
+import secrets
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,36 @@ def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: py
     assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
     assert listing.passed_over == [f"{prefix}/c.md5"]
     assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
+
+
+def test_a_public_bucket_is_read_without_credentials_and_others_with_them(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+):
+    filesystem, bucket = s3_server.filesystem(), f"public-{secrets.token_hex(4)}"
+    filesystem.call_s3("create_bucket", Bucket=bucket)
+    filesystem.pipe_file(f"s3://{bucket}/articles/a.xml", b"<article/>")
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": resources,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    filesystem.call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage, own = Storage(S3Settings(anonymous=(bucket,)), patience=0), s3_server.fresh_prefix()
+
+    (shard,) = list_shards(storage, [f"s3://{bucket}/articles"], lambda name: name.endswith(".xml")).shards
+    assert storage.open(shard.name).read() == b"<article/>"
+    storage.check_writable(own)
+    with pytest.raises(PermissionError):
+        storage.write_bytes(f"s3://{bucket}/articles/b.xml", b"")  # it would be let in if it were signed
+    filesystem.pipe_file(f"s3://{bucket}/articles/b.xml", b"")
+    assert "AWS_SKIP_SIGNATURE" not in storage.delta_options(own)
+    with pytest.raises(SettingsError, match=r"denied|credentials"):
+        Storage(S3Settings(anonymous=True), patience=0).check_writable(own)
 
 
 def test_a_profiles_credentials_reach_both_clients(
