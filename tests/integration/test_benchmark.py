@@ -18,6 +18,7 @@ def bench(tmp_path: Path) -> _Bench:
     return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
 
+@pytest.mark.long
 def test_ray_datas_pattern_gives_the_rows_that_ours_gives(bench: _Bench):
     """The benchmark itself fails if a row differs."""
     stage = {
