@@ -23,7 +23,6 @@ _CONFIG = {
     "background": None,
     "view": {"stroke": None},
     "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "labelLimit": 150},
-    "legend": {"labelFontSize": 11, "title": None, "orient": "bottom", "columns": 3, "symbolType": "square"},
     "header": {"labelFontSize": 11, "title": None, "labelPadding": 2},
     "font": "Arial",
 }
@@ -44,7 +43,7 @@ def labels_chart(rows: Rows, colours: Mapping[str, str]) -> str:
             | {"scale": {"domainMax": most * 1.25 or 1, "nice": False}},  # room for the number behind the longest bar
         },
         "layer": [
-            {"mark": _bar(), "encoding": {"color": _coloured(colours, legend=False)}},
+            {"mark": _bar(), "encoding": {"color": _coloured(colours)}},
             {
                 "mark": {"type": "text", "align": "left", "dx": 4, **_TEXT},
                 "encoding": {"text": {"field": "entities", "type": "quantitative", "format": ","}},
@@ -60,7 +59,12 @@ def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
         "mark": _bar(),
         "height": {"step": 20},
         "encoding": {
-            "y": _axis("section", "nominal", sort={"field": "entities", "op": "sum", "order": "descending"}),
+            "y": _axis(
+                "section",
+                "nominal",
+                sort={"field": "entities", "op": "sum", "order": "descending"},
+                labelExpr="replace(datum.label, 'body/', '')",
+            ),
             "x": _axis("entities", "quantitative", "entities", format=_LARGE),
             "color": _coloured(colours),
         },
@@ -110,7 +114,7 @@ def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
                     "type": "quantitative",
                     "axis": {"title": None, "tickCount": 2, "format": ".2~s"},
                 },
-                "color": _coloured(colours, legend=False),
+                "color": _coloured(colours),
             },
         },
     }
@@ -197,6 +201,7 @@ def _axis(field: str, type_: str, title: str | None = None, sort: Any = "unset",
     )
 
 
-def _coloured(colours: Mapping[str, str], legend: bool = True) -> dict[str, Any]:
+def _coloured(colours: Mapping[str, str]) -> dict[str, Any]:
+    """Colours of labels; what they mean the page says, in its own letters."""
     scale = {"domain": list(colours), "range": list(colours.values())}
-    return {"field": "label", "type": "nominal", "scale": scale, **({} if legend else {"legend": None})}
+    return {"field": "label", "type": "nominal", "scale": scale, "legend": None}

@@ -9,7 +9,7 @@ STEPS = {
     "model_ready": "model is made ready",
     "first_block": "first block",
     "first_commit": "first commit",
-    "last_commit": "all that follows",
+    "last_commit": "all the rest",
 }
 """What a run is at until it reaches each point of its timeline."""
 
