@@ -1,6 +1,7 @@
 """The account of a run, live and at its end, and the record that is kept of it in OUT/runs."""
 
 import json
+import math
 import platform
 import secrets
 import time
@@ -32,6 +33,9 @@ PACKAGES = (
 
 LISTED = 100
 """Broken shards and passed-over files that a summary names; of more it gives the number."""
+
+POINTS = 200
+"""Moments of a run at which its record tells how far it had come."""
 
 
 @dataclass(slots=True)
@@ -69,7 +73,8 @@ class Account:
     """Numbers of the shards with documents that failed; another run may bring them through."""
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
-    _commits: list[tuple[float, int]] = field(default_factory=list)
+    _commits: list[tuple[float, int, int]] = field(default_factory=list)
+    """The time of each commit, and the documents and tokens committed by then."""
     _shards: dict[int, Shard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,8 +106,10 @@ class Account:
     def wrote(self, blocks: Sequence[StagedBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
         self.reached("first_commit")
-        before = self._commits[-1][1] if self._commits else 0
-        self._commits.append((time.monotonic(), before + sum(block.tokens for block in blocks)))
+        _, documents, tokens = self._commits[-1] if self._commits else (0.0, 0, 0)
+        documents += sum(len(block.status) for block in blocks)
+        tokens += sum(block.tokens for block in blocks)
+        self._commits.append((time.monotonic(), documents, tokens))
         for block in blocks:
             self.statuses.update(status for status in block.status if status != RETRACTED)
             self.reasons.update(reason for reason in block.reason if reason)
@@ -113,8 +120,17 @@ class Account:
         """Tokens a second between the first commit and the last, which leaves starting and closing out."""
         if len(self._commits) < 2:
             return None
-        (began, first), (ended, last) = self._commits[0], self._commits[-1]
+        (began, _, first), (ended, _, last) = self._commits[0], self._commits[-1]
         return (last - first) / (ended - began)
+
+    def progress(self) -> list[list[float]]:
+        """How far the run had come: seconds from the start, and documents and tokens committed by then.
+
+        A row a commit, or POINTS of them that are evenly spread, the last among them.
+        """
+        every = math.ceil(len(self._commits) / POINTS)
+        kept = self._commits[::-1][:: every or 1][::-1]
+        return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
 
     def settle(self) -> list[tuple[Shard, dict[str, Any]]]:
         """Shards that have closed with all their documents since the last call, and the account of each.
@@ -256,7 +272,7 @@ class RunRecord:
         What became of each shard is in the table `shards`.
         """
         self._content |= {"status": status, "finished": _now(), "error": error, "account": account.summary()}
-        self._content["tables"] = versions
+        self._content |= {"progress": account.progress(), "tables": versions}
         if error is None:
             self._write(self._storage)
         else:  # storage may be what failed, and that is to be heard of

@@ -62,6 +62,12 @@ ORDER = [
     "compaction",
     "progress",
     "terminal",
+    "sampling",
+    "figures",
+    "pace",
+    "charts",
+    "samples",
+    "report",
     "commands",
     "cli",
 ]

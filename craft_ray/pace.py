@@ -1,0 +1,56 @@
+"""How fast a run was from its beginning to its end, and where its time went, by what its record holds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+STEPS = {
+    "ray_ready": "Ray starts",
+    "model_ready": "model is made ready",
+    "first_block": "first block",
+    "first_commit": "first commit",
+    "last_commit": "all the rest",
+}
+"""What a run is at until it reaches each point of its timeline."""
+
+LAST_STEP = "tables are closed"
+
+
+def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str, float]]:
+    """Documents and tokens a second between commits, with `from` and `until` in seconds from the run's start.
+
+    progress: seconds, documents and tokens at each commit, as `runs.Account.progress` tells them
+    bars:     spans of time at the most; neighbours are joined until there are no more
+    """
+    points = [(0.0, 0.0, 0.0), *((at, documents, tokens) for at, documents, tokens in progress)]
+    shortest = points[-1][0] / bars
+    kept = points[:1]
+    for point in points[1:]:
+        if point[0] - kept[-1][0] >= shortest and point[0] > kept[-1][0]:
+            kept.append(point)
+        elif len(kept) > 1:
+            kept[-1] = (kept[-1][0], *point[1:]) if point[0] <= kept[-1][0] else point
+    return [
+        {
+            "from": began,
+            "until": ended,
+            "documents": (documents - before) / (ended - began),
+            "speed": (tokens - earlier) / (ended - began),
+        }
+        for (began, before, earlier), (ended, documents, tokens) in pairwise(kept)
+    ]
+
+
+def steps(account: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a run did in turn: step, and `from` and `until` in seconds from its start. account: as in a run's record."""
+    return list(_steps(account.get("timeline") or {}, float(account.get("seconds") or 0)))
+
+
+def _steps(timeline: Mapping[str, float], seconds: float) -> Iterator[dict[str, Any]]:
+    at = 0.0
+    for point, step in STEPS.items():
+        if point in timeline:
+            yield {"step": step, "from": at, "until": max(at, timeline[point])}
+            at = max(at, timeline[point])
+    if seconds > at and timeline:
+        yield {"step": LAST_STEP, "from": at, "until": seconds}

@@ -1,0 +1,75 @@
+"use strict";
+(() => {
+  const documents = [...document.querySelectorAll("article[data-document]")];
+  if (!documents.length) return;
+  const section = document.getElementById("documents");
+  const which = document.getElementById("which");
+  const told = document.getElementById("told");
+  let shown = 0;
+
+  const marks = () => [...documents[shown].querySelectorAll("mark:not(.off)")];
+
+  // Of all mentions one is reached by Tab; the arrows lead from it to the others.
+  const reachable = (mark) => {
+    for (const other of documents[shown].querySelectorAll("mark[tabindex='0']")) other.tabIndex = -1;
+    if (mark) mark.tabIndex = 0;
+  };
+
+  const show = (number) => {
+    shown = (number + documents.length) % documents.length;
+    documents.forEach((one, at) => { one.hidden = at !== shown; });
+    which.value = String(shown);
+    reachable(marks()[0]);
+    told.textContent = "";
+  };
+
+  const step = (by) => {
+    const within = documents[shown].contains(document.activeElement);
+    show(shown + by);
+    if (within) marks()[0]?.focus();
+  };
+
+  document.getElementById("previous").addEventListener("click", () => step(-1));
+  document.getElementById("next").addEventListener("click", () => step(1));
+  which.addEventListener("change", () => show(Number(which.value)));
+
+  for (const button of section.querySelectorAll("button[data-label]")) {
+    button.addEventListener("click", () => {
+      const on = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(on));
+      for (const mark of section.querySelectorAll(`mark.l${button.dataset.label}`)) {
+        mark.classList.toggle("off", !on);
+        mark.tabIndex = -1;
+      }
+      reachable(marks()[0]);
+    });
+  }
+
+  section.addEventListener("focusin", ({ target }) => {
+    if (target.matches("mark")) {
+      reachable(target);
+      told.textContent = `${target.textContent}: ${target.title}`;
+    }
+  });
+
+  section.addEventListener("click", ({ target }) => {
+    if (target.matches("mark:not(.off)")) target.focus();
+  });
+
+  section.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
+    const by = { n: 1, p: -1 }[event.key];
+    if (by) {
+      step(by);
+    } else if (event.target.matches("mark") && (event.key === "ArrowRight" || event.key === "ArrowLeft")) {
+      const all = marks();
+      const next = all[all.indexOf(event.target) + (event.key === "ArrowRight" ? 1 : -1)];
+      next?.focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+
+  show(0);
+})();

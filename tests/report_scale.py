@@ -1,0 +1,163 @@
+"""What a report takes as tables grow: `python -m tests.report_scale --help`.
+
+Synthetic tables in the real layout, 25 entities a document, files and commits as runs make them. Each report is made by
+the command in a process of its own, whose peak memory the operating system tells.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from craft_ray.labels import LABELS
+from craft_ray.schema import DOCUMENTS, ENTITIES
+from craft_ray.settings import S3Settings
+from craft_ray.staging import StagedBlock, StagedFile, _write, partitions
+from craft_ray.storage import Storage
+from craft_ray.tables import Tables
+
+PART = 1_000_000
+"""Entities written at once."""
+
+EACH = 25
+"""Entities of a document."""
+
+TEXTS = 1_000
+"""Different texts of a part; its documents repeat them."""
+
+SECTIONS = ("title", "abstract", "abstract/METHODS", "body/Introduction", "body/Results/Mice", "captions")
+
+
+def texts(seed: int) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Texts of EACH mentions, and columns of the entities in them, text by text."""
+    random_ = random.Random(seed)
+    written, rows = [], []
+    for _ in range(TEXTS):
+        text = ""
+        for number in range(EACH):
+            label = random_.choice(LABELS)
+            rank = int(random_.paretovariate(0.7))
+            stem = rank if rank < 2000 else f"x{random_.getrandbits(24):x}"
+            mention = random_.choice(["{}{}", "{}-{}", "{} {}"]).format(label.name.lower(), stem)
+            section = SECTIONS[number * len(SECTIONS) // EACH]
+            rows.append(
+                (section, len(text), len(text) + len(mention), label.name, mention, random_.betavariate(6, 1.5))
+            )
+            text += f"{mention} was found in the tissue. "
+        written.append(text.rstrip())
+    section, start, end, label, mention, score = zip(*rows, strict=True)
+    return written, {
+        "section": np.array(section),
+        "start": np.array(start, np.int32),
+        "end": np.array(end, np.int32),
+        "label": np.array(label),
+        "mention": np.array(mention),
+        "score": np.array(score, np.float32),
+    }
+
+
+def part(number: int, entities: int) -> tuple[pa.Table, pa.Table]:
+    """Rows of `documents` and of `entities`."""
+    documents = entities // EACH
+    written, columns = texts(number)
+    which = np.arange(documents) % TEXTS
+    ids = pa.array([f"PMID:{10_000_000 + number * documents + i}" for i in range(documents)])
+    ends = [[{"name": "text", "start": 0, "end": len(text)}] for text in written]
+    origin = {"run_id": "20260101T000000-synthetic", "block_id": f"{number:032x}"}
+    about = {
+        "doc_id": ids,
+        "version": np.ones(documents, np.int32),
+        "shard": pa.repeat(f"/synthetic/{number:06}.xml.gz", documents),
+        "status": pa.repeat("annotated", documents),
+        "n_entities": np.full(documents, EACH, np.int32),
+        "n_tokens": np.full(documents, 8 * EACH, np.int32),
+        "year": 1980 + (np.arange(documents) * 7 + number) % 46,
+        "text": pa.array(written).take(which),
+        "sections": pa.array(ends, DOCUMENTS.field("sections").type).take(which),
+    }
+    rows = (which[:, None] * EACH + np.arange(EACH)).ravel()
+    of = np.repeat(np.arange(documents), EACH)
+    found = {name: pa.array(values).take(rows) for name, values in columns.items()} | {"doc_id": ids.take(of)}
+    found |= {"sentence_start": found["start"], "sentence_end": pa.array(columns["end"][rows] + 25)}
+    return _filled(about | origin, DOCUMENTS, documents), _filled(found | origin, ENTITIES, len(rows))
+
+
+def _filled(columns: dict[str, Any], schema: pa.Schema, rows: int) -> pa.Table:
+    """Columns in a schema's order, those that are not given null."""
+    return pa.table(
+        {
+            field.name: pa.nulls(rows, field.type)
+            if (given := columns.get(field.name)) is None
+            else pa.repeat(given, rows)
+            if isinstance(given, str)
+            else pa.array(given).cast(field.type)
+            for field in schema
+        },
+        schema=schema,
+    )
+
+
+def write_parts(storage: Storage, output: str, numbers: range, entities: int) -> None:
+    """Append parts to the tables of an output."""
+    tables = Tables(storage, output)
+    for number in numbers:
+        documents, found = part(number, entities)
+        files = [_write(rows, storage, f"{output}/entities", where) for where, rows in partitions(found, ["label"])]
+        tables.append([_block(_write(documents, storage, f"{output}/documents"), files)])
+
+
+def _block(documents: StagedFile, entities: list[StagedFile]) -> StagedBlock:
+    """As `append` wants it, which commits files and judges nothing."""
+    return StagedBlock("", [documents], entities, np.empty(0), np.empty(0, np.int32), [], [], 0, [])
+
+
+def measured(output: str, page: Path, *options: str) -> dict[str, Any]:
+    """What the command says, its seconds by the clock and its peak memory."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "craft_ray", "report", output, "--html", str(page), "--json", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, said
+    seconds = round(time.monotonic() - began, 1)
+    return {"seconds": seconds, "peak_mb": round(usage.ru_maxrss / 1024), "said": json.loads(said.splitlines()[-1])}
+
+
+def main() -> None:
+    """Measure at a hundredth of the size (not below a million rows), at a tenth, and at the size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000_000, help="entities of the largest tables")
+    parser.add_argument("--folder", type=Path, help="where the tables go, in a new folder that is removed at the end")
+    parser.add_argument("--options", default="", help="of `craft-ray report`, as one word: --options=--exact")
+    given = parser.parse_args()
+    sizes = sorted({max(PART, given.rows // factor) for factor in (100, 10, 1)})
+    storage, done, report = Storage(S3Settings()), 0, {}
+    folder = Path(tempfile.mkdtemp(prefix="craft-ray-report-", dir=given.folder))
+    try:
+        for rows in sizes:
+            write_parts(storage, str(folder), range(done, rows // PART), PART)
+            done = rows // PART
+            report[rows] = measured(str(folder), folder / "report.html", *given.options.split())
+            print(json.dumps({"rows": rows, **report[rows]}), flush=True)
+    finally:
+        shutil.rmtree(folder)
+    for smaller, larger in pairwise(sizes):
+        more = report[larger]["seconds"] - report[smaller]["seconds"]
+        slope = more / (larger - smaller) * 1e6
+        print(f"from {smaller:,} to {larger:,} rows: {slope:.2f} s more for each million")
+
+
+if __name__ == "__main__":
+    main()
