@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from craft_ray.commands import annotate, bench, evaluate, look, outputs, train
+from craft_ray.commands import annotate, bench, evaluate, export, look, outputs, train
 from craft_ray.errors import CraftRayError, Interrupted, message
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command(epilog=look.SHOW_EXAMPLES)(look.show)
 app.command(epilog=look.QUERY_EXAMPLES)(look.query)
 app.command()(look.top)
 app.command()(look.pairs)
+app.command(epilog=export.EXAMPLES)(export.export)
 app.command()(outputs.runs)
 app.command(epilog=outputs.DIFF_EXAMPLES)(outputs.diff)
 app.command(epilog=outputs.REPORT_EXAMPLES)(outputs.report)

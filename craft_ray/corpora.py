@@ -1,5 +1,7 @@
 """Gold corpora: IOB files, and CRAFT as it is released, articles with standoff mentions."""
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,6 +17,9 @@ from craft_ray.identity import id_hash
 from craft_ray.labels import LABELS, TAG_SET, TAGS, canonical_tag
 from craft_ray.sentences import sentence_spans
 from craft_ray.spans import find_spans
+
+DOCSTART = "-DOCSTART-"
+"""The word of a line that begins a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,15 @@ class GoldDocument:
 def read_iob(path: str | Path) -> list[TaggedSentence]:
     """Read `word<TAB>...<TAB>tag` lines with a blank line between sentences; the tag is the last column.
 
+    A file may be compressed (`.gz`). Lines that begin a document, `-DOCSTART-` as their word, are passed over.
+
     Raises SettingsError if the file is missing, has no sentence, or a line has fewer than two columns.
     """
     text = _read(Path(path), "the corpus")
     sentences = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
         rows = [line.split("\t") for line in block.split("\n") if line.strip()]
+        rows = [row for row in rows if row[0] != DOCSTART]
         if bad := next((row for row in rows if len(row) < 2), None):
             raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
         if rows:
@@ -121,24 +129,45 @@ def _knowtator_spans(file: Path) -> list[tuple[tuple[int, int], ...]]:
 def tag_words(
     start: NDArray[np.integer], end: NDArray[np.integer], sentence: NDArray[np.integer], mentions: Sequence[Mention]
 ) -> list[str]:
-    """IOB2 tags of a document's words from its mentions.
-
-    A word belongs to a mention that it overlaps. Of mentions that overlap each other the longest counts, of equal ones
-    the first; what crosses a sentence's end goes on as a mention of its own.
+    """IOB2 tags of a document's words from its mentions, laid as `lay_mentions` does.
 
     start, end, sentence: (words,) code point offsets in the document and the number of the word's sentence
     """
-    tags = ["O"] * len(start)
+    return tags_of(lay_mentions(start, end, mentions), sentence)
+
+
+def lay_mentions(
+    start: NDArray[np.integer], end: NDArray[np.integer], mentions: Sequence[Mention]
+) -> list[tuple[int, int, str]]:
+    """First word, end and label of each mention that words can show.
+
+    A word belongs to a mention that it overlaps. Of mentions that overlap each other the longest counts, of equal ones
+    the first.
+
+    start, end: (words,) code point offsets in the document
+    """
+    laid = []
     taken = np.zeros(len(start), np.bool_)
     for mention in sorted(mentions, key=lambda m: (m.start - m.end, m.start, m.label)):
         first = int(np.searchsorted(end, mention.start, side="right"))
         to = int(np.searchsorted(start, mention.end, side="left"))
-        if first >= to or taken[first:to].any():
-            continue
-        taken[first:to] = True
+        if first < to and not taken[first:to].any():
+            taken[first:to] = True
+            laid.append((first, to, mention.label))
+    return laid
+
+
+def tags_of(laid: Sequence[tuple[int, int, str]], sentence: NDArray[np.integer]) -> list[str]:
+    """IOB2 tags of words; what crosses a sentence's end goes on as a mention of its own.
+
+    laid:     as `lay_mentions` gives it
+    sentence: (words,) the number of the word's sentence
+    """
+    tags = ["O"] * len(sentence)
+    for first, to, label in laid:
         for word in range(first, to):
             goes_on = word > first and sentence[word] == sentence[word - 1]
-            tags[word] = f"{'I' if goes_on else 'B'}-{mention.label}"
+            tags[word] = f"{'I' if goes_on else 'B'}-{label}"
     return tags
 
 
@@ -193,7 +222,15 @@ def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Tagg
 
 def _read(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        return (
+            (gzip.decompress(content) if path.suffix == ".gz" else content)
+            .decode()
+            .replace("\r\n", "\n")
+            .replace("\r", "\n")
+        )
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SettingsError(f"cannot read {what} {path}: {error}") from error
     except OSError as error:
         raise SettingsError(f"cannot read {what} {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from craft_ray.snapshots import Snapshot
 
 
 @contextmanager
-def database(**views: ds.Dataset) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with a view for each dataset."""
+def database(**views: ds.Dataset | pa.RecordBatchReader) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with a view for each dataset, or for a stream of rows, which can be read once."""
     with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder, duckdb.connect() as connection:
         connection.execute("SET temp_directory = ?", [folder])
         for name, dataset in views.items():

@@ -46,8 +46,10 @@ class Stopped(CraftRayError):
     exit_code = 3
     status = "stopped"
 
-    def __init__(self) -> None:
-        super().__init__("stopped by a signal; what is committed is kept, and the same command goes on from there")
+    def __init__(
+        self, message: str = "stopped by a signal; what is committed is kept, and the same command goes on from there"
+    ) -> None:
+        super().__init__(message)
 
 
 class Busy(CraftRayError):

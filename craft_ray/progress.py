@@ -59,22 +59,22 @@ def _progress(console: Console) -> Progress:
 
 
 @contextmanager
-def steps_shown(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A function that shows the steps of training: a bar on a terminal, a line now and then in a log."""
+def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
+    """A function that shows the steps of training, or the like: a bar on a terminal, a line now and then in a log."""
     last = time.monotonic()
 
     def line(step: int, steps: int) -> None:
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY or step == steps:
             last = time.monotonic()
-            console.print(f"step {step:,} of {steps:,}", highlight=False)
+            console.print(f"{unit} {step:,} of {steps:,}", highlight=False)
 
     if not console.is_terminal:
         yield line
         return
     with _progress(console) as progress:
         task = progress.add_task("starting", total=None)
-        yield lambda step, steps: progress.update(task, description="steps", completed=step, total=steps)
+        yield lambda step, steps: progress.update(task, description=f"{unit}s", completed=step, total=steps)
 
 
 def _every(seconds: float, show: Show) -> Show:

@@ -76,6 +76,24 @@ def open_snapshot(storage: Storage, output: str, reference: str | None = None) -
     return _at(storage, output, found[0]["tables"], found[0]["run_id"])
 
 
+def open_whole(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
+    """The same, but of the tables as they are the entities that belong to the documents, also while a run commits.
+
+    Raises SettingsError likewise.
+    """
+    if reference is None:
+        reference = str(_table(storage, output, "documents", None).version())
+    return open_snapshot(storage, output, reference)
+
+
+def open_versions(storage: Storage, output: str, versions: Mapping[str, int]) -> Snapshot:
+    """The tables at a version each, as a snapshot named them.
+
+    Raises SettingsError if files of these versions are gone.
+    """
+    return _at(storage, output, versions, None)
+
+
 def before_last_change(storage: Storage, output: str) -> str:
     """The run whose state the last run found that changed anything.
 

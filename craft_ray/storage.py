@@ -28,6 +28,9 @@ from craft_ray.settings import S3Settings
 
 _Result = TypeVar("_Result")
 
+TEMPORARY = ".craft-ray-"
+"""How the names of files begin that are not whole yet; a killed process leaves them."""
+
 READ_AHEAD = 8 << 20
 """Bytes fetched at once from object storage; readers run through a shard from front to end."""
 
@@ -148,6 +151,28 @@ class Storage:
             return
         with _beside(Path(url), content) as written:
             os.replace(written, url)
+
+    @contextmanager
+    def publishing(self, url: str) -> Iterator[BinaryIO]:
+        """A file to write to, which stands at its address once the block is done, whole, or not at all.
+
+        It is written on this machine's disk: beside a local path, which is then renamed, and for S3 in the folder of
+        temporary files.
+        """
+        folder, name = url.rpartition("/")[::2]
+        if not is_remote(url):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor, written = tempfile.mkstemp(dir=None if is_remote(url) else folder, prefix=f"{TEMPORARY}{name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            if is_remote(url):
+                self.patiently(url, lambda: self.filesystem(url).put_file(written, url))
+            else:
+                os.chmod(written, 0o666 & ~_umask())
+                os.replace(written, url)
+        finally:
+            Path(written).unlink(missing_ok=True)
 
     def create(self, url: str, content: bytes) -> bool:
         """Write a whole file if there is none; of any number of writers one gets true."""

@@ -206,6 +206,19 @@ def print_sizes(console: Console, sizes: Mapping[str, Any]) -> None:
     console.print(table, highlight=False)
 
 
+def print_export(console: Console, manifest: Mapping[str, Any]) -> None:
+    """The account of an export."""
+    for what in ("documents", "entities"):
+        table = _plain_table(what, "")
+        for name, number in manifest[what].items():
+            if number or name in ("annotated", "found", "exported"):
+                table.add_row(name.replace("_", " "), f"{number:,}")
+        console.print(table, highlight=False)
+    for reason, number in manifest["unrepresentable"]["reasons"].items():
+        console.print(f"unrepresentable: {reason}: {number:,} documents", highlight=False)
+    console.print(f"{len(manifest['shards']):,} shards, {manifest['bytes'] / 1e6:,.1f} MB", highlight=False)
+
+
 def _state(side: dict[str, Any]) -> str:
     version = f"version {side['versions']['documents']}"
     return f"{side['run_id']} ({version})" if side["run_id"] else version

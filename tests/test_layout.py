@@ -59,6 +59,10 @@ ORDER = [
     "database",
     "changes",
     "queries",
+    "exporters",
+    "export_plan",
+    "export_shards",
+    "export",
     "compaction",
     "progress",
     "terminal",
@@ -102,7 +106,7 @@ def test_each_module_imports_only_from_those_before_it():
 
 def test_the_order_names_every_module():
     modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert modules | {"readers", "commands"} == set(ORDER)
+    assert modules | {"readers", "exporters", "commands"} == set(ORDER)
 
 
 def importers(package: str) -> set[str]:
@@ -137,4 +141,5 @@ def test_the_model_knows_no_ray_and_the_replica_no_tokenizer():
         "annotation",
         "training",
         "rivals",
+        "export",
     }
