@@ -120,6 +120,6 @@ def is_sorted_by_mention(part: Part, label: Mapping[str, str]) -> bool:
     apart = pairs = 0
     for ranges in bounds.values():
         ranges.sort()
-        apart += sum(low[1] <= high[0] for low, high in pairwise(ranges))
+        apart += sum(low[1] <= high[0] and low != high for low, high in pairwise(ranges))
         pairs += len(ranges) - 1
     return apart > pairs / 2
