@@ -114,7 +114,7 @@ def _asked(snapshot: Snapshot, part: Part, number: int, seed: int, tell: Callabl
             "rows": sum(snapshot.entities.rows.values()),
             "statuses": figures.statuses(connection).to_pylist(),
             "years": figures.years(connection).to_pylist(),
-            "rejected": figures.rejected(connection).to_pylist(),
+            "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
             "broken": figures.broken(connection, UNREADABLE).to_pylist(),
         }
         tell("counting entities")

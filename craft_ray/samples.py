@@ -82,8 +82,10 @@ def _affordable(
     files: dict[str, ds.ParquetFileFragment] = {}
     kept: list[str] = []
     for doc_id in doc_ids:
+        if len(kept) == number:
+            break
         may_hold = {part.path: part for part in view.dataset.get_fragments(filter=ds.field("doc_id") == doc_id)}
-        if len(kept) < number and sum(view.rows[path] for path in files | may_hold) <= at_most:
+        if sum(view.rows[path] for path in files | may_hold) <= at_most:
             files |= may_hold
             kept.append(doc_id)
     return list(files.values()), kept

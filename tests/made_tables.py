@@ -38,13 +38,18 @@ def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.T
     tables.append([StagedBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
 
 
-def write_tables(output: Path, documents: Sequence[Mapping[str, Any]], entities: Sequence[Mapping[str, Any]]) -> None:
+def write_tables(
+    output: Path | str,
+    documents: Sequence[Mapping[str, Any]],
+    entities: Sequence[Mapping[str, Any]],
+    storage: Storage = STORAGE,
+) -> None:
     """Tables of an output, or more rows of them; a row may leave columns out."""
     made = pa.Table.from_pylist([dict.fromkeys(DOCUMENTS.names) | {"status": "annotated"} | row for row in documents])
     found = [dict.fromkeys(ENTITIES.names) | {"section": "text", "score": 0.5} | row for row in entities]
     append(
-        Tables(STORAGE, str(output)),
-        STORAGE,
+        Tables(storage, str(output)),
+        storage,
         filled({name: made[name].combine_chunks() for name in made.column_names}, DOCUMENTS, made.num_rows),
         pa.Table.from_pylist(found, schema=ENTITIES),
     )

@@ -5,7 +5,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft_ray import figures
@@ -38,6 +38,7 @@ def form(mention: str) -> str:
     return "".join(c for c in mention.lower() if c not in " -\N{EN DASH}") or mention
 
 
+@settings(max_examples=40)
 @given(rows=entities, weight=st.sampled_from([1.0, 3.0]))
 def test_mentions_are_those_of_a_plain_count_with_their_spellings(rows, weight: float):
     with database(entities=of_entities(rows)) as connection:
@@ -58,6 +59,7 @@ def test_mentions_are_those_of_a_plain_count_with_their_spellings(rows, weight: 
             assert told == [(n * weight, m) for n, m in variants[:2]]
 
 
+@settings(max_examples=30)
 @given(rows=entities)
 def test_sections_and_scores_hold_every_entity(rows):
     with database(entities=of_entities(rows)) as connection:
@@ -115,10 +117,9 @@ def test_the_account_tells_what_became_of_each_document(documents: ds.Dataset):
 
 def test_rejected_documents_and_broken_shards_are_told_with_their_reasons(documents: ds.Dataset):
     with database(documents=documents) as connection:
-        rejected = figures.rejected(connection, each=2).to_pylist()
+        rejected = figures.rejected(connection, "#unreadable", each=2).to_pylist()
         broken = figures.broken(connection, "#unreadable").to_pylist()
     assert [(row["reason"], row["doc_id"], row["shard"]) for row in rejected] == [
-        ("bad_gzip", "s.xml#unreadable", "s.xml"),
         ("bad_xml", "s.xml#0", "s.xml"),
         ("bad_xml", "s.xml#1", "s.xml"),
     ]

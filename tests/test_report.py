@@ -13,13 +13,14 @@ from craft_ray import report as module
 from craft_ray.errors import RunError, SettingsError
 from craft_ray.report import every_year, looks_of, write_report
 from craft_ray.runs import Account, RunRecord
+from craft_ray.storage import Storage
 from tests.made_tables import STORAGE, document, write_tables
 
 HOSTILE = '</title></style><script>window.ran=1</script>"><img src=x onerror=window.ran=1>\u202egnp.exe\x1b[31m\x00'
 """What a document may hold: tags, ends of tags, an attribute's end, a control that turns text around, and bytes."""
 
 
-def made(output: Path) -> Path:
+def made(output: Path | str, storage: Storage = STORAGE) -> None:
     """Tables of two good documents, an empty one, a rejected one, a deleted one and a broken shard, all hostile."""
     rows = [
         document("PMID:1", "Pax6 in the mouse.", ("Protein", "Pax6"), ("Taxon", "mouse"), title="Eyes", year=2020),
@@ -33,14 +34,14 @@ def made(output: Path) -> Path:
         {"doc_id": "PMID:4", "status": "deleted", "n_entities": 0, "n_tokens": 0},
     ]
     entities = [entity | {"section": HOSTILE, "score": 0.93} for _, found in rows for entity in found]
-    write_tables(output, [*(row for row, _ in rows), *others], entities)
+    write_tables(output, [*(row for row, _ in rows), *others], entities, storage)
     account = Account([])
     account.statuses.update(annotated=3, rejected=2, deleted=1)
     account.reached("ray_ready", account.started + 1.5)
     account.tokens = 60
     account._commits = [(account.started + 2, 3, 30), (account.started + 4, 6, 60)]
     record = RunRecord(
-        STORAGE,
+        storage,
         str(output),
         "20260101T000000-aaaa",
         inputs=[HOSTILE],
@@ -48,12 +49,12 @@ def made(output: Path) -> Path:
         settings={"model": HOSTILE, "replicas": None},
     )
     record.close("partly_rejected", account, {"documents": 1})
-    return output
 
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    return made(tmp_path / "tables")
+    made(tmp_path / "tables")
+    return tmp_path / "tables"
 
 
 def written(output: Path, target: Path, **options) -> html.HtmlElement:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from craft_ray.report import write_report
+from craft_ray.settings import S3Settings
+from craft_ray.storage import Storage
 from tests.made_tables import STORAGE
+from tests.s3_server import S3Server
 from tests.test_report import made
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -40,7 +43,8 @@ def browser() -> Iterator[Any]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page about hostile documents."""
     folder = tmp_path_factory.mktemp("report")
-    write_report(STORAGE, str(made(folder / "tables")), str(folder / "page.html"))
+    made(folder / "tables")
+    write_report(STORAGE, str(folder / "tables"), str(folder / "page.html"))
     return (folder / "page.html").as_uri()
 
 
@@ -70,8 +74,11 @@ class Opened:
 
     def titled(self, title: str) -> None:
         """Go to the document of a title by the button."""
-        while self.page.locator("article:visible h3").text_content() != title:
+        for _ in self.page.locator("article").all():
+            if self.page.locator("article:visible h3").text_content() == title:
+                return
             self.page.get_by_role("button", name="Next").click()
+        pytest.fail(f"there is no document {title}")
 
 
 @pytest.fixture
@@ -174,3 +181,20 @@ def test_it_prints_without_what_is_only_to_be_pressed(opened: Opened):
         "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).printColorAdjust]"
     )
     assert ground == ["rgb(0, 114, 178)", "exact"]
+
+
+def test_the_command_reads_from_object_storage_and_writes_there(
+    command: Any, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = s3_server.fresh_prefix()
+    made(f"{prefix}/tables", Storage(S3Settings()))
+    done = command("report", f"{prefix}/tables", "--html", f"{prefix}/page.html", "--samples", "1", "--json")
+    assert (done.code, done.summary["html"], done.summary["documents_shown"]) == (0, f"{prefix}/page.html", 1)
+    content = s3_server.filesystem().cat_file(f"{prefix}/page.html")
+    assert (len(content), content.count(b"<article")) == (done.summary["bytes"], 1)
+    assert s3_server.secret.encode() not in content
+    none = command("report", f"{prefix}/none", "--html", f"{prefix}/none.html")
+    assert (none.code, "there is no table" in none.stderr) == (2, True)
+    assert not s3_server.filesystem().exists(f"{prefix}/none.html")
