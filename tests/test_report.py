@@ -206,6 +206,10 @@ def test_years_without_documents_are_there_with_nothing():
     assert len(every_year([{"year": 1, "entities": 1}, {"year": 2026, "entities": 1}])) == 2
 
 
+def test_estimates_claim_three_digits():
+    assert [module._estimated(number) for number in (7, 1234, 987_654_321)] == ["≈ 7", "≈ 1,230", "≈ 988,000,000"]
+
+
 def test_facts_are_json(output: Path, tmp_path: Path):
     facts = json.loads(json.dumps(write_report(STORAGE, str(output), str(tmp_path / "page.html"), number=1)))
     assert facts["bytes"] == (tmp_path / "page.html").stat().st_size
