@@ -174,8 +174,10 @@ def brightness(colour: str) -> int:
     return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
 
 
-def test_it_prints_without_what_is_only_to_be_pressed(opened: Opened):
+def test_it_prints_within_a_sheet_without_what_is_only_to_be_pressed(opened: Opened):
     opened.page.emulate_media(media="print")
+    opened.page.set_viewport_size({"width": 700, "height": 1000})  # A4 without its margins
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 700
     assert not opened.page.locator("button:visible, select:visible, nav:visible").count()
     ground = opened.page.locator("article:visible mark").first.evaluate(
         "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).printColorAdjust]"
