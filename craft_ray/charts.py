@@ -39,7 +39,7 @@ def labels_chart(rows: Rows, colours: Mapping[str, str]) -> str:
         "height": {"step": 24},
         "encoding": {
             "y": _axis("label", "nominal", sort=None),
-            "x": _axis("entities", "quantitative", "entities", format=_LARGE)
+            "x": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1)
             | {"scale": {"domainMax": most * 1.25 or 1, "nice": False}},  # room for the number behind the longest bar
         },
         "layer": [
@@ -65,7 +65,7 @@ def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
                 sort={"field": "entities", "op": "sum", "order": "descending"},
                 labelExpr="replace(datum.label, 'body/', '')",
             ),
-            "x": _axis("entities", "quantitative", "entities", format=_LARGE),
+            "x": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1),
             "color": _coloured(colours),
         },
     }
@@ -79,7 +79,7 @@ def years_chart(rows: Rows) -> str:
         "height": 150,
         "encoding": {
             "x": {"field": "year", "type": "ordinal", "axis": {"title": None, "labelAngle": 0, "labelOverlap": True}},
-            "y": _axis("entities", "quantitative", "entities", format=_LARGE),
+            "y": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1),
         },
     }
     return draw(rows, spec, "Entities by year of their documents")
@@ -112,7 +112,7 @@ def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
                 "y": {
                     "field": "entities",
                     "type": "quantitative",
-                    "axis": {"title": None, "tickCount": 2, "format": ".2~s"},
+                    "axis": {"title": None, "tickCount": 2, "tickMinStep": 1, "format": ".2~s"},
                 },
                 "color": _coloured(colours),
             },

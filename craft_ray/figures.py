@@ -74,6 +74,7 @@ _REJECTED = """
     SELECT reason, doc_id, left(detail, 300) AS detail, shard FROM (
         SELECT *, row_number() OVER (PARTITION BY reason ORDER BY doc_id) AS place
         FROM (SELECT reason, doc_id, detail, shard, status FROM documents WHERE status = 'rejected')
+        WHERE NOT suffix(doc_id, $mark)
     ) WHERE place <= $each ORDER BY reason, place
 """
 
@@ -129,9 +130,9 @@ def mentions(connection: duckdb.DuckDBPyConnection, each: int = 15, listed: int 
     return connection.sql(_MENTIONS, params=wanted).to_arrow_table()
 
 
-def rejected(connection: duckdb.DuckDBPyConnection, each: int = 5) -> pa.Table:
-    """The first rejected documents of each reason; columns reason, doc_id, detail, shard."""
-    return connection.sql(_REJECTED, params={"each": each}).to_arrow_table()
+def rejected(connection: duckdb.DuckDBPyConnection, mark: str, each: int = 5) -> pa.Table:
+    """The first rejected documents of each reason; columns reason, doc_id, detail, shard. mark: as in `broken`"""
+    return connection.sql(_REJECTED, params={"mark": mark, "each": each}).to_arrow_table()
 
 
 def broken(connection: duckdb.DuckDBPyConnection, mark: str) -> pa.Table:

@@ -114,7 +114,7 @@ def _asked(snapshot: Snapshot, part: Part, number: int, seed: int, tell: Callabl
             "rows": sum(snapshot.entities.rows.values()),
             "statuses": figures.statuses(connection).to_pylist(),
             "years": figures.years(connection).to_pylist(),
-            "rejected": figures.rejected(connection).to_pylist(),
+            "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
             "broken": figures.broken(connection, UNREADABLE).to_pylist(),
         }
         tell("counting entities")
@@ -246,8 +246,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
-    environment.filters |= {"grouped": lambda number: f"{number:,.0f}", "as_json": lambda value: json.dumps(value)}
+    environment.filters |= {"grouped": lambda number: f"{number:,.0f}", "estimated": _estimated, "as_json": json.dumps}
     return environment
+
+
+def _estimated(number: float) -> str:
+    """A number as it is written where its last digits mean nothing."""
+    return f"≈ {float(f'{number:.3g}'):,.0f}"
 
 
 def _packed(name: str) -> str:

@@ -7,6 +7,7 @@ from operator import or_
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
@@ -81,8 +82,10 @@ def _affordable(
     files: dict[str, ds.ParquetFileFragment] = {}
     kept: list[str] = []
     for doc_id in doc_ids:
+        if len(kept) == number:
+            break
         may_hold = {part.path: part for part in view.dataset.get_fragments(filter=ds.field("doc_id") == doc_id)}
-        if len(kept) < number and sum(view.rows[path] for path in files | may_hold) <= at_most:
+        if sum(view.rows[path] for path in files | may_hold) <= at_most:
             files |= may_hold
             kept.append(doc_id)
     return list(files.values()), kept
@@ -92,7 +95,8 @@ def _with_any(
     view: View, files: Sequence[ds.ParquetFileFragment], doc_ids: Sequence[str]
 ) -> list[ds.ParquetFileFragment]:
     """Those of some files that do hold rows of any document; reads their ids alone."""
-    hits = _of(view, files).scanner(columns=[_FILE], filter=ds.field("doc_id").isin(doc_ids)).to_table()
+    ids = pa.array(doc_ids, pa.string())
+    hits = _of(view, files).scanner(columns=[_FILE], filter=ds.field("doc_id").isin(ids)).to_table()
     numbers = pc.unique(hits[_FILE]).to_pylist()
     return [files[number] for number in sorted(numbers)]
 

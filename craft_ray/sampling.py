@@ -73,20 +73,27 @@ def sample(view: View, at_most: int, seed: int) -> Part:
 def _draw(
     fragments: Sequence[ds.ParquetFileFragment], sizes: Sequence[int], wanted: int, random: np.random.Generator
 ) -> tuple[list[ds.ParquetFileFragment], int]:
-    """Row groups at places that are spread evenly over all rows, taken in random order until they hold enough."""
+    """Row groups at places that are spread evenly over all rows, taken in random order until they hold enough.
+
+    Where groups are small the places are twice as many, and again, until they do.
+    """
+    total = sum(sizes)
+    if wanted >= total:
+        return list(fragments), total
     ends = np.cumsum(sizes)
-    draws = math.ceil(wanted / DRAWN)
-    places = (np.arange(draws) + random.random()) * (int(ends[-1]) / draws) if draws else np.empty(0)
     taken: dict[tuple[int, int], ds.ParquetFileFragment] = {}
-    rows = 0
-    for place in random.permutation(places):
-        file = int(np.searchsorted(ends, place, side="right"))
-        group = _group_at(fragments[file].row_groups, place - (ends[file] - sizes[file]))
-        if (file, group.id) not in taken:
-            taken[file, group.id] = fragments[file].subset(row_group_ids=[group.id])
-            rows += group.num_rows
-        if rows >= wanted:
-            break
+    rows, draws = 0, math.ceil(wanted / DRAWN)
+    while rows < wanted:
+        places = (np.arange(draws) + random.random()) * (total / draws)
+        for place in random.permutation(places):
+            file = int(np.searchsorted(ends, place, side="right"))
+            group = _group_at(fragments[file].row_groups, place - (ends[file] - sizes[file]))
+            if (file, group.id) not in taken:
+                taken[file, group.id] = fragments[file].subset(row_group_ids=[group.id])
+                rows += group.num_rows
+            if rows >= wanted:
+                break
+        draws *= 2
     return list(taken.values()), rows
 
 
@@ -113,6 +120,6 @@ def is_sorted_by_mention(part: Part, label: Mapping[str, str]) -> bool:
     apart = pairs = 0
     for ranges in bounds.values():
         ranges.sort()
-        apart += sum(low[1] <= high[0] for low, high in pairwise(ranges))
+        apart += sum(low[1] <= high[0] and low != high for low, high in pairwise(ranges))
         pairs += len(ranges) - 1
     return apart > pairs / 2

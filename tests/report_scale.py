@@ -22,10 +22,9 @@ import pyarrow as pa
 
 from craft_ray.labels import LABELS
 from craft_ray.schema import DOCUMENTS, ENTITIES
-from craft_ray.settings import S3Settings
-from craft_ray.staging import StagedBlock, StagedFile, _write, partitions
 from craft_ray.storage import Storage
 from craft_ray.tables import Tables
+from tests.made_tables import STORAGE, append, filled
 
 PART = 1_000_000
 """Entities written at once."""
@@ -33,8 +32,11 @@ PART = 1_000_000
 EACH = 25
 """Entities of a document."""
 
-TEXTS = 1_000
+TEXTS = 4_000
 """Different texts of a part; its documents repeat them."""
+
+RARE = 0.1
+"""Share of the mentions that occur in one text alone."""
 
 SECTIONS = ("title", "abstract", "abstract/METHODS", "body/Introduction", "body/Results/Mice", "captions")
 
@@ -47,8 +49,8 @@ def texts(seed: int) -> tuple[list[str], dict[str, np.ndarray]]:
         text = ""
         for number in range(EACH):
             label = random_.choice(LABELS)
-            rank = int(random_.paretovariate(0.7))
-            stem = rank if rank < 2000 else f"x{random_.getrandbits(24):x}"
+            rare = random_.random() < RARE
+            stem = f"x{random_.getrandbits(24):x}" if rare else min(int(random_.paretovariate(0.7)), 2000)
             mention = random_.choice(["{}{}", "{}-{}", "{} {}"]).format(label.name.lower(), stem)
             section = SECTIONS[number * len(SECTIONS) // EACH]
             rows.append(
@@ -90,36 +92,14 @@ def part(number: int, entities: int) -> tuple[pa.Table, pa.Table]:
     of = np.repeat(np.arange(documents), EACH)
     found = {name: pa.array(values).take(rows) for name, values in columns.items()} | {"doc_id": ids.take(of)}
     found |= {"sentence_start": found["start"], "sentence_end": pa.array(columns["end"][rows] + 25)}
-    return _filled(about | origin, DOCUMENTS, documents), _filled(found | origin, ENTITIES, len(rows))
-
-
-def _filled(columns: dict[str, Any], schema: pa.Schema, rows: int) -> pa.Table:
-    """Columns in a schema's order, those that are not given null."""
-    return pa.table(
-        {
-            field.name: pa.nulls(rows, field.type)
-            if (given := columns.get(field.name)) is None
-            else pa.repeat(given, rows)
-            if isinstance(given, str)
-            else pa.array(given).cast(field.type)
-            for field in schema
-        },
-        schema=schema,
-    )
+    return filled(about | origin, DOCUMENTS, documents), filled(found | origin, ENTITIES, len(rows))
 
 
 def write_parts(storage: Storage, output: str, numbers: range, entities: int) -> None:
     """Append parts to the tables of an output."""
     tables = Tables(storage, output)
     for number in numbers:
-        documents, found = part(number, entities)
-        files = [_write(rows, storage, f"{output}/entities", where) for where, rows in partitions(found, ["label"])]
-        tables.append([_block(_write(documents, storage, f"{output}/documents"), files)])
-
-
-def _block(documents: StagedFile, entities: list[StagedFile]) -> StagedBlock:
-    """As `append` wants it, which commits files and judges nothing."""
-    return StagedBlock("", [documents], entities, np.empty(0), np.empty(0, np.int32), [], [], 0, [])
+        append(tables, storage, *part(number, entities))
 
 
 def measured(output: str, page: Path, *options: str) -> dict[str, Any]:
@@ -143,11 +123,11 @@ def main() -> None:
     parser.add_argument("--options", default="", help="of `craft-ray report`, as one word: --options=--exact")
     given = parser.parse_args()
     sizes = sorted({max(PART, given.rows // factor) for factor in (100, 10, 1)})
-    storage, done, report = Storage(S3Settings()), 0, {}
+    done, report = 0, {}
     folder = Path(tempfile.mkdtemp(prefix="craft-ray-report-", dir=given.folder))
     try:
         for rows in sizes:
-            write_parts(storage, str(folder), range(done, rows // PART), PART)
+            write_parts(STORAGE, str(folder), range(done, rows // PART), PART)
             done = rows // PART
             report[rows] = measured(str(folder), folder / "report.html", *given.options.split())
             print(json.dumps({"rows": rows, **report[rows]}), flush=True)

@@ -5,6 +5,7 @@
   const section = document.getElementById("documents");
   const which = document.getElementById("which");
   const told = document.getElementById("told");
+  const hint = told.textContent;
   let shown = 0;
 
   const marks = () => [...documents[shown].querySelectorAll("mark:not(.off)")];
@@ -20,7 +21,7 @@
     documents.forEach((one, at) => { one.hidden = at !== shown; });
     which.value = String(shown);
     reachable(marks()[0]);
-    told.textContent = "";
+    told.textContent = hint;
   };
 
   const step = (by) => {

@@ -1,0 +1,202 @@
+"""The page of a report in a real browser: it asks for nothing, runs nothing of a document, and works by keyboard."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from craft_ray.report import write_report
+from craft_ray.settings import S3Settings
+from craft_ray.storage import Storage
+from tests.made_tables import STORAGE
+from tests.s3_server import S3Server
+from tests.test_report import made
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+pytestmark = pytest.mark.integration
+
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a page about hostile documents."""
+    folder = tmp_path_factory.mktemp("report")
+    made(folder / "tables")
+    write_report(STORAGE, str(folder / "tables"), str(folder / "page.html"))
+    return (folder / "page.html").as_uri()
+
+
+class Opened:
+    """A page, and all that it did on its own: requests, why they failed, messages, errors, dialogs."""
+
+    def __init__(self, browser: Any, file: str, **options: Any) -> None:
+        self.page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
+        self.requests: list[str] = []
+        self.failed: dict[str, str] = {}
+        self.noise: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("requestfailed", lambda request: self.failed.update({request.url: request.failure}))
+        self.page.on("console", lambda message: self.noise.append(message.text))
+        self.page.on("pageerror", lambda error: self.noise.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.noise.append(dialog.message))
+        self.page.goto(file)
+
+    def marked(self) -> list[str]:
+        """Texts of the mentions of the document that is shown, as they are marked."""
+        texts: list[str] = self.page.locator("article:visible mark:not(.off)").all_text_contents()
+        return texts
+
+    def focused(self) -> str:
+        text: str = self.page.evaluate("document.activeElement.textContent")
+        return text
+
+    def titled(self, title: str) -> None:
+        """Go to the document of a title by the button."""
+        for _ in self.page.locator("article").all():
+            if self.page.locator("article:visible h3").text_content() == title:
+                return
+            self.page.get_by_role("button", name="Next").click()
+        pytest.fail(f"there is no document {title}")
+
+
+@pytest.fixture
+def opened(browser: Any, file: str) -> Iterator[Opened]:
+    opened = Opened(browser, file)
+    opened.titled("Eyes")
+    yield opened
+    opened.page.close()
+
+
+def test_it_opens_from_disk_asks_for_nothing_and_runs_nothing_of_a_document(opened: Opened, file: str):
+    for _ in range(2):
+        opened.page.get_by_role("button", name="Next").click()
+    for summary in opened.page.locator("summary").all():
+        summary.click()
+    assert opened.requests == [file]
+    assert opened.noise == []
+    assert opened.page.evaluate("window.ran") is None
+    assert opened.page.locator("img, iframe").count() == 0
+
+
+def test_its_policy_stops_what_a_document_would_run_if_it_were_let_in(opened: Opened):
+    """The second wall behind escaping: markup that is put in by force neither runs nor fetches."""
+    opened.page.evaluate(
+        'document.body.insertAdjacentHTML(\'beforeend\', \'<img src="http://127.0.0.1:9/x" onerror="window.ran=1">'
+        '<p style="color:red" onclick="window.ran=1" id=forced>x</p>\')'
+    )
+    opened.page.locator("#forced").click()
+    assert opened.page.evaluate("window.ran") is None
+    assert any("Content Security Policy" in text for text in opened.noise)
+    assert opened.failed == {"http://127.0.0.1:9/x": "csp"}  # refused before anything was sent
+
+
+def test_labels_are_filtered_by_mouse(opened: Opened):
+    button = opened.page.get_by_role("button", name="Taxon")
+    assert opened.marked() == ["Pax6", "mouse"]
+    button.click()
+    assert (opened.marked(), button.get_attribute("aria-pressed")) == (["Pax6"], "false")
+    ground = opened.page.locator("article:visible mark.off").evaluate("e => getComputedStyle(e).backgroundColor")
+    assert ground == "rgba(0, 0, 0, 0)"
+    button.click()
+    assert (opened.marked(), button.get_attribute("aria-pressed")) == (["Pax6", "mouse"], "true")
+
+
+def test_labels_documents_and_mentions_are_reached_by_keyboard_alone(opened: Opened):
+    page = opened.page
+    page.get_by_role("button", name="Protein").focus()
+    page.keyboard.press("Space")
+    assert opened.marked() == ["mouse"]
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Next").focus()
+    page.keyboard.press("Tab")  # one mention of the document is reached by Tab, the arrows lead on
+    assert opened.focused() == "Pax6"
+    assert page.locator("#told").text_content() == "Pax6: Protein, score 0.93, 0 to 4"
+    page.keyboard.press("ArrowRight")
+    assert opened.focused() == "mouse"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert opened.focused() == "Pax6"
+    shown = page.locator("article:visible").get_attribute("aria-label")
+    page.keyboard.press("n")
+    assert page.locator("article:visible").get_attribute("aria-label") != shown
+    assert opened.focused() in opened.marked()
+    page.keyboard.press("p")
+    assert page.locator("article:visible").get_attribute("aria-label") == shown
+    assert page.locator("#which").input_value() == page.locator("article:visible").get_attribute("data-document")
+
+
+def test_it_can_be_read_on_a_telephone(browser: Any, file: str):
+    opened = Opened(browser, file, viewport={"width": 390, "height": 800}, is_mobile=False)
+    for summary in opened.page.locator("summary").all():
+        summary.click()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    for chart in opened.page.locator(".chart svg").all():
+        drawn, units = chart.evaluate("e => [e.getBoundingClientRect().width, e.viewBox.baseVal.width]")
+        assert drawn / units > 0.85  # so that text of 11 units can be read
+    opened.page.close()
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_it_follows_the_colour_scheme(browser: Any, file: str, scheme: str, dark: bool):
+    opened = Opened(browser, file, color_scheme=scheme)
+    paper, ink, chart = opened.page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color, "
+        "getComputedStyle(document.querySelector('.chart text')).fill]"
+    )
+    assert (brightness(paper) < brightness(ink)) == dark
+    assert chart == ink
+    opened.page.close()
+
+
+def brightness(colour: str) -> int:
+    return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+
+
+def test_it_prints_within_a_sheet_without_what_is_only_to_be_pressed(opened: Opened):
+    opened.page.emulate_media(media="print")
+    opened.page.set_viewport_size({"width": 700, "height": 1000})  # A4 without its margins
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert not opened.page.locator("button:visible, select:visible, nav:visible").count()
+    ground = opened.page.locator("article:visible mark").first.evaluate(
+        "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).printColorAdjust]"
+    )
+    assert ground == ["rgb(0, 114, 178)", "exact"]
+
+
+def test_the_command_reads_from_object_storage_and_writes_there(
+    command: Any, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = s3_server.fresh_prefix()
+    made(f"{prefix}/tables", Storage(S3Settings()))
+    done = command("report", f"{prefix}/tables", "--html", f"{prefix}/page.html", "--samples", "1", "--json")
+    assert (done.code, done.summary["html"], done.summary["documents_shown"]) == (0, f"{prefix}/page.html", 1)
+    content = s3_server.filesystem().cat_file(f"{prefix}/page.html")
+    assert (len(content), content.count(b"<article")) == (done.summary["bytes"], 1)
+    assert s3_server.secret.encode() not in content
+    none = command("report", f"{prefix}/none", "--html", f"{prefix}/none.html")
+    assert (none.code, "there is no table" in none.stderr) == (2, True)
+    assert not s3_server.filesystem().exists(f"{prefix}/none.html")

@@ -1,0 +1,59 @@
+"""Charts are drawn, and nothing in them acts."""
+
+from lxml import etree
+
+from craft_ray import charts
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "\"><a href='javascript:alert(1)'>",
+    "ok",
+]
+COLOURS = {"Protein": "#0072b2", "Taxon": "#f0e442"}
+
+
+def drawn() -> dict[str, str]:
+    spans = [{"from": at, "until": at + 1, "speed": at * 10, "step": text} for at, text in enumerate(HOSTILE)]
+    entities = [{"section": text, "label": "Protein", "entities": 3} for text in HOSTILE]
+    return {
+        "labels": charts.labels_chart([{"label": text, "entities": 1_234} for text in HOSTILE], dict.fromkeys(HOSTILE)),
+        "sections": charts.sections_chart(entities, COLOURS),
+        "years": charts.years_chart([{"year": 2020, "entities": 5}, {"year": 2021, "entities": 0}]),
+        "scores": charts.scores_chart([{"label": "Taxon", "score": 0.95, "entities": 2}], COLOURS, 0.05),
+        "speed": charts.speed_chart(spans),
+        "steps": charts.steps_chart(spans),
+    }
+
+
+def test_what_is_in_the_rows_is_text_and_no_more():
+    for name, svg in drawn().items():
+        root = etree.fromstring(svg)
+        assert (root.get("role"), bool(root.get("aria-label"))) == ("img", True)
+        for element in root.iter():
+            assert etree.QName(element).localname in {"svg", "g", "path", "rect", "line", "text"}, name
+            acting = [key for key in element.attrib if key.lower().startswith(("on", "style", "href", "{"))]
+            assert acting == [], name
+    assert all(any(text[:8] in (t.text or "") for t in etree.fromstring(drawn()["labels"]).iter()) for text in HOSTILE)
+
+
+def test_bars_are_as_long_as_their_numbers_and_in_their_colours():
+    svg = charts.sections_chart(
+        [{"section": "a", "label": "Protein", "entities": 30}, {"section": "a", "label": "Taxon", "entities": 10}],
+        COLOURS,
+    )
+    bars = {
+        p.get("fill"): p.get("d") for p in etree.fromstring(svg).iter("{*}path") if p.get("fill") in COLOURS.values()
+    }
+    length = {colour: float(path.partition("h")[2].partition("v")[0]) for colour, path in bars.items()}
+    assert round(length[COLOURS["Protein"]] / length[COLOURS["Taxon"]], 2) == 3.0
+
+
+def test_every_chart_can_be_read_at_the_width_of_a_telephone():
+    for name, svg in drawn().items():
+        width = float(etree.fromstring(svg).get("viewBox").split()[2])
+        assert width <= charts.NARROW + 10, name
+
+
+def test_without_rows_there_is_no_chart():
+    assert charts.years_chart([]) == charts.speed_chart([]) == charts.labels_chart([], {}) == ""

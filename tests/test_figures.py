@@ -1,0 +1,127 @@
+"""The numbers of a report, against a plain count over the same rows."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from craft_ray import figures
+from craft_ray.database import database
+from craft_ray.schema import DOCUMENTS, ENTITIES
+
+entities = st.lists(
+    st.tuples(
+        st.sampled_from(["title", "abstract/METHODS", "body/Results", "body/2. RESULTS/Mice", "body/II. Results", ""]),
+        st.sampled_from(["Protein", "Chemical"]),
+        st.sampled_from(["IL-2", "IL2", "il 2", "IL\N{EN DASH}2", "ATP", "-", "'; DROP TABLE x"]),
+        st.floats(0, 1, width=32),
+    ),
+    min_size=1,
+    max_size=40,
+)
+"""Section, label, mention and score."""
+
+
+def dataset(schema: pa.Schema, rows: list[dict]) -> ds.Dataset:
+    return ds.dataset(pa.Table.from_pylist([dict.fromkeys(schema.names) | row for row in rows], schema=schema))
+
+
+def of_entities(rows) -> ds.Dataset:
+    names = ("section", "label", "mention", "score")
+    return dataset(ENTITIES, [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def form(mention: str) -> str:
+    return "".join(c for c in mention.lower() if c not in " -\N{EN DASH}") or mention
+
+
+@settings(max_examples=40)
+@given(rows=entities, weight=st.sampled_from([1.0, 3.0]))
+def test_mentions_are_those_of_a_plain_count_with_their_spellings(rows, weight: float):
+    with database(entities=of_entities(rows)) as connection:
+        figures.weigh(connection, {"Protein": weight, "Chemical": weight})
+        found = figures.mentions(connection, each=2, listed=2).to_pylist()
+    for label in ("Chemical", "Protein"):
+        spelled = Counter(mention for _, of, mention, _ in rows if of == label)
+        forms: Counter[str] = Counter()
+        for mention, count in spelled.items():
+            forms[form(mention)] += count
+        mine = [row for row in found if row["label"] == label]
+        expected = sorted(forms.items(), key=lambda item: (-item[1], item[0]))[:2]
+        assert [(row["form"], row["mentions"]) for row in mine] == [(f, n * weight) for f, n in expected]
+        for row in mine:
+            variants = sorted((-n, m) for m, n in spelled.items() if form(m) == row["form"])
+            assert row["variants"] == len(variants)
+            told = [(-v["mentions"], v["mention"]) for v in row["spelled"]]
+            assert told == [(n * weight, m) for n, m in variants[:2]]
+
+
+@settings(max_examples=30)
+@given(rows=entities)
+def test_sections_and_scores_hold_every_entity(rows):
+    with database(entities=of_entities(rows)) as connection:
+        figures.weigh(connection, {"Protein": 1, "Chemical": 2})
+        figures.count_cells(connection)
+        sections, scores = (ask(connection).to_pylist() for ask in (figures.sections, figures.scores))
+    for found in (sections, scores):
+        for label, weight in (("Protein", 1), ("Chemical", 2)):
+            total = sum(of == label for _, of, _, _ in rows) * weight
+            assert sum(row["entities"] for row in found if row["label"] == label) == total
+    assert {row["section"] for row in sections} <= {"title", "abstract", "body/results", ""}
+    for row in scores:
+        mine = [s for _, label, _, s in rows if label == row["label"]]
+        low, high = row["score"] - 1e-6, row["score"] + 1 / figures.BINS + 1e-6
+        assert any(low <= score <= high for score in mine)
+
+
+def test_sections_beyond_the_largest_are_one():
+    sections = [("body/A", 3), ("abstract", 2), ("body/B", 1), ("caption", 1)]
+    rows = [(section, "Protein", "x", 0.5) for section, count in sections for _ in range(count)]
+    with database(entities=of_entities(rows)) as connection:
+        figures.weigh(connection, {"Protein": 1})
+        figures.count_cells(connection)
+        found = {row["section"]: row["entities"] for row in figures.sections(connection, limit=2).to_pylist()}
+    assert found == {"body/a": 3, "abstract": 2, "body, other": 1, "other": 1}
+
+
+@pytest.fixture
+def documents() -> ds.Dataset:
+    annotated = {"status": "annotated", "n_entities": 2, "n_tokens": 10, "year": 2020}
+    rejected = {"status": "rejected", "n_entities": 0, "n_tokens": 0, "shard": "s.xml"}
+    rows = [
+        annotated | {"doc_id": "a"},
+        annotated | {"doc_id": "b", "n_entities": 0},
+        annotated | {"doc_id": "c", "year": None},
+        {"doc_id": "d", "status": "deleted", "n_entities": 0, "n_tokens": 0},
+        *(rejected | {"doc_id": f"s.xml#{n}", "reason": "bad_xml", "detail": f"line {n}" * 100} for n in range(3)),
+        rejected | {"doc_id": "s.xml#unreadable", "reason": "bad_gzip", "detail": "ends early"},
+    ]
+    return dataset(DOCUMENTS, rows)
+
+
+def test_the_account_tells_what_became_of_each_document(documents: ds.Dataset):
+    with database(documents=documents) as connection:
+        found = figures.statuses(connection).to_pylist()
+        years = figures.years(connection).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        ("annotated", None, 3, 4, 30, 1),
+        ("deleted", None, 1, 0, 0, 0),
+        ("rejected", "bad_gzip", 1, 0, 0, 0),
+        ("rejected", "bad_xml", 3, 0, 0, 0),
+    ]
+    assert [tuple(row.values()) for row in years] == [(2020, 2, 2), (None, 1, 2)]
+
+
+def test_rejected_documents_and_broken_shards_are_told_with_their_reasons(documents: ds.Dataset):
+    with database(documents=documents) as connection:
+        rejected = figures.rejected(connection, "#unreadable", each=2).to_pylist()
+        broken = figures.broken(connection, "#unreadable").to_pylist()
+    assert [(row["reason"], row["doc_id"], row["shard"]) for row in rejected] == [
+        ("bad_xml", "s.xml#0", "s.xml"),
+        ("bad_xml", "s.xml#1", "s.xml"),
+    ]
+    assert max(len(row["detail"]) for row in rejected) == 300
+    assert broken == [{"shard": "s.xml", "reason": "bad_gzip", "detail": "ends early"}]
