@@ -134,8 +134,8 @@ def _begin(storage: Storage, destination: str) -> None:
 
 
 def _power(workers: int, threads: int) -> Power:
-    """An even share of half of the memory, in two sorts, and no more than half a gigabyte each."""
-    return Power(threads, min(512, max(64, psutil.virtual_memory().total // (4 * workers) >> 20)))
+    """An even share of half of the memory, in two sorts, and no more than a quarter of a gigabyte each."""
+    return Power(threads, min(256, max(64, psutil.virtual_memory().total // (4 * workers) >> 20)))
 
 
 def _here(
@@ -208,7 +208,7 @@ def _manifest(plan: Plan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) -> d
         "run_id": snapshot.run_id,
         "craft_ray": __version__,
         "date": plan.made,
-        "selection": asdict(plan.selection),
+        "selection": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan.selection).items()},
         "documents": documents,
         "entities": entities,
         "unrepresentable": {

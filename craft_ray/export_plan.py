@@ -22,6 +22,9 @@ MOST_READ = 4
 
 _BATCH = 64_000
 
+ASKED = {"documents": ("doc_id", "status"), "entities": ("doc_id", "label", "score")}
+"""Columns of each table that selections and ranges ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -111,11 +114,10 @@ def cut(snapshot: Snapshot, selection: Selection, sizes: Sizes) -> dict[str, Any
 
     Reads ids, states and sizes of documents, and sorts them on disk where memory is short.
     """
-    dataset = snapshot.documents.dataset
-    with database(documents=dataset) as connection:
+    with database(documents=snapshot.documents.dataset) as connection:
         grouped = connection.execute("SELECT status, count(*) FROM documents GROUP BY status ORDER BY status")
         statuses = {str(status): int(count) for status, count in grouped.fetchall()}
-    wanted = dataset.scanner(columns=["doc_id", "n_tokens"], filter=selection.documents()).to_reader()
+    wanted = snapshot.documents.stream(["doc_id", "n_tokens"], selection.documents(), ASKED["documents"], _BATCH)
     with database(wanted=wanted) as connection:
         connection.execute("SET memory_limit = '1GB'")
         rows = connection.sql("SELECT doc_id, n_tokens FROM wanted ORDER BY doc_id").to_arrow_reader(_BATCH)
@@ -199,7 +201,7 @@ def check_text(snapshot: Snapshot, plan: Plan) -> None:
     """
     if format_named(plan.format).needs_text and plan.starts:
         first = (ds.field("doc_id") == plan.starts[0]) & ds.field("text").is_null()
-        if snapshot.documents.dataset.scanner(columns=["doc_id"], filter=first).head(1).num_rows:
+        if any(batch.num_rows for batch in snapshot.documents.stream(["doc_id"], first, ("doc_id", "text"), 1024)):
             raise without_text(plan, plan.starts[0])
 
 

@@ -4,7 +4,7 @@ import gzip
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from operator import itemgetter
@@ -18,18 +18,19 @@ import pyarrow.dataset as ds
 from craft_ray import __version__
 from craft_ray.database import database
 from craft_ray.errors import RunError
-from craft_ray.export_plan import Plan, without_text
+from craft_ray.export_plan import ASKED, Plan, without_text
 from craft_ray.exporters import format_named
 from craft_ray.exporters.record import Collection, Exporter, Record, Unrepresentable
 from craft_ray.faults import cause
 from craft_ray.schema import ENTITIES, Entity, Section
-from craft_ray.snapshots import Snapshot, open_versions
+from craft_ray.snapshots import Snapshot, View, open_versions
 from craft_ray.storage import Storage, join
 
 LISTED = 20
 """Documents that a format cannot hold which are named of each shard."""
 
-_DOCUMENTS_AT_ONCE, _ENTITIES_AT_ONCE = 2048, 16_384
+_AT_ONCE = {"documents": 2048, "entities": 16_384}
+"""Rows of each table that are read, and come sorted, at once."""
 _GZIP_LEVEL = 6
 _BUFFER = 1 << 20
 
@@ -39,7 +40,7 @@ class Power:
     """What a task may use: threads and memory, in MB, of each of its two sorts; what is beyond goes to disk."""
 
     threads: int = 1
-    memory_mb: int = 512
+    memory_mb: int = 256
 
 
 @dataclass(slots=True)
@@ -93,7 +94,8 @@ def write_shards(
             done(account)
         if next(records, None) is not None:
             raise RunError("there are more documents than were planned for")
-    return TaskAccount(accounts, snapshot.entities.dataset.count_rows(filter=plan.within(shards)))
+    held = snapshot.entities.stream(["doc_id"], plan.within(shards), ("doc_id",), _AT_ONCE["entities"])
+    return TaskAccount(accounts, sum(batch.num_rows for batch in held))
 
 
 def _write(storage: Storage, plan: Plan, shard: int, records: Iterator[Record]) -> ShardAccount:
@@ -158,19 +160,10 @@ def _records(snapshot: Snapshot, plan: Plan, shards: range, power: Power) -> Ite
     within = plan.within(shards)
     wants_text = format_named(plan.format).needs_text
     columns = ["doc_id", "title", "year", "journal", "sections", "text"] if wants_text else ["doc_id"]
-    with ExitStack() as stack:
-        documents = stack.enter_context(
-            _sorted(snapshot.documents.dataset, columns, within & plan.selection.documents(), power, _DOCUMENTS_AT_ONCE)
-        )
-        entities = stack.enter_context(
-            _sorted(
-                snapshot.entities.dataset,
-                ["doc_id", *_ENTITY],
-                within & plan.selection.entities(),
-                power,
-                _ENTITIES_AT_ONCE,
-            )
-        )
+    with (
+        _sorted(snapshot, "documents", columns, within & plan.selection.documents(), power) as documents,
+        _sorted(snapshot, "entities", ["doc_id", *_ENTITY], within & plan.selection.entities(), power) as entities,
+    ):
         yield _joined(_documents(documents), groupby(_entities(entities), itemgetter(0)))
 
 
@@ -180,16 +173,14 @@ _ORDER = ("doc_id", "start", "end", "label")
 
 @contextmanager
 def _sorted(
-    dataset: ds.Dataset, columns: Sequence[str], wanted: ds.Expression, power: Power, at_once: int
+    snapshot: Snapshot, table: str, columns: Sequence[str], wanted: ds.Expression, power: Power
 ) -> Iterator[Iterator[pa.RecordBatch]]:
     """Some columns of some rows by id, then place; what memory does not hold is sorted on disk."""
-    rows = dataset.scanner(
-        columns=list(columns), filter=wanted, batch_size=at_once, batch_readahead=2, fragment_readahead=1
-    ).to_reader()
+    view: View = getattr(snapshot, table)
     order = ", ".join(f'"{name}"' for name in _ORDER if name in columns)
-    with database(rows=rows) as connection:
+    with database(rows=view.stream(columns, wanted, ASKED[table], _AT_ONCE[table])) as connection:
         connection.execute(f"SET memory_limit = '{power.memory_mb}MB'; SET threads = {power.threads}")
-        yield _batches(connection, f"SELECT * FROM rows ORDER BY {order}", at_once)
+        yield _batches(connection, f"SELECT * FROM rows ORDER BY {order}", _AT_ONCE[table])
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, query: str, at_once: int) -> Iterator[pa.RecordBatch]:
