@@ -1,6 +1,7 @@
 """What each format holds, read back by our readers and by other tools: the same text, the same offsets."""
 
 import csv
+import gzip
 import io
 import json
 import re
@@ -301,3 +302,62 @@ def test_a_shard_without_documents_is_a_whole_file(format: str):
         assert sorted(unpacked(content)) == ["part-00000/annotation.conf", "part-00000/documents.tsv"]
     else:
         assert content.count(b"\n") == (format == "csv")
+
+
+@pytest.fixture(scope="module")
+def articles(data: Path) -> list[Record]:
+    """Real articles with their sections; each Greek word, and each with a digit, stands for an entity."""
+    records = []
+    for path in [*sorted((data / "jats").glob("*.nxml")), *sorted((data / "craft" / "jats").glob("*.nxml"))[:8]]:
+        (found,) = reread(path.read_bytes(), path.name)
+        entities = tuple(
+            Entity("Protein", *match.span(), match.group(), 0.75, section.name, "PR", section.start, section.end)
+            for section in found.sections
+            for match in re.compile(r"\w*[α-ω0-9]\w*").finditer(found.text, section.start, section.end)
+        )
+        records.append(
+            Record(found.doc_id, found.text, found.sections, found.title, found.year, found.journal, entities)
+        )
+    assert sum(len(record.entities) for record in records) > 1000
+    assert any("α" in record.text for record in records)
+    return records
+
+
+@pytest.mark.parametrize("format", ["bioc-xml", "bioc-json", "jsonl"])
+def test_real_articles_come_back_with_their_text_and_sections(articles: list[Record], format: str):
+    content, written = exported(format, *articles)
+    assert not any(w.altered for w in written)
+    for record, found in zip(articles, reread(content, f"part-00000{EXPORTERS[format].suffix}"), strict=True):
+        assert (found.doc_id, found.text, found.year) == (record.doc_id, record.text, record.year)
+        if format != "jsonl":
+            names = [(section.name.lower(), section.start, section.end) for section in record.sections]
+            assert [(section.name, section.start, section.end) for section in found.sections] == names
+
+
+def test_real_articles_are_the_same_entities_to_the_bioc_library(articles: list[Record]):
+    from bioc import biocjson, biocxml
+
+    for format, reader in (("bioc-xml", biocxml), ("bioc-json", biocjson)):
+        oracle = reader.loads(exported(format, *articles)[0].decode())
+        for record, found in zip(articles, oracle.documents, strict=True):
+            annotations = [a for passage in found.passages for a in passage.annotations]
+            assert [(a.total_span.offset, a.total_span.end, a.text) for a in annotations] == [
+                (entity.start, entity.end, entity.mention) for entity in record.entities
+            ]
+
+
+def test_real_articles_as_pubtator_brat_and_conll_have_their_offsets(articles: list[Record], tmp_path: Path):
+    pubtator = reread(exported("pubtator", *articles)[0], "part-00000.pubtator")
+    brat = unpacked(exported("brat", *articles)[0])
+    content, written = exported("conll", *articles)
+    for record, found in zip(articles, pubtator, strict=True):
+        first = record.sections[0].end
+        assert found.text == record.text[: first + 1] + BREAKS.sub(" ", record.text[first + 1 :])
+        assert brat[f"part-00000/{file_name(record.doc_id)}.txt"] == record.text.encode()
+        lines = brat[f"part-00000/{file_name(record.doc_id)}.ann"].decode().split("\n")
+        places = [line.split("\t")[1].split()[1:] for line in lines if line.startswith("T")]
+        assert [(int(start), int(end)) for start, end in places] == [(e.start, e.end) for e in record.entities]
+    (tmp_path / "articles.conll.gz").write_bytes(gzip.compress(content))
+    sentences = read_iob(tmp_path / "articles.conll.gz")
+    tags = [tag for sentence in sentences for tag in sentence.tags]
+    assert tags.count("B-Protein") >= sum(w.entities for w in written) > 1000
