@@ -119,7 +119,7 @@ def cut(snapshot: Snapshot, selection: Selection, sizes: Sizes) -> dict[str, Any
         statuses = {str(status): int(count) for status, count in grouped.fetchall()}
     wanted = snapshot.documents.stream(["doc_id", "n_tokens"], selection.documents(), ASKED["documents"], _BATCH)
     with database(wanted=wanted) as connection:
-        connection.execute("SET memory_limit = '1GB'")
+        connection.execute("SET memory_limit = '50%'")
         rows = connection.sql("SELECT doc_id, n_tokens FROM wanted ORDER BY doc_id").to_arrow_reader(_BATCH)
         starts, counts = _shards(rows, sizes)
     return {"starts": tuple(starts), "counts": tuple(counts), "statuses": statuses}
@@ -152,18 +152,19 @@ def groups(plan: Plan, snapshot: Snapshot, workers: int) -> list[range]:
     low, high, rows = _row_groups(snapshot)
     tasks = number
     while tasks > workers:
-        first = np.array([plan.starts[shards.start] for shards in _split(number, tasks)], object)
+        first = np.array([plan.starts[shards.start] for shards in split(number, tasks)], object)
         touched = (
             np.searchsorted(first, high, side="right") - np.maximum(np.searchsorted(first, low, side="right"), 1) + 1
         )
         if (rows * touched).sum() <= MOST_READ * rows.sum():
             break
         tasks = max(workers, tasks // 2)
-    return _split(number, tasks)
+    return split(number, tasks)
 
 
-def _split(number: int, tasks: int) -> list[range]:
-    edges = np.linspace(0, number, min(tasks, number) + 1).astype(int).tolist()
+def split(number: int, parts: int) -> list[range]:
+    """Consecutive numbers in parts of like size, none empty unless there are no numbers."""
+    edges = np.linspace(0, number, max(1, min(parts, number)) + 1).astype(int).tolist()
     return [range(start, stop) for start, stop in pairwise(edges)]
 
 
