@@ -21,10 +21,10 @@ from craft_ray.snapshots import Snapshot, open_whole
 from craft_ray.storage import TEMPORARY, Storage, absolute, join
 from craft_ray.tables import tables_exist
 
-MANIFEST = "export.json"
-"""What says that an export is whole; written last."""
+MANIFEST = "_export.json"
+"""What says that an export is whole; written last. Its name keeps it out of what reads the folder."""
 
-BEGUN = "export.begun"
+BEGUN = "_export.begun"
 """What says that a folder is an export's, from its begin until the manifest is there."""
 
 RAY_FROM = 100_000

@@ -169,16 +169,16 @@ def split(number: int, parts: int) -> list[range]:
 
 
 def _row_groups(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First and last id, and number of rows, of each row group of `documents`."""
+    """First and last id, and number of rows, of each row group of `documents`; any id where a file does not say."""
     low: list[str] = []
     high: list[str] = []
     rows: list[int] = []
     for fragment in snapshot.documents.dataset.get_fragments():
         for group in fragment.row_groups:
-            if (ids := (group.statistics or {}).get("doc_id")) is not None:
-                low.append(ids["min"])
-                high.append(ids["max"])
-                rows.append(group.num_rows)
+            ids = (group.statistics or {}).get("doc_id", {"min": "", "max": chr(0x10FFFF)})
+            low.append(ids["min"])
+            high.append(ids["max"])
+            rows.append(group.num_rows)
     return np.array(low, object), np.array(high, object), np.array(rows, np.int64)
 
 

@@ -12,9 +12,10 @@ from craft_ray.errors import Interrupted, RunError, SettingsError, Stopped
 from craft_ray.export import BEGUN, MANIFEST, export
 from craft_ray.export_plan import Plan, Selection, Sizes, groups
 from craft_ray.exporters import EXPORTERS
+from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.settings import Settings
 from craft_ray.snapshots import open_whole
-from craft_ray.storage import Storage
+from craft_ray.storage import Storage, list_shards
 from craft_ray.tables import Tables
 from tests.annotated import commit, document, marked
 from tests.test_tables import STORAGE, rows
@@ -95,6 +96,16 @@ def test_every_format_gives_the_same_bytes_again_packed_or_not(output: Path, tmp
         files.append([gzip.decompress(part) if packed else part for part in content])
     assert files[0] == files[1]
     assert all(files[0])
+
+
+def test_the_files_of_an_export_can_be_annotated_again(output: Path, tmp_path: Path):
+    run(output, tmp_path / "out", sizes=Sizes(documents=5))
+    listing = list_shards(STORAGE, [str(tmp_path / "out")], is_shard_name)
+    assert [Path(shard.name).name for shard in listing.shards] == [f"part-0000{n}.jsonl.gz" for n in range(3)]
+    found = [item for shard in listing.shards for item in read_shard(STORAGE.open(shard.name), shard.name)]
+    assert [(item.doc_id, item.text) for item in found] == [
+        (f"PMID:{number:06}", document(number)["text"]) for number in sorted(NUMBERS)
+    ]
 
 
 def test_labels_scores_ids_and_empty_documents_are_filtered_and_the_account_adds_up(output: Path, tmp_path: Path):
