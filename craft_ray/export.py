@@ -8,24 +8,23 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import psutil
 import ray
 
 from craft_ray import __version__
 from craft_ray.connection import connected, stop_on_signal
 from craft_ray.errors import Interrupted, RunError, SettingsError, Stopped
 from craft_ray.export_plan import Plan, Selection, Sizes, check_text, cut, groups, labels_of
-from craft_ray.export_shards import Power, ShardAccount, TaskAccount, write_shards
+from craft_ray.export_shards import ShardAccount, TaskAccount, write_shards
 from craft_ray.exporters import format_named
 from craft_ray.settings import Settings
 from craft_ray.snapshots import Snapshot, open_whole
 from craft_ray.storage import TEMPORARY, Storage, absolute, join
 from craft_ray.tables import tables_exist
 
-MANIFEST = "export.json"
-"""What says that an export is whole; written last."""
+MANIFEST = "_export.json"
+"""What says that an export is whole; written last. Its name keeps it out of what reads the folder."""
 
-BEGUN = "export.begun"
+BEGUN = "_export.begun"
 """What says that a folder is an export's, from its begin until the manifest is there."""
 
 RAY_FROM = 100_000
@@ -133,16 +132,11 @@ def _begin(storage: Storage, destination: str) -> None:
             storage.remove(join(destination, name))
 
 
-def _power(workers: int, threads: int) -> Power:
-    """An even share of half of the memory, in two sorts, and no more than half a gigabyte each."""
-    return Power(threads, min(512, max(64, psutil.virtual_memory().total // (4 * workers) >> 20)))
-
-
 def _here(
     storage: Storage, plan: Plan, snapshot: Snapshot, settings: Settings, done: Callable[[ShardAccount], None]
 ) -> list[TaskAccount]:
     """Write all shards in this process, in one pass over the tables."""
-    return [write_shards(storage, plan, range(len(plan.starts)), _power(1, psutil.cpu_count() or 1), done)]
+    return [write_shards(storage, plan, range(len(plan.starts)), done)]
 
 
 def _in_ray(
@@ -157,8 +151,8 @@ def _in_ray(
         stop.listen()
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1)(write_shards)
-        shared, power = ray.put(plan), _power(cores, 1)
-        waiting = [task.remote(storage, shared, shards, power) for shards in groups(plan, snapshot, cores)]
+        shared = ray.put(plan)
+        waiting = [task.remote(storage, shared, shards) for shards in groups(plan, snapshot, cores)]
         while waiting and not stop.is_set():
             ready, waiting = ray.wait(waiting, timeout=0.5)
             for account in map(_result, ready):
@@ -208,7 +202,7 @@ def _manifest(plan: Plan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) -> d
         "run_id": snapshot.run_id,
         "craft_ray": __version__,
         "date": plan.made,
-        "selection": asdict(plan.selection),
+        "selection": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan.selection).items()},
         "documents": documents,
         "entities": entities,
         "unrepresentable": {

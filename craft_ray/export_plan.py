@@ -22,6 +22,9 @@ MOST_READ = 4
 
 _BATCH = 64_000
 
+ASKED = {"documents": ("doc_id", "status"), "entities": ("doc_id", "label", "score")}
+"""Columns of each table that selections and ranges ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -111,13 +114,12 @@ def cut(snapshot: Snapshot, selection: Selection, sizes: Sizes) -> dict[str, Any
 
     Reads ids, states and sizes of documents, and sorts them on disk where memory is short.
     """
-    dataset = snapshot.documents.dataset
-    with database(documents=dataset) as connection:
+    with database(documents=snapshot.documents.dataset) as connection:
         grouped = connection.execute("SELECT status, count(*) FROM documents GROUP BY status ORDER BY status")
         statuses = {str(status): int(count) for status, count in grouped.fetchall()}
-    wanted = dataset.scanner(columns=["doc_id", "n_tokens"], filter=selection.documents()).to_reader()
+    wanted = snapshot.documents.stream(["doc_id", "n_tokens"], selection.documents(), ASKED["documents"], _BATCH)
     with database(wanted=wanted) as connection:
-        connection.execute("SET memory_limit = '1GB'")
+        connection.execute("SET memory_limit = '50%'")
         rows = connection.sql("SELECT doc_id, n_tokens FROM wanted ORDER BY doc_id").to_arrow_reader(_BATCH)
         starts, counts = _shards(rows, sizes)
     return {"starts": tuple(starts), "counts": tuple(counts), "statuses": statuses}
@@ -150,32 +152,33 @@ def groups(plan: Plan, snapshot: Snapshot, workers: int) -> list[range]:
     low, high, rows = _row_groups(snapshot)
     tasks = number
     while tasks > workers:
-        first = np.array([plan.starts[shards.start] for shards in _split(number, tasks)], object)
+        first = np.array([plan.starts[shards.start] for shards in split(number, tasks)], object)
         touched = (
             np.searchsorted(first, high, side="right") - np.maximum(np.searchsorted(first, low, side="right"), 1) + 1
         )
         if (rows * touched).sum() <= MOST_READ * rows.sum():
             break
         tasks = max(workers, tasks // 2)
-    return _split(number, tasks)
+    return split(number, tasks)
 
 
-def _split(number: int, tasks: int) -> list[range]:
-    edges = np.linspace(0, number, min(tasks, number) + 1).astype(int).tolist()
+def split(number: int, parts: int) -> list[range]:
+    """Consecutive numbers in parts of like size, none empty unless there are no numbers."""
+    edges = np.linspace(0, number, max(1, min(parts, number)) + 1).astype(int).tolist()
     return [range(start, stop) for start, stop in pairwise(edges)]
 
 
 def _row_groups(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First and last id, and number of rows, of each row group of `documents`."""
+    """First and last id, and number of rows, of each row group of `documents`; any id where a file does not say."""
     low: list[str] = []
     high: list[str] = []
     rows: list[int] = []
     for fragment in snapshot.documents.dataset.get_fragments():
         for group in fragment.row_groups:
-            if (ids := (group.statistics or {}).get("doc_id")) is not None:
-                low.append(ids["min"])
-                high.append(ids["max"])
-                rows.append(group.num_rows)
+            ids = (group.statistics or {}).get("doc_id", {"min": "", "max": chr(0x10FFFF)})
+            low.append(ids["min"])
+            high.append(ids["max"])
+            rows.append(group.num_rows)
     return np.array(low, object), np.array(high, object), np.array(rows, np.int64)
 
 
@@ -199,7 +202,7 @@ def check_text(snapshot: Snapshot, plan: Plan) -> None:
     """
     if format_named(plan.format).needs_text and plan.starts:
         first = (ds.field("doc_id") == plan.starts[0]) & ds.field("text").is_null()
-        if snapshot.documents.dataset.scanner(columns=["doc_id"], filter=first).head(1).num_rows:
+        if any(batch.num_rows for batch in snapshot.documents.stream(["doc_id"], first, ("doc_id", "text"), 1024)):
             raise without_text(plan, plan.starts[0])
 
 

@@ -1,11 +1,12 @@
 """The tables as readers see them: now, or as an earlier run left them, as far back as they are kept."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -14,6 +15,9 @@ from craft_ray.faults import cause
 from craft_ray.runs import read_records
 from craft_ray.storage import Storage, join
 from craft_ray.tables import SEQUENCE
+
+_BUFFER = 4 << 20
+"""Bytes of a column that are fetched at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,52 @@ class View:
         fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
         return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
 
+    def stream(
+        self, columns: Sequence[str], wanted: ds.Expression, asked: Sequence[str], at_once: int
+    ) -> pa.RecordBatchReader:
+        """Some columns of the rows wanted, as they are read: `at_once` rows are in memory.
+
+        A scan of the dataset has whole row groups there, and one may be the whole table. Files and row groups that can
+        hold no row wanted are not read.
+
+        asked: the columns that `wanted` asks for
+        """
+        schema = pa.schema([self.dataset.schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, wanted, asked, at_once))
+
+    def _batches(
+        self, schema: pa.Schema, wanted: ds.Expression, asked: Sequence[str], at_once: int
+    ) -> Iterator[pa.RecordBatch]:
+        for part in self.dataset.get_fragments(wanted):
+            keys = ds.get_partition_keys(part.partition_expression)
+            groups = _groups_within(part, wanted, self.dataset.schema)
+            columns = [name for name in dict.fromkeys((*schema.names, *asked)) if name not in keys]
+            types = pa.schema([self.dataset.schema.field(name) for name in columns])
+            with part.filesystem.open_input_file(part.path) as source:
+                file = pq.ParquetFile(source, buffer_size=_BUFFER)
+                for batch in file.iter_batches(at_once, groups, columns, use_threads=False):
+                    rows = pa.Table.from_batches([batch]).select(columns).cast(types)
+                    for name in keys.keys() & {*schema.names, *asked}:
+                        rows = rows.append_column(name, pa.repeat(keys[name], rows.num_rows))
+                    yield from rows.filter(wanted).select(schema.names).to_batches()
+
     def rows_by_label(self) -> dict[str, int]:
         """Rows of each partition, without reading any."""
         counts: dict[str, int] = {}
         for path, label in self.label.items():
             counts[label] = counts.get(label, 0) + self.rows[path]
         return counts
+
+
+def _groups_within(part: ds.ParquetFileFragment, wanted: ds.Expression, schema: pa.Schema) -> list[int] | None:
+    """The row groups of a file that may hold rows wanted; None for all.
+
+    What delta-rs rewrites has `string_view` columns, whose statistics Arrow does not compare.
+    """
+    try:
+        return [group.id for group in part.subset(wanted, schema=schema).row_groups]
+    except pa.ArrowNotImplementedError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ ORDER = [
     "queries",
     "exporters",
     "export_plan",
+    "export_rows",
     "export_shards",
     "export",
     "compaction",

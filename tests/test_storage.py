@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import secrets
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,27 @@ def test_a_full_disk_is_left_without_half_a_file(tmp_path: Path, monkeypatch: py
     with pytest.raises(OSError, match="No space left"):
         LOCAL.write_bytes(f"{tmp_path}/x", b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_file_is_published_whole_or_not_at_all(s3_server: S3Server, monkeypatch, tmp_path: Path, remote: bool):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = f"s3://{BUCKET}/publishing" if remote else f"{tmp_path}/folder"
+    storage = Storage(S3Settings())
+    with storage.publishing(f"{folder}/whole") as file:
+        file.write(b"first, ")
+        file.write(b"second")
+        assert f"{folder}/whole" not in storage.names(folder)
+
+    def break_off() -> None:
+        with storage.publishing(f"{folder}/broken") as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        break_off()
+    assert [name.rpartition("/")[2] for name in storage.names(folder)] == ["whole"]
+    assert storage.read_bytes(f"{folder}/whole") == b"first, second"
+    assert [path.name for path in tmp_path.iterdir()] == ([] if remote else ["folder"])

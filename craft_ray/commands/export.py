@@ -46,9 +46,9 @@ def export(
     """Write documents with their entities for other tools: BioC, PubTator, brat, CoNLL, JSON lines or CSV.
 
     Files are DEST/part-00000.xml.gz and so on, in order of document ids, each there whole or not at all. Written last
-    is DEST/export.json, with what is in each and the versions of the tables: it says that the export is whole. A folder
-    that an earlier export has left is written anew; any other must be empty, or needs --overwrite. Rejected and deleted
-    documents are left out and counted.
+    is DEST/_export.json, with what is in each and the versions of the tables: it says that the export is whole. A
+    folder that an earlier export has left is written anew; any other must be empty, or needs --overwrite. Rejected and
+    deleted documents are left out and counted.
 
     Offsets count Unicode code points of the document's text in all formats. What a format cannot hold is replaced by
     as many characters, so that offsets stay, and counted as `altered`: control characters in XML and CoNLL by U+FFFD,

@@ -1,15 +1,15 @@
 """brat standoff (https://brat.nlplab.org/standoff.html): a tar archive a shard, with a folder that brat can open.
 
 In it are NAME.txt (the text, byte for byte) and NAME.ann for each document, `annotation.conf`, and `documents.tsv` with
-the id that each NAME stands for. Offsets count code points. A mention that goes over line breaks is written in several
-pieces, as brat asks for. The score is the note of its entity.
+the id that each NAME stands for. Offsets count code points. A mention that holds line breaks or tabs is written in
+several pieces, as brat asks for. The score is the note of its entity.
 """
 
 import hashlib
 import re
 import tarfile
 
-from craft_ray.exporters.record import LINE_BREAKS, TABS_AND_BREAKS, Collection, Record, Written
+from craft_ray.exporters.record import TABS_AND_BREAKS, Collection, Record, Written
 from craft_ray.schema import Entity
 
 _PLAIN = re.compile(r"(?:[A-Z]+:)?[A-Za-z0-9][A-Za-z0-9.-]*")
@@ -73,9 +73,9 @@ def _lines(number: int, entity: Entity) -> tuple[str, str]:
 
 
 def _pieces(mention: str) -> list[tuple[int, int]]:
-    """The parts of a mention that hold no line break; the whole where there is nothing else in it."""
+    """The parts of a mention that hold no line break and no tab; the whole where there is nothing else in it."""
     pieces, start = [], 0
-    for found in LINE_BREAKS.finditer(mention):
+    for found in TABS_AND_BREAKS.finditer(mention):
         pieces.append((start, found.start()))
         start = found.end()
     pieces.append((start, len(mention)))

@@ -1,0 +1,130 @@
+"""Exports through the command: in Ray as in one process, to S3, and broken off by signals."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from craft_ray.compaction import compact
+from craft_ray.export import BEGUN, MANIFEST
+from craft_ray.settings import S3Settings
+from craft_ray.storage import Storage
+from tests.annotated import commit, document
+from tests.integration.conftest import COMMAND
+from tests.s3_server import BUCKET, S3Server
+
+pytestmark = pytest.mark.integration
+
+DOCUMENTS = 600
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents in no order, in three commits."""
+    folder = tmp_path_factory.mktemp("tables")
+    shuffled = sorted(range(DOCUMENTS), key=lambda number: number * 7919 % DOCUMENTS)
+    for part in range(3):
+        commit(folder, [document(number, 150) for number in shuffled[part::3]])
+    return folder
+
+
+def contents(destination: Path) -> dict[str, bytes]:
+    """All files of an export but its manifest."""
+    return {path.name: path.read_bytes() for path in destination.iterdir() if path.name != MANIFEST}
+
+
+@pytest.mark.parametrize("format", ["bioc-xml", "brat", "conll"])
+def test_shards_are_equal_byte_for_byte_in_ray_and_in_one_process(
+    local_ray: None, command, output: Path, tmp_path: Path, format: str
+):
+    options = ("--to", format, "--shard-documents", "70", "--json")
+    here = command("export", output, tmp_path / "here", "--no-ray", *options)
+    spread = command("export", output, tmp_path / "ray", "--ray", *options)
+    assert (here.code, spread.code) == (0, 0), spread.stderr
+    assert here.summary == spread.summary
+    assert here.summary["documents"]["exported"] == DOCUMENTS
+    assert here.summary["entities"]["exported"] == here.summary["entities"]["found"] > 0
+    assert contents(tmp_path / "here") == contents(tmp_path / "ray")
+    assert len(contents(tmp_path / "ray")) == 9
+
+
+def test_a_compacted_output_gives_the_same_shards(local_ray: None, command, tmp_path: Path):
+    commit(tmp_path / "tables", [document(number, 150) for number in range(120, 0, -1)])
+    options = ("--to", "jsonl", "--shard-documents", "20", "--ray")
+    assert command("export", tmp_path / "tables", tmp_path / "before", *options).code == 0
+    compact(Storage(S3Settings()), str(tmp_path / "tables"), ["label", "year"])
+    assert command("export", tmp_path / "tables", tmp_path / "after", *options).code == 0
+    assert contents(tmp_path / "before") == contents(tmp_path / "after")
+
+
+def test_an_error_in_a_task_is_one_sentence(local_ray: None, command, tmp_path: Path):
+    commit(tmp_path / "tables", [document(1)])
+    commit(tmp_path / "tables", [document(2)], keep_text=False)
+    done = command("export", tmp_path / "tables", tmp_path / "out", "--to", "jsonl", "--ray")
+    assert (done.code, done.stderr.count("\n")) == (2, 1)
+    assert "the text of PMID:000002 is not in the tables" in done.stderr
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_tables_on_s3_are_exported_to_s3_as_to_disk(s3_server: S3Server, command, monkeypatch, output: Path, tmp_path):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    tables, destination = f"s3://{BUCKET}/export/tables", f"s3://{BUCKET}/export/out"
+    filesystem = s3_server.filesystem()
+    commit(tables, [document(number, 60) for number in range(40, 0, -1)], storage=Storage(S3Settings()))
+    commit(tmp_path / "tables", [document(number, 60) for number in range(40, 0, -1)])
+    options = ("--to", "bioc-json", "--shard-documents", "15", "--json")
+    local = command("export", tmp_path / "tables", tmp_path / "out", *options)
+    remote = command("export", tables, destination, *options)
+    assert (local.code, remote.code) == (0, 0), remote.stderr
+    assert remote.summary == local.summary | {"tables": tables}
+    found = {path.rpartition("/")[2]: filesystem.cat_file(path) for path in filesystem.ls(destination, detail=False)}
+    assert json.loads(found.pop(MANIFEST)) == remote.summary
+    assert found == contents(tmp_path / "out")
+    assert len(found) == 3
+
+    # A rerun with fewer shards leaves none of the earlier ones, and a foreign folder is refused.
+    assert command("export", tables, destination, "--to", "csv").code == 0
+    left = {path.rpartition("/")[2] for path in filesystem.ls(destination, detail=False)}
+    assert left == {MANIFEST, "part-00000.csv.gz"}
+    filesystem.pipe_file(f"{BUCKET}/export/mine/notes.txt", b"mine")
+    refused = command("export", tables, f"s3://{BUCKET}/export/mine", "--to", "csv")
+    assert refused.code == 2
+    assert "is not empty" in refused.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 3)])
+def test_an_export_ended_by_a_signal_leaves_whole_shards_no_manifest_and_is_completed_by_a_rerun(
+    command, output: Path, tmp_path: Path, number: signal.Signals, code: int
+):
+    options = ("--to", "conll", "--shard-documents", "10", "--no-ray")
+    assert command("export", output, tmp_path / "undisturbed", *options).code == 0
+    whole = contents(tmp_path / "undisturbed")
+    broken = tmp_path / "broken"
+    process = subprocess.Popen(
+        [*COMMAND, "export", str(output), str(broken), *options], stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    deadline = time.monotonic() + 60
+    while not (broken / "part-00002.conll.gz").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    left = contents(broken)
+    assert not (broken / MANIFEST).exists()
+    assert BEGUN in left
+    shards = {name: content for name, content in left.items() if name.startswith("part-")}
+    assert 3 <= len(shards) < len(whole)
+    assert all(content == whole[name] and gzip.decompress(content) for name, content in shards.items())
+    if number == signal.SIGTERM:
+        assert said.splitlines()[-1].startswith("craft-ray: stopped by a signal; the export is not whole")
+        assert not [name for name in left if name.startswith(".")]
+    assert command("export", output, broken, *options).code == 0
+    assert contents(broken) == whole
