@@ -1,7 +1,6 @@
 """A whole export: plan, write the shards here or in Ray, check the account, and say in a manifest that it is whole."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -25,15 +24,13 @@ MANIFEST = "_export.json"
 """What says that an export is whole; written last. Its name keeps it out of what reads the folder."""
 
 BEGUN = "_export.begun"
-"""What says that a folder is an export's, from its begin until the manifest is there."""
+"""What says that a folder is an export's, and which files in it, from its begin until the manifest is there."""
 
 RAY_FROM = 100_000
 """Documents from which on Ray is worth its start."""
 
 LISTED = 100
 """Documents that the format cannot hold which the manifest names."""
-
-_OURS = re.compile(rf"part-\d{{5,}}\.[a-z.]+|{re.escape(MANIFEST)}|{re.escape(BEGUN)}|{re.escape(TEMPORARY)}.*")
 
 STOPPED = "stopped by a signal; the export is not whole, and the same command begins it anew"
 
@@ -86,7 +83,7 @@ def export(
     storage.check_writable(destination)
     run = _in_ray if (plan.documents >= RAY_FROM if with_ray is None else with_ray) else _here
     try:
-        _begin(storage, destination)
+        _begin(storage, plan)
         tasks = run(storage, plan, snapshot, settings, _counted(show, len(plan.starts)))
     except Interrupted as signal:
         raise Stopped(STOPPED) from signal
@@ -123,13 +120,30 @@ def _check_destination(storage: Storage, output: str, destination: str, overwrit
         )
 
 
-def _begin(storage: Storage, destination: str) -> None:
-    """Mark a folder as an export's, and remove what an earlier one left in it, the manifest first."""
-    storage.write_bytes(join(destination, BEGUN), b"this export is not whole\n")
-    names = [path.rpartition("/")[2] for path in storage.names(destination)]
-    for name in sorted(names, key=lambda name: name != MANIFEST):
-        if _OURS.fullmatch(name) and name != BEGUN:
-            storage.remove(join(destination, name))
+def _begin(storage: Storage, plan: Plan) -> None:
+    """Mark the destination as an export's, and remove what earlier ones left in it, the manifest first.
+
+    Raises SettingsError for what has the name of a manifest and is none.
+    """
+    found = {path.rpartition("/")[2] for path in storage.names(plan.destination)}
+    earlier = {name for marker in (MANIFEST, BEGUN) if marker in found for name in _listed(storage, plan, marker)}
+    mine = [{"name": name} for name in sorted({*earlier, *(plan.name(shard) for shard in range(len(plan.starts)))})]
+    begun = {"whole": False, "format": plan.format, "shards": mine}
+    storage.write_bytes(join(plan.destination, BEGUN), (json.dumps(begun) + "\n").encode())
+    halves = {
+        name for name in found if name.startswith(TEMPORARY) and name[len(TEMPORARY) :].rpartition(".")[0] in earlier
+    }
+    for name in (MANIFEST, *sorted(found & earlier), *sorted(halves)):
+        storage.remove(join(plan.destination, name))
+
+
+def _listed(storage: Storage, plan: Plan, marker: str) -> list[str]:
+    """The files that a manifest, or an export that began, names as its own."""
+    path = join(plan.destination, marker)
+    try:
+        return [shard["name"] for shard in json.loads(storage.read_bytes(path))["shards"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path} is not what an export writes: choose another folder") from error
 
 
 def _here(

@@ -217,6 +217,30 @@ def test_a_destination_that_is_no_export_is_refused_unless_told_otherwise(output
     assert len(read(destination)) == 12
 
 
+def test_only_files_of_exports_are_removed_and_the_halves_that_a_killed_one_left(output: Path, tmp_path: Path):
+    destination = tmp_path / "shared"
+    destination.mkdir()
+    others = [f"part-{number:05}.parquet" for number in range(20)] + ["part-00099.csv", ".craft-ray-notes.txt.abc"]
+    for name in others:
+        (destination / name).write_text("mine")
+    run(output, destination, sizes=Sizes(documents=1), overwrite=True)
+    (destination / ".craft-ray-part-00003.jsonl.gz.x1y2").write_text("half")
+    run(output, destination, "csv", gzip=False)
+    assert sorted(path.name for path in destination.iterdir()) == sorted([*others, MANIFEST, "part-00000.csv"])
+    assert all((destination / name).read_text() == "mine" for name in others)
+
+
+@pytest.mark.parametrize("content", ["mine", "[]", '{"shards": ["../part-00000.csv"]}'])
+def test_what_has_the_name_of_a_manifest_and_is_none_is_refused(output: Path, tmp_path: Path, content: str):
+    (tmp_path / "part-00000.csv").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_text(content)
+    with pytest.raises(SettingsError, match="is not what an export writes"):
+        run(output, tmp_path / "out")
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == [content]
+    assert (tmp_path / "part-00000.csv").read_text() == "mine"
+
+
 def test_a_rerun_replaces_the_shards_of_an_earlier_export(output: Path, tmp_path: Path):
     run(output, tmp_path / "out", sizes=Sizes(documents=1))
     run(output, tmp_path / "out", "csv", gzip=False)

@@ -217,6 +217,13 @@ def test_brat_folders_have_their_configuration_and_the_ids_of_their_files():
             "T1\tProtein 0 5\tTNF-α",
             "#1\tAnnotatorNotes T1\tscore 0.9",
         ]
+    tabs = exported(
+        "brat",
+        replace(
+            ASTRAL, text="\t\t", sections=(), entities=(replace(ASTRAL.entities[0], start=0, end=2, mention="\t\t"),)
+        ),
+    )
+    assert unpacked(tabs[0])["part-00000/PMID_1.ann"].decode().splitlines()[0] == "T1\tProtein 0 2\t  "
     over_a_line = "T4\tProtein 37 42;43 48\tTNF-α naïve"
     assert over_a_line in files["part-00000/PMID_1.ann"].decode().split("\n")
 

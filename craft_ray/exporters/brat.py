@@ -65,7 +65,7 @@ def file_name(doc_id: str) -> str:
 def _lines(number: int, entity: Entity) -> tuple[str, str]:
     pieces = _pieces(entity.mention)
     spans = ";".join(f"{entity.start + start} {entity.start + end}" for start, end in pieces)
-    mention = " ".join(entity.mention[start:end] for start, end in pieces)
+    mention = TABS_AND_BREAKS.sub(" ", " ".join(entity.mention[start:end] for start, end in pieces))
     return (
         f"T{number}\t{_label(entity.label)} {spans}\t{mention}\n",
         f"#{number}\tAnnotatorNotes T{number}\tscore {entity.score}\n",
