@@ -1,7 +1,7 @@
 """Scores of a checkpoint: against gold words and tags, and against the standoff mentions of whole documents."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ def evaluate_tokens(
     Raises SettingsError if the corpus has labels that the model does not know.
     """
     tags = checkpoint.tags
-    found = _Words.predicted(checkpoint, gold, model or Model.of(checkpoint))
+    found = _Words.predicted(checkpoint, gold, lambda: model or Model.of(checkpoint))
     score = calibrated(found.raw_score, checkpoint.calibration)
     words = [word for s in gold for word in s.words]
     seen = checkpoint.seen if seen is None else seen
@@ -58,7 +58,7 @@ def evaluate_tokens(
 
 def calibrate(checkpoint: Checkpoint, gold: Sequence[TaggedSentence]) -> tuple[float, float]:
     """The calibration that a checkpoint should have by a development set that it was not trained on."""
-    found = _Words.predicted(checkpoint, gold, Model.of(checkpoint, "fp32"))
+    found = _Words.predicted(checkpoint, gold, lambda: Model.of(checkpoint, "fp32"))
     return fit_calibration(found.raw_score, is_right(found.gold, found.spans))
 
 
@@ -78,9 +78,16 @@ class _Words:
     seconds: float
 
     @classmethod
-    def predicted(cls, checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model: Model) -> "_Words":
+    def predicted(
+        cls,
+        checkpoint: Checkpoint,
+        gold: Sequence[TaggedSentence],
+        load: Callable[[], Model],
+    ) -> "_Words":
+        """load: gives the model, once the corpus is known to suit it"""
         tags = checkpoint.tags
         gold_label, sentence = gold_arrays(gold, checkpoint)
+        model = load()
         began = time.perf_counter()
         pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
         windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
@@ -116,8 +123,12 @@ def evaluate_documents(
 
     Raises SettingsError if the mentions have labels that the model does not know.
     """
-    model = model or Model.of(checkpoint)
     tags = checkpoint.tags
+    length = np.array([len(document.text) for document in gold])
+    shift = np.cumsum(length) - length  # all texts count as one, so that spans of different documents differ
+    mentions = [(m.start + at, m.end + at, m.label) for d, at in zip(gold, shift, strict=True) for m in d.mentions]
+    gold_spans = _spans([m[0] for m in mentions], [m[1] for m in mentions], [m[2] for m in mentions], tags)
+    model = model or Model.of(checkpoint)
     documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),) if d.text else ()) for d in gold]
     began = time.perf_counter()
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
@@ -127,14 +138,10 @@ def evaluate_documents(
     entities, _ = decode(answered(documents, tokens, label, probability), Decoder.of(checkpoint))
     seconds = time.perf_counter() - began
 
-    length = np.array([len(document.text) for document in gold])
-    shift = np.cumsum(length) - length  # all texts count as one, so that spans of different documents differ
     base = shift[entities["row"].to_numpy()]
     spans = _spans(
         entities["start"].to_numpy() + base, entities["end"].to_numpy() + base, entities["label"].to_pylist(), tags
     )
-    mentions = [(m.start + at, m.end + at, m.label) for d, at in zip(gold, shift, strict=True) for m in d.mentions]
-    gold_spans = _spans([m[0] for m in mentions], [m[1] for m in mentions], [m[2] for m in mentions], tags)
     number = tag_numbers(checkpoint)
     gold_tags = np.array([number[tag] for i, d in enumerate(gold) for tag in _gold_tags(tokens, i, d)], np.int8)
     text = "".join(document.text for document in gold)

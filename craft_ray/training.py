@@ -8,6 +8,7 @@ the output, from which the same command goes on after any worker or the driver i
 import hashlib
 import json
 import math
+import os
 import platform
 import tempfile
 import threading
@@ -315,6 +316,8 @@ class _Run:
                     failure_config=FailureConfig(max_failures=TRIES),
                 ),
             )
+            # A worker's report waits for the controller to look, which it does every two seconds otherwise.
+            os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
             try:
                 result = trainer.fit()
             except ray.train.TrainingFailedError as error:

@@ -1,12 +1,15 @@
 """What tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from craft_ray.checkpoint import Checkpoint, load_checkpoint
+from craft_ray.model import Model, ModelForm, make_form
 from tests.s3_server import S3Server, running_s3_server
 
 settings.register_profile("default", deadline=None)  # the first call of a test pays for imports
@@ -35,6 +38,23 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real inputs at {folder}; set CRAFT_RAY_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Checkpoint:
+    return load_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def form_of(embedded: Checkpoint) -> Callable[..., ModelForm]:
+    """Forms of the embedded model by precision and engine; each takes seconds, and is made once."""
+    return cache(lambda precision="auto", engine="auto": make_form(embedded, "cpu", precision, engine))
+
+
+@pytest.fixture(scope="session")
+def model_of(form_of: Callable[..., ModelForm]) -> Callable[..., Model]:
+    """The same at work on all cores; for tests that leave it as it is."""
+    return cache(lambda *form: Model(form_of(*form), threads=os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="session")

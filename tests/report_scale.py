@@ -6,16 +6,11 @@ the command in a process of its own, whose peak memory the operating system tell
 
 import argparse
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +20,7 @@ from craft_ray.schema import DOCUMENTS, ENTITIES
 from craft_ray.storage import Storage
 from craft_ray.tables import Tables
 from tests.made_tables import STORAGE, append, filled
+from tests.measured import measured
 
 PART = 1_000_000
 """Entities written at once."""
@@ -102,19 +98,6 @@ def write_parts(storage: Storage, output: str, numbers: range, entities: int) ->
         append(tables, storage, *part(number, entities))
 
 
-def measured(output: str, page: Path, *options: str) -> dict[str, Any]:
-    """What the command says, its seconds by the clock and its peak memory."""
-    began = time.monotonic()
-    command = [sys.executable, "-m", "craft_ray", "report", output, "--html", str(page), "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, said
-    seconds = round(time.monotonic() - began, 1)
-    return {"seconds": seconds, "peak_mb": round(usage.ru_maxrss / 1024), "said": json.loads(said.splitlines()[-1])}
-
-
 def main() -> None:
     """Measure at a hundredth of the size (not below a million rows), at a tenth, and at the size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -129,7 +112,9 @@ def main() -> None:
         for rows in sizes:
             write_parts(STORAGE, str(folder), range(done, rows // PART), PART)
             done = rows // PART
-            report[rows] = measured(str(folder), folder / "report.html", *given.options.split())
+            report[rows] = measured(
+                "report", str(folder), "--html", str(folder / "report.html"), *given.options.split()
+            )
             print(json.dumps({"rows": rows, **report[rows]}), flush=True)
     finally:
         shutil.rmtree(folder)

@@ -8,29 +8,22 @@ import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import load_checkpoint
 from craft_ray.corpora import GoldDocument, Mention, TaggedSentence, keys_shown, read_craft, read_iob
 from craft_ray.errors import SettingsError
 from craft_ray.evaluation import evaluate_documents, evaluate_tokens, tag_numbers
-from craft_ray.model import Model
 from craft_ray.tagger import Tagger
 from craft_ray.windows import cut_pieces, lay_windows
 
 KEYS = {"precision", "recall", "f1", "accuracy", "loss", "per_label", "seen", "unseen", "ece"}
 
 
-@pytest.fixture(scope="module")
-def embedded():
-    return load_checkpoint()
-
-
-def test_figures_on_real_sentences_are_those_of_seqeval(embedded, data: Path):
+def test_figures_on_real_sentences_are_those_of_seqeval(embedded, model_of, data: Path):
     gold = read_iob(data / "craft-iob" / "devel.tsv")[:400]
-    scores = evaluate_tokens(embedded, gold)
+    scores = evaluate_tokens(embedded, gold, model_of())
     assert scores.keys() >= KEYS
     pieces = cut_pieces(Tokenizer.from_str(embedded.tokenizer), [s.words for s in gold])
     windows = lay_windows(pieces, embedded.max_pieces, embedded.window_pieces)
-    label, _ = Model.of(embedded).predict(windows.token_ids, windows.window_length, windows.word_piece)
+    label, _ = model_of().predict(windows.token_ids, windows.window_length, windows.word_piece)
     name = {i: tag for tag, i in tag_numbers(embedded).items()}
     predicted = [["O"] * len(s.words) for s in gold]
     for sentence, word, number in zip(pieces.word_sentence, pieces.word_index, label, strict=True):
@@ -45,37 +38,37 @@ def test_figures_on_real_sentences_are_those_of_seqeval(embedded, data: Path):
     assert scores["seen"]["f1"] > scores["unseen"]["f1"]
 
 
-def test_the_embedded_model_keeps_its_score_and_its_scores_mean_what_they_say(embedded, data: Path):
-    scores = evaluate_tokens(embedded, read_iob(data / "craft-iob" / "devel.tsv")[:1000])
+def test_the_embedded_model_keeps_its_score_and_its_scores_mean_what_they_say(embedded, model_of, data: Path):
+    scores = evaluate_tokens(embedded, read_iob(data / "craft-iob" / "devel.tsv")[:1000], model_of())
     assert scores["f1"] > 0.81
     assert scores["accuracy"] > 0.95
     assert scores["ece"] < 0.05
 
 
-def test_without_the_models_memory_a_corpus_tells_seen_from_unseen(embedded):
+def test_without_the_models_memory_a_corpus_tells_seen_from_unseen(embedded, model_of):
     gold = [TaggedSentence(["mice", "and", "rats"], ["B-Taxon", "O", "B-Taxon"])]
     forgetful = replace(embedded, seen=None)
-    assert evaluate_tokens(forgetful, gold)["seen"] is None
+    assert evaluate_tokens(forgetful, gold, model_of())["seen"] is None
     shown = keys_shown([TaggedSentence(["mice"], ["B-Taxon"])])
-    scores = evaluate_tokens(forgetful, gold, seen=shown)
+    scores = evaluate_tokens(forgetful, gold, model_of(), shown)
     assert (scores["seen"]["support"], scores["unseen"]["support"]) == (1, 1)
 
 
-def test_documents_whose_gold_is_what_the_model_finds_score_1(embedded, data: Path):
+def test_documents_whose_gold_is_what_the_model_finds_score_1(embedded, model_of, data: Path):
     (document, *_) = read_craft(data / "craft", data / "craft" / "ids-dev.txt")
     text = document.text[:6000]
     found = Tagger.load().tag(text)
     assert len(found) > 50
     gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {"Protein": 3})
     empty = GoldDocument("y", "", (), {})
-    scores = evaluate_documents(embedded, [empty, gold, gold])
+    scores = evaluate_documents(embedded, [empty, gold, gold], model_of())
     assert scores["f1"] == 1.0
     assert scores["accuracy"] > 0.99  # the model may begin a mention by an I- tag
     assert scores["support"] == 2 * len(found)
     assert scores["discontinuous"] == 6
     assert scores.keys() >= KEYS
     shifted = replace(gold, mentions=tuple(Mention(m.start, m.end + 1, m.label) for m in gold.mentions))
-    assert evaluate_documents(embedded, [shifted])["f1"] == 0.0
+    assert evaluate_documents(embedded, [shifted], model_of())["f1"] == 0.0
 
 
 def test_labels_that_the_model_does_not_know_are_a_bad_setting(embedded):
@@ -85,7 +78,7 @@ def test_labels_that_the_model_does_not_know_are_a_bad_setting(embedded):
         evaluate_documents(embedded, [GoldDocument("x", "flu", (Mention(0, 3, "Disease"),), {})])
 
 
-def test_no_words_are_no_division_by_zero(embedded):
-    scores = evaluate_documents(embedded, [GoldDocument("x", "mice", (), {})])
+def test_no_words_are_no_division_by_zero(embedded, model_of):
+    scores = evaluate_documents(embedded, [GoldDocument("x", "mice", (), {})], model_of())
     assert scores["support"] == 0
     assert np.isfinite(scores["loss"])

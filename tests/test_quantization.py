@@ -35,12 +35,11 @@ def corpus(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "part.tsv"
 
 
-def test_the_embedded_model_loses_next_to_nothing(data: Path, request):
+def test_the_embedded_model_loses_next_to_nothing(embedded, model_of, data: Path, request):
     """On all of devel (the long form) F1 falls from 0.8260 to 0.8255, within the limit; a part of it says less."""
-    checkpoint = load_checkpoint()
     whole = request.config.getoption("long")
     dev = read_iob(data / "craft-iob" / "devel.tsv")[: None if whole else 400]
-    exact, int8 = (quantization.evaluate_tokens(checkpoint, dev, Model.of(checkpoint, p)) for p in ("fp32", "int8"))
+    exact, int8 = (quantization.evaluate_tokens(embedded, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
     assert exact["f1"] - int8["f1"] <= (quantization.MOST_LOST if whole else 0.006)
     assert int8["f1"] > 0.75
 

@@ -104,6 +104,7 @@ def model(tiny_checkpoint: Path, request: pytest.FixtureRequest) -> str | Path:
     return tiny_checkpoint if request.config.getoption("long") else "stand-in:40000"
 
 
+@pytest.mark.long  # tests/chaos kills a driver in the short form as well
 def test_a_run_killed_in_the_middle_and_run_again_gives_equal_tables(inputs, model: str | Path, tmp_path: Path):
     common = [*inputs, "--model", model]
     assert run_command("annotate", *common, "--output", tmp_path / "undisturbed").code == 0
@@ -125,6 +126,7 @@ def test_a_run_killed_in_the_middle_and_run_again_gives_equal_tables(inputs, mod
     assert assert_consistent(killed) == {"annotated": annotated, "deleted": 6}
 
 
+@pytest.mark.long  # as tests/integration/test_cluster.py and test_slurm.py see in the short form as well
 def test_a_signal_keeps_what_is_committed_and_ends_with_exit_code_3(inputs, model: str | Path, tmp_path: Path):
     process = start("annotate", *inputs, "--model", model, "--output", tmp_path)
     wait_for_commits(tmp_path, process, 1)

@@ -45,7 +45,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 pytestmark = pytest.mark.integration
 
-EPOCHS = 12
+EPOCHS = 8
 OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
 
 
@@ -100,7 +100,7 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
     driver = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     checkpoints: set[str] = set()
     seen_when_killed = 0
-    while len(checkpoints) < 6:
+    while len(checkpoints) < 4:
         assert driver.poll() is None, driver.stderr.read()
         checkpoints |= {path.name for path in output.glob(f"{STATE}/*/checkpoint_*")}
         if checkpoints and not seen_when_killed:
@@ -109,7 +109,7 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
             seen_when_killed = len(checkpoints)
     driver.kill()
     driver.wait()
-    assert 0 < seen_when_killed < 6
+    assert 0 < seen_when_killed < 4
     assert not (output / "config.json").exists()
 
     done = run_command(*arguments)
@@ -123,10 +123,16 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
 def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray, request):
     """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps.
 
-    In the short form with two of its twelve layers.
+    In the short form with two layers of a sixth of its width, and one training instead of two that are averaged.
     """
-    layers = 12 if request.config.getoption("long") else 2
-    base = save_random_bert(tmp_path / "base", hidden_size=768, layers=layers, heads=12, intermediate_size=3072)
+    hidden_size, layers, averaged = (768, 12, 2) if request.config.getoption("long") else (128, 2, 1)
+    shape = {
+        "hidden_size": hidden_size,
+        "layers": layers,
+        "heads": hidden_size // 64,
+        "intermediate_size": 4 * hidden_size,
+    }
+    base = save_random_bert(tmp_path / "base", **shape)
     pieces = AutoTokenizer.from_pretrained(base).get_vocab()
     uncased = dict.fromkeys(
         piece if piece.startswith("[") else piece.lower() for piece in sorted(pieces, key=pieces.get)
@@ -142,7 +148,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
         attention_dropout=0.0,
         bucket=True,
         swap={"Protein": 0.5},
-        averaged=2,
+        averaged=averaged,
         dropout=0.2,
     )
     small = Corpus("small", read_iob(corpus))
@@ -153,7 +159,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
         auxiliary=auxiliary,
         on_step=lambda *step: steps.append(step),
     )
-    assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
+    assert steps == [(1, 2), (2, 2)] * (1 + averaged)  # the auxiliary stage, and trainings whose weights are averaged
     assert trained.rows[-1]["step"] == 2
     checkpoint = load_checkpoint(str(tmp_path / "out"))
     assert checkpoint.max_pieces == 510

@@ -1,0 +1,35 @@
+"""The command, run in a process of its own and measured by the operating system."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import psutil
+
+from craft_ray.footprint import peak_memory
+
+
+def measured(*arguments: str) -> dict[str, Any]:
+    """What the command says with --json, its seconds by the clock, and peaks of memory in MB.
+
+    peak_mb:     the command's own process
+    peak_all_mb: with all that it starts, shared pages counted once, seen every half second
+    """
+    own = psutil.Process().memory_full_info().pss / 1e6
+    with peak_memory(0.5) as peaks:
+        began = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-m", "craft_ray", *arguments, "--json"], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+    assert status == 0, said
+    return {
+        "seconds": round(seconds, 1),
+        "peak_mb": round(usage.ru_maxrss / 1024),
+        "peak_all_mb": round(peaks["peak_all_mb"] - own),
+        "said": json.loads(said.splitlines()[-1]),
+    }
