@@ -85,6 +85,7 @@ def test_two_replicas_and_another_order_of_shards_change_no_entity_row(
     assert_consistent(tmp_path / "out")
 
 
+@pytest.mark.long  # tests/chaos reads from S3 and writes there in the short form as well
 def test_input_and_output_on_s3_give_equal_tables(
     s3_server: S3Server, real_inputs: Path, undisturbed: Path, tiny_checkpoint: Path, tmp_path: Path
 ):

@@ -94,22 +94,24 @@ def test_two_workers_and_accumulation_take_the_same_steps(undisturbed, corpus, e
         assert ours == pytest.approx(theirs, abs=2e-3)
 
 
-def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturbed, corpus, encoder, tmp_path):
+@pytest.mark.parametrize("worker", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_killed_driver_goes_on_from_the_last_epoch(undisturbed, corpus, encoder, tmp_path, worker: bool):
+    """And a killed worker."""
     output = tmp_path / "model"
     arguments = ("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", output, *OPTIONS)
     driver = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     checkpoints: set[str] = set()
     seen_when_killed = 0
-    while len(checkpoints) < 4:
+    while len(checkpoints) < (4 if worker else 2):
         assert driver.poll() is None, driver.stderr.read()
         checkpoints |= {path.name for path in output.glob(f"{STATE}/*/checkpoint_*")}
-        if checkpoints and not seen_when_killed:
-            (worker,) = (p for p in psutil.Process(driver.pid).children(recursive=True) if "TrainWorker" in p.name())
-            worker.kill()
+        if worker and checkpoints and not seen_when_killed:
+            (it,) = (p for p in psutil.Process(driver.pid).children(recursive=True) if "TrainWorker" in p.name())
+            it.kill()
             seen_when_killed = len(checkpoints)
     driver.kill()
     driver.wait()
-    assert 0 < seen_when_killed < 4
+    assert not worker or 0 < seen_when_killed < 4
     assert not (output / "config.json").exists()
 
     done = run_command(*arguments)
@@ -120,19 +122,10 @@ def test_a_killed_worker_and_a_killed_driver_go_on_from_the_last_epoch(undisturb
     assert ours.fingerprint == theirs.fingerprint
 
 
-def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray, request):
-    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps.
-
-    In the short form with two layers of a sixth of its width, and one training instead of two that are averaged.
-    """
-    hidden_size, layers, averaged = (768, 12, 2) if request.config.getoption("long") else (128, 2, 1)
-    shape = {
-        "hidden_size": hidden_size,
-        "layers": layers,
-        "heads": hidden_size // 64,
-        "intermediate_size": 4 * hidden_size,
-    }
-    base = save_random_bert(tmp_path / "base", **shape)
+@pytest.mark.long
+def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray):
+    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps."""
+    base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
     pieces = AutoTokenizer.from_pretrained(base).get_vocab()
     uncased = dict.fromkeys(
         piece if piece.startswith("[") else piece.lower() for piece in sorted(pieces, key=pieces.get)
@@ -148,7 +141,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
         attention_dropout=0.0,
         bucket=True,
         swap={"Protein": 0.5},
-        averaged=averaged,
+        averaged=2,
         dropout=0.2,
     )
     small = Corpus("small", read_iob(corpus))
@@ -159,7 +152,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
         auxiliary=auxiliary,
         on_step=lambda *step: steps.append(step),
     )
-    assert steps == [(1, 2), (2, 2)] * (1 + averaged)  # the auxiliary stage, and trainings whose weights are averaged
+    assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
     assert trained.rows[-1]["step"] == 2
     checkpoint = load_checkpoint(str(tmp_path / "out"))
     assert checkpoint.max_pieces == 510
