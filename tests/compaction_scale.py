@@ -1,7 +1,8 @@
 """Bytes that questions read before and after `craft-ray compact`: `python -m tests.compaction_scale --help`.
 
 The synthetic tables of `tests.report_scale`, but documents arrive in no order, years grow with their numbers as
-PubMed's do, and scores are all different. What is read is what the operating system hands to this process (`rchar`, on Linux).
+PubMed's do, and scores are all different. What is read is what the operating system hands to this process (`rchar`, on
+Linux).
 """
 
 import argparse
