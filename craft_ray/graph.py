@@ -6,6 +6,7 @@ window whatever the batch around it.
 
 import ctypes
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +36,7 @@ class Graph:
 
         Single-threaded streams, for threads that share a batch wait for each other whenever the system takes one away.
         """
-        import openvino
-
+        openvino = _openvino()
         core = openvino.Core()
         # Out of the object store the constants are read-only, and OpenVINO, which only reads them, takes no such array.
         memory = (ctypes.c_uint8 * len(self.constants)).from_address(self.constants.ctypes.data)
@@ -75,15 +75,26 @@ def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
 
 def trace(module: Any, example: Any, precision: GraphPrecision) -> Graph:
     """A torch module as a graph, by an example of its inputs."""
-    import openvino
     import torch
 
+    openvino = _openvino()
     with _quiet(), torch.inference_mode():
         model = openvino.convert_model(module, example_input=example)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.xml"
         openvino.save_model(model, file, compress_to_fp16=False)
         return Graph(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
+
+
+def _openvino() -> Any:
+    """OpenVINO without its telemetry, in whose place it has a stub where that package is missing.
+
+    It would tell Intel of each import and conversion unless the user has declined, and fork this process for each.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # a module that cannot be imported
+    import openvino
+
+    return openvino
 
 
 @contextmanager

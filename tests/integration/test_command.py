@@ -62,17 +62,21 @@ def test_a_bad_setting_ends_in_one_sentence_and_exit_code_2(command, arguments, 
         ({"AWS_PROFILE": "no-such-profile"}, "the AWS profile does not exist"),
     ],
 )
-def test_storage_that_cannot_be_reached_is_a_bad_setting(s3_server: S3Server, change, sentence, tmp_path: Path):
-    done = run_command(
-        "annotate", f"s3://{BUCKET}/x", "--output", tmp_path, environment=s3_server.environment | change, timeout=60
-    )
+def test_storage_that_cannot_be_reached_is_a_bad_setting(
+    s3_server: S3Server, command, monkeypatch, change, sentence, tmp_path: Path
+):
+    for name, value in (s3_server.environment | change).items():
+        monkeypatch.setenv(name, value)
+    done = command("annotate", f"s3://{BUCKET}/x", "--output", tmp_path)
     assert done.code == 2
     assert sentence in done.stderr
     assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
 
 
-def test_a_bucket_that_does_not_exist_is_a_bad_setting(s3_server: S3Server):
-    done = run_command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", environment=s3_server.environment)
+def test_a_bucket_that_does_not_exist_is_a_bad_setting(s3_server: S3Server, command, monkeypatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out")
     assert done.code == 2
     assert "cannot reach the output s3://no-such-bucket/out" in done.stderr
 
