@@ -45,7 +45,7 @@ def test_the_sample_is_annotated_and_shown(tmp_path: Path):
 )
 def test_a_bad_setting_ends_in_one_sentence_and_exit_code_2(command, arguments, sentence, tmp_path: Path):
     began = time.monotonic()
-    done = command("annotate", "--output", tmp_path / "out", *arguments)
+    done = command("annotate", "--output", tmp_path / "out", "--model", "stand-in", *arguments)
     assert done.code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -67,7 +67,7 @@ def test_storage_that_cannot_be_reached_is_a_bad_setting(
 ):
     for name, value in (s3_server.environment | change).items():
         monkeypatch.setenv(name, value)
-    done = command("annotate", f"s3://{BUCKET}/x", "--output", tmp_path)
+    done = command("annotate", f"s3://{BUCKET}/x", "--output", tmp_path, "--model", "stand-in")
     assert done.code == 2
     assert sentence in done.stderr
     assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
@@ -76,7 +76,7 @@ def test_storage_that_cannot_be_reached_is_a_bad_setting(
 def test_a_bucket_that_does_not_exist_is_a_bad_setting(s3_server: S3Server, command, monkeypatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out")
+    done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in")
     assert done.code == 2
     assert "cannot reach the output s3://no-such-bucket/out" in done.stderr
 
