@@ -141,7 +141,7 @@ def _listed(storage: Storage, plan: Plan, marker: str) -> list[str]:
     """The files that a manifest, or an export that began, names as its own."""
     path = join(plan.destination, marker)
     try:
-        return [shard["name"] for shard in json.loads(storage.read_bytes(path))["shards"]]
+        return [str(shard["name"]) for shard in json.loads(storage.read_bytes(path))["shards"]]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} is not what an export writes: choose another folder") from error
 

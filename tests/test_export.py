@@ -230,7 +230,7 @@ def test_only_files_of_exports_are_removed_and_the_halves_that_a_killed_one_left
     assert all((destination / name).read_text() == "mine" for name in others)
 
 
-@pytest.mark.parametrize("content", ["mine", "[]", '{"shards": ["../part-00000.csv"]}'])
+@pytest.mark.parametrize("content", ["mine", "[]", '{"shards": ["../part-00000.csv"]}', '{"shards": 1}'])
 def test_what_has_the_name_of_a_manifest_and_is_none_is_refused(output: Path, tmp_path: Path, content: str):
     (tmp_path / "part-00000.csv").write_text("mine")
     (tmp_path / "out").mkdir()
