@@ -5,7 +5,7 @@ Takes the arguments of `craft-ray train`, and ends with its exit codes.
 
 import sys
 
-from craft_ray.cli import main
+from craft_ray.cli.app import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "train")

@@ -6,14 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from craft_ray import identity
-from craft_ray.decode import Decoder
-from craft_ray.labels import TAG_SET, TAGS
-from craft_ray.schema import PREPARED
-from craft_ray.settings import S3Settings
-from craft_ray.staging import StagedBlock, stage
-from craft_ray.storage import Storage
-from craft_ray.tables import Tables
+from craft_ray.annotation.rows import PREPARED
+from craft_ray.annotation.write import stage
+from craft_ray.core.labels import TAG_SET, TAGS
+from craft_ray.core.settings import S3Settings
+from craft_ray.model.decode import Decoder
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import identity
+from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.writer import Tables
 
 WORDS = ["Pax6", "mouse", "TNF-α", "binds", "𝛽-actin", "of", "naïve", "kinase", "in", "yeast"]
 LABELLED = {"Pax6": "Protein", "mouse": "Taxon", "TNF-α": "Protein", "𝛽-actin": "Protein", "yeast": "Taxon"}

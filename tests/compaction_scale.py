@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.database import database, views
-from craft_ray.snapshots import open_snapshot
-from craft_ray.tables import Tables
+from craft_ray.tables.database import database, views
+from craft_ray.tables.snapshots import open_snapshot
+from craft_ray.tables.writer import Tables
 from tests.made_tables import STORAGE, append
 from tests.measured import measured
 from tests.report_scale import EACH, PART, part

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from craft_ray.checkpoint import Checkpoint, load_checkpoint
-from craft_ray.model import Model, ModelForm, make_form
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.inference import Model, ModelForm, make_form
+from craft_ray.model.loading import load_checkpoint
 from tests.s3_server import S3Server, running_s3_server
 
 settings.register_profile("default", deadline=None)  # the first call of a test pays for imports
@@ -68,8 +69,8 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
-    from craft_ray.checkpoint import EMBEDDED_FOLDER
-    from craft_ray.labels import TAGS
+    from craft_ray.core.labels import TAGS
+    from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)

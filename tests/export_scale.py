@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from craft_ray.exporters import EXPORTERS
+from craft_ray.export.formats import EXPORTERS
 from tests.made_tables import STORAGE
 from tests.measured import measured
 from tests.report_scale import EACH, PART, write_parts

@@ -67,9 +67,9 @@ def fuzz(reader: str, inputs: int, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["craft_ray.readers", "tarfile", "_compression"]):
-        from craft_ray.errors import ShardError
+        from craft_ray.core.errors import ShardError
+        from craft_ray.core.schema import Document, Item
         from craft_ray.readers import read_shard
-        from craft_ray.schema import Document, Item
 
     name, format = READERS[reader]
     failures: dict[str, str] = {}

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.schema import DOCUMENTS, ENTITIES, LABEL
-from craft_ray.settings import S3Settings
-from craft_ray.staging import StagedBlock, _write, partitions
-from craft_ray.storage import Storage
-from craft_ray.tables import Tables
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.blocks import StagedBlock, partitions, write_file
+from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
 
@@ -31,9 +31,9 @@ def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table
 def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.Table) -> None:
     """Commit rows of both tables as a run commits a block."""
     of_entities = [
-        _write(rows, storage, tables.path("entities"), where) for where, rows in partitions(entities, [LABEL])
+        write_file(rows, storage, tables.path("entities"), where) for where, rows in partitions(entities, [LABEL])
     ]
-    of_documents = [_write(documents, storage, tables.path("documents"))]
+    of_documents = [write_file(documents, storage, tables.path("documents"))]
     nothing = np.empty(0)
     tables.append([StagedBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from craft_ray.footprint import peak_memory
+from craft_ray.bench.memory import peak_memory
 
 
 def measured(*arguments: str) -> dict[str, Any]:

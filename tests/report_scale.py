@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.labels import LABELS
-from craft_ray.schema import DOCUMENTS, ENTITIES
-from craft_ray.storage import Storage
-from craft_ray.tables import Tables
+from craft_ray.core.labels import LABELS
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.writer import Tables
 from tests.made_tables import STORAGE, append, filled
 from tests.measured import measured
 

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 
 import craft_ray
-from craft_ray.footprint import peak_memory
+from craft_ray.bench.memory import peak_memory
 
 WORDS = ["Pax6", "mouse", "kinase", "cells", "binds", "yeast", "the", "of", "in", "expression", "was", "membrane"]
 

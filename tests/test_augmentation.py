@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.augmentation import mention_spans, names_of, swap_names
-from craft_ray.corpora import TaggedSentence
-from craft_ray.labels import TAGS
+from craft_ray.core.labels import TAGS
+from craft_ray.training.augmentation import mention_spans, names_of, swap_names
+from craft_ray.training.corpora import TaggedSentence
 
 SENTENCE = TaggedSentence(["Pax6", "acts", "in", "mice", "."], ["B-Protein", "O", "O", "B-Taxon", "O"])
 NAMES = {"Protein": [("IL", "-", "2")]}

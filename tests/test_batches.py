@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.batches import STEP, Batches, Frame
+from craft_ray.model.batches import STEP, Batches, Frame
 
 FRAME = Frame((101,), (102, 103), 7)
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray import benchmark
-from craft_ray.bench_inputs import SAMPLE, read_inputs
-from craft_ray.bench_plot import plot
-from craft_ray.benchmark import Measured, Sizes, _Bench
-from craft_ray.checkpoint import STAND_IN, load_checkpoint
-from craft_ray.errors import RunError, SettingsError
-from craft_ray.goals import GOALS, judged
-from craft_ray.rivals import PIPELINE_BATCHES
+from craft_ray.bench import benchmark, whole_jobs
+from craft_ray.bench.baselines import PIPELINE_BATCHES
+from craft_ray.bench.benchmark import _Bench
+from craft_ray.bench.goals import GOALS, judged
+from craft_ray.bench.inputs import SAMPLE, read_inputs
+from craft_ray.bench.measure import Measured, Sizes
+from craft_ray.bench.plot import plot
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.model.engines.stand_in import STAND_IN
+from craft_ray.model.loading import load_checkpoint
 
 SIZES = Sizes(repeats=1, stage=600, rival=3000, job=8000, sleeper_rate=5000, sleeper_seconds=1, citations=300)
 
@@ -48,10 +50,10 @@ def test_rows_that_differ_are_an_error(tmp_path: Path):
     pq.write_table(pa.table(rows), tmp_path / "theirs.parquet")
     pq.write_table(pa.table({name: values[::-1] for name, values in rows.items()}), tmp_path / "same.parquet")
     pq.write_table(pa.table(rows | {"end": [3, 9]}), tmp_path / "other.parquet")
-    assert benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "same.parquet", [])["same"] == 2
+    assert whole_jobs.same_rows(tmp_path / "theirs.parquet", tmp_path / "same.parquet", [])["same"] == 2
     with pytest.raises(RunError, match="2 differ"):
-        benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 5, 9), ("a", 4, 9)])
-    rows = benchmark._same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 0, 90)])
+        whole_jobs.same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 5, 9), ("a", 4, 9)])
+    rows = whole_jobs.same_rows(tmp_path / "theirs.parquet", tmp_path / "other.parquet", [("b", 0, 90)])
     assert rows == {"same": 1, "pattern_in_long_sentences": 1, "ours_in_long_sentences": 1}
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.calibration import NONE, calibrated, fit_calibration
-from craft_ray.metrics import expected_calibration_error
+from craft_ray.model.calibration import NONE, calibrated, fit_calibration
+from craft_ray.training.metrics import expected_calibration_error
 
 
 def overconfident(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

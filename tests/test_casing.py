@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import BertTokenizerFast
 
-from craft_ray.casing import STRIDE, CasedEmbedding, cased_tokenizer, cased_vocabulary, manner_of
-from craft_ray.errors import SettingsError
+from craft_ray.core.errors import SettingsError
+from craft_ray.training.casing import STRIDE, CasedEmbedding, cased_tokenizer, cased_vocabulary, manner_of
 
 LETTERS = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz6" for prefix in ("", "##")]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -9,10 +9,10 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from craft_ray.changes import KINDS, compare
-from craft_ray.errors import SettingsError
-from craft_ray.snapshots import open_snapshot
-from craft_ray.tables import Tables
+from craft_ray.core.errors import SettingsError
+from craft_ray.report.changes import KINDS, compare
+from craft_ray.tables.snapshots import open_snapshot
+from craft_ray.tables.writer import Tables
 from tests.test_tables import STORAGE, all_of, block
 
 Documents = dict[str, tuple[str, str]]

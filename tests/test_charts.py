@@ -2,7 +2,7 @@
 
 from lxml import etree
 
-from craft_ray import charts
+from craft_ray.report import charts
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -6,10 +6,10 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray import lease
-from craft_ray.compaction import compact
-from craft_ray.errors import Busy, SettingsError
-from craft_ray.tables import Tables
+from craft_ray.core.errors import Busy, SettingsError
+from craft_ray.tables import lease
+from craft_ray.tables.compaction import compact
+from craft_ray.tables.writer import Tables
 from tests.test_tables import STORAGE, all_of, block, rows
 
 

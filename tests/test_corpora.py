@@ -7,20 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.corpora import (
-    Mention,
-    TaggedSentence,
-    keys_shown,
-    mention_keys,
-    read_craft,
-    read_iob,
-    read_sentences,
-    tag_words,
-    to_sentences,
-)
-from craft_ray.errors import SettingsError
-from craft_ray.labels import LABELS, TAG_SET, TAGS
-from craft_ray.spans import find_spans
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import LABELS, TAG_SET, TAGS
+from craft_ray.model.tags import Mention, find_spans, tag_words
+from craft_ray.training.corpora import TaggedSentence, keys_shown, mention_keys, read_iob
+from craft_ray.training.craft import read_craft, read_sentences, to_sentences
 
 ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")
 

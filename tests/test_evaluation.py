@@ -8,11 +8,13 @@ import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
 from tokenizers import Tokenizer
 
-from craft_ray.corpora import GoldDocument, Mention, TaggedSentence, keys_shown, read_craft, read_iob
-from craft_ray.errors import SettingsError
-from craft_ray.evaluation import evaluate_documents, evaluate_tokens, tag_numbers
-from craft_ray.tagger import Tagger
-from craft_ray.windows import cut_pieces, lay_windows
+from craft_ray.core.errors import SettingsError
+from craft_ray.model.tagger import Tagger
+from craft_ray.model.tags import Mention
+from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.training.corpora import TaggedSentence, keys_shown, read_iob
+from craft_ray.training.craft import GoldDocument, read_craft
+from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens, tag_numbers
 
 KEYS = {"precision", "recall", "f1", "accuracy", "loss", "per_label", "seen", "unseen", "ece"}
 

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.errors import Interrupted, RunError, SettingsError, Stopped
-from craft_ray.export import BEGUN, MANIFEST, export
-from craft_ray.export_plan import Plan, Selection, Sizes, groups
-from craft_ray.exporters import EXPORTERS
+from craft_ray.core.errors import Interrupted, RunError, SettingsError, Stopped
+from craft_ray.core.settings import Settings
+from craft_ray.export.export import export
+from craft_ray.export.formats import EXPORTERS
+from craft_ray.export.manifest import BEGUN, MANIFEST
+from craft_ray.export.plan import Plan, Selection, Sizes, groups
 from craft_ray.readers import is_shard_name, read_shard
-from craft_ray.settings import Settings
-from craft_ray.snapshots import open_whole
-from craft_ray.storage import Storage, list_shards
-from craft_ray.tables import Tables
+from craft_ray.storage.shards import list_shards
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.snapshots import open_whole
+from craft_ray.tables.writer import Tables
 from tests.annotated import commit, document, marked
 from tests.test_tables import STORAGE, rows
 

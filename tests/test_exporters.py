@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.corpora import GoldDocument, Mention, read_iob, to_sentences
-from craft_ray.exporters import EXPORTERS
-from craft_ray.exporters.brat import file_name
-from craft_ray.exporters.record import Collection, Record, Unrepresentable, Written
+from craft_ray.core.schema import Document, Entity, Section
+from craft_ray.export.formats import EXPORTERS
+from craft_ray.export.formats.brat import file_name
+from craft_ray.export.formats.record import Collection, Record, Unrepresentable, Written
+from craft_ray.model.tags import Mention
 from craft_ray.readers import read_shard
-from craft_ray.schema import Document, Entity, Section
+from craft_ray.training.corpora import read_iob
+from craft_ray.training.craft import GoldDocument, to_sentences
 
 NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 COLLECTION = Collection("part-00000", "craft-ray test", "2026-11-25", ("Protein", "Taxon"))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from craft_ray import figures
-from craft_ray.database import database
-from craft_ray.schema import DOCUMENTS, ENTITIES
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.report import statistics as figures
+from craft_ray.tables.database import database
 
 entities = st.lists(
     st.tuples(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.identity import id_hash, id_hashes, revision, revisions
+from craft_ray.tables.identity import id_hash, id_hashes, revision, revisions
 
 documents = st.lists(st.tuples(st.integers(-5, 2**31 - 1), st.integers(0, 2**31 - 1), st.booleans()), max_size=20)
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.corpora import read_iob
-from craft_ray.labels import TAGS
-from craft_ray.learning import IGNORED, Recipe, _CorpusLoss, card_rows, join_examples, make_examples, word_labels
-from craft_ray.windows import cut_pieces, lay_windows
+from craft_ray.core.labels import TAGS
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.training.corpora import read_iob
+from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
+from craft_ray.training.trainer import Recipe, _CorpusLoss, card_rows
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()

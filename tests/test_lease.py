@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray import lease
-from craft_ray.errors import Busy, Stopped
-from craft_ray.settings import S3Settings
-from craft_ray.storage import Storage
+from craft_ray.core.errors import Busy, Stopped
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
 from tests.s3_server import S3Server
 
 STORAGE = Storage(S3Settings())

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.identity import revision
-from craft_ray.ledger import Fate, Ledger, entries
+from craft_ray.tables.identity import revision
+from craft_ray.tables.ledger import Fate, Ledger, entries
 
 
 def empty() -> Ledger:

@@ -13,14 +13,17 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
-from craft_ray.checkpoint import EMBEDDED_FOLDER, load_checkpoint
-from craft_ray.corpora import read_iob
-from craft_ray.engines import GraphEngine, OutOfMemory
-from craft_ray.errors import SettingsError
-from craft_ray.model import Model, choose, make_form
-from craft_ray.sentences import sentence_spans
-from craft_ray.tagger import Tagger
-from craft_ray.windows import cut_pieces, lay_windows
+from craft_ray.core.errors import SettingsError
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+from craft_ray.model.engines.engine import OutOfMemory
+from craft_ray.model.engines.openvino import GraphEngine
+from craft_ray.model.inference import Model, make_form
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.precision import choose
+from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.tagger import Tagger
+from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.training.corpora import read_iob
 from tests.conftest import save_random_bert
 
 

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import load_checkpoint
-from craft_ray.commits import Commits
-from craft_ray.decode import Decoder
-from craft_ray.model import Model, make_form
-from craft_ray.prepare import Preparer
-from craft_ray.replica import annotated
-from craft_ray.runs import Account
-from craft_ray.staging import stage
-from craft_ray.storage import Shard
-from craft_ray.tables import Tables
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.prepare import Preparer
+from craft_ray.annotation.replica import annotated
+from craft_ray.annotation.write import stage
+from craft_ray.model.decode import Decoder
+from craft_ray.model.inference import Model, make_form
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.shards import Shard
+from craft_ray.tables.writer import Tables
 from tests.integration.tables import assert_consistent, document_rows, entity_rows
 from tests.test_tables import STORAGE
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.pace import LAST_STEP, speeds, steps
-from craft_ray.runs import POINTS, Account
+from craft_ray.annotation.account import POINTS, Account
+from craft_ray.report.timeline import LAST_STEP, speeds, steps
 
 progress = st.lists(st.tuples(st.floats(0.01, 50), st.integers(0, 90), st.integers(0, 900)), max_size=150).map(
     lambda rises: [[sum(rise[column] for rise in rises[: n + 1]) for column in range(3)] for n in range(len(rises))]

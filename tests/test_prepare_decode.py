@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from craft_ray import prepare
-from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.decode import Decoder, decode
-from craft_ray.labels import TAG_SET, TAGS
-from craft_ray.ledger import Ledger, entries
-from craft_ray.prepare import Preparer, tokenize
-from craft_ray.schema import PREPARED, SECTIONS, SHARD_END, Document, Section
+from craft_ray.annotation.prepare import Preparer
+from craft_ray.annotation.rows import PREPARED, SHARD_END
+from craft_ray.core.labels import TAG_SET, TAGS
+from craft_ray.core.schema import SECTIONS, Document, Section
+from craft_ray.model import tokens
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+from craft_ray.model.decode import Decoder, decode
+from craft_ray.model.tokens import tokenize
+from craft_ray.tables.ledger import Ledger, entries
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()
@@ -161,14 +163,14 @@ def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():
 
 
 def test_a_document_that_fails_is_rejected_alone(monkeypatch):
-    split = prepare.sentence_spans
+    split = tokens.sentence_spans
 
     def failing(text, start, end):
         if "poison" in text:
             raise RuntimeError("cannot split this")
         return split(text, start, end)
 
-    monkeypatch.setattr(prepare, "sentence_spans", failing)
+    monkeypatch.setattr(tokens, "sentence_spans", failing)
     table = prepared(lines({"id": "a", "text": "poison"}, {"id": "b", "text": "mice"}))
     assert table["status"].to_pylist()[:2] == ["rejected", "annotated"]
     assert table["reason"][0].as_py() == "failed"
@@ -186,7 +188,7 @@ def test_preparing_twice_gives_the_same_bytes():
 def test_a_long_document_is_tokenized_in_parts_with_the_same_result(monkeypatch, window_pieces):
     document = Document("a", "Pax6 acts in mice. " * 200, (Section("s", 0, 19 * 200),))
     whole = tokenize([document, document], TOKENIZER, 510, window_pieces)
-    monkeypatch.setattr(prepare, "BATCH", 500)
+    monkeypatch.setattr(tokens, "BATCH", 500)
     parts = tokenize([document, document], TOKENIZER, 510, window_pieces)
     assert {name: values.to_pylist() for name, values in parts.items()} == {
         name: values.to_pylist() for name, values in whole.items()

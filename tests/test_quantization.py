@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from craft_ray import quantization
-from craft_ray.checkpoint import EMBEDDED_FOLDER, load_checkpoint
-from craft_ray.cli import app
-from craft_ray.corpora import read_iob
-from craft_ray.errors import RunError, SettingsError
-from craft_ray.model import Model
+from craft_ray.cli.app import app
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+from craft_ray.model.inference import Model
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.training import quantization
+from craft_ray.training.corpora import read_iob
 
 
 @pytest.fixture

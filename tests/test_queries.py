@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.database import database
-from craft_ray.queries import pairs, top_mentions
-from craft_ray.schema import ENTITIES
+from craft_ray.core.schema import ENTITIES
+from craft_ray.report.queries import pairs, top_mentions
+from craft_ray.tables.database import database
 
 entities = st.lists(
     st.tuples(

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from lxml import html
 
-from craft_ray import report as module
-from craft_ray.errors import RunError, SettingsError
-from craft_ray.report import every_year, looks_of, write_report
-from craft_ray.runs import Account, RunRecord
-from craft_ray.storage import Storage
+from craft_ray.annotation.account import Account
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.report import page as module
+from craft_ray.report.page import every_year, looks_of
+from craft_ray.report.report import write_report
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.records import RunRecord
 from tests.made_tables import STORAGE, document, write_tables
 
 HOSTILE = '</title></style><script>window.ran=1</script>"><img src=x onerror=window.ran=1>\u202egnp.exe\x1b[31m\x00'
@@ -48,7 +50,7 @@ def made(output: Path | str, storage: Storage = STORAGE) -> None:
         model={"source": "embedded", "fingerprint": "f" * 64},
         settings={"model": HOSTILE, "replicas": None},
     )
-    record.close("partly_rejected", account, {"documents": 1})
+    record.close("partly_rejected", account.summary(), account.progress(), {"documents": 1})
 
 
 @pytest.fixture
@@ -127,7 +129,7 @@ def test_a_sampled_page_says_what_was_read_and_what_is_exact(output: Path, tmp_p
     for number in range(9):
         rows = [document(f"D:{number}-{n}", "mice", ("Taxon", "mice")) for n in range(20)]
         write_tables(output, [row for row, _ in rows], [entity for _, found in rows for entity in found])
-    monkeypatch.setattr("craft_ray.sampling.LEAST", 2)
+    monkeypatch.setattr("craft_ray.report.sampling.LEAST", 2)
     facts = write_report(STORAGE, str(output), str(tmp_path / "page.html"), at_most=60)
     page = html.fromstring((tmp_path / "page.html").read_bytes())
     assert (facts["sampled"], facts["rows"]) == (True, 184)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray import samples
-from craft_ray.database import database, views
-from craft_ray.snapshots import Snapshot, open_snapshot
+from craft_ray.report import documents as samples
+from craft_ray.tables.database import database, views
+from craft_ray.tables.snapshots import Snapshot, open_snapshot
 from tests.made_tables import STORAGE, document, write_tables
 
 TEXT = "α\U0001f9ec e\u0301 IL-2 of mice\r\nand \u202eTNF"

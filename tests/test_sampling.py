@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray import sampling
-from craft_ray.compaction import compact
-from craft_ray.database import database
-from craft_ray.sampling import Part, is_sorted_by_mention, sample
-from craft_ray.schema import DOCUMENTS, ENTITIES
-from craft_ray.snapshots import View, open_snapshot
-from craft_ray.tables import Tables
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.report import sampling
+from craft_ray.report.sampling import Part, is_sorted_by_mention, sample
+from craft_ray.tables.compaction import compact
+from craft_ray.tables.database import database
+from craft_ray.tables.snapshots import View, open_snapshot
+from craft_ray.tables.writer import Tables
 from tests.made_tables import STORAGE, append, filled
 
 ROWS = 40_000
@@ -72,7 +72,7 @@ def test_a_rare_label_is_read_whole(output: Path):
 def test_a_table_sorted_by_mention_is_known_by_its_row_groups(output: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sampling, "LEAST", 100)
     monkeypatch.setattr(sampling, "DRAWN", 1_000)
-    monkeypatch.setattr("craft_ray.tables.ROWS_IN_GROUP", 2_000)
+    monkeypatch.setattr("craft_ray.tables.writer.ROWS_IN_GROUP", 2_000)
     known = {}
     for column in ("doc_id", "mention"):
         compact(STORAGE, str(output), sort=column)

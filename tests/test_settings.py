@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.errors import SettingsError
-from craft_ray.pipeline import make_plan
-from craft_ray.settings import load_settings
+from craft_ray.annotation.plan import make_plan
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import load_settings
 
 
 def test_arguments_go_before_the_environment_and_that_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

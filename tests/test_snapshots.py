@@ -7,8 +7,8 @@ import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.compaction import compact
-from craft_ray.snapshots import open_whole
+from craft_ray.tables.compaction import compact
+from craft_ray.tables.snapshots import open_whole
 from tests.annotated import commit, document
 from tests.test_tables import STORAGE
 

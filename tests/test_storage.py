@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.errors import SettingsError, StorageDown
+from craft_ray.core.errors import SettingsError, StorageDown
+from craft_ray.core.settings import S3Settings
 from craft_ray.readers import is_shard_name
-from craft_ray.settings import S3Settings
-from craft_ray.storage import Storage, list_shards
+from craft_ray.storage.shards import list_shards
+from craft_ray.storage.storage import Storage
 from tests.s3_server import BUCKET, S3Server
 
 LOCAL = Storage(S3Settings())

@@ -10,15 +10,17 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from craft_ray import identity
-from craft_ray.decode import Decoder
-from craft_ray.errors import RunError, SettingsError
-from craft_ray.labels import TAG_SET, TAGS, TagSet
-from craft_ray.schema import PREPARED, SHARDS
-from craft_ray.settings import S3Settings
-from craft_ray.staging import StagedBlock, stage
-from craft_ray.storage import Storage
-from craft_ray.tables import Tables
+from craft_ray.annotation.rows import PREPARED
+from craft_ray.annotation.write import stage
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.labels import TAG_SET, TAGS, TagSet
+from craft_ray.core.schema import SHARDS
+from craft_ray.core.settings import S3Settings
+from craft_ray.model.decode import Decoder
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import identity
+from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"

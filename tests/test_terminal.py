@@ -4,7 +4,9 @@ import io
 
 from rich.console import Console
 
-from craft_ray.terminal import print_document, print_rows, safe
+from craft_ray.cli.query import print_rows
+from craft_ray.cli.show import print_document
+from craft_ray.report.marking import safe
 
 
 def printed(document: dict, entities: list[dict], **options) -> str:

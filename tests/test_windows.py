@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.windows import Pieces, cut_pieces, join_pieces, lay_windows
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+from craft_ray.model.windows import Pieces, cut_pieces, join_pieces, lay_windows
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()

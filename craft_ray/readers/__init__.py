@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from craft_ray.errors import ShardError
-from craft_ray.readers.archives import is_tar, members
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
-from craft_ray.readers.compression import Gunzip, Stream, unpacked
 from craft_ray.readers.jats import read_jats
 from craft_ray.readers.jsonl import read_jsonl
 from craft_ray.readers.limits import whole
@@ -20,7 +19,7 @@ from craft_ray.readers.pubmed import read_pubmed
 from craft_ray.readers.pubtator import LINE as PUBTATOR_LINE
 from craft_ray.readers.pubtator import read_pubtator
 from craft_ray.readers.text import read_text
-from craft_ray.schema import Item, Rejection
+from craft_ray.readers.unpacking import Gunzip, Stream, is_tar, members, unpacked
 
 Reader = Callable[[BinaryIO, str], Iterator[Item]]
 

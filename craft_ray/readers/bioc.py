@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from craft_ray.errors import ShardError
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import JSON, Meter
 from craft_ray.readers.xml import records, text_of
-from craft_ray.schema import Document, Item, Rejection
 
 _STARTS = ("start_map", "start_array")
 _DEEPEST = 128

@@ -2,7 +2,7 @@
 
 import re
 
-from craft_ray.schema import Section
+from craft_ray.core.schema import Section
 
 SEPARATOR = "\n"
 LONGEST_NAME = 1000

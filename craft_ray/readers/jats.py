@@ -10,9 +10,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, BinaryIO
 
+from craft_ray.core.schema import Document, Item
 from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
 from craft_ray.readers.xml import local_name, records, text_of
-from craft_ray.schema import Document, Item
 
 _FLOATS = ("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "boxed-text", "media")
 _BLOCKS = (*_FLOATS, "list", "def-list", "disp-quote", "p", "sec", "statement")

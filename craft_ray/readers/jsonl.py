@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from craft_ray.core.schema import Document, Item, Rejection, Section
 from craft_ray.readers.limits import JSON, lines, too_large
-from craft_ray.schema import Document, Item, Rejection, Section
 
 
 def read_jsonl(stream: BinaryIO, shard: str) -> Iterator[Item]:

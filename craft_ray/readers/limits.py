@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from craft_ray.errors import ShardError
+from craft_ray.core.errors import ShardError
 
 LARGEST = 256 << 20
 """Bytes of one document. An article of 100 MB passes, markup and all."""

@@ -6,9 +6,9 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from craft_ray.errors import ShardError
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.jsonl import document_from_record
-from craft_ray.schema import Document, Item, Rejection
 
 
 def read_parquet(stream: BinaryIO, shard: str) -> Iterator[Item]:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.readers.composing import Composer, squeeze
 from craft_ray.readers.xml import records, text_of
-from craft_ray.schema import Deletion, Document, Item, Rejection
 
 
 def read_pubmed(stream: BinaryIO, shard: str) -> Iterator[Item]:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import lines, too_large
-from craft_ray.schema import Document, Item, Rejection
 
 LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
 _SECTIONS = {b"t": "title", b"a": "abstract"}

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from craft_ray.core.schema import Document, Item, Rejection, Section
 from craft_ray.readers.limits import whole
-from craft_ray.schema import Document, Item, Rejection, Section
 
 
 def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:

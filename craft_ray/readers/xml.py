@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from lxml import etree
 
-from craft_ray.errors import ShardError
+from craft_ray.core.errors import ShardError
 from craft_ray.readers.limits import XML, Meter
 
 

@@ -43,7 +43,7 @@ def parsed(line: str) -> dict[str, Any] | None:
         name, arguments = "craft-ray", ["annotate", *arguments[1:]]
     if name != "craft-ray":
         return None
-    from craft_ray.cli import app
+    from craft_ray.cli.app import app
 
     return _parsed(typer.main.get_command(app), arguments)
 

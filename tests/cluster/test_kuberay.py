@@ -14,8 +14,8 @@ import ray
 import yaml
 from jsonschema import Draft202012Validator
 
-from craft_ray.pipeline import make_plan
-from craft_ray.settings import load_settings
+from craft_ray.annotation.plan import make_plan
+from craft_ray.core.settings import load_settings
 from tests.cluster.commands import CLUSTER, ROOT, in_comments, parsed
 
 KUBERAY = CLUSTER / "kuberay"

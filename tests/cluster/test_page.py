@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import load_checkpoint
-from craft_ray.ledger import Ledger, entries
-from craft_ray.prepare import Preparer
+from craft_ray.annotation.prepare import Preparer
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.tables.ledger import Ledger, entries
 from tests.cluster.commands import CLUSTER, ROOT, in_tables, parsed
 
 PAGE = CLUSTER / "README.md"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import ray
 
-from craft_ray.cli import main
+from craft_ray.cli.app import main
 
 COMMAND = [sys.executable, "-m", "craft_ray"]
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.bench_inputs import SAMPLE, read_inputs
-from craft_ray.benchmark import Sizes, _Bench
-from craft_ray.checkpoint import load_checkpoint
+from craft_ray.bench.benchmark import _Bench
+from craft_ray.bench.inputs import SAMPLE, read_inputs
+from craft_ray.bench.measure import Sizes
+from craft_ray.model.loading import load_checkpoint
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,7 @@ import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.local.cluster import ROOT, free_ports
-from craft_ray.telemetry import COMMIT_SECONDS, COUNTERS
+from craft_ray.annotation.prometheus import COMMIT_SECONDS, COUNTERS
 from tests.integration.tables import assert_consistent
 from tests.prometheus import PROMETHEUS, Prometheus, running_prometheus
 

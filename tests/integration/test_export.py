@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.compaction import compact
-from craft_ray.export import BEGUN, MANIFEST
-from craft_ray.settings import S3Settings
-from craft_ray.storage import Storage
+from craft_ray.core.settings import S3Settings
+from craft_ray.export.manifest import BEGUN, MANIFEST
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.compaction import compact
 from tests.annotated import commit, document
 from tests.integration.conftest import COMMAND
 from tests.s3_server import BUCKET, S3Server

@@ -13,7 +13,7 @@ import pytest
 import ray
 
 import craft_ray
-from craft_ray.errors import RunError, SettingsError
+from craft_ray.core.errors import RunError, SettingsError
 from tests.integration.tables import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
 
 def replicas_die_of_poison() -> None:
     """As a document does that crashes the native code of a model."""
-    from craft_ray import replica
+    from craft_ray.annotation import replica
 
     annotated = replica.annotated
 
@@ -52,7 +52,7 @@ def replicas_die_of_poison() -> None:
 
 
 def models_fail_on_poison() -> None:
-    from craft_ray import replica
+    from craft_ray.annotation import replica
 
     annotated = replica.annotated
 
@@ -66,7 +66,7 @@ def models_fail_on_poison() -> None:
 
 def readers_die_of_poison() -> None:
     """As a shard does that crashes the native code of a parser."""
-    from craft_ray import prepare
+    from craft_ray.annotation import prepare
 
     read_shard = prepare.read_shard
 

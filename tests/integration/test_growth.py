@@ -15,9 +15,9 @@ import ray
 import yaml
 
 from cluster.local.cluster import RayCluster, free_ports, running_cluster
-from craft_ray.connection import grow
-from craft_ray.errors import RunError
-from craft_ray.settings import WaitForSettings
+from craft_ray.core.connection import grow
+from craft_ray.core.errors import RunError
+from craft_ray.core.settings import WaitForSettings
 from tests.conftest import SAMPLE
 from tests.integration.conftest import Finished, run_command
 

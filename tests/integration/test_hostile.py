@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import craft_ray
-from craft_ray.schema import REASONS
+from craft_ray.core.schema import REASONS
 from tests.conftest import SAMPLE
 from tests.hostile import IDS, OK, Case, cases, line
 from tests.integration.tables import assert_consistent, document_rows

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from craft_ray.report import write_report
-from craft_ray.settings import S3Settings
-from craft_ray.storage import Storage
+from craft_ray.core.settings import S3Settings
+from craft_ray.report.report import write_report
+from craft_ray.storage.storage import Storage
 from tests.made_tables import STORAGE
 from tests.s3_server import S3Server
 from tests.test_report import made

@@ -8,11 +8,11 @@ import psutil
 import pytest
 from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTokenizerFast
 
-from craft_ray.checkpoint import load_checkpoint
-from craft_ray.corpora import read_iob
-from craft_ray.errors import SettingsError
-from craft_ray.learning import Recipe
-from craft_ray.training import STATE, Corpus, train
+from craft_ray.core.errors import SettingsError
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.training.corpora import Corpus, read_iob
+from craft_ray.training.train import STATE, train
+from craft_ray.training.trainer import Recipe
 from tests.conftest import save_random_bert
 from tests.integration.conftest import COMMAND, run_command
 from tests.s3_server import S3Server

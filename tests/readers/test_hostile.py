@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from craft_ray.checkpoint import EMBEDDED_FOLDER
-from craft_ray.ledger import Ledger, entries
-from craft_ray.prepare import Preparer
+from craft_ray.annotation.prepare import Preparer
+from craft_ray.annotation.rows import SHARD_END
+from craft_ray.core.schema import REASONS, Document
+from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.readers import limits, read_shard
-from craft_ray.schema import REASONS, SHARD_END, Document
+from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
 from tests.hostile import Case, article, cases
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.errors import ShardError
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection
 from craft_ray.readers import FORMATS, READERS, detect, read_shard
-from craft_ray.schema import REASONS, Deletion, Document, Item, Rejection
 from tests.conftest import SAMPLE
 from tests.hostile import GOOD, tar
 

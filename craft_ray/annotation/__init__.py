@@ -1,0 +1,1 @@
+"""One run: plan, read, annotate, write, commit, account. Only here does Ray Data run."""

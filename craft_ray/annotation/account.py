@@ -1,0 +1,242 @@
+"""The account of a run, live and at its end, and the record that is kept of it in OUT/runs."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from craft_ray.storage.shards import Shard
+from craft_ray.tables.blocks import RETRACTED, StagedBlock
+
+LISTED = 100
+"""Broken shards and passed-over files that a summary names; of more it gives the number."""
+
+POINTS = 200
+"""Moments of a run at which its record tells how far it had come."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of every shard and every document; grows as blocks arrive and are committed.
+
+    shards:      the shards to read
+    passed_over: files that are no input by their names
+    known:       shards that need not be read, and the documents in them
+    """
+
+    shards: Sequence[Shard]
+    passed_over: Sequence[str] = ()
+    known: tuple[int, int] = (0, 0)
+    started: float = field(default_factory=time.monotonic)
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    exact: bool = True
+    """Whether `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
+    tokens: int = 0
+    superseded: int = 0
+    bytes_done: int = 0
+    timeline: dict[str, float] = field(default_factory=dict)
+    """Seconds from the start to the first time that each step was reached."""
+    bytes_total: int = 0
+    broken: dict[str, str] = field(default_factory=dict)
+    """The first shards that could not be read to their end, and why."""
+    _ends: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Accounts of shards that have closed, until they are settled."""
+    _settled: set[int] = field(default_factory=set)
+    _sums: Counter[str] = field(default_factory=Counter)
+    """Over settled shards."""
+    failed: set[int] = field(default_factory=set)
+    """Numbers of the shards with documents that failed; another run may bring them through."""
+    _received: Counter[int] = field(default_factory=Counter)
+    _redone: int = 0
+    _commits: list[tuple[float, int, int]] = field(default_factory=list)
+    """The time of each commit, and the documents and tokens committed by then."""
+    _shards: dict[int, Shard] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._shards = {shard.number: shard for shard in self.shards}
+        self.bytes_total = sum(shard.size for shard in self.shards)
+
+    def reached(self, step: str, at: float | None = None) -> None:
+        """Note in the timeline that a step is reached, now or at a time of the monotonic clock."""
+        self.timeline.setdefault(step, round((at or time.monotonic()) - self.started, 3))
+
+    def arrived(self, block: StagedBlock) -> None:
+        """Count a block's documents and closed shards as received."""
+        self.reached("first_block")
+        self.tokens += block.tokens
+        for number, status, reason in zip(block.shard_number.tolist(), block.status, block.reason, strict=True):
+            if status != RETRACTED:
+                self._received[number] += 1
+            if reason == "failed":
+                self.failed.add(number)
+        for number, dropped in block.superseded.items():
+            self._received[number] += dropped
+            self.superseded += dropped
+        for end in block.shard_ends:
+            number = end["shard_number"]
+            if number not in self._ends:
+                self.bytes_done += self._shards[number].size
+            self._ends[number] = end
+
+    def wrote(self, blocks: Sequence[StagedBlock]) -> None:
+        """Count the documents and entities of one commit's blocks as committed."""
+        self.reached("first_commit")
+        _, documents, tokens = self._commits[-1] if self._commits else (0.0, 0, 0)
+        documents += sum(len(block.status) for block in blocks)
+        tokens += sum(block.tokens for block in blocks)
+        self._commits.append((time.monotonic(), documents, tokens))
+        for block in blocks:
+            self.statuses.update(status for status in block.status if status != RETRACTED)
+            self.reasons.update(reason for reason in block.reason if reason)
+            self.labels.update(block.labels)
+
+    @property
+    def steady_rate(self) -> float | None:
+        """Tokens a second between the first commit and the last, which leaves starting and closing out."""
+        if len(self._commits) < 2:
+            return None
+        (began, _, first), (ended, _, last) = self._commits[0], self._commits[-1]
+        return (last - first) / (ended - began)
+
+    def progress(self) -> list[list[float]]:
+        """How far the run had come: seconds from the start, and documents and tokens committed by then.
+
+        A row a commit, or POINTS of them that are evenly spread, the last among them.
+        """
+        every = math.ceil(len(self._commits) / POINTS)
+        kept = self._commits[::-1][:: every or 1][::-1]
+        return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
+
+    def settle(self) -> list[tuple[Shard, dict[str, Any]]]:
+        """Shards that have closed with all their documents since the last call, and the account of each.
+
+        To be called when all that arrived is committed.
+        """
+        whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
+        for shard, end in whole:
+            self._settled.add(shard.number)
+            self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded")})
+            if end["reason"]:
+                self._sums["broken"] += 1
+                if len(self.broken) < LISTED:
+                    self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
+            del self._ends[shard.number], self._received[shard.number]
+        return whole
+
+    def missing(self) -> list[Shard]:
+        """Shards that are not settled."""
+        return [shard for shard in self.shards if shard.number not in self._settled]
+
+    def unread(self) -> set[int]:
+        """Numbers of the shards that have not even closed."""
+        return {shard.number for shard in self.shards} - self._settled - set(self._ends)
+
+    def forget(self, shards: Sequence[Shard]) -> None:
+        """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
+        for shard in shards:
+            self._redone += self._received.pop(shard.number, 0)
+            if self._ends.pop(shard.number, None) is not None:
+                self.bytes_done -= shard.size
+
+    @property
+    def shards_done(self) -> int:
+        """Shards that have closed."""
+        return len(self._settled) + len(self._ends)
+
+    @property
+    def found(self) -> int:
+        """Documents found in all closed and all known shards."""
+        return self._sum("found") + self.known[1]
+
+    @property
+    def unchanged(self) -> int:
+        """Documents that the tables held already."""
+        return self._sum("unchanged") + self.known[1] - self._redone
+
+    @property
+    def committed(self) -> int:
+        """Documents written by this run."""
+        return sum(self.statuses.values())
+
+    def _sum(self, name: str) -> int:
+        return self._sums[name] + sum(int(end[name]) for end in self._ends.values())
+
+    def adds_up(self) -> bool:
+        """Whether each document found is accounted for."""
+        superseded = self.superseded + self._sum("superseded")
+        return not self.missing() and self.found == self.committed + self.unchanged + superseded
+
+    @property
+    def status(self) -> str:
+        """What a scheduler is told of a run that came to its end."""
+        if self.statuses["rejected"] or self._sums["broken"]:
+            return "partly_rejected"
+        return "complete" if self.committed else "nothing_new"
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """The account as `telemetry` counts it.
+
+        Where a revision takes the place of what this very run wrote, both have been counted.
+        """
+        superseded = self.superseded + self._sum("superseded")
+        broken = self._sums["broken"]
+        return {
+            "craft_ray_documents": {**self.statuses, "unchanged": self.unchanged, "superseded": superseded},
+            "craft_ray_rejected": dict(self.reasons),
+            "craft_ray_entities": dict(self.labels),
+            "craft_ray_shards": {"read": self.shards_done - broken, "broken": broken},
+            "craft_ray_tokens": {"": self.tokens},
+            "craft_ray_bytes_read": {"": self.bytes_done},
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The account as JSON has it."""
+        seconds = time.monotonic() - self.started
+        return {
+            "documents": {
+                "found": self.found,
+                **{status: self.statuses[status] for status in ("annotated", "rejected", "deleted")},
+                "unchanged": self.unchanged,
+                "superseded": self.superseded + self._sum("superseded"),
+            },
+            "rejected": dict(sorted(self.reasons.items())),
+            "entities": dict(sorted(self.labels.items())),
+            "shards": {
+                "found": len(self.shards) + self.known[0],
+                "known": self.known[0],
+                "read": self.shards_done - self._sums["broken"],
+                "unreadable": self._sums["broken"],
+                "broken": dict(self.broken),
+                "passed_over": list(self.passed_over[:LISTED]),
+                "files_passed_over": len(self.passed_over),
+            },
+            "tokens": self.tokens,
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(self.tokens / seconds, 1),
+            "steady_tokens_per_second": self.steady_rate and round(self.steady_rate, 1),
+            "seconds_to_first_commit": self.timeline.get("first_commit"),
+            "timeline": dict(self.timeline),
+            "adds_up": self.adds_up(),
+        }
+
+
+@dataclass(slots=True)
+class ShardAccount:
+    """What a shard held: found = emitted + unchanged + superseded.
+
+    restated: ids of those unchanged that the tables have from an earlier shard
+    """
+
+    shard: str
+    shard_number: int
+    found: int = 0
+    emitted: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    restated: list[int] = field(default_factory=list)
+    reason: str | None = None
+    detail: str | None = None

@@ -1,0 +1,143 @@
+"""When what has arrived is committed: new documents at once, revisions collected for a while, shards now and then."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from craft_ray.annotation import prometheus as telemetry
+from craft_ray.annotation.account import Account
+from craft_ray.core.errors import RunError
+from craft_ray.core.logs import log
+from craft_ray.core.schema import SHARDS
+from craft_ray.tables.blocks import RETRACTED, StagedBlock
+from craft_ray.tables.ledger import Fate, Ledger, State
+from craft_ray.tables.writer import Tables
+
+COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
+"""Share of the time that commits may take, and seconds that a block waits for its commit at the most."""
+
+REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
+"""Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
+
+NOTE_AFTER = 60.0
+"""Seconds after which the shards that are done are noted, so that a run that is killed need not read them again."""
+
+LOGGED = ("shard", "size", "found", "emitted", "unchanged", "superseded", "reason", "detail")
+"""What a log line says of a shard whose documents are all committed."""
+
+JUDGED_FROM = 100
+"""Documents from which on the share of the rejected is judged."""
+
+
+class Commits:
+    """Commits blocks as they come.
+
+    rows:         rows that the documents table will have once all is committed
+    max_rejected: share of the run's documents that may be rejected
+    """
+
+    def __init__(
+        self, tables: Tables, ledger: Ledger, account: Account, run_id: str, signature: str, max_rejected: float
+    ) -> None:
+        self._tables = tables
+        self._ledger = ledger
+        self._account = account
+        self._origin = {"signature": signature, "run_id": run_id}
+        self._max_rejected = max_rejected
+        self._new: list[StagedBlock] = []
+        self._revised: list[StagedBlock] = []
+        self._kept: list[NDArray[np.bool_]] = []
+        self._since = self._noted = time.monotonic()
+        self._next = 0.0
+        self.rows = tables.counts()["documents"]
+
+    def add(self, block: StagedBlock) -> None:
+        """Judge a block's documents against all that was committed or judged before."""
+        self._account.arrived(block)
+        held, _ = self._ledger.lookup(block.entries["id"])
+        fates = self._ledger.fates(block.entries)
+        new = fates == Fate.NEW
+        kept = new | np.isin(fates, (Fate.REPLACES, Fate.RESTATED))
+        # Superseded are those that lose against what is there, and those of this run that lose against these.
+        self._account.superseded += int((~kept).sum() + (kept & (held["state"] == State.WRITTEN)).sum())
+        self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
+        self.rows += int(new.sum()) - block.status.count(RETRACTED)
+        if new.all():
+            self._new.append(block)
+        else:
+            if not self._revised:
+                self._since = time.monotonic()
+            self._revised.append(block)
+            self._kept.append(kept)
+
+    def commit(self, all: bool = False) -> None:
+        """Commit what is due; with `all`, everything.
+
+        Raises RunError if so many documents are rejected that something must be wrong with all of them.
+        """
+        now = time.monotonic()
+        all = all or now - self._noted > NOTE_AFTER
+        if self._new and (all or now >= self._next):
+            with telemetry.timed_commit("append"):
+                self._tables.append(self._new)
+            self._account.wrote(self._new)
+            self._log("append", sum(len(block.entries) for block in self._new), now)
+            self._new = []
+            self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - now) / COMMIT_SHARE)
+        waiting = sum(len(block.entries) for block in self._revised)
+        if self._revised and (all or waiting >= REPLACE_AT or now - self._since > REPLACE_AFTER):
+            kept = sum(int(mask.sum()) for mask in self._kept)
+            retracted = sum(block.status.count(RETRACTED) for block in self._revised)
+            began = time.monotonic()
+            with telemetry.timed_commit("replace"):
+                written = self._tables.replace(self._revised, self._kept)
+            self._log("replace", written, began)
+            self._ledger.written()
+            # Those that were kept when they came, and beaten by a better revision while they waited.
+            self._account.superseded += kept - retracted - written
+            self._account.wrote(self._revised)
+            self._account.exact = False
+            self._revised, self._kept = [], []
+        if all:
+            self._note()
+        self._judge()
+
+    def recount(self) -> None:
+        """Make the account exact where revisions have replaced rows that this very run wrote."""
+        if not self._account.exact:
+            counts = self._tables.written_by(self._origin["run_id"])
+            self._account.statuses, self._account.reasons, self._account.labels = counts
+            self._account.exact = True
+
+    def _note(self) -> None:
+        """Commit which shards are done; all that arrived is committed."""
+        self._noted = time.monotonic()
+        if whole := self._account.settle():
+            rows: list[dict[str, Any]] = [
+                {name: end[name] for name in SHARDS.names if name in end}
+                | {"size": shard.size, "tag": shard.tag, **self._origin}
+                | ({"signature": None} if shard.number in self._account.failed else {})
+                for shard, end in whole
+            ]
+            with telemetry.timed_commit("note"):
+                self._tables.note(pa.Table.from_pylist(rows, schema=SHARDS))
+            for row in rows:
+                log.info("shard", extra={name: row.get(name) for name in LOGGED})
+
+    def _log(self, kind: str, documents: int, began: float) -> None:
+        log.info(
+            "committed",
+            extra={"kind": kind, "documents": documents, "seconds": round(time.monotonic() - began, 3)},
+        )
+
+    def _judge(self) -> None:
+        committed, rejected = self._account.committed, self._account.statuses["rejected"]
+        if committed >= JUDGED_FROM and rejected > self._max_rejected * committed:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._account.reasons.most_common(3))
+            raise RunError(
+                f"{rejected:,} of {committed:,} documents were rejected ({reasons}), more than max_rejected "
+                f"{self._max_rejected:g} of them: is this the right input, and the right format?"
+            )

@@ -1,0 +1,73 @@
+"""The model of a run, loaded beside all else that takes time at the start."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import ray
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import Settings
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.inference import ModelForm, make_form
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.storage import Storage
+
+_Result = TypeVar("_Result")
+
+
+class ModelLoading:
+    """The model of a run on its way, beside all else that takes time at the start."""
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self._settings = settings
+        self.checkpoint = _in_background(lambda: _load(settings, storage))
+        self._form: Future[ModelForm | None] | None = None
+
+    def fail_early(self) -> None:
+        """Raise what loading has raised so far, so that a bad model need not wait for Ray."""
+        if self.checkpoint.done():
+            self.checkpoint.result()
+
+    def prepare(self) -> None:
+        """Begin to make the form for a CPU, where the run will use this machine alone and it has no GPU."""
+        settings = self._settings
+        if not (settings.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
+            self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
+
+    def form(self, device: str) -> ModelForm:
+        """What replicas on a kind of device are made from."""
+        form = self._form.result() if self._form else None
+        if form is None or form.device != device:
+            chosen = self._settings
+            form = make_form(self.checkpoint.result(), device, chosen.precision, chosen.engine, chosen.compile)
+        return form
+
+
+def _load(settings: Settings, storage: Storage) -> Checkpoint:
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    if settings.model_sha256 not in (None, checkpoint.fingerprint):
+        raise SettingsError(
+            f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"
+        )
+    return checkpoint
+
+
+def _form_here(settings: Settings, checkpoint: Checkpoint) -> ModelForm | None:
+    """A checkpoint's form for a CPU; None on a machine with a GPU."""
+    if checkpoint.stand_in is None:
+        import torch
+
+        if torch.cuda.is_available():
+            return None
+    return make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
+
+
+def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":
+    """What a function gives, once it is there."""
+    pool = ThreadPoolExecutor(1, "craft-ray-loading")
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)

@@ -1,0 +1,156 @@
+"""The chain of Ray Data stages from shards to staged blocks; the only module that builds one.
+
+groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> StagedBlock
+
+A document that kills the process it is in would take its block with it for ever, so passes over what is missing grow in
+`Care`.
+"""
+
+import json
+import logging
+import pickle
+import threading
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import ray.data
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+from craft_ray.annotation.plan import Care, Plan, group_shards
+from craft_ray.annotation.prepare import Preparing, prepare_shards
+from craft_ray.annotation.replica import Replica
+from craft_ray.annotation.write import stage_blocks
+from craft_ray.core.errors import RunError
+from craft_ray.model.decode import Decoder
+from craft_ray.model.inference import ModelForm
+from craft_ray.storage.shards import Shard
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.blocks import StagedBlock
+
+REPLICA_RETRIES, TASK_RETRIES = 1, 2
+"""Times that a block is given to the pool again after its replica died, and a shard or a block to another worker."""
+
+
+def run_pipeline(
+    shards: Sequence[Shard],
+    *,
+    care: Care,
+    unread: Collection[int],
+    halt: threading.Event,
+    plan: Plan,
+    storage: Storage,
+    form: "ray.ObjectRef[ModelForm]",
+    preparing: "ray.ObjectRef[Preparing]",
+    output: str,
+    run_id: str,
+    decoder: Decoder,
+    keep_text: bool,
+    partition_by: Sequence[str],
+) -> Iterator[StagedBlock]:
+    """Run shards through the stages; yield each block once its files are written.
+
+    unread: numbers of the shards that no pass so far has read to the end
+    halt:   ends the work within a second when set; raises Halted
+
+    Raises RunError for what no other pass would mend.
+    """
+    _running.halt = halt
+    # Its notices are about settings made here on purpose, and its errors are raised as well.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    groups = [
+        {
+            "shards": json.dumps([asdict(shard) for shard in group]),
+            "refused": json.dumps([shard.number for shard in group if care is Care.REFUSE and shard.number in unread]),
+        }
+        for group in group_shards(shards, plan, care)
+    ]
+    # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run
+    dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
+    _configure(dataset.context, plan, care)
+    staged = (
+        dataset.map_batches(
+            prepare_shards,
+            fn_kwargs={"storage": storage, "preparing": preparing, "care": care},
+            batch_size=1,
+            batch_format="pyarrow",
+            num_cpus=plan.read_cpus,
+            max_retries=TASK_RETRIES,
+        )
+        .map_batches_internal(  # for `map_batches` refuses whole blocks, which is what a replica takes, on a GPU
+            Replica,
+            fn_constructor_kwargs={
+                "form": form,
+                "token_budget": plan.token_budget,
+                "threads": plan.threads,
+            },
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            # A replica takes with it all that it was given, so where each document counts it is given one at a time.
+            compute=ray.data.ActorPoolStrategy(
+                size=plan.replicas, max_tasks_in_flight_per_actor=1 if care is Care.ALONE else None
+            ),
+            num_cpus=plan.replica_cpus,
+            num_gpus=plan.replica_gpus or None,
+            max_task_retries=REPLICA_RETRIES,
+            scheduling_strategy="SPREAD",  # each to a node of its own, where there are as many
+        )
+        .map_batches(
+            stage_blocks,
+            fn_kwargs={
+                "storage": storage,
+                "output": output,
+                "run_id": run_id,
+                "decoder": decoder,
+                "keep_text": keep_text,
+                "partition_by": partition_by,
+            },
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            num_cpus=plan.write_cpus,
+            max_retries=TASK_RETRIES,
+        )
+    )
+    for batch in staged.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for content in batch["staged"] if batch.num_rows else ():
+            block = pickle.loads(content.as_py())  # written by `stage_blocks` of this very run
+            failure = block if isinstance(block, str) else block.failure
+            if failure is not None:
+                raise RunError(failure)
+            yield block
+
+
+class Halted(Exception):
+    """The pipeline was told to end."""
+
+
+_running = threading.local()
+"""`halt` of the pipeline that this thread runs."""
+
+
+class _Halting(ExecutionCallback):  # type: ignore[misc]
+    """Ends an execution of Ray Data, which has no public way to be ended from another thread."""
+
+    def before_execution_starts(self, executor: Any) -> None:
+        """In the thread that runs the pipeline."""
+        self._halt = _running.halt
+
+    def on_execution_step(self, executor: Any) -> None:
+        """In the thread that schedules, some ten times a second."""
+        if self._halt.is_set():
+            raise Halted
+
+
+def _configure(context: Any, plan: Plan, care: Care) -> None:
+    context.target_max_block_size = 1 if care is Care.ALONE else plan.block_bytes
+    context.max_errored_blocks = -1  # blocks whose process died are missed, and passed over again
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second
+    context.issue_detectors_config.detectors = []
+    context.custom_execution_callback_classes = [_Halting]

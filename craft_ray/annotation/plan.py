@@ -1,0 +1,124 @@
+"""What a run has to read, and how the work is laid on the cluster."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from craft_ray.annotation.account import Account
+from craft_ray.core.settings import Settings
+from craft_ray.core.version import __version__
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.storage.shards import Listing, Shard
+from craft_ray.tables.writer import Known, Tables
+
+
+def any_changed(shards: Sequence[Shard], noted: pa.Table) -> bool:
+    """Whether any shard is not as it was when it was read whole, so that it must be read whatever the model."""
+    whole = noted.filter(pc.is_null(noted["reason"]))
+    known = set(zip(*(whole[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
+    return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
+
+
+def plan_shards(
+    tables: Tables, noted: pa.Table, listing: Listing, checkpoint: Checkpoint, settings: Settings, began: float
+) -> tuple[Account, Known, str]:
+    """The account of a run before it begins, what the tables hold, and the signature of its shards.
+
+    noted: what the table `shards` holds
+
+    A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
+    tables hold need not be known.
+    """
+    how = [__version__, checkpoint.fingerprint, settings.format]
+    signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
+    read = noted.filter(pc.and_(pc.equal(noted["signature"], signature), pc.is_null(noted["reason"])))
+    columns = [read[name].to_pylist() for name in ("shard", "size", "tag", "found")]
+    whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
+    to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in whole]
+    documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
+    known = tables.known([shard.name for shard in to_read], noted) if to_read else Known.nothing()
+    shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
+    account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), began)
+    return account, known, signature
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors."""
+
+    replicas: int
+    device: str
+    token_budget: int
+    threads: int
+    block_bytes: int
+    replica_cpus: float
+    replica_gpus: float
+    read_cpus: float
+    write_cpus: float
+
+
+def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
+    """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica a GPU, else one for eight cores.
+
+    Replicas claim a quarter of the cores that they compute on, so that tasks always find room: a pool that claims all
+    cores of a machine, or of what a cluster has left after losing nodes, would wait for input forever. The three claims
+    differ, since Ray fuses stages with equal ones into one, and then nothing overlaps.
+    """
+    cpus = sum(node.get("CPU", 0) for node in nodes)
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
+    smallest = min((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=1)
+    if gpus:
+        replicas, threads, replica_cpus = settings.replicas or gpus, 1, 0.5
+    else:
+        threads = min(8, smallest)
+        replicas = settings.replicas or max(1, sum(int(node.get("CPU", 0)) // threads for node in nodes))
+        threads = max(1, min(smallest, int(cpus) // replicas))
+        replica_cpus = round(0.25 * min(threads, cpus / replicas), 3)
+    small = cpus < 8
+    return Plan(
+        replicas=replicas,
+        device="cuda" if gpus else "cpu",
+        token_budget=settings.token_budget or (65_536 if gpus else 512),
+        threads=threads,
+        block_bytes=int((settings.block_mb or (16 if gpus else 2)) * (1 << 20)),
+        replica_cpus=replica_cpus,
+        replica_gpus=round(min(1.0, gpus / replicas), 3) if gpus else 0,
+        read_cpus=0.31 if small else 0.91,
+        write_cpus=0.21 if small else 0.61,
+    )
+
+
+class Care(IntEnum):
+    """How a pass treats what earlier passes did not bring through: blocks that ended their process each time."""
+
+    NORMAL = 0
+    AGAIN = 1
+    """What chance has taken comes through now."""
+    ALONE = 2
+    """Each document is a block of its own."""
+    REFUSE = 3
+    """Documents still missing, and shards that were not read to their end, are rejected."""
+
+
+def group_shards(shards: Sequence[Shard], plan: Plan, care: Care) -> Iterator[list[Shard]]:
+    """Shards for one task: small files together, so that Ray's cost a task does not show."""
+    if care > Care.AGAIN:
+        yield from ([shard] for shard in shards)
+        return
+    total = sum(shard.size for shard in shards)
+    target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
+    group: list[Shard] = []
+    size = 0
+    for shard in shards:
+        group.append(shard)
+        size += shard.size
+        if size >= target or len(group) >= 1000:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,0 +1,76 @@
+"""What each actor of the pool holds: a model. Blocks of token ids come in and leave with label ids and scores.
+
+It reads the three token columns alone; all others pass through it untouched, text included.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from craft_ray.annotation import prometheus as telemetry
+from craft_ray.annotation.rows import failure_of, rejection_of
+from craft_ray.model.inference import Model, ModelForm
+from craft_ray.model.tokens import TOKEN_COLUMNS
+
+
+class Replica:
+    """An actor of Ray Data's pool; made once an actor, called once a block."""
+
+    def __init__(self, form: "ray.ObjectRef[ModelForm]", token_budget: int, threads: int) -> None:
+        # Its arrays are views into the node's object store.
+        self._model = Model(ray.get(form), token_budget=token_budget, threads=threads)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """One block of prepared rows; a document that the model fails on is rejected alone.
+
+        If it fails on all of several, it is the model that is broken, and the block becomes a row that ends the run.
+        """
+        try:
+            with telemetry.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
+                return annotated(block, self._model)
+        except Exception as error:  # torch, OpenVINO and drivers raise many kinds
+            parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
+            failed = sum(isinstance(part, Exception) for part in parts)
+            if failed == pc.sum(pc.greater(pc.list_value_length(block["token_ids"]), 0)).as_py() > 1:
+                return _answered(failure_of(f"the model fails on all documents: {type(error).__name__}: {error}"))
+            return pa.concat_tables(
+                _refused(block.slice(number, 1), part) if isinstance(part, Exception) else part
+                for number, part in enumerate(parts)
+            )
+
+    def _alone(self, row: pa.Table) -> pa.Table | Exception:
+        try:
+            return annotated(row, self._model)
+        except Exception as error:
+            return error
+
+
+def annotated(block: pa.Table, model: Model) -> pa.Table:
+    """Append `label_ids` (a list of int8 a row, an item a word) and `scores` (float32)."""
+    token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
+    pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)
+    words = pc.fill_null(pc.list_value_length(word_piece), 0).to_numpy().astype(np.int64)
+    first_piece = np.repeat(np.cumsum(pieces) - pieces, words)
+    label, score = model.predict(
+        pc.list_flatten(token_ids).to_numpy(),
+        pc.list_flatten(window_length).to_numpy(),
+        pc.list_flatten(word_piece).to_numpy() + first_piece,
+    )
+    offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
+    block = block.append_column("label_ids", pa.ListArray.from_arrays(offsets, pa.array(label)))
+    return block.append_column("scores", pa.ListArray.from_arrays(offsets, pa.array(score))).drop_columns(
+        list(TOKEN_COLUMNS)
+    )
+
+
+def _refused(row: pa.Table, error: Exception) -> pa.Table:
+    """One row's document as rejected."""
+    return _answered(rejection_of(row, "failed", f"the model: {type(error).__name__}: {error}"))
+
+
+def _answered(row: pa.Table) -> pa.Table:
+    """A prepared row without words in the columns of `annotated`."""
+    for name, kind in (("label_ids", pa.int8()), ("scores", pa.float32())):
+        row = row.append_column(name, pa.array([[]], pa.list_(kind)))
+    return row.drop_columns(list(TOKEN_COLUMNS))

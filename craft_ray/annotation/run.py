@@ -1,0 +1,253 @@
+"""A whole annotation run: check, plan, annotate, commit, settle, account."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import ray
+
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.loading import ModelLoading
+from craft_ray.annotation.passes import collecting, commit_all
+from craft_ray.annotation.pipeline import run_pipeline
+from craft_ray.annotation.plan import Care, Plan, any_changed, make_plan, plan_shards
+from craft_ray.annotation.prepare import Preparing
+from craft_ray.annotation.prometheus import Meter
+from craft_ray.core.connection import connected, grow
+from craft_ray.core.errors import CraftRayError, RunError, Stopped
+from craft_ray.core.logs import bound, log
+from craft_ray.core.settings import Settings
+from craft_ray.core.signals import stop_on_signal
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.decode import Decoder
+from craft_ray.model.inference import ModelForm
+from craft_ray.readers import is_shard_name
+from craft_ray.storage.addresses import absolute
+from craft_ray.storage.failures import explain
+from craft_ray.storage.shards import list_shards
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
+from craft_ray.tables.ledger import Ledger
+from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
+from craft_ray.tables.snapshots import tables_exist
+from craft_ray.tables.writer import Known, Tables
+
+
+def annotate(
+    inputs: Sequence[str],
+    output: str,
+    settings: Settings,
+    on_progress: Callable[[Account], None] = lambda account: None,
+) -> dict[str, Any]:
+    """Annotate all documents of the inputs into the tables of an output, and return the run's summary.
+
+    Only what is new or changed since earlier runs is annotated.
+
+    Raises SettingsError and Busy before any work begins, RunError if the run cannot go on or does not add up, and
+    Stopped on SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
+    """
+    began = time.monotonic()
+    storage, output = Storage(settings.s3, settings.patience), absolute(output)
+    with stop_on_signal() as stop:
+        model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
+        listing = list_shards(storage, inputs, is_shard_name, output)
+        storage.check_writable(output)
+        model.fail_early()
+        run_id = new_run_id()
+        with lease.held(storage, output, run_id, stop.wait, log.warning), ExitStack() as connection:
+
+            def connect() -> float:
+                model.prepare()
+                connection.enter_context(connected(settings))
+                stop.listen()
+                return time.monotonic()
+
+            # With nothing to read, as on most nights of many schedules, Ray is not started.
+            ray_ready = None
+            if not tables_exist(storage, output):
+                ray_ready = connect()
+                model.checkpoint.result()  # a bad model is heard of before tables are made
+            tables = Tables(storage, output)
+            noted = tables.noted()
+            if ray_ready is None and any_changed(listing.shards, noted):
+                ray_ready = connect()
+            checkpoint = model.checkpoint.result()
+            if stop.is_set():
+                raise Stopped
+            account, known, signature = plan_shards(tables, noted, listing, checkpoint, settings, began)
+            if ray_ready is None and account.shards:
+                ray_ready = connect()
+            if ray_ready is not None:
+                account.reached("ray_ready", ray_ready)
+            run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
+            with bound(run_id=run_id):
+                return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run that has begun: the model is there, what is to be read is known, and so is Ray if anything is."""
+
+    settings: Settings
+    storage: Storage
+    output: str
+    run_id: str
+    checkpoint: Checkpoint
+    tables: Tables
+    account: Account
+    known: Known
+    signature: str
+
+    def to_its_end(
+        self,
+        inputs: list[str],
+        model: ModelLoading,
+        stop: threading.Event,
+        on_progress: Callable[[Account], None],
+    ) -> dict[str, Any]:
+        """Annotate, settle, and return the summary; however it ends, its record tells."""
+        settings, checkpoint, account = self.settings, self.checkpoint, self.account
+        record = RunRecord(
+            self.storage,
+            self.output,
+            self.run_id,
+            inputs=inputs,
+            output=self.output,
+            model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
+            settings=settings.model_dump(mode="json"),
+        )
+        log.info(
+            "run began",
+            extra={
+                "inputs": inputs,
+                "output": self.output,
+                "model": checkpoint.fingerprint,
+                "shards": len(account.shards),
+                "bytes": account.bytes_total,
+            },
+        )
+        try:
+            self._annotate_all(record, model, stop, on_progress)
+        except Exception as error:
+            ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
+            ours.summary = self._summary(ours.status)
+            log.info("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
+            record.close(ours.status, account.summary(), account.progress(), self.tables.versions(), str(ours))
+            if ours is error:
+                raise
+            raise ours from error
+        summary = self._summary(account.status)
+        log.info("run ended", extra={"status": account.status, **_told(summary)})
+        record.close(account.status, account.summary(), account.progress(), self.tables.versions())
+        return summary
+
+    def _annotate_all(
+        self, record: RunRecord, model: ModelLoading, stop: threading.Event, on_progress: Callable[[Account], None]
+    ) -> None:
+        """All between a run's beginning and its end.
+
+        Raises RunError if the tables and the account do not agree in the end, and Stopped if a signal came.
+        """
+        settings, account = self.settings, self.account
+        commits = Commits(self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected)
+        if account.shards:
+            grow(settings.wait_for, stop)
+            if stop.is_set():
+                raise Stopped
+            plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            form = model.form(plan.device)
+            record.add(plan=asdict(plan) | {"precision": form.precision})
+            account.reached("model_ready")
+            if not self._annotate(plan, form, commits, stop, on_progress):
+                raise Stopped
+            account.reached("last_commit")
+        if missing := account.missing():
+            raise RunError(
+                f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
+                "each time; Ray's logs tell more"
+            )
+        self.tables.settle(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
+        if not account.adds_up():
+            raise RunError(f"the account does not add up: {account.summary()['documents']}")
+        if (rows := self.tables.counts()["documents"]) != commits.rows:
+            raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
+
+    def _annotate(
+        self,
+        plan: Plan,
+        form: ModelForm,
+        commits: Commits,
+        stop: threading.Event,
+        on_progress: Callable[[Account], None],
+    ) -> bool:
+        """Pass over the shards until nothing is missing; false if a signal came."""
+        shipped = ray.put(form)
+        meter = Meter()
+
+        def show(account: Account) -> None:
+            meter.show(account.totals())
+            on_progress(account)
+
+        for care in Care:
+            unread, missing = self.account.unread(), self.account.missing()
+            if not missing:
+                break
+            self.account.forget(missing)
+            log.info("pass began", extra={"care": care.name.lower(), "shards": len(missing)})
+            halt = threading.Event()
+            blocks = run_pipeline(
+                missing,
+                care=care,
+                unread=unread,
+                halt=halt,
+                plan=plan,
+                storage=self.storage,
+                form=shipped,
+                preparing=ray.put(self._preparing()),
+                output=self.output,
+                run_id=self.run_id,
+                decoder=Decoder.of(self.checkpoint),
+                keep_text=self.settings.keep_text,
+                partition_by=self.tables.partition_by,
+            )
+            with collecting(blocks, halt) as arrived:
+                commit_all(arrived, commits, self.account, stop, show, forgiving=care is not Care.REFUSE)
+            if stop.is_set():
+                break
+        commits.recount()
+        return not stop.is_set()
+
+    def _preparing(self) -> Preparing:
+        """What read tasks need to know now."""
+        return Preparing(
+            self.checkpoint.tokenizer,
+            self.checkpoint.max_pieces,
+            self.checkpoint.window_pieces,
+            self.checkpoint.fingerprint,
+            Ledger.of(self.known.ledger.merged()),
+            self.known.rejected,
+            np.array(sorted(shard.number for shard in self.account.shards), np.int64),
+            self.settings.format,
+            self.run_id,
+            self.settings.log_format,
+        )
+
+    def _summary(self, status: str) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "status": status,
+            **self.account.summary(),
+            "model": {"source": self.checkpoint.source, "fingerprint": self.checkpoint.fingerprint},
+            "output": self.output,
+            "tables": {name: self.tables.path(name) for name in ("entities", "documents", "shards")},
+        }
+
+
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
+    """What the last log line of a run says of it."""
+    return {name: summary[name] for name in ("documents", "rejected", "entities", "tokens", "seconds")}

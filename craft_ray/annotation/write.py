@@ -1,0 +1,118 @@
+"""The last step on a worker: a block of annotated rows becomes Parquet files that no table refers to yet.
+
+The driver alone commits them (`tables`). So a task that Ray runs twice, or one that outlives its driver, leaves files
+that count for nothing and that the next closing vacuum removes.
+"""
+
+import hashlib
+import json
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from craft_ray.annotation.rows import FAILURE, SHARD_END
+from craft_ray.core.schema import DOCUMENTS, LABEL, YEAR, entities_schema
+from craft_ray.model.decode import Decoder, decode
+from craft_ray.storage.addresses import join
+from craft_ray.storage.failures import explain
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import identity
+from craft_ray.tables.blocks import RETRACTED, StagedBlock, best, partitions, write_file
+from craft_ray.tables.ledger import entries
+
+
+def stage(
+    block: pa.Table,
+    storage: Storage,
+    output: str,
+    run_id: str,
+    decoder: Decoder,
+    keep_text: bool,
+    partition_by: Sequence[str] = (LABEL,),
+) -> StagedBlock:
+    """Decode a block and write its files below OUT/documents and OUT/entities.
+
+    partition_by: the columns that `entities` is partitioned by
+    """
+    ends = pc.equal(block["status"], SHARD_END)
+    shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
+    failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
+    block = block.filter(pc.invert(pc.is_in(block["status"], pa.array([SHARD_END, FAILURE]))))
+    block, superseded = _best_revisions(block)
+    block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
+    entities, counts = decode(block, decoder)
+    documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
+    documents = _with_origin(documents, run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
+    if not keep_text:
+        documents = documents.set_column(
+            documents.schema.get_field_index("text"), "text", pa.nulls(documents.num_rows, pa.string())
+        )
+    if YEAR in partition_by:
+        entities = entities.append_column(YEAR, block[YEAR].take(entities["row"]))
+    schema = entities_schema(partition_by)
+    entities = _with_origin(entities, run_id, block_id).select(schema.names).cast(schema)
+    return StagedBlock(
+        block_id=block_id,
+        documents=[write_file(documents, storage, join(output, "documents"))] if documents.num_rows else [],
+        entities=[
+            write_file(part, storage, join(output, "entities"), partition)
+            for partition, part in partitions(entities, partition_by)
+        ],
+        entries=_entries(block),
+        shard_number=block["shard_number"].to_numpy(),
+        status=block["status"].to_pylist(),
+        reason=block["reason"].to_pylist(),
+        tokens=int(pc.sum(block["n_tokens"]).as_py() or 0),
+        shard_ends=shard_ends,
+        failure=failures[0] if failures else None,
+        superseded=superseded,
+    )
+
+
+def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
+    for name, value in (("run_id", run_id), ("block_id", block_id)):
+        table = table.append_column(name, pa.repeat(value, table.num_rows))
+    return table
+
+
+def _entries(block: pa.Table) -> NDArray[np.void]:
+    """The block's documents as the ledger keeps them."""
+    rejected, deleted, retracted = (
+        pc.equal(block["status"], status).to_numpy() for status in ("rejected", "deleted", RETRACTED)
+    )
+    revisions = identity.revisions(block["version"].to_numpy(), block["shard_number"].to_numpy(), rejected)
+    revisions[retracted] = np.iinfo(np.int64).max
+    return entries(block["id_hash"].to_numpy(), block["key"].to_numpy(), revisions, deleted | retracted)
+
+
+def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
+    """The block with one row an id, the one that counts, in the old order; and rows dropped by shard number."""
+    table = _entries(block)
+    kept = best(table)
+    dropped = np.setdiff1d(np.arange(block.num_rows), kept)
+    shards = Counter(block["shard_number"].to_numpy()[dropped].tolist())
+    return (block.take(pa.array(kept)) if len(dropped) else block), dict(shards)
+
+
+def stage_blocks(
+    block: pa.Table,
+    storage: Storage,
+    output: str,
+    run_id: str,
+    decoder: Decoder,
+    keep_text: bool,
+    partition_by: Sequence[str],
+) -> pa.Table:
+    """Write task: one block to files; gives one small row for the driver."""
+    if block.num_rows == 0:
+        return pa.table({"staged": pa.array([], pa.binary())})
+    try:
+        told = pickle.dumps(stage(block, storage, output, run_id, decoder, keep_text, partition_by))
+    except Exception as error:  # Ray Data would drop it with its block
+        told = pickle.dumps(explain(error))
+    return pa.table({"staged": pa.array([told], pa.binary())})

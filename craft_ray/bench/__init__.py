@@ -1,0 +1,1 @@
+"""How fast this machine annotates, beside what a user would run instead."""

@@ -1,0 +1,63 @@
+"""`craft-ray bench`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from craft_ray.cli.options import Json
+from craft_ray.core.errors import SettingsError
+
+EXAMPLES = """Example:
+
+    craft-ray bench articles/ pubmed26n1335.xml.gz --output bench
+"""
+
+
+def bench(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Documents to measure with, repeated as needed.", metavar="INPUT...", show_default="a sample"
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench"),
+    quick: Annotated[bool, typer.Option(help="Minutes in place of a quarter of an hour, for rough figures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
+
+    Rivals are a Hugging Face pipeline at its best batch size, and Ray Data's documented pattern around it. Needs
+    `pip install craft-ray[bench]`, and a machine that does nothing else.
+    """
+    try:
+        from craft_ray.bench.benchmark import run_benchmark
+        from craft_ray.bench.inputs import SAMPLE
+        from craft_ray.bench.measure import Sizes
+        from craft_ray.bench.plot import plot
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
+
+    console = Console(stderr=True)
+    sizes = Sizes.quick() if quick else Sizes()
+    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: console.print(f"measuring {step}"))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    plot(result, output / "bench.png")
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print_goals(result)
+
+
+def _print_goals(result: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("what", "value", "goal", "met"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for row in result["goals"]:
+        table.add_row(row["what"], f"{row['value']:,}", row["goal"], "yes" if row["met"] else "no")
+    Console().print(table)

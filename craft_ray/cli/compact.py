@@ -1,0 +1,60 @@
+"""`craft-ray compact`."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from craft_ray.cli.console import plain_table
+from craft_ray.cli.options import Json, Output
+
+
+def print_sizes(console: Console, sizes: Mapping[str, Any]) -> None:
+    """Files and bytes of tables, before and after a compaction."""
+    table = plain_table("table", "files before", "after", "MB before", "after", "rows")
+    for name, size in sizes.items():
+        before, after = size["before"], size["after"]
+        table.add_row(
+            name,
+            f"{before['files']:,}",
+            f"{after['files']:,}",
+            f"{before['bytes'] / 1e6:,.1f}",
+            f"{after['bytes'] / 1e6:,.1f}",
+            f"{after['rows']:,}",
+        )
+    console.print(table, highlight=False)
+
+
+def compact(
+    output: Output,
+    partition_by: Annotated[
+        str | None,
+        typer.Option(help="Partition `entities` by label, or label,year.", metavar="COLUMNS", show_default="as it is"),
+    ] = None,
+    sort: Annotated[str, typer.Option(help="doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
+    file_mb: Annotated[int, typer.Option(help="Size that files are to have, about.", min=1)] = 128,
+    keep_versions: Annotated[
+        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="0")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Rewrite the tables so that questions read little: sorted, in large files, partitioned as asked.
+
+    A question about one document reads a file where the tables are sorted by doc_id, one about a label of one year only
+    its partition where they are partitioned so. No row changes, and runs go on in the new layout; not while one is at
+    work (exit code 4).
+    """
+    from craft_ray.core.settings import load_settings
+    from craft_ray.storage.addresses import absolute
+    from craft_ray.storage.storage import Storage
+    from craft_ray.tables.compaction import compact as run
+
+    columns = partition_by.split(",") if partition_by else None
+    settings = load_settings(keep_versions=keep_versions)
+    sizes = run(Storage(settings.s3), absolute(output), columns, sort, file_mb << 20, settings.keep_versions)
+    if as_json:
+        print(json.dumps(sizes))
+    else:
+        print_sizes(Console(), sizes)

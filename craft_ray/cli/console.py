@@ -1,0 +1,135 @@
+"""What a person reads on a terminal: tables of a run, of runs, of what changed, and documents with their entities.
+
+What comes from documents is shown with its control characters replaced: a terminal would obey them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from craft_ray.core.logs import LogFormat, log
+
+if TYPE_CHECKING:
+    from craft_ray.annotation.account import Account
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+LINE_EVERY = 10.0
+"""Seconds between the lines of a log."""
+
+Show = Callable[["Account"], None]
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines, its first column aligned to the left and the others to the right."""
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        last = number == len(columns) - 1
+        table.add_column(name, justify="left" if number == 0 or last else "right", style="dim" if last else None)
+    return table
+
+
+@contextmanager
+def shown(console: Console, log_format: LogFormat = "text") -> Iterator[Show]:
+    """A function that shows an account as it grows."""
+    if log_format == "json":
+        yield _every(LINE_EVERY, _log_progress)
+    elif console.is_terminal:
+        with _bar(console) as show:
+            yield show
+    else:
+        yield _every(LINE_EVERY, lambda account: _line(console, account))
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Show]:
+    with _progress(console) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def show(account: "Account") -> None:
+            progress.update(
+                task,
+                description=describe(account),
+                total=max(1, account.bytes_total),
+                completed=account.bytes_done,
+            )
+
+        yield show
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+@contextmanager
+def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
+    """A function that shows the steps of training, or the like: a bar on a terminal, a line now and then in a log."""
+    last = time.monotonic()
+
+    def line(step: int, steps: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_EVERY or step == steps:
+            last = time.monotonic()
+            console.print(f"{unit} {step:,} of {steps:,}", highlight=False)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with _progress(console) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda step, steps: progress.update(task, description=f"{unit}s", completed=step, total=steps)
+
+
+def _every(seconds: float, show: Show) -> Show:
+    last = time.monotonic()
+
+    def now_and_then(account: "Account") -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(account)
+
+    return now_and_then
+
+
+def _line(console: Console, account: "Account") -> None:
+    elapsed = time.monotonic() - account.started
+    share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
+    left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
+    console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
+
+
+def _log_progress(account: "Account") -> None:
+    log.info(
+        "progress",
+        extra={
+            "documents": account.committed,
+            "tokens": account.tokens,
+            "bytes": account.bytes_done,
+            "bytes_total": account.bytes_total,
+            "shards": account.shards_done,
+            "seconds": round(time.monotonic() - account.started, 1),
+        },
+    )
+
+
+def describe(account: "Account") -> str:
+    """One line: documents, speed, rejected, shards done and in all."""
+    speed = account.tokens / max(1e-9, time.monotonic() - account.started)
+    return (
+        f"{account.committed:,} documents, {account.statuses['rejected']:,} rejected, {speed:,.0f} tokens/s, "
+        f"shards {account.shards_done:,}/{len(account.shards):,}"
+    )

@@ -1,0 +1,55 @@
+"""`craft-ray report`."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from craft_ray.cli.options import Json, Output
+
+REPORT_EXAMPLES = """Examples:
+
+    craft-ray report tables --html report.html
+
+    craft-ray report s3://bucket/tables --html s3://bucket/reports/today.html --samples 30
+"""
+
+
+def report(
+    output: Output,
+    html: Annotated[str, typer.Option(help="The page, on disk or s3://; written over if it is there.", metavar="FILE")],
+    samples: Annotated[int, typer.Option(help="Documents to show with their entities marked.", min=0, max=200)] = 12,
+    seed: Annotated[int, typer.Option(help="Which documents are shown, and which rows are read of large tables.")] = 0,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Read all entities, also where there are more than 100 million.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a page about an output that a mail can carry: what ran, what was found, and documents to look at.
+
+    One HTML file that needs no network: documents by what became of them, entities by label, section, year and score,
+    the most frequent mentions with their spellings, how fast the run was, what was rejected and why, and some documents
+    with their entities marked. Of more than 100 million entities it reads a sample for sections, scores and mentions,
+    and says so.
+    """
+    from craft_ray.core.settings import load_settings
+    from craft_ray.report.report import ROWS, write_report
+    from craft_ray.storage.addresses import absolute
+    from craft_ray.storage.storage import Storage
+
+    console = Console(stderr=True)
+    written = write_report(
+        Storage(load_settings().s3),
+        absolute(output),
+        absolute(html),
+        samples,
+        seed,
+        None if exact else ROWS,
+        tell=lambda step: console.print(step, style="dim"),
+    )
+    if as_json:
+        print(json.dumps(written))
+    else:
+        read = f"{written['rows_read']:,} of {written['rows']:,}" if written["sampled"] else f"all {written['rows']:,}"
+        print(f"{written['html']}: {written['bytes'] / 1e6:.1f} MB, {read} entities read in {written['seconds']} s")

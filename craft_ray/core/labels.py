@@ -1,0 +1,91 @@
+"""The six entity labels: their names, CRAFT-IOB's tags, their ontologies, and how a checkpoint spells them.
+
+`Gene` is the published CRAFT card's name for CRAFT-IOB's tag GO, which holds **GO cellular components** (nuclear,
+mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `Protein`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.core.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One kind of entity: `tag` is CRAFT-IOB's, `ontology` the one its mentions are annotated with."""
+
+    name: str
+    tag: str
+    ontology: str
+    meaning: str
+
+
+LABELS = (
+    Label("Sequence", "SO", "SO", "sequence features: gene, allele, exon, mutant, wild type"),
+    Label("Cell", "CL", "CL", "cell types"),
+    Label("Protein", "GGP", "PR", "genes and gene products by name: Pax6, BRCA1"),
+    Label("Gene", "GO", "GO", "GO cellular components: nuclear, mitochondrial, chromosome"),
+    Label("Taxon", "Taxon", "NCBITaxon", "organisms"),
+    Label("Chemical", "CHEBI", "CHEBI", "chemicals"),
+)
+
+ONTOLOGY = {label.name: label.ontology for label in LABELS}
+
+_BY_SPELLING = {spelling.casefold(): label.name for label in LABELS for spelling in (label.name, label.tag)}
+
+TAGS = ("O", *(f"{prefix}-{label.name}" for label in LABELS for prefix in "BI"))
+"""The tag set a model trained here predicts, in the order of its label ids."""
+
+
+def canonical(name: str) -> str:
+    """A label's name as the tables spell it; a name outside the six is returned as it is.
+
+    >>> canonical("GGP"), canonical("GENE"), canonical("Disease")
+    ('Protein', 'Gene', 'Disease')
+    """
+    return _BY_SPELLING.get(name.casefold(), name)
+
+
+def canonical_tag(tag: str) -> str:
+    """An IOB tag with its label's name made canonical: `B-GGP` is `B-Protein`, `O` stays `O`."""
+    prefix, dash, name = tag.partition("-")
+    return f"{prefix}-{canonical(name)}" if dash else tag
+
+
+@dataclass(frozen=True, slots=True)
+class TagSet:
+    """What a checkpoint's label ids mean, as arrays indexed by label id, so that decoding stays in columns.
+
+    `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
+    """
+
+    names: tuple[str, ...]
+    label: NDArray[np.int8]
+    begins: NDArray[np.bool_]
+
+    @classmethod
+    def from_id2label(cls, id2label: Mapping[int, str]) -> "TagSet":
+        """Read a checkpoint's `id2label`; tags without a prefix (`Protein`) count as inside tags.
+
+        Raises SettingsError if there are none but `O`, as in a checkpoint that was never fine-tuned.
+        """
+        if sorted(id2label) != list(range(len(id2label))) or len(id2label) > 127:
+            raise SettingsError("the model's label ids do not run from 0 to at most 126")
+        tags = [canonical_tag(id2label[i]) for i in range(len(id2label))]
+        bodies = [tag[2:] if tag[:2] in ("B-", "I-") else tag for tag in tags]
+        if all(name.startswith("LABEL_") for name in bodies):
+            raise SettingsError("the model's labels have no names (LABEL_0, ...): is it fine-tuned for entities?")
+        names = tuple(dict.fromkeys(name for name in bodies if name != "O"))
+        if not names:
+            raise SettingsError("the model has no entity labels")
+        return cls(
+            names=names,
+            label=np.array([-1 if name == "O" else names.index(name) for name in bodies], np.int8),
+            begins=np.array([tag.startswith("B-") for tag in tags], np.bool_),
+        )
+
+
+TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))

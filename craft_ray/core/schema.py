@@ -1,0 +1,161 @@
+"""What travels: documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+UNREADABLE = "#unreadable"
+"""How the ids of rows end that stand for what a broken shard or member did not give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A named part of a document: `text[start:end]`, offsets in code points."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document as read. Sections are in order and do not overlap; what lies between them is not annotated."""
+
+    doc_id: str
+    text: str
+    sections: tuple[Section, ...]
+    version: int = 1
+    title: str | None = None
+    year: int | None = None
+    journal: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A document that cannot be annotated: `reason` is one of REASONS, `detail` is for a person."""
+
+    doc_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A citation that its publisher withdrew from the collection."""
+
+    doc_id: str
+    version: int = 1
+
+
+Item = Document | Rejection | Deletion
+
+REASONS = {
+    "bad_archive": "an archive member that is no plain file, or an archive that is damaged or ends early",
+    "bad_encoding": "bytes that are not UTF-8, or a lone surrogate",
+    "bad_gzip": "a compressed stream that ends early or is damaged",
+    "bad_json": "a line or file that is not JSON",
+    "bad_record": "a record without the fields that its format asks for, with wrong types, or with an unusable id",
+    "bad_xml": "XML that is not well-formed, or refused for its entities",
+    "duplicate_id": "an id that its shard has already given to another document",
+    "failed": "an error that no reader or model should make, or a process that died of the document each time",
+    "too_large": "a document of more than 256 MB",
+    "unknown_format": "content that no reader recognises",
+    "unreadable": "a shard that the storage could not deliver",
+}
+"""Why a document is rejected; the README's list is checked against this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One mention: `text[start:end] == mention`, offsets in code points of the document's text."""
+
+    label: str
+    start: int
+    end: int
+    mention: str
+    score: float
+    section: str
+    ontology: str | None
+    sentence_start: int
+    sentence_end: int
+
+
+SECTIONS = pa.list_(pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
+
+DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("version", pa.int32()),
+        ("content_hash", pa.string()),
+        ("key", pa.int64()),
+        ("shard", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("n_entities", pa.int32()),
+        ("n_tokens", pa.int32()),
+        ("title", pa.string()),
+        ("year", pa.int32()),
+        ("journal", pa.string()),
+        ("metadata", pa.string()),
+        ("text", pa.string()),
+        ("sections", SECTIONS),
+        ("run_id", pa.string()),
+        ("block_id", pa.string()),
+    ]
+)
+"""`documents`: one row for each document found. `metadata` is a JSON object; `key` as in `identity.key`."""
+
+ENTITIES = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("section", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("label", pa.string()),
+        ("mention", pa.string()),
+        ("score", pa.float32()),
+        ("ontology", pa.string()),
+        ("sentence_start", pa.int32()),
+        ("sentence_end", pa.int32()),
+        ("run_id", pa.string()),
+        ("block_id", pa.string()),
+    ]
+)
+"""`entities`: one row for each mention."""
+
+LABEL, YEAR = "label", "year"
+"""Columns by which `entities` can be partitioned: always by its label, on request by the year of its document too."""
+
+
+def entities_schema(partition_by: Sequence[str] = (LABEL,)) -> pa.Schema:
+    """The columns of an `entities` table that is partitioned by some: the year is a column only where it is one."""
+    return ENTITIES.append(pa.field(YEAR, pa.int32())) if YEAR in partition_by else ENTITIES
+
+
+SHARDS = pa.schema(
+    [
+        ("shard", pa.string()),
+        ("size", pa.int64()),
+        ("tag", pa.string()),
+        ("signature", pa.string()),
+        ("found", pa.int64()),
+        ("emitted", pa.int64()),
+        ("unchanged", pa.int64()),
+        ("superseded", pa.int64()),
+        ("restated", pa.list_(pa.int64())),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+"""`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
+
+`size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
+is to be read again in any case, for documents that failed); found = emitted + unchanged + superseded, and `reason`
+tells why the shard could not be read to its end. `restated` holds ids, as `identity.id_hash`, of documents that the
+tables had from an earlier shard and that this one gives once more: a shard that comes late and lies between is older.
+"""

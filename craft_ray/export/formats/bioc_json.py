@@ -1,0 +1,70 @@
+"""BioC JSON, a collection a shard, a document a line. Fields and offsets as in `bioc_xml`; every character is kept."""
+
+import json
+from typing import Any
+
+from craft_ray.core.schema import Entity
+from craft_ray.export.formats.bioc_xml import annotation_infons, collection_infons, document_infons, passage_infons
+from craft_ray.export.formats.record import Collection, Record, Written, by_passage, passages
+
+
+class BiocJson:
+    """A BioC collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._first = True
+
+    def begin(self) -> bytes:
+        """The collection's head."""
+        head = {
+            "source": self._collection.source,
+            "date": self._collection.date,
+            "key": "craft_ray",
+            "version": "1.0",
+            "infons": collection_infons(self._collection),
+        }
+        return f'{_json(head)[:-1]}, "documents": [\n'.encode()
+
+    def add(self, record: Record) -> Written:
+        """A document."""
+        text, parts, number = record.text or "", passages(record), 0
+        written: list[dict[str, Any]] = []
+        for part, entities in zip(parts, by_passage(record, parts), strict=True):
+            written.append(
+                {
+                    "offset": part.start,
+                    "infons": passage_infons(part),
+                    "text": text[part.start : part.end],
+                    "sentences": [],
+                    "annotations": [_annotation(number + i, entity) for i, entity in enumerate(entities, start=1)],
+                    "relations": [],
+                }
+            )
+            number += len(entities)
+        document = {
+            "id": record.doc_id,
+            "infons": document_infons(record),
+            "passages": written,
+            "annotations": [],
+            "relations": [],
+        }
+        lead, self._first = ("" if self._first else ",\n"), False
+        return Written(f"{lead}{_json(document)}".encode(), number)
+
+    def end(self) -> bytes:
+        """The collection's end."""
+        return b"\n]}\n"
+
+
+def _annotation(number: int, entity: Entity) -> dict[str, Any]:
+    return {
+        "id": f"T{number}",
+        "infons": annotation_infons(entity),
+        "text": entity.mention,
+        "locations": [{"offset": entity.start, "length": entity.end - entity.start}],
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

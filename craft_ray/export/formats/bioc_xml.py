@@ -1,0 +1,98 @@
+"""BioC XML (https://bioc.sourceforge.net), a collection a shard, written document by document.
+
+A passage a section; its infon `type` is the section's name. Offsets count code points of the document's text, in which
+`craft_ray.readers.bioc` reads them. Characters that XML 1.0 has not (most control characters) become U+FFFD, one each.
+"""
+
+import re
+
+from lxml import etree
+
+from craft_ray.core.schema import Entity, Section
+from craft_ray.export.formats.record import Collection, Record, Written, by_passage, passages
+
+_NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+class BiocXml:
+    """A BioC collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def begin(self) -> bytes:
+        """The collection's head."""
+        head = etree.Element("collection")
+        for name, value in (("source", self._collection.source), ("date", self._collection.date), ("key", "craft_ray")):
+            _text(head, name, value)
+        for key, value in collection_infons(self._collection).items():
+            _infon(head, key, value)
+        opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
+        declared = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE collection SYSTEM "BioC.dtd">\n'
+        return f"{declared}{opened}\n".encode()
+
+    def add(self, record: Record) -> Written:
+        """A `document` element."""
+        element = etree.Element("document")
+        _text(element, "id", record.doc_id)
+        for key, value in document_infons(record).items():
+            _infon(element, key, value)
+        text, parts, number = record.text or "", passages(record), 0
+        for part, entities in zip(parts, by_passage(record, parts), strict=True):
+            passage = etree.SubElement(element, "passage")
+            _infon(passage, "type", part.name)
+            _text(passage, "offset", str(part.start))
+            _text(passage, "text", text[part.start : part.end])
+            for entity in entities:
+                number += 1
+                _annotation(passage, number, entity)
+        content = etree.tostring(element, encoding="UTF-8", xml_declaration=False) + b"\n"
+        return Written(content, number, _NO_XML.search(text) is not None)
+
+    def end(self) -> bytes:
+        """The collection's end."""
+        return b"</collection>\n"
+
+
+def collection_infons(collection: Collection) -> dict[str, str]:
+    """What is said of a collection, beside its source and date."""
+    return {"shard": collection.name, "offsets": "Unicode code points of the document"}
+
+
+def document_infons(record: Record) -> dict[str, str]:
+    """What is said of a document; its title only where no passage is it."""
+    title = None if any(section.name == "title" for section in record.sections) else record.title
+    given = {"title": title, "year": record.year, "journal": record.journal}
+    return {key: str(value) for key, value in given.items() if value not in (None, "")}
+
+
+def annotation_infons(entity: Entity) -> dict[str, str]:
+    """What is said of an entity."""
+    given = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
+    return {key: str(value) for key, value in given.items() if value is not None}
+
+
+def passage_infons(section: Section) -> dict[str, str]:
+    """What is said of a passage."""
+    return {"type": section.name}
+
+
+def _annotation(passage: etree._Element, number: int, entity: Entity) -> None:
+    annotation = etree.SubElement(passage, "annotation", id=f"T{number}")
+    for key, value in annotation_infons(entity).items():
+        _infon(annotation, key, value)
+    etree.SubElement(annotation, "location", offset=str(entity.start), length=str(entity.end - entity.start))
+    _text(annotation, "text", entity.mention)
+
+
+def _infon(parent: etree._Element, key: str, value: str) -> None:
+    etree.SubElement(parent, "infon", key=key).text = _held(value)
+
+
+def _text(parent: etree._Element, name: str, value: str) -> None:
+    etree.SubElement(parent, name).text = _held(value)
+
+
+def _held(value: str) -> str:
+    return _NO_XML.sub(_REPLACEMENT, value)

@@ -1,0 +1,43 @@
+"""JSON lines: an object a document with its text and entities, offsets in code points; `readers.jsonl` reads it."""
+
+import json
+from dataclasses import asdict
+
+from craft_ray.core.schema import Entity
+from craft_ray.export.formats.record import Collection, Record, Written
+
+
+class Jsonl:
+    """An object a line."""
+
+    def __init__(self, collection: Collection) -> None:
+        pass
+
+    def begin(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def add(self, record: Record) -> Written:
+        """One line."""
+        given = {"id": record.doc_id, "title": record.title, "year": record.year, "journal": record.journal}
+        line = {key: value for key, value in given.items() if value is not None} | {
+            "text": record.text,
+            "sections": [asdict(section) for section in record.sections],
+            "entities": [_entity(entity) for entity in record.entities],
+        }
+        return Written(f"{json.dumps(line, ensure_ascii=False)}\n".encode(), len(record.entities))
+
+    def end(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+def _entity(entity: Entity) -> dict[str, object]:
+    return {
+        "start": entity.start,
+        "end": entity.end,
+        "label": entity.label,
+        "mention": entity.mention,
+        "score": entity.score,
+        "ontology": entity.ontology,
+    }

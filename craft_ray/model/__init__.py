@@ -1,0 +1,1 @@
+"""From a document's text to its entities, on one machine. Knows no Ray, no storage and no tables."""

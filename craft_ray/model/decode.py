@@ -1,0 +1,117 @@
+"""Label ids and scores of words to entities with their offsets, for a whole block at once; pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from craft_ray.core.labels import ONTOLOGY, TagSet
+from craft_ray.core.schema import ENTITIES
+from craft_ray.model.calibration import NONE, calibrated
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.tags import find_spans
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How a checkpoint's answers are read: what its label ids mean, and how its scores are calibrated."""
+
+    tags: TagSet
+    calibration: tuple[float, float] = NONE
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Decoder":
+        """The decoder of a checkpoint."""
+        return cls(checkpoint.tags, checkpoint.calibration)
+
+
+def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The entities of a block of prepared rows with `label_ids` and `scores`, and how many each row has.
+
+    The entities' columns are those of ENTITIES but `run_id` and `block_id`, plus `row`, the document's row in the
+    block. Rows come in order of documents and offsets. A mention's score is the mean over its words, calibrated.
+    """
+    words = _Lists(block["word_start"])
+    sentences = _Lists(block["sentence_start"])
+    word_row = words.rows()
+    sentence = _flat(block["word_sentence"]) + sentences.starts[word_row]
+    tags = decoder.tags
+    spans = find_spans(_flat(block["label_ids"]), sentence, tags)
+    row = word_row[spans.first]
+    start = words.values[spans.first]
+    end = _flat(block["word_end"])[spans.last]
+    score = calibrated(span_means(_flat(block["scores"]), spans.first, spans.last), decoder.calibration)
+    names = np.array(tags.names, object)[spans.label]
+    where = sentence[spans.first]
+    entities = {
+        "doc_id": block["doc_id"].combine_chunks().take(pa.array(row)),
+        "section": _sections(block["sections"], row, start),
+        "start": start,
+        "end": end,
+        "label": names,
+        "mention": _mentions(block["text"], row, start, end),
+        "score": score,
+        "ontology": [ONTOLOGY.get(name) for name in names],
+        "sentence_start": sentences.values[where],
+        "sentence_end": _flat(block["sentence_end"])[where],
+    }
+    table = pa.table({name: pa.array(values, ENTITIES.field(name).type) for name, values in entities.items()})
+    return table.append_column("row", pa.array(row, pa.int64())), np.bincount(row, minlength=block.num_rows)
+
+
+class _Lists:
+    """A list column as flat values; `starts` is where each row's values begin."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self.lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+        self.values = _flat(column)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+
+    def rows(self) -> NDArray[np.int64]:
+        """Each value's row."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+
+def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
+    array: NDArray[Any] = pc.list_flatten(column).to_numpy()
+    return array
+
+
+def span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Mean score of the words of each span; spans are in order and do not overlap."""
+    if len(first) == 0:
+        return np.empty(0, np.float32)
+    edges = np.column_stack([first, last + 1]).ravel()
+    padded = np.append(scores.astype(np.float64), 0.0)  # reduceat wants each edge to be an index
+    means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
+    return means
+
+
+def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:
+    """The name of the section in which each offset lies."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    flat = pc.list_flatten(column).combine_chunks()
+    names, section_start = flat.field("name"), flat.field("start").to_numpy(zero_copy_only=False).astype(np.int64)
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    # One sorted key for all documents of the block: the document's row above the offset.
+    keys = (owner << 32) | section_start
+    found = np.searchsorted(keys, (row << 32) | start.astype(np.int64), side="right") - 1
+    result: list[str | None] = names.take(pa.array(found)).to_pylist()
+    return result
+
+
+def _mentions(
+    column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32], end: NDArray[np.int32]
+) -> list[str]:
+    """The text of each span."""
+    mentions: list[str] = []
+    texts = column.combine_chunks()
+    current, text = -1, ""
+    for r, a, b in zip(row.tolist(), start.tolist(), end.tolist(), strict=True):
+        if r != current:
+            current, text = r, texts[r].as_py()
+        mentions.append(text[a:b])
+    return mentions

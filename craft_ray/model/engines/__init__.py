@@ -1,0 +1,1 @@
+"""What computes a batch: one engine a file."""

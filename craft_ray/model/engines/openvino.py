@@ -1,0 +1,159 @@
+"""A checkpoint as an OpenVINO graph: converted once, on the driver, and run by CPU replicas without torch.
+
+OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three formats, and it gives the same bits for a
+window whatever the batch around it.
+"""
+
+import ctypes
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.model.batches import Batch
+from craft_ray.model.checkpoint import Checkpoint, one_line
+from craft_ray.model.engines.engine import Arrays, as_out_of_memory
+
+GraphPrecision = Literal["fp32", "bf16", "int8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The graph in OpenVINO's own form: structure as XML, constants as bytes; `precision` is what it computes in."""
+
+    structure: bytes
+    constants: NDArray[np.uint8]
+    precision: GraphPrecision
+
+    def compiled(self, streams: int) -> Any:
+        """The graph ready to run so many batches at once, each by one thread; it must outlive what is returned.
+
+        Single-threaded streams, for threads that share a batch wait for each other whenever the system takes one away.
+        """
+        openvino = _openvino()
+        core = openvino.Core()
+        # Out of the object store the constants are read-only, and OpenVINO, which only reads them, takes no such array.
+        memory = (ctypes.c_uint8 * len(self.constants)).from_address(self.constants.ctypes.data)
+        constants = openvino.Tensor(np.frombuffer(memoryview(memory), np.uint8), shared_memory=True)
+        model = core.read_model(self.structure.decode(), constants)
+        options = {
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": str(streams),
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "ENABLE_CPU_PINNING": False,  # replicas of a node would all be pinned to its first cores
+        }
+        return core.compile_model(model, "CPU", options)
+
+
+def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
+    """The checkpoint's network as a graph.
+
+    Raises SettingsError if OpenVINO does not know some of its operations, or int8 is asked for without the checkpoint
+    having `activation_ranges`.
+    """
+    import torch
+
+    from craft_ray.model.engines.int8 import quantize
+    from craft_ray.model.engines.torch import build_network
+
+    network = build_network(checkpoint)
+    if precision == "int8":
+        network = quantize(network, checkpoint.activation_ranges)
+    example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
+    try:
+        return trace(network, example, precision)
+    except Exception as error:  # the converter raises many kinds for what it cannot convert
+        raise SettingsError(
+            f"OpenVINO cannot convert the model {checkpoint.source} ({one_line(error)}): choose the engine torch"
+        ) from error
+
+
+def trace(module: Any, example: Any, precision: GraphPrecision) -> Graph:
+    """A torch module as a graph, by an example of its inputs."""
+    import torch
+
+    openvino = _openvino()
+    with _quiet(), torch.inference_mode():
+        model = openvino.convert_model(module, example_input=example)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "graph.xml"
+        openvino.save_model(model, file, compress_to_fp16=False)
+        return Graph(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
+
+
+def _openvino() -> Any:
+    """OpenVINO without its telemetry, in whose place it has a stub where that package is missing.
+
+    It would tell Intel of each import and conversion unless the user has declined, and fork this process for each.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # a module that cannot be imported
+    import openvino
+
+    return openvino
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the tracer's notices, which are about shapes that our own tests cover, off the terminal."""
+    import warnings
+
+    logger = logging.getLogger("openvino")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class GraphEngine:
+    """A graph on this process's CPU threads."""
+
+    def __init__(self, graph: Graph, threads: int) -> None:
+        self._graph = graph  # its constants are read in place, and OpenVINO does not keep them alive
+        self._compiled = graph.compiled(threads)
+        self._idle = threading.local()
+        self.depth = threads + 1
+
+    def start(self, batch: Batch) -> Any:
+        """Hand the batch to the next stream that is free; its arrays must live until it is finished."""
+        idle: list[Any] = self._idle.__dict__.setdefault("requests", [])
+        try:
+            request = idle.pop() if idle else self._compiled.create_infer_request()
+            request.start_async([batch.token_ids, batch.n_tokens], share_inputs=True)
+        except RuntimeError as error:
+            raise as_out_of_memory(error) from error
+        return request
+
+    def finish(self, started: Any) -> Arrays:
+        """Labels and scores."""
+        self._wait(started)
+        # Copies, for the request's next batch overwrites them.
+        label, score = (started.get_output_tensor(number).data.copy() for number in range(2))
+        self._idle.requests.append(started)
+        return label, score
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits."""
+        request = self.start(batch)
+        self._wait(request)
+        logits: NDArray[np.float32] = request.get_output_tensor(2).data.copy()
+        self._idle.requests.append(request)
+        return logits
+
+    def _wait(self, request: Any) -> None:
+        try:
+            request.wait()
+        except RuntimeError as error:
+            raise as_out_of_memory(error) from error

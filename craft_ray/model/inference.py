@@ -1,0 +1,147 @@
+"""Token ids to label ids and scores. Knows tensors, and neither text nor Ray."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.model.batches import Batch, Batches, Frame
+from craft_ray.model.checkpoint import Checkpoint, StandIn
+from craft_ray.model.engines.engine import Engine, OutOfMemory
+from craft_ray.model.engines.openvino import Graph, GraphEngine, convert
+from craft_ray.model.engines.stand_in import StandInEngine
+from craft_ray.model.precision import EngineName, Precision, choose
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForm:
+    """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are."""
+
+    content: Graph | Checkpoint | StandIn
+    frame: Frame
+    n_labels: int
+    device: str
+    precision: Precision
+    compile: bool = False
+
+
+def make_form(
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    precision: Precision | Literal["auto"] = "auto",
+    engine: EngineName | Literal["auto"] = "auto",
+    compile: bool = False,
+) -> ModelForm:
+    """Make a checkpoint ready to ship; `compile` has each replica run `torch.compile`, where torch is the engine.
+
+    Raises SettingsError for a precision or an engine that the device or the checkpoint does not allow.
+    """
+    frame = Frame.of(checkpoint)
+    n_labels = len(checkpoint.id2label)
+    if checkpoint.stand_in is not None:
+        return ModelForm(checkpoint.stand_in, frame, n_labels, device, "fp32")
+    chosen, by = choose(checkpoint, device, precision, engine)
+    content = convert(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
+    return ModelForm(content, frame, n_labels, device, chosen, compile and by == "torch")
+
+
+class Model:
+    """A model form at work.
+
+    token_budget: padded tokens a batch holds at the most; halves for good when a batch does not fit in memory.
+    threads:      CPU threads of this process
+    """
+
+    def __init__(self, form: ModelForm, *, token_budget: int = 512, threads: int = 1) -> None:
+        self._engine = _engine(form, threads)
+        self._frame = form.frame
+        self._n_labels = form.n_labels
+        self.token_budget = token_budget
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        precision: Precision | Literal["auto"] = "auto",
+        *,
+        engine: EngineName | Literal["auto"] = "auto",
+        token_budget: int = 512,
+    ) -> "Model":
+        """A model on all of this machine's CPU."""
+        form = make_form(checkpoint, "cpu", precision, engine)
+        return cls(form, token_budget=token_budget, threads=os.cpu_count() or 1)
+
+    def predict(
+        self,
+        token_ids: NDArray[np.int32],
+        window_length: NDArray[np.int32],
+        word_piece: NDArray[np.int32],
+    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Label id and its probability for each word, read at the word's first piece.
+
+        token_ids (pieces,), window_length (windows,), word_piece (words,) as in `windows.Windows`; returns two
+        arrays of shape (words,).
+        """
+        label = np.zeros(len(token_ids), np.int8)
+        score = np.zeros(len(token_ids), np.float32)
+        for batch, (labels, scores) in self._run(token_ids, window_length):
+            label[batch.position] = labels[batch.inside]
+            score[batch.position] = scores[batch.inside]
+        return label[word_piece], score[word_piece]
+
+    def logits(
+        self,
+        token_ids: NDArray[np.int32],
+        window_length: NDArray[np.int32],
+        word_piece: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """What `predict` takes its labels from: (words, labels), before the softmax."""
+        logits = np.zeros((len(token_ids), self._n_labels), np.float32)
+        for batch in Batches.of(token_ids, window_length, self._frame).all(self.token_budget):
+            logits[batch.position] = self._engine.logits(batch)[batch.inside]
+        return logits[word_piece]
+
+    def _run(
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]
+    ) -> Iterator[tuple[Batch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
+        """All windows in batches, some always under way."""
+        batches = Batches.of(token_ids, window_length, self._frame)
+        started: deque[tuple[int, Batch, Any]] = deque()
+        ahead = 0
+        while started or ahead < len(batches):
+            if ahead < len(batches) and len(started) < self._engine.depth:
+                batch = batches.cut(ahead, self.token_budget)
+                try:
+                    started.append((ahead, batch, self._engine.start(batch)))
+                except OutOfMemory as error:
+                    self._shrink(batch, error)
+                    continue
+                ahead += len(batch.n_tokens)
+                continue
+            first, batch, handle = started.popleft()
+            try:
+                yield batch, self._engine.finish(handle)
+            except OutOfMemory as error:
+                self._shrink(batch, error)
+                # It and those behind it are begun again; what the engine still computes of them is dropped.
+                ahead = first
+                started.clear()
+
+    def _shrink(self, batch: Batch, error: OutOfMemory) -> None:
+        if len(batch.n_tokens) == 1:
+            raise error
+        self.token_budget //= 2
+
+
+def _engine(form: ModelForm, threads: int) -> Engine:
+    if isinstance(form.content, Graph):
+        return GraphEngine(form.content, threads)
+    if isinstance(form.content, StandIn):
+        return StandInEngine(form.content)
+    from craft_ray.model.engines.torch import TorchEngine  # only here: replicas on a CPU run without torch
+
+    return TorchEngine(form.content, form.device, form.precision, threads, form.compile)

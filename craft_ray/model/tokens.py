@@ -1,0 +1,95 @@
+"""Documents to columns of tokens, and the model's answers beside them as the block that is decoded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from craft_ray.core.schema import SECTIONS, Document
+from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.windows import Pieces, cut_pieces, join_pieces, lay_windows
+
+TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
+"""What the replica reads of a prepared row."""
+
+BATCH = 200_000
+"""Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
+
+
+def tokenize(
+    documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: int, window_pieces: int = 0
+) -> dict[str, pa.ListArray]:
+    """Sentences, windows and words of documents as list columns, one list a document; names as in PREPARED."""
+    starts: list[int] = []
+    ends: list[int] = []
+    owner: list[int] = []
+    parts: list[Pieces] = []
+    chunk: list[str] = []
+    size = 0
+    for number, document in enumerate(documents):
+        for section in document.sections:
+            for start, end in sentence_spans(document.text, section.start, section.end):
+                starts.append(start)
+                ends.append(end)
+                owner.append(number)
+                chunk.append(document.text[start:end])
+                size += end - start
+                if size >= BATCH:
+                    parts.append(cut_pieces(tokenizer, chunk))
+                    chunk, size = [], 0
+    pieces = join_pieces([*parts, cut_pieces(tokenizer, chunk)])
+    document_of = np.array(owner, np.int64)
+    windows = lay_windows(pieces, max_pieces, window_pieces, document_of)
+    word_document = document_of[pieces.word_sentence]
+    window_document = document_of[windows.window_sentence]
+
+    count = len(documents)
+    n_sentences = np.bincount(document_of, minlength=count)
+    n_windows = np.bincount(window_document, minlength=count)
+    n_words = np.bincount(word_document, minlength=count)
+    n_pieces = np.bincount(window_document, weights=windows.window_length, minlength=count).astype(np.int64)
+    first_sentence, first_piece = np.cumsum(n_sentences) - n_sentences, np.cumsum(n_pieces) - n_pieces
+    sentence_start = np.array(starts, np.int32)
+    offset = sentence_start[pieces.word_sentence]
+    return {
+        "sentence_start": _lists(sentence_start, n_sentences),
+        "sentence_end": _lists(np.array(ends, np.int32), n_sentences),
+        "token_ids": _lists(windows.token_ids, n_pieces),
+        "window_length": _lists(windows.window_length, n_windows),
+        "word_piece": _lists(windows.word_piece - first_piece[word_document], n_words),
+        "word_sentence": _lists(pieces.word_sentence - first_sentence[word_document], n_words),
+        "word_start": _lists(offset + pieces.word_start, n_words),
+        "word_end": _lists(offset + pieces.word_end, n_words),
+    }
+
+
+def _lists(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int32)))
+
+
+def answered(
+    documents: Sequence[Document],
+    tokens: dict[str, pa.ListArray],
+    label: NDArray[np.int8],
+    score: NDArray[np.float32],
+) -> pa.Table:
+    """Documents, their `prepare.tokenize` and the model's answers as the block that `decode` reads.
+
+    label, score: (words,) over all documents
+    """
+    offsets = pa.array(np.concatenate([[0], np.cumsum(tokens["word_start"].value_lengths())]).astype(np.int32))
+    return pa.table(
+        tokens
+        | {
+            "doc_id": pa.array([document.doc_id for document in documents], pa.string()),
+            "text": pa.array([document.text for document in documents], pa.string()),
+            "sections": pa.array([[asdict(section) for section in d.sections] for d in documents], SECTIONS),
+            "label_ids": pa.ListArray.from_arrays(offsets, pa.array(label)),
+            "scores": pa.ListArray.from_arrays(offsets, pa.array(score)),
+        }
+    )

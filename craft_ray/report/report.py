@@ -1,0 +1,123 @@
+"""A report of an output as one page: figures, charts and documents in a file that needs nothing and asks for nothing.
+
+All that comes from documents, files and records is escaped by the template, and what would turn text around is taken
+out. The page's policy lets run the one script and the one style that are in it, and lets it fetch nothing.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from craft_ray.core.errors import RunError
+from craft_ray.core.schema import UNREADABLE
+from craft_ray.report import documents as samples
+from craft_ray.report import statistics as figures
+from craft_ray.report.page import render
+from craft_ray.report.sampling import Part, is_sorted_by_mention, sample, whole
+from craft_ray.storage.failures import cause, explained
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
+from craft_ray.tables.database import database
+from craft_ray.tables.records import read_records
+from craft_ray.tables.snapshots import Snapshot, open_snapshot
+
+ROWS = 100_000_000
+"""Entities of which a report reads each; of more it reads a sample of so many."""
+
+RUNS = 20
+"""Runs that are listed."""
+
+MEMORY = "1GB"
+"""Of the database; what needs more goes to disk."""
+
+
+def write_report(
+    storage: Storage,
+    output: str,
+    target: str,
+    number: int = 12,
+    seed: int = 0,
+    at_most: int | None = ROWS,
+    tell: Callable[[str], None] = lambda step: None,
+) -> dict[str, Any]:
+    """Write the page, and return what it was made of: path, bytes, seconds, rows, rows read and whether that is all.
+
+    number:  documents to show
+    at_most: entities to read, beyond which a sample is drawn; None to read all
+
+    Raises SettingsError if there are no tables or the page cannot be written, RunError if the tables cannot be read.
+    """
+    began = time.monotonic()
+    tell("opening the tables")
+    snapshot = open_snapshot(storage, output)
+    part = whole(snapshot.entities) if at_most is None else sample(snapshot.entities, at_most, seed)
+    try:
+        content = _asked(snapshot, part, number, seed, tell)
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"cannot read the tables of {output}: {cause(error)}; if a run has ended meanwhile, try again"
+        ) from error
+    tell("drawing")
+    page = render(content | _runs(storage, output) | {"output": output, "number": number}).encode()
+    with explained(f"the page {target}"):
+        storage.write_bytes(target, page)
+    return {
+        "html": target,
+        "bytes": len(page),
+        "seconds": round(time.monotonic() - began, 1),
+        "rows": sum(snapshot.entities.rows.values()),
+        "rows_read": sum(part.rows.values()),
+        "sampled": not part.exact,
+        "documents": sum(snapshot.documents.rows.values()),
+        "documents_shown": len(content["samples"]),
+    }
+
+
+def _asked(snapshot: Snapshot, part: Part, number: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """All figures and documents of a snapshot."""
+    with database(entities=part.dataset, documents=snapshot.documents.dataset) as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false")
+        figures.weigh(connection, part.weight)
+        tell("counting documents")
+        content: dict[str, Any] = {
+            "labels": snapshot.entities.rows_by_label(),
+            "part": part,
+            "seed": seed,
+            "rows": sum(snapshot.entities.rows.values()),
+            "statuses": figures.statuses(connection).to_pylist(),
+            "years": figures.years(connection).to_pylist(),
+            "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
+            "broken": figures.broken(connection, UNREADABLE).to_pylist(),
+        }
+        tell("counting entities")
+        figures.count_cells(connection)
+        content |= {
+            "sections": figures.sections(connection).to_pylist(),
+            "scores": figures.scores(connection).to_pylist(),
+        }
+        tell("counting mentions")
+        content["mentions_exact"] = part.exact
+        if not part.exact and is_sorted_by_mention(part, snapshot.entities.label):
+            connection.register("entities", snapshot.entities.dataset)
+            figures.weigh(connection, whole(snapshot.entities).weight)
+            content["mentions_exact"] = True
+        content["mentions"] = figures.mentions(connection).to_pylist()
+        tell("looking up documents to show")
+        shown = samples.choose(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
+        return content | {"samples": shown}
+
+
+def _runs(storage: Storage, output: str) -> dict[str, Any]:
+    """The runs that made an output, the newest first, and the last that annotated anything."""
+    at_work = lease.holder(storage, output)
+    records = list(islice(read_records(storage, output), RUNS + 1))
+    for record in records:
+        if record["status"] == "running" and record["run_id"] != at_work:
+            record["status"] = "killed"
+    told = [record for record in records if record.get("account")]
+    busy = [record for record in told if record["account"]["documents"]["annotated"]]
+    return {"runs": records[:RUNS], "more_runs": len(records) > RUNS, "run": next(iter(busy or told), None)}

@@ -1,0 +1,101 @@
+"""Why storage failed: in words for a person, and whether it may pass.
+
+s3fs, botocore, aiohttp and delta-rs have no common base for what they raise, and the last tells by its messages alone.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from craft_ray.core.errors import CraftRayError, SettingsError
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
+    try:
+        yield
+    except CraftRayError:
+        raise
+    except Exception as error:  # s3fs, botocore and aiohttp have no common base
+        raise SettingsError(f"cannot reach {what}: {cause(error)}") from error
+
+
+_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether storage may work in a while: it did not answer, was too busy, or was cut short."""
+    of_a_client = any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
+    return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and cause(error) not in _LASTING
+
+
+CHANGED = "it was changed meanwhile"
+"""The cause of a write that was to happen only if nothing had changed."""
+
+_CAUSES = {
+    "NoCredentialsError": "no AWS credentials were found: set them or a profile, or name the bucket in `s3.anonymous`",
+    "PartialCredentialsError": "the AWS credentials are incomplete",
+    "ProfileNotFound": "the AWS profile does not exist",
+    "EndpointConnectionError": "nothing answers at the endpoint",
+    "ConnectTimeoutError": "nothing answers at the endpoint",
+    "ConnectionRefusedError": "nothing answers at the endpoint",
+    "TimeoutError": "nothing answers at the endpoint",
+    "gaierror": "the endpoint's name is unknown",
+    "PermissionError": "access is denied; check the credentials and the path's permissions",
+    "FileNotFoundError": "it does not exist",
+    "NotADirectoryError": "a part of the path is a file",
+    "FileExistsError": "a part of the path is a file",
+    "PreconditionFailed": CHANGED,
+    "FileExpired": CHANGED,
+}
+
+
+_TOLD = {
+    r"\b503\b|slow ?down|reduce your request rate": "the server asks for fewer requests (503)",
+    r"error sending request|connection (refused|reset|closed)": "nothing answers at the endpoint",
+    r"no space left|disk quota|\bstorage full\b": "the disk is full",
+    r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
+}
+"""What clients in other languages tell by their messages alone."""
+
+_LASTING = frozenset(
+    _CAUSES[name]
+    for name in (
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "PermissionError",
+        "FileNotFoundError",
+        "FileExistsError",
+        "PreconditionFailed",
+    )
+)
+
+
+def cause(error: BaseException) -> str:
+    """Why storage failed, in words that hold no credential."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if (known := _CAUSES.get(type(seen).__name__)) is not None:
+            return known
+        code = getattr(seen, "response", {}).get("Error", {}).get("Code", "") if hasattr(seen, "response") else ""
+        if code in ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"):
+            return _CAUSES["PermissionError"]
+        if code in ("NoSuchBucket", "404", "NoSuchKey"):
+            return _CAUSES["FileNotFoundError"]
+        if code == "PreconditionFailed":
+            return _CAUSES[code]
+        seen = seen.__cause__
+    for told, meaning in _TOLD.items():
+        if re.search(told, str(error), re.IGNORECASE):
+            return meaning
+    # delta-rs draws a tree of causes in colours.
+    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
+    return f"{type(error).__name__}: {' '.join(line for line in lines if line)[:500]}"
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong, in one sentence."""
+    return str(error) if isinstance(error, CraftRayError) else cause(error)

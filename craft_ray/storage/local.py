@@ -1,0 +1,45 @@
+"""Files on disk that are there whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+
+@contextmanager
+def temporary_beside(path: Path, content: bytes) -> Iterator[str]:
+    """A temporary file with some content in a path's folder, which is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o666 & ~umask())
+        yield name
+    finally:
+        Path(name).unlink(missing_ok=True)  # a full disk must not fill further
+
+
+def link_new(written: str, url: str) -> bool:
+    """Give a file a second name that none has yet; false if one has."""
+    try:
+        os.link(written, url)
+    except FileExistsError:
+        return False
+    except OSError:  # a filesystem without hard links; here the content is there a moment after the name
+        try:
+            with open(url, "xb") as file:
+                file.write(Path(written).read_bytes())
+        except FileExistsError:
+            return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

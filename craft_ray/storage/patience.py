@@ -1,0 +1,53 @@
+"""Trying again while storage fails in a way that may pass."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import tenacity
+
+from craft_ray.core.logs import log
+from craft_ray.storage.failures import cause
+
+
+class PatientFile(io.RawIOBase):
+    """A remote file whose failed reads are tried again; its position moves only when a read has worked."""
+
+    def __init__(self, patiently: Callable[[str, Callable[[], bytes]], bytes], url: str, file: Any) -> None:
+        self._patiently = patiently
+        self._url = url
+        self._file = file
+
+    def readable(self) -> bool:
+        """True: the file is open for reading."""
+        return True
+
+    def seekable(self) -> bool:
+        """True: storage reads from any offset."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset in bytes, and return it."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """The offset in bytes."""
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, trying again while storage fails, and return the number of bytes."""
+        content = self._patiently(self._url, lambda: self._file.read(len(buffer)))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def log_failure(url: str, attempt: tenacity.RetryCallState) -> None:
+    """Log a failed attempt that will be repeated."""
+    error = attempt.outcome.exception() if attempt.outcome else None
+    why = cause(error) if error else "unknown"
+    log.info("storage failed, trying again", extra={"url": url, "why": why, "attempt": attempt.attempt_number})

@@ -1,0 +1,101 @@
+"""The files that the inputs stand for, in the order in which they are ranked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.storage.addresses import absolute, restored
+from craft_ray.storage.failures import explained
+from craft_ray.storage.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A file to read. `name` is its absolute path or s3:// address; `number` its rank among all shards known.
+
+    Ranks order shards by base name, then path: PubMed's files, named in order of issue, in order of issue.
+    `tag` changes with the content: an object's ETag, a file's time of change.
+    """
+
+    name: str
+    size: int
+    tag: str = ""
+    number: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the inputs hold: the shards, and the files in folders that are no input by their name."""
+
+    shards: list[Shard]
+    passed_over: list[str]
+
+
+def list_shards(
+    storage: Storage, inputs: Sequence[str], is_input: Callable[[str], bool], output: str | None = None
+) -> Listing:
+    """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
+
+    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
+    lies in the output, or below a name that starts with a dot or an underscore, never is.
+
+    Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
+    """
+    files: dict[str, Shard] = {}
+    passed_over: set[str] = set()
+    for given in inputs:
+        with explained(f"the input {given}"):
+            found = list(_files(storage, absolute(given)))
+        if not found:
+            raise SettingsError(f"the input {given} holds no files")
+        for shard, below in found:
+            if output is not None and shard.name.startswith(f"{output}/"):
+                continue
+            hidden = any(part.startswith((".", "_")) for part in below)
+            if (readable := _readable(shard.name)) != shard.name:
+                passed_over.add(readable)  # no table can hold the name
+            elif not below or (is_input(below[-1]) and not hidden):
+                files[shard.name] = shard
+            else:
+                passed_over.add(shard.name)
+    if not files:
+        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
+    return Listing(sorted(files.values(), key=lambda shard: rank(shard.name)), sorted(passed_over - set(files)))
+
+
+def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
+    """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
+
+    Raises SettingsError if there is nothing.
+    """
+    storage.reach(url)
+    filesystem = storage.filesystem(url)
+    named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
+    if not named and any(mark in url for mark in "*?["):
+        named = filesystem.glob(url, detail=True)
+    if not named:
+        raise SettingsError(f"the input {url} does not exist")
+    for path, info in named.items():
+        if info["type"] != "directory":
+            yield _shard(restored(url, path), info), []
+            continue
+        folder = restored(url, path)
+        for file, detail in filesystem.find(path, detail=True).items():
+            name = restored(url, file)
+            yield _shard(name, detail), name[len(folder) :].strip("/").split("/")
+
+
+def _readable(name: str) -> str:
+    """A name with the bytes that are no UTF-8, which Python keeps as lone surrogates, spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _shard(name: str, info: dict[str, Any]) -> Shard:
+    tag = info.get("ETag") or info.get("mtime") or ""
+    return Shard(name, int(info["size"]), str(tag).strip('"'))
+
+
+def rank(name: str) -> tuple[str, str]:
+    """What shards are ordered by: base name, then the whole name."""
+    return name.rpartition("/")[2], name

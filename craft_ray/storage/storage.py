@@ -1,0 +1,266 @@
+"""Files on disk and in S3, the same way; the only module that knows s3fs.
+
+A Storage is made of settings and travels to workers; filesystems are made where they are used, for s3fs is not
+fork-safe. Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
+"""
+
+import io
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
+
+import fsspec
+import pyarrow.fs
+import tenacity
+from fsspec.implementations.local import LocalFileSystem
+
+from craft_ray.core.errors import SettingsError, StorageDown
+from craft_ray.core.logs import log
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.addresses import bucket, is_remote, join, restored
+from craft_ray.storage.failures import CHANGED, cause, explained, may_pass
+from craft_ray.storage.local import link_new, temporary_beside, umask
+from craft_ray.storage.patience import PatientFile, log_failure
+
+_Result = TypeVar("_Result")
+
+TEMPORARY = ".craft-ray-"
+"""How the names of files begin that are not whole yet; a killed process leaves them."""
+
+READ_AHEAD = 8 << 20
+"""Bytes fetched at once from object storage; readers run through a shard from front to end."""
+
+
+@dataclass(slots=True)
+class Storage:
+    """Reads and writes local paths and s3:// addresses.
+
+    patience: seconds for which what a run needs of object storage is tried again and again
+    """
+
+    s3: S3Settings
+    patience: float = 300
+    _filesystems: dict[bool, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type, tuple[S3Settings, float]]:
+        return Storage, (self.s3, self.patience)
+
+    def filesystem(self, url: str) -> fsspec.AbstractFileSystem:
+        """The filesystem of a path or address.
+
+        Raises SettingsError for a protocol that is neither of the two.
+        """
+        if not is_remote(url):
+            return LocalFileSystem()
+        anonymous = self.s3.is_anonymous(bucket(url))
+        if anonymous not in self._filesystems:
+            import s3fs
+
+            made = self._filesystems[anonymous] = s3fs.S3FileSystem(
+                anon=anonymous,
+                profile=self.s3.profile,
+                requester_pays=self.s3.requester_pays,
+                endpoint_url=self._endpoint(),
+                client_kwargs={"region_name": self.s3.region} if self.s3.region else {},
+                config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 2, "mode": "standard"}},
+                skip_instance_cache=True,
+                use_listings_cache=False,
+            )
+            made.retries = 3  # of each call; `patiently` does the rest
+        return self._filesystems[anonymous]
+
+    def reach(self, url: str) -> None:
+        """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
+
+        Raises OSError.
+        """
+        if is_remote(url) and (given := self._endpoint()):
+            endpoint = urlsplit(given)
+            port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+            socket.create_connection((endpoint.hostname, port), timeout=5).close()
+
+    def patiently(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
+        """What an action gives, tried again while storage fails in a way that may pass.
+
+        also: exceptions of other clients that may pass
+
+        Raises StorageDown when patience ends, and at once what will not pass: on disk everything.
+        """
+        if not is_remote(url):
+            return action()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or may_pass(error)),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+            stop=tenacity.stop_after_delay(self.patience),
+            before_sleep=lambda attempt: log_failure(url, attempt),
+        )
+        try:
+            return retrying(action)
+        except tenacity.RetryError as failed:
+            error = failed.last_attempt.exception()
+            why = cause(error) if error else "unknown"
+            lasted = f" for {self.patience:g} s" if self.patience else ""
+            raise StorageDown(f"storage failed{lasted} at {url}: {why}") from error
+
+    def try_to(self, do: str, action: Callable[["Storage"], None]) -> None:
+        """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
+        try:
+            action(Storage(self.s3, 0, self._filesystems))
+        except Exception as error:  # s3fs, botocore and aiohttp have no common base
+            log.warning("could not %s: %s", do, cause(error))
+
+    def open(self, url: str) -> BinaryIO:
+        """A seekable binary stream of a file, fetched as it is read; faults of storage are ridden out."""
+        filesystem = self.filesystem(url)
+        if not is_remote(url):
+            return cast(BinaryIO, filesystem.open(url, "rb"))
+        file = self.patiently(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
+        return cast(BinaryIO, io.BufferedReader(PatientFile(self.patiently, url, file), 1 << 16))
+
+    def read_bytes(self, url: str) -> bytes:
+        """A whole file.
+
+        Raises FileNotFoundError if there is none.
+        """
+        content: bytes = self.patiently(url, lambda: self.filesystem(url).cat_file(url))
+        return content
+
+    def write_bytes(self, url: str, content: bytes) -> None:
+        """Write a whole file; on S3 one PUT, so that no reader sees half of it, and on disk by renaming."""
+        filesystem = self.filesystem(url)
+        if is_remote(url):
+            self.patiently(url, lambda: filesystem.pipe_file(url, content))
+            return
+        with temporary_beside(Path(url), content) as written:
+            os.replace(written, url)
+
+    @contextmanager
+    def publishing(self, url: str) -> Iterator[BinaryIO]:
+        """A file to write to, which stands at its address once the block is done, whole, or not at all.
+
+        It is written on this machine's disk: beside a local path, which is then renamed, and for S3 in the folder of
+        temporary files.
+        """
+        folder, name = url.rpartition("/")[::2]
+        if not is_remote(url):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        descriptor, written = tempfile.mkstemp(dir=None if is_remote(url) else folder, prefix=f"{TEMPORARY}{name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            if is_remote(url):
+                self.patiently(url, lambda: self.filesystem(url).put_file(written, url))
+            else:
+                os.chmod(written, 0o666 & ~umask())
+                os.replace(written, url)
+        finally:
+            Path(written).unlink(missing_ok=True)
+
+    def create(self, url: str, content: bytes) -> bool:
+        """Write a whole file if there is none; of any number of writers one gets true."""
+        filesystem = self.filesystem(url)
+        if not is_remote(url):
+            with temporary_beside(Path(url), content) as written:
+                return link_new(written, url)
+        try:
+            self.patiently(url, lambda: filesystem.pipe_file(url, content, mode="create"))
+        except OSError as error:
+            if cause(error) != CHANGED:
+                raise
+            # A writer whose acknowledgement was lost is refused by its own first try.
+            return self.read_bytes(url) == content
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Paths of the files right below a folder; empty if there is none."""
+        try:
+            found: list[str] = self.patiently(folder, lambda: self.filesystem(folder).ls(folder, detail=False))
+        except FileNotFoundError:
+            return []
+        return [restored(folder, path) for path in found]
+
+    def fetch(self, url: str) -> Path:
+        """Copy a remote folder's files to a temporary local folder.
+
+        Raises SettingsError if there is none or it cannot be reached.
+        """
+        filesystem = self.filesystem(url)
+        target = Path(tempfile.mkdtemp(prefix="craft-ray-model-"))
+        with explained(f"the model {url}"):
+            self.reach(url)
+            files = [path for path in filesystem.ls(url, detail=False) if filesystem.isfile(path)]
+            if not files:
+                raise SettingsError(f"there is no model folder {url}")
+            for path in files:
+                filesystem.get_file(path, str(target / path.rpartition("/")[2]))
+        return target
+
+    def publish(self, folder: Path, url: str) -> None:
+        """Copy the files of a local folder into another, local or remote; config.json last, which makes it a model."""
+        files = sorted(folder.rglob("*"), key=lambda file: (file.name == "config.json", file))
+        for file in files:
+            if file.is_file():
+                self.write_bytes(join(url, file.relative_to(folder).as_posix()), file.read_bytes())
+
+    def remove(self, url: str) -> None:
+        """Remove a folder with all below it, if it is there."""
+        filesystem = self.filesystem(url)
+        if filesystem.exists(url):
+            filesystem.rm(url, recursive=True)
+
+    def arrow_filesystem(self, url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
+        """An Arrow filesystem for a remote address, None for a local path, and the path within it."""
+        if not is_remote(url):
+            return None, url
+        handler = pyarrow.fs.FSSpecHandler(self.filesystem(url))
+        return pyarrow.fs.PyFileSystem(handler), url.partition("://")[2]
+
+    def check_writable(self, folder: str) -> None:
+        """Write and remove a small file in a folder.
+
+        Raises SettingsError if that fails.
+        """
+        with explained(f"the output {folder}"):
+            self.reach(folder)
+            probe = join(folder, f".craft-ray-{os.getpid()}")
+            self.write_bytes(probe, b"")
+            self.filesystem(folder).rm_file(probe)
+
+    def _session(self) -> Any:
+        import botocore.session
+
+        return botocore.session.Session(profile=self.s3.profile)
+
+    def _endpoint(self) -> str | None:
+        """The server to use in place of AWS: by settings, the environment or the profile."""
+        variables = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+        named = self.s3.endpoint_url or next((value for value in variables if value), None)
+        return named or self._session().get_scoped_config().get("endpoint_url")
+
+    def delta_options(self, url: str) -> dict[str, str]:
+        """Options for delta-rs, which has a client of its own; empty on disk.
+
+        A profile's credentials are resolved here, since delta-rs reads no profile files.
+        """
+        if not is_remote(url):
+            return {}
+        session = self._session()
+        options = {"AWS_REGION": self.s3.region or session.get_config_variable("region") or "us-east-1"}
+        # Its own retries are short: what is patient here reads back first whether a commit went through.
+        options |= {"retry_timeout": "15s", "max_retries": "4", "connect_timeout": "5s", "timeout": "60s"}
+        if endpoint := self._endpoint():
+            options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
+        if self.s3.is_anonymous(bucket(url)):
+            options["AWS_SKIP_SIGNATURE"] = "true"
+        elif session.get_config_variable("profile") and (credentials := session.get_credentials()):
+            frozen = credentials.get_frozen_credentials()
+            options |= {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
+            if frozen.token:
+                options["AWS_SESSION_TOKEN"] = frozen.token
+        return options

@@ -1,0 +1,110 @@
+"""A block of rows as Parquet files that no table refers to yet."""
+
+import re
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from craft_ray.core.schema import LABEL
+from craft_ray.storage.addresses import join
+from craft_ray.storage.storage import Storage
+
+RETRACTED = "retracted"
+"""Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A Parquet file below a table's folder.
+
+    partition: what its path and not its columns tell, by column; empty in `documents`
+    """
+
+    path: str
+    size: int
+    rows: int
+    first_id: str
+    last_id: str
+    partition: Mapping[str, str | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBlock:
+    """What the driver hears of a block: files to commit, and its documents as columns in the file's order."""
+
+    block_id: str
+    documents: list[StagedFile]
+    entities: list[StagedFile]
+    entries: NDArray[np.void]
+    shard_number: NDArray[np.int32]
+    status: list[str]
+    reason: list[str | None]
+    tokens: int
+    shard_ends: list[dict[str, Any]]
+    failure: str | None = None
+    """Why the run must end."""
+    superseded: dict[int, int] = field(default_factory=dict)
+    """Rows of each shard that were dropped for a better revision in the same block."""
+
+    @property
+    def labels(self) -> Counter[str]:
+        """Entities by label."""
+        counts: Counter[str] = Counter()
+        for file in self.entities:
+            counts[str(file.partition[LABEL])] += file.rows
+        return counts
+
+
+def best(table: NDArray[np.void]) -> NDArray[np.int64]:
+    """Of entries with one id, where the one that counts is: a deletion, else the highest revision, else the last."""
+    order = np.lexsort((np.arange(len(table)), table["revision"], table["deleted"], table["id"]))
+    last = np.ones(len(order), np.bool_)
+    last[:-1] = table["id"][order[1:]] != table["id"][order[:-1]]
+    positions: NDArray[np.int64] = np.sort(order[last])
+    return positions
+
+
+def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """The parts of a table that have equal values in some columns, and these values."""
+    for values in (
+        table.group_by(list(columns)).aggregate([]).sort_by([(name, "ascending") for name in columns]).to_pylist()
+    ):
+        mine = [
+            pc.is_null(table[name]) if value is None else pc.fill_null(pc.equal(table[name], value), False)
+            for name, value in values.items()
+        ]
+        yield values, table.filter(reduce(pc.and_, mine))
+
+
+def write_file(
+    table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] | None = None
+) -> StagedFile:
+    """Write one Parquet file under a name that no other try of this task takes."""
+    partition = partition or {}
+    directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
+    table = table.drop_columns(list(partition))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
+    storage.write_bytes(join(folder, path), content)
+    bounds = pc.min_max(table["doc_id"]).as_py()
+    return StagedFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
+
+
+def _in_path(value: str | int | None) -> str:
+    """A partition's value as Hive spells it.
+
+    Labels of other checkpoints may hold what paths do not; Delta reads the partition from its log.
+    """
+    return "__HIVE_DEFAULT_PARTITION__" if value is None else re.sub("[^A-Za-z0-9_.-]", "_", str(value))

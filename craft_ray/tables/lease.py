@@ -1,0 +1,155 @@
+"""Who is at work on an output: a file with a heartbeat in OUT/_lease, so that two runs do not meet by accident.
+
+Each run creates the file with the next number, which only one can; the one with the highest number holds the lease.
+It is over when its run ends, when its process is known to be gone, or when its heart has not beaten for a while. The
+lease is a courtesy: what keeps two runs from mixing is the fence in `tables`, also where a run was only asleep.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from craft_ray.core.errors import Busy, Stopped
+from craft_ray.storage.addresses import join
+from craft_ray.storage.storage import Storage
+
+BEAT, DEAD_AFTER = 5.0, 30.0
+"""Seconds between heartbeats, and without one until a run counts as dead."""
+
+FOLDER = "_lease"
+
+
+@contextmanager
+def held(
+    storage: Storage, output: str, run_id: str, wait: Callable[[float], bool], notify: Callable[[str], None]
+) -> Iterator[None]:
+    """Hold the lease of an output.
+
+    wait:   sleeps so many seconds, and is true if a signal came meanwhile
+    notify: is told why the start is delayed
+
+    Raises Busy if another run holds it, and Stopped if a signal came while that was being found out.
+    """
+    mine = {"run_id": run_id, "place": _place(), "pid": os.getpid(), "born": _born(os.getpid()), "beat": 0}
+    url = _acquire(storage, join(output, FOLDER), mine, wait, notify)
+    ended = threading.Event()
+    heart = threading.Thread(target=_beat, args=(storage, url, mine, ended), name="craft-ray-lease", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        heart.join()
+        storage.try_to("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
+
+
+def holder(storage: Storage, output: str) -> str | None:
+    """The run that holds the lease of an output, as far as can be told at once; None if none does."""
+    numbers = [int(Path(name).stem) for name in storage.names(join(output, FOLDER)) if Path(name).stem.isdecimal()]
+    lease = _read(storage, _file(join(output, FOLDER), max(numbers))) if numbers else None
+    if lease is None or lease.get("released") or (lease["place"] == _place() and not _lives(lease)):
+        return None
+    run_id: str = lease["run_id"]
+    return run_id
+
+
+def _acquire(
+    storage: Storage, folder: str, mine: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
+) -> str:
+    """Create the file with the next number, once the one before it is over."""
+    while True:
+        numbers = sorted(int(Path(name).stem) for name in storage.names(folder) if Path(name).stem.isdecimal())
+        last = numbers[-1] if numbers else 0
+        if numbers:
+            _outlive(storage, _file(folder, last), wait, notify)
+        if storage.create(_file(folder, last + 1), _json(mine)):
+            for number in numbers:
+                storage.try_to("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
+            return _file(folder, last + 1)
+
+
+def _outlive(storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]) -> None:
+    """Return once a lease is over.
+
+    Raises Busy as soon as its run shows that it lives.
+    """
+    first = _read(storage, url)
+    if first is None or first.get("released"):
+        return
+    if first["place"] == _place():
+        if not _lives(first):
+            return
+        raise Busy(_busy(first))
+    notify(f"the run {first['run_id']} may be at work here still; waiting {DEAD_AFTER:.0f} s for a sign of it")
+    deadline = time.monotonic() + DEAD_AFTER
+    while time.monotonic() < deadline:
+        if wait(1.0):
+            raise Stopped
+        now = _read(storage, url)
+        if now is None or now.get("released"):
+            return
+        if now["beat"] != first["beat"]:
+            raise Busy(_busy(now))
+
+
+def _busy(lease: dict[str, Any]) -> str:
+    host = lease["place"].split()[0]
+    return (
+        f"another run is at work on this output: {lease['run_id']}, process {lease['pid']} on {host}; "
+        "let it end or stop it first"
+    )
+
+
+def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Event) -> None:
+    beat = 0
+    while not ended.wait(BEAT):
+        beat += 1
+        content = _json(mine | {"beat": beat})
+        storage.try_to("renew the lease", lambda once: once.write_bytes(url, content))  # noqa: B023
+
+
+def _read(storage: Storage, url: str) -> dict[str, Any] | None:
+    """A lease's content; None if it is gone, or is none of ours."""
+    try:
+        content = json.loads(storage.read_bytes(url))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) and {"run_id", "place", "pid", "born", "beat"} <= set(content) else None
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode()
+
+
+def _file(folder: str, number: int) -> str:
+    return join(folder, f"{number:08}.json")
+
+
+def _place() -> str:
+    """What process ids are compared within: the host, since its last boot, and the container."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = [socket.gethostname()]
+    if boot.exists() and space.exists():
+        parts += [boot.read_text().strip(), str(space.stat().st_ino)]
+    return " ".join(parts)
+
+
+def _lives(lease: dict[str, Any]) -> bool:
+    born = _born(lease["pid"])
+    return born is not None and abs(born - lease["born"]) < 2  # the system's clock may have been set meanwhile
+
+
+def _born(pid: int) -> float | None:
+    """When a process was started; None if there is none of this id."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,109 @@
+"""`OUT/runs/<run_id>.json`: the record of each run."""
+
+import json
+import platform
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import metadata
+from itertools import islice
+from typing import Any
+
+from craft_ray.storage.addresses import join
+from craft_ray.storage.storage import Storage
+
+PACKAGES = (
+    "craft-ray",
+    "ray",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "pyarrow",
+    "deltalake",
+    "s3fs",
+    "lxml",
+    "nupunkt",
+)
+
+
+class RunRecord:
+    """`OUT/runs/<run_id>.json`: where every row of the tables comes from. Written at the start and at the end."""
+
+    def __init__(self, storage: Storage, folder: str, run_id: str, **facts: Any) -> None:
+        self._storage = storage
+        self._url = join(folder, "runs", f"{run_id}.json")
+        self._content = {
+            "run_id": run_id,
+            "status": "running",
+            "started": _now(),
+            "finished": None,
+            **facts,
+            "versions": {"python": platform.python_version()} | _versions(),
+        }
+        self._write(storage)
+
+    def add(self, **facts: Any) -> None:
+        """Record what became known only after the beginning."""
+        self._content |= facts
+        self._write(self._storage)
+
+    def close(
+        self,
+        status: str,
+        account: dict[str, Any],
+        progress: list[list[float]],
+        versions: dict[str, int],
+        error: str | None = None,
+    ) -> None:
+        """Record how the run ended, its account, and the versions of the tables that it left.
+
+        What became of each shard is in the table `shards`.
+        """
+        self._content |= {"status": status, "finished": _now(), "error": error, "account": account}
+        self._content |= {"progress": progress, "tables": versions}
+        if error is None:
+            self._write(self._storage)
+        else:  # storage may be what failed, and that is to be heard of
+            self._storage.try_to("write the run's record", self._write)
+
+    def _write(self, storage: Storage) -> None:
+        storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())
+
+
+def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
+    """Records of an output's runs, the newest first; what is no record is passed over."""
+    for path in sorted(storage.names(join(folder, "runs")), reverse=True):
+        try:
+            content = json.loads(storage.read_bytes(path))
+        except (FileNotFoundError, ValueError):
+            continue
+        if isinstance(content, dict) and path.endswith(f"/{content.get('run_id')}.json"):
+            yield content
+
+
+def kept_versions(storage: Storage, folder: str, number: int) -> list[dict[str, int]]:
+    """Versions of the tables, by name, that the last so many runs left which changed anything."""
+    if not number:
+        return []
+    left = (record for record in read_records(storage, folder) if record.get("tables"))
+    changed = (record["tables"] for record in left if record["status"] != "nothing_new")
+    return list(islice(changed, number))
+
+
+def new_run_id() -> str:
+    """An id that begins with the time, so that runs sort by it."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,208 @@
+"""The tables as readers see them: now, or as an earlier run left them, as far back as they are kept."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.storage.addresses import join
+from craft_ray.storage.failures import cause
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.delta import SEQUENCE
+from craft_ray.tables.records import read_records
+
+_BUFFER = 4 << 20
+"""Bytes of a column that are fetched at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One table at one version.
+
+    size:  bytes of all its files
+    rows:  rows of each of its files, by path
+    label: the partition of each of its files, by path; empty for a table without partitions
+    """
+
+    dataset: ds.FileSystemDataset
+    size: int
+    rows: dict[str, int]
+    label: dict[str, str]
+
+    def without(self, other: "View") -> ds.FileSystemDataset:
+        """What is in files that another version does not have; equal rows that were only moved are in both."""
+        fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
+        return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
+
+    def stream(
+        self, columns: Sequence[str], wanted: ds.Expression, asked: Sequence[str], at_once: int
+    ) -> pa.RecordBatchReader:
+        """Some columns of the rows wanted, as they are read: `at_once` rows are in memory.
+
+        A scan of the dataset has whole row groups there, and one may be the whole table. Files and row groups that can
+        hold no row wanted are not read.
+
+        asked: the columns that `wanted` asks for
+        """
+        schema = pa.schema([self.dataset.schema.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, wanted, asked, at_once))
+
+    def _batches(
+        self, schema: pa.Schema, wanted: ds.Expression, asked: Sequence[str], at_once: int
+    ) -> Iterator[pa.RecordBatch]:
+        for part in self.dataset.get_fragments(wanted):
+            keys = ds.get_partition_keys(part.partition_expression)
+            groups = _groups_within(part, wanted, self.dataset.schema)
+            columns = [name for name in dict.fromkeys((*schema.names, *asked)) if name not in keys]
+            types = pa.schema([self.dataset.schema.field(name) for name in columns])
+            with part.filesystem.open_input_file(part.path) as source:
+                file = pq.ParquetFile(source, buffer_size=_BUFFER)
+                for batch in file.iter_batches(at_once, groups, columns, use_threads=False):
+                    rows = pa.Table.from_batches([batch]).select(columns).cast(types)
+                    for name in keys.keys() & {*schema.names, *asked}:
+                        rows = rows.append_column(name, pa.repeat(keys[name], rows.num_rows))
+                    yield from rows.filter(wanted).select(schema.names).to_batches()
+
+    def rows_by_label(self) -> dict[str, int]:
+        """Rows of each partition, without reading any."""
+        counts: dict[str, int] = {}
+        for path, label in self.label.items():
+            counts[label] = counts.get(label, 0) + self.rows[path]
+        return counts
+
+
+def _groups_within(part: ds.ParquetFileFragment, wanted: ds.Expression, schema: pa.Schema) -> list[int] | None:
+    """The row groups of a file that may hold rows wanted; None for all.
+
+    What delta-rs rewrites has `string_view` columns, whose statistics Arrow does not compare.
+    """
+    try:
+        return [group.id for group in part.subset(wanted, schema=schema).row_groups]
+    except pa.ArrowNotImplementedError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Both tables at one moment.
+
+    versions: Delta's version of each
+    run_id:   the run that left them so; None where they were asked for by their version
+    """
+
+    versions: Mapping[str, int]
+    run_id: str | None
+    entities: View
+    documents: View
+
+
+def open_snapshot(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
+    """The tables as a run left them, at a version of `documents`, or as they are.
+
+    reference: a run id or its beginning, or a version
+
+    Raises SettingsError if there is no such run or version, or its files are gone.
+    """
+    if reference is None:
+        return _at(storage, output, {}, None)
+    if reference.isdecimal() and len(reference) < 8:  # run ids begin with a date
+        return _at(storage, output, _versions_beside(storage, output, int(reference)), None)
+    found = [record for record in read_records(storage, output) if record["run_id"].startswith(reference)]
+    if len(found) != 1:
+        raise SettingsError(f"{len(found) or 'no'} runs in {output} are named {reference}: `craft-ray runs` lists them")
+    if not found[0].get("tables"):
+        raise SettingsError(f"the run {found[0]['run_id']} did not come to an end, so there is no state that it left")
+    return _at(storage, output, found[0]["tables"], found[0]["run_id"])
+
+
+def open_whole(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
+    """The same, but of the tables as they are the entities that belong to the documents, also while a run commits.
+
+    Raises SettingsError likewise.
+    """
+    if reference is None:
+        reference = str(_table(storage, output, "documents", None).version())
+    return open_snapshot(storage, output, reference)
+
+
+def open_versions(storage: Storage, output: str, versions: Mapping[str, int]) -> Snapshot:
+    """The tables at a version each, as a snapshot named them.
+
+    Raises SettingsError if files of these versions are gone.
+    """
+    return _at(storage, output, versions, None)
+
+
+def before_last_change(storage: Storage, output: str) -> str:
+    """The run whose state the last run found that changed anything.
+
+    Raises SettingsError if there is none.
+    """
+    ended = [record for record in read_records(storage, output) if record.get("tables")]
+    changed = next((n for n, record in enumerate(ended) if record["status"] != "nothing_new"), len(ended))
+    if changed + 1 >= len(ended):
+        raise SettingsError(f"{output} has no two runs to compare")
+    run_id: str = ended[changed + 1]["run_id"]
+    return run_id
+
+
+def _at(storage: Storage, output: str, versions: Mapping[str, int], run_id: str | None) -> Snapshot:
+    tables = {name: _table(storage, output, name, versions.get(name)) for name in ("entities", "documents")}
+    found = {name: int(table.version()) for name, table in tables.items()}
+    return Snapshot(found, run_id, _view(tables["entities"]), _view(tables["documents"]))
+
+
+def _table(storage: Storage, output: str, name: str, version: int | None) -> DeltaTable:
+    path = join(output, name)
+    try:
+        return storage.patiently(
+            output, lambda: DeltaTable(path, version=version, storage_options=storage.delta_options(output))
+        )
+    except (DeltaError, OSError) as error:
+        which = "no table" if version is None else f"no version {version} of the table"
+        raise SettingsError(f"there is {which} at {path}: {cause(error)}") from error
+
+
+def _view(table: DeltaTable) -> View:
+    actions: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return View(
+        table.to_pyarrow_dataset(),
+        sum(action["size_bytes"] for action in actions),
+        {action["path"]: action["num_records"] for action in actions},
+        {action["path"]: action["partition.label"] for action in actions if "partition.label" in action},
+    )
+
+
+def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str, int]:
+    """The versions of both tables that belong together, given that of `documents`: commits come in pairs (`tables`)."""
+    sequence = _table(storage, output, "documents", documents).transaction_version(SEQUENCE) or 0
+    history = _table(storage, output, "entities", None).history()
+    later = [int(commit["version"]) for commit in history if int(commit.get(SEQUENCE, 0)) > sequence]
+    entities = min(later) - 1 if later else int(history[0]["version"])
+    return {"documents": documents, "entities": entities}
+
+
+def tables_exist(storage: Storage, output: str) -> bool:
+    """Whether an output has tables already."""
+    return bool(storage.names(join(output, "documents", "_delta_log")))
+
+
+def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, Any]]:
+    """Up to `limit` entities of an output, in order of documents and offsets.
+
+    Raises SettingsError if there are no tables.
+    """
+    path = join(output, "entities")
+    try:
+        dataset = DeltaTable(path, storage_options=storage.delta_options(output)).to_pyarrow_dataset()
+        rows = dataset.head(100_000).sort_by([("doc_id", "ascending"), ("start", "ascending")])
+    except (DeltaError, OSError) as error:
+        raise SettingsError(f"there is no table at {path}") from error
+    result: list[dict[str, Any]] = rows.slice(0, limit).to_pylist()
+    return result

@@ -1,0 +1,1 @@
+"""Making a model and measuring it: gold corpora, fine-tuning on Ray Train, evaluation, int8."""

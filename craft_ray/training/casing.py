@@ -1,0 +1,158 @@
+"""Case for an encoder that has none: a cased vocabulary over the uncased one's embeddings.
+
+Names of genes and proteins differ from words by their case (Pax6, SHH, Cat), which an uncased encoder never sees. Each
+cased piece begins with the embedding of its lower-case form, so the encoder starts out as it was; what upper case
+means is learnt as one vector for each manner of writing, shared by all pieces, and added into the embeddings at the
+end. The result is a common BERT with a cased WordPiece vocabulary of the size that the uncased one had.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from craft_ray.core.errors import SettingsError
+
+BATCH = 5000
+STRIDE = 5.0
+"""How much faster than other weights the vectors of the manners are learnt: all of them start at zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class CasedVocabulary:
+    """Word pieces in the order of their ids.
+
+    origin:  (pieces,) id of the uncased piece whose embedding each begins with
+    manner:  (pieces,) how each is written, see `manner_of`
+    """
+
+    pieces: tuple[str, ...]
+    origin: NDArray[np.int64]
+    manner: NDArray[np.int64]
+
+
+def manner_of(piece: str) -> int:
+    """0 lower case or without case, 1 a single capital, 2 Capitalised, 3 ALL CAPITALS, 4 miXed.
+
+    >>> [manner_of(piece) for piece in ("cat", "A", "##Cat", "DNA", "mRNA", "6")]
+    [0, 1, 2, 3, 4, 0]
+    """
+    text = piece.removeprefix("##")
+    if text == text.lower():
+        return 0
+    if len(text) == 1:
+        return 1
+    if text == text.upper():
+        return 3
+    return 2 if text[1:] == text[1:].lower() else 4
+
+
+MANNERS = 5
+
+
+def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
+    """Make a cased vocabulary of the uncased one's size for the words of some corpora.
+
+    It has, as long as there is room: the special pieces, every single character in both cases, the pieces that occur,
+    the uncased vocabulary's continuations, cased forms that occur twice, capitalised forms of the pieces that occur.
+
+    Raises SettingsError if the tokenizer is no uncased WordPiece.
+    """
+    # By id, for the tokenizer gives its vocabulary in a new order each time.
+    vocabulary: dict[str, int] = dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
+    if not getattr(tokenizer, "do_lower_case", False) or not any(piece.startswith("##") for piece in vocabulary):
+        raise SettingsError("the base model's tokenizer is not an uncased WordPiece, to which case could be added")
+    lower, cased = _count_pieces(tokenizer, words)
+    special = [piece for piece in tokenizer.all_special_tokens if piece in vocabulary]
+    # The padding piece's id is 0 in BERT; special pieces first, in the order of their ids, keeps it so.
+    chosen = dict.fromkeys(sorted(special, key=vocabulary.__getitem__))
+    for piece in vocabulary:
+        text = piece.removeprefix("##")
+        if len(text) == 1:
+            chosen.setdefault(piece)
+            if len(text.upper()) == 1:
+                chosen.setdefault(piece.replace(text, text.upper()))
+    frequent = [piece for piece, _ in lower.most_common()]
+    whole = [piece for piece in frequent if len(piece) > 1 and piece.isascii() and not piece.startswith("##")]
+    candidates = (
+        *frequent,
+        *(piece for piece in vocabulary if piece.startswith("##") and piece.isascii()),
+        *(piece for piece, count in cased.most_common() if count > 1),
+        *(piece.capitalize() for piece in whole),
+        *(piece for piece in vocabulary if piece.isascii() and not piece.startswith("[")),
+    )
+    for piece in candidates:
+        if len(chosen) == len(vocabulary):
+            break
+        chosen.setdefault(piece)
+    pieces = tuple(chosen)
+    origin = [vocabulary[piece] if piece in special else vocabulary[piece.lower()] for piece in pieces]
+    manner = [0 if piece in special else manner_of(piece) for piece in pieces]
+    return CasedVocabulary(pieces, np.array(origin, np.int64), np.array(manner, np.int64))
+
+
+def _count_pieces(tokenizer: Any, words: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
+    """How often each uncased piece occurs in the words, and each form in which one is written with capitals."""
+    inverse = {i: piece for piece, i in tokenizer.get_vocab().items()}
+    counts = Counter(words)
+    distinct = list(counts)
+    lower: Counter[str] = Counter()
+    cased: Counter[str] = Counter()
+    for first in range(0, len(distinct), BATCH):
+        batch = distinct[first : first + BATCH]
+        encoded = tokenizer(batch, add_special_tokens=False, return_offsets_mapping=True)
+        for word, ids, offsets in zip(batch, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            for i, (start, end) in zip(ids, offsets, strict=True):
+                piece = inverse[i]
+                lower[piece] += counts[word]
+                written = _without_accents(word[start:end])
+                prefix = "##" if piece.startswith("##") else ""
+                if written != written.lower() and prefix + written.lower() == piece:
+                    cased[prefix + written] += counts[word]
+    return lower, cased
+
+
+def _without_accents(text: str) -> str:
+    """As BERT's uncased tokenizers strip them."""
+    return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+
+
+def cased_tokenizer(vocabulary: CasedVocabulary, like: Any) -> Any:
+    """A fast BERT tokenizer with the vocabulary; accents are stripped, as the uncased one did."""
+    from transformers import BertTokenizerFast
+
+    return BertTokenizerFast(
+        vocab={piece: i for i, piece in enumerate(vocabulary.pieces)},
+        do_lower_case=False,
+        strip_accents=True,
+        model_max_length=like.model_max_length,
+    )
+
+
+class CasedEmbedding(nn.Module):
+    """Word embeddings to which the vector of each piece's manner of writing is added.
+
+    weight: (pieces, width); case: (manners, width), in units of 1/STRIDE
+    """
+
+    def __init__(self, weight: torch.Tensor, manner: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.case = nn.Parameter(torch.zeros(MANNERS, weight.shape[1]))
+        self.register_buffer("manner", torch.from_numpy(manner.copy()), persistent=False)
+        self.manner: torch.Tensor
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(batch, pieces) ids to (batch, pieces, width)."""
+        case = nn.functional.embedding(self.manner[ids], self.case)
+        return nn.functional.embedding(ids, self.weight) + STRIDE * case
+
+    def folded(self) -> torch.Tensor:
+        """(pieces, width): common word embeddings that do the same."""
+        return (self.weight + STRIDE * self.case[self.manner]).detach()

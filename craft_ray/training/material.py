@@ -1,0 +1,172 @@
+"""Corpora and a base model to the examples of each phase."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import TAGS
+from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
+from craft_ray.model.windows import Pieces, cut_pieces, lay_windows
+from craft_ray.training.augmentation import names_of, swap_names
+from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
+from craft_ray.training.corpora import Corpus, TaggedSentence
+from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
+from craft_ray.training.trainer import Recipe, Stage, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What the stages are made of.
+
+    config, weights: the base model with a fresh head for all labels
+    tags, examples: one for each corpus: the one of the six labels, then the auxiliary ones
+    rounds: variants of the first corpus's examples, one an epoch
+    """
+
+    base: str
+    recipe: Recipe
+    config: dict[str, Any]
+    weights: Weights
+    manner: NDArray[np.int64] | None
+    tokenizer: Any
+    tags: tuple[tuple[str, ...], ...]
+    examples: tuple[Examples, ...]
+    rounds: tuple[Examples, ...]
+    dev: Examples
+    dev_sentence: NDArray[np.int32]
+    auxiliary: tuple[str, ...]
+
+    @classmethod
+    def load(cls, base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> "TrainingData":
+        """Read the base and the corpora.
+
+        Raises SettingsError for what cannot be trained on.
+        """
+        for corpus in (train, dev):
+            if unknown := {tag for s in corpus.sentences for tag in s.tags} - set(TAGS):
+                raise SettingsError(f"{corpus.name} has tags outside the six labels: {', '.join(sorted(unknown))}")
+        tags = (TAGS, *(_tags_of(corpus) for corpus in auxiliary))
+        transformers.set_seed(recipe.seed)
+        model, tokenizer = _load_base(base, sum(map(len, tags)))
+        manner = None
+        if recipe.cased:
+            corpora = (train, *auxiliary)
+            vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.words))
+            embeddings = model.get_input_embeddings().weight.detach()[torch.from_numpy(vocabulary.origin)]
+            model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.manner))
+            model.config.vocab_size = len(vocabulary.pieces)
+            tokenizer, manner = cased_tokenizer(vocabulary, tokenizer), vocabulary.manner
+        if recipe.dropout is not None:
+            model.config.hidden_dropout_prob = recipe.dropout
+        if recipe.attention_dropout is not None:
+            model.config.attention_probs_dropout_prob = recipe.attention_dropout
+        cutter = _Cutter.of(tokenizer, model.config, recipe.window_pieces)
+        first = np.cumsum([0, *(len(names) for names in tags)])
+        examples = tuple(
+            cutter.cut(corpus.sentences, {tag: i + int(at) for i, tag in enumerate(names)})[0]
+            for corpus, names, at in zip((train, *auxiliary), tags, first[:-1], strict=True)
+        )
+        number = {tag: i for i, tag in enumerate(TAGS)}
+        names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
+        rounds = [
+            cutter.cut(swap_names(train.sentences, names, recipe.swap, recipe.seed + epoch), number)[0]
+            for epoch in range(math.ceil(recipe.epochs) if recipe.swap else 0)
+        ]
+        dev_examples, pieces = cutter.cut(dev.sentences, number)
+        return cls(
+            base=base,
+            recipe=recipe,
+            config=model.config.to_diff_dict(),
+            weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
+            manner=manner,
+            tokenizer=tokenizer,
+            tags=tags,
+            examples=examples,
+            rounds=tuple(rounds) or examples[:1],
+            dev=dev_examples,
+            dev_sentence=pieces.word_sentence,
+            auxiliary=tuple(corpus.name for corpus in auxiliary),
+        )
+
+    def joint_stage(self, weights: Weights) -> Stage:
+        """All corpora together."""
+        stage = self._stage(weights, self.tags)
+        rate = self.recipe.auxiliary_learning_rate or self.recipe.learning_rate
+        repeated = [self.examples[0]] * self.recipe.auxiliary_repeats
+        examples = join_examples([*repeated, *self.examples[1:]])
+        return replace(stage, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
+
+    def last_stage(self, weights: Weights, number: int = 0) -> Stage:
+        """The corpus itself; `number` tells trainings that are averaged apart by their seed."""
+        stage = self._stage(weights, self.tags[:1])
+        return replace(stage, recipe=replace(self.recipe, seed=self.recipe.seed + number))
+
+    def _stage(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Stage:
+        names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]
+        return Stage(
+            config=self.config | {"id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}},
+            weights=weights,
+            manner=self.manner,
+            tokenizer=self.tokenizer,
+            corpus=np.repeat(np.arange(len(tags)), [len(own) for own in tags]),
+            examples=self.rounds,
+            dev=self.dev,
+            dev_sentence=self.dev_sentence,
+            recipe=self.recipe,
+            learning_rate=self.recipe.learning_rate,
+            epochs=self.recipe.epochs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    """Sentences to examples, as a checkpoint will read them."""
+
+    tokenizer: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    max_pieces: int
+    window_pieces: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, window_pieces: int) -> "_Cutter":
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+        prefix, suffix = special_tokens(backend)
+        limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
+        return cls(backend, prefix, suffix, limit, window_pieces)
+
+    def cut(self, sentences: Sequence[TaggedSentence], number: dict[str, int]) -> tuple[Examples, Pieces]:
+        pieces = cut_pieces(self.tokenizer, [s.words for s in sentences])
+        windows = lay_windows(pieces, self.max_pieces, self.window_pieces)
+        labels = word_labels([s.tags for s in sentences], pieces, number)
+        return make_examples(windows, labels, self.prefix, self.suffix), pieces
+
+
+def _tags_of(corpus: Corpus) -> tuple[str, ...]:
+    """The tags that occur, `O` first."""
+    return tuple(sorted({"O"} | {tag for s in corpus.sentences for tag in s.tags}, key=lambda tag: (tag != "O", tag)))
+
+
+def _load_base(base: str, labels: int) -> tuple[Any, Any]:
+    """The encoder with a new head of so many labels, and its tokenizer."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(base, num_labels=labels, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False, add_prefix_space=True)
+        model = transformers.AutoModelForTokenClassification.from_pretrained(
+            base, config=config, trust_remote_code=False, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot load the base model {base}: {one_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise SettingsError(f"the base model {base} has no fast tokenizer")
+    return model.float(), tokenizer

@@ -1,0 +1,55 @@
+"""int8 for a checkpoint: ranges measured on text of its kind, kept only if they do no harm on a development set."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from craft_ray.model.batches import Batches, Frame
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines.int8 import measure_ranges
+from craft_ray.model.inference import Model
+from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.training.corpora import TaggedSentence
+from craft_ray.training.evaluation import evaluate_tokens
+
+MEASURED = 1500
+"""Sentences on which ranges are measured, spread evenly over the corpus."""
+
+MOST_LOST = 0.002
+"""F1 that int8 may lose on the development set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """Ranges for `activation_ranges` of config.json, and what the checkpoint scores without and with them."""
+
+    ranges: dict[str, tuple[float, float]]
+    exact: dict[str, Any]
+    int8: dict[str, Any]
+
+    @property
+    def harmless(self) -> bool:
+        """Whether int8 may be the default."""
+        return bool(self.int8["f1"] >= self.exact["f1"] - MOST_LOST)
+
+    def write(self, folder: Path) -> None:
+        """Add the ranges to a checkpoint's config.json."""
+        file = folder / "config.json"
+        config = json.loads(file.read_text(encoding="utf-8")) | {"activation_ranges": self.ranges}
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Sequence[TaggedSentence]) -> Quantized:
+    """Measure ranges on sentences of `text`, and int8 with them against fp32 on `dev`."""
+    chosen = text[:: max(1, len(text) // MEASURED)]
+    pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [sentence.words for sentence in chosen])
+    windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
+    batches = Batches.of(windows.token_ids, windows.window_length, Frame.of(checkpoint))
+    ranges = measure_ranges(checkpoint, batches.all(2048))
+    with_ranges = replace(checkpoint, activation_ranges=ranges)
+    exact, int8 = (evaluate_tokens(checkpoint, dev, Model.of(with_ranges, p)) for p in ("fp32", "int8"))
+    return Quantized(ranges, exact, int8)

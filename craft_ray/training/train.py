@@ -1,0 +1,225 @@
+"""Fine-tuning an encoder on CRAFT, with the published card's recipe as default: corpora in, a checkpoint out.
+
+Runs on Ray Train: one worker on a laptop, or data-parallel over a cluster. The driver reads corpora and base model and
+shares them through the object store, so workers need no file of the driver's. Each epoch leaves a checkpoint beside
+the output, from which the same command goes on after any worker or the driver itself was killed.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from craft_ray.core.connection import connected
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.labels import TAGS
+from craft_ray.core.settings import Settings, load_settings
+from craft_ray.storage.addresses import absolute, join
+from craft_ray.storage.storage import Storage
+from craft_ray.training.corpora import Corpus
+from craft_ray.training.material import TrainingData
+from craft_ray.training.publish import Trained, export_checkpoint
+from craft_ray.training.trainer import Recipe, Stage, Watcher, Weights, fit
+
+TRIES = 3
+"""Times that training goes on from its last checkpoint after workers were killed."""
+
+STATE = ".training"
+"""Folder of the output that holds checkpoints while training lasts."""
+
+
+def train(
+    train: Corpus,
+    dev: Corpus,
+    base: str,
+    output: str,
+    recipe: Recipe | None = None,
+    *,
+    auxiliary: Sequence[Corpus] = (),
+    workers: int = 1,
+    accumulate: int = 1,
+    settings: Settings | None = None,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+) -> Trained:
+    """Fine-tune `base` on a corpus, measure on another after each epoch, and write a Hugging Face folder.
+
+    output:    receives fp16 safetensors, tokenizer, configuration with the six names and a model card (README.md); a
+               local folder or an s3:// address
+    auxiliary: corpora with labels of their own, learnt together with `train` before it is learnt alone
+    workers:   processes that train together, one a GPU where the cluster has any, else one a CPU core or more
+    accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
+    on_step:   called with the step and the number of steps
+
+    Raises SettingsError if the base cannot be read, a corpus has labels outside the six, or the batch cannot be divided
+    among workers; RunError if training fails.
+    """
+    recipe, settings = recipe or Recipe(), settings or load_settings()
+    if recipe.batch_size % (workers * accumulate):
+        raise SettingsError(
+            f"a batch of {recipe.batch_size} cannot be divided into {workers * accumulate} equal parts: "
+            "choose workers and accumulate so that it can"
+        )
+    storage, output = Storage(settings.s3), absolute(output)
+    storage.check_writable(output)
+    material = TrainingData.load(base, train, dev, auxiliary, recipe)
+    with connected(settings):
+        run = _Run(storage, output, workers, accumulate, on_step, _fingerprint(train, dev, auxiliary, base, recipe))
+        weights = material.weights
+        if auxiliary:
+            weights, _ = run.fit(material.joint_stage(weights), "joint")
+            weights = _with_first_labels(weights)
+        trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
+        weights, rows = _average([weights for weights, _ in trained]), trained[0][1]
+    with tempfile.TemporaryDirectory() as folder:
+        result = export_checkpoint(Path(folder), material, weights, rows, train, dev)
+        storage.publish(Path(folder), output)
+    storage.remove(join(output, STATE))
+    return result
+
+
+def _average(weights: Sequence[Weights]) -> Weights:
+    """The mean of each parameter."""
+    return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
+
+
+def _with_first_labels(weights: Weights) -> Weights:
+    """The weights with a head of the six labels' rows alone."""
+    return {name: array[: len(TAGS)] if name.startswith("classifier.") else array for name, array in weights.items()}
+
+
+def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
+    """What tells a training from another, so that no run goes on from a checkpoint of other settings or data."""
+    digest = hashlib.sha256(json.dumps([base, asdict(recipe)]).encode())
+    for corpus in (train, dev, *auxiliary):
+        digest.update(json.dumps([asdict(sentence) for sentence in corpus.sentences]).encode())
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The stages of one training as Ray Train runs them."""
+
+    storage: Storage
+    output: str
+    workers: int
+    accumulate: int
+    on_step: Callable[[int, int], None]
+    fingerprint: str
+
+    def fit(self, stage: Stage, name: str) -> tuple[Weights, list[dict[str, float]]]:
+        """The weights after a stage, and its rows; goes on from the last checkpoint of an earlier try."""
+        filesystem, path = self.storage.arrow_filesystem(join(self.output, STATE))
+        gpu = ray.cluster_resources().get("GPU", 0) > 0
+        cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.workers)
+        with _steps(self.on_step) as steps:
+            trainer = TorchTrainer(
+                _work,
+                train_loop_config={"stage": ray.put(stage), "steps": steps, "accumulate": self.accumulate},
+                scaling_config=ScalingConfig(
+                    num_workers=self.workers,
+                    use_gpu=gpu,
+                    resources_per_worker={"GPU": 1} if gpu else {"CPU": cores},
+                ),
+                run_config=RunConfig(
+                    name=f"{name}-{self.fingerprint}",
+                    storage_path=path,
+                    storage_filesystem=filesystem,
+                    checkpoint_config=CheckpointConfig(num_to_keep=1),
+                    failure_config=FailureConfig(max_failures=TRIES),
+                ),
+            )
+            # A worker's report waits for the controller to look, which it does every two seconds otherwise.
+            os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+            try:
+                result = trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                raise RunError(f"training failed: {_cause(error)}") from error
+        if result.checkpoint is None or result.metrics is None:
+            raise RunError("training ended without a checkpoint")
+        with result.checkpoint.as_directory() as folder:
+            return _read_weights(Path(folder)), result.metrics["rows"]
+
+
+def _cause(error: ray.train.TrainingFailedError) -> str:
+    """What the first worker that failed raised."""
+    failures = getattr(error, "worker_failures", None) or {}
+    first = next(iter(failures.values()), error)
+    last = [line for line in str(first).splitlines() if line.strip()]
+    return last[-1].strip() if last else type(first).__name__
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What each worker does."""
+    context = ray.train.get_context()
+    stage: Stage = ray.get(config["stage"])
+    checkpoint = ray.train.get_checkpoint()
+    with tempfile.TemporaryDirectory() as folder:
+        resume = None
+        if checkpoint is not None:
+            resume = join(folder, "resumed")
+            checkpoint.to_directory(resume)
+        fit(
+            stage,
+            join(folder, "checkpoints"),
+            _Reporter(config["steps"]),
+            workers=context.get_world_size(),
+            accumulate=config["accumulate"],
+            resume=resume,
+        )
+
+
+class _Reporter(Watcher):
+    """Tells Ray Train of epochs and the driver of steps."""
+
+    def __init__(self, steps: Queue) -> None:
+        self.steps = steps
+
+    def on_step(self, step: int, steps: int) -> None:
+        """Every step is told, for a queue takes thousands a second."""
+        self.steps.put_nowait((step, steps))
+
+    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+        """All workers report, as Ray Train wants; the first brings the checkpoint."""
+        kept = ray.train.Checkpoint.from_directory(checkpoint) if checkpoint else None
+        ray.train.report({"rows": rows}, checkpoint=kept)
+
+
+@contextmanager
+def _steps(on_step: Callable[[int, int], None]) -> Iterator[Queue]:
+    """A queue whose steps are passed on by a thread of the driver."""
+    steps = Queue()
+    ended = threading.Event()
+
+    def pass_on() -> None:
+        while not ended.is_set():
+            try:
+                on_step(*steps.get(timeout=0.5))
+            except Empty:
+                continue
+
+    thread = threading.Thread(target=pass_on, name="craft-ray-steps", daemon=True)
+    thread.start()
+    try:
+        yield steps
+    finally:
+        ended.set()
+        thread.join()
+        steps.shutdown()
+
+
+def _read_weights(folder: Path) -> Weights:
+    from safetensors.numpy import load_file
+
+    return load_file(folder / "model.safetensors")

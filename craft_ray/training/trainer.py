@@ -1,0 +1,266 @@
+"""One stage of fine-tuning: examples in, checkpoints out, by `transformers.Trainer`. Knows no files of ours and no Ray.
+
+Corpora with label sets of their own are learnt together with one head: its rows are the labels of all corpora, and a
+word's loss is over the rows of its own corpus alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import (
+    AutoConfig,
+    AutoModelForTokenClassification,
+    EvalPrediction,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from craft_ray.core.labels import TAG_SET, TAGS
+from craft_ray.model.tags import find_spans
+from craft_ray.training.casing import CasedEmbedding
+from craft_ray.training.examples import IGNORED, Examples, Rounds
+from craft_ray.training.metrics import score_by_label, total
+
+Weights = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train. The defaults are the published CRAFT card's."""
+
+    learning_rate: float = 3e-5
+    batch_size: int = 8
+    """Windows a step, over all workers."""
+    epochs: float = 4
+    warmup: float = 0.0
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.0
+    dropout: float | None = None
+    """Dropout of hidden states; the base model's own if None."""
+    attention_dropout: float | None = None
+    """Dropout of attention weights; the base model's own if None."""
+    seed: int = 42
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto is bfloat16 autocast where the device computes in it."""
+    bucket: bool = False
+    """Batches of windows of like length: faster, in another order than the card's."""
+    max_steps: int = -1
+    """Stop after so many steps; -1 for all epochs."""
+    window_pieces: int = 0
+    """Word pieces up to which consecutive sentences share a window; 0 for a sentence a window."""
+    cased: bool = False
+    """Give an uncased base a cased vocabulary, see `casing`."""
+    swap: dict[str, float] = field(default_factory=dict)
+    """Share of each label's names that is replaced by others, anew each epoch, see `augmentation`."""
+    averaged: int = 1
+    """Trainings on the corpus that differ in their seed alone, whose weights are averaged (Wortsman et al. 2022, "Model
+    soups"); the rows of the card are the first one's."""
+    auxiliary_epochs: float = 1
+    """Passes over auxiliary corpora, where there are any, before the corpus itself."""
+    auxiliary_learning_rate: float | None = None
+    """Highest learning rate of that stage; `learning_rate` if None."""
+    auxiliary_repeats: int = 1
+    """Times that the corpus itself is in each such pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that a worker needs to train.
+
+    config:  the model's configuration
+    weights: what to begin with; after case was added, with the case's vectors
+    manner:  how each word piece is written, if case is learnt; else None
+    corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is that of the six labels
+    examples: variants of the training set, one an epoch
+    dev_sentence: (words,) sentence number of each word of the development set
+    """
+
+    config: dict[str, Any]
+    weights: Weights
+    manner: NDArray[np.int64] | None
+    tokenizer: PreTrainedTokenizerFast
+    corpus: NDArray[np.int64]
+    examples: tuple[Examples, ...]
+    dev: Examples
+    dev_sentence: NDArray[np.int32]
+    recipe: Recipe
+    learning_rate: float
+    epochs: float
+
+
+class Watcher:
+    """What is told of a stage while it runs; the base class listens to nothing."""
+
+    def on_step(self, step: int, steps: int) -> None:
+        """After each step."""
+
+    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+        """After each epoch: the card's rows so far, and a folder to resume from (None on all workers but the first)."""
+
+
+def fit(
+    stage: Stage, folder: str, watcher: Watcher, *, workers: int = 1, accumulate: int = 1, resume: str | None = None
+) -> None:
+    """Train a stage in this process, which may be one of several that torch has joined.
+
+    folder: for checkpoints; resume: a checkpoint to go on from
+    """
+    recipe = stage.recipe
+    set_seed(recipe.seed)
+    gpu = torch.cuda.is_available()
+    model = build_model(stage.config, stage.weights, stage.manner, attention="sdpa" if gpu else "eager")
+    rounds = Rounds(stage.examples)
+    trainer = Trainer(
+        model=model,
+        args=TrainingArguments(
+            output_dir=folder,
+            learning_rate=stage.learning_rate,
+            per_device_train_batch_size=recipe.batch_size // (workers * accumulate),
+            per_device_eval_batch_size=recipe.batch_size // workers,
+            gradient_accumulation_steps=accumulate,
+            num_train_epochs=stage.epochs,
+            max_steps=recipe.max_steps,
+            warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
+            weight_decay=recipe.weight_decay,
+            lr_scheduler_type="linear",
+            adam_beta1=0.9,
+            adam_beta2=0.999,
+            adam_epsilon=1e-8,
+            seed=recipe.seed,
+            bf16=recipe.precision == "bf16" or (recipe.precision == "auto" and _computes_in_bf16()),
+            train_sampling_strategy="group_by_length" if recipe.bucket else "random",
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            logging_strategy="epoch",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=not gpu,
+            dataloader_pin_memory=gpu,
+            ddp_find_unused_parameters=False,
+        ),
+        train_dataset=rounds,
+        eval_dataset=stage.dev,
+        data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
+        compute_loss_func=_CorpusLoss(stage.corpus),
+        compute_metrics=lambda prediction: _metrics(prediction, stage.dev_sentence),
+        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(TAGS)].argmax(-1),
+        callbacks=[_Telling(watcher, folder, rounds)],
+    )
+    trainer.train(resume_from_checkpoint=resume)
+
+
+def build_model(config: dict[str, Any], weights: Weights, manner: NDArray[np.int64] | None, attention: str) -> Any:
+    """The model with the weights; with `manner`, its word embeddings learn case.
+
+    attention: `transformers`' implementation; on a CPU, training is fastest with "eager"
+    """
+    model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**config), attn_implementation=attention)
+    if manner is not None:
+        model.set_input_embeddings(CasedEmbedding(model.get_input_embeddings().weight.detach(), manner))
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    return model.float()
+
+
+def _computes_in_bf16() -> bool:
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+class _Collator:
+    """Pads the windows of a batch to the longest."""
+
+    def __init__(self, padding: int) -> None:
+        self.padding = padding
+
+    def __call__(self, windows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        shape = len(windows), max(len(window["input_ids"]) for window in windows)
+        ids, labels = torch.full(shape, self.padding), torch.full(shape, IGNORED)
+        mask = torch.zeros(shape, dtype=torch.long)
+        for row, window in enumerate(windows):
+            length = len(window["input_ids"])
+            ids[row, :length] = torch.tensor(window["input_ids"])
+            labels[row, :length] = torch.tensor(window["labels"])
+            mask[row, :length] = 1
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+class _CorpusLoss:
+    """Mean cross-entropy over words, each over the labels of its own corpus.
+
+    corpus: (labels,) the corpus of each row of the head
+    """
+
+    def __init__(self, corpus: NDArray[np.int64]) -> None:
+        self.corpus = torch.from_numpy(corpus.copy())
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """num_items_in_batch: words over all parts of an accumulated batch, which makes its mean exact."""
+        kept = labels != IGNORED
+        gold, logits = labels[kept], outputs.logits[kept].float()
+        corpus = self.corpus.to(gold.device)
+        logits = logits.masked_fill(corpus[None, :] != corpus[gold][:, None], float("-inf"))
+        loss = torch.nn.functional.cross_entropy(logits, gold, reduction="sum")
+        return loss / (len(gold) if num_items_in_batch is None else num_items_in_batch)
+
+
+class _Telling(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
+    """Passes the trainer's events on."""
+
+    def __init__(self, watcher: Watcher, folder: str, rounds: Rounds) -> None:
+        self.watcher = watcher
+        self.folder = folder
+        self.rounds = rounds
+
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """The next variant of the examples is due."""
+        self.rounds.epoch = round(state.epoch or 0)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A step is done."""
+        if state.is_world_process_zero:
+            self.watcher.on_step(state.global_step, state.max_steps)
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """An epoch is measured and saved."""
+        last = get_last_checkpoint(self.folder) if state.is_world_process_zero else None
+        self.watcher.on_epoch(card_rows(state.log_history), Path(last) if last else None)
+
+
+def card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """A row for each evaluation in the card's columns, with the training loss logged last before it."""
+    rows, loss = [], float("nan")
+    for entry in history:
+        loss = entry.get("loss", loss)
+        if "eval_f1" in entry:
+            figures = {name: entry[f"eval_{name}"] for name in ("loss", "precision", "recall", "f1", "accuracy")}
+            rows.append({"training_loss": loss, "epoch": entry["epoch"], "step": entry["step"], **figures})
+    return rows
+
+
+def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32]) -> dict[str, float]:
+    """The card's precision, recall, F1 and accuracy."""
+    labels = np.asarray(prediction.label_ids)
+    kept = labels != IGNORED
+    gold, guess = labels[kept], np.asarray(prediction.predictions)[kept]
+    counts = total(
+        score_by_label(
+            find_spans(gold, sentence, TAG_SET), find_spans(guess, sentence, TAG_SET), TAG_SET.names
+        ).values()
+    )
+    accuracy = float((gold == guess).mean())
+    return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}

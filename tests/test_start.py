@@ -1,0 +1,24 @@
+"""What is imported before it is needed costs every start."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("program", "heavy"),
+    [
+        ("import craft_ray.annotation.replica", ["torch", "transformers", "openvino"]),
+        (
+            "from craft_ray.cli.app import app; app(['--help'], standalone_mode=False)",
+            ["torch", "transformers", "openvino", "pyarrow", "ray", "duckdb", "deltalake"],
+        ),
+        ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
+    ],
+    ids=["a replica on a CPU", "the help of the command", "the package"],
+)
+def test_nothing_heavy_is_imported_by(program: str, heavy: list[str]):
+    asked = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded"]
