@@ -1,4 +1,4 @@
-"""The command `craft-ray`: a file per command, each from arguments to settings, one call, and its result on the terminal."""
+"""The command `craft-ray`: a file per command, from its arguments to settings, one call, and its result."""
 
 from craft_ray.cli.app import main
 
