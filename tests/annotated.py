@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from craft_ray.annotation.rows import PREPARED
-from craft_ray.annotation.write import stage
+from craft_ray.annotation.rows import TOKENIZED
+from craft_ray.annotation.write import write_block
 from craft_ray.core.labels import TAG_SET, TAGS
 from craft_ray.core.settings import S3Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.writer import Tables
 
 WORDS = ["Pax6", "mouse", "TNF-α", "binds", "𝛽-actin", "of", "naïve", "kinase", "in", "yeast"]
@@ -29,7 +29,7 @@ def document(number: int, words: int = 12) -> dict[str, Any]:
     ends = [start + len(word) for start, word in zip(starts, chosen, strict=True)]
     edge = starts[title]
     doc_id = f"PMID:{number:06}"
-    return dict.fromkeys(PREPARED.names) | {
+    return dict.fromkeys(TOKENIZED.names) | {
         "doc_id": doc_id,
         "version": 1,
         "content_hash": text,
@@ -62,7 +62,7 @@ def marked(doc_id: str, status: str) -> dict[str, Any]:
     empty: Sequence[int] = []
     lists = dict.fromkeys(("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end"), empty)
     return (
-        dict.fromkeys(PREPARED.names)
+        dict.fromkeys(TOKENIZED.names)
         | lists
         | {
             "doc_id": doc_id,
@@ -82,13 +82,13 @@ def marked(doc_id: str, status: str) -> dict[str, Any]:
 
 def commit(
     output: str | Path, rows: Sequence[Mapping[str, Any]], keep_text: bool = True, storage: Storage | None = None
-) -> StagedBlock:
+) -> WrittenBlock:
     """Add documents to an output's tables, in one commit of each."""
     storage = storage or Storage(S3Settings())
-    schema = PREPARED.append(pa.field("label_ids", pa.list_(pa.int8()))).append(
+    schema = TOKENIZED.append(pa.field("label_ids", pa.list_(pa.int8()))).append(
         pa.field("scores", pa.list_(pa.float32()))
     )
-    staged = stage(
+    staged = write_block(
         pa.Table.from_pylist(list(rows), schema=schema),
         storage,
         str(output),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.inference import Model, ModelForm, make_form
+from craft_ray.model.inference import DeployedModel, Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from tests.s3_server import S3Server, running_s3_server
 
@@ -47,13 +47,13 @@ def embedded() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def form_of(embedded: Checkpoint) -> Callable[..., ModelForm]:
+def form_of(embedded: Checkpoint) -> Callable[..., DeployedModel]:
     """Forms of the embedded model by precision and engine; each takes seconds, and is made once."""
-    return cache(lambda precision="auto", engine="auto": make_form(embedded, "cpu", precision, engine))
+    return cache(lambda precision="auto", engine="auto": prepare_model(embedded, "cpu", precision, engine))
 
 
 @pytest.fixture(scope="session")
-def model_of(form_of: Callable[..., ModelForm]) -> Callable[..., Model]:
+def model_of(form_of: Callable[..., DeployedModel]) -> Callable[..., Model]:
     """The same at work on all cores; for tests that leave it as it is."""
     return cache(lambda *form: Model(form_of(*form), threads=os.cpu_count() or 1))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.blocks import StagedBlock, partitions, write_file
+from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
@@ -35,7 +35,7 @@ def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.T
     ]
     of_documents = [write_file(documents, storage, tables.path("documents"))]
     nothing = np.empty(0)
-    tables.append([StagedBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
+    tables.append([WrittenBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
 
 
 def write_tables(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAGS
-from craft_ray.training.augmentation import mention_spans, names_of, swap_names
+from craft_ray.training.augmentation import mention_spans, names_of, replace_mentions
 from craft_ray.training.corpora import TaggedSentence
 
 SENTENCE = TaggedSentence(["Pax6", "acts", "in", "mice", "."], ["B-Protein", "O", "O", "B-Taxon", "O"])
@@ -19,7 +19,7 @@ sentences = st.lists(
 
 
 def test_a_name_is_replaced_and_its_context_stays():
-    assert swap_names([SENTENCE], NAMES, {"Protein": 1.0}, 0) == [
+    assert replace_mentions([SENTENCE], NAMES, {"Protein": 1.0}, 0) == [
         TaggedSentence(
             ["IL", "-", "2", "acts", "in", "mice", "."],
             ["B-Protein", "I-Protein", "I-Protein", "O", "O", "B-Taxon", "O"],
@@ -29,16 +29,16 @@ def test_a_name_is_replaced_and_its_context_stays():
 
 def test_one_name_is_replaced_by_one_other_within_reach():
     names = {"Protein": [(f"name{i}",) for i in range(1000)]}
-    swapped = swap_names([SENTENCE] * 50, names, {"Protein": 1.0}, 0)
+    swapped = replace_mentions([SENTENCE] * 50, names, {"Protein": 1.0}, 0)
     assert len({sentence.words[0] for sentence in swapped}) == 1
-    assert len({sentence.words[0] for sentence in swap_names([SENTENCE] * 600, names, {"Protein": 1.0}, 0)}) == 10
+    assert len({sentence.words[0] for sentence in replace_mentions([SENTENCE] * 600, names, {"Protein": 1.0}, 0)}) == 10
 
 
 @given(sentences, st.floats(0, 1), st.integers(0, 9))
 def test_words_outside_mentions_and_the_labels_in_order_never_change(corpus, share, seed):
     names = names_of(corpus, ["Protein", "Taxon"])
-    swapped = swap_names(corpus, names, {"Protein": share, "Taxon": share}, seed)
-    assert swapped == swap_names(corpus, names, {"Protein": share, "Taxon": share}, seed)
+    swapped = replace_mentions(corpus, names, {"Protein": share, "Taxon": share}, seed)
+    assert swapped == replace_mentions(corpus, names, {"Protein": share, "Taxon": share}, seed)
     for before, after in zip(corpus, swapped, strict=True):
         assert len(after.words) == len(after.tags)
         assert [w for w, t in zip(after.words, after.tags, strict=True) if t == "O"] == [
@@ -48,5 +48,5 @@ def test_words_outside_mentions_and_the_labels_in_order_never_change(corpus, sha
 
 
 def test_without_a_share_nothing_changes_but_the_spelling_of_tags():
-    assert swap_names([SENTENCE], NAMES, {}, 0) == [SENTENCE]
-    assert swap_names([SENTENCE], {}, {"Protein": 1.0}, 0) == [SENTENCE]
+    assert replace_mentions([SENTENCE], NAMES, {}, 0) == [SENTENCE]
+    assert replace_mentions([SENTENCE], {}, {"Protein": 1.0}, 0) == [SENTENCE]

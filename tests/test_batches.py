@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.model.batches import STEP, Batches, Frame
+from craft_ray.model.batches import STEP, Batches, SpecialTokens
 
-FRAME = Frame((101,), (102, 103), 7)
+FRAME = SpecialTokens((101,), (102, 103), 7)
 
 
 @given(st.lists(st.integers(1, 70), max_size=40), st.integers(16, 300))

@@ -8,15 +8,15 @@ import pytest
 from craft_ray.bench import benchmark, whole_jobs
 from craft_ray.bench.baselines import PIPELINE_BATCHES
 from craft_ray.bench.benchmark import _Bench
-from craft_ray.bench.goals import GOALS, judged
+from craft_ray.bench.goals import GOALS, check_goals
 from craft_ray.bench.inputs import SAMPLE, read_inputs
-from craft_ray.bench.measure import Measured, Sizes
+from craft_ray.bench.measure import BenchSizes, Measured
 from craft_ray.bench.plot import plot
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.loading import load_checkpoint
 
-SIZES = Sizes(repeats=1, stage=600, rival=3000, job=8000, sleeper_rate=5000, sleeper_seconds=1, citations=300)
+SIZES = BenchSizes(repeats=1, stage=600, rival=3000, job=8000, sleeper_rate=5000, sleeper_seconds=1, citations=300)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def result() -> dict:
 
 
 def test_goals_say_what_was_met_and_what_was_not():
-    goals = {goal["what"]: goal for goal in judged(result())}
+    goals = {goal["what"]: goal for goal in check_goals(result())}
     assert len(goals) == len(GOALS)
     assert goals["model stage as by default / pipeline at its best batch size"]["value"] == pytest.approx(9.91, abs=0.1)
     missed = {name for name, goal in goals.items() if not goal["met"]}

@@ -6,7 +6,7 @@ import torch
 from transformers import BertTokenizerFast
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.training.casing import STRIDE, CasedEmbedding, cased_tokenizer, cased_vocabulary, manner_of
+from craft_ray.training.casing import STRIDE, CasedEmbedding, cased_tokenizer, cased_vocabulary, word_shape_of
 
 LETTERS = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz6" for prefix in ("", "##")]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -38,13 +38,13 @@ def test_words_keep_their_pieces_but_for_case(uncased):
 def test_an_embedding_starts_as_the_uncased_one_and_folds_into_a_common_one(uncased):
     vocabulary = cased_vocabulary(uncased, ["Pax6", "Pax6"])
     weight = torch.randn(len(PIECES), 8)
-    embedding = CasedEmbedding(weight[torch.from_numpy(vocabulary.origin)].clone(), vocabulary.manner)
+    embedding = CasedEmbedding(weight[torch.from_numpy(vocabulary.origin)].clone(), vocabulary.word_shape)
     ids = torch.tensor([[vocabulary.pieces.index("Pax"), vocabulary.pieces.index("pax")]])
     start = embedding(ids)[0]
     assert torch.equal(start[0], start[1])
     assert torch.equal(start[0], weight[PIECES.index("pax")])
     with torch.no_grad():
-        embedding.case[manner_of("Pax")] = 1.0
+        embedding.case[word_shape_of("Pax")] = 1.0
     assert torch.allclose(embedding(ids)[0, 0], start[0] + STRIDE)
     assert torch.equal(embedding(ids)[0, 1], start[1])
     assert torch.equal(embedding.folded()[ids], embedding(ids))

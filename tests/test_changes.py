@@ -59,12 +59,12 @@ def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents,
         output = Path(folder)
         tables = Tables(STORAGE, str(output))
         write(tables, output, first, 0)
-        tables.settle(compact=True)
+        tables.finish(compact=True)
         older = tables.versions()
         write(tables, output, second, 1)
-        tables.settle(compact=True, kept=[older])
+        tables.finish(compact=True, kept=[older])
         write(tables, output, third, 2)
-        tables.settle(compact=True, kept=[older])
+        tables.finish(compact=True, kept=[older])
         newer = tables.versions()
 
         changes = compare(
@@ -96,10 +96,10 @@ def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents,
 def test_a_state_that_is_not_kept_is_told_to_be_gone(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     write(tables, tmp_path, {"a": ("annotated", "mouse")}, 0)
-    tables.settle(compact=True)
+    tables.finish(compact=True)
     older = tables.versions()["documents"]
     write(tables, tmp_path, {"a": ("annotated", "rat")}, 1)
-    tables.settle(compact=True)
+    tables.finish(compact=True)
     with pytest.raises(SettingsError, match="keep_versions"):
         compare(open_snapshot(STORAGE, str(tmp_path), str(older)), open_snapshot(STORAGE, str(tmp_path)))
     with pytest.raises(SettingsError, match="no version 99"):
@@ -113,7 +113,7 @@ def test_after_a_run_the_files_are_those_of_the_states_that_are_kept(tmp_path: P
     states = []
     for number, text in enumerate(("mouse", "rat", "worm", "fly")):
         write(tables, tmp_path, {"a": ("annotated", text)}, number)
-        tables.settle(compact=True, kept=states[-2:])
+        tables.finish(compact=True, kept=states[-2:])
         states.append(tables.versions())
     for name in ("documents", "entities"):
         kept = [DeltaTable(str(tmp_path / name), version=versions[name]).file_uris() for versions in states[1:]]

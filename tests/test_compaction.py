@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.core.errors import Busy, SettingsError
+from craft_ray.core.errors import OutputBusyError, SettingsError
 from craft_ray.tables import lease
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.writer import Tables
@@ -52,7 +52,7 @@ def test_runs_go_on_in_the_new_layout(output: Path):
     revised = block(output, ("a", "human"), ("m", "dog"), partition_by=tables.partition_by, year=2025, shard=2)
     tables.append([new])
     tables.replace([revised], [all_of(revised)])
-    tables.settle(compact=True)
+    tables.finish(compact=True)
     table = DeltaTable(str(output / "entities")).to_pyarrow_table(columns=["doc_id", "mention", "year"])
     assert sorted(map(tuple, (row.values() for row in table.to_pylist()))) == [
         ("a", "human", 2025),
@@ -87,6 +87,6 @@ def test_where_there_are_no_tables_or_a_run_is_at_work_nothing_is_done(output: P
         compact(STORAGE, str(tmp_path / "none"))
     with (
         lease.held(STORAGE, str(output), "run", lambda seconds: False, print),
-        pytest.raises(Busy),
+        pytest.raises(OutputBusyError),
     ):
         compact(STORAGE, str(output))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS, TAG_SET, TAGS
-from craft_ray.model.tags import Mention, find_spans, tag_words
+from craft_ray.model.tags import Mention, iob_to_spans, tag_words
 from craft_ray.training.corpora import TaggedSentence, keys_shown, mention_keys, read_iob
 from craft_ray.training.craft import read_craft, read_sentences, to_sentences
 
@@ -56,7 +56,7 @@ def test_mentions_of_real_articles_are_their_spanned_text(data: Path):
     sentences = to_sentences(documents)
     words = sum(len(sentence.words) for sentence in sentences)
     tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
-    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
     assert words == len(tags)
     assert len(spans.first) > 0.95 * len(mentions)  # the others lie within longer ones
 
@@ -90,7 +90,7 @@ def test_as_many_test_mentions_were_shown_as_the_corpus_is_known_for(data: Path)
     sentences = read_iob(data / "craft-iob" / "test.tsv")
     words = [word for s in sentences for word in s.words]
     tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
-    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
     keys = mention_keys(
         [TAG_SET.names[i] for i in spans.label], ["".join(words[a : b + 1]) for a, b, _ in spans.rows().tolist()]
     )

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.core.errors import Interrupted, RunError, SettingsError, Stopped
+from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
 from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
 from craft_ray.export.formats import EXPORTERS
 from craft_ray.export.manifest import BEGUN, MANIFEST
-from craft_ray.export.plan import Plan, Selection, Sizes, groups
+from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.shards import list_shards
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.snapshots import open_whole
+from craft_ray.tables.snapshots import open_consistent
 from craft_ray.tables.writer import Tables
 from tests.annotated import commit, document, marked
 from tests.test_tables import STORAGE, rows
@@ -46,7 +46,7 @@ def read(destination: Path) -> list[dict[str, Any]]:
 
 
 def test_each_annotated_document_is_exported_once_with_its_entities_in_order_of_ids(output: Path, tmp_path: Path):
-    manifest = run(output, tmp_path / "out", sizes=Sizes(documents=5))
+    manifest = run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     found = read(tmp_path / "out")
     assert [record["id"] for record in found] == [f"PMID:{number:06}" for number in sorted(NUMBERS)]
     entities = [(r["id"], e["mention"], e["label"]) for r in found for e in r["entities"]]
@@ -67,7 +67,7 @@ def test_each_annotated_document_is_exported_once_with_its_entities_in_order_of_
 
 
 def test_the_manifest_is_the_account_and_is_what_is_returned(output: Path, tmp_path: Path):
-    manifest = run(output, tmp_path / "out", sizes=Sizes(documents=5))
+    manifest = run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     assert json.loads((tmp_path / "out" / MANIFEST).read_text()) == manifest
     assert manifest["documents"] == {
         "annotated": 12,
@@ -92,7 +92,7 @@ def test_the_manifest_is_the_account_and_is_what_is_returned(output: Path, tmp_p
 def test_every_format_gives_the_same_bytes_again_packed_or_not(output: Path, tmp_path: Path, format: str, packed: bool):
     files = []
     for name in ("first", "second"):
-        manifest = run(output, tmp_path / name, format, gzip=packed, sizes=Sizes(documents=7))
+        manifest = run(output, tmp_path / name, format, gzip=packed, sizes=PartSizes(documents=7))
         assert len(manifest["shards"]) == 2
         content = [(tmp_path / name / shard["name"]).read_bytes() for shard in manifest["shards"]]
         files.append([gzip.decompress(part) if packed else part for part in content])
@@ -101,7 +101,7 @@ def test_every_format_gives_the_same_bytes_again_packed_or_not(output: Path, tmp
 
 
 def test_the_files_of_an_export_can_be_annotated_again(output: Path, tmp_path: Path):
-    run(output, tmp_path / "out", sizes=Sizes(documents=5))
+    run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     listing = list_shards(STORAGE, [str(tmp_path / "out")], is_shard_name)
     assert [Path(shard.name).name for shard in listing.shards] == [f"part-0000{n}.jsonl.gz" for n in range(3)]
     found = [item for shard in listing.shards for item in read_shard(STORAGE.open(shard.name), shard.name)]
@@ -133,7 +133,7 @@ def test_labels_scores_ids_and_empty_documents_are_filtered_and_the_account_adds
 
 def reread(output: Path, destination: Path, selection: Selection = Selection()) -> list[dict[str, Any]]:  # noqa: B008
     """What an export holds; its account must add up."""
-    manifest = run(output, destination, selection=selection, sizes=Sizes(documents=5))
+    manifest = run(output, destination, selection=selection, sizes=PartSizes(documents=5))
     documents, entities = manifest["documents"], manifest["entities"]
     found = read(destination)
     assert documents["exported"] == len(found) == 12 - documents["filtered"]
@@ -157,9 +157,9 @@ def test_what_a_format_cannot_hold_is_counted_and_named(output: Path, tmp_path: 
 
 
 def test_shards_are_no_larger_than_asked_for_in_documents_or_in_text(output: Path, tmp_path: Path):
-    one = run(output, tmp_path / "one", sizes=Sizes(text_bytes=1))
+    one = run(output, tmp_path / "one", sizes=PartSizes(text_bytes=1))
     assert [shard["documents"] for shard in one["shards"]] == [1] * 12
-    two = run(output, tmp_path / "two", sizes=Sizes(text_bytes=12 * 4 + 1))
+    two = run(output, tmp_path / "two", sizes=PartSizes(text_bytes=12 * 4 + 1))
     assert [shard["documents"] for shard in two["shards"]] == [2] * 6
 
 
@@ -225,7 +225,7 @@ def test_only_files_of_exports_are_removed_and_the_halves_that_a_killed_one_left
     others = [f"part-{number:05}.parquet" for number in range(20)] + ["part-00099.csv", ".craft-ray-notes.txt.abc"]
     for name in others:
         (destination / name).write_text("mine")
-    run(output, destination, sizes=Sizes(documents=1), overwrite=True)
+    run(output, destination, sizes=PartSizes(documents=1), overwrite=True)
     (destination / ".craft-ray-part-00003.jsonl.gz.x1y2").write_text("half")
     run(output, destination, "csv", gzip=False)
     assert sorted(path.name for path in destination.iterdir()) == sorted([*others, MANIFEST, "part-00000.csv"])
@@ -244,7 +244,7 @@ def test_what_has_the_name_of_a_manifest_and_is_none_is_refused(output: Path, tm
 
 
 def test_a_rerun_replaces_the_shards_of_an_earlier_export(output: Path, tmp_path: Path):
-    run(output, tmp_path / "out", sizes=Sizes(documents=1))
+    run(output, tmp_path / "out", sizes=PartSizes(documents=1))
     run(output, tmp_path / "out", "csv", gzip=False)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, "part-00000.csv"]
 
@@ -253,7 +253,7 @@ def test_a_rerun_replaces_the_shards_of_an_earlier_export(output: Path, tmp_path
 def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_completed_by_a_rerun(
     output: Path, tmp_path: Path, monkeypatch, error: type[BaseException]
 ):
-    run(output, tmp_path / "out", sizes=Sizes(documents=4))
+    run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     make, seen = EXPORTERS["jsonl"].make, []
 
@@ -271,13 +271,13 @@ def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_comple
         return exporter
 
     monkeypatch.setitem(EXPORTERS, "jsonl", type(EXPORTERS["jsonl"])(breaking, ".jsonl"))
-    with pytest.raises(Stopped if error is Interrupted else error):
-        run(output, tmp_path / "out", sizes=Sizes(documents=4))
+    with pytest.raises(StoppedError if error is Interrupted else error):
+        run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     left = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert sorted(left) == [BEGUN, "part-00000.jsonl.gz"]
     assert left["part-00000.jsonl.gz"] == whole["part-00000.jsonl.gz"]
     monkeypatch.undo()
-    run(output, tmp_path / "out", sizes=Sizes(documents=4))
+    run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == whole
 
 
@@ -338,9 +338,9 @@ def test_tasks_read_little_where_documents_are_sorted_and_are_few_where_they_are
     def tasks(folder: Path, numbers: list[list[int]]) -> list[range]:
         for part in numbers:
             commit(folder, [document(number) for number in part])
-        snapshot = open_whole(STORAGE, str(folder))
+        snapshot = open_consistent(STORAGE, str(folder))
         starts = tuple(f"PMID:{number:06}" for number in range(0, 40, 2))
-        plan = Plan(str(folder), "", "csv", True, Selection(), snapshot.versions, (), "", starts, (2,) * 20)
+        plan = ExportPlan(str(folder), "", "csv", True, Selection(), snapshot.versions, (), "", starts, (2,) * 20)
         return groups(plan, snapshot, 2)
 
     in_order = tasks(tmp_path / "sorted", [list(range(at, at + 4)) for at in range(0, 40, 4)])

@@ -26,11 +26,11 @@ NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 COLLECTION = Collection("part-00000", "craft-ray test", "2026-11-25", ("Protein", "Taxon"))
 
 
-def exported(format: str, *records: Record) -> tuple[bytes, list[Written]]:
+def exported(format: str, *annotated_documents: Record) -> tuple[bytes, list[Written]]:
     """A shard of these documents, and what was said of each."""
     exporter = EXPORTERS[format].make(COLLECTION)
     head = exporter.begin()
-    written = [exporter.add(record) for record in records]
+    written = [exporter.add(record) for record in annotated_documents]
     return head + b"".join(w.content for w in written) + exporter.end(), written
 
 
@@ -316,7 +316,7 @@ def test_a_shard_without_documents_is_a_whole_file(format: str):
 @pytest.fixture(scope="module")
 def articles(data: Path) -> list[Record]:
     """Real articles with their sections; each Greek word, and each with a digit, stands for an entity."""
-    records = []
+    annotated_documents = []
     for path in [*sorted((data / "jats").glob("*.nxml")), *sorted((data / "craft" / "jats").glob("*.nxml"))[:8]]:
         (found,) = reread(path.read_bytes(), path.name)
         entities = tuple(
@@ -324,12 +324,12 @@ def articles(data: Path) -> list[Record]:
             for section in found.sections
             for match in re.compile(r"\w*[α-ω0-9]\w*").finditer(found.text, section.start, section.end)
         )
-        records.append(
+        annotated_documents.append(
             Record(found.doc_id, found.text, found.sections, found.title, found.year, found.journal, entities)
         )
-    assert sum(len(record.entities) for record in records) > 1000
-    assert any("α" in record.text for record in records)
-    return records
+    assert sum(len(record.entities) for record in annotated_documents) > 1000
+    assert any("α" in record.text for record in annotated_documents)
+    return annotated_documents
 
 
 @pytest.mark.parametrize("format", ["bioc-xml", "bioc-json", "jsonl"])

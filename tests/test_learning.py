@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from craft_ray.core.labels import TAGS
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER
-from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.corpora import read_iob
 from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
 from craft_ray.training.trainer import Recipe, _CorpusLoss, card_rows
@@ -23,8 +23,8 @@ TOKENIZER.no_padding()
 
 def test_craft_iob_train_makes_the_cards_1360_steps_an_epoch(data: Path):
     sentences = read_iob(data / "craft-iob" / "train.tsv")
-    pieces = cut_pieces(TOKENIZER, [s.words for s in sentences])
-    windows = lay_windows(pieces, 510)
+    pieces = tokenize_sentences(TOKENIZER, [s.words for s in sentences])
+    windows = make_windows(pieces, 510)
     labels = word_labels([s.tags for s in sentences], pieces, {tag: i for i, tag in enumerate(TAGS)})
     examples = make_examples(windows, labels, (101,), (102,))
     assert math.ceil(len(examples) / Recipe().batch_size) == 1360
@@ -35,10 +35,10 @@ def test_craft_iob_train_makes_the_cards_1360_steps_an_epoch(data: Path):
 def test_each_word_has_its_label_once_at_its_first_piece_whatever_the_windows(limit, size):
     sentences = [["Pax6", "in", "mice", "."] * 5, ["ok"], ["Shh", "acts"]]
     tags = [["B-Protein", "O", "B-Taxon", "O"] * 5, ["O"], ["B-Protein", "O"]]
-    pieces = cut_pieces(TOKENIZER, sentences)
+    pieces = tokenize_sentences(TOKENIZER, sentences)
     number = {tag: i for i, tag in enumerate(TAGS)}
     examples = make_examples(
-        lay_windows(pieces, limit, size), word_labels(tags, pieces, number), prefix=(101,), suffix=(102, 103)
+        make_windows(pieces, limit, size), word_labels(tags, pieces, number), prefix=(101,), suffix=(102, 103)
     )
     labels = [label for i in range(len(examples)) for label in examples[i]["labels"] if label != IGNORED]
     assert labels == [number[tag] for sentence in tags for tag in sentence]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.core.errors import Busy, Stopped
+from craft_ray.core.errors import OutputBusyError, StoppedError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
@@ -27,7 +27,11 @@ def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
 
 
 def test_while_a_run_lives_another_is_told_who_it_is(tmp_path: Path):
-    with hold(tmp_path, "first"), pytest.raises(Busy, match=f"first, process {os.getpid()}"), hold(tmp_path, "second"):
+    with (
+        hold(tmp_path, "first"),
+        pytest.raises(OutputBusyError, match=f"first, process {os.getpid()}"),
+        hold(tmp_path, "second"),
+    ):
         pass
     with hold(tmp_path, "third"):
         pass
@@ -75,12 +79,15 @@ def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
         elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8'))
         return False
 
-    with pytest.raises(Busy, match="far, process 1 on other-host"), hold(elsewhere.parent.parent, "next", wait=beats):
+    with (
+        pytest.raises(OutputBusyError, match="far, process 1 on other-host"),
+        hold(elsewhere.parent.parent, "next", wait=beats),
+    ):
         pass
 
 
 def test_a_signal_ends_the_wait(elsewhere: Path):
-    with pytest.raises(Stopped), hold(elsewhere.parent.parent, "next", wait=lambda seconds: True):
+    with pytest.raises(StoppedError), hold(elsewhere.parent.parent, "next", wait=lambda seconds: True):
         pass
 
 
@@ -99,7 +106,7 @@ def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monk
             with lease.held(storage, prefix, str(number), waits, outcomes.append):
                 outcomes.append("held")
                 tried.wait()
-        except Busy:
+        except OutputBusyError:
             outcomes.append("busy")
             tried.wait()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 from craft_ray.core.labels import TAG_SET, TAGS
-from craft_ray.model.tags import Spans, find_spans
+from craft_ray.model.tags import Spans, iob_to_spans
 from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, score_by_label, total
 
 tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
@@ -15,7 +15,7 @@ tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_si
 
 def arrays(sentences: list[list[str]]) -> Spans:
     ids = np.array([TAGS.index(tag) for sentence in sentences for tag in sentence], np.int8)
-    return find_spans(ids, np.repeat(np.arange(len(sentences)), [len(s) for s in sentences]), TAG_SET)
+    return iob_to_spans(ids, np.repeat(np.arange(len(sentences)), [len(s) for s in sentences]), TAG_SET)
 
 
 @given(tags, st.data())

@@ -17,19 +17,19 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.engines.engine import OutOfMemory
 from craft_ray.model.engines.openvino import GraphEngine
-from craft_ray.model.inference import Model, make_form
+from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.precision import choose
+from craft_ray.model.precision import choose_precision
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tagger import Tagger
-from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.corpora import read_iob
 from tests.conftest import save_random_bert
 
 
 def windows_of(checkpoint, sentences):
-    pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), sentences)
-    return lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
+    pieces = tokenize_sentences(Tokenizer.from_str(checkpoint.tokenizer), sentences)
+    return make_windows(pieces, checkpoint.max_tokens, checkpoint.window_pieces)
 
 
 def predict(model, windows):
@@ -111,7 +111,7 @@ def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path):
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     windows = windows_of(checkpoint, ["Pax6 acts in the mouse eye."] * 9 + ["Calcium."])
     plain, compiled = (
-        predict(Model(make_form(checkpoint, "cpu", "fp32", "torch", compile)), windows) for compile in (False, True)
+        predict(Model(prepare_model(checkpoint, "cpu", "fp32", "torch", compile)), windows) for compile in (False, True)
     )
     assert np.array_equal(plain[0], compiled[0])
     assert plain[1] == pytest.approx(compiled[1], abs=1e-5)
@@ -166,12 +166,12 @@ def test_what_auto_stands_for(embedded, tiny_checkpoint: Path, monkeypatch):
     plain = load_checkpoint(str(tiny_checkpoint))
     able = {"avx512_vnni": True, "avx512_bf16": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert choose(embedded, "cpu", "auto", "auto") == ("int8", "openvino")
-    assert choose(plain, "cpu", "auto", "auto") == ("bf16", "openvino")
-    assert choose(embedded, "cpu", "auto", "torch") == ("fp32", "torch")
-    assert choose(embedded, "cuda", "auto", "auto") == ("fp16", "torch")
+    assert choose_precision(embedded, "cpu", "auto", "auto") == ("int8", "openvino")
+    assert choose_precision(plain, "cpu", "auto", "auto") == ("bf16", "openvino")
+    assert choose_precision(embedded, "cpu", "auto", "torch") == ("fp32", "torch")
+    assert choose_precision(embedded, "cuda", "auto", "auto") == ("fp16", "torch")
     able.clear()
-    assert choose(embedded, "cpu", "auto", "auto") == ("fp32", "openvino")
+    assert choose_precision(embedded, "cpu", "auto", "auto") == ("fp32", "openvino")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_auto_stands_for(embedded, tiny_checkpoint: Path, monkeypatch):
 )
 def test_what_a_device_cannot_compute_is_a_bad_setting(tiny_checkpoint: Path, device, precision, engine, says):
     with pytest.raises(SettingsError, match=says):
-        choose(load_checkpoint(str(tiny_checkpoint)), device, precision, engine)
+        choose_precision(load_checkpoint(str(tiny_checkpoint)), device, precision, engine)
 
 
 def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: Path):

@@ -13,11 +13,11 @@ from tokenizers import Tokenizer
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.prepare import Preparer
-from craft_ray.annotation.replica import annotated
-from craft_ray.annotation.write import stage
+from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.replica import predict_block
+from craft_ray.annotation.write import write_block
 from craft_ray.model.decode import Decoder
-from craft_ray.model.inference import Model, make_form
+from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.writer import Tables
@@ -50,18 +50,18 @@ def pubmed(content: dict[int, tuple[int, str] | None]) -> bytes:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return Model(make_form(CHECKPOINT, "cpu"))
+    return Model(prepare_model(CHECKPOINT, "cpu"))
 
 
 def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random) -> Account:
     """What a run does, one step after the other, its blocks in any order."""
     tables = Tables(STORAGE, str(output))
-    known = tables.known(shards, tables.noted())
+    known = tables.known(shards, tables.finished_shards())
     listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
     account = Account(listed)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
-    preparer = Preparer(
+    preparer = Preprocessor(
         Tokenizer.from_str(CHECKPOINT.tokenizer), 100, 0, "", known.ledger, known.rejected, read, rows_at_once=1
     )
     prepared = [
@@ -72,11 +72,11 @@ def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chanc
     chance.shuffle(prepared)
     for table in prepared:
         decoder = Decoder.of(CHECKPOINT)
-        commits.add(stage(annotated(table, model), STORAGE, str(output), run_id, decoder, keep_text=True))
+        commits.add(write_block(predict_block(table, model), STORAGE, str(output), run_id, decoder, keep_text=True))
         commits.commit(all=chance.random() < 0.3)
     commits.commit(all=True)
     commits.recount()
-    tables.settle(compact=False)
+    tables.finish(compact=False)
     assert account.adds_up()
     assert tables.counts()["documents"] == commits.rows
     return account

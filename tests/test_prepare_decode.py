@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preparer
-from craft_ray.annotation.rows import PREPARED, SHARD_END
+from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.rows import SHARD_END, TOKENIZED
 from craft_ray.core.labels import TAG_SET, TAGS
 from craft_ray.core.schema import SECTIONS, Document, Section
 from craft_ray.model import tokens
@@ -28,7 +28,7 @@ EMPTY = Ledger.of(entries([], [], [], []))
 
 
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
-    preparer = Preparer(TOKENIZER, 510, 0, "model", ledger, {name: rejected})
+    preparer = Preprocessor(TOKENIZER, 510, 0, "model", ledger, {name: rejected})
     return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3, None))
 
 
@@ -145,10 +145,10 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
 
 def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
-    alone = Preparer(TOKENIZER, 510, 0, "model", EMPTY, rows_at_once=1)
+    alone = Preprocessor(TOKENIZER, 510, 0, "model", EMPTY, rows_at_once=1)
     tables = list(alone.prepare(io.BytesIO(content), "x.jsonl", 3, None))
     assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
-    refusing = Preparer(TOKENIZER, 510, 0, "model", EMPTY, refusal="its process died each time")
+    refusing = Preprocessor(TOKENIZER, 510, 0, "model", EMPTY, refusal="its process died each time")
     (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3, None)
     assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
     assert set(table["reason"].to_pylist()[:3]) == {"failed"}
@@ -181,7 +181,7 @@ def test_preparing_twice_gives_the_same_bytes():
     """Ray matches the blocks of a task that it runs again by their index."""
     content = lines(*({"id": str(i), "text": f"Pax{i} in mice. Again."} for i in range(50)))
     assert prepared(content).equals(prepared(content))
-    assert prepared(content).schema == PREPARED
+    assert prepared(content).schema == TOKENIZED
 
 
 @pytest.mark.parametrize("window_pieces", [0, 64])

@@ -12,7 +12,7 @@ from lxml import html
 from craft_ray.annotation.account import Account
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report import page as module
-from craft_ray.report.page import every_year, looks_of
+from craft_ray.report.page import every_year, label_styles
 from craft_ray.report.report import write_report
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.records import RunRecord
@@ -183,7 +183,7 @@ def contrast(first: str, second: str) -> float:
 
 def test_labels_can_be_told_apart_without_colour_and_be_read():
     names = ["Taxon", "Sequence", "Cell", "Protein", "Gene", "Chemical", "Cell line", "Celebrity", "%", "疾患"]
-    looks = looks_of(names)
+    looks = label_styles(names)
     assert [look.name for look in looks[:6]] == ["Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical"]
     assert len({look.mark for look in looks}) == len({look.number for look in looks}) == len(names)
     assert all(re.fullmatch("[A-Za-z0-9]{1,2}", look.mark) for look in looks)

@@ -66,9 +66,9 @@ def snapshot(tmp_path: Path) -> Snapshot:
     return open_snapshot(STORAGE, str(tmp_path))
 
 
-def chosen(snapshot: Snapshot, number: int, seed: int, at_most: int = 1_000) -> list[samples.Sample]:
+def chosen(snapshot: Snapshot, number: int, seed: int, at_most: int = 1_000) -> list[samples.ShownDocument]:
     with database(**views(snapshot)) as connection:
-        return samples.choose(connection, snapshot, number, seed, at_most)
+        return samples.choose_documents(connection, snapshot, number, seed, at_most)
 
 
 def test_documents_are_drawn_by_a_seed_with_all_their_entities(snapshot: Snapshot):

@@ -6,10 +6,10 @@ import pytest
 
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.report import sampling
-from craft_ray.report.sampling import Part, is_sorted_by_mention, sample
+from craft_ray.report.sampling import TableSample, is_sorted_by_mention, sample
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.database import database
-from craft_ray.tables.snapshots import View, open_snapshot
+from craft_ray.tables.snapshots import TableVersion, open_snapshot
 from craft_ray.tables.writer import Tables
 from tests.made_tables import STORAGE, append, filled
 
@@ -30,11 +30,11 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def entities(output: Path) -> View:
+def entities(output: Path) -> TableVersion:
     return open_snapshot(STORAGE, str(output)).entities
 
 
-def rows_of(part: Part) -> int:
+def rows_of(part: TableSample) -> int:
     """As the database counts them."""
     with database(entities=part.dataset) as connection:
         return connection.sql("SELECT count(*) FROM entities").fetchall()[0][0]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
-from craft_ray.model.tags import find_spans
+from craft_ray.model.tags import iob_to_spans
 
 sentences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=6)
 
@@ -13,7 +13,7 @@ sentences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), m
 def spans_of(tagged: list[list[str]]):
     ids = np.array([TAGS.index(tag) for sentence in tagged for tag in sentence])
     owner = np.repeat(np.arange(len(tagged)), [len(sentence) for sentence in tagged])
-    return find_spans(ids, owner, TAG_SET)
+    return iob_to_spans(ids, owner, TAG_SET)
 
 
 @given(sentences)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.core.errors import SettingsError, StorageDown
+from craft_ray.core.errors import SettingsError, StorageError
 from craft_ray.core.settings import S3Settings
 from craft_ray.readers import is_shard_name
 from craft_ray.storage.shards import list_shards
@@ -169,7 +169,7 @@ def test_storage_that_does_not_come_back_is_given_up_after_the_patience(monkeypa
     for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
         monkeypatch.setenv(name, value)
     impatient = Storage(S3Settings(endpoint_url="http://127.0.0.1:1"), patience=1)
-    with pytest.raises(StorageDown, match="storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint"):
+    with pytest.raises(StorageError, match="storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint"):
         impatient.write_bytes("s3://bucket/x", b"")
 
 

@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from craft_ray.annotation.rows import PREPARED
-from craft_ray.annotation.write import stage
+from craft_ray.annotation.rows import TOKENIZED
+from craft_ray.annotation.write import write_block
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
 from craft_ray.core.schema import SHARDS
@@ -19,7 +19,7 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
@@ -34,14 +34,14 @@ def block(
     tags: TagSet = TAG_SET,
     year: int | None = None,
     partition_by: tuple[str, ...] = ("label",),
-) -> StagedBlock:
+) -> WrittenBlock:
     """A staged block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
     rows = []
     for doc_id, text in documents:
         annotated = status == "annotated"
         length = [len(text)] if annotated else []
         rows.append(
-            dict.fromkeys(PREPARED.names)
+            dict.fromkeys(TOKENIZED.names)
             | {
                 "doc_id": doc_id,
                 "version": 1,
@@ -61,7 +61,7 @@ def block(
             }
             | dict.fromkeys(("word_end", "sentence_end"), length)
         )
-    table = pa.Table.from_pylist(rows, schema=PREPARED)
+    table = pa.Table.from_pylist(rows, schema=TOKENIZED)
     taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
     table = table.append_column(
         "label_ids", pa.array([[taxon] * len(r["word_start"]) for r in rows], pa.list_(pa.int8()))
@@ -69,10 +69,10 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return stage(table, STORAGE, str(output), "run", Decoder(tags), True, partition_by)
+    return write_block(table, STORAGE, str(output), "run", Decoder(tags), True, partition_by)
 
 
-def all_of(staged: StagedBlock) -> np.ndarray:
+def all_of(staged: WrittenBlock) -> np.ndarray:
     return np.ones(len(staged.entries), np.bool_)
 
 
@@ -109,7 +109,7 @@ def test_labels_of_other_checkpoints_may_hold_anything(tmp_path: Path):
     assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
     new = block(tmp_path, ("a", "mouse"), shard=1)
     tables.replace([new], [all_of(new)])
-    tables.settle(compact=True)
+    tables.finish(compact=True)
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
 
 
@@ -161,7 +161,10 @@ def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path,
 def test_a_run_that_wakes_up_after_another_has_begun_is_shut_out_of_all_tables(tmp_path: Path):
     earlier = Tables(STORAGE, str(tmp_path))
     later = Tables(STORAGE, str(tmp_path))
-    for write in (lambda: earlier.append([block(tmp_path, ("b", "rat"))]), lambda: earlier.note(note("run1", a=1))):
+    for write in (
+        lambda: earlier.append([block(tmp_path, ("b", "rat"))]),
+        lambda: earlier.record_finished(finished("run1", a=1)),
+    ):
         with pytest.raises(RunError, match="another run has taken over"):
             write()
     later.append([block(tmp_path, ("a", "mouse"))])
@@ -175,7 +178,10 @@ def test_a_run_that_has_seen_another_begin_is_shut_out_as_well(tmp_path: Path):
     Tables(STORAGE, str(tmp_path))
     for table in (earlier._entities, earlier._documents, earlier._shards):
         table.update_incremental()
-    for write in (lambda: earlier.append([block(tmp_path, ("b", "rat"))]), lambda: earlier.note(note("run1", a=1))):
+    for write in (
+        lambda: earlier.append([block(tmp_path, ("b", "rat"))]),
+        lambda: earlier.record_finished(finished("run1", a=1)),
+    ):
         with pytest.raises(RunError, match="another run has taken over"):
             write()
     assert rows(tmp_path, "documents") == []
@@ -213,7 +219,7 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
     block(tmp_path, ("orphan", "staged and never committed"))
     new = block(tmp_path, ("a1", "human"), shard=1)
     tables.replace([new], [all_of(new)])
-    tables.settle(compact=True)
+    tables.finish(compact=True)
     for name in ("entities", "documents"):
         files = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.parquet")}
         snapshot = DeltaTable(str(tmp_path / name)).file_uris()
@@ -231,20 +237,20 @@ def test_what_is_known_is_what_was_committed(tmp_path: Path):
     assert not known.ledger.holds(identity.id_hash("b"))
 
 
-def note(run_id: str, **shards: int) -> pa.Table:
+def finished(run_id: str, **shards: int) -> pa.Table:
     rows = [{"shard": name, "found": found, "run_id": run_id} for name, found in shards.items()]
     return pa.Table.from_pylist(rows, schema=SHARDS)
 
 
-def test_of_a_shard_the_last_note_counts(tmp_path: Path):
+def test_of_a_shard_the_last_row_counts(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
-    tables.note(note("run1", a=1, b=1))
-    tables.note(note("run2", a=2, c=2))
+    tables.record_finished(finished("run1", a=1, b=1))
+    tables.record_finished(finished("run2", a=2, c=2))
     for settled in (False, True):
         if settled:
-            tables.settle(compact=True)
-        noted = tables.noted()
-        assert dict(zip(noted["shard"].to_pylist(), noted["found"].to_pylist(), strict=True)) == {
+            tables.finish(compact=True)
+        finished_shards = tables.finished_shards()
+        assert dict(zip(finished_shards["shard"].to_pylist(), finished_shards["found"].to_pylist(), strict=True)) == {
             "a": 2,
             "b": 1,
             "c": 2,
@@ -256,7 +262,7 @@ def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
     """Else a run would pass over all input and call it known."""
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
-    tables.note(note("run1", a=1))
+    tables.record_finished(finished("run1", a=1))
     for name in ("entities", "documents"):
         shutil.rmtree(tmp_path / name)
     with pytest.raises(SettingsError, match=r"shards .* knows more than documents"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from craft_ray.storage.shards import Shard
-from craft_ray.tables.blocks import RETRACTED, StagedBlock
+from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
 LISTED = 100
 """Broken shards and passed-over files that a summary names; of more it gives the number."""
@@ -64,7 +64,7 @@ class Account:
         """Note in the timeline that a step is reached, now or at a time of the monotonic clock."""
         self.timeline.setdefault(step, round((at or time.monotonic()) - self.started, 3))
 
-    def arrived(self, block: StagedBlock) -> None:
+    def arrived(self, block: WrittenBlock) -> None:
         """Count a block's documents and closed shards as received."""
         self.reached("first_block")
         self.tokens += block.tokens
@@ -82,7 +82,7 @@ class Account:
                 self.bytes_done += self._shards[number].size
             self._ends[number] = end
 
-    def wrote(self, blocks: Sequence[StagedBlock]) -> None:
+    def wrote(self, blocks: Sequence[WrittenBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
         self.reached("first_commit")
         _, documents, tokens = self._commits[-1] if self._commits else (0.0, 0, 0)
@@ -111,7 +111,7 @@ class Account:
         kept = self._commits[::-1][:: every or 1][::-1]
         return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
 
-    def settle(self) -> list[tuple[Shard, dict[str, Any]]]:
+    def take_finished(self) -> list[tuple[Shard, dict[str, Any]]]:
         """Shards that have closed with all their documents since the last call, and the account of each.
 
         To be called when all that arrived is committed.

@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from craft_ray.annotation import prometheus as telemetry
+from craft_ray.annotation import prometheus
 from craft_ray.annotation.account import Account
 from craft_ray.core.errors import RunError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import SHARDS
-from craft_ray.tables.blocks import RETRACTED, StagedBlock
-from craft_ray.tables.ledger import Fate, Ledger, State
+from craft_ray.tables.blocks import RETRACTED, WrittenBlock
+from craft_ray.tables.ledger import Ledger, Outcome, State
 from craft_ray.tables.writer import Tables
 
 COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
@@ -23,7 +23,7 @@ REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
 """Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
 
 NOTE_AFTER = 60.0
-"""Seconds after which the shards that are done are noted, so that a run that is killed need not read them again."""
+"""Seconds after which the finished shards are recorded, so that a run that is killed need not read them again."""
 
 LOGGED = ("shard", "size", "found", "emitted", "unchanged", "superseded", "reason", "detail")
 """What a log line says of a shard whose documents are all committed."""
@@ -47,20 +47,20 @@ class Commits:
         self._account = account
         self._origin = {"signature": signature, "run_id": run_id}
         self._max_rejected = max_rejected
-        self._new: list[StagedBlock] = []
-        self._revised: list[StagedBlock] = []
+        self._new: list[WrittenBlock] = []
+        self._revised: list[WrittenBlock] = []
         self._kept: list[NDArray[np.bool_]] = []
         self._since = self._noted = time.monotonic()
         self._next = 0.0
         self.rows = tables.counts()["documents"]
 
-    def add(self, block: StagedBlock) -> None:
+    def add(self, block: WrittenBlock) -> None:
         """Judge a block's documents against all that was committed or judged before."""
         self._account.arrived(block)
         held, _ = self._ledger.lookup(block.entries["id"])
-        fates = self._ledger.fates(block.entries)
-        new = fates == Fate.NEW
-        kept = new | np.isin(fates, (Fate.REPLACES, Fate.RESTATED))
+        outcomes = self._ledger.outcomes(block.entries)
+        new = outcomes == Outcome.NEW
+        kept = new | np.isin(outcomes, (Outcome.REVISED, Outcome.REPEATED))
         # Superseded are those that lose against what is there, and those of this run that lose against these.
         self._account.superseded += int((~kept).sum() + (kept & (held["state"] == State.WRITTEN)).sum())
         self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
@@ -81,7 +81,7 @@ class Commits:
         now = time.monotonic()
         all = all or now - self._noted > NOTE_AFTER
         if self._new and (all or now >= self._next):
-            with telemetry.timed_commit("append"):
+            with prometheus.timed_commit("append"):
                 self._tables.append(self._new)
             self._account.wrote(self._new)
             self._log("append", sum(len(block.entries) for block in self._new), now)
@@ -92,7 +92,7 @@ class Commits:
             kept = sum(int(mask.sum()) for mask in self._kept)
             retracted = sum(block.status.count(RETRACTED) for block in self._revised)
             began = time.monotonic()
-            with telemetry.timed_commit("replace"):
+            with prometheus.timed_commit("replace"):
                 written = self._tables.replace(self._revised, self._kept)
             self._log("replace", written, began)
             self._ledger.written()
@@ -115,15 +115,15 @@ class Commits:
     def _note(self) -> None:
         """Commit which shards are done; all that arrived is committed."""
         self._noted = time.monotonic()
-        if whole := self._account.settle():
+        if whole := self._account.take_finished():
             rows: list[dict[str, Any]] = [
                 {name: end[name] for name in SHARDS.names if name in end}
                 | {"size": shard.size, "tag": shard.tag, **self._origin}
                 | ({"signature": None} if shard.number in self._account.failed else {})
                 for shard, end in whole
             ]
-            with telemetry.timed_commit("note"):
-                self._tables.note(pa.Table.from_pylist(rows, schema=SHARDS))
+            with prometheus.timed_commit("note"):
+                self._tables.record_finished(pa.Table.from_pylist(rows, schema=SHARDS))
             for row in rows:
                 log.info("shard", extra={name: row.get(name) for name in LOGGED})
 

@@ -10,7 +10,7 @@ import ray
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.inference import ModelForm, make_form
+from craft_ray.model.inference import DeployedModel, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.storage import Storage
 
@@ -23,7 +23,7 @@ class ModelLoading:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self._settings = settings
         self.checkpoint = _in_background(lambda: _load(settings, storage))
-        self._form: Future[ModelForm | None] | None = None
+        self._form: Future[DeployedModel | None] | None = None
 
     def fail_early(self) -> None:
         """Raise what loading has raised so far, so that a bad model need not wait for Ray."""
@@ -36,12 +36,12 @@ class ModelLoading:
         if not (settings.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
             self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
 
-    def form(self, device: str) -> ModelForm:
+    def form(self, device: str) -> DeployedModel:
         """What replicas on a kind of device are made from."""
         form = self._form.result() if self._form else None
         if form is None or form.device != device:
             chosen = self._settings
-            form = make_form(self.checkpoint.result(), device, chosen.precision, chosen.engine, chosen.compile)
+            form = prepare_model(self.checkpoint.result(), device, chosen.precision, chosen.engine, chosen.compile)
         return form
 
 
@@ -54,14 +54,14 @@ def _load(settings: Settings, storage: Storage) -> Checkpoint:
     return checkpoint
 
 
-def _form_here(settings: Settings, checkpoint: Checkpoint) -> ModelForm | None:
+def _form_here(settings: Settings, checkpoint: Checkpoint) -> DeployedModel | None:
     """A checkpoint's form for a CPU; None on a machine with a GPU."""
     if checkpoint.stand_in is None:
         import torch
 
         if torch.cuda.is_available():
             return None
-    return make_form(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
+    return prepare_model(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
 
 
 def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":

@@ -11,14 +11,14 @@ from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
 from craft_ray.core.logs import log
 from craft_ray.storage.failures import explain
-from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.blocks import WrittenBlock
 
 HALTED_WITHIN = 5.0
 """Seconds that the pipeline has to end before the connection to Ray is closed beneath it."""
 
 
 def commit_all(
-    arrived: "queue.Queue[StagedBlock | BaseException | None]",
+    arrived: "queue.Queue[WrittenBlock | BaseException | None]",
     commits: Commits,
     account: Account,
     stop: threading.Event,
@@ -49,7 +49,7 @@ def commit_all(
     on_progress(account)
 
 
-def _take(arrived: "queue.Queue[StagedBlock | BaseException | None]") -> list[StagedBlock | BaseException | None]:
+def _take(arrived: "queue.Queue[WrittenBlock | BaseException | None]") -> list[WrittenBlock | BaseException | None]:
     """All that has arrived, after waiting a little for the first."""
     ready = []
     try:
@@ -62,10 +62,10 @@ def _take(arrived: "queue.Queue[StagedBlock | BaseException | None]") -> list[St
 
 @contextmanager
 def collecting(
-    blocks: Iterator[StagedBlock], halt: threading.Event
-) -> Iterator["queue.Queue[StagedBlock | BaseException | None]"]:
+    blocks: Iterator[WrittenBlock], halt: threading.Event
+) -> Iterator["queue.Queue[WrittenBlock | BaseException | None]"]:
     """Run the pipeline in a thread; its blocks, then None or its error, come through the queue."""
-    arrived: queue.Queue[StagedBlock | BaseException | None] = queue.Queue()
+    arrived: queue.Queue[WrittenBlock | BaseException | None] = queue.Queue()
 
     def collect() -> None:
         try:

@@ -1,9 +1,9 @@
-"""The chain of Ray Data stages from shards to staged blocks; the only module that builds one.
+"""The chain of Ray Data stages from shards to written blocks; the only module that builds one.
 
-groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> StagedBlock
+groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> WrittenBlock
 
 A document that kills the process it is in would take its block with it for ever, so passes over what is missing grow in
-`Care`.
+`Attempt`.
 """
 
 import json
@@ -18,16 +18,16 @@ from typing import Any
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from craft_ray.annotation.plan import Care, Plan, group_shards
-from craft_ray.annotation.prepare import Preparing, prepare_shards
+from craft_ray.annotation.plan import Attempt, Plan, group_shards
+from craft_ray.annotation.prepare import ReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
-from craft_ray.annotation.write import stage_blocks
+from craft_ray.annotation.write import write_blocks
 from craft_ray.core.errors import RunError
 from craft_ray.model.decode import Decoder
-from craft_ray.model.inference import ModelForm
+from craft_ray.model.inference import DeployedModel
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.blocks import StagedBlock
+from craft_ray.tables.blocks import WrittenBlock
 
 REPLICA_RETRIES, TASK_RETRIES = 1, 2
 """Times that a block is given to the pool again after its replica died, and a shard or a block to another worker."""
@@ -36,19 +36,19 @@ REPLICA_RETRIES, TASK_RETRIES = 1, 2
 def run_pipeline(
     shards: Sequence[Shard],
     *,
-    care: Care,
+    attempt: Attempt,
     unread: Collection[int],
     halt: threading.Event,
     plan: Plan,
     storage: Storage,
-    form: "ray.ObjectRef[ModelForm]",
-    preparing: "ray.ObjectRef[Preparing]",
+    form: "ray.ObjectRef[DeployedModel]",
+    preparing: "ray.ObjectRef[ReadTask]",
     output: str,
     run_id: str,
     decoder: Decoder,
     keep_text: bool,
     partition_by: Sequence[str],
-) -> Iterator[StagedBlock]:
+) -> Iterator[WrittenBlock]:
     """Run shards through the stages; yield each block once its files are written.
 
     unread: numbers of the shards that no pass so far has read to the end
@@ -62,19 +62,19 @@ def run_pipeline(
     groups = [
         {
             "shards": json.dumps([asdict(shard) for shard in group]),
-            "refused": json.dumps([shard.number for shard in group if care is Care.REFUSE and shard.number in unread]),
+            "refused": json.dumps([s.number for s in group if attempt is Attempt.REJECT and s.number in unread]),
         }
-        for group in group_shards(shards, plan, care)
+        for group in group_shards(shards, plan, attempt)
     ]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run
     dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
-    _configure(dataset.context, plan, care)
-    staged = (
+    _configure(dataset.context, plan, attempt)
+    written = (
         dataset.map_batches(
             prepare_shards,
-            fn_kwargs={"storage": storage, "preparing": preparing, "care": care},
+            fn_kwargs={"storage": storage, "preparing": preparing, "attempt": attempt},
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=plan.read_cpus,
@@ -92,7 +92,7 @@ def run_pipeline(
             zero_copy_batch=True,
             # A replica takes with it all that it was given, so where each document counts it is given one at a time.
             compute=ray.data.ActorPoolStrategy(
-                size=plan.replicas, max_tasks_in_flight_per_actor=1 if care is Care.ALONE else None
+                size=plan.replicas, max_tasks_in_flight_per_actor=1 if attempt is Attempt.ISOLATE else None
             ),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
@@ -100,7 +100,7 @@ def run_pipeline(
             scheduling_strategy="SPREAD",  # each to a node of its own, where there are as many
         )
         .map_batches(
-            stage_blocks,
+            write_blocks,
             fn_kwargs={
                 "storage": storage,
                 "output": output,
@@ -116,9 +116,9 @@ def run_pipeline(
             max_retries=TASK_RETRIES,
         )
     )
-    for batch in staged.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for content in batch["staged"] if batch.num_rows else ():
-            block = pickle.loads(content.as_py())  # written by `stage_blocks` of this very run
+    for batch in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for content in batch["written"] if batch.num_rows else ():
+            block = pickle.loads(content.as_py())  # written by `write_blocks` of this very run
             failure = block if isinstance(block, str) else block.failure
             if failure is not None:
                 raise RunError(failure)
@@ -146,8 +146,8 @@ class _Halting(ExecutionCallback):  # type: ignore[misc]
             raise Halted
 
 
-def _configure(context: Any, plan: Plan, care: Care) -> None:
-    context.target_max_block_size = 1 if care is Care.ALONE else plan.block_bytes
+def _configure(context: Any, plan: Plan, attempt: Attempt) -> None:
+    context.target_max_block_size = 1 if attempt is Attempt.ISOLATE else plan.block_bytes
     context.max_errored_blocks = -1  # blocks whose process died are missed, and passed over again
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False

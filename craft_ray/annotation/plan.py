@@ -17,31 +17,38 @@ from craft_ray.storage.shards import Listing, Shard
 from craft_ray.tables.writer import Known, Tables
 
 
-def any_changed(shards: Sequence[Shard], noted: pa.Table) -> bool:
+def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
     """Whether any shard is not as it was when it was read whole, so that it must be read whatever the model."""
-    whole = noted.filter(pc.is_null(noted["reason"]))
+    whole = finished_shards.filter(pc.is_null(finished_shards["reason"]))
     known = set(zip(*(whole[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
     return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
 
 
 def plan_shards(
-    tables: Tables, noted: pa.Table, listing: Listing, checkpoint: Checkpoint, settings: Settings, began: float
+    tables: Tables,
+    finished_shards: pa.Table,
+    listing: Listing,
+    checkpoint: Checkpoint,
+    settings: Settings,
+    began: float,
 ) -> tuple[Account, Known, str]:
     """The account of a run before it begins, what the tables hold, and the signature of its shards.
 
-    noted: what the table `shards` holds
+    finished_shards: what the table `shards` holds
 
     A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
     tables hold need not be known.
     """
     how = [__version__, checkpoint.fingerprint, settings.format]
     signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
-    read = noted.filter(pc.and_(pc.equal(noted["signature"], signature), pc.is_null(noted["reason"])))
+    read = finished_shards.filter(
+        pc.and_(pc.equal(finished_shards["signature"], signature), pc.is_null(finished_shards["reason"]))
+    )
     columns = [read[name].to_pylist() for name in ("shard", "size", "tag", "found")]
     whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
     to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in whole]
     documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
-    known = tables.known([shard.name for shard in to_read], noted) if to_read else Known.nothing()
+    known = tables.known([shard.name for shard in to_read], finished_shards) if to_read else Known.nothing()
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), began)
     return account, known, signature
@@ -93,21 +100,21 @@ def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
     )
 
 
-class Care(IntEnum):
+class Attempt(IntEnum):
     """How a pass treats what earlier passes did not bring through: blocks that ended their process each time."""
 
-    NORMAL = 0
-    AGAIN = 1
+    FIRST = 0
+    RETRY = 1
     """What chance has taken comes through now."""
-    ALONE = 2
+    ISOLATE = 2
     """Each document is a block of its own."""
-    REFUSE = 3
+    REJECT = 3
     """Documents still missing, and shards that were not read to their end, are rejected."""
 
 
-def group_shards(shards: Sequence[Shard], plan: Plan, care: Care) -> Iterator[list[Shard]]:
+def group_shards(shards: Sequence[Shard], plan: Plan, attempt: Attempt) -> Iterator[list[Shard]]:
     """Shards for one task: small files together, so that Ray's cost a task does not show."""
-    if care > Care.AGAIN:
+    if attempt > Attempt.RETRY:
         yield from ([shard] for shard in shards)
         return
     total = sum(shard.size for shard in shards)

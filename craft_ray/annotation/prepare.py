@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from craft_ray.annotation.account import ShardAccount
-from craft_ray.annotation.plan import Care
+from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.rows import (
-    PREPARED,
     SHARD_END,
+    TOKENIZED,
     Row,
     as_detail,
     as_json,
@@ -30,17 +30,17 @@ from craft_ray.annotation.rows import (
     failure_of,
     version_of,
 )
-from craft_ray.core.errors import ShardError, StorageDown
+from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.readers import read_shard
-from craft_ray.storage.failures import cause, explain
+from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED
-from craft_ray.tables.ledger import Fate, Ledger, State
+from craft_ray.tables.ledger import Ledger, Outcome, State
 
 LOST = "its process died each time"
 """What the account says of a document or a shard that no pass could bring through."""
@@ -51,7 +51,7 @@ ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Preparer:
+class Preprocessor:
     """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known.
 
     rejected: by shard, the rejected rows in the tables that are named by their place in it, for want of an id
@@ -60,7 +60,7 @@ class Preparer:
     """
 
     tokenizer: Tokenizer
-    max_pieces: int
+    max_tokens: int
     window_pieces: int
     fingerprint: str
     ledger: Ledger
@@ -70,7 +70,7 @@ class Preparer:
     refusal: str | None = None
 
     def prepare(self, stream: BinaryIO, shard: str, number: int, format: str | None) -> Iterator[pa.Table]:
-        """Yield PREPARED tables for a shard; the last row of the last one closes it.
+        """Yield TOKENIZED tables for a shard; the last row of the last one closes it.
 
         Depends on nothing but its arguments, as a task that Ray runs again must.
         """
@@ -103,7 +103,7 @@ class Preparer:
                     yield row
         except ShardError as error:
             account.reason, account.detail = error.reason, error.detail
-        except StorageDown:
+        except StorageError:
             raise
         except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
@@ -128,12 +128,12 @@ class Preparer:
         key = identity.key(item.doc_id, content, self.fingerprint if status == "annotated" else "")
         hashed = identity.id_hash(item.doc_id)
         revision = identity.revision(version_of(item), account.shard_number, status == "rejected")
-        fate = self.ledger.fate(hashed, key, revision, status == "deleted")
-        if fate is Fate.UNCHANGED or (fate is Fate.RESTATED and not self._may_be_revised(hashed, account)):
+        outcome = self.ledger.outcome(hashed, key, revision, status == "deleted")
+        if outcome is Outcome.UNCHANGED or (outcome is Outcome.REPEATED and not self._may_be_revised(hashed, account)):
             account.unchanged += 1
-            if fate is Fate.RESTATED or self.ledger.held(hashed)["state"] == State.RESTATED:
+            if outcome is Outcome.REPEATED or self.ledger.held(hashed)["state"] == State.REPEATED:
                 account.restated.append(hashed)
-        elif fate is Fate.SUPERSEDED:
+        elif outcome is Outcome.SUPERSEDED:
             account.superseded += 1
         else:
             account.emitted += 1
@@ -150,7 +150,7 @@ class Preparer:
         return bool(first < last)
 
     def _table(self, rows: list["Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
-        """Rows as a PREPARED table, tokenized; a document that fails on the way is rejected alone."""
+        """Rows as a TOKENIZED table, tokenized; a document that fails on the way is rejected alone."""
         documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
         try:
             tokens = self._tokenize(documents)
@@ -160,7 +160,7 @@ class Preparer:
             tokens = self._tokenize(documents)
         columns = columns_of(rows, account)
         if closing:
-            end = dict.fromkeys(PREPARED.names) | {"status": SHARD_END, "shard": account.shard}
+            end = dict.fromkeys(TOKENIZED.names) | {"status": SHARD_END, "shard": account.shard}
             end |= {
                 "doc_id": account.shard,
                 "shard_number": account.shard_number,
@@ -168,16 +168,16 @@ class Preparer:
             }
             for name in columns:
                 columns[name].append(end[name])
-        table = pa.table({name: pa.array(values, PREPARED.field(name).type) for name, values in columns.items()})
+        table = pa.table({name: pa.array(values, TOKENIZED.field(name).type) for name, values in columns.items()})
         for name, values in tokens.items():
             if closing:
                 values = pa.concat_arrays([values, pa.array([[]], values.type)])
             table = table.append_column(name, values)
         table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
-        return table.select(PREPARED.names).cast(PREPARED)
+        return table.select(TOKENIZED.names).cast(TOKENIZED)
 
     def _tokenize(self, documents: Sequence[Document]) -> dict[str, pa.ListArray]:
-        return tokenize(documents, self.tokenizer, self.max_pieces, self.window_pieces)
+        return tokenize(documents, self.tokenizer, self.max_tokens, self.window_pieces)
 
     def _verified(self, row: "Row") -> "Row":
         """The row itself if it can be tokenized, else a rejection with the error."""
@@ -212,11 +212,11 @@ def _mark(account: ShardAccount) -> Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Preparing:
+class ReadTask:
     """What read tasks share through the object store; `ledger` is mapped, not copied."""
 
     tokenizer: str
-    max_pieces: int
+    max_tokens: int
     window_pieces: int
     fingerprint: str
     ledger: Ledger
@@ -228,22 +228,22 @@ class Preparing:
 
 
 def prepare_shards(
-    batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[Preparing]", care: Care
+    batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[ReadTask]", attempt: Attempt
 ) -> Iterator[pa.Table]:
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
-    shared: Preparing = ray.get(preparing)
+    shared: ReadTask = ray.get(preparing)
     log_as(shared.log_format)
-    preparer = Preparer(
+    preparer = Preprocessor(
         _tokenizer(shared.tokenizer),
-        shared.max_pieces,
+        shared.max_tokens,
         shared.window_pieces,
         shared.fingerprint,
         shared.ledger,
         shared.rejected,
         shared.read,
-        rows_at_once=1 if care is Care.ALONE else ROWS,
-        refusal=LOST if care is Care.REFUSE else None,
+        rows_at_once=1 if attempt is Attempt.ISOLATE else ROWS,
+        refusal=LOST if attempt is Attempt.REJECT else None,
     )
     try:
         for group in batch.to_pylist():
@@ -259,13 +259,13 @@ def prepare_shards(
         yield failure_of(explain(error))
 
 
-def _prepared(preparer: Preparer, shard: Shard, storage: Storage, format: str | None) -> Iterator[pa.Table]:
+def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage, format: str | None) -> Iterator[pa.Table]:
     try:
         stream = storage.open(shard.name)
-    except StorageDown:
+    except StorageError:
         raise
     except Exception as error:  # whatever storage raises costs this shard alone
-        yield preparer.closing(shard.name, shard.number, "unreadable", cause(error))
+        yield preparer.closing(shard.name, shard.number, "unreadable", describe(error))
         return
     with stream:
         yield from preparer.prepare(stream, shard.name, shard.number, format)

@@ -51,7 +51,7 @@ def busy_replica(tokens: int) -> Iterator[None]:
         _counter("craft_ray_replica_busy_seconds").inc(time.monotonic() - began, tags=replica)
 
 
-class Meter:
+class PrometheusCounters:
     """Counts on as totals grow."""
 
     def __init__(self) -> None:

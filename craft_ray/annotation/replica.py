@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from craft_ray.annotation import prometheus as telemetry
+from craft_ray.annotation import prometheus
 from craft_ray.annotation.rows import failure_of, rejection_of
-from craft_ray.model.inference import Model, ModelForm
+from craft_ray.model.inference import DeployedModel, Model
 from craft_ray.model.tokens import TOKEN_COLUMNS
 
 
 class Replica:
     """An actor of Ray Data's pool; made once an actor, called once a block."""
 
-    def __init__(self, form: "ray.ObjectRef[ModelForm]", token_budget: int, threads: int) -> None:
+    def __init__(self, form: "ray.ObjectRef[DeployedModel]", token_budget: int, threads: int) -> None:
         # Its arrays are views into the node's object store.
         self._model = Model(ray.get(form), token_budget=token_budget, threads=threads)
 
@@ -27,8 +27,8 @@ class Replica:
         If it fails on all of several, it is the model that is broken, and the block becomes a row that ends the run.
         """
         try:
-            with telemetry.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
-                return annotated(block, self._model)
+            with prometheus.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
+                return predict_block(block, self._model)
         except Exception as error:  # torch, OpenVINO and drivers raise many kinds
             parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
             failed = sum(isinstance(part, Exception) for part in parts)
@@ -41,12 +41,12 @@ class Replica:
 
     def _alone(self, row: pa.Table) -> pa.Table | Exception:
         try:
-            return annotated(row, self._model)
+            return predict_block(row, self._model)
         except Exception as error:
             return error
 
 
-def annotated(block: pa.Table, model: Model) -> pa.Table:
+def predict_block(block: pa.Table, model: Model) -> pa.Table:
     """Append `label_ids` (a list of int8 a row, an item a word) and `scores` (float32)."""
     token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
     pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)

@@ -25,7 +25,7 @@ LONGEST_ID = 1000
 DEEPEST = 100
 """Levels of lists and mappings in metadata; what encodes them goes down a level at a time."""
 
-PREPARED = pa.schema(
+TOKENIZED = pa.schema(
     [
         *(DOCUMENTS.field(name) for name in DOCUMENTS.names if name not in ("n_entities", "run_id", "block_id")),
         ("id_hash", pa.int64()),
@@ -56,8 +56,8 @@ class Row:
 
 def failure_of(message: str) -> pa.Table:
     """A table of one row that ends the run."""
-    row: dict[str, Any] = {field.name: [] if pa.types.is_list(field.type) else None for field in PREPARED}
-    return pa.Table.from_pylist([row | {"status": FAILURE, "detail": message}], schema=PREPARED)
+    row: dict[str, Any] = {field.name: [] if pa.types.is_list(field.type) else None for field in TOKENIZED}
+    return pa.Table.from_pylist([row | {"status": FAILURE, "detail": message}], schema=TOKENIZED)
 
 
 def rejection_of(row: pa.Table, reason: str, detail: str) -> pa.Table:
@@ -68,12 +68,12 @@ def rejection_of(row: pa.Table, reason: str, detail: str) -> pa.Table:
     key = identity.key(item.doc_id, content, "")
     account = ShardAccount(fields["shard"], fields["shard_number"])
     columns = columns_of([Row(item, "rejected", content, key, identity.id_hash(item.doc_id))], account)
-    empty: dict[str, list[Any]] = {name: [[]] for name in PREPARED.names if name not in columns} | {"n_tokens": [0]}
-    return pa.table(columns | empty, schema=PREPARED)
+    empty: dict[str, list[Any]] = {name: [[]] for name in TOKENIZED.names if name not in columns} | {"n_tokens": [0]}
+    return pa.table(columns | empty, schema=TOKENIZED)
 
 
 def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
-    """The columns of PREPARED that are no lists of numbers."""
+    """The columns of TOKENIZED that are no lists of numbers."""
     columns: dict[str, list[Any]] = {
         "doc_id": [row.item.doc_id for row in rows],
         "version": [version_of(row.item) for row in rows],

@@ -15,17 +15,17 @@ from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.passes import collecting, commit_all
 from craft_ray.annotation.pipeline import run_pipeline
-from craft_ray.annotation.plan import Care, Plan, any_changed, make_plan, plan_shards
-from craft_ray.annotation.prepare import Preparing
-from craft_ray.annotation.prometheus import Meter
-from craft_ray.core.connection import connected, grow
-from craft_ray.core.errors import CraftRayError, RunError, Stopped
+from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
+from craft_ray.annotation.prepare import ReadTask
+from craft_ray.annotation.prometheus import PrometheusCounters
+from craft_ray.core.connection import ray_session, wait_for_resources
+from craft_ray.core.errors import CraftRayError, RunError, StoppedError
 from craft_ray.core.logs import bound, log
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder
-from craft_ray.model.inference import ModelForm
+from craft_ray.model.inference import DeployedModel
 from craft_ray.readers import is_shard_name
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
@@ -63,7 +63,7 @@ def annotate(
 
             def connect() -> float:
                 model.prepare()
-                connection.enter_context(connected(settings))
+                connection.enter_context(ray_session(settings))
                 stop.listen()
                 return time.monotonic()
 
@@ -73,13 +73,13 @@ def annotate(
                 ray_ready = connect()
                 model.checkpoint.result()  # a bad model is heard of before tables are made
             tables = Tables(storage, output)
-            noted = tables.noted()
-            if ray_ready is None and any_changed(listing.shards, noted):
+            finished_shards = tables.finished_shards()
+            if ray_ready is None and any_changed(listing.shards, finished_shards):
                 ray_ready = connect()
             checkpoint = model.checkpoint.result()
             if stop.is_set():
-                raise Stopped
-            account, known, signature = plan_shards(tables, noted, listing, checkpoint, settings, began)
+                raise StoppedError
+            account, known, signature = plan_shards(tables, finished_shards, listing, checkpoint, settings, began)
             if ray_ready is None and account.shards:
                 ray_ready = connect()
             if ray_ready is not None:
@@ -156,22 +156,22 @@ class _Run:
         settings, account = self.settings, self.account
         commits = Commits(self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected)
         if account.shards:
-            grow(settings.wait_for, stop)
+            wait_for_resources(settings.wait_for, stop)
             if stop.is_set():
-                raise Stopped
+                raise StoppedError
             plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             form = model.form(plan.device)
             record.add(plan=asdict(plan) | {"precision": form.precision})
             account.reached("model_ready")
             if not self._annotate(plan, form, commits, stop, on_progress):
-                raise Stopped
+                raise StoppedError
             account.reached("last_commit")
         if missing := account.missing():
             raise RunError(
                 f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
                 "each time; Ray's logs tell more"
             )
-        self.tables.settle(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
+        self.tables.finish(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")
         if (rows := self.tables.counts()["documents"]) != commits.rows:
@@ -180,29 +180,29 @@ class _Run:
     def _annotate(
         self,
         plan: Plan,
-        form: ModelForm,
+        form: DeployedModel,
         commits: Commits,
         stop: threading.Event,
         on_progress: Callable[[Account], None],
     ) -> bool:
         """Pass over the shards until nothing is missing; false if a signal came."""
         shipped = ray.put(form)
-        meter = Meter()
+        meter = PrometheusCounters()
 
         def show(account: Account) -> None:
             meter.show(account.totals())
             on_progress(account)
 
-        for care in Care:
+        for attempt in Attempt:
             unread, missing = self.account.unread(), self.account.missing()
             if not missing:
                 break
             self.account.forget(missing)
-            log.info("pass began", extra={"care": care.name.lower(), "shards": len(missing)})
+            log.info("pass began", extra={"attempt": attempt.name.lower(), "shards": len(missing)})
             halt = threading.Event()
             blocks = run_pipeline(
                 missing,
-                care=care,
+                attempt=attempt,
                 unread=unread,
                 halt=halt,
                 plan=plan,
@@ -216,17 +216,17 @@ class _Run:
                 partition_by=self.tables.partition_by,
             )
             with collecting(blocks, halt) as arrived:
-                commit_all(arrived, commits, self.account, stop, show, forgiving=care is not Care.REFUSE)
+                commit_all(arrived, commits, self.account, stop, show, forgiving=attempt is not Attempt.REJECT)
             if stop.is_set():
                 break
         commits.recount()
         return not stop.is_set()
 
-    def _preparing(self) -> Preparing:
+    def _preparing(self) -> ReadTask:
         """What read tasks need to know now."""
-        return Preparing(
+        return ReadTask(
             self.checkpoint.tokenizer,
-            self.checkpoint.max_pieces,
+            self.checkpoint.max_tokens,
             self.checkpoint.window_pieces,
             self.checkpoint.fingerprint,
             Ledger.of(self.known.ledger.merged()),

@@ -22,11 +22,11 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import explain
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import RETRACTED, StagedBlock, best, partitions, write_file
+from craft_ray.tables.blocks import RETRACTED, WrittenBlock, best, partitions, write_file
 from craft_ray.tables.ledger import entries
 
 
-def stage(
+def write_block(
     block: pa.Table,
     storage: Storage,
     output: str,
@@ -34,7 +34,7 @@ def stage(
     decoder: Decoder,
     keep_text: bool,
     partition_by: Sequence[str] = (LABEL,),
-) -> StagedBlock:
+) -> WrittenBlock:
     """Decode a block and write its files below OUT/documents and OUT/entities.
 
     partition_by: the columns that `entities` is partitioned by
@@ -56,7 +56,7 @@ def stage(
         entities = entities.append_column(YEAR, block[YEAR].take(entities["row"]))
     schema = entities_schema(partition_by)
     entities = _with_origin(entities, run_id, block_id).select(schema.names).cast(schema)
-    return StagedBlock(
+    return WrittenBlock(
         block_id=block_id,
         documents=[write_file(documents, storage, join(output, "documents"))] if documents.num_rows else [],
         entities=[
@@ -99,7 +99,7 @@ def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
     return (block.take(pa.array(kept)) if len(dropped) else block), dict(shards)
 
 
-def stage_blocks(
+def write_blocks(
     block: pa.Table,
     storage: Storage,
     output: str,
@@ -110,9 +110,9 @@ def stage_blocks(
 ) -> pa.Table:
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
-        return pa.table({"staged": pa.array([], pa.binary())})
+        return pa.table({"written": pa.array([], pa.binary())})
     try:
-        told = pickle.dumps(stage(block, storage, output, run_id, decoder, keep_text, partition_by))
+        told = pickle.dumps(write_block(block, storage, output, run_id, decoder, keep_text, partition_by))
     except Exception as error:  # Ray Data would drop it with its block
         told = pickle.dumps(explain(error))
-    return pa.table({"staged": pa.array([told], pa.binary())})
+    return pa.table({"written": pa.array([told], pa.binary())})

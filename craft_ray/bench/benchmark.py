@@ -22,36 +22,36 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preparer
-from craft_ray.annotation.replica import annotated
+from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.run import annotate
-from craft_ray.annotation.write import stage
+from craft_ray.annotation.write import write_block
 from craft_ray.bench.baselines import PIPELINE_BATCHES, annotate_by_ray_data, token_classification
-from craft_ray.bench.goals import judged
+from craft_ray.bench.goals import check_goals
 from craft_ray.bench.inputs import read_inputs, write_citations, write_jsonl
 from craft_ray.bench.matrix_peak import matrix_peak, operations
-from craft_ray.bench.measure import Measured, Sizes, in_turn, machine
+from craft_ray.bench.measure import BenchSizes, Measured, in_turn, machine
 from craft_ray.bench.memory import peak_memory
 from craft_ray.bench.model_stage import predict_windows
 from craft_ray.bench.whole_jobs import SLEEPERS, FirstRows, Job, same_rows, sentences_too_long
-from craft_ray.core.connection import connected
+from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError
 from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER, Checkpoint
 from craft_ray.model.decode import Decoder
 from craft_ray.model.engines.stand_in import STAND_IN
-from craft_ray.model.inference import Model, make_form
+from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.precision import Precision, choose
+from craft_ray.model.precision import Precision, choose_precision
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tagger import Tagger
-from craft_ray.model.windows import Windows, cut_pieces, lay_windows
+from craft_ray.model.windows import Windows, make_windows, tokenize_sentences
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
 
 
 def run_benchmark(
-    inputs: Sequence[str], sizes: Sizes, on_step: Callable[[str], None] = lambda step: None
+    inputs: Sequence[str], sizes: BenchSizes, on_step: Callable[[str], None] = lambda step: None
 ) -> dict[str, Any]:
     """Measure everything on the documents of the inputs, repeated under new ids as often as needed.
 
@@ -77,7 +77,7 @@ def run_benchmark(
         for name, part in parts:
             on_step(name)
             result[name] = part(result)
-        result["goals"] = judged(result)
+        result["goals"] = check_goals(result)
     return result
 
 
@@ -87,7 +87,7 @@ class _Bench:
     citations: list[str]
     checkpoint: Checkpoint
     folder: Path
-    sizes: Sizes
+    sizes: BenchSizes
     cores: int
 
     def model_stage(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class _Bench:
         speeds = in_turn(runs, tokens, self.sizes.repeats)
         return {
             "tokens": tokens,
-            "default": choose(self.checkpoint, "cpu", "auto", "auto")[0],
+            "default": choose_precision(self.checkpoint, "cpu", "auto", "auto")[0],
             "sentences_with_the_pipelines_spans": agreement,
             "tokens_per_second": {name: speed.report() for name, speed in speeds.items()},
         }
@@ -132,11 +132,11 @@ class _Bench:
         """Everything but the model, in one process on one core."""
         stand_in = load_checkpoint(STAND_IN)
         file = self._jsonl("host", self.sizes.job // 4, 1)[0]
-        model = Model(make_form(stand_in))
+        model = Model(prepare_model(stand_in))
         decoder, storage = Decoder.of(stand_in), Storage(load_settings().s3)
-        preparer = Preparer(
+        preparer = Preprocessor(
             Tokenizer.from_str(stand_in.tokenizer),
-            stand_in.max_pieces,
+            stand_in.max_tokens,
             stand_in.window_pieces,
             stand_in.fingerprint,
             Ledger.of(entries([], [], [], [])),
@@ -148,13 +148,15 @@ class _Bench:
             with storage.open(str(file)) as stream:
                 tables = [table for table in preparer.prepare(stream, "shard", 0, "jsonl") if table.num_rows]
             clock.append(time.process_time())
-            blocks = [annotated(table, model) for table in tables]
+            blocks = [predict_block(table, model) for table in tables]
             clock.append(time.process_time())
-            staged = [stage(block, storage, str(self.folder / "host-out"), "run", decoder, True) for block in blocks]
+            written = [
+                write_block(block, storage, str(self.folder / "host-out"), "run", decoder, True) for block in blocks
+            ]
             clock.append(time.process_time())
             for name, taken in zip(seconds, [*np.diff(clock), clock[-1] - clock[0]], strict=True):
                 seconds[name].values.append(float(taken))
-        tokens = sum(block.tokens for block in staged)
+        tokens = sum(block.tokens for block in written)
         first = {name: Measured(measured.values[1:]) for name, measured in seconds.items()}  # the first warms up
         return {
             "tokens": tokens,
@@ -179,7 +181,7 @@ class _Bench:
         tokens, rows = 0, {}
         for _ in range(self.sizes.repeats):
             output = self._fresh("pattern")
-            with connected(load_settings()):
+            with ray_session(load_settings()):
                 began = time.perf_counter()
                 annotate_by_ray_data(
                     [str(file) for file in files],
@@ -271,20 +273,20 @@ class _Bench:
         count = 0
         for text in cycle(self.texts):
             sentences = [text[a:b] for a, b in sentence_spans(text)]
-            count += len(cut_pieces(tokenizer, sentences).token_ids)
+            count += len(tokenize_sentences(tokenizer, sentences).token_ids)
             chosen += sentences
             if count >= tokens:
                 break
         return chosen, count
 
     def _windows(self, sentences: list[str], window_pieces: int) -> Windows:
-        pieces = cut_pieces(Tokenizer.from_str(self.checkpoint.tokenizer), sentences)
-        return lay_windows(pieces, self.checkpoint.max_pieces, window_pieces)
+        pieces = tokenize_sentences(Tokenizer.from_str(self.checkpoint.tokenizer), sentences)
+        return make_windows(pieces, self.checkpoint.max_tokens, window_pieces)
 
     def _precisions(self) -> list[Precision]:
         able = torch.cpu.get_capabilities()
         has_bf16 = able.get("avx512_bf16") or able.get("amx_bf16")
-        fastest = choose(self.checkpoint, "cpu", "auto", "auto")[0]
+        fastest = choose_precision(self.checkpoint, "cpu", "auto", "auto")[0]
         found: list[Precision] = ["fp32"]
         return found + (["bf16"] if has_bf16 else []) + (["int8"] if fastest == "int8" else [])
 
@@ -308,7 +310,7 @@ class _Bench:
     def _job(self, files: Sequence[Path], **settings: Any) -> "Job":
         """A whole annotation run in a Ray of its own, watched."""
         output = self._fresh("job")
-        with connected(load_settings()), peak_memory() as peaks:
+        with ray_session(load_settings()), peak_memory() as peaks:
             first = FirstRows()
             summary = annotate([str(file) for file in files], str(output), load_settings(**settings), first)
         return Job(summary, dict(peaks), first.before_the_end)

@@ -77,7 +77,7 @@ GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
 """What is aimed at: a figure of the result, the goal, and its direction."""
 
 
-def judged(result: dict[str, Any]) -> list[dict[str, Any]]:
+def check_goals(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A row a goal: `what`, `value`, `goal`, and whether it is `met`."""
     rows = []
     for name, goal, direction, figure in GOALS:

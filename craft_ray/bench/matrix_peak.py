@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.int8 import QuantizedLinear
-from craft_ray.model.engines.openvino import Graph, GraphPrecision, trace
+from craft_ray.model.engines.openvino import GraphPrecision, OpenVinoModel, trace
 
 SIZES = ((512, 384, 1536), (1024, 768, 768), (1024, 1024, 4096), (2048, 2048, 2048))
 """Rows, inputs and outputs of the products tried; the fastest counts."""
@@ -44,7 +44,7 @@ def _graph_rate(precision: GraphPrecision, threads: int, rows: int, inputs: int,
     if precision == "int8":
         module = QuantizedLinear(module, -4.0, 4.0)
     example = torch.randn(rows, inputs)
-    graph: Graph = trace(module, (example,), precision)
+    graph: OpenVinoModel = trace(module, (example,), precision)
     compiled = graph.compiled(threads)
     requests = [compiled.create_infer_request() for _ in range(threads)]
     data = example.numpy()

@@ -16,7 +16,7 @@ from craft_ray.tables.records import PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class BenchSizes:
     """How much is measured. Tokens of each part, and how often it is repeated.
 
     stage:   tokens for the model stage, and the pipeline
@@ -35,7 +35,7 @@ class Sizes:
     peak_seconds: float = 1.0
 
     @classmethod
-    def quick(cls) -> "Sizes":
+    def quick(cls) -> "BenchSizes":
         """Minutes instead of a quarter of an hour; the figures are rough."""
         return cls(1, 4_000, 10_000, 40_000, 20_000, 3, 1_000, 0.2)
 

@@ -14,7 +14,7 @@ from craft_ray.annotation.account import Account
 from craft_ray.core.errors import RunError
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.windows import cut_pieces
+from craft_ray.model.windows import tokenize_sentences
 
 SLEEPERS = (1, 2, 4, 8)
 
@@ -81,6 +81,6 @@ def sentences_too_long(files: Sequence[Path], checkpoint: Checkpoint) -> list[Pl
     for file in files:
         for record in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
             spans = list(sentence_spans(record["text"]))
-            lengths = cut_pieces(tokenizer, [record["text"][a:b] for a, b in spans]).sentence_length
-            places += [(record["id"], *spans[i]) for i in np.flatnonzero(lengths > checkpoint.max_pieces)]
+            lengths = tokenize_sentences(tokenizer, [record["text"][a:b] for a, b in spans]).sentence_length
+            places += [(record["id"], *spans[i]) for i in np.flatnonzero(lengths > checkpoint.max_tokens)]
     return places

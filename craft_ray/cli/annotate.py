@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from craft_ray.cli.options import Json, ModelOption
-from craft_ray.core.errors import Interrupted, SomeRejected, message
+from craft_ray.core.errors import DocumentsRejectedError, Interrupted, message
 from craft_ray.core.labels import LABELS
 
 EXAMPLES = """Examples:
@@ -86,7 +86,7 @@ def annotate(
         log_as(chosen.log_format)
         with shown(console, chosen.log_format) as show:
             summary = run(inputs, output, chosen, show)
-        if fail_on_rejected and summary["status"] == SomeRejected.status:
+        if fail_on_rejected and summary["status"] == DocumentsRejectedError.status:
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
         told = getattr(error, "summary", None)
@@ -102,9 +102,9 @@ def annotate(
         print(json.dumps(summary))
 
 
-def _rejected(summary: dict[str, Any]) -> SomeRejected:
+def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
     documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
-    error = SomeRejected(f"{documents:,} documents were rejected and {shards:,} shards are broken")
+    error = DocumentsRejectedError(f"{documents:,} documents were rejected and {shards:,} shards are broken")
     error.summary = summary
     return error
 

@@ -35,13 +35,13 @@ def bench(
     try:
         from craft_ray.bench.benchmark import run_benchmark
         from craft_ray.bench.inputs import SAMPLE
-        from craft_ray.bench.measure import Sizes
+        from craft_ray.bench.measure import BenchSizes
         from craft_ray.bench.plot import plot
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
 
     console = Console(stderr=True)
-    sizes = Sizes.quick() if quick else Sizes()
+    sizes = BenchSizes.quick() if quick else BenchSizes()
     result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: console.print(f"measuring {step}"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -62,7 +62,7 @@ def export(
     from craft_ray.core.labels import canonical
     from craft_ray.core.settings import load_settings
     from craft_ray.export.export import export as run
-    from craft_ray.export.plan import Selection, Sizes
+    from craft_ray.export.plan import PartSizes, Selection
 
     selection = Selection(
         labels=tuple(sorted({canonical(name.strip()) for name in label or ()})),
@@ -78,7 +78,7 @@ def export(
             load_settings(),
             at=at,
             selection=selection,
-            sizes=Sizes(shard_documents, shard_mb << 20),
+            sizes=PartSizes(shard_documents, shard_mb << 20),
             gzip=gzip,
             overwrite=overwrite,
             with_ray=with_ray,

@@ -61,7 +61,7 @@ def train(
         str, typer.Option(help="fp32, bf16, or auto: bf16 where the device computes in it.", metavar="FORMAT")
     ] = "auto",
     bucket: Annotated[bool, typer.Option(help="Batch windows of like length: faster.")] = False,
-    max_steps: Annotated[int, typer.Option(help="Stop after so many steps; -1 for all.")] = -1,
+    max_steps: Annotated[int, typer.Option(help="StopRequest after so many steps; -1 for all.")] = -1,
     workers: Annotated[int, typer.Option(help="Processes that train together, one a GPU.")] = 1,
     accumulate: Annotated[int, typer.Option(help="Parts in which a worker computes a step, to save memory.")] = 1,
     as_json: Json = False,

@@ -19,7 +19,7 @@ from craft_ray.core.settings import Settings, WaitForSettings
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[None]:
+def ray_session(settings: Settings) -> Iterator[None]:
     """A connection to Ray: the cluster named, the one around this process, or a new local one that ends with it."""
     if ray.is_initialized():
         yield
@@ -105,7 +105,7 @@ def _native_stderr_closed() -> Iterator[None]:
         os.close(kept)
 
 
-def grow(wanted: WaitForSettings, stop: threading.Event) -> None:
+def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
     """Wait until the cluster has what is wanted; its autoscaler, if it has one, is asked for what is missing.
 
     Asked by placement groups, each of one bundle, since those end with this process however it ends: what

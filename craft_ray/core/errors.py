@@ -3,10 +3,10 @@
 CraftRayError
 ├── SettingsError   stops the run before work begins (exit 2)
 ├── RunError        stops the run (exit 1); what is committed is kept
-│   └── StorageDown storage did not answer for as long as the run is patient
+│   └── StorageError storage did not answer for as long as the run is patient
 ├── Stopped         a signal ended the run (exit 3); what is committed is kept
 ├── Busy            another run is at work on the output (exit 4); nothing was begun
-├── SomeRejected    the run is complete, and was not to reject anything (exit 5)
+├── DocumentsRejectedError    the run is complete, and was not to reject anything (exit 5)
 └── ShardError      the rest of a shard is skipped and counted; its documents so far are kept
 """
 
@@ -36,11 +36,11 @@ class RunError(CraftRayError):
     """The run cannot go on or its account does not add up."""
 
 
-class StorageDown(RunError):
+class StorageError(RunError):
     """Storage that failed again and again for the whole of `Settings.patience`."""
 
 
-class Stopped(CraftRayError):
+class StoppedError(CraftRayError):
     """A signal ended the run."""
 
     exit_code = 3
@@ -52,14 +52,14 @@ class Stopped(CraftRayError):
         super().__init__(message)
 
 
-class Busy(CraftRayError):
+class OutputBusyError(CraftRayError):
     """Another run is at work on the output."""
 
     exit_code = 4
     status = "busy"
 
 
-class SomeRejected(CraftRayError):
+class DocumentsRejectedError(CraftRayError):
     """Documents were rejected, or shards broken, in a run that was to fail for any; all else is in the tables."""
 
     exit_code = 5
@@ -78,8 +78,8 @@ class ShardError(CraftRayError):
 class Interrupted(BaseException):
     """A signal before a run has begun; no KeyboardInterrupt, for typer answers that with an exit code of its own."""
 
-    exit_code = Stopped.exit_code
-    status = Stopped.status
+    exit_code = StoppedError.exit_code
+    status = StoppedError.status
 
     def __str__(self) -> str:
         return "stopped by a signal before anything was begun"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop(threading.Event):
+class StopRequest(threading.Event):
     """Set by SIGINT and SIGTERM; any number of them is one."""
 
     def listen(self) -> None:
@@ -19,9 +19,9 @@ class Stop(threading.Event):
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[Stop]:
-    """A `Stop` that listens; other handlers are put back at the end."""
-    stop = Stop()
+def stop_on_signal() -> Iterator[StopRequest]:
+    """A `StopRequest` that listens; other handlers are put back at the end."""
+    stop = StopRequest()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     stop.listen()
     try:

@@ -7,17 +7,17 @@ from typing import Any
 
 import ray
 
-from craft_ray.core.connection import connected
-from craft_ray.core.errors import Interrupted, RunError, SettingsError, Stopped
+from craft_ray.core.connection import ray_session
+from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.export.formats import format_named
 from craft_ray.export.manifest import BEGUN, MANIFEST, begin_export, check_destination, make_manifest
-from craft_ray.export.parts import ShardAccount, TaskAccount, write_shards
-from craft_ray.export.plan import Plan, Selection, Sizes, check_text, cut, groups, labels_of
+from craft_ray.export.parts import PartAccount, TaskAccount, write_shards
+from craft_ray.export.plan import ExportPlan, PartSizes, Selection, check_text, cut, groups, labels_of
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.snapshots import Snapshot, open_whole, tables_exist
+from craft_ray.tables.snapshots import Snapshot, open_consistent, tables_exist
 
 RAY_FROM = 100_000
 """Documents from which on Ray is worth its start."""
@@ -35,7 +35,7 @@ def export(
     *,
     at: str | None = None,
     selection: Selection = Selection(),  # noqa: B008  # frozen
-    sizes: Sizes = Sizes(),  # noqa: B008  # frozen
+    sizes: PartSizes = PartSizes(),  # noqa: B008  # frozen
     gzip: bool = True,
     overwrite: bool = False,
     with_ray: bool | None = None,
@@ -57,8 +57,8 @@ def export(
     if not tables_exist(storage, output):
         raise SettingsError(f"there are no tables in {output}")
     check_destination(storage, output, destination, overwrite)
-    snapshot = open_whole(storage, output, at)
-    plan = Plan(
+    snapshot = open_consistent(storage, output, at)
+    plan = ExportPlan(
         output=output,
         destination=destination,
         format=format,
@@ -76,18 +76,18 @@ def export(
         begin_export(storage, plan)
         tasks = run(storage, plan, snapshot, settings, _counted(show, len(plan.starts)))
     except Interrupted as signal:
-        raise Stopped(STOPPED) from signal
+        raise StoppedError(STOPPED) from signal
     manifest = make_manifest(plan, snapshot, tasks)
     storage.write_bytes(join(destination, MANIFEST), (json.dumps(manifest, indent=1) + "\n").encode())
     storage.remove(join(destination, BEGUN))
     return manifest
 
 
-def _counted(show: Show, shards: int) -> Callable[[ShardAccount], None]:
+def _counted(show: Show, shards: int) -> Callable[[PartAccount], None]:
     """A function that is told of each shard, and shows how many are done."""
     done = 0
 
-    def count(_: ShardAccount) -> None:
+    def count(_: PartAccount) -> None:
         nonlocal done
         done += 1
         show(done, shards)
@@ -96,21 +96,21 @@ def _counted(show: Show, shards: int) -> Callable[[ShardAccount], None]:
 
 
 def _here(
-    storage: Storage, plan: Plan, snapshot: Snapshot, settings: Settings, done: Callable[[ShardAccount], None]
+    storage: Storage, plan: ExportPlan, snapshot: Snapshot, settings: Settings, done: Callable[[PartAccount], None]
 ) -> list[TaskAccount]:
     """Write all shards in this process, in one pass over the tables."""
     return [write_shards(storage, plan, range(len(plan.starts)), done)]
 
 
 def _in_ray(
-    storage: Storage, plan: Plan, snapshot: Snapshot, settings: Settings, done: Callable[[ShardAccount], None]
+    storage: Storage, plan: ExportPlan, snapshot: Snapshot, settings: Settings, done: Callable[[PartAccount], None]
 ) -> list[TaskAccount]:
     """Write the shards in Ray tasks.
 
     Raises Stopped after a signal; Ray ends the tasks, and what they had half written with them.
     """
     finished: list[TaskAccount] = []
-    with stop_on_signal() as stop, connected(settings):
+    with stop_on_signal() as stop, ray_session(settings):
         stop.listen()
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
         task = ray.remote(num_cpus=1)(write_shards)
@@ -125,7 +125,7 @@ def _in_ray(
         if stop.is_set():
             for pending in waiting:
                 ray.cancel(pending, force=True)
-            raise Stopped(STOPPED)
+            raise StoppedError(STOPPED)
     return finished
 
 
@@ -137,7 +137,7 @@ def _result(task: "ray.ObjectRef[TaskAccount]") -> TaskAccount:
     try:
         account: TaskAccount = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        raise error.describe from None
     except ray.exceptions.RayError as error:
         raise RunError(f"a task of the export failed: {str(error).splitlines()[0]}") from error
     return account

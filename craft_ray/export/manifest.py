@@ -8,8 +8,8 @@ from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.version import __version__
-from craft_ray.export.parts import ShardAccount, TaskAccount
-from craft_ray.export.plan import Plan, Selection
+from craft_ray.export.parts import PartAccount, TaskAccount
+from craft_ray.export.plan import ExportPlan, Selection
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import TEMPORARY, Storage
 from craft_ray.tables.snapshots import Snapshot
@@ -39,7 +39,7 @@ def check_destination(storage: Storage, output: str, destination: str, overwrite
         )
 
 
-def begin_export(storage: Storage, plan: Plan) -> None:
+def begin_export(storage: Storage, plan: ExportPlan) -> None:
     """Mark the destination as an export's, and remove what earlier ones left in it, the manifest first.
 
     Raises SettingsError for what has the name of a manifest and is none.
@@ -56,7 +56,7 @@ def begin_export(storage: Storage, plan: Plan) -> None:
         storage.remove(join(plan.destination, name))
 
 
-def _listed(storage: Storage, plan: Plan, marker: str) -> list[str]:
+def _listed(storage: Storage, plan: ExportPlan, marker: str) -> list[str]:
     """The files that a manifest, or an export that began, names as its own."""
     path = join(plan.destination, marker)
     try:
@@ -65,7 +65,7 @@ def _listed(storage: Storage, plan: Plan, marker: str) -> list[str]:
         raise SettingsError(f"{path} is not what an export writes: choose another folder") from error
 
 
-def make_manifest(plan: Plan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) -> dict[str, Any]:
+def make_manifest(plan: ExportPlan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) -> dict[str, Any]:
     """The account of an export.
 
     Raises RunError if it does not add up.
@@ -102,7 +102,7 @@ def make_manifest(plan: Plan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) 
     }
 
 
-def _documents(plan: Plan, shards: Sequence[ShardAccount]) -> dict[str, int]:
+def _documents(plan: ExportPlan, shards: Sequence[PartAccount]) -> dict[str, int]:
     """All documents of the tables: annotated = exported + filtered + unrepresentable."""
     annotated = plan.statuses.get("annotated", 0)
     return {
@@ -116,7 +116,7 @@ def _documents(plan: Plan, shards: Sequence[ShardAccount]) -> dict[str, int]:
     }
 
 
-def _entities(snapshot: Snapshot, tasks: Sequence[TaskAccount], shards: Sequence[ShardAccount]) -> dict[str, int]:
+def _entities(snapshot: Snapshot, tasks: Sequence[TaskAccount], shards: Sequence[PartAccount]) -> dict[str, int]:
     """All entities of the tables: found = exported + filtered + unrepresentable."""
     exported = sum(shard.entities for shard in shards)
     lost = sum(shard.entities_unrepresentable for shard in shards)

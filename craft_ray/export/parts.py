@@ -13,8 +13,8 @@ from craft_ray.core.errors import RunError
 from craft_ray.core.version import __version__
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Collection, Exporter, Record, Unrepresentable
-from craft_ray.export.plan import Plan, without_text
-from craft_ray.export.rows import count_entities, records
+from craft_ray.export.plan import ExportPlan, without_text
+from craft_ray.export.rows import annotated_documents, count_entities
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.snapshots import open_versions
@@ -27,7 +27,7 @@ _BUFFER = 1 << 20
 
 
 @dataclass(slots=True)
-class ShardAccount:
+class PartAccount:
     """What became of the documents and entities of one shard."""
 
     name: str
@@ -51,15 +51,15 @@ class ShardAccount:
 class TaskAccount:
     """What one task made. `entities` are all that its range of the tables holds, whether asked for or not."""
 
-    shards: list[ShardAccount]
+    shards: list[PartAccount]
     entities: int
 
 
 def write_shards(
     storage: Storage,
-    plan: Plan,
+    plan: ExportPlan,
     shards: range,
-    done: Callable[[ShardAccount], None] = lambda account: None,
+    done: Callable[[PartAccount], None] = lambda account: None,
 ) -> TaskAccount:
     """Write consecutive shards, each published whole.
 
@@ -69,7 +69,7 @@ def write_shards(
     """
     snapshot = open_versions(storage, plan.output, plan.versions)
     accounts = []
-    with records(snapshot, plan, shards) as found:
+    with annotated_documents(snapshot, plan, shards) as found:
         for shard in shards:
             account = _write(storage, plan, shard, islice(found, plan.counts[shard]))
             accounts.append(account)
@@ -79,9 +79,9 @@ def write_shards(
     return TaskAccount(accounts, count_entities(snapshot, plan, shards))
 
 
-def _write(storage: Storage, plan: Plan, shard: int, documents: Iterator[Record]) -> ShardAccount:
+def _write(storage: Storage, plan: ExportPlan, shard: int, documents: Iterator[Record]) -> PartAccount:
     name = plan.name(shard)
-    account = ShardAccount(name)
+    account = PartAccount(name)
     exporter = format_named(plan.format).make(
         Collection(name.partition(".")[0], f"craft-ray {__version__}", plan.made, plan.labels)
     )
@@ -101,7 +101,7 @@ def _write(storage: Storage, plan: Plan, shard: int, documents: Iterator[Record]
     return account
 
 
-def _add(account: ShardAccount, exporter: Exporter, plan: Plan, record: Record, file: BinaryIO) -> None:
+def _add(account: PartAccount, exporter: Exporter, plan: ExportPlan, record: Record, file: BinaryIO) -> None:
     if plan.selection.with_entities and not record.entities:
         account.empty += 1
         return

@@ -59,7 +59,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class PartSizes:
     """The most that a shard holds: documents, and bytes of text, about. One document more may go over the second."""
 
     documents: int = 10_000
@@ -67,7 +67,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExportPlan:
     """An export, as each of its tasks needs it.
 
     versions: of both tables
@@ -109,7 +109,7 @@ class Plan:
         return found
 
 
-def cut(snapshot: Snapshot, selection: Selection, sizes: Sizes) -> dict[str, Any]:
+def cut(snapshot: Snapshot, selection: Selection, sizes: PartSizes) -> dict[str, Any]:
     """The fields `starts`, `counts` and `statuses` of a plan.
 
     Reads ids, states and sizes of documents, and sorts them on disk where memory is short.
@@ -125,7 +125,7 @@ def cut(snapshot: Snapshot, selection: Selection, sizes: Sizes) -> dict[str, Any
     return {"starts": tuple(starts), "counts": tuple(counts), "statuses": statuses}
 
 
-def _shards(rows: Iterator[pa.RecordBatch], sizes: Sizes) -> tuple[list[str], list[int]]:
+def _shards(rows: Iterator[pa.RecordBatch], sizes: PartSizes) -> tuple[list[str], list[int]]:
     """Where shards begin, and how many documents they have."""
     starts: list[str] = []
     counts: list[int] = []
@@ -142,7 +142,7 @@ def _shards(rows: Iterator[pa.RecordBatch], sizes: Sizes) -> tuple[list[str], li
     return starts, counts
 
 
-def groups(plan: Plan, snapshot: Snapshot, workers: int) -> list[range]:
+def groups(plan: ExportPlan, snapshot: Snapshot, workers: int) -> list[range]:
     """The shards of each task.
 
     One a task where the table of documents is sorted by them (`craft-ray compact`), so that each reads little. Where
@@ -195,7 +195,7 @@ def labels_of(snapshot: Snapshot, selection: Selection) -> tuple[str, ...]:
     return tuple(sorted(selection.labels or held))
 
 
-def check_text(snapshot: Snapshot, plan: Plan) -> None:
+def check_text(snapshot: Snapshot, plan: ExportPlan) -> None:
     """Find out early that a format asks for texts which the tables do not keep.
 
     Raises SettingsError.
@@ -206,7 +206,7 @@ def check_text(snapshot: Snapshot, plan: Plan) -> None:
             raise without_text(plan, plan.starts[0])
 
 
-def without_text(plan: Plan, doc_id: str) -> SettingsError:
+def without_text(plan: ExportPlan, doc_id: str) -> SettingsError:
     """The error of a document whose text was not kept."""
     return SettingsError(
         f"cannot export to {plan.format}: the text of {doc_id} is not in the tables, since a run had keep_text: false; "

@@ -21,9 +21,9 @@ from craft_ray.core.errors import RunError
 from craft_ray.core.schema import ENTITIES, Entity, Section
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Record
-from craft_ray.export.plan import ASKED, Plan, split
-from craft_ray.storage.failures import cause
-from craft_ray.tables.snapshots import Snapshot, View
+from craft_ray.export.plan import ASKED, ExportPlan, split
+from craft_ray.storage.failures import describe
+from craft_ray.tables.snapshots import Snapshot, TableVersion
 
 MOST_BUCKETS = 256
 """Buckets that are dealt to at once; each is an open file. More shards than these share buckets."""
@@ -39,7 +39,7 @@ _WRITTEN_AT_ONCE = {"documents": 64, "entities": 2048}
 
 
 @contextmanager
-def records(snapshot: Snapshot, plan: Plan, shards: range) -> Iterator[Iterator[Record]]:
+def annotated_documents(snapshot: Snapshot, plan: ExportPlan, shards: range) -> Iterator[Iterator[Record]]:
     """The documents of consecutive shards with the entities asked for.
 
     Iterating raises RunError if files of the tables are gone, or there are entities of no document.
@@ -57,7 +57,7 @@ def records(snapshot: Snapshot, plan: Plan, shards: range) -> Iterator[Iterator[
         yield (record for pair in zip(documents, entities, strict=True) for record in _joined(*pair))
 
 
-def count_entities(snapshot: Snapshot, plan: Plan, shards: range) -> int:
+def count_entities(snapshot: Snapshot, plan: ExportPlan, shards: range) -> int:
     """All entities in the range of consecutive shards, whether asked for or not."""
     rows = snapshot.entities.stream(["doc_id"], plan.within(shards), ("doc_id",), _AT_ONCE["entities"])
     with _readable():
@@ -71,7 +71,7 @@ def _buckets(
 
     edges: the first document of each bucket but the first
     """
-    view: View = getattr(snapshot, table)
+    view: TableVersion = getattr(snapshot, table)
     order = [(name, "ascending") for name in _ORDER if name in columns]
     with _readable():
         rows = view.stream(columns, wanted, ASKED[table], _AT_ONCE[table])
@@ -120,8 +120,8 @@ def _readable() -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         raise RunError(
-            f"cannot read the tables as they were when the export began ({cause(error)}): if a run has removed these "
-            "files since, export again when it is over, or have runs keep states (--keep-versions)"
+            f"cannot read the tables as they were when the export began ({describe(error)}): if a run has removed "
+            "these files since, export again when it is over, or have runs keep states (--keep-versions)"
         ) from error
 
 

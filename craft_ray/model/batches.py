@@ -17,7 +17,7 @@ STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SpecialTokens:
     """Ids of the special tokens before and after each window, and of what fills a row's rest."""
 
     prefix: tuple[int, ...]
@@ -25,7 +25,7 @@ class Frame:
     padding: int
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "Frame":
+    def of(cls, checkpoint: Checkpoint) -> "SpecialTokens":
         """What a checkpoint was trained with."""
         return cls(checkpoint.prefix, checkpoint.suffix, int(checkpoint.config.get("pad_token_id") or 0))
 
@@ -60,13 +60,13 @@ class Batches:
     """
 
     token_ids: NDArray[np.int32]
-    frame: Frame
+    frame: SpecialTokens
     starts: NDArray[np.int64]
     lengths: NDArray[np.int32]
     padded: NDArray[np.int32]
 
     @classmethod
-    def of(cls, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], frame: Frame) -> "Batches":
+    def of(cls, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], frame: SpecialTokens) -> "Batches":
         """Order the windows."""
         starts = np.cumsum(window_length, dtype=np.int64) - window_length
         padded = frame.padded(window_length)

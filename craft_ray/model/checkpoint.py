@@ -39,7 +39,7 @@ class Checkpoint:
     weights:     parameter name -> fp32 or fp16 array
     tokenizer:   a `tokenizers` tokenizer as JSON, without truncation or padding
     prefix, suffix: ids of the special tokens around a window ([CLS], [SEP])
-    max_pieces:  word pieces that fit a window beside the special tokens
+    max_tokens:  word pieces that fit a window beside the special tokens
     window_pieces: word pieces up to which consecutive sentences share a window, as in the model's training; 0 for a
                  sentence a window (`window_pieces` of config.json)
     calibration: slope and intercept by which scores are calibrated (`score_calibration` of config.json)
@@ -56,7 +56,7 @@ class Checkpoint:
     tokenizer: str
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
-    max_pieces: int
+    max_tokens: int
     window_pieces: int
     calibration: tuple[float, float]
     id2label: dict[int, str]

@@ -12,7 +12,7 @@ from craft_ray.core.labels import ONTOLOGY, TagSet
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import NONE, calibrated
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.tags import find_spans
+from craft_ray.model.tags import iob_to_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     word_row = words.rows()
     sentence = _flat(block["word_sentence"]) + sentences.starts[word_row]
     tags = decoder.tags
-    spans = find_spans(_flat(block["label_ids"]), sentence, tags)
+    spans = iob_to_spans(_flat(block["label_ids"]), sentence, tags)
     row = word_row[spans.first]
     start = words.values[spans.first]
     end = _flat(block["word_end"])[spans.last]

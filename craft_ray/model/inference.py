@@ -9,44 +9,44 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.batches import Batch, Batches, Frame
+from craft_ray.model.batches import Batch, Batches, SpecialTokens
 from craft_ray.model.checkpoint import Checkpoint, StandIn
 from craft_ray.model.engines.engine import Engine, OutOfMemory
-from craft_ray.model.engines.openvino import Graph, GraphEngine, convert
+from craft_ray.model.engines.openvino import GraphEngine, OpenVinoModel, to_openvino
 from craft_ray.model.engines.stand_in import StandInEngine
-from craft_ray.model.precision import EngineName, Precision, choose
+from craft_ray.model.precision import EngineName, Precision, choose_precision
 
 
 @dataclass(frozen=True, slots=True)
-class ModelForm:
+class DeployedModel:
     """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are."""
 
-    content: Graph | Checkpoint | StandIn
-    frame: Frame
+    content: OpenVinoModel | Checkpoint | StandIn
+    frame: SpecialTokens
     n_labels: int
     device: str
     precision: Precision
     compile: bool = False
 
 
-def make_form(
+def prepare_model(
     checkpoint: Checkpoint,
     device: str = "cpu",
     precision: Precision | Literal["auto"] = "auto",
     engine: EngineName | Literal["auto"] = "auto",
     compile: bool = False,
-) -> ModelForm:
+) -> DeployedModel:
     """Make a checkpoint ready to ship; `compile` has each replica run `torch.compile`, where torch is the engine.
 
     Raises SettingsError for a precision or an engine that the device or the checkpoint does not allow.
     """
-    frame = Frame.of(checkpoint)
+    frame = SpecialTokens.of(checkpoint)
     n_labels = len(checkpoint.id2label)
     if checkpoint.stand_in is not None:
-        return ModelForm(checkpoint.stand_in, frame, n_labels, device, "fp32")
-    chosen, by = choose(checkpoint, device, precision, engine)
-    content = convert(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
-    return ModelForm(content, frame, n_labels, device, chosen, compile and by == "torch")
+        return DeployedModel(checkpoint.stand_in, frame, n_labels, device, "fp32")
+    chosen, by = choose_precision(checkpoint, device, precision, engine)
+    content = to_openvino(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
+    return DeployedModel(content, frame, n_labels, device, chosen, compile and by == "torch")
 
 
 class Model:
@@ -56,7 +56,7 @@ class Model:
     threads:      CPU threads of this process
     """
 
-    def __init__(self, form: ModelForm, *, token_budget: int = 512, threads: int = 1) -> None:
+    def __init__(self, form: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
         self._engine = _engine(form, threads)
         self._frame = form.frame
         self._n_labels = form.n_labels
@@ -72,7 +72,7 @@ class Model:
         token_budget: int = 512,
     ) -> "Model":
         """A model on all of this machine's CPU."""
-        form = make_form(checkpoint, "cpu", precision, engine)
+        form = prepare_model(checkpoint, "cpu", precision, engine)
         return cls(form, token_budget=token_budget, threads=os.cpu_count() or 1)
 
     def predict(
@@ -137,8 +137,8 @@ class Model:
         self.token_budget //= 2
 
 
-def _engine(form: ModelForm, threads: int) -> Engine:
-    if isinstance(form.content, Graph):
+def _engine(form: DeployedModel, threads: int) -> Engine:
+    if isinstance(form.content, OpenVinoModel):
         return GraphEngine(form.content, threads)
     if isinstance(form.content, StandIn):
         return StandInEngine(form.content)

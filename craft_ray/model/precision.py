@@ -9,7 +9,7 @@ Precision = Literal["fp32", "bf16", "fp16", "int8"]
 EngineName = Literal["openvino", "torch"]
 
 
-def choose(
+def choose_precision(
     checkpoint: Checkpoint, device: str, precision: Precision | Literal["auto"], engine: EngineName | Literal["auto"]
 ) -> tuple[Precision, EngineName]:
     """What `auto` stands for: fp16 by torch on a GPU. On a CPU OpenVINO, in int8 where the checkpoint has ranges for it

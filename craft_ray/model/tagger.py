@@ -11,7 +11,7 @@ from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.precision import Precision
-from craft_ray.model.tokens import TOKEN_COLUMNS, answered, tokenize
+from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 
 
 class Tagger:
@@ -24,7 +24,7 @@ class Tagger:
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> None:
         self._tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-        self._pieces = checkpoint.max_pieces, checkpoint.window_pieces
+        self._pieces = checkpoint.max_tokens, checkpoint.window_pieces
         self._decoder = Decoder.of(checkpoint)
         self._model = Model.of(checkpoint, precision)
 
@@ -44,5 +44,5 @@ class Tagger:
         """The entities of a document as a reader gives it, in order."""
         tokens = tokenize([document], self._tokenizer, *self._pieces)
         label, score = self._model.predict(*(tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS))
-        entities, _ = decode(answered([document], tokens, label, score), self._decoder)
+        entities, _ = decode(with_predictions([document], tokens, label, score), self._decoder)
         return [Entity(**row) for row in entities.drop_columns(["doc_id", "row"]).to_pylist()]

@@ -29,7 +29,7 @@ class Spans:
         return np.column_stack([self.first, self.last, self.label.astype(np.int64)])
 
 
-def find_spans(tag_ids: NDArray[np.integer], sentence: NDArray[np.integer], tags: TagSet) -> Spans:
+def iob_to_spans(tag_ids: NDArray[np.integer], sentence: NDArray[np.integer], tags: TagSet) -> Spans:
     """The mentions in words' tags; `sentence` holds each word's sentence number, which no mention crosses.
 
     tag_ids, sentence: (words,)
@@ -59,14 +59,14 @@ class Mention:
 def tag_words(
     start: NDArray[np.integer], end: NDArray[np.integer], sentence: NDArray[np.integer], mentions: Sequence[Mention]
 ) -> list[str]:
-    """IOB2 tags of a document's words from its mentions, laid as `lay_mentions` does.
+    """IOB2 tags of a document's words from its mentions, laid as `align_mentions` does.
 
     start, end, sentence: (words,) code point offsets in the document and the number of the word's sentence
     """
-    return tags_of(lay_mentions(start, end, mentions), sentence)
+    return spans_to_iob(align_mentions(start, end, mentions), sentence)
 
 
-def lay_mentions(
+def align_mentions(
     start: NDArray[np.integer], end: NDArray[np.integer], mentions: Sequence[Mention]
 ) -> list[tuple[int, int, str]]:
     """First word, end and label of each mention that words can show.
@@ -87,10 +87,10 @@ def lay_mentions(
     return laid
 
 
-def tags_of(laid: Sequence[tuple[int, int, str]], sentence: NDArray[np.integer]) -> list[str]:
+def spans_to_iob(laid: Sequence[tuple[int, int, str]], sentence: NDArray[np.integer]) -> list[str]:
     """IOB2 tags of words; what crosses a sentence's end goes on as a mention of its own.
 
-    laid:     as `lay_mentions` gives it
+    laid:     as `align_mentions` gives it
     sentence: (words,) the number of the word's sentence
     """
     tags = ["O"] * len(sentence)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from craft_ray.core.schema import SECTIONS, Document
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.windows import Pieces, cut_pieces, join_pieces, lay_windows
+from craft_ray.model.windows import Subwords, join_pieces, make_windows, tokenize_sentences
 
 TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
 """What the replica reads of a prepared row."""
@@ -21,13 +21,13 @@ BATCH = 200_000
 
 
 def tokenize(
-    documents: Sequence[Document], tokenizer: Tokenizer, max_pieces: int, window_pieces: int = 0
+    documents: Sequence[Document], tokenizer: Tokenizer, max_tokens: int, window_pieces: int = 0
 ) -> dict[str, pa.ListArray]:
-    """Sentences, windows and words of documents as list columns, one list a document; names as in PREPARED."""
+    """Sentences, windows and words of documents as list columns, one list a document; names as in TOKENIZED."""
     starts: list[int] = []
     ends: list[int] = []
     owner: list[int] = []
-    parts: list[Pieces] = []
+    parts: list[Subwords] = []
     chunk: list[str] = []
     size = 0
     for number, document in enumerate(documents):
@@ -39,11 +39,11 @@ def tokenize(
                 chunk.append(document.text[start:end])
                 size += end - start
                 if size >= BATCH:
-                    parts.append(cut_pieces(tokenizer, chunk))
+                    parts.append(tokenize_sentences(tokenizer, chunk))
                     chunk, size = [], 0
-    pieces = join_pieces([*parts, cut_pieces(tokenizer, chunk)])
+    pieces = join_pieces([*parts, tokenize_sentences(tokenizer, chunk)])
     document_of = np.array(owner, np.int64)
-    windows = lay_windows(pieces, max_pieces, window_pieces, document_of)
+    windows = make_windows(pieces, max_tokens, window_pieces, document_of)
     word_document = document_of[pieces.word_sentence]
     window_document = document_of[windows.window_sentence]
 
@@ -72,7 +72,7 @@ def _lists(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int32)))
 
 
-def answered(
+def with_predictions(
     documents: Sequence[Document],
     tokens: dict[str, pa.ListArray],
     label: NDArray[np.int8],

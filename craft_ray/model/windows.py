@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """Sentences cut into word pieces. Pieces and words are flat over sentences.
+class Subwords:
+    """Sentences cut into word pieces. Subwords and words are flat over sentences.
 
     token_ids:       (pieces,)    word piece ids, without the model's special tokens
     sentence_length: (sentences,) pieces in each sentence; they sum to `pieces`
@@ -37,7 +37,7 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """What the model reads. Pieces are flat over windows; words are those of `Pieces`.
+    """What the model reads. Subwords are flat over windows; words are those of `Subwords`.
 
     token_ids:       (pieces,)  word piece ids; overlapping windows repeat some
     window_length:   (windows,) pieces in each window; they sum to `pieces`
@@ -51,7 +51,7 @@ class Windows:
     word_piece: NDArray[np.int32]
 
 
-def cut_pieces(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Pieces:
+def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
     """Tokenize sentences: text, or lists of words.
 
     Words that the tokenizer gives no piece (control characters) do not appear.
@@ -74,7 +74,7 @@ def cut_pieces(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequenc
     begins[1:] = (piece_word[1:] != piece_word[:-1]) | (piece_sentence[1:] != piece_sentence[:-1])
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(ids)) - 1 if len(first) else first
-    return Pieces(
+    return Subwords(
         token_ids=np.array(ids, np.int32),
         sentence_length=length,
         word_piece=first.astype(np.int32),
@@ -85,7 +85,7 @@ def cut_pieces(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequenc
     )
 
 
-def join_pieces(parts: Sequence[Pieces]) -> Pieces:
+def join_pieces(parts: Sequence[Subwords]) -> Subwords:
     """The pieces of consecutive runs of sentences as those of one run."""
     piece_bases = np.cumsum([0, *(len(part.token_ids) for part in parts[:-1])], dtype=np.int32)
     sentence_bases = np.cumsum([0, *(len(part.sentence_length) for part in parts[:-1])], dtype=np.int32)
@@ -97,12 +97,12 @@ def join_pieces(parts: Sequence[Pieces]) -> Pieces:
                 for number, part in enumerate(parts)
             ]
         )
-        for field in fields(Pieces)
+        for field in fields(Subwords)
     }
-    return Pieces(**columns)
+    return Subwords(**columns)
 
 
-def lay_windows(pieces: Pieces, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
+def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
     """Lay sentences into windows of at most `limit` pieces.
 
     size:     pieces up to which consecutive sentences share a window; 0 for a sentence a window

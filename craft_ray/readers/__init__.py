@@ -13,7 +13,7 @@ from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
 from craft_ray.readers.jats import read_jats
 from craft_ray.readers.jsonl import read_jsonl
-from craft_ray.readers.limits import whole
+from craft_ray.readers.limits import read_whole
 from craft_ray.readers.parquet import read_parquet
 from craft_ray.readers.pubmed import read_pubmed
 from craft_ray.readers.pubtator import LINE as PUBTATOR_LINE
@@ -85,7 +85,7 @@ def _read(stream: Stream, head: bytes, shard: str, format: str | None) -> Iterat
     if found == "bioc" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         found = "bioc-json"
     if found == "parquet" and isinstance(stream.raw, Gunzip):
-        return read_parquet(io.BytesIO(whole(stream)), shard)  # it is read from its end
+        return read_parquet(io.BytesIO(read_whole(stream)), shard)  # it is read from its end
     return READERS[found](stream, shard)
 
 

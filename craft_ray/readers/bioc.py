@@ -12,8 +12,8 @@ import ijson
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.composing import Composer
-from craft_ray.readers.limits import JSON, Meter
-from craft_ray.readers.xml import records, text_of
+from craft_ray.readers.limits import JSON, BoundedReader
+from craft_ray.readers.xml import text_of, xml_elements
 
 _STARTS = ("start_map", "start_array")
 _DEEPEST = 128
@@ -23,7 +23,7 @@ _Passage = tuple[Mapping[str, Any], Any, str]
 
 def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each `document` element."""
-    for number, element in enumerate(records(stream, ("document",))):
+    for number, element in enumerate(xml_elements(stream, ("document",))):
         passages: list[_Passage] = []
         for passage in element.iterfind("passage"):
             texts = passage.findall("text") or passage.findall("sentence/text")
@@ -41,7 +41,7 @@ def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     stream.seek(0)
     is_list = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
     stream.seek(0)
-    meter = Meter(stream, JSON, growing=True)
+    meter = BoundedReader(stream, JSON, growing=True)
     try:
         # Numbers that no float or 64-bit integer holds end the stream; without `use_float` they end the process.
         events = ijson.basic_parse(meter, use_float=True)

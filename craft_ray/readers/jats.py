@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item
 from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
-from craft_ray.readers.xml import local_name, records, text_of
+from craft_ray.readers.xml import local_name, text_of, xml_elements
 
 _FLOATS = ("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "boxed-text", "media")
 _BLOCKS = (*_FLOATS, "list", "def-list", "disp-quote", "p", "sec", "statement")
@@ -32,7 +32,7 @@ _PARAGRAPH_SKIP = frozenset((*_BLOCKS, *_LEFT_OUT, "break"))
 
 def read_jats(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each article; one without an id is named by its shard and its number in it."""
-    for number, article in enumerate(records(stream, ("article",))):
+    for number, article in enumerate(xml_elements(stream, ("article",))):
         yield _article(article, shard if number == 0 else f"{shard}#{number}")
 
 

@@ -22,7 +22,7 @@ _OBJECT = 16
 _CHUNK, _LARGE_CHUNK = 1 << 16, 32 << 20
 
 
-class Meter:
+class BoundedReader:
     """Reads a stream for a parser; what stands before damage is given before the damage is told.
 
     markup:  characters that count for the objects that they begin
@@ -77,7 +77,7 @@ def lines(stream: BinaryIO, markup: bytes = b"") -> Iterator[bytes | None]:
         yield None
 
 
-def whole(stream: BinaryIO) -> bytes:
+def read_whole(stream: BinaryIO) -> bytes:
     """All of a stream.
 
     Raises ShardError (`too_large`) if that is more than LARGEST.

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.readers.composing import Composer, squeeze
-from craft_ray.readers.xml import records, text_of
+from craft_ray.readers.xml import text_of, xml_elements
 
 
 def read_pubmed(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each citation and a Deletion for each PMID of a `DeleteCitation` list."""
     tags = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
-    for number, element in enumerate(records(stream, tags)):
+    for number, element in enumerate(xml_elements(stream, tags)):
         if element.tag in ("DeleteCitation", "DeleteDocument"):
             for pmid in element.iterfind("PMID"):
                 if name := squeeze(pmid.text or ""):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection, Section
-from craft_ray.readers.limits import whole
+from craft_ray.readers.limits import read_whole
 
 
 def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
@@ -13,7 +13,7 @@ def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
     Raises ShardError (`too_large`) if it is too large to hold.
     """
     try:
-        text = whole(stream).decode("utf-8")
+        text = read_whole(stream).decode("utf-8")
     except UnicodeDecodeError as error:
         yield Rejection(shard, "bad_encoding", str(error))
         return

@@ -30,7 +30,7 @@ def members(
 
     Raises ShardError (`bad_archive`) where the archive is damaged, ends without its mark or goes on after it.
     """
-    meter = limits.Meter(stream)  # for headers, which have sizes of their own
+    meter = limits.BoundedReader(stream)  # for headers, which have sizes of their own
     try:
         with tarfile.open(fileobj=cast(IO[bytes], meter), mode="r|", tarinfo=_Member) as archive:
             while (member := archive.next()) is not None:

@@ -7,16 +7,16 @@ from typing import Any, BinaryIO
 from lxml import etree
 
 from craft_ray.core.errors import ShardError
-from craft_ray.readers.limits import XML, Meter
+from craft_ray.readers.limits import XML, BoundedReader
 
 
-def records(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
+def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
     """Yield each element with one of `tags` as it closes, and free it when the next one is asked for.
 
     Raises ShardError (`bad_xml`) where the stream stops being well-formed, or (`too_large`) where a record never
     ends; what came before it was yielded.
     """
-    meter = Meter(stream, XML)
+    meter = BoundedReader(stream, XML)
     parser = etree.iterparse(
         meter,
         events=("end",),

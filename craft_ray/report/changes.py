@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.storage.failures import cause
+from craft_ray.storage.failures import describe
 from craft_ray.tables.database import database
 from craft_ray.tables.snapshots import Snapshot
 
@@ -64,10 +64,10 @@ def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
     Raises SettingsError if files of the earlier state are gone.
     """
     changed = {
-        "documents_before": before.documents.without(after.documents),
-        "documents_after": after.documents.without(before.documents),
-        "entities_before": before.entities.without(after.entities),
-        "entities_after": after.entities.without(before.entities),
+        "documents_before": before.documents.files_not_in(after.documents),
+        "documents_after": after.documents.files_not_in(before.documents),
+        "entities_before": before.entities.files_not_in(after.entities),
+        "entities_after": after.entities.files_not_in(before.entities),
     }
     with database(**changed) as connection:
         try:
@@ -75,7 +75,7 @@ def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
             connection.execute(_ENTITIES)
         except (duckdb.Error, OSError) as error:
             raise SettingsError(
-                f"cannot read version {before.versions['documents']} of the tables ({cause(error)}): earlier states "
+                f"cannot read version {before.versions['documents']} of the tables ({describe(error)}): earlier states "
                 "are kept where runs have `keep_versions` (--keep-versions)"
             ) from error
         return {

@@ -165,8 +165,8 @@ def draw(rows: Rows, spec: Mapping[str, Any], title: str, sized: bool = False) -
     if not rows:
         return ""
     width = {} if sized else {"width": NARROW, "autosize": {"type": "fit-x", "contains": "padding"}}
-    whole = {"data": {"values": list(rows)}, "config": _CONFIG, "padding": 2, **width, **spec}
-    svg: str = vl_convert.vegalite_to_svg(json.dumps(whole), vl_version="6.4", allowed_base_urls=[])
+    all_rows = {"data": {"values": list(rows)}, "config": _CONFIG, "padding": 2, **width, **spec}
+    svg: str = vl_convert.vegalite_to_svg(json.dumps(all_rows), vl_version="6.4", allowed_base_urls=[])
     return _inert(svg, title)
 
 

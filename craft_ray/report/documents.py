@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from craft_ray.report.marking import Segment, segments
-from craft_ray.tables.snapshots import Snapshot, View
+from craft_ray.tables.snapshots import Snapshot, TableVersion
 
 LONGEST = 12_000
 """Code points of a document that are shown."""
@@ -30,7 +30,7 @@ _CHOOSE = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ShownDocument:
     """A document to show.
 
     parts: names of sections, and their texts
@@ -43,9 +43,9 @@ class Sample:
     length: int
 
 
-def choose(
+def choose_documents(
     connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, number: int, seed: int, at_most: int
-) -> list[Sample]:
+) -> list[ShownDocument]:
     """Up to so many annotated documents with their entities, drawn by a seed.
 
     at_most: rows of `entities` that may be searched for theirs; as it has files whose range of ids holds a document's,
@@ -69,7 +69,7 @@ def choose(
 
 
 def _affordable(
-    view: View, doc_ids: Sequence[str], number: int, at_most: int
+    view: TableVersion, doc_ids: Sequence[str], number: int, at_most: int
 ) -> tuple[list[ds.ParquetFileFragment], list[str]]:
     """The first documents whose entities can be found within so many rows, and the files that may have them."""
     files: dict[str, ds.ParquetFileFragment] = {}
@@ -85,7 +85,7 @@ def _affordable(
 
 
 def _with_any(
-    view: View, files: Sequence[ds.ParquetFileFragment], doc_ids: Sequence[str]
+    view: TableVersion, files: Sequence[ds.ParquetFileFragment], doc_ids: Sequence[str]
 ) -> list[ds.ParquetFileFragment]:
     """Those of some files that do hold rows of any document; reads their ids alone."""
     ids = pa.array(doc_ids, pa.string())
@@ -95,7 +95,7 @@ def _with_any(
 
 
 def _rows(
-    view: View, files: Sequence[ds.ParquetFileFragment], columns: Sequence[str], doc_ids: Sequence[str]
+    view: TableVersion, files: Sequence[ds.ParquetFileFragment], columns: Sequence[str], doc_ids: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Rows of documents, a small batch after another, since texts are long."""
     mine: ds.Expression = reduce(or_, (ds.field("doc_id") == doc_id for doc_id in doc_ids), pc.scalar(False))
@@ -106,12 +106,14 @@ def _rows(
     return rows
 
 
-def _of(view: View, files: Sequence[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
+def _of(view: TableVersion, files: Sequence[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
     dataset = view.dataset
     return ds.FileSystemDataset(list(files), dataset.schema, dataset.format, dataset.filesystem)
 
 
-def laid_out(document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], longest: int = LONGEST) -> Sample:
+def laid_out(
+    document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], longest: int = LONGEST
+) -> ShownDocument:
     """A document as it is shown: its sections in order, as many code points of them as there is room for.
 
     document: columns of `documents`; entities: columns of `entities`
@@ -128,4 +130,4 @@ def laid_out(document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]],
         parts.append((section["name"], list(segments(text, start, until, entities))))
         room -= until - start
     length = sum(section["end"] - section["start"] for section in sections)
-    return Sample(document, parts, longest - room, max(length, longest - room))
+    return ShownDocument(document, parts, longest - room, max(length, longest - room))

@@ -26,7 +26,7 @@ _OTHER = ("black on #bbbbbb", "black on #ddccaa", "black on #aaddcc", "black on 
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LabelStyle:
     """How a label is shown: `mark` stands behind its mentions, `number` names its style."""
 
     name: str
@@ -39,7 +39,7 @@ class Look:
 
 def render(content: Mapping[str, Any]) -> str:
     """The page of what was asked; see `_asked` and `_runs` for its parts."""
-    looks = looks_of([*content["labels"], *(row["label"] for row in content["scores"])])
+    looks = label_styles([*content["labels"], *(row["label"] for row in content["scores"])])
     colours = {look.name: look.ground for look in looks}
     labels = [{"label": look.name, "entities": content["labels"].get(look.name, 0)} for look in looks]
     account = (content["run"] or {}).get("account") or {}
@@ -73,17 +73,17 @@ def render(content: Mapping[str, Any]) -> str:
     )
 
 
-def looks_of(names: Sequence[str]) -> list[Look]:
+def label_styles(names: Sequence[str]) -> list[LabelStyle]:
     """How labels are shown: the six in their order, then others; each has letters of its own."""
     known = [label.name for label in LABELS if label.name in names]
     meaning = {label.name: label.meaning for label in LABELS}
-    looks: list[Look] = []
+    looks: list[LabelStyle] = []
     for number, name in enumerate([*known, *sorted({*names} - {*known})]):
         ink, ground = STYLES.get(name, _OTHER[number % len(_OTHER)]).split(" on ")
         letters = re.sub("[^A-Za-z0-9]", "", name)
         options = [letters[:2], *(letters[:1] + letter for letter in letters[2:]), str(number)]
         mark = next(option for option in options if option and option not in {look.mark for look in looks})
-        looks.append(Look(name, number, mark, ink, ground, meaning.get(name, "")))
+        looks.append(LabelStyle(name, number, mark, ink, ground, meaning.get(name, "")))
     return looks
 
 
@@ -110,7 +110,7 @@ def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _by_section(rows: Sequence[Mapping[str, Any]], looks: Sequence[Look]) -> list[tuple[str, list[int]]]:
+def _by_section(rows: Sequence[Mapping[str, Any]], looks: Sequence[LabelStyle]) -> list[tuple[str, list[int]]]:
     """A row a section, the largest first, and a column a label."""
     cells: dict[str, dict[str, int]] = {}
     for row in rows:
@@ -119,7 +119,7 @@ def _by_section(rows: Sequence[Mapping[str, Any]], looks: Sequence[Look]) -> lis
     return sorted(lines, key=lambda line: -sum(line[1]))
 
 
-def _label_rules(looks: Sequence[Look]) -> str:
+def _label_rules(looks: Sequence[LabelStyle]) -> str:
     """Style rules of labels; their letters are letters and digits alone."""
     return "".join(
         f'.l{look.number}{{--ink:{look.ink};--ground:{look.ground}}}.l{look.number}::after{{content:"{look.mark}"}}\n'

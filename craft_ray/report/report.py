@@ -17,8 +17,8 @@ from craft_ray.core.schema import UNREADABLE
 from craft_ray.report import documents as samples
 from craft_ray.report import statistics as figures
 from craft_ray.report.page import render
-from craft_ray.report.sampling import Part, is_sorted_by_mention, sample, whole
-from craft_ray.storage.failures import cause, explained
+from craft_ray.report.sampling import TableSample, all_rows, is_sorted_by_mention, sample
+from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.database import database
@@ -54,16 +54,16 @@ def write_report(
     began = time.monotonic()
     tell("opening the tables")
     snapshot = open_snapshot(storage, output)
-    part = whole(snapshot.entities) if at_most is None else sample(snapshot.entities, at_most, seed)
+    part = all_rows(snapshot.entities) if at_most is None else sample(snapshot.entities, at_most, seed)
     try:
         content = _asked(snapshot, part, number, seed, tell)
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         raise RunError(
-            f"cannot read the tables of {output}: {cause(error)}; if a run has ended meanwhile, try again"
+            f"cannot read the tables of {output}: {describe(error)}; if a run has ended meanwhile, try again"
         ) from error
     tell("drawing")
     page = render(content | _runs(storage, output) | {"output": output, "number": number}).encode()
-    with explained(f"the page {target}"):
+    with as_settings_error(f"the page {target}"):
         storage.write_bytes(target, page)
     return {
         "html": target,
@@ -77,7 +77,9 @@ def write_report(
     }
 
 
-def _asked(snapshot: Snapshot, part: Part, number: int, seed: int, tell: Callable[[str], None]) -> dict[str, Any]:
+def _asked(
+    snapshot: Snapshot, part: TableSample, number: int, seed: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """All figures and documents of a snapshot."""
     with database(entities=part.dataset, documents=snapshot.documents.dataset) as connection:
         connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false")
@@ -103,11 +105,11 @@ def _asked(snapshot: Snapshot, part: Part, number: int, seed: int, tell: Callabl
         content["mentions_exact"] = part.exact
         if not part.exact and is_sorted_by_mention(part, snapshot.entities.label):
             connection.register("entities", snapshot.entities.dataset)
-            figures.weigh(connection, whole(snapshot.entities).weight)
+            figures.weigh(connection, all_rows(snapshot.entities).weight)
             content["mentions_exact"] = True
         content["mentions"] = figures.mentions(connection).to_pylist()
         tell("looking up documents to show")
-        shown = samples.choose(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
+        shown = samples.choose_documents(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
         return content | {"samples": shown}
 
 

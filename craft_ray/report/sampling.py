@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 
-from craft_ray.tables.snapshots import View
+from craft_ray.tables.snapshots import TableVersion
 
 LEAST = 250_000
 """Rows of each label that are read at least, where there are so many."""
@@ -23,7 +23,7 @@ DRAWN = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TableSample:
     """What is read of a table.
 
     rows:   rows of it, by label
@@ -42,17 +42,17 @@ class Part:
         return self.groups == 0
 
 
-def whole(view: View) -> Part:
+def all_rows(view: TableVersion) -> TableSample:
     """All of a table."""
     rows = view.rows_by_label()
-    return Part(view.dataset, rows, dict.fromkeys(rows, 1.0))
+    return TableSample(view.dataset, rows, dict.fromkeys(rows, 1.0))
 
 
-def sample(view: View, at_most: int, seed: int) -> Part:
+def sample(view: TableVersion, at_most: int, seed: int) -> TableSample:
     """About so many rows of a table that is partitioned by label; all of it if it has no more."""
     totals = view.rows_by_label()
     if sum(totals.values()) <= at_most:
-        return whole(view)
+        return all_rows(view)
     share = at_most / sum(totals.values())
     drawn: list[ds.ParquetFileFragment] = []
     rows: dict[str, int] = {}
@@ -67,7 +67,7 @@ def sample(view: View, at_most: int, seed: int) -> Part:
         drawn += parts
     dataset = ds.FileSystemDataset(drawn, view.dataset.schema, view.dataset.format, view.dataset.filesystem)
     weight = {label: totals[label] / rows[label] for label in totals if rows[label]}
-    return Part(dataset, rows, weight, len(drawn))
+    return TableSample(dataset, rows, weight, len(drawn))
 
 
 def _draw(
@@ -105,7 +105,7 @@ def _group_at(groups: Sequence[Any], row: float) -> Any:
     return groups[-1]
 
 
-def is_sorted_by_mention(part: Part, label: Mapping[str, str]) -> bool:
+def is_sorted_by_mention(part: TableSample, label: Mapping[str, str]) -> bool:
     """Whether most of a sample's row groups hold mentions that no other has, as `compact --sort mention` leaves them.
 
     label: of each file, by path

@@ -12,23 +12,23 @@ from craft_ray.core.errors import CraftRayError, SettingsError
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def as_settings_error(what: str) -> Iterator[None]:
     """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
     try:
         yield
     except CraftRayError:
         raise
     except Exception as error:  # s3fs, botocore and aiohttp have no common base
-        raise SettingsError(f"cannot reach {what}: {cause(error)}") from error
+        raise SettingsError(f"cannot reach {what}: {describe(error)}") from error
 
 
 _CLIENTS = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether storage may work in a while: it did not answer, was too busy, or was cut short."""
     of_a_client = any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
-    return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and cause(error) not in _LASTING
+    return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and describe(error) not in _LASTING
 
 
 CHANGED = "it was changed meanwhile"
@@ -74,7 +74,7 @@ _LASTING = frozenset(
 )
 
 
-def cause(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Why storage failed, in words that hold no credential."""
     seen: BaseException | None = error
     while seen is not None:
@@ -98,4 +98,4 @@ def cause(error: BaseException) -> str:
 
 def explain(error: BaseException) -> str:
     """What went wrong, in one sentence."""
-    return str(error) if isinstance(error, CraftRayError) else cause(error)
+    return str(error) if isinstance(error, CraftRayError) else describe(error)

@@ -7,14 +7,14 @@ from typing import Any
 import tenacity
 
 from craft_ray.core.logs import log
-from craft_ray.storage.failures import cause
+from craft_ray.storage.failures import describe
 
 
 class PatientFile(io.RawIOBase):
     """A remote file whose failed reads are tried again; its position moves only when a read has worked."""
 
-    def __init__(self, patiently: Callable[[str, Callable[[], bytes]], bytes], url: str, file: Any) -> None:
-        self._patiently = patiently
+    def __init__(self, with_retries: Callable[[str, Callable[[], bytes]], bytes], url: str, file: Any) -> None:
+        self._with_retries = with_retries
         self._url = url
         self._file = file
 
@@ -36,7 +36,7 @@ class PatientFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, trying again while storage fails, and return the number of bytes."""
-        content = self._patiently(self._url, lambda: self._file.read(len(buffer)))
+        content = self._with_retries(self._url, lambda: self._file.read(len(buffer)))
         buffer[: len(content)] = content
         return len(content)
 
@@ -49,5 +49,5 @@ class PatientFile(io.RawIOBase):
 def log_failure(url: str, attempt: tenacity.RetryCallState) -> None:
     """Log a failed attempt that will be repeated."""
     error = attempt.outcome.exception() if attempt.outcome else None
-    why = cause(error) if error else "unknown"
+    why = describe(error) if error else "unknown"
     log.info("storage failed, trying again", extra={"url": url, "why": why, "attempt": attempt.attempt_number})

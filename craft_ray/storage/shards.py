@@ -6,7 +6,7 @@ from typing import Any
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import absolute, restored
-from craft_ray.storage.failures import explained
+from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.storage import Storage
 
 
@@ -45,7 +45,7 @@ def list_shards(
     files: dict[str, Shard] = {}
     passed_over: set[str] = set()
     for given in inputs:
-        with explained(f"the input {given}"):
+        with as_settings_error(f"the input {given}"):
             found = list(_files(storage, absolute(given)))
         if not found:
             raise SettingsError(f"the input {given} holds no files")
@@ -69,7 +69,7 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
 
     Raises SettingsError if there is nothing.
     """
-    storage.reach(url)
+    storage.check_reachable(url)
     filesystem = storage.filesystem(url)
     named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
     if not named and any(mark in url for mark in "*?["):

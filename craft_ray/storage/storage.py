@@ -20,11 +20,11 @@ import pyarrow.fs
 import tenacity
 from fsspec.implementations.local import LocalFileSystem
 
-from craft_ray.core.errors import SettingsError, StorageDown
+from craft_ray.core.errors import SettingsError, StorageError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import bucket, is_remote, join, restored
-from craft_ray.storage.failures import CHANGED, cause, explained, may_pass
+from craft_ray.storage.failures import CHANGED, as_settings_error, describe, is_transient
 from craft_ray.storage.local import link_new, temporary_beside, umask
 from craft_ray.storage.patience import PatientFile, log_failure
 
@@ -75,7 +75,7 @@ class Storage:
             made.retries = 3  # of each call; `patiently` does the rest
         return self._filesystems[anonymous]
 
-    def reach(self, url: str) -> None:
+    def check_reachable(self, url: str) -> None:
         """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
 
         Raises OSError.
@@ -85,17 +85,17 @@ class Storage:
             port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
             socket.create_connection((endpoint.hostname, port), timeout=5).close()
 
-    def patiently(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
+    def with_retries(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
         """What an action gives, tried again while storage fails in a way that may pass.
 
         also: exceptions of other clients that may pass
 
-        Raises StorageDown when patience ends, and at once what will not pass: on disk everything.
+        Raises StorageError when patience ends, and at once what will not pass: on disk everything.
         """
         if not is_remote(url):
             return action()
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or may_pass(error)),
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or is_transient(error)),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
             stop=tenacity.stop_after_delay(self.patience),
             before_sleep=lambda attempt: log_failure(url, attempt),
@@ -104,38 +104,38 @@ class Storage:
             return retrying(action)
         except tenacity.RetryError as failed:
             error = failed.last_attempt.exception()
-            why = cause(error) if error else "unknown"
+            why = describe(error) if error else "unknown"
             lasted = f" for {self.patience:g} s" if self.patience else ""
-            raise StorageDown(f"storage failed{lasted} at {url}: {why}") from error
+            raise StorageError(f"storage failed{lasted} at {url}: {why}") from error
 
-    def try_to(self, do: str, action: Callable[["Storage"], None]) -> None:
+    def best_effort(self, do: str, action: Callable[["Storage"], None]) -> None:
         """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
         try:
             action(Storage(self.s3, 0, self._filesystems))
         except Exception as error:  # s3fs, botocore and aiohttp have no common base
-            log.warning("could not %s: %s", do, cause(error))
+            log.warning("could not %s: %s", do, describe(error))
 
     def open(self, url: str) -> BinaryIO:
         """A seekable binary stream of a file, fetched as it is read; faults of storage are ridden out."""
         filesystem = self.filesystem(url)
         if not is_remote(url):
             return cast(BinaryIO, filesystem.open(url, "rb"))
-        file = self.patiently(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
-        return cast(BinaryIO, io.BufferedReader(PatientFile(self.patiently, url, file), 1 << 16))
+        file = self.with_retries(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
+        return cast(BinaryIO, io.BufferedReader(PatientFile(self.with_retries, url, file), 1 << 16))
 
     def read_bytes(self, url: str) -> bytes:
         """A whole file.
 
         Raises FileNotFoundError if there is none.
         """
-        content: bytes = self.patiently(url, lambda: self.filesystem(url).cat_file(url))
+        content: bytes = self.with_retries(url, lambda: self.filesystem(url).cat_file(url))
         return content
 
     def write_bytes(self, url: str, content: bytes) -> None:
         """Write a whole file; on S3 one PUT, so that no reader sees half of it, and on disk by renaming."""
         filesystem = self.filesystem(url)
         if is_remote(url):
-            self.patiently(url, lambda: filesystem.pipe_file(url, content))
+            self.with_retries(url, lambda: filesystem.pipe_file(url, content))
             return
         with temporary_beside(Path(url), content) as written:
             os.replace(written, url)
@@ -155,7 +155,7 @@ class Storage:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
             if is_remote(url):
-                self.patiently(url, lambda: self.filesystem(url).put_file(written, url))
+                self.with_retries(url, lambda: self.filesystem(url).put_file(written, url))
             else:
                 os.chmod(written, 0o666 & ~umask())
                 os.replace(written, url)
@@ -169,9 +169,9 @@ class Storage:
             with temporary_beside(Path(url), content) as written:
                 return link_new(written, url)
         try:
-            self.patiently(url, lambda: filesystem.pipe_file(url, content, mode="create"))
+            self.with_retries(url, lambda: filesystem.pipe_file(url, content, mode="create"))
         except OSError as error:
-            if cause(error) != CHANGED:
+            if describe(error) != CHANGED:
                 raise
             # A writer whose acknowledgement was lost is refused by its own first try.
             return self.read_bytes(url) == content
@@ -180,7 +180,7 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Paths of the files right below a folder; empty if there is none."""
         try:
-            found: list[str] = self.patiently(folder, lambda: self.filesystem(folder).ls(folder, detail=False))
+            found: list[str] = self.with_retries(folder, lambda: self.filesystem(folder).ls(folder, detail=False))
         except FileNotFoundError:
             return []
         return [restored(folder, path) for path in found]
@@ -192,8 +192,8 @@ class Storage:
         """
         filesystem = self.filesystem(url)
         target = Path(tempfile.mkdtemp(prefix="craft-ray-model-"))
-        with explained(f"the model {url}"):
-            self.reach(url)
+        with as_settings_error(f"the model {url}"):
+            self.check_reachable(url)
             files = [path for path in filesystem.ls(url, detail=False) if filesystem.isfile(path)]
             if not files:
                 raise SettingsError(f"there is no model folder {url}")
@@ -226,8 +226,8 @@ class Storage:
 
         Raises SettingsError if that fails.
         """
-        with explained(f"the output {folder}"):
-            self.reach(folder)
+        with as_settings_error(f"the output {folder}"):
+            self.check_reachable(folder)
             probe = join(folder, f".craft-ray-{os.getpid()}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)

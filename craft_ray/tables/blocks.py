@@ -24,7 +24,7 @@ RETRACTED = "retracted"
 
 
 @dataclass(frozen=True, slots=True)
-class StagedFile:
+class DataFile:
     """A Parquet file below a table's folder.
 
     partition: what its path and not its columns tell, by column; empty in `documents`
@@ -39,12 +39,12 @@ class StagedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class StagedBlock:
+class WrittenBlock:
     """What the driver hears of a block: files to commit, and its documents as columns in the file's order."""
 
     block_id: str
-    documents: list[StagedFile]
-    entities: list[StagedFile]
+    documents: list[DataFile]
+    entities: list[DataFile]
     entries: NDArray[np.void]
     shard_number: NDArray[np.int32]
     status: list[str]
@@ -86,9 +86,7 @@ def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[s
         yield values, table.filter(reduce(pc.and_, mine))
 
 
-def write_file(
-    table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] | None = None
-) -> StagedFile:
+def write_file(table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] | None = None) -> DataFile:
     """Write one Parquet file under a name that no other try of this task takes."""
     partition = partition or {}
     directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
@@ -99,7 +97,7 @@ def write_file(
     path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(join(folder, path), content)
     bounds = pc.min_max(table["doc_id"]).as_py()
-    return StagedFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
+    return DataFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
 
 
 def _in_path(value: str | int | None) -> str:

@@ -12,7 +12,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.database import database, views
 from craft_ray.tables.records import kept_versions, new_run_id
-from craft_ray.tables.snapshots import Snapshot, View, open_snapshot, tables_exist
+from craft_ray.tables.snapshots import Snapshot, TableVersion, open_snapshot, tables_exist
 from craft_ray.tables.writer import Tables
 
 PARTITIONS = ((LABEL,), (LABEL, YEAR))
@@ -62,7 +62,7 @@ def compact(
             ):
                 rows = _counted(connection.sql(query).to_arrow_reader(BATCH), tables.counts()[name])
                 tables.rewrite(name, rows, by, file_bytes)
-        tables.settle(compact=False, kept=kept_versions(storage, output, keep_versions))
+        tables.finish(compact=False, kept=kept_versions(storage, output, keep_versions))
     after = open_snapshot(storage, output)
     return {name: {"before": _size(before, name), "after": _size(after, name)} for name in ("entities", "documents")}
 
@@ -100,5 +100,5 @@ def _counted(rows: pa.RecordBatchReader, number: int) -> pa.RecordBatchReader:
 
 
 def _size(snapshot: Snapshot, name: str) -> dict[str, int]:
-    view: View = getattr(snapshot, name)
+    view: TableVersion = getattr(snapshot, name)
     return {"files": len(view.rows), "rows": sum(view.rows.values()), "bytes": view.size}

@@ -6,7 +6,7 @@ import uuid
 from deltalake import CommitProperties, Transaction
 from deltalake.transaction import AddAction
 
-from craft_ray.tables.blocks import StagedFile
+from craft_ray.tables.blocks import DataFile
 
 SEQUENCE = "craft-ray"
 """Name of the application transaction."""
@@ -23,7 +23,7 @@ def commit_properties(sequence: int) -> CommitProperties:
     )
 
 
-def add_action(file: StagedFile, now: int) -> AddAction:
+def add_action(file: DataFile, now: int) -> AddAction:
     """The Delta action that adds a written file; `now` in milliseconds since 1970."""
     stats = {
         "numRecords": file.rows,

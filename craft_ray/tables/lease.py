@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from craft_ray.core.errors import Busy, Stopped
+from craft_ray.core.errors import OutputBusyError, StoppedError
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
 
@@ -48,7 +48,7 @@ def held(
     finally:
         ended.set()
         heart.join()
-        storage.try_to("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
+        storage.best_effort("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
 
 
 def holder(storage: Storage, output: str) -> str | None:
@@ -72,7 +72,7 @@ def _acquire(
             _outlive(storage, _file(folder, last), wait, notify)
         if storage.create(_file(folder, last + 1), _json(mine)):
             for number in numbers:
-                storage.try_to("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
+                storage.best_effort("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
             return _file(folder, last + 1)
 
 
@@ -87,17 +87,17 @@ def _outlive(storage: Storage, url: str, wait: Callable[[float], bool], notify: 
     if first["place"] == _place():
         if not _lives(first):
             return
-        raise Busy(_busy(first))
+        raise OutputBusyError(_busy(first))
     notify(f"the run {first['run_id']} may be at work here still; waiting {DEAD_AFTER:.0f} s for a sign of it")
     deadline = time.monotonic() + DEAD_AFTER
     while time.monotonic() < deadline:
         if wait(1.0):
-            raise Stopped
+            raise StoppedError
         now = _read(storage, url)
         if now is None or now.get("released"):
             return
         if now["beat"] != first["beat"]:
-            raise Busy(_busy(now))
+            raise OutputBusyError(_busy(now))
 
 
 def _busy(lease: dict[str, Any]) -> str:
@@ -113,7 +113,7 @@ def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Eve
     while not ended.wait(BEAT):
         beat += 1
         content = _json(mine | {"beat": beat})
-        storage.try_to("renew the lease", lambda once: once.write_bytes(url, content))  # noqa: B023
+        storage.best_effort("renew the lease", lambda once: once.write_bytes(url, content))  # noqa: B023
 
 
 def _read(storage: Storage, url: str) -> dict[str, Any] | None:

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from craft_ray.tables import identity
 
 
-class Fate(IntEnum):
+class Outcome(IntEnum):
     """What becomes of a document that arrives."""
 
     NEW = 0
-    REPLACES = 1
+    REVISED = 1
     """A revision, deletion or change of a document that the tables hold."""
     UNCHANGED = 2
     SUPERSEDED = 3
     """An older revision than the tables hold, or of a deleted citation."""
-    RESTATED = 4
+    REPEATED = 4
     """What the tables hold, from a later shard."""
 
 
@@ -35,7 +35,7 @@ class State(IntEnum):
     """This run has written it."""
     WAITING = 2
     """This run will write it, or a better revision."""
-    RESTATED = 3
+    REPEATED = 3
     """The tables held it before, from an earlier shard than the one that its revision names."""
 
 
@@ -66,9 +66,9 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.base) + int((~_found(self.base, self.overlay["id"])[1]).sum())
 
-    def fate(self, id: int, key: int, revision: int, deletes: bool = False) -> Fate:
+    def outcome(self, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
         """What becomes of one document."""
-        return Fate(int(self.fates(entries([id], [key], [revision], [deletes]))[0]))
+        return Outcome(int(self.outcomes(entries([id], [key], [revision], [deletes]))[0]))
 
     def held(self, id: int) -> np.void:
         """The entry of one document; zeros if there is none."""
@@ -83,7 +83,7 @@ class Ledger:
         np.maximum.at(shards, position[found], shard_number[found])  # several may have given one document
         later = np.flatnonzero(shards != before)
         self.base["revision"][later] = identity.restated(self.base["revision"][later], shards[later])
-        self.base["state"][later] = State.RESTATED
+        self.base["state"][later] = State.REPEATED
 
     def holds(self, id: int) -> bool:
         """Whether there is a document with this id that is not deleted."""
@@ -100,18 +100,18 @@ class Ledger:
             known |= found
         return held, known
 
-    def fates(self, arriving: NDArray[np.void]) -> NDArray[np.int8]:
-        """What becomes of each arriving entry, against the ledger alone; (entries,) of Fate."""
+    def outcomes(self, arriving: NDArray[np.void]) -> NDArray[np.int8]:
+        """What becomes of each arriving entry, against the ledger alone; (entries,) of Outcome."""
         held, known = self.lookup(arriving["id"])
-        fate = np.full(len(arriving), Fate.NEW, np.int8)
-        fate[known] = Fate.REPLACES
+        outcome = np.full(len(arriving), Outcome.NEW, np.int8)
+        outcome[known] = Outcome.REVISED
         older = held["deleted"] & ~arriving["deleted"] | ~arriving["deleted"] & (
             arriving["revision"] < held["revision"]
         )
-        fate[known & older] = Fate.SUPERSEDED
+        outcome[known & older] = Outcome.SUPERSEDED
         same = known & (arriving["key"] == held["key"])
-        fate[same] = np.where(arriving["revision"] > held["revision"], Fate.RESTATED, Fate.UNCHANGED)[same]
-        return fate
+        outcome[same] = np.where(arriving["revision"] > held["revision"], Outcome.REPEATED, Outcome.UNCHANGED)[same]
+        return outcome
 
     def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
         """Enter documents that the tables will now hold; they take the place of entries with their ids."""

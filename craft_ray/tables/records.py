@@ -64,7 +64,7 @@ class RunRecord:
         if error is None:
             self._write(self._storage)
         else:  # storage may be what failed, and that is to be heard of
-            self._storage.try_to("write the run's record", self._write)
+            self._storage.best_effort("write the run's record", self._write)
 
     def _write(self, storage: Storage) -> None:
         storage.write_bytes(self._url, (json.dumps(self._content, indent=1) + "\n").encode())

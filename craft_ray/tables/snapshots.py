@@ -12,7 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import join
-from craft_ray.storage.failures import cause
+from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.delta import SEQUENCE
 from craft_ray.tables.records import read_records
@@ -22,7 +22,7 @@ _BUFFER = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TableVersion:
     """One table at one version.
 
     size:  bytes of all its files
@@ -35,7 +35,7 @@ class View:
     rows: dict[str, int]
     label: dict[str, str]
 
-    def without(self, other: "View") -> ds.FileSystemDataset:
+    def files_not_in(self, other: "TableVersion") -> ds.FileSystemDataset:
         """What is in files that another version does not have; equal rows that were only moved are in both."""
         fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
         return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
@@ -98,8 +98,8 @@ class Snapshot:
 
     versions: Mapping[str, int]
     run_id: str | None
-    entities: View
-    documents: View
+    entities: TableVersion
+    documents: TableVersion
 
 
 def open_snapshot(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
@@ -121,7 +121,7 @@ def open_snapshot(storage: Storage, output: str, reference: str | None = None) -
     return _at(storage, output, found[0]["tables"], found[0]["run_id"])
 
 
-def open_whole(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
+def open_consistent(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
     """The same, but of the tables as they are the entities that belong to the documents, also while a run commits.
 
     Raises SettingsError likewise.
@@ -161,17 +161,17 @@ def _at(storage: Storage, output: str, versions: Mapping[str, int], run_id: str 
 def _table(storage: Storage, output: str, name: str, version: int | None) -> DeltaTable:
     path = join(output, name)
     try:
-        return storage.patiently(
+        return storage.with_retries(
             output, lambda: DeltaTable(path, version=version, storage_options=storage.delta_options(output))
         )
     except (DeltaError, OSError) as error:
         which = "no table" if version is None else f"no version {version} of the table"
-        raise SettingsError(f"there is {which} at {path}: {cause(error)}") from error
+        raise SettingsError(f"there is {which} at {path}: {describe(error)}") from error
 
 
-def _view(table: DeltaTable) -> View:
+def _view(table: DeltaTable) -> TableVersion:
     actions: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    return View(
+    return TableVersion(
         table.to_pyarrow_dataset(),
         sum(action["size_bytes"] for action in actions),
         {action["path"]: action["num_records"] for action in actions},

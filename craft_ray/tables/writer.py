@@ -7,7 +7,7 @@ Delta's application transaction. From this follows:
 - Delta refuses a commit whose transaction another writer has moved on. A run begins with such a commit to each table,
   so a run before it that is still alive, or wakes up, stops with a clear error before it can mix anything in.
 - Files are written by workers but count only once the driver commits them.
-- A shard is noted after its documents, so what `shards` holds is true whatever dies.
+- A shard is recorded as finished after its documents, so what `shards` holds is true whatever dies.
 """
 
 import time
@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
 from craft_ray.storage.addresses import join
-from craft_ray.storage.failures import cause
+from craft_ray.storage.failures import describe
 from craft_ray.storage.shards import rank
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import RETRACTED, StagedBlock, StagedFile, best
+from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import COMMIT, SEQUENCE, add_action, commit_properties
 from craft_ray.tables.ledger import Ledger, entries
 
@@ -67,7 +67,7 @@ class Known:
 class Tables:
     """The tables of one output, opened for writing; any earlier run is shut out.
 
-    Raises SettingsError if they cannot be opened or are not ours, StorageDown if storage fails for too long.
+    Raises SettingsError if they cannot be opened or are not ours, StorageError if storage fails for too long.
     """
 
     def __init__(self, storage: Storage, output: str) -> None:
@@ -77,12 +77,12 @@ class Tables:
         self._mine: dict[str, int] = {}
         """The number of this run's last commit to each table, or of the last that it found."""
         try:
-            self._entities = self._patiently(lambda: self._open("entities", ENTITIES, [LABEL]))
-            self._documents = self._patiently(lambda: self._open("documents", DOCUMENTS, None))
-            self._shards = self._patiently(lambda: self._open("shards", SHARDS, None))
+            self._entities = self._with_retries(lambda: self._open("entities", ENTITIES, [LABEL]))
+            self._documents = self._with_retries(lambda: self._open("documents", DOCUMENTS, None))
+            self._shards = self._with_retries(lambda: self._open("shards", SHARDS, None))
             self._recover()
         except (DeltaError, OSError) as error:
-            raise SettingsError(f"cannot open the tables of {output}: {cause(error)}") from error
+            raise SettingsError(f"cannot open the tables of {output}: {describe(error)}") from error
         self._fence()
 
     @property
@@ -94,17 +94,17 @@ class Tables:
         """The folder of a table."""
         return join(self.output, name)
 
-    def known(self, shards: Iterable[str], noted: pa.Table) -> "Known":
+    def known(self, shards: Iterable[str], finished_shards: pa.Table) -> "Known":
         """What `documents` holds, as a run that reads `shards` needs it.
 
-        noted: what the table `shards` holds
+        finished_shards: what the table `shards` holds
         """
         columns = ["doc_id", "version", "key", "shard", "status"]
-        batches = self._patiently(lambda: list(self._documents.to_pyarrow_dataset().to_batches(columns=columns)))
+        batches = self._with_retries(lambda: list(self._documents.to_pyarrow_dataset().to_batches(columns=columns)))
         parts = [batch for batch in batches if batch.num_rows]
         names: set[str] = set(shards)
         rejected: dict[str, list[str]] = {name: [] for name in names}
-        restating = noted.filter(pc.greater(pc.list_value_length(noted["restated"]), 0))
+        restating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
         names.update(restating["shard"].to_pylist())
         for batch in parts:
             names.update(pc.unique(batch["shard"]).to_pylist())
@@ -119,7 +119,7 @@ class Tables:
         ledger.restate(ids, np.repeat(numbers, pc.list_value_length(restating["restated"]).to_numpy()))
         return Known(ledger, number, {name: ids for name, ids in rejected.items() if ids})
 
-    def append(self, blocks: Sequence[StagedBlock]) -> None:
+    def append(self, blocks: Sequence[WrittenBlock]) -> None:
         """Commit blocks whose documents are all new.
 
         Raises RunError if another run has taken over.
@@ -130,7 +130,7 @@ class Tables:
             lambda properties: self._add(self._documents, (f for b in blocks for f in b.documents), now, properties),
         )
 
-    def replace(self, blocks: Sequence[StagedBlock], kept: Sequence[NDArray[np.bool_]]) -> int:
+    def replace(self, blocks: Sequence[WrittenBlock], kept: Sequence[NDArray[np.bool_]]) -> int:
         """Commit those documents of blocks that `kept` marks, in place of what the tables hold under their ids.
 
         Of documents with one id the best revision is taken. Returns how many documents were written.
@@ -150,11 +150,11 @@ class Tables:
                 batch = []
         return written + self._overwrite(batch)
 
-    def noted(self) -> pa.Table:
+    def finished_shards(self) -> pa.Table:
         """What `shards` holds, a row a shard."""
-        return _latest(self._patiently(lambda: self._shards.to_pyarrow_dataset().to_table().cast(SHARDS)))
+        return _latest(self._with_retries(lambda: self._shards.to_pyarrow_dataset().to_table().cast(SHARDS)))
 
-    def note(self, rows: pa.Table) -> None:
+    def record_finished(self, rows: pa.Table) -> None:
         """Commit shards whose documents are all committed; rows of SHARDS."""
         self._write_to(
             self._shards,
@@ -162,15 +162,15 @@ class Tables:
             self._sequence(self._documents),
         )
 
-    def settle(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
+    def finish(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
         """Close a run: shut out any other, merge small files, and remove files that no table refers to.
 
         After it the Parquet files are exactly the tables' snapshots, and those of the versions of `entities` and
         `documents` that are `kept`.
         """
         self._fence()
-        rows = self.noted()
-        if rows.num_rows != self._patiently(self._shards.count):
+        rows = self.finished_shards()
+        if rows.num_rows != self._with_retries(self._shards.count):
             self._write_to(
                 self._shards,
                 lambda properties: write_deltalake(self._shards, rows, mode="overwrite", commit_properties=properties),
@@ -178,9 +178,9 @@ class Tables:
             )
         for name, table in self._by_name().items():
             if compact:
-                self._patiently(lambda: self._compact(table))  # noqa: B023
+                self._with_retries(lambda: self._compact(table))  # noqa: B023
             versions = [] if table is self._shards else [version[name] for version in kept]
-            self._patiently(lambda: self._vacuum(table, versions))  # noqa: B023
+            self._with_retries(lambda: self._vacuum(table, versions))  # noqa: B023
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Put a table's rows in new files, in the order in which they come.
@@ -221,14 +221,14 @@ class Tables:
 
     def counts(self) -> dict[str, int]:
         """Rows of both tables, from their logs."""
-        entities, documents = (self._patiently(table.count) for table in (self._entities, self._documents))
+        entities, documents = (self._with_retries(table.count) for table in (self._entities, self._documents))
         return {"entities": entities, "documents": documents}
 
     def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
         """What of a run stands in the tables: documents by status, rejected ones by reason, entities by label."""
         mine = pc.field("run_id") == run_id
         documents, entities = (
-            self._patiently(lambda: table.to_pyarrow_dataset().to_table(columns=columns, filter=mine))  # noqa: B023
+            self._with_retries(lambda: table.to_pyarrow_dataset().to_table(columns=columns, filter=mine))  # noqa: B023
             for table, columns in ((self._documents, ["status", "reason"]), (self._entities, [LABEL]))
         )
         columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL])
@@ -258,7 +258,7 @@ class Tables:
         """Bring `entities` back in step if a run died between the commits of a pair."""
         ahead, sequence = self._sequence(self._entities), self._sequence(self._documents)
         if ahead == sequence + 1:
-            history = self._patiently(self._entities.history)
+            history = self._with_retries(self._entities.history)
             version = next(int(commit["version"]) for commit in history if commit.get(SEQUENCE) == str(ahead))
             self._write_to(
                 self._entities,
@@ -270,9 +270,9 @@ class Tables:
                 f"the tables of {self.output} are out of step (entities {ahead}, documents {sequence}): "
                 "were they changed by hand?"
             )
-        if (noted := self._sequence(self._shards)) > sequence:
+        if (finished := self._sequence(self._shards)) > sequence:
             raise SettingsError(
-                f"the table shards of {self.output} knows more than documents does ({noted}, {sequence}): were they "
+                f"the table shards of {self.output} knows more than documents does ({finished}, {sequence}): were they "
                 "changed by hand? Without shards all input is read anew"
             )
 
@@ -320,10 +320,10 @@ class Tables:
                 raise
 
         try:
-            self._patiently(attempt)
-            self._patiently(table.update_incremental)
+            self._with_retries(attempt)
+            self._with_retries(table.update_incremental)
         except (DeltaError, OSError) as error:
-            raise RunError(f"cannot write the tables of {self.output}: {cause(error)}") from error
+            raise RunError(f"cannot write the tables of {self.output}: {describe(error)}") from error
         self._mine[table.table_uri] = number
 
     def _went_through(self, table: DeltaTable, properties: CommitProperties) -> bool:
@@ -335,10 +335,10 @@ class Tables:
         mark = (properties.custom_metadata or {})[COMMIT]
         return any(commit.get(COMMIT) == mark for commit in table.history(10))
 
-    def _patiently(self, action: Callable[[], _Result]) -> _Result:
-        return self._storage.patiently(self.output, action, also=(DeltaError,))
+    def _with_retries(self, action: Callable[[], _Result]) -> _Result:
+        return self._storage.with_retries(self.output, action, also=(DeltaError,))
 
-    def _add(self, table: DeltaTable, files: Iterable[StagedFile], now: int, properties: CommitProperties) -> None:
+    def _add(self, table: DeltaTable, files: Iterable[DataFile], now: int, properties: CommitProperties) -> None:
         table.create_write_transaction(
             [add_action(file, now) for file in files],
             mode="append",
@@ -347,15 +347,15 @@ class Tables:
             commit_properties=properties,
         )
 
-    def _read_back(self, block: StagedBlock, mask: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
-        """A block's staged documents and entities, only those of the documents marked."""
+    def _read_back(self, block: WrittenBlock, mask: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+        """A block's written documents and entities, only those of the documents marked."""
         documents = pa.concat_tables([DOCUMENTS.empty_table(), *self._read("documents", block.documents)])
         documents = documents.filter(pa.array(mask))
         empty = entities_schema(self.partition_by).empty_table()
         entities = pa.concat_tables([empty, *self._read("entities", block.entities)])
         return documents, entities.filter(pc.is_in(entities["doc_id"], documents["doc_id"].combine_chunks()))
 
-    def _read(self, name: str, files: Iterable[StagedFile]) -> Iterator[pa.Table]:
+    def _read(self, name: str, files: Iterable[DataFile]) -> Iterator[pa.Table]:
         for file in files:
             with self._storage.open(join(self.path(name), file.path)) as stream:
                 table = pq.read_table(stream)

@@ -42,7 +42,7 @@ def names_of(sentences: Iterable[TaggedSentence], labels: Iterable[str]) -> dict
     return {label: list(found) for label, found in names.items()}
 
 
-def swap_names(
+def replace_mentions(
     sentences: Sequence[TaggedSentence], names: Names, share: Mapping[str, float], seed: int
 ) -> list[TaggedSentence]:
     """Replace a share of each label's names by other names of the label, the same seed by the same ones.

@@ -2,7 +2,7 @@
 
 Names of genes and proteins differ from words by their case (Pax6, SHH, Cat), which an uncased encoder never sees. Each
 cased piece begins with the embedding of its lower-case form, so the encoder starts out as it was; what upper case
-means is learnt as one vector for each manner of writing, shared by all pieces, and added into the embeddings at the
+means is learnt as one vector for each word_shape of writing, shared by all pieces, and added into the embeddings at the
 end. The result is a common BERT with a cased WordPiece vocabulary of the size that the uncased one had.
 """
 
@@ -29,18 +29,18 @@ class CasedVocabulary:
     """Word pieces in the order of their ids.
 
     origin:  (pieces,) id of the uncased piece whose embedding each begins with
-    manner:  (pieces,) how each is written, see `manner_of`
+    word_shape:  (pieces,) how each is written, see `word_shape_of`
     """
 
     pieces: tuple[str, ...]
     origin: NDArray[np.int64]
-    manner: NDArray[np.int64]
+    word_shape: NDArray[np.int64]
 
 
-def manner_of(piece: str) -> int:
+def word_shape_of(piece: str) -> int:
     """0 lower case or without case, 1 a single capital, 2 Capitalised, 3 ALL CAPITALS, 4 miXed.
 
-    >>> [manner_of(piece) for piece in ("cat", "A", "##Cat", "DNA", "mRNA", "6")]
+    >>> [word_shape_of(piece) for piece in ("cat", "A", "##Cat", "DNA", "mRNA", "6")]
     [0, 1, 2, 3, 4, 0]
     """
     text = piece.removeprefix("##")
@@ -53,7 +53,7 @@ def manner_of(piece: str) -> int:
     return 2 if text[1:] == text[1:].lower() else 4
 
 
-MANNERS = 5
+WORD_SHAPES = 5
 
 
 def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
@@ -93,8 +93,8 @@ def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
         chosen.setdefault(piece)
     pieces = tuple(chosen)
     origin = [vocabulary[piece] if piece in special else vocabulary[piece.lower()] for piece in pieces]
-    manner = [0 if piece in special else manner_of(piece) for piece in pieces]
-    return CasedVocabulary(pieces, np.array(origin, np.int64), np.array(manner, np.int64))
+    word_shape = [0 if piece in special else word_shape_of(piece) for piece in pieces]
+    return CasedVocabulary(pieces, np.array(origin, np.int64), np.array(word_shape, np.int64))
 
 
 def _count_pieces(tokenizer: Any, words: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
@@ -136,23 +136,23 @@ def cased_tokenizer(vocabulary: CasedVocabulary, like: Any) -> Any:
 
 
 class CasedEmbedding(nn.Module):
-    """Word embeddings to which the vector of each piece's manner of writing is added.
+    """Word embeddings to which the vector of each piece's word_shape of writing is added.
 
     weight: (pieces, width); case: (manners, width), in units of 1/STRIDE
     """
 
-    def __init__(self, weight: torch.Tensor, manner: NDArray[np.int64]) -> None:
+    def __init__(self, weight: torch.Tensor, word_shape: NDArray[np.int64]) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
-        self.case = nn.Parameter(torch.zeros(MANNERS, weight.shape[1]))
-        self.register_buffer("manner", torch.from_numpy(manner.copy()), persistent=False)
-        self.manner: torch.Tensor
+        self.case = nn.Parameter(torch.zeros(WORD_SHAPES, weight.shape[1]))
+        self.register_buffer("word_shape", torch.from_numpy(word_shape.copy()), persistent=False)
+        self.word_shape: torch.Tensor
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """(batch, pieces) ids to (batch, pieces, width)."""
-        case = nn.functional.embedding(self.manner[ids], self.case)
+        case = nn.functional.embedding(self.word_shape[ids], self.case)
         return nn.functional.embedding(ids, self.weight) + STRIDE * case
 
     def folded(self) -> torch.Tensor:
         """(pieces, width): common word embeddings that do the same."""
-        return (self.weight + STRIDE * self.case[self.manner]).detach()
+        return (self.weight + STRIDE * self.case[self.word_shape]).detach()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
 from craft_ray.core.labels import TAG_SET, TAGS, canonical_tag
-from craft_ray.model.tags import DOCSTART, find_spans
+from craft_ray.model.tags import DOCSTART, iob_to_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def keys_shown(sentences: Sequence[TaggedSentence]) -> NDArray[np.int64]:
     """The sorted keys of all mentions of a corpus that has no labels but the six."""
     tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
     words = [word for s in sentences for word in s.words]
-    spans = find_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
     surfaces = ["".join(words[first : last + 1]) for first, last, _ in spans.rows().tolist()]
     return np.unique(mention_keys([TAG_SET.names[i] for i in spans.label], surfaces))
 

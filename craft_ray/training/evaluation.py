@@ -18,9 +18,9 @@ from craft_ray.model.calibration import calibrated, fit_calibration
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode, span_means
 from craft_ray.model.inference import Model
-from craft_ray.model.tags import Spans, find_spans, tag_words
-from craft_ray.model.tokens import TOKEN_COLUMNS, answered, tokenize
-from craft_ray.model.windows import Pieces, cut_pieces, lay_windows
+from craft_ray.model.tags import Spans, iob_to_spans, tag_words
+from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
+from craft_ray.model.windows import Subwords, make_windows, tokenize_sentences
 from craft_ray.training.corpora import TaggedSentence, mention_keys
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, is_right, score_by_label, total
@@ -89,8 +89,8 @@ class _Words:
         gold_label, sentence = gold_arrays(gold, checkpoint)
         model = load()
         began = time.perf_counter()
-        pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
-        windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
+        pieces = tokenize_sentences(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
+        windows = make_windows(pieces, checkpoint.max_tokens, checkpoint.window_pieces)
         logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
         seconds = time.perf_counter() - began
 
@@ -98,11 +98,11 @@ class _Words:
         label = np.full(len(gold_label), np.flatnonzero(tags.label < 0)[0], np.int8)  # that of a word without a piece
         probability = np.zeros(len(gold_label), np.float32)
         label[word], probability[word] = _answers(logits)
-        spans = find_spans(label, sentence, tags)
+        spans = iob_to_spans(label, sentence, tags)
         return cls(
             gold_label=gold_label,
             label=label,
-            gold=find_spans(gold_label, sentence, tags),
+            gold=iob_to_spans(gold_label, sentence, tags),
             spans=spans,
             raw_score=span_means(probability, spans.first, spans.last),
             loss=_loss(logits, gold_label[word]),
@@ -132,10 +132,10 @@ def evaluate_documents(
     documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),) if d.text else ()) for d in gold]
     began = time.perf_counter()
     tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-    tokens = tokenize(documents, tokenizer, checkpoint.max_pieces, checkpoint.window_pieces)
+    tokens = tokenize(documents, tokenizer, checkpoint.max_tokens, checkpoint.window_pieces)
     logits = np.concatenate([_document_logits(model, tokens, number) for number in range(len(gold))])
     label, probability = _answers(logits)
-    entities, _ = decode(answered(documents, tokens, label, probability), Decoder.of(checkpoint))
+    entities, _ = decode(with_predictions(documents, tokens, label, probability), Decoder.of(checkpoint))
     seconds = time.perf_counter() - began
 
     base = shift[entities["row"].to_numpy()]
@@ -246,7 +246,7 @@ def _figures(by_label: dict[str, Counts]) -> dict[str, Any]:
     return total(by_label.values()).report() | {"per_label": {name: c.report() for name, c in by_label.items()}}
 
 
-def _word_positions(gold: Sequence[TaggedSentence], pieces: Pieces) -> NDArray[np.int64]:
+def _word_positions(gold: Sequence[TaggedSentence], pieces: Subwords) -> NDArray[np.int64]:
     """Where each word that has a piece stands among all words of the corpus."""
     lengths = np.array([len(sentence.words) for sentence in gold])
     positions: NDArray[np.int64] = (np.cumsum(lengths) - lengths)[pieces.word_sentence] + pieces.word_index

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.windows import Pieces, Windows
+from craft_ray.model.windows import Subwords, Windows
 
 IGNORED = -100
 """The label id that has no loss: special tokens, and pieces after a word's first."""
@@ -63,7 +63,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     )
 
 
-class Rounds:
+class EpochExamples:
     """Examples that change from epoch to epoch: each epoch has the next of some variants, and then the first again.
 
     The variants' windows differ a little in number; an epoch has as many as the smallest.
@@ -80,7 +80,7 @@ class Rounds:
         return self.variants[self.epoch % len(self.variants)][number]
 
 
-def word_labels(tags: Sequence[Sequence[str]], pieces: Pieces, number: dict[str, int]) -> NDArray[np.int64]:
+def word_labels(tags: Sequence[Sequence[str]], pieces: Subwords, number: dict[str, int]) -> NDArray[np.int64]:
     """(words,): the label id of each word that has a piece. tags: one list a sentence."""
     flat = np.array([number[tag] for sentence in tags for tag in sentence], np.int64)
     length = np.array([len(sentence) for sentence in tags], np.int64)

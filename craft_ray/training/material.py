@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TAGS
 from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
-from craft_ray.model.windows import Pieces, cut_pieces, lay_windows
-from craft_ray.training.augmentation import names_of, swap_names
+from craft_ray.model.windows import Subwords, make_windows, tokenize_sentences
+from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, TaggedSentence
 from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
-from craft_ray.training.trainer import Recipe, Stage, Weights
+from craft_ray.training.trainer import Phase, Recipe, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class TrainingData:
     recipe: Recipe
     config: dict[str, Any]
     weights: Weights
-    manner: NDArray[np.int64] | None
+    word_shape: NDArray[np.int64] | None
     tokenizer: Any
     tags: tuple[tuple[str, ...], ...]
     examples: tuple[Examples, ...]
@@ -56,14 +56,14 @@ class TrainingData:
         tags = (TAGS, *(_tags_of(corpus) for corpus in auxiliary))
         transformers.set_seed(recipe.seed)
         model, tokenizer = _load_base(base, sum(map(len, tags)))
-        manner = None
+        word_shape = None
         if recipe.cased:
             corpora = (train, *auxiliary)
             vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.words))
             embeddings = model.get_input_embeddings().weight.detach()[torch.from_numpy(vocabulary.origin)]
-            model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.manner))
+            model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.word_shape))
             model.config.vocab_size = len(vocabulary.pieces)
-            tokenizer, manner = cased_tokenizer(vocabulary, tokenizer), vocabulary.manner
+            tokenizer, word_shape = cased_tokenizer(vocabulary, tokenizer), vocabulary.word_shape
         if recipe.dropout is not None:
             model.config.hidden_dropout_prob = recipe.dropout
         if recipe.attention_dropout is not None:
@@ -77,7 +77,7 @@ class TrainingData:
         number = {tag: i for i, tag in enumerate(TAGS)}
         names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
         rounds = [
-            cutter.cut(swap_names(train.sentences, names, recipe.swap, recipe.seed + epoch), number)[0]
+            cutter.cut(replace_mentions(train.sentences, names, recipe.swap, recipe.seed + epoch), number)[0]
             for epoch in range(math.ceil(recipe.epochs) if recipe.swap else 0)
         ]
         dev_examples, pieces = cutter.cut(dev.sentences, number)
@@ -86,7 +86,7 @@ class TrainingData:
             recipe=recipe,
             config=model.config.to_diff_dict(),
             weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
-            manner=manner,
+            word_shape=word_shape,
             tokenizer=tokenizer,
             tags=tags,
             examples=examples,
@@ -96,25 +96,25 @@ class TrainingData:
             auxiliary=tuple(corpus.name for corpus in auxiliary),
         )
 
-    def joint_stage(self, weights: Weights) -> Stage:
+    def joint_stage(self, weights: Weights) -> Phase:
         """All corpora together."""
-        stage = self._stage(weights, self.tags)
+        phase = self._phase(weights, self.tags)
         rate = self.recipe.auxiliary_learning_rate or self.recipe.learning_rate
         repeated = [self.examples[0]] * self.recipe.auxiliary_repeats
         examples = join_examples([*repeated, *self.examples[1:]])
-        return replace(stage, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
+        return replace(phase, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
 
-    def last_stage(self, weights: Weights, number: int = 0) -> Stage:
+    def last_stage(self, weights: Weights, number: int = 0) -> Phase:
         """The corpus itself; `number` tells trainings that are averaged apart by their seed."""
-        stage = self._stage(weights, self.tags[:1])
-        return replace(stage, recipe=replace(self.recipe, seed=self.recipe.seed + number))
+        phase = self._phase(weights, self.tags[:1])
+        return replace(phase, recipe=replace(self.recipe, seed=self.recipe.seed + number))
 
-    def _stage(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Stage:
+    def _phase(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Phase:
         names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]
-        return Stage(
+        return Phase(
             config=self.config | {"id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}},
             weights=weights,
-            manner=self.manner,
+            word_shape=self.word_shape,
             tokenizer=self.tokenizer,
             corpus=np.repeat(np.arange(len(tags)), [len(own) for own in tags]),
             examples=self.rounds,
@@ -133,7 +133,7 @@ class _Cutter:
     tokenizer: Tokenizer
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
-    max_pieces: int
+    max_tokens: int
     window_pieces: int
 
     @classmethod
@@ -145,9 +145,9 @@ class _Cutter:
         limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
         return cls(backend, prefix, suffix, limit, window_pieces)
 
-    def cut(self, sentences: Sequence[TaggedSentence], number: dict[str, int]) -> tuple[Examples, Pieces]:
-        pieces = cut_pieces(self.tokenizer, [s.words for s in sentences])
-        windows = lay_windows(pieces, self.max_pieces, self.window_pieces)
+    def cut(self, sentences: Sequence[TaggedSentence], number: dict[str, int]) -> tuple[Examples, Subwords]:
+        pieces = tokenize_sentences(self.tokenizer, [s.words for s in sentences])
+        windows = make_windows(pieces, self.max_tokens, self.window_pieces)
         labels = word_labels([s.tags for s in sentences], pieces, number)
         return make_examples(windows, labels, self.prefix, self.suffix), pieces
 

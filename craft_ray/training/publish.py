@@ -95,7 +95,7 @@ def export_checkpoint(
 ) -> Trained:
     """Write the checkpoint, calibrate its scores, measure it as it will be used, and write its card."""
     config = material.last_stage(weights).config | {"window_pieces": material.recipe.window_pieces}
-    model = build_model(config, weights, material.manner, attention="eager")
+    model = build_model(config, weights, material.word_shape, attention="eager")
     if isinstance(cased := model.get_input_embeddings(), CasedEmbedding):
         plain = torch.nn.Embedding(*cased.weight.shape)
         plain.weight = torch.nn.Parameter(cased.folded())

@@ -8,11 +8,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from craft_ray.model.batches import Batches, Frame
+from craft_ray.model.batches import Batches, SpecialTokens
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.int8 import measure_ranges
 from craft_ray.model.inference import Model
-from craft_ray.model.windows import cut_pieces, lay_windows
+from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.corpora import TaggedSentence
 from craft_ray.training.evaluation import evaluate_tokens
 
@@ -46,9 +46,9 @@ class Quantized:
 def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Sequence[TaggedSentence]) -> Quantized:
     """Measure ranges on sentences of `text`, and int8 with them against fp32 on `dev`."""
     chosen = text[:: max(1, len(text) // MEASURED)]
-    pieces = cut_pieces(Tokenizer.from_str(checkpoint.tokenizer), [sentence.words for sentence in chosen])
-    windows = lay_windows(pieces, checkpoint.max_pieces, checkpoint.window_pieces)
-    batches = Batches.of(windows.token_ids, windows.window_length, Frame.of(checkpoint))
+    pieces = tokenize_sentences(Tokenizer.from_str(checkpoint.tokenizer), [sentence.words for sentence in chosen])
+    windows = make_windows(pieces, checkpoint.max_tokens, checkpoint.window_pieces)
+    batches = Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint))
     ranges = measure_ranges(checkpoint, batches.all(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)
     exact, int8 = (evaluate_tokens(checkpoint, dev, Model.of(with_ranges, p)) for p in ("fp32", "int8"))

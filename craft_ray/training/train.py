@@ -22,7 +22,7 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from craft_ray.core.connection import connected
+from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import TAGS
 from craft_ray.core.settings import Settings, load_settings
@@ -31,7 +31,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.material import TrainingData
 from craft_ray.training.publish import Trained, export_checkpoint
-from craft_ray.training.trainer import Recipe, Stage, Watcher, Weights, fit
+from craft_ray.training.trainer import Phase, Recipe, TrainingListener, Weights, fit
 
 TRIES = 3
 """Times that training goes on from its last checkpoint after workers were killed."""
@@ -74,7 +74,7 @@ def train(
     storage, output = Storage(settings.s3), absolute(output)
     storage.check_writable(output)
     material = TrainingData.load(base, train, dev, auxiliary, recipe)
-    with connected(settings):
+    with ray_session(settings):
         run = _Run(storage, output, workers, accumulate, on_step, _fingerprint(train, dev, auxiliary, base, recipe))
         weights = material.weights
         if auxiliary:
@@ -118,7 +118,7 @@ class _Run:
     on_step: Callable[[int, int], None]
     fingerprint: str
 
-    def fit(self, stage: Stage, name: str) -> tuple[Weights, list[dict[str, float]]]:
+    def fit(self, phase: Phase, name: str) -> tuple[Weights, list[dict[str, float]]]:
         """The weights after a stage, and its rows; goes on from the last checkpoint of an earlier try."""
         filesystem, path = self.storage.arrow_filesystem(join(self.output, STATE))
         gpu = ray.cluster_resources().get("GPU", 0) > 0
@@ -126,7 +126,7 @@ class _Run:
         with _steps(self.on_step) as steps:
             trainer = TorchTrainer(
                 _work,
-                train_loop_config={"stage": ray.put(stage), "steps": steps, "accumulate": self.accumulate},
+                train_loop_config={"stage": ray.put(phase), "steps": steps, "accumulate": self.accumulate},
                 scaling_config=ScalingConfig(
                     num_workers=self.workers,
                     use_gpu=gpu,
@@ -163,7 +163,7 @@ def _cause(error: ray.train.TrainingFailedError) -> str:
 def _work(config: dict[str, Any]) -> None:
     """What each worker does."""
     context = ray.train.get_context()
-    stage: Stage = ray.get(config["stage"])
+    phase: Phase = ray.get(config["stage"])
     checkpoint = ray.train.get_checkpoint()
     with tempfile.TemporaryDirectory() as folder:
         resume = None
@@ -171,7 +171,7 @@ def _work(config: dict[str, Any]) -> None:
             resume = join(folder, "resumed")
             checkpoint.to_directory(resume)
         fit(
-            stage,
+            phase,
             join(folder, "checkpoints"),
             _Reporter(config["steps"]),
             workers=context.get_world_size(),
@@ -180,7 +180,7 @@ def _work(config: dict[str, Any]) -> None:
         )
 
 
-class _Reporter(Watcher):
+class _Reporter(TrainingListener):
     """Tells Ray Train of epochs and the driver of steps."""
 
     def __init__(self, steps: Queue) -> None:

@@ -26,9 +26,9 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from craft_ray.core.labels import TAG_SET, TAGS
-from craft_ray.model.tags import find_spans
+from craft_ray.model.tags import iob_to_spans
 from craft_ray.training.casing import CasedEmbedding
-from craft_ray.training.examples import IGNORED, Examples, Rounds
+from craft_ray.training.examples import IGNORED, EpochExamples, Examples
 from craft_ray.training.metrics import score_by_label, total
 
 Weights = dict[str, NDArray[np.generic]]
@@ -74,12 +74,12 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Phase:
     """Everything that a worker needs to train.
 
     config:  the model's configuration
     weights: what to begin with; after case was added, with the case's vectors
-    manner:  how each word piece is written, if case is learnt; else None
+    word_shape:  how each word piece is written, if case is learnt; else None
     corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is that of the six labels
     examples: variants of the training set, one an epoch
     dev_sentence: (words,) sentence number of each word of the development set
@@ -87,7 +87,7 @@ class Stage:
 
     config: dict[str, Any]
     weights: Weights
-    manner: NDArray[np.int64] | None
+    word_shape: NDArray[np.int64] | None
     tokenizer: PreTrainedTokenizerFast
     corpus: NDArray[np.int64]
     examples: tuple[Examples, ...]
@@ -98,7 +98,7 @@ class Stage:
     epochs: float
 
 
-class Watcher:
+class TrainingListener:
     """What is told of a stage while it runs; the base class listens to nothing."""
 
     def on_step(self, step: int, steps: int) -> None:
@@ -109,26 +109,32 @@ class Watcher:
 
 
 def fit(
-    stage: Stage, folder: str, watcher: Watcher, *, workers: int = 1, accumulate: int = 1, resume: str | None = None
+    phase: Phase,
+    folder: str,
+    listener: TrainingListener,
+    *,
+    workers: int = 1,
+    accumulate: int = 1,
+    resume: str | None = None,
 ) -> None:
     """Train a stage in this process, which may be one of several that torch has joined.
 
     folder: for checkpoints; resume: a checkpoint to go on from
     """
-    recipe = stage.recipe
+    recipe = phase.recipe
     set_seed(recipe.seed)
     gpu = torch.cuda.is_available()
-    model = build_model(stage.config, stage.weights, stage.manner, attention="sdpa" if gpu else "eager")
-    rounds = Rounds(stage.examples)
+    model = build_model(phase.config, phase.weights, phase.word_shape, attention="sdpa" if gpu else "eager")
+    rounds = EpochExamples(phase.examples)
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
             output_dir=folder,
-            learning_rate=stage.learning_rate,
+            learning_rate=phase.learning_rate,
             per_device_train_batch_size=recipe.batch_size // (workers * accumulate),
             per_device_eval_batch_size=recipe.batch_size // workers,
             gradient_accumulation_steps=accumulate,
-            num_train_epochs=stage.epochs,
+            num_train_epochs=phase.epochs,
             max_steps=recipe.max_steps,
             warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
             weight_decay=recipe.weight_decay,
@@ -150,24 +156,24 @@ def fit(
             ddp_find_unused_parameters=False,
         ),
         train_dataset=rounds,
-        eval_dataset=stage.dev,
-        data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
-        compute_loss_func=_CorpusLoss(stage.corpus),
-        compute_metrics=lambda prediction: _metrics(prediction, stage.dev_sentence),
+        eval_dataset=phase.dev,
+        data_collator=_Collator(phase.tokenizer.pad_token_id or 0),
+        compute_loss_func=_CorpusLoss(phase.corpus),
+        compute_metrics=lambda prediction: _metrics(prediction, phase.dev_sentence),
         preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(TAGS)].argmax(-1),
-        callbacks=[_Telling(watcher, folder, rounds)],
+        callbacks=[_ListenerCallback(listener, folder, rounds)],
     )
     trainer.train(resume_from_checkpoint=resume)
 
 
-def build_model(config: dict[str, Any], weights: Weights, manner: NDArray[np.int64] | None, attention: str) -> Any:
-    """The model with the weights; with `manner`, its word embeddings learn case.
+def build_model(config: dict[str, Any], weights: Weights, word_shape: NDArray[np.int64] | None, attention: str) -> Any:
+    """The model with the weights; with `word_shape`, its word embeddings learn case.
 
     attention: `transformers`' implementation; on a CPU, training is fastest with "eager"
     """
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**config), attn_implementation=attention)
-    if manner is not None:
-        model.set_input_embeddings(CasedEmbedding(model.get_input_embeddings().weight.detach(), manner))
+    if word_shape is not None:
+        model.set_input_embeddings(CasedEmbedding(model.get_input_embeddings().weight.detach(), word_shape))
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     return model.float()
 
@@ -218,11 +224,11 @@ class _CorpusLoss:
         return loss / (len(gold) if num_items_in_batch is None else num_items_in_batch)
 
 
-class _Telling(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
+class _ListenerCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
     """Passes the trainer's events on."""
 
-    def __init__(self, watcher: Watcher, folder: str, rounds: Rounds) -> None:
-        self.watcher = watcher
+    def __init__(self, listener: TrainingListener, folder: str, rounds: EpochExamples) -> None:
+        self.listener = listener
         self.folder = folder
         self.rounds = rounds
 
@@ -233,12 +239,12 @@ class _Telling(TrainerCallback):  # type: ignore[misc]  # transformers is not ch
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """A step is done."""
         if state.is_world_process_zero:
-            self.watcher.on_step(state.global_step, state.max_steps)
+            self.listener.on_step(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """An epoch is measured and saved."""
         last = get_last_checkpoint(self.folder) if state.is_world_process_zero else None
-        self.watcher.on_epoch(card_rows(state.log_history), Path(last) if last else None)
+        self.listener.on_epoch(card_rows(state.log_history), Path(last) if last else None)
 
 
 def card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -259,7 +265,7 @@ def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32]) -> dict[st
     gold, guess = labels[kept], np.asarray(prediction.predictions)[kept]
     counts = total(
         score_by_label(
-            find_spans(gold, sentence, TAG_SET), find_spans(guess, sentence, TAG_SET), TAG_SET.names
+            iob_to_spans(gold, sentence, TAG_SET), iob_to_spans(guess, sentence, TAG_SET), TAG_SET.names
         ).values()
     )
     accuracy = float((gold == guess).mean())

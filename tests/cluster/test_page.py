@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preparer
+from craft_ray.annotation.prepare import Preprocessor
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.tables.ledger import Ledger, entries
 from tests.cluster.commands import CLUSTER, ROOT, in_tables, parsed
@@ -77,9 +77,9 @@ def test_measured_figures_are_those_of_the_readme():
 )
 def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: str, data: Path):
     checkpoint = load_checkpoint("stand-in")
-    preparer = Preparer(
+    preparer = Preprocessor(
         Tokenizer.from_str(checkpoint.tokenizer),
-        checkpoint.max_pieces,
+        checkpoint.max_tokens,
         checkpoint.window_pieces,
         checkpoint.fingerprint,
         Ledger.of(entries([], [], [], [])),

@@ -6,7 +6,7 @@ import pytest
 
 from craft_ray.bench.benchmark import _Bench
 from craft_ray.bench.inputs import SAMPLE, read_inputs
-from craft_ray.bench.measure import Sizes
+from craft_ray.bench.measure import BenchSizes
 from craft_ray.model.loading import load_checkpoint
 
 pytestmark = pytest.mark.integration
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def bench(tmp_path: Path) -> _Bench:
     texts, citations = read_inputs([str(SAMPLE)])
-    sizes = Sizes(repeats=1, stage=1500, rival=2000, job=4_000, citations=10_000)
+    sizes = BenchSizes(repeats=1, stage=1500, rival=2000, job=4_000, citations=10_000)
     return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
 

@@ -41,27 +41,27 @@ def replicas_die_of_poison() -> None:
     """As a document does that crashes the native code of a model."""
     from craft_ray.annotation import replica
 
-    annotated = replica.annotated
+    predict_block = replica.predict_block
 
     def dying(block: pa.Table, model):
         if pc.any(pc.match_substring(block["text"], POISON)).as_py():
             os.kill(os.getpid(), signal.SIGKILL)
-        return annotated(block, model)
+        return predict_block(block, model)
 
-    replica.annotated = dying
+    replica.predict_block = dying
 
 
 def models_fail_on_poison() -> None:
     from craft_ray.annotation import replica
 
-    annotated = replica.annotated
+    predict_block = replica.predict_block
 
     def failing(block: pa.Table, model):
         if pc.any(pc.match_substring(block["text"], POISON)).as_py():
             raise RuntimeError("a tensor of the wrong shape")
-        return annotated(block, model)
+        return predict_block(block, model)
 
-    replica.annotated = failing
+    replica.predict_block = failing
 
 
 def readers_die_of_poison() -> None:

@@ -15,7 +15,7 @@ import ray
 import yaml
 
 from cluster.local.cluster import RayCluster, free_ports, running_cluster
-from craft_ray.core.connection import grow
+from craft_ray.core.connection import wait_for_resources
 from craft_ray.core.errors import RunError
 from craft_ray.core.settings import WaitForSettings
 from tests.conftest import SAMPLE
@@ -106,7 +106,7 @@ def test_empty_pools_grow_to_what_a_run_waits_for_and_one_without_work_asks_for_
 
 def test_a_run_that_nothing_joins_for_fails_and_leaves_no_request(local_ray: None):
     with pytest.raises(RunError, match="0 of 1 GPUs joined the cluster"):
-        grow(WaitForSettings(gpus=1, cpus=1, seconds=0.2), threading.Event())
+        wait_for_resources(WaitForSettings(gpus=1, cpus=1, seconds=0.2), threading.Event())
     states = {group["state"] for group in ray.util.placement_group_table().values()}
     assert states == {"REMOVED"}
 
@@ -114,4 +114,4 @@ def test_a_run_that_nothing_joins_for_fails_and_leaves_no_request(local_ray: Non
 def test_a_signal_ends_the_wait(local_ray: None):
     stop = threading.Event()
     stop.set()
-    grow(WaitForSettings(gpus=1, seconds=60), stop)
+    wait_for_resources(WaitForSettings(gpus=1, seconds=60), stop)

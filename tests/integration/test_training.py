@@ -155,7 +155,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
     assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
     assert trained.rows[-1]["step"] == 2
     checkpoint = load_checkpoint(str(tmp_path / "out"))
-    assert checkpoint.max_pieces == 510
+    assert checkpoint.max_tokens == 510
     assert checkpoint.window_pieces == 32
     assert checkpoint.weights["bert.embeddings.word_embeddings.weight"].shape[0] <= 30522
     assert len(checkpoint.id2label) == 13

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preparer
+from craft_ray.annotation.prepare import Preprocessor
 from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS, Document
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER
@@ -20,7 +20,7 @@ from tests.hostile import Case, article, cases
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()
 TOKENIZER.no_padding()
-PREPARER = Preparer(TOKENIZER, 510, 0, "model", Ledger.of(entries([], [], [], [])))
+PREPARER = Preprocessor(TOKENIZER, 510, 0, "model", Ledger.of(entries([], [], [], [])))
 
 
 def prepared(case: Case) -> pa.Table:

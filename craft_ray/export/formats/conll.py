@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Record, Written, passages, plain_label
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.tags import DOCSTART, Mention, lay_mentions, tags_of
+from craft_ray.model.tags import DOCSTART, Mention, align_mentions, spans_to_iob
 
 _UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -35,11 +35,11 @@ class Conll:
         starts, ends, sentences = _words(record)
         start, end, sentence = (np.array(column, np.int64) for column in (starts, ends, sentences))
         mentions = [Mention(entity.start, entity.end, plain_label(entity.label)) for entity in record.entities]
-        laid = lay_mentions(start, end, mentions)
+        laid = align_mentions(start, end, mentions)
         text = record.text or ""
         lines = [f"{DOCSTART}\t{TABS_AND_BREAKS.sub(' ', record.doc_id)}\t-\tO\n"]
         before, altered = -1, False
-        for at, to, number, tag in zip(starts, ends, sentences, tags_of(laid, sentence), strict=True):
+        for at, to, number, tag in zip(starts, ends, sentences, spans_to_iob(laid, sentence), strict=True):
             word = text[at:to]
             if _UNSEEN.search(word):
                 word, altered = _UNSEEN.sub(_REPLACEMENT, word), True

@@ -27,7 +27,7 @@ GraphPrecision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class OpenVinoModel:
     """The graph in OpenVINO's own form: structure as XML, constants as bytes; `precision` is what it computes in."""
 
     structure: bytes
@@ -54,7 +54,7 @@ class Graph:
         return core.compile_model(model, "CPU", options)
 
 
-def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
+def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
     """The checkpoint's network as a graph.
 
     Raises SettingsError if OpenVINO does not know some of its operations, or int8 is asked for without the checkpoint
@@ -77,7 +77,7 @@ def convert(checkpoint: Checkpoint, precision: GraphPrecision) -> Graph:
         ) from error
 
 
-def trace(module: Any, example: Any, precision: GraphPrecision) -> Graph:
+def trace(module: Any, example: Any, precision: GraphPrecision) -> OpenVinoModel:
     """A torch module as a graph, by an example of its inputs."""
     import torch
 
@@ -87,7 +87,7 @@ def trace(module: Any, example: Any, precision: GraphPrecision) -> Graph:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.xml"
         openvino.save_model(model, file, compress_to_fp16=False)
-        return Graph(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
+        return OpenVinoModel(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
 
 
 def _openvino() -> Any:
@@ -120,7 +120,7 @@ def _quiet() -> Iterator[None]:
 class GraphEngine:
     """A graph on this process's CPU threads."""
 
-    def __init__(self, graph: Graph, threads: int) -> None:
+    def __init__(self, graph: OpenVinoModel, threads: int) -> None:
         self._graph = graph  # its constants are read in place, and OpenVINO does not keep them alive
         self._compiled = graph.compiled(threads)
         self._idle = threading.local()

@@ -18,7 +18,7 @@ STAND_IN = "stand-in"
 
 
 class StandInEngine:
-    """Answers as a `StandIn` says."""
+    """Predictions as a `StandIn` says."""
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
@@ -80,7 +80,7 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
         tokenizer=tokenizer.to_str(),
         prefix=prefix,
         suffix=suffix,
-        max_pieces=int(config["max_position_embeddings"]) - len(prefix) - len(suffix),
+        max_tokens=int(config["max_position_embeddings"]) - len(prefix) - len(suffix),
         window_pieces=window_pieces,
         calibration=calibration,
         id2label=id2label,

@@ -18,7 +18,7 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Arrays, as_out_of_memory
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Each token's best label (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
 
     label: torch.Tensor
@@ -27,19 +27,19 @@ class Answers(NamedTuple):
 
 
 class Network(torch.nn.Module):
-    """Token ids (rows, length) and tokens a row (rows,), both int32, to `Answers`."""
+    """Token ids (rows, length) and tokens a row (rows,), both int32, to `Predictions`."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Answers:
+    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
         """Attend to all but padding."""
         column = torch.arange(token_ids.shape[1], dtype=torch.int32, device=token_ids.device)
         mask = (column[None, :] < n_tokens[:, None]).to(torch.int64)
         logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
         best = logits.softmax(-1).max(-1)
-        return Answers(best.indices.to(torch.int8), best.values, logits)
+        return Predictions(best.indices.to(torch.int8), best.values, logits)
 
 
 def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Network:
