@@ -1,6 +1,9 @@
 """What tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
 
+import json
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,7 +14,8 @@ from hypothesis import settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import DeployedModel, Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
-from tests.s3_server import S3Server, running_s3_server
+from tests.support.commands import Finished
+from tests.support.s3_server import S3Server, running_s3_server
 
 settings.register_profile("default", deadline=None)  # the first call of a test pays for imports
 settings.load_profile("default")
@@ -98,3 +102,32 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A SeaweedFS server on a free loopback port, with one bucket."""
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    import ray  # only here: unit tests need none
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    """The command in this process, on the Ray that it has."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: str | Path) -> Finished:
+        from craft_ray.cli.app import main
+
+        monkeypatch.setattr(sys, "argv", ["craft-ray", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        last = out.strip().rpartition("\n")[2]
+        return Finished(end.value.code, json.loads(last) if last[:1] in ("{", "[") else None, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -12,7 +12,7 @@ import psutil
 
 from cluster.local.cluster import RAYLET, RayCluster, kill
 from tests.chaos.proxy import Fault, Kind, Proxy
-from tests.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
 """What is in the titles of the processes that run the three stages."""

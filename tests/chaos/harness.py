@@ -23,7 +23,7 @@ from tests.chaos.blows import BLOWS, Blow, Scene
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.report import Report
-from tests.s3_server import S3Server, running_s3_server
+from tests.support.s3_server import S3Server, running_s3_server
 
 LONGEST_RUN = 240.0
 """Seconds after which a run counts as hanging."""

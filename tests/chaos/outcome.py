@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from tests.integration.tables import document_rows, entity_rows, table
-from tests.s3_server import S3Server
+from tests.support.outputs import document_rows, entity_rows, table
+from tests.support.s3_server import S3Server
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from tests.chaos import outcome
 from tests.chaos.harness import Harness, Run, chosen_blows
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Fault, Kind
-from tests.integration.conftest import Finished, run_command
-from tests.integration.tables import assert_consistent, document_rows, entity_rows
+from tests.support.commands import Finished, run_command
+from tests.support.outputs import assert_consistent, document_rows, entity_rows
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ import pytest
 from deltalake import write_deltalake
 
 from tests.chaos import outcome
-from tests.s3_server import S3Server
+from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
 

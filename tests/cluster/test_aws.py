@@ -10,7 +10,7 @@ from botocore.validate import ParamValidator
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from craft_ray.core.settings import load_settings
-from tests.cluster.commands import CLUSTER, ROOT, in_comments, parsed
+from tests.support.commands import CLUSTER, ROOT, in_comments, parsed
 
 FILE = CLUSTER / "aws" / "cluster.yaml"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.commands import CLUSTER, ROOT, parsed
+from tests.support.commands import CLUSTER, ROOT, parsed
 
 DOCKERFILE = CLUSTER / "Dockerfile"
 

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from craft_ray.annotation.plan import make_plan
 from craft_ray.core.settings import load_settings
-from tests.cluster.commands import CLUSTER, ROOT, in_comments, parsed
+from tests.support.commands import CLUSTER, ROOT, in_comments, parsed
 
 KUBERAY = CLUSTER / "kuberay"
 

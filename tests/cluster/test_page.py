@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from craft_ray.annotation.prepare import Preprocessor
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.tables.ledger import Ledger, entries
-from tests.cluster.commands import CLUSTER, ROOT, in_tables, parsed
+from tests.support.commands import CLUSTER, ROOT, in_tables, parsed
 
 PAGE = CLUSTER / "README.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cluster.local.cluster import running_cluster
-from tests.cluster.commands import CLUSTER
+from tests.support.commands import CLUSTER
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -10,9 +10,10 @@ from deltalake import DeltaTable
 
 import craft_ray
 from tests.conftest import SAMPLE
-from tests.integration.conftest import run_command
-from tests.integration.tables import assert_consistent, close, document_rows, entity_rows, table
-from tests.s3_server import S3Server
+from tests.support.commands import run_command
+from tests.support.outputs import assert_consistent, close, document_rows, entity_rows, table
+from tests.support.pubmed import citation, deletion, pubmed_file
+from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
 
@@ -115,23 +116,6 @@ def test_input_and_output_on_s3_give_equal_tables(
         DeltaTable(f"{prefix}/out/{name}", storage_options=options) for name in ("entities", "documents", "shards")
     ]
     assert parquet == {uri.rpartition("/")[2] for delta in tables for uri in delta.file_uris()}
-
-
-def citation(pmid: int, title: str, version: int = 1, year: int | None = None) -> str:
-    date = f"<Journal><JournalIssue><PubDate><Year>{year}</Year></PubDate></JournalIssue></Journal>" if year else ""
-    return (
-        f'<PubmedArticle><MedlineCitation><PMID Version="{version}">{pmid}</PMID>'
-        f"<Article>{date}<ArticleTitle>{title}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
-    )
-
-
-def pubmed_file(path: Path, *content: str) -> str:
-    path.write_text(f"<PubmedArticleSet>{''.join(content)}</PubmedArticleSet>")
-    return str(path)
-
-
-def deletion(*pmids: int) -> str:
-    return f"<DeleteCitation>{''.join(f'<PMID>{pmid}</PMID>' for pmid in pmids)}</DeleteCitation>"
 
 
 def titles(output: Path) -> dict[str, tuple[str, str | None]]:

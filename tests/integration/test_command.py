@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SAMPLE
-from tests.integration.conftest import COMMAND, run_command
-from tests.integration.tables import assert_consistent, close, document_rows, entity_rows
-from tests.s3_server import BUCKET, S3Server
+from tests.support.commands import COMMAND, run_command
+from tests.support.outputs import assert_consistent, close, document_rows, entity_rows
+from tests.support.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.integration
 

@@ -14,9 +14,9 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.compaction import compact
-from tests.annotated import commit, document
-from tests.integration.conftest import COMMAND
-from tests.s3_server import BUCKET, S3Server
+from tests.support.commands import COMMAND
+from tests.support.outputs import commit, numbered_document
+from tests.support.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +29,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables")
     shuffled = sorted(range(DOCUMENTS), key=lambda number: number * 7919 % DOCUMENTS)
     for part in range(3):
-        commit(folder, [document(number, 150) for number in shuffled[part::3]])
+        commit(folder, [numbered_document(number, 150) for number in shuffled[part::3]])
     return folder
 
 
@@ -54,7 +54,7 @@ def test_shards_are_equal_byte_for_byte_in_ray_and_in_one_process(
 
 
 def test_a_compacted_output_gives_the_same_shards(local_ray: None, command, tmp_path: Path):
-    commit(tmp_path / "tables", [document(number, 150) for number in range(120, 0, -1)])
+    commit(tmp_path / "tables", [numbered_document(number, 150) for number in range(120, 0, -1)])
     options = ("--to", "jsonl", "--shard-documents", "20", "--ray")
     assert command("export", tmp_path / "tables", tmp_path / "before", *options).code == 0
     compact(Storage(S3Settings()), str(tmp_path / "tables"), ["label", "year"])
@@ -63,8 +63,8 @@ def test_a_compacted_output_gives_the_same_shards(local_ray: None, command, tmp_
 
 
 def test_an_error_in_a_task_is_one_sentence(local_ray: None, command, tmp_path: Path):
-    commit(tmp_path / "tables", [document(1)])
-    commit(tmp_path / "tables", [document(2)], keep_text=False)
+    commit(tmp_path / "tables", [numbered_document(1)])
+    commit(tmp_path / "tables", [numbered_document(2)], keep_text=False)
     done = command("export", tmp_path / "tables", tmp_path / "out", "--to", "jsonl", "--ray")
     assert (done.code, done.stderr.count("\n")) == (2, 1)
     assert "the text of PMID:000002 is not in the tables" in done.stderr
@@ -76,8 +76,8 @@ def test_tables_on_s3_are_exported_to_s3_as_to_disk(s3_server: S3Server, command
         monkeypatch.setenv(name, value)
     tables, destination = f"s3://{BUCKET}/export/tables", f"s3://{BUCKET}/export/out"
     filesystem = s3_server.filesystem()
-    commit(tables, [document(number, 60) for number in range(40, 0, -1)], storage=Storage(S3Settings()))
-    commit(tmp_path / "tables", [document(number, 60) for number in range(40, 0, -1)])
+    commit(tables, [numbered_document(number, 60) for number in range(40, 0, -1)], storage=Storage(S3Settings()))
+    commit(tmp_path / "tables", [numbered_document(number, 60) for number in range(40, 0, -1)])
     options = ("--to", "bioc-json", "--shard-documents", "15", "--json")
     local = command("export", tmp_path / "tables", tmp_path / "out", *options)
     remote = command("export", tables, destination, *options)

@@ -14,7 +14,7 @@ import ray
 
 import craft_ray
 from craft_ray.core.errors import RunError, SettingsError
-from tests.integration.tables import assert_consistent, document_rows
+from tests.support.outputs import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration
 

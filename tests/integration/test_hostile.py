@@ -9,8 +9,8 @@ import pytest
 import craft_ray
 from craft_ray.core.schema import REASONS
 from tests.conftest import SAMPLE
-from tests.hostile import IDS, OK, Case, cases, line
-from tests.integration.tables import assert_consistent, document_rows
+from tests.support.hostile import IDS, OK, Case, cases, line
+from tests.support.outputs import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration
 

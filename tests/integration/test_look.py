@@ -9,7 +9,7 @@ import pytest
 
 import craft_ray
 from tests.conftest import SAMPLE
-from tests.integration.tables import entity_rows
+from tests.support.outputs import entity_rows
 
 pytestmark = pytest.mark.integration
 

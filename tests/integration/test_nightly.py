@@ -11,8 +11,8 @@ from deltalake import DeltaTable
 
 import craft_ray
 from tests.conftest import SAMPLE
-from tests.integration.tables import assert_consistent, document_rows, entity_rows
-from tests.integration.test_annotate import citation, deletion, pubmed_file
+from tests.support.outputs import assert_consistent, document_rows, entity_rows
+from tests.support.pubmed import citation, deletion, pubmed_file
 
 pytestmark = pytest.mark.integration
 

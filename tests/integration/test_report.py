@@ -9,9 +9,9 @@ import pytest
 from craft_ray.core.settings import S3Settings
 from craft_ray.report.report import write_report
 from craft_ray.storage.storage import Storage
-from tests.made_tables import STORAGE
-from tests.s3_server import S3Server
-from tests.test_report import made
+from tests.support.hostile_output import write_hostile_output
+from tests.support.outputs import STORAGE
+from tests.support.s3_server import S3Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page about hostile documents."""
     folder = tmp_path_factory.mktemp("report")
-    made(folder / "tables")
+    write_hostile_output(folder / "tables")
     write_report(STORAGE, str(folder / "tables"), str(folder / "page.html"))
     return (folder / "page.html").as_uri()
 
@@ -191,7 +191,7 @@ def test_the_command_reads_from_object_storage_and_writes_there(
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = s3_server.fresh_prefix()
-    made(f"{prefix}/tables", Storage(S3Settings()))
+    write_hostile_output(f"{prefix}/tables", Storage(S3Settings()))
     done = command("report", f"{prefix}/tables", "--html", f"{prefix}/page.html", "--samples", "1", "--json")
     assert (done.code, done.summary["html"], done.summary["documents_shown"]) == (0, f"{prefix}/page.html", 1)
     content = s3_server.filesystem().cat_file(f"{prefix}/page.html")

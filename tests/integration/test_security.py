@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from tests.conftest import SAMPLE
-from tests.integration.conftest import COMMAND
-from tests.s3_server import S3Server
+from tests.support.commands import COMMAND
+from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
 

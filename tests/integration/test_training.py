@@ -14,8 +14,8 @@ from craft_ray.training.corpora import Corpus, read_iob
 from craft_ray.training.train import STATE, train
 from craft_ray.training.trainer import Recipe
 from tests.conftest import save_random_bert
-from tests.integration.conftest import COMMAND, run_command
-from tests.s3_server import S3Server
+from tests.support.commands import COMMAND, run_command
+from tests.support.s3_server import S3Server
 
 SENTENCES = [
     ("Pax6 is expressed in the mouse .", "B-GGP O O O O B-Taxon O"),

@@ -15,7 +15,7 @@ from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.readers import limits, read_shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
-from tests.hostile import Case, article, cases
+from tests.support.hostile import Case, article, cases
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()

@@ -18,7 +18,7 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection
 from craft_ray.readers import FORMATS, READERS, detect, read_shard
 from tests.conftest import SAMPLE
-from tests.hostile import GOOD, tar
+from tests.support.hostile import GOOD, tar
 
 
 def read(content: bytes, name: str, format: str | None = None) -> list[Item]:

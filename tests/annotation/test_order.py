@@ -1,0 +1,113 @@
+"""The order in which shards come, and the runs that they come in, change nothing in the tables."""
+
+import io
+import random
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.replica import predict_block
+from craft_ray.annotation.write import write_block
+from craft_ray.model.decode import Decoder
+from craft_ray.model.inference import Model, prepare_model
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.shards import Shard
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows
+
+CHECKPOINT = load_checkpoint("stand-in")
+TEXTS = ["A mouse", "A rat", "A worm"]
+
+contents = st.lists(  # of each shard: what it says of some citations, None for a deletion
+    st.dictionaries(
+        st.integers(1, 4), st.one_of(st.tuples(st.integers(1, 2), st.sampled_from(TEXTS)), st.none()), min_size=1
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+def pubmed(content: dict[int, tuple[int, str] | None]) -> bytes:
+    citations = [
+        f'<PubmedArticle><MedlineCitation><PMID Version="{given[0]}">{pmid}</PMID>'
+        f"<Article><ArticleTitle>{given[1]}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
+        for pmid, given in content.items()
+        if given
+    ]
+    deleted = [f"<PMID>{pmid}</PMID>" for pmid, given in content.items() if not given]
+    deletion = f"<DeleteCitation>{''.join(deleted)}</DeleteCitation>" if deleted else ""
+    return f"<PubmedArticleSet>{''.join(citations)}{deletion}</PubmedArticleSet>".encode()
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model(prepare_model(CHECKPOINT, "cpu"))
+
+
+def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random) -> Account:
+    """What a run does, one step after the other, its blocks in any order."""
+    tables = Tables(STORAGE, str(output))
+    known = tables.known(shards, tables.finished_shards())
+    listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
+    account = Account(listed)
+    commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
+    read = np.array(sorted(shard.number for shard in listed), np.int64)
+    preparer = Preprocessor(
+        Tokenizer.from_str(CHECKPOINT.tokenizer), 100, 0, "", known.ledger, known.rejected, read, rows_at_once=1
+    )
+    prepared = [
+        table
+        for shard in listed
+        for table in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number, None))
+    ]
+    chance.shuffle(prepared)
+    for table in prepared:
+        decoder = Decoder.of(CHECKPOINT)
+        commits.add(write_block(predict_block(table, model), STORAGE, str(output), run_id, decoder, keep_text=True))
+        commits.commit(all=chance.random() < 0.3)
+    commits.commit(all=True)
+    commits.recount()
+    tables.finish(compact=False)
+    assert account.adds_up()
+    assert tables.counts()["documents"] == commits.rows
+    return account
+
+
+@given(contents=contents, seed=st.integers(0, 2**32))
+@settings(max_examples=12)
+def test_shards_that_come_late_in_several_runs_or_twice_leave_what_all_at_once_leave(model: Model, contents, seed: int):
+    chance = random.Random(seed)
+    shards = {f"pubmed26n{number:04}.xml": pubmed(content) for number, content in enumerate(contents)}
+    groups: list[dict[str, bytes]] = [{} for _ in range(3)]
+    for name, content in shards.items():
+        chance.choice(groups)[name] = content
+        if chance.random() < 0.3:
+            chance.choice(groups)[name] = content
+    with TemporaryDirectory() as folder:
+        at_once, stepwise = Path(folder, "at_once"), Path(folder, "stepwise")
+        run(at_once, model, shards, "1", chance)
+        for night, group in enumerate(groups):
+            if group:
+                run(stepwise, model, group, f"{night}", chance)
+        for output in (at_once, stepwise):
+            assert_consistent(output)
+        assert entity_rows(stepwise) == entity_rows(at_once)
+        assert document_rows(stepwise, without=("shard",)) == document_rows(at_once, without=("shard",))
+
+
+def test_a_late_shard_is_older_than_one_that_gave_its_documents_once_more(model: Model, tmp_path: Path):
+    chance = random.Random(0)
+    first, late, last = (pubmed({1: (1, text)}) for text in ("A mouse", "A rat", "A mouse"))
+    run(tmp_path, model, {"n1.xml": first}, "1", chance)
+    assert run(tmp_path, model, {"n3.xml": last}, "2", chance).unchanged == 1
+    run(tmp_path, model, {"n3.xml": last}, "3", chance)  # read again, it still counts as the later one
+    assert run(tmp_path, model, {"n2.xml": late}, "4", chance).summary()["documents"]["superseded"] == 1
+    assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]

@@ -1,0 +1,172 @@
+"""cluster/slurm on a real Slurm of two nodes: a preempted run comes back and goes on, and exit codes come through."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from cluster.local.cluster import ROOT
+from tests.support.outputs import assert_consistent
+from tests.support.slurm import Slurm, missing, running_slurm
+
+pytestmark = pytest.mark.integration
+
+FOLDER = ROOT / "cluster" / "slurm"
+SBATCH = FOLDER / "annotate.sbatch"
+DOCUMENTS, SHARDS = 280, 7
+SMALL = {"CRAFT_RAY_BLOCK_MB": "0.002"}  # many blocks, and commits
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Slurm]:
+    if absent := missing():
+        pytest.skip(f"no {', '.join(absent)} here: apt-get install slurm-wlm munge")
+    with running_slurm() as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for shard in range(SHARDS):
+        ids = range(shard, DOCUMENTS, SHARDS)
+        lines = [json.dumps({"id": f"n{i}", "text": f"Mouse {i} has a gene. " * 8}) for i in ids]
+        (folder / f"{shard}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """What the user's shell has where craft-ray's environment is active."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(Path.home()), **SMALL}
+
+
+def submit(slurm: Slurm, *arguments: str | Path, options: tuple[str, ...] = ()) -> str:
+    """The number of a job that runs the script."""
+    return slurm.run("sbatch", "--parsable", *options, SBATCH, *arguments, **environment())
+
+
+def log_of(slurm: Slurm, job: str) -> str:
+    return (slurm.folder / f"craft-ray-{job}.log").read_text()
+
+
+def summaries(slurm: Slurm, job: str) -> list[dict[str, Any]]:
+    """What each of a job's runs printed last."""
+    return [json.loads(line) for line in log_of(slurm, job).splitlines() if line.startswith('{"run_id"')]
+
+
+def committed(output: Path) -> int:
+    """The rows of `documents`."""
+    return DeltaTable(output / "documents").count() if DeltaTable.is_deltatable(str(output / "documents")) else 0
+
+
+def requeued(times: int):
+    return lambda job: job["Restarts"] == str(times) and job["JobState"] in ("PENDING", "RUNNING")
+
+
+def ended(job: dict[str, str]) -> bool:
+    return job["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+
+
+def test_a_preempted_run_commits_and_comes_back_on_both_nodes(slurm: Slurm, notes: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    job = submit(slurm, notes, "--output", output, "--model", "stand-in:700", "--json")
+    slurm.wait(job, lambda _: committed(output) > 0)
+
+    urgent = slurm.run("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--wrap=hostname")
+    slurm.wait(job, requeued(1))
+    stopped = summaries(slurm, job)
+    assert [summary["status"] for summary in stopped] == ["stopped"]
+    kept = stopped[0]["documents"]["annotated"]
+    assert 0 < kept == committed(output) < DOCUMENTS
+    assert slurm.wait(urgent, ended)["JobState"] == "COMPLETED"
+
+    done = slurm.wait(job, ended)
+    assert (done["JobState"], done["ExitCode"], done["Restarts"]) == ("COMPLETED", "0:0", "1")
+    last = summaries(slurm, job)[-1]
+    assert last["status"] == "complete"
+    assert last["documents"]["annotated"] == DOCUMENTS - kept
+    assert assert_consistent(output) == {"annotated": DOCUMENTS}
+    assert json.loads((output / "runs" / f"{last['run_id']}.json").read_text())["plan"]["replicas"] == 2
+    assert not Path(f"/tmp/craft-ray-{job}").exists()
+
+
+def test_the_exit_code_is_the_runs(slurm: Slurm, tmp_path: Path):
+    job = submit(slurm, "/no/such/input", "--output", tmp_path / "out", "--model", "stand-in", options=("--nodes=1",))
+    done = slurm.wait(job, ended)
+    assert (done["JobState"], done["ExitCode"]) == ("FAILED", "2:0")
+    assert "the input /no/such/input does not exist" in log_of(slurm, job)
+
+
+@pytest.mark.long
+def test_a_run_goes_back_to_the_queue_each_time_its_time_is_nearly_up(slurm: Slurm, notes: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
+    for times in (1, 2):
+        before = committed(output)
+        slurm.wait(job, lambda _, before=before: committed(output) > before)
+        slurm.run("scancel", "--batch", "--signal=TERM", job)  # what --signal=B:TERM@120 does as well
+        slurm.wait(job, requeued(times))
+    done = slurm.wait(job, ended)
+    assert (done["JobState"], done["Restarts"]) == ("COMPLETED", "2")
+    assert [summary["status"] for summary in summaries(slurm, job)] == ["stopped", "stopped", "complete"]
+    assert sum(summary["documents"]["annotated"] for summary in summaries(slurm, job)) == DOCUMENTS
+    assert assert_consistent(output) == {"annotated": DOCUMENTS}
+
+
+@pytest.mark.long
+def test_a_cancelled_run_stays_cancelled_and_keeps_what_is_committed(slurm: Slurm, notes: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
+    slurm.wait(job, lambda _: committed(output) > 0)
+    slurm.run("scancel", job)
+    done = slurm.wait(job, ended)
+    assert (done["JobState"], done["Restarts"]) == ("CANCELLED", "0")
+    kept = committed(output)
+    again = submit(slurm, notes, "--output", output, "--model", "stand-in", "--json")
+    assert slurm.wait(again, ended)["ExitCode"] == "0:0"
+    assert summaries(slurm, again)[0]["documents"]["annotated"] == DOCUMENTS - kept
+    assert assert_consistent(output) == {"annotated": DOCUMENTS}
+
+
+@pytest.mark.long
+def test_a_killed_job_that_slurm_requeues_goes_on(slurm: Slurm, notes: Path, tmp_path: Path):
+    """As when its node fails, or where preemption has no grace."""
+    output = tmp_path / "out"
+    job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
+    slurm.wait(job, lambda _: committed(output) > 0)
+    slurm.run("scontrol", "requeue", job)
+    done = slurm.wait(job, lambda job: ended(job) and job["Restarts"] == "1")
+    assert done["ExitCode"] == "0:0"
+    assert assert_consistent(output) == {"annotated": DOCUMENTS}
+
+
+@pytest.mark.long
+def test_what_the_example_for_scrontab_schedules_submits_the_run(slurm: Slurm, notes: Path, tmp_path: Path):
+    """The scheduled job, submitted by hand with its own options: Debian's Slurm has no scrontab."""
+    output = tmp_path / "out"
+    lines = (FOLDER / "scrontab.example").read_text().splitlines()
+    schedule, _, command = lines[-1].partition(" . ")
+    assert schedule == "0 3 * * *"
+    activate = tmp_path / "activate"
+    activate.write_text("".join(f"export {name}={value}\n" for name, value in environment().items()))
+    command = (
+        f". {command} --model stand-in".replace("/shared/craft_ray/.venv/bin/activate", str(activate))
+        .replace("/shared/craft_ray/cluster", str(ROOT / "cluster"))
+        .replace("s3://my-bucket/pubmed", str(notes))
+        .replace("s3://my-bucket/tables", str(output))
+    )
+    script = tmp_path / "scheduled"
+    options = [line.replace("#SCRON", "#SBATCH") for line in lines if line.startswith("#SCRON")]
+    script.write_text("\n".join(["#!/bin/sh", *options, command, ""]))
+    submitting = slurm.run("sbatch", "--parsable", script)
+    assert slurm.wait(submitting, ended)["ExitCode"] == "0:0", slurm.logs()
+    log = (slurm.folder / "craft-ray-submit.log").read_text()
+    assert slurm.wait(log.split()[-1], ended)["ExitCode"] == "0:0", slurm.logs()
+    assert assert_consistent(output) == {"annotated": DOCUMENTS}

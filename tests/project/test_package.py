@@ -1,0 +1,61 @@
+"""What is released: an sdist, and the wheel made of it, which works where it is installed, with the weights inside."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from craft_ray import __version__
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def tracked(folder: str = ".") -> list[str]:
+    done = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an sdist and a wheel, made of the files that git knows."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for name in tracked():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    build = [sys.executable, "-m", "build", "--outdir", str(target), str(source)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+def test_both_hold_the_whole_package_and_the_weights(built: Path):
+    with tarfile.open(built / f"craft_ray-{__version__}.tar.gz") as sdist:
+        in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
+    with zipfile.ZipFile(built / f"craft_ray-{__version__}-py3-none-any.whl") as wheel:
+        in_wheel = set(wheel.namelist())
+    ours = {name for name in tracked("craft_ray") if not name.startswith("craft_ray/sample/")}
+    assert "craft_ray/default_model/model.safetensors" in ours
+    assert ours <= in_wheel
+    assert ours <= in_sdist
+
+
+def test_an_installed_wheel_finds_mentions_with_its_own_weights(built: Path, tmp_path: Path):
+    (wheel,) = built.glob("*.whl")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    code = "import craft_ray, craft_ray.cli; print(craft_ray.__file__); craft_ray.cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "show", "Pax6 is expressed in the mouse eye."],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(str(tmp_path))
+    assert "[Pax6|Protein] is expressed in the [mouse|Taxon] eye." in done.stdout

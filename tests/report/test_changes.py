@@ -1,0 +1,123 @@
+"""What changed between two states of the tables is what a plain comparison of their rows finds."""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.report.changes import KINDS, compare
+from craft_ray.tables.snapshots import open_snapshot
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, all_of, block
+
+Documents = dict[str, tuple[str, str]]
+"""Status and text by id."""
+
+
+def write(tables: Tables, output: Path, documents: Documents, shard: int) -> None:
+    blocks = [block(output, (doc_id, text), status=s, shard=shard) for doc_id, (s, text) in documents.items()]
+    tables.replace(blocks, [all_of(b) for b in blocks])
+
+
+def held(output: Path, versions: dict[str, int]) -> tuple[dict[str, tuple], Counter]:
+    """Documents by id, and entities counted by id, label and mention, of one state."""
+    documents, entities = (
+        DeltaTable(str(output / name), version=versions[name]).to_pyarrow_table().to_pylist()
+        for name in ("documents", "entities")
+    )
+    return (
+        {row["doc_id"]: (row["status"], row["content_hash"]) for row in documents},
+        Counter((row["doc_id"], row["label"], row["mention"]) for row in entities),
+    )
+
+
+def kind(before: tuple[str, str] | None, after: tuple[str, str] | None) -> str | None:
+    was, now = before and before[0], after and after[0]
+    if before == after or (was == now == "deleted") or (was == now == "rejected"):
+        return None
+    if now == "annotated":
+        return {None: "added", "annotated": "revised"}.get(was, "mended")
+    return {None: "deleted_unseen"}.get(was, "deleted") if now == "deleted" else "rejected"
+
+
+states = st.dictionaries(
+    st.sampled_from("abcdefgh"),
+    st.tuples(st.sampled_from(["annotated", "annotated", "rejected", "deleted"]), st.sampled_from(["mouse", "rat"])),
+    min_size=1,
+)
+
+
+@given(first=states, second=states, third=states)
+@settings(max_examples=8)
+def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents, second: Documents, third: Documents):
+    with TemporaryDirectory() as folder:
+        output = Path(folder)
+        tables = Tables(STORAGE, str(output))
+        write(tables, output, first, 0)
+        tables.finish(compact=True)
+        older = tables.versions()
+        write(tables, output, second, 1)
+        tables.finish(compact=True, kept=[older])
+        write(tables, output, third, 2)
+        tables.finish(compact=True, kept=[older])
+        newer = tables.versions()
+
+        changes = compare(
+            open_snapshot(STORAGE, str(output), str(older["documents"])), open_snapshot(STORAGE, str(output))
+        )
+        (documents, entities), (documents_now, entities_now) = held(output, older), held(output, newer)
+        kinds = {
+            doc_id: kind(documents.get(doc_id), documents_now.get(doc_id)) for doc_id in {*documents, *documents_now}
+        }
+        assert {name: changes["documents"][name] for name in KINDS} == {
+            name: sum(found == name for found in kinds.values()) for name in KINDS
+        }
+        assert (changes["documents"]["before"], changes["documents"]["after"]) == (len(documents), len(documents_now))
+        for name, ids in changes["documents"]["examples"].items():
+            assert ids == sorted(doc_id for doc_id, found in kinds.items() if found == name)
+
+        moved, causes = Counter(), Counter()
+        for (doc_id, label, mention), n in [*entities_now.items(), *((k, -n) for k, n in entities.items())]:
+            moved[label, mention] += n
+            causes[label, kinds[doc_id]] += n
+        named = changes["mentions"]["gained"] + changes["mentions"]["lost"]
+        assert {(row["label"], row["mention"]): row["change"] for row in named} == {k: n for k, n in moved.items() if n}
+        found = {(label, k): n for label, row in changes["entities"].items() for k, n in row["by_cause"].items()}
+        assert found == {key: n for key, n in causes.items() if n}
+        for row in changes["entities"].values():
+            assert row["after"] - row["before"] == sum(row["by_cause"].values())
+
+
+def test_a_state_that_is_not_kept_is_told_to_be_gone(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    write(tables, tmp_path, {"a": ("annotated", "mouse")}, 0)
+    tables.finish(compact=True)
+    older = tables.versions()["documents"]
+    write(tables, tmp_path, {"a": ("annotated", "rat")}, 1)
+    tables.finish(compact=True)
+    with pytest.raises(SettingsError, match="keep_versions"):
+        compare(open_snapshot(STORAGE, str(tmp_path), str(older)), open_snapshot(STORAGE, str(tmp_path)))
+    with pytest.raises(SettingsError, match="no version 99"):
+        open_snapshot(STORAGE, str(tmp_path), "99")
+    with pytest.raises(SettingsError, match=r"no runs .* are named 2026"):
+        open_snapshot(STORAGE, str(tmp_path), "20260101T000000-0")
+
+
+def test_after_a_run_the_files_are_those_of_the_states_that_are_kept(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    states = []
+    for number, text in enumerate(("mouse", "rat", "worm", "fly")):
+        write(tables, tmp_path, {"a": ("annotated", text)}, number)
+        tables.finish(compact=True, kept=states[-2:])
+        states.append(tables.versions())
+    for name in ("documents", "entities"):
+        kept = [DeltaTable(str(tmp_path / name), version=versions[name]).file_uris() for versions in states[1:]]
+        assert {file.name for file in (tmp_path / name).rglob("*.parquet")} == {
+            Path(uri).name for uris in kept for uri in uris
+        }
+        assert len({tuple(uris) for uris in kept}) == 3

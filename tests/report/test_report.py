@@ -1,0 +1,182 @@
+"""The page of a report says what the tables hold, and what comes from documents is text in it and no more."""
+
+import hashlib
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+from lxml import html
+
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.report import page as module
+from craft_ray.report.page import every_year, label_styles
+from craft_ray.report.report import write_report
+from tests.support.hostile_output import HOSTILE, write_hostile_output
+from tests.support.outputs import STORAGE, document, write_tables
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    write_hostile_output(tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def written(output: Path, target: Path, **options) -> html.HtmlElement:
+    write_report(STORAGE, str(output), str(target), **options)
+    return html.fromstring(target.read_bytes())
+
+
+def text_of(page: html.HtmlElement, section: str) -> str:
+    return " ".join(" ".join(page.get_element_by_id(section).itertext()).split())
+
+
+def test_it_tells_what_ran_and_what_was_found(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html")
+    tiles = [" ".join(tile.text_content().split()) for tile in page.find_class("tiles")[0]]
+    tokens = len("Pax6 in the mouse.") + len(f"PAX6 and {HOSTILE}") + len("Nothing.")
+    assert tiles == ["6 documents", "3 annotated", "4 entities", f"{tokens} tokens", "2 rejected", "1 unreadable shard"]
+    account = text_of(page, "account")
+    assert "annotated 3 of these empty 1" in account
+    assert "rejected 2 bad_gzip 1" in account
+    assert "deleted 1" in account
+    assert "as many as the table entities has rows" in account
+    mentions = text_of(page, "mentions")
+    assert re.search(r"PAX6 2 Pax6 1|Pax6 2 PAX6 1", mentions)
+    runs = text_of(page, "runs")
+    assert "20260101T000000-aaaa partly_rejected 3 2 1" in runs
+    assert "f" * 64 in runs
+    assert "Ray starts, 1.5 s" in runs
+    captions = [" ".join(caption.text_content().split()) for caption in page.iter("figcaption")]
+    assert captions[:2] == ["By label", "By year of the document"]
+    assert "every figure is exact" in text_of(page, "top")
+
+
+def test_what_comes_from_documents_is_text_and_no_more(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html")
+    assert len(list(page.iter("script"))) == len(list(page.iter("style"))) == 1
+    assert not list(page.iter("img", "iframe", "object", "embed", "form", "base"))
+    assert not [
+        name for element in page.iter() if isinstance(element.tag, str) for name in element.attrib if name[:2] == "on"
+    ]
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", content)
+    assert content.count("&lt;script&gt;window.ran=1") > 5  # title, mention, section, detail, shard, input, setting
+    assert page.xpath("//h3[contains(., 'onerror=window.ran=1')]")
+
+
+def test_its_policy_lets_run_what_is_in_it_and_fetches_nothing(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html")
+    (policy,) = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
+    assert policy.startswith("default-src 'none'; ")
+    for tag, directive in (("style", "style-src"), ("script", "script-src")):
+        digest = hashlib.sha256(next(page.iter(tag)).text.encode()).digest()
+        assert f"{directive} 'sha256-{b64encode(digest).decode()}'" in policy
+    assert "unsafe" not in policy
+    assert not page.xpath("//@style")
+    links = {link for _, _, link, _ in page.iterlinks()}
+    assert all(link.startswith(("#", "data:")) for link in links)
+
+
+def test_documents_are_shown_with_their_mentions_where_they_stand(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html")
+    articles = {article.find(".//h3").text_content(): article for article in page.iter("article")}
+    assert len(articles) == 2
+    marks = list(articles["Eyes"].iter("mark"))
+    assert [mark.text_content() for mark in marks] == ["Pax6", "mouse"]
+    assert [mark.get("title") for mark in marks] == ["Protein, score 0.93, 0 to 4", "Taxon, score 0.93, 12 to 17"]
+    assert "Pax6 in the mouse." in articles["Eyes"].text_content()
+
+
+def test_a_sampled_page_says_what_was_read_and_what_is_exact(output: Path, tmp_path: Path, monkeypatch):
+    for number in range(9):
+        rows = [document(f"D:{number}-{n}", "mice", ("Taxon", "mice")) for n in range(20)]
+        write_tables(output, [row for row, _ in rows], [entity for _, found in rows for entity in found])
+    monkeypatch.setattr("craft_ray.report.sampling.LEAST", 2)
+    facts = write_report(STORAGE, str(output), str(tmp_path / "page.html"), at_most=60)
+    page = html.fromstring((tmp_path / "page.html").read_bytes())
+    assert (facts["sampled"], facts["rows"]) == (True, 184)
+    assert facts["rows_read"] < 184
+    top = text_of(page, "top")
+    assert f"Sampled: {facts['rows_read']} of 184 entities were read" in top
+    (mice,) = page.xpath("//section[@id='mentions']//tr[th='mice']")
+    assert 150 < int(re.search(r"≈ (\d+)", mice.text_content()).group(1)) <= 181
+    assert "184" in text_of(page, "account")  # the sum over documents is exact
+    exact = write_report(STORAGE, str(output), str(tmp_path / "page.html"), at_most=None)
+    assert (exact["sampled"], exact["rows_read"]) == (False, 184)
+
+
+def test_tables_without_entities_records_or_text_make_a_page_too(tmp_path: Path):
+    write_tables(tmp_path / "a", [{"doc_id": "x", "status": "rejected", "reason": "bad_xml", "n_entities": 0}], [])
+    page = written(tmp_path / "a", tmp_path / "page.html")
+    assert [text_of(page, id) for id in ("entities", "documents")] == [
+        "Entities There are none.",
+        "Documents shown There are none.",
+    ]
+    assert "No record of a run" in text_of(page, "runs")
+    row, entities = document("x", "mice", ("Taxon", "mice"))
+    write_tables(tmp_path / "b", [row | {"text": None}], entities)
+    assert "Its text was not kept" in text_of(written(tmp_path / "b", tmp_path / "page.html"), "documents")
+
+
+def test_what_cannot_be_read_or_written_is_said_in_a_sentence(output: Path, tmp_path: Path):
+    with pytest.raises(SettingsError, match="no table"):
+        write_report(STORAGE, str(tmp_path / "none"), str(tmp_path / "page.html"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="cannot reach the page"):
+        write_report(STORAGE, str(output), str(tmp_path / "file" / "page.html"))
+    for file in (output / "entities").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(RunError, match="cannot read the tables"):
+        write_report(STORAGE, str(output), str(tmp_path / "page.html"))
+
+
+def luminance(colour: str) -> float:
+    """Relative, as WCAG 2 defines it."""
+    named = {"black": "#000000", "white": "#ffffff"}.get(colour, colour)
+    parts = [int(named[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(first: str, second: str) -> float:
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_labels_can_be_told_apart_without_colour_and_be_read():
+    names = ["Taxon", "Sequence", "Cell", "Protein", "Gene", "Chemical", "Cell line", "Celebrity", "%", "疾患"]
+    looks = label_styles(names)
+    assert [look.name for look in looks[:6]] == ["Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical"]
+    assert len({look.mark for look in looks}) == len({look.number for look in looks}) == len(names)
+    assert all(re.fullmatch("[A-Za-z0-9]{1,2}", look.mark) for look in looks)
+    assert min(contrast(look.ink, look.ground) for look in looks) >= 4.5
+    lines = re.findall(r"--style: (\w+)", module._packed("page.css"))
+    assert len(set(lines)) == 5  # and of the sixth label a line above as well
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_can_be_read_in_both_schemes(scheme: int):
+    blocks = re.findall(r":root \{(.*?)\}", module._packed("page.css"), re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[scheme]))
+    for ground in ("paper", "card"):
+        for ink in ("text", "quiet", "link", "bad"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+
+
+def test_years_without_documents_are_there_with_nothing():
+    rows = [{"year": None, "entities": 9}, {"year": 2020, "entities": 1}, {"year": 2022, "entities": 2}]
+    assert every_year(rows) == [{"year": y, "entities": n} for y, n in ((2020, 1), (2021, 0), (2022, 2))]
+    assert every_year(rows[:1]) == []
+    assert len(every_year([{"year": 1, "entities": 1}, {"year": 2026, "entities": 1}])) == 2
+
+
+def test_estimates_claim_three_digits():
+    assert [module._estimated(number) for number in (7, 1234, 987_654_321)] == ["≈ 7", "≈ 1,230", "≈ 988,000,000"]
+
+
+def test_facts_are_json(output: Path, tmp_path: Path):
+    facts = json.loads(json.dumps(write_report(STORAGE, str(output), str(tmp_path / "page.html"), number=1)))
+    assert facts["bytes"] == (tmp_path / "page.html").stat().st_size
+    assert facts["documents_shown"] == 1

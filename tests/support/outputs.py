@@ -1,0 +1,266 @@
+"""Outputs for tests: tables built as a run builds them, without a model, and read back."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from craft_ray.annotation.rows import TOKENIZED
+from craft_ray.annotation.write import write_block
+from craft_ray.core.labels import TAG_SET, TAGS, TagSet
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
+from craft_ray.core.settings import S3Settings
+from craft_ray.model.decode import Decoder
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import identity
+from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
+from craft_ray.tables.writer import Tables
+
+STORAGE = Storage(S3Settings())
+VARYING = ("run_id", "block_id")
+"""Columns that tell runs apart."""
+
+
+def table(output: str | Path, name: str, options: dict[str, str] | None = None) -> pa.Table:
+    return DeltaTable(f"{output}/{name}", storage_options=options).to_pyarrow_table()
+
+
+def entity_rows(output: str | Path, options: dict[str, str] | None = None) -> list[tuple[Any, ...]]:
+    """All entity rows in a fixed order, scores to four digits."""
+    rows = table(output, "entities", options).drop_columns(list(VARYING))
+    rows = rows.set_column(rows.schema.get_field_index("score"), "score", pc.round(rows["score"], 4))
+    return sorted(tuple(row.values()) for row in rows.to_pylist())
+
+
+def document_rows(
+    output: str | Path, options: dict[str, str] | None = None, without: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    rows = table(output, "documents", options).drop_columns([*VARYING, *without]).to_pylist()
+    return sorted(rows, key=lambda row: row["doc_id"])
+
+
+def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance: float = 2e-4) -> bool:
+    """Whether entity rows are equal, scores within the tolerance of fp32 sums taken in another order."""
+    return len(first) == len(second) and all(
+        all(abs(a - b) <= tolerance if isinstance(a, float) else a == b for a, b in zip(one, other, strict=True))
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def assert_consistent(output: str | Path, options: dict[str, str] | None = None) -> Counter[str]:
+    """What must hold of any output at rest: unique ids, offsets that reproduce the text, counts that agree."""
+    documents = table(output, "documents", options)
+    assert len(set(documents["doc_id"].to_pylist())) == documents.num_rows
+    texts = dict(zip(documents["doc_id"].to_pylist(), documents["text"].to_pylist(), strict=True))
+    counted: Counter[str] = Counter()
+    for row in table(output, "entities", options).to_pylist():
+        text = texts[row["doc_id"]]
+        assert text[row["start"] : row["end"]] == row["mention"]
+        assert row["sentence_start"] <= row["start"] < row["end"] <= row["sentence_end"]
+        counted[row["doc_id"]] += 1
+    for row in documents.select(["doc_id", "n_entities"]).to_pylist():
+        assert counted[row["doc_id"]] == row["n_entities"]
+    for name in ("entities", "documents", "shards"):
+        if options is None:
+            snapshot = {Path(uri).name for uri in DeltaTable(f"{output}/{name}").file_uris()}
+            assert {path.name for path in Path(output, name).rglob("*.parquet")} == snapshot
+    return Counter(documents["status"].to_pylist())
+
+
+WORDS = ["Pax6", "mouse", "TNF-α", "binds", "𝛽-actin", "of", "naïve", "kinase", "in", "yeast"]
+LABELLED = {"Pax6": "Protein", "mouse": "Taxon", "TNF-α": "Protein", "𝛽-actin": "Protein", "yeast": "Taxon"}
+
+
+def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
+    """A prepared row: a title and an abstract; its number decides which words, some of which are mentions."""
+    chosen = [WORDS[(number * 7 + place * 3 + place * place) % len(WORDS)] for place in range(words)]
+    title = words // 3
+    text = " ".join(chosen[:title]) + "\n" + " ".join(chosen[title:])
+    starts = [sum(len(word) + 1 for word in chosen[:place]) for place in range(words)]
+    ends = [start + len(word) for start, word in zip(starts, chosen, strict=True)]
+    edge = starts[title]
+    doc_id = f"PMID:{number:06}"
+    return dict.fromkeys(TOKENIZED.names) | {
+        "doc_id": doc_id,
+        "version": 1,
+        "content_hash": text,
+        "key": identity.key(doc_id, text, ""),
+        "shard": "shard",
+        "status": "annotated",
+        "title": text[: edge - 1],
+        "year": 2000 + number % 25,
+        "journal": "A journal",
+        "text": text,
+        "sections": [
+            {"name": "title", "start": 0, "end": edge - 1},
+            {"name": "abstract", "start": edge, "end": len(text)},
+        ],
+        "n_tokens": words,
+        "id_hash": identity.id_hash(doc_id),
+        "shard_number": 0,
+        "word_sentence": [0] * title + [1] * (words - title),
+        "word_start": starts,
+        "word_end": ends,
+        "sentence_start": [0, edge],
+        "sentence_end": [edge - 1, len(text)],
+        "label_ids": [TAGS.index(f"B-{LABELLED[word]}") if word in LABELLED else 0 for word in chosen],
+        "scores": [round(0.5 + 0.04 * place, 2) for place in range(words)],
+    }
+
+
+def document_without_text(doc_id: str, status: str) -> dict[str, Any]:
+    """A prepared row without a text: of a document that was rejected or deleted."""
+    empty: Sequence[int] = []
+    lists = dict.fromkeys(("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end"), empty)
+    return (
+        dict.fromkeys(TOKENIZED.names)
+        | lists
+        | {
+            "doc_id": doc_id,
+            "version": 1,
+            "content_hash": "",
+            "key": identity.key(doc_id, status, ""),
+            "shard": "shard",
+            "status": status,
+            "reason": "bad_xml" if status == "rejected" else None,
+            "id_hash": identity.id_hash(doc_id),
+            "shard_number": 0,
+            "label_ids": empty,
+            "scores": empty,
+        }
+    )
+
+
+def commit(
+    output: str | Path, rows: Sequence[Mapping[str, Any]], keep_text: bool = True, storage: Storage | None = None
+) -> WrittenBlock:
+    """Add documents to an output's tables, in one commit of each."""
+    storage = storage or Storage(S3Settings())
+    schema = TOKENIZED.append(pa.field("label_ids", pa.list_(pa.int8()))).append(
+        pa.field("scores", pa.list_(pa.float32()))
+    )
+    written = write_block(
+        pa.Table.from_pylist(list(rows), schema=schema),
+        storage,
+        str(output),
+        "run",
+        Decoder(TAG_SET),
+        keep_text,
+        ("label",),
+    )
+    Tables(storage, str(output)).append([written])
+    return written
+
+
+def block(
+    output: Path,
+    *documents: tuple[str, str],
+    status: str = "annotated",
+    shard: int = 0,
+    tags: TagSet = TAG_SET,
+    year: int | None = None,
+    partition_by: tuple[str, ...] = ("label",),
+) -> WrittenBlock:
+    """A written block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
+    rows = []
+    for doc_id, text in documents:
+        annotated = status == "annotated"
+        length = [len(text)] if annotated else []
+        rows.append(
+            dict.fromkeys(TOKENIZED.names)
+            | {
+                "doc_id": doc_id,
+                "version": 1,
+                "year": year,
+                "content_hash": text,
+                "shard": f"shard{shard}",
+                "status": status,
+                "n_tokens": len(length),
+                "text": text if annotated else None,
+                "sections": [{"name": "text", "start": 0, "end": len(text)}] if annotated else None,
+                "key": identity.key(doc_id, text, ""),
+                "id_hash": identity.id_hash(doc_id),
+                "shard_number": shard,
+                "word_sentence": [0] * len(length),
+                "word_start": [0] * len(length),
+                "sentence_start": [0] * len(length),
+            }
+            | dict.fromkeys(("word_end", "sentence_end"), length)
+        )
+    table = pa.Table.from_pylist(rows, schema=TOKENIZED)
+    taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
+    table = table.append_column(
+        "label_ids", pa.array([[taxon] * len(r["word_start"]) for r in rows], pa.list_(pa.int8()))
+    )
+    table = table.append_column(
+        "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
+    )
+    return write_block(table, STORAGE, str(output), "run", Decoder(tags), True, partition_by)
+
+
+def all_of(written: WrittenBlock) -> np.ndarray:
+    return np.ones(len(written.entries), np.bool_)
+
+
+def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table:
+    """Columns in a schema's order, those that are not given null, those given as one string repeated."""
+
+    def column(field: pa.Field) -> Any:
+        given = columns.get(field.name)
+        if given is None:
+            return pa.nulls(rows, field.type)
+        return pa.repeat(given, rows) if isinstance(given, str) else pa.array(given).cast(field.type)
+
+    return pa.table({field.name: column(field) for field in schema}, schema=schema)
+
+
+def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.Table) -> None:
+    """Commit rows of both tables as a run commits a block."""
+    of_entities = [
+        write_file(rows, storage, tables.path("entities"), where) for where, rows in partitions(entities, [LABEL])
+    ]
+    of_documents = [write_file(documents, storage, tables.path("documents"))]
+    nothing = np.empty(0)
+    tables.append([WrittenBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
+
+
+def write_tables(
+    output: Path | str,
+    documents: Sequence[Mapping[str, Any]],
+    entities: Sequence[Mapping[str, Any]],
+    storage: Storage = STORAGE,
+) -> None:
+    """Tables of an output, or more rows of them; a row may leave columns out."""
+    made = pa.Table.from_pylist([dict.fromkeys(DOCUMENTS.names) | {"status": "annotated"} | row for row in documents])
+    found = [dict.fromkeys(ENTITIES.names) | {"section": "text", "score": 0.5} | row for row in entities]
+    append(
+        Tables(storage, str(output)),
+        storage,
+        filled({name: made[name].combine_chunks() for name in made.column_names}, DOCUMENTS, made.num_rows),
+        pa.Table.from_pylist(found, schema=ENTITIES),
+    )
+
+
+def document(doc_id: str, text: str, *mentions: tuple[str, str], **about: Any) -> tuple[dict[str, Any], list[Any]]:
+    """A row of `documents`, and those of `entities`: each mention (label, words) where it stands in the text."""
+    entities: list[dict[str, Any]] = []
+    at = 0
+    for label, words in mentions:
+        at = text.index(words, at)
+        place = {"doc_id": doc_id, "start": at, "end": at + len(words), "sentence_start": 0, "sentence_end": len(text)}
+        entities.append({"label": label, "mention": words, **place})
+        at += len(words)
+    sections = [{"name": "text", "start": 0, "end": len(text)}]
+    row = {"doc_id": doc_id, "text": text, "sections": sections, "n_entities": len(entities), "n_tokens": len(text)}
+    return row | about, entities
+
+
+def rows(output: Path, name: str) -> list[tuple]:
+    columns = {"entities": ["doc_id", "mention", "label"], "documents": ["doc_id", "status", "n_entities"]}[name]
+    table = DeltaTable(str(output / name)).to_pyarrow_table(columns=columns)
+    return sorted(tuple(row.values()) for row in table.to_pylist())

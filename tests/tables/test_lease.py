@@ -1,0 +1,120 @@
+"""Who may work on an output: one run at a time, and at once after a run that was killed."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.errors import OutputBusyError, StoppedError
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
+from tests.support.s3_server import S3Server
+
+STORAGE = Storage(S3Settings())
+
+
+def waits(seconds: float) -> bool:
+    return threading.Event().wait(seconds / 20)
+
+
+def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
+    return lease.held(STORAGE, str(output), run_id, wait, notify)
+
+
+def test_while_a_run_lives_another_is_told_who_it_is(tmp_path: Path):
+    with (
+        hold(tmp_path, "first"),
+        pytest.raises(OutputBusyError, match=f"first, process {os.getpid()}"),
+        hold(tmp_path, "second"),
+    ):
+        pass
+    with hold(tmp_path, "third"):
+        pass
+    assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
+
+
+HELD = """
+import os, sys
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
+with lease.held(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: False, print):
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_run_that_was_killed_on_this_machine_is_followed_at_once(tmp_path: Path):
+    killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
+    assert killed.returncode == -9
+
+    def never(seconds: float) -> bool:
+        raise AssertionError("there is nothing to wait for")
+
+    with hold(tmp_path, "next", wait=never):
+        pass
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """The lease of a run on another machine."""
+    file = tmp_path / "_lease" / "00000001.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"run_id": "far", "place": "other-host x 1", "pid": 1, "born": 0.0, "beat": 7}))
+    return file
+
+
+def test_a_run_elsewhere_that_gives_no_sign_is_followed_after_a_while(elsewhere: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lease, "DEAD_AFTER", 0.3)
+    told: list[str] = []
+    with hold(elsewhere.parent.parent, "next", notify=told.append):
+        assert not elsewhere.exists()
+    assert told == ["the run far may be at work here still; waiting 0 s for a sign of it"]
+
+
+def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
+    def beats(seconds: float) -> bool:
+        elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8'))
+        return False
+
+    with (
+        pytest.raises(OutputBusyError, match="far, process 1 on other-host"),
+        hold(elsewhere.parent.parent, "next", wait=beats),
+    ):
+        pass
+
+
+def test_a_signal_ends_the_wait(elsewhere: Path):
+    with pytest.raises(StoppedError), hold(elsewhere.parent.parent, "next", wait=lambda seconds: True):
+        pass
+
+
+def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = s3_server.fresh_prefix()
+    outcomes: list[str] = []
+    ready, tried = threading.Barrier(6), threading.Barrier(6)
+
+    def begin(number: int) -> None:
+        storage = Storage(S3Settings())
+        storage.names(prefix)
+        ready.wait()
+        try:
+            with lease.held(storage, prefix, str(number), waits, outcomes.append):
+                outcomes.append("held")
+                tried.wait()
+        except OutputBusyError:
+            outcomes.append("busy")
+            tried.wait()
+
+    threads = [threading.Thread(target=begin, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(outcomes) == ["busy"] * 5 + ["held"]
