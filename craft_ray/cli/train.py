@@ -74,8 +74,8 @@ def train(
     from craft_ray.core.settings import load_settings
     from craft_ray.training.corpora import Corpus
     from craft_ray.training.craft import read_sentences
+    from craft_ray.training.recipe import Recipe
     from craft_ray.training.train import train as run
-    from craft_ray.training.trainer import Recipe
 
     def corpus(path: str, ids: str | None = None) -> Corpus:
         return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))

@@ -19,7 +19,8 @@ from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, TaggedSentence
 from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
-from craft_ray.training.trainer import Phase, Recipe, Weights
+from craft_ray.training.recipe import Recipe
+from craft_ray.training.trainer import Phase, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class TrainingData:
     def last_stage(self, weights: Weights, number: int = 0) -> Phase:
         """The corpus itself; `number` tells trainings that are averaged apart by their seed."""
         phase = self._phase(weights, self.tags[:1])
-        return replace(phase, recipe=replace(self.recipe, seed=self.recipe.seed + number))
+        return replace(phase, recipe=self.recipe.model_copy(update={"seed": self.recipe.seed + number}))
 
     def _phase(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Phase:
         names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def export_checkpoint(
             "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
         }
         | ({"auxiliary": ", ".join(material.auxiliary)} if material.auxiliary else {}),
-        settings=asdict(material.recipe),
+        settings=material.recipe.model_dump(),
         versions={
             "transformers": transformers.__version__,
             "torch": torch.__version__,

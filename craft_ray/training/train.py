@@ -31,7 +31,8 @@ from craft_ray.storage.storage import Storage
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.material import TrainingData
 from craft_ray.training.publish import Trained, export_checkpoint
-from craft_ray.training.trainer import Phase, Recipe, TrainingListener, Weights, fit
+from craft_ray.training.recipe import Recipe
+from craft_ray.training.trainer import Phase, TrainingListener, Weights, fit
 
 TRIES = 3
 """Times that training goes on from its last checkpoint after workers were killed."""
@@ -101,7 +102,7 @@ def _with_first_labels(weights: Weights) -> Weights:
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
     """What tells a training from another, so that no run goes on from a checkpoint of other settings or data."""
-    digest = hashlib.sha256(json.dumps([base, asdict(recipe)]).encode())
+    digest = hashlib.sha256(json.dumps([base, recipe.model_dump()]).encode())
     for corpus in (train, dev, *auxiliary):
         digest.update(json.dumps([asdict(sentence) for sentence in corpus.sentences]).encode())
     return digest.hexdigest()[:12]

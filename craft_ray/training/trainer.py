@@ -4,9 +4,9 @@ Corpora with label sets of their own are learnt together with one head: its rows
 word's loss is over the rows of its own corpus alone.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,47 +30,9 @@ from craft_ray.model.tags import iob_to_spans
 from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.examples import IGNORED, EpochExamples, Examples
 from craft_ray.training.metrics import score_by_label, total
+from craft_ray.training.recipe import Recipe
 
 Weights = dict[str, NDArray[np.generic]]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train. The defaults are the published CRAFT card's."""
-
-    learning_rate: float = 3e-5
-    batch_size: int = 8
-    """Windows a step, over all workers."""
-    epochs: float = 4
-    warmup: float = 0.0
-    """Share of the steps in which the learning rate rises."""
-    weight_decay: float = 0.0
-    dropout: float | None = None
-    """Dropout of hidden states; the base model's own if None."""
-    attention_dropout: float | None = None
-    """Dropout of attention weights; the base model's own if None."""
-    seed: int = 42
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto is bfloat16 autocast where the device computes in it."""
-    bucket: bool = False
-    """Batches of windows of like length: faster, in another order than the card's."""
-    max_steps: int = -1
-    """Stop after so many steps; -1 for all epochs."""
-    window_pieces: int = 0
-    """Word pieces up to which consecutive sentences share a window; 0 for a sentence a window."""
-    cased: bool = False
-    """Give an uncased base a cased vocabulary, see `casing`."""
-    swap: dict[str, float] = field(default_factory=dict)
-    """Share of each label's names that is replaced by others, anew each epoch, see `augmentation`."""
-    averaged: int = 1
-    """Trainings on the corpus that differ in their seed alone, whose weights are averaged (Wortsman et al. 2022, "Model
-    soups"); the rows of the card are the first one's."""
-    auxiliary_epochs: float = 1
-    """Passes over auxiliary corpora, where there are any, before the corpus itself."""
-    auxiliary_learning_rate: float | None = None
-    """Highest learning rate of that stage; `learning_rate` if None."""
-    auxiliary_repeats: int = 1
-    """Times that the corpus itself is in each such pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTok
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.corpora import Corpus, read_iob
+from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
-from craft_ray.training.trainer import Recipe
 from tests.conftest import save_random_bert
 from tests.support.commands import COMMAND, run_command
 from tests.support.s3_server import S3Server

@@ -14,7 +14,8 @@ from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.corpora import read_iob
 from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
-from craft_ray.training.trainer import Recipe, _CorpusLoss, card_rows
+from craft_ray.training.recipe import Recipe
+from craft_ray.training.trainer import _CorpusLoss, card_rows
 
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()
