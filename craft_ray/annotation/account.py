@@ -1,4 +1,4 @@
-"""The account of a run, live and at its end, and the record that is kept of it in OUT/runs."""
+"""The account of a run, live and at its end, and its timeline."""
 
 import math
 import time
@@ -18,6 +18,46 @@ POINTS = 200
 
 
 @dataclass(slots=True)
+class Timeline:
+    """When a run reached each of its steps, and how far it had come at each commit; times of the monotonic clock.
+
+    steps:   seconds from the start to the first time that each was reached
+    commits: the time of each, and the documents and tokens committed by then
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    steps: dict[str, float] = field(default_factory=dict)
+    commits: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def reached(self, step: str, at: float | None = None) -> None:
+        """Note that a step is reached, now or at a given time."""
+        self.steps.setdefault(step, round((at or time.monotonic()) - self.started, 3))
+
+    def committed(self, documents: int, tokens: int) -> None:
+        """Note a commit of so many documents and tokens."""
+        self.reached("first_commit")
+        _, before, tokens_before = self.commits[-1] if self.commits else (0.0, 0, 0)
+        self.commits.append((time.monotonic(), before + documents, tokens_before + tokens))
+
+    @property
+    def steady_rate(self) -> float | None:
+        """Tokens per second between the first commit and the last, which leaves starting and closing out."""
+        if len(self.commits) < 2:
+            return None
+        (began, _, first), (ended, _, last) = self.commits[0], self.commits[-1]
+        return (last - first) / (ended - began)
+
+    def progress(self) -> list[list[float]]:
+        """How far the run had come: seconds from the start, and documents and tokens committed by then.
+
+        A row per commit, or POINTS of them that are evenly spread, the last among them.
+        """
+        every = math.ceil(len(self.commits) / POINTS)
+        kept = self.commits[::-1][:: every or 1][::-1]
+        return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
+
+
+@dataclass(slots=True)
 class Account:
     """What became of every shard and every document; grows as blocks arrive and are committed.
 
@@ -29,7 +69,7 @@ class Account:
     shards: Sequence[Shard]
     passed_over: Sequence[str] = ()
     known: tuple[int, int] = (0, 0)
-    started: float = field(default_factory=time.monotonic)
+    timeline: Timeline = field(default_factory=Timeline)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
@@ -38,35 +78,27 @@ class Account:
     tokens: int = 0
     superseded: int = 0
     bytes_done: int = 0
-    timeline: dict[str, float] = field(default_factory=dict)
-    """Seconds from the start to the first time that each step was reached."""
     bytes_total: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     """The first shards that could not be read to their end, and why."""
     _ends: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Accounts of shards that have closed, until they are settled."""
-    _settled: set[int] = field(default_factory=set)
+    """Accounts of shards that have closed, until they are finished."""
+    _finished: set[int] = field(default_factory=set)
     _sums: Counter[str] = field(default_factory=Counter)
-    """Over settled shards."""
+    """Over finished shards."""
     failed: set[int] = field(default_factory=set)
     """Numbers of the shards with documents that failed; another run may bring them through."""
     _received: Counter[int] = field(default_factory=Counter)
     _redone: int = 0
-    _commits: list[tuple[float, int, int]] = field(default_factory=list)
-    """The time of each commit, and the documents and tokens committed by then."""
     _shards: dict[int, Shard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._shards = {shard.number: shard for shard in self.shards}
         self.bytes_total = sum(shard.size for shard in self.shards)
 
-    def reached(self, step: str, at: float | None = None) -> None:
-        """Note in the timeline that a step is reached, now or at a time of the monotonic clock."""
-        self.timeline.setdefault(step, round((at or time.monotonic()) - self.started, 3))
-
     def arrived(self, block: WrittenBlock) -> None:
         """Count a block's documents and closed shards as received."""
-        self.reached("first_block")
+        self.timeline.reached("first_block")
         self.tokens += block.tokens
         for number, status, reason in zip(block.shard_number.tolist(), block.status, block.reason, strict=True):
             if status != RETRACTED:
@@ -84,32 +116,12 @@ class Account:
 
     def wrote(self, blocks: Sequence[WrittenBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
-        self.reached("first_commit")
-        _, documents, tokens = self._commits[-1] if self._commits else (0.0, 0, 0)
-        documents += sum(len(block.status) for block in blocks)
-        tokens += sum(block.tokens for block in blocks)
-        self._commits.append((time.monotonic(), documents, tokens))
+        documents = sum(len(block.status) for block in blocks)
+        self.timeline.committed(documents, sum(block.tokens for block in blocks))
         for block in blocks:
             self.statuses.update(status for status in block.status if status != RETRACTED)
             self.reasons.update(reason for reason in block.reason if reason)
             self.labels.update(block.labels)
-
-    @property
-    def steady_rate(self) -> float | None:
-        """Tokens a second between the first commit and the last, which leaves starting and closing out."""
-        if len(self._commits) < 2:
-            return None
-        (began, _, first), (ended, _, last) = self._commits[0], self._commits[-1]
-        return (last - first) / (ended - began)
-
-    def progress(self) -> list[list[float]]:
-        """How far the run had come: seconds from the start, and documents and tokens committed by then.
-
-        A row a commit, or POINTS of them that are evenly spread, the last among them.
-        """
-        every = math.ceil(len(self._commits) / POINTS)
-        kept = self._commits[::-1][:: every or 1][::-1]
-        return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
 
     def take_finished(self) -> list[tuple[Shard, dict[str, Any]]]:
         """Shards that have closed with all their documents since the last call, and the account of each.
@@ -118,7 +130,7 @@ class Account:
         """
         whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
         for shard, end in whole:
-            self._settled.add(shard.number)
+            self._finished.add(shard.number)
             self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded")})
             if end["reason"]:
                 self._sums["broken"] += 1
@@ -128,12 +140,12 @@ class Account:
         return whole
 
     def missing(self) -> list[Shard]:
-        """Shards that are not settled."""
-        return [shard for shard in self.shards if shard.number not in self._settled]
+        """Shards that are not finished."""
+        return [shard for shard in self.shards if shard.number not in self._finished]
 
     def unread(self) -> set[int]:
         """Numbers of the shards that have not even closed."""
-        return {shard.number for shard in self.shards} - self._settled - set(self._ends)
+        return {shard.number for shard in self.shards} - self._finished - set(self._ends)
 
     def forget(self, shards: Sequence[Shard]) -> None:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
@@ -145,7 +157,7 @@ class Account:
     @property
     def shards_done(self) -> int:
         """Shards that have closed."""
-        return len(self._settled) + len(self._ends)
+        return len(self._finished) + len(self._ends)
 
     @property
     def found(self) -> int:
@@ -195,7 +207,8 @@ class Account:
 
     def summary(self) -> dict[str, Any]:
         """The account as JSON has it."""
-        seconds = time.monotonic() - self.started
+        seconds = time.monotonic() - self.timeline.started
+        rate = self.timeline.steady_rate
         return {
             "documents": {
                 "found": self.found,
@@ -217,9 +230,9 @@ class Account:
             "tokens": self.tokens,
             "seconds": round(seconds, 3),
             "tokens_per_second": round(self.tokens / seconds, 1),
-            "steady_tokens_per_second": self.steady_rate and round(self.steady_rate, 1),
-            "seconds_to_first_commit": self.timeline.get("first_commit"),
-            "timeline": dict(self.timeline),
+            "steady_tokens_per_second": rate and round(rate, 1),
+            "seconds_to_first_commit": self.timeline.steps.get("first_commit"),
+            "timeline": dict(self.timeline.steps),
             "adds_up": self.adds_up(),
         }
 

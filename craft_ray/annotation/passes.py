@@ -2,19 +2,47 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import ray.data
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.plan import Attempt
 from craft_ray.core.logs import log
 from craft_ray.storage.failures import explain
+from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 
 HALTED_WITHIN = 5.0
 """Seconds that the pipeline has to end before the connection to Ray is closed beneath it."""
+
+
+Pipeline = Callable[[Sequence[Shard], Attempt, threading.Event], Iterator[WrittenBlock]]
+"""Annotates shards in the manner of an attempt, until an event halts it: `pipeline.run_pipeline` of one run."""
+
+
+def annotate_missing(
+    pipeline: Pipeline,
+    commits: Commits,
+    account: Account,
+    stop: threading.Event,
+    on_progress: Callable[[Account], None],
+) -> None:
+    """Pass over the shards, each attempt more careful, until nothing is missing or a signal comes.
+
+    Raises RunError for what no other pass would mend, and what ended the last pass.
+    """
+    for attempt in Attempt:
+        missing = account.missing()
+        if not missing or stop.is_set():
+            break
+        log.info("pass began", extra={"attempt": attempt.name.lower(), "shards": len(missing)})
+        halt = threading.Event()
+        with collecting(pipeline(missing, attempt, halt), halt) as arrived:
+            commit_all(arrived, commits, account, stop, on_progress, forgiving=attempt is not Attempt.REJECT)
+    commits.recount()
 
 
 def commit_all(

@@ -11,7 +11,7 @@ import logging
 import pickle
 import threading
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,12 +21,10 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 from craft_ray.annotation.plan import Attempt, Plan, group_shards
 from craft_ray.annotation.prepare import ReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
-from craft_ray.annotation.write import write_blocks
+from craft_ray.annotation.write import WriteTask, write_blocks
 from craft_ray.core.errors import RunError
-from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import DeployedModel
 from craft_ray.storage.shards import Shard
-from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import WrittenBlock
 
 REPLICA_RETRIES, TASK_RETRIES = 1, 2
@@ -35,24 +33,16 @@ REPLICA_RETRIES, TASK_RETRIES = 1, 2
 
 def run_pipeline(
     shards: Sequence[Shard],
-    *,
     attempt: Attempt,
-    unread: Collection[int],
-    halt: threading.Event,
     plan: Plan,
-    storage: Storage,
-    form: "ray.ObjectRef[DeployedModel]",
-    preparing: "ray.ObjectRef[ReadTask]",
-    output: str,
-    run_id: str,
-    decoder: Decoder,
-    keep_text: bool,
-    partition_by: Sequence[str],
+    model: "ray.ObjectRef[DeployedModel]",
+    read: "ray.ObjectRef[ReadTask]",
+    write: WriteTask,
+    halt: threading.Event,
 ) -> Iterator[WrittenBlock]:
     """Run shards through the stages; yield each block once its files are written.
 
-    unread: numbers of the shards that no pass so far has read to the end
-    halt:   ends the work within a second when set; raises Halted
+    halt: ends the work within a second when set; raises Halted
 
     Raises RunError for what no other pass would mend.
     """
@@ -60,11 +50,7 @@ def run_pipeline(
     # Its notices are about settings made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     groups = [
-        {
-            "shards": json.dumps([asdict(shard) for shard in group]),
-            "refused": json.dumps([s.number for s in group if attempt is Attempt.REJECT and s.number in unread]),
-        }
-        for group in group_shards(shards, plan, attempt)
+        {"shards": json.dumps([asdict(shard) for shard in group])} for group in group_shards(shards, plan, attempt)
     ]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
@@ -74,7 +60,7 @@ def run_pipeline(
     written = (
         dataset.map_batches(
             prepare_shards,
-            fn_kwargs={"storage": storage, "preparing": preparing, "attempt": attempt},
+            fn_kwargs={"storage": write.storage, "task": read, "attempt": attempt},
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=plan.read_cpus,
@@ -82,11 +68,7 @@ def run_pipeline(
         )
         .map_batches_internal(  # for `map_batches` refuses whole blocks, which is what a replica takes, on a GPU
             Replica,
-            fn_constructor_kwargs={
-                "form": form,
-                "token_budget": plan.token_budget,
-                "threads": plan.threads,
-            },
+            fn_constructor_kwargs={"form": model, "token_budget": plan.token_budget, "threads": plan.threads},
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -101,14 +83,7 @@ def run_pipeline(
         )
         .map_batches(
             write_blocks,
-            fn_kwargs={
-                "storage": storage,
-                "output": output,
-                "run_id": run_id,
-                "decoder": decoder,
-                "keep_text": keep_text,
-                "partition_by": partition_by,
-            },
+            fn_kwargs={"task": write},
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,

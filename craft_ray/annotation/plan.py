@@ -9,7 +9,7 @@ from enum import IntEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, Timeline
 from craft_ray.core.settings import Settings
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ def plan_shards(
     documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
     known = tables.known([shard.name for shard in to_read], finished_shards) if to_read else Known.nothing()
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
-    account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), began)
+    account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), Timeline(began))
     return account, known, signature
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,7 @@ from craft_ray.annotation.rows import (
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
+from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.readers import read_shard
 from craft_ray.storage.failures import describe, explain
@@ -51,25 +52,54 @@ ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Preprocessor:
-    """What shards are prepared with: tokenizer, sizes of windows (as in `Checkpoint`), fingerprint, what is known.
+class ReadTask:
+    """What a run tells its read tasks, through the object store; `ledger` is mapped there, not copied.
 
-    rejected: by shard, the rejected rows in the tables that are named by their place in it, for want of an id
-    read:     (shards,) ranks of all shards that the run reads, sorted
-    refusal:  why each document is rejected in place of being annotated, if it is
+    tokenizer:     as JSON; max_tokens and window_pieces as in `Checkpoint`
+    fingerprint:   of the model, part of each document's key
+    rejected:      by shard, the rejected rows in the tables that are named by their place in it, for want of an id
+    read:          (shards,) ranks of all shards that the run reads, sorted
+    unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
+    format:        of all shards, where it is not to be detected
     """
 
-    tokenizer: Tokenizer
+    tokenizer: str
     max_tokens: int
     window_pieces: int
     fingerprint: str
     ledger: Ledger
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     read: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    unread: frozenset[int] = frozenset()
+    format: str | None = None
+    run_id: str = ""
+    log_format: LogFormat = "text"
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, ledger: Ledger, **more: Any) -> "ReadTask":
+        """The task of a model, given what the tables hold; `more` as the fields above."""
+        return cls(
+            checkpoint.tokenizer,
+            checkpoint.max_tokens,
+            checkpoint.window_pieces,
+            checkpoint.fingerprint,
+            ledger,
+            **more,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """Prepares shards for a read task.
+
+    refusal: why each document is rejected in place of being annotated, if it is
+    """
+
+    task: ReadTask
     rows_at_once: int = ROWS
     refusal: str | None = None
 
-    def prepare(self, stream: BinaryIO, shard: str, number: int, format: str | None) -> Iterator[pa.Table]:
+    def prepare(self, stream: BinaryIO, shard: str, number: int) -> Iterator[pa.Table]:
         """Yield TOKENIZED tables for a shard; the last row of the last one closes it.
 
         Depends on nothing but its arguments, as a task that Ray runs again must.
@@ -77,7 +107,7 @@ class Preprocessor:
         account = ShardAccount(shard, number)
         rows: list[Row] = []
         size = 0
-        for row in self._rows(stream, account, format):
+        for row in self._rows(stream, account):
             rows.append(row)
             size += _size(row.item)
             if size >= BATCH or len(rows) >= self.rows_at_once:
@@ -91,12 +121,12 @@ class Preprocessor:
         mark = self._row(_mark(account), account)
         return self._table([mark] if mark else [], account, closing=True)
 
-    def _rows(self, stream: BinaryIO, account: ShardAccount, format: str | None) -> Iterator["Row"]:
+    def _rows(self, stream: BinaryIO, account: ShardAccount) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
         seen: set[tuple[int, int]] = set()
-        mended = set(self.rejected.get(account.shard, ()))
+        mended = set(self.task.rejected.get(account.shard, ()))
         try:
-            for item in read_shard(stream, account.shard, format):
+            for item in read_shard(stream, account.shard, self.task.format):
                 item = self._judged(checked(item, seen, account))
                 mended.discard(item.doc_id)
                 if (row := self._row(item, account)) is not None:
@@ -125,13 +155,13 @@ class Preprocessor:
         account.found += 1
         content = identity.content_hash(item)
         status = {Document: "annotated", Rejection: "rejected", Deletion: "deleted"}[type(item)]
-        key = identity.key(item.doc_id, content, self.fingerprint if status == "annotated" else "")
+        key = identity.key(item.doc_id, content, self.task.fingerprint if status == "annotated" else "")
         hashed = identity.id_hash(item.doc_id)
         revision = identity.revision(version_of(item), account.shard_number, status == "rejected")
-        outcome = self.ledger.outcome(hashed, key, revision, status == "deleted")
+        outcome = self.task.ledger.outcome(hashed, key, revision, status == "deleted")
         if outcome is Outcome.UNCHANGED or (outcome is Outcome.REPEATED and not self._may_be_revised(hashed, account)):
             account.unchanged += 1
-            if outcome is Outcome.REPEATED or self.ledger.held(hashed)["state"] == State.REPEATED:
+            if outcome is Outcome.REPEATED or self.task.ledger.held(hashed)["state"] == State.REPEATED:
                 account.restated.append(hashed)
         elif outcome is Outcome.SUPERSEDED:
             account.superseded += 1
@@ -145,8 +175,8 @@ class Preprocessor:
 
         What that shard gives would be taken for news if the document were left out here.
         """
-        held = int(identity.shard_numbers(self.ledger.held(id_hash)["revision"]))
-        first, last = np.searchsorted(self.read, [held + 1, account.shard_number])
+        held = int(identity.shard_numbers(self.task.ledger.held(id_hash)["revision"]))
+        first, last = np.searchsorted(self.task.read, [held + 1, account.shard_number])
         return bool(first < last)
 
     def _table(self, rows: list["Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
@@ -177,7 +207,7 @@ class Preprocessor:
         return table.select(TOKENIZED.names).cast(TOKENIZED)
 
     def _tokenize(self, documents: Sequence[Document]) -> dict[str, pa.ListArray]:
-        return tokenize(documents, self.tokenizer, self.max_tokens, self.window_pieces)
+        return tokenize(documents, _tokenizer(self.task.tokenizer), self.task.max_tokens, self.task.window_pieces)
 
     def _verified(self, row: "Row") -> "Row":
         """The row itself if it can be tokenized, else a rejection with the error."""
@@ -211,55 +241,32 @@ def _mark(account: ShardAccount) -> Rejection:
     return Rejection(_mark_id(account.shard), account.reason or "unreadable", detail)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadTask:
-    """What read tasks share through the object store; `ledger` is mapped, not copied."""
-
-    tokenizer: str
-    max_tokens: int
-    window_pieces: int
-    fingerprint: str
-    ledger: Ledger
-    rejected: dict[str, list[str]]
-    read: NDArray[np.int64]
-    format: str | None
-    run_id: str
-    log_format: LogFormat
-
-
 def prepare_shards(
-    batch: pa.Table, storage: Storage, preparing: "ray.ObjectRef[ReadTask]", attempt: Attempt
+    batch: pa.Table, storage: Storage, task: "ray.ObjectRef[ReadTask]", attempt: Attempt
 ) -> Iterator[pa.Table]:
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
-    shared: ReadTask = ray.get(preparing)
+    shared: ReadTask = ray.get(task)
     log_as(shared.log_format)
     preparer = Preprocessor(
-        _tokenizer(shared.tokenizer),
-        shared.max_tokens,
-        shared.window_pieces,
-        shared.fingerprint,
-        shared.ledger,
-        shared.rejected,
-        shared.read,
+        shared,
         rows_at_once=1 if attempt is Attempt.ISOLATE else ROWS,
         refusal=LOST if attempt is Attempt.REJECT else None,
     )
     try:
         for group in batch.to_pylist():
-            refused = set(json.loads(group["refused"]))
             for fields in json.loads(group["shards"]):
                 shard = Shard(**fields)
                 with bound(run_id=shared.run_id, shard=shard.name):
-                    if shard.number in refused:
+                    if attempt is Attempt.REJECT and shard.number in shared.unread:
                         yield preparer.closing(shard.name, shard.number, "failed", LOST)
                     else:
-                        yield from _prepared(preparer, shard, storage, shared.format)
+                        yield from _prepared(preparer, shard, storage)
     except Exception as error:
         yield failure_of(explain(error))
 
 
-def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage, format: str | None) -> Iterator[pa.Table]:
+def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage) -> Iterator[pa.Table]:
     try:
         stream = storage.open(shard.name)
     except StorageError:
@@ -268,7 +275,7 @@ def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage, format: st
         yield preparer.closing(shard.name, shard.number, "unreadable", describe(error))
         return
     with stream:
-        yield from preparer.prepare(stream, shard.name, shard.number, format)
+        yield from preparer.prepare(stream, shard.name, shard.number)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,11 +13,12 @@ import ray
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.loading import ModelLoading
-from craft_ray.annotation.passes import collecting, commit_all
+from craft_ray.annotation.passes import annotate_missing
 from craft_ray.annotation.pipeline import run_pipeline
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
 from craft_ray.annotation.prepare import ReadTask
 from craft_ray.annotation.prometheus import PrometheusCounters
+from craft_ray.annotation.write import WriteTask
 from craft_ray.core.connection import ray_session, wait_for_resources
 from craft_ray.core.errors import CraftRayError, RunError, StoppedError
 from craft_ray.core.logs import bound, log
@@ -29,9 +30,10 @@ from craft_ray.model.inference import DeployedModel
 from craft_ray.readers import is_shard_name
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
+from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
 from craft_ray.tables.snapshots import tables_exist
@@ -83,7 +85,7 @@ def annotate(
             if ray_ready is None and account.shards:
                 ray_ready = connect()
             if ray_ready is not None:
-                account.reached("ray_ready", ray_ready)
+                account.timeline.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
             with bound(run_id=run_id):
                 return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
@@ -137,13 +139,13 @@ class _Run:
             ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
             ours.summary = self._summary(ours.status)
             log.info("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
-            record.close(ours.status, account.summary(), account.progress(), self.tables.versions(), str(ours))
+            record.close(ours.status, account.summary(), account.timeline.progress(), self.tables.versions(), str(ours))
             if ours is error:
                 raise
             raise ours from error
         summary = self._summary(account.status)
         log.info("run ended", extra={"status": account.status, **_told(summary)})
-        record.close(account.status, account.summary(), account.progress(), self.tables.versions())
+        record.close(account.status, account.summary(), account.timeline.progress(), self.tables.versions())
         return summary
 
     def _annotate_all(
@@ -160,12 +162,13 @@ class _Run:
             if stop.is_set():
                 raise StoppedError
             plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-            form = model.form(plan.device)
-            record.add(plan=asdict(plan) | {"precision": form.precision})
-            account.reached("model_ready")
-            if not self._annotate(plan, form, commits, stop, on_progress):
+            deployed = model.form(plan.device)
+            record.add(plan=asdict(plan) | {"precision": deployed.precision})
+            account.timeline.reached("model_ready")
+            self._annotate(plan, deployed, commits, stop, on_progress)
+            if stop.is_set():
                 raise StoppedError
-            account.reached("last_commit")
+            account.timeline.reached("last_commit")
         if missing := account.missing():
             raise RunError(
                 f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
@@ -180,61 +183,45 @@ class _Run:
     def _annotate(
         self,
         plan: Plan,
-        form: DeployedModel,
+        deployed: DeployedModel,
         commits: Commits,
         stop: threading.Event,
         on_progress: Callable[[Account], None],
-    ) -> bool:
-        """Pass over the shards until nothing is missing; false if a signal came."""
-        shipped = ray.put(form)
+    ) -> None:
+        """Annotate and commit what is missing, or what of it is done when a signal comes."""
+        shipped = ray.put(deployed)
         meter = PrometheusCounters()
+        write = WriteTask(
+            self.storage,
+            self.output,
+            self.run_id,
+            Decoder.of(self.checkpoint),
+            self.settings.keep_text,
+            self.tables.partition_by,
+        )
+
+        def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
+            read = ray.put(self._read_task())
+            self.account.forget(shards)
+            return run_pipeline(shards, attempt, plan, shipped, read, write, halt)
 
         def show(account: Account) -> None:
             meter.show(account.totals())
             on_progress(account)
 
-        for attempt in Attempt:
-            unread, missing = self.account.unread(), self.account.missing()
-            if not missing:
-                break
-            self.account.forget(missing)
-            log.info("pass began", extra={"attempt": attempt.name.lower(), "shards": len(missing)})
-            halt = threading.Event()
-            blocks = run_pipeline(
-                missing,
-                attempt=attempt,
-                unread=unread,
-                halt=halt,
-                plan=plan,
-                storage=self.storage,
-                form=shipped,
-                preparing=ray.put(self._preparing()),
-                output=self.output,
-                run_id=self.run_id,
-                decoder=Decoder.of(self.checkpoint),
-                keep_text=self.settings.keep_text,
-                partition_by=self.tables.partition_by,
-            )
-            with collecting(blocks, halt) as arrived:
-                commit_all(arrived, commits, self.account, stop, show, forgiving=attempt is not Attempt.REJECT)
-            if stop.is_set():
-                break
-        commits.recount()
-        return not stop.is_set()
+        annotate_missing(pipeline, commits, self.account, stop, show)
 
-    def _preparing(self) -> ReadTask:
+    def _read_task(self) -> ReadTask:
         """What read tasks need to know now."""
-        return ReadTask(
-            self.checkpoint.tokenizer,
-            self.checkpoint.max_tokens,
-            self.checkpoint.window_pieces,
-            self.checkpoint.fingerprint,
+        return ReadTask.of(
+            self.checkpoint,
             Ledger.of(self.known.ledger.merged()),
-            self.known.rejected,
-            np.array(sorted(shard.number for shard in self.account.shards), np.int64),
-            self.settings.format,
-            self.run_id,
-            self.settings.log_format,
+            rejected=self.known.rejected,
+            read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
+            unread=frozenset(self.account.unread()),
+            format=self.settings.format,
+            run_id=self.run_id,
+            log_format=self.settings.log_format,
         )
 
     def _summary(self, status: str) -> dict[str, Any]:

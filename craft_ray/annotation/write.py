@@ -9,6 +9,7 @@ import json
 import pickle
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -26,42 +27,47 @@ from craft_ray.tables.blocks import RETRACTED, WrittenBlock, best, partitions, w
 from craft_ray.tables.ledger import entries
 
 
-def write_block(
-    block: pa.Table,
-    storage: Storage,
-    output: str,
-    run_id: str,
-    decoder: Decoder,
-    keep_text: bool,
-    partition_by: Sequence[str] = (LABEL,),
-) -> WrittenBlock:
-    """Decode a block and write its files below OUT/documents and OUT/entities.
+@dataclass(frozen=True, slots=True)
+class WriteTask:
+    """What a run tells its write tasks: where their files go, and how rows become what stands there.
 
+    keep_text:    whether `documents` holds the text
     partition_by: the columns that `entities` is partitioned by
     """
+
+    storage: Storage
+    output: str
+    run_id: str
+    decoder: Decoder
+    keep_text: bool = True
+    partition_by: Sequence[str] = (LABEL,)
+
+
+def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
+    """Decode a block and write its files below OUT/documents and OUT/entities."""
     ends = pc.equal(block["status"], SHARD_END)
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
     failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
     block = block.filter(pc.invert(pc.is_in(block["status"], pa.array([SHARD_END, FAILURE]))))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
-    entities, counts = decode(block, decoder)
+    entities, counts = decode(block, task.decoder)
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
-    documents = _with_origin(documents, run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
-    if not keep_text:
+    documents = _with_origin(documents, task.run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
+    if not task.keep_text:
         documents = documents.set_column(
             documents.schema.get_field_index("text"), "text", pa.nulls(documents.num_rows, pa.string())
         )
-    if YEAR in partition_by:
+    if YEAR in task.partition_by:
         entities = entities.append_column(YEAR, block[YEAR].take(entities["row"]))
-    schema = entities_schema(partition_by)
-    entities = _with_origin(entities, run_id, block_id).select(schema.names).cast(schema)
+    schema = entities_schema(task.partition_by)
+    entities = _with_origin(entities, task.run_id, block_id).select(schema.names).cast(schema)
     return WrittenBlock(
         block_id=block_id,
-        documents=[write_file(documents, storage, join(output, "documents"))] if documents.num_rows else [],
+        documents=[write_file(documents, task.storage, join(task.output, "documents"))] if documents.num_rows else [],
         entities=[
-            write_file(part, storage, join(output, "entities"), partition)
-            for partition, part in partitions(entities, partition_by)
+            write_file(part, task.storage, join(task.output, "entities"), partition)
+            for partition, part in partitions(entities, task.partition_by)
         ],
         entries=_entries(block),
         shard_number=block["shard_number"].to_numpy(),
@@ -99,20 +105,12 @@ def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
     return (block.take(pa.array(kept)) if len(dropped) else block), dict(shards)
 
 
-def write_blocks(
-    block: pa.Table,
-    storage: Storage,
-    output: str,
-    run_id: str,
-    decoder: Decoder,
-    keep_text: bool,
-    partition_by: Sequence[str],
-) -> pa.Table:
+def write_blocks(block: pa.Table, task: WriteTask) -> pa.Table:
     """Write task: one block to files; gives one small row for the driver."""
     if block.num_rows == 0:
         return pa.table({"written": pa.array([], pa.binary())})
     try:
-        told = pickle.dumps(write_block(block, storage, output, run_id, decoder, keep_text, partition_by))
+        told = pickle.dumps(write_block(block, task))
     except Exception as error:  # Ray Data would drop it with its block
         told = pickle.dumps(explain(error))
     return pa.table({"written": pa.array([told], pa.binary())})

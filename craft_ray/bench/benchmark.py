@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.run import annotate
-from craft_ray.annotation.write import write_block
+from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.bench.baselines import PIPELINE_BATCHES, annotate_by_ray_data, token_classification
 from craft_ray.bench.goals import check_goals
 from craft_ray.bench.inputs import read_inputs, write_citations, write_jsonl
@@ -134,25 +134,18 @@ class _Bench:
         file = self._jsonl("host", self.sizes.job // 4, 1)[0]
         model = Model(prepare_model(stand_in))
         decoder, storage = Decoder.of(stand_in), Storage(load_settings().s3)
-        preparer = Preprocessor(
-            Tokenizer.from_str(stand_in.tokenizer),
-            stand_in.max_tokens,
-            stand_in.window_pieces,
-            stand_in.fingerprint,
-            Ledger.of(entries([], [], [], [])),
-        )
+        preparer = Preprocessor(ReadTask.of(stand_in, Ledger.of(entries([], [], [], [])), format="jsonl"))
+        write = WriteTask(storage, str(self.folder / "host-out"), "run", decoder)
         seconds: dict[str, Measured] = {name: Measured() for name in ("prepare", "replica", "stage", "all")}
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         for _turn in range(self.sizes.repeats + 1):
             clock = [time.process_time()]
             with storage.open(str(file)) as stream:
-                tables = [table for table in preparer.prepare(stream, "shard", 0, "jsonl") if table.num_rows]
+                tables = [table for table in preparer.prepare(stream, "shard", 0) if table.num_rows]
             clock.append(time.process_time())
             blocks = [predict_block(table, model) for table in tables]
             clock.append(time.process_time())
-            written = [
-                write_block(block, storage, str(self.folder / "host-out"), "run", decoder, True) for block in blocks
-            ]
+            written = [write_block(block, write) for block in blocks]
             clock.append(time.process_time())
             for name, taken in zip(seconds, [*np.diff(clock), clock[-1] - clock[0]], strict=True):
                 seconds[name].values.append(float(taken))

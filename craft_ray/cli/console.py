@@ -106,7 +106,7 @@ def _every(seconds: float, show: Show) -> Show:
 
 
 def _line(console: Console, account: "Account") -> None:
-    elapsed = time.monotonic() - account.started
+    elapsed = time.monotonic() - account.timeline.started
     share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
     left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
     console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
@@ -121,14 +121,14 @@ def _log_progress(account: "Account") -> None:
             "bytes": account.bytes_done,
             "bytes_total": account.bytes_total,
             "shards": account.shards_done,
-            "seconds": round(time.monotonic() - account.started, 1),
+            "seconds": round(time.monotonic() - account.timeline.started, 1),
         },
     )
 
 
 def describe(account: "Account") -> str:
     """One line: documents, speed, rejected, shards done and in all."""
-    speed = account.tokens / max(1e-9, time.monotonic() - account.started)
+    speed = account.tokens / max(1e-9, time.monotonic() - account.timeline.started)
     return (
         f"{account.committed:,} documents, {account.statuses['rejected']:,} rejected, {speed:,.0f} tokens/s, "
         f"shards {account.shards_done:,}/{len(account.shards):,}"

@@ -2,6 +2,7 @@
 
 import io
 import random
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,13 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
-from craft_ray.annotation.write import write_block
+from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
@@ -60,18 +60,19 @@ def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chanc
     account = Account(listed)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
-    preparer = Preprocessor(
-        Tokenizer.from_str(CHECKPOINT.tokenizer), 100, 0, "", known.ledger, known.rejected, read, rows_at_once=1
+    task = replace(
+        ReadTask.of(CHECKPOINT, known.ledger, rejected=known.rejected, read=read), max_tokens=100, window_pieces=0
     )
+    preparer = Preprocessor(task, rows_at_once=1)
+    write = WriteTask(STORAGE, str(output), run_id, Decoder.of(CHECKPOINT))
     prepared = [
         table
         for shard in listed
-        for table in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number, None))
+        for table in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number))
     ]
     chance.shuffle(prepared)
     for table in prepared:
-        decoder = Decoder.of(CHECKPOINT)
-        commits.add(write_block(predict_block(table, model), STORAGE, str(output), run_id, decoder, keep_text=True))
+        commits.add(write_block(predict_block(table, model), write))
         commits.commit(all=chance.random() < 0.3)
     commits.commit(all=True)
     commits.recount()

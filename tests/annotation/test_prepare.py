@@ -3,12 +3,13 @@
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED
 from craft_ray.model import tokens
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER
@@ -20,9 +21,13 @@ TOKENIZER.no_padding()
 EMPTY = Ledger.of(entries([], [], [], []))
 
 
+def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
+    return ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger, **more)
+
+
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
-    preparer = Preprocessor(TOKENIZER, 510, 0, "model", ledger, {name: rejected})
-    return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3, None))
+    preparer = Preprocessor(task(ledger, rejected={name: rejected}))
+    return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3))
 
 
 def lines(*records: dict) -> bytes:
@@ -68,11 +73,11 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
 
 def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
-    alone = Preprocessor(TOKENIZER, 510, 0, "model", EMPTY, rows_at_once=1)
-    tables = list(alone.prepare(io.BytesIO(content), "x.jsonl", 3, None))
+    alone = Preprocessor(task(), rows_at_once=1)
+    tables = list(alone.prepare(io.BytesIO(content), "x.jsonl", 3))
     assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
-    refusing = Preprocessor(TOKENIZER, 510, 0, "model", EMPTY, refusal="its process died each time")
-    (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3, None)
+    refusing = Preprocessor(task(), refusal="its process died each time")
+    (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3)
     assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
     assert set(table["reason"].to_pylist()[:3]) == {"failed"}
 

@@ -4,9 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.commands import CLUSTER, ROOT, in_tables, parsed
@@ -77,17 +76,11 @@ def test_measured_figures_are_those_of_the_readme():
 )
 def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: str, data: Path):
     checkpoint = load_checkpoint("stand-in")
-    preparer = Preprocessor(
-        Tokenizer.from_str(checkpoint.tokenizer),
-        checkpoint.max_tokens,
-        checkpoint.window_pieces,
-        checkpoint.fingerprint,
-        Ledger.of(entries([], [], [], [])),
-    )
+    preparer = Preprocessor(ReadTask.of(checkpoint, Ledger.of(entries([], [], [], []))))
     documents = tokens = 0
     for number, file in enumerate(sorted(data.glob(inputs))):
         with file.open("rb") as stream:
-            for table in preparer.prepare(stream, str(file), number, None):
+            for table in preparer.prepare(stream, str(file), number):
                 for row in table.select(["status", "n_tokens", "sections"]).to_pylist():
                     if row["status"] == "annotated" and any(section in part["name"] for part in row["sections"]):
                         documents, tokens = documents + 1, tokens + row["n_tokens"]

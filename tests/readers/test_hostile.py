@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.prepare import Preprocessor
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS, Document
 from craft_ray.model.checkpoint import EMBEDDED_FOLDER
@@ -20,11 +20,11 @@ from tests.support.hostile import Case, article, cases
 TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
 TOKENIZER.no_truncation()
 TOKENIZER.no_padding()
-PREPARER = Preprocessor(TOKENIZER, 510, 0, "model", Ledger.of(entries([], [], [], [])))
+PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(entries([], [], [], []))))
 
 
 def prepared(case: Case) -> pa.Table:
-    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), case.name, 0, None))
+    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), case.name, 0))
 
 
 def no_json(name: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.annotation.account import POINTS, Account
+from craft_ray.annotation.account import POINTS, Timeline
 from craft_ray.report.timeline import LAST_STEP, speeds, steps
 
 progress = st.lists(st.tuples(st.floats(0.01, 50), st.integers(0, 90), st.integers(0, 900)), max_size=150).map(
@@ -27,10 +27,10 @@ def test_speeds_add_up_to_what_was_done(progress):
 
 
 def test_a_record_tells_some_moments_of_many_and_the_last():
-    account = Account([])
-    assert account.progress() == []
-    account._commits = [(account.started + n, n, 10 * n) for n in range(1, 1001)]
-    told = account.progress()
+    timeline = Timeline()
+    assert timeline.progress() == []
+    timeline.commits += [(timeline.started + n, n, 10 * n) for n in range(1, 1001)]
+    told = timeline.progress()
     assert len(told) == POINTS
     assert told[-1] == [1000.0, 1000, 10_000]
     assert {later[0] - earlier[0] for earlier, later in pairwise(told)} == {5.0}

@@ -28,9 +28,10 @@ def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None
     write_tables(output, [*(row for row, _ in rows), *others], entities, storage)
     account = Account([])
     account.statuses.update(annotated=3, rejected=2, deleted=1)
-    account.reached("ray_ready", account.started + 1.5)
+    timeline = account.timeline
+    timeline.reached("ray_ready", timeline.started + 1.5)
     account.tokens = 60
-    account._commits = [(account.started + 2, 3, 30), (account.started + 4, 6, 60)]
+    timeline.commits += [(timeline.started + 2, 3, 30), (timeline.started + 4, 6, 60)]
     record = RunRecord(
         storage,
         str(output),
@@ -39,4 +40,4 @@ def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None
         model={"source": "embedded", "fingerprint": "f" * 64},
         settings={"model": HOSTILE, "replicas": None},
     )
-    record.close("partly_rejected", account.summary(), account.progress(), {"documents": 1})
+    record.close("partly_rejected", account.summary(), timeline.progress(), {"documents": 1})

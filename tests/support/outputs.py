@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from craft_ray.annotation.rows import TOKENIZED
-from craft_ray.annotation.write import write_block
+from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
 from craft_ray.core.settings import S3Settings
@@ -146,12 +146,7 @@ def commit(
     )
     written = write_block(
         pa.Table.from_pylist(list(rows), schema=schema),
-        storage,
-        str(output),
-        "run",
-        Decoder(TAG_SET),
-        keep_text,
-        ("label",),
+        WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text),
     )
     Tables(storage, str(output)).append([written])
     return written
@@ -200,7 +195,7 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return write_block(table, STORAGE, str(output), "run", Decoder(tags), True, partition_by)
+    return write_block(table, WriteTask(STORAGE, str(output), "run", Decoder(tags), True, partition_by))
 
 
 def all_of(written: WrittenBlock) -> np.ndarray:
