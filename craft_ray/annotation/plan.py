@@ -13,6 +13,7 @@ from craft_ray.annotation.account import Account, Timeline
 from craft_ray.core.settings import Settings
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.readers import read_options
 from craft_ray.storage.shards import Listing, Shard
 from craft_ray.tables.writer import Known, Tables
 
@@ -39,7 +40,7 @@ def plan_shards(
     A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
     tables hold need not be known.
     """
-    how = [__version__, checkpoint.fingerprint, settings.format]
+    how = [__version__, checkpoint.fingerprint, *read_options(settings).signature()]
     signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
     read = finished_shards.filter(
         pc.and_(pc.equal(finished_shards["signature"], signature), pc.is_null(finished_shards["reason"]))

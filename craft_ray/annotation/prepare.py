@@ -35,7 +35,7 @@ from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
-from craft_ray.readers import read_shard
+from craft_ray.readers import ReadOptions, read_shard
 from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
@@ -60,7 +60,7 @@ class ReadTask:
     rejected:      by shard, the rejected rows in the tables that are named by their place in it, for want of an id
     read:          (shards,) ranks of all shards that the run reads, sorted
     unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
-    format:        of all shards, where it is not to be detected
+    options:       how documents are read
     """
 
     tokenizer: str
@@ -71,7 +71,7 @@ class ReadTask:
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     read: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     unread: frozenset[int] = frozenset()
-    format: str | None = None
+    options: ReadOptions = field(default_factory=ReadOptions)
     run_id: str = ""
     log_format: LogFormat = "text"
 
@@ -126,7 +126,7 @@ class Preprocessor:
         seen: set[tuple[int, int]] = set()
         mended = set(self.task.rejected.get(account.shard, ()))
         try:
-            for item in read_shard(stream, account.shard, self.task.format):
+            for item in read_shard(stream, account.shard, self.task.options):
                 item = self._judged(checked(item, seen, account))
                 mended.discard(item.doc_id)
                 if (row := self._row(item, account)) is not None:

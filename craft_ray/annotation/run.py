@@ -27,7 +27,7 @@ from craft_ray.core.signals import stop_on_signal
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import DeployedModel
-from craft_ray.readers import is_shard_name
+from craft_ray.readers import is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
 from craft_ray.storage.shards import Shard, list_shards
@@ -54,6 +54,7 @@ def annotate(
     Stopped on SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
     """
     began = time.monotonic()
+    read_options(settings)  # a bad one is told before any work
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     with stop_on_signal() as stop:
         model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
@@ -219,7 +220,7 @@ class _Run:
             rejected=self.known.rejected,
             read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
             unread=frozenset(self.account.unread()),
-            format=self.settings.format,
+            options=read_options(self.settings),
             run_id=self.run_id,
             log_format=self.settings.log_format,
         )

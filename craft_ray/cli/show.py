@@ -151,6 +151,6 @@ def _show_tagged(console: Console, storage: "Storage", what: str, model: str, li
         print_document(console, asdict(document), [asdict(entity) for entity in tagger.tag_document(document)])
         return
     with storage.open(str(path.absolute())) as stream:
-        for item in islice(read_shard(stream, path.name, None), limit):
+        for item in islice(read_shard(stream, path.name), limit):
             entities = tagger.tag_document(item) if isinstance(item, Document) else []
             print_document(console, asdict(item), [asdict(entity) for entity in entities])

@@ -52,8 +52,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRAFT_RAY_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     model: str = Field(EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
-    format: Literal["pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text"] | None = Field(
-        None, description="format of all inputs; told by name and content if not given"
+    format: str | None = Field(
+        None,
+        description="format of all inputs, as in the README of readers; told by name and content if not given",
     )
     model_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="fingerprint that the model must have, as a run's record gives it"

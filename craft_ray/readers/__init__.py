@@ -1,69 +1,62 @@
-"""From the bytes of a shard to its documents: one generator a format. Adding a format is adding a file and a line here.
+"""From the bytes of a shard to its documents. A format is one file with its READER, and one line in READERS.
 
 Readers know no storage: they get a binary stream, and the shard's name for documents that have no id of their own.
 """
 
-import io
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from craft_ray.core.errors import ShardError
+from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import Item, Rejection
-from craft_ray.readers.bioc import read_bioc_json, read_bioc_xml
-from craft_ray.readers.jats import read_jats
-from craft_ray.readers.jsonl import read_jsonl
-from craft_ray.readers.limits import read_whole
-from craft_ray.readers.parquet import read_parquet
-from craft_ray.readers.pubmed import read_pubmed
-from craft_ray.readers.pubtator import LINE as PUBTATOR_LINE
-from craft_ray.readers.pubtator import read_pubtator
-from craft_ray.readers.text import read_text
-from craft_ray.readers.unpacking import Gunzip, Stream, is_tar, members, unpacked
+from craft_ray.core.settings import Settings
+from craft_ray.readers import bioc, jats, jsonl, parquet, pubmed, pubtator, text, unpacking
+from craft_ray.readers.reader import HEAD, Head, Reader, ReadOptions
+from craft_ray.readers.unpacking import Stream, is_tar, members, unpacked
 
-Reader = Callable[[BinaryIO, str], Iterator[Item]]
+READERS: tuple[Reader, ...] = (
+    pubmed.READER,
+    jats.READER,
+    bioc.READER,
+    pubtator.READER,
+    jsonl.READER,
+    parquet.READER,
+    text.READER,
+)
+"""All formats; where several match a shard, the first one reads it."""
 
-READERS: dict[str, Reader] = {
-    "pubmed": read_pubmed,
-    "jats": read_jats,
-    "bioc": read_bioc_xml,
-    "bioc-json": read_bioc_json,
-    "pubtator": read_pubtator,
-    "jsonl": read_jsonl,
-    "parquet": read_parquet,
-    "text": read_text,
-}
-
-FORMATS = ("pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text")
-"""What `--format` takes; `bioc` is XML or JSON by content."""
-
-SUFFIXES = (".xml", ".nxml", ".json", ".jsonl", ".ndjson", ".pubtator", ".txt", ".parquet", ".tar", ".tgz")
-"""Names taken from a folder, alone or with `.gz` behind; others in it are counted as passed over."""
-
-_ROOTS = {
-    b"PubmedArticleSet": "pubmed",
-    b"PubmedArticle": "pubmed",
-    b"PubmedBookArticle": "pubmed",
-    b"article": "jats",
-    b"pmc-articleset": "jats",
-    b"collection": "bioc",
-}
-_ROOT = re.compile(rb"<([A-Za-z][\w.-]*)(?=[\s/>])")
-_HEAD = 1 << 16
+__all__ = ["READERS", "ReadOptions", "Reader", "detect", "is_shard_name", "read_options", "read_shard"]
 
 
 def is_shard_name(name: str) -> bool:
-    """Whether a file in a folder is input, by its name."""
-    return name.lower().removesuffix(".gz").endswith(SUFFIXES)
+    """Whether a file in a folder is input, by its name; others in it are counted as passed over."""
+    suffix = Head.of(name, b"").suffix
+    return suffix in unpacking.SUFFIXES or any(suffix in reader.suffixes for reader in READERS)
 
 
-def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Iterator[Item]:
+def read_options(settings: Settings) -> ReadOptions:
+    """The settings that change how documents are read. Raises SettingsError if there is no reader of the format."""
+    if settings.format is not None:
+        _reader_named(settings.format)
+    return ReadOptions(format=settings.format)
+
+
+def _reader_named(format: str) -> Reader:
+    """The reader of a format. Raises SettingsError if there is none."""
+    for reader in READERS:
+        if reader.name == format:
+            return reader
+    names = ", ".join(reader.name for reader in READERS)
+    raise SettingsError(f"setting format: there is no reader {format!r}, only {names}")
+
+
+def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None) -> Iterator[Item]:
     """Yield what a shard holds: documents, deletions, and a rejection for each record that cannot be read.
 
     Compression and archives are unpacked in a stream. Every error of the content ends as a Rejection or a ShardError.
 
     Raises ShardError where the rest cannot be read; what came before was yielded.
     """
+    options = options or ReadOptions()
     plain = unpacked(stream)
     head = _head(plain)
     if is_tar(head):
@@ -73,27 +66,23 @@ def read_shard(stream: BinaryIO, shard: str, format: str | None = None) -> Itera
                 continue
             member = unpacked(content)
             try:
-                yield from _read(member, _head(member), name, format)
+                yield from _read(member, _head(member), name, options)
             except ShardError as error:
                 yield Rejection(f"{name}#unreadable", error.reason, error.detail)
     else:
-        yield from _read(plain, head, shard, format)
+        yield from _read(plain, head, shard, options)
 
 
-def _read(stream: Stream, head: bytes, shard: str, format: str | None) -> Iterator[Item]:
-    found = detect(shard, head) if format is None else format
-    if found == "bioc" and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        found = "bioc-json"
-    if found == "parquet" and isinstance(stream.raw, Gunzip):
-        return read_parquet(io.BytesIO(read_whole(stream)), shard)  # it is read from its end
-    return READERS[found](stream, shard)
+def _read(stream: Stream, head: bytes, shard: str, options: ReadOptions) -> Iterator[Item]:
+    reader = detect(shard, head) if options.format is None else _reader_named(options.format)
+    return reader.read(stream, shard, options)
 
 
 def _head(stream: Stream) -> bytes:
     """The first bytes, the position kept; fewer if the stream is damaged after them, which its reader will find."""
     head = b""
     try:
-        while len(head) < _HEAD and (more := stream.read1(_HEAD - len(head))):
+        while len(head) < HEAD and (more := stream.read1(HEAD - len(head))):
             head += more
     except ShardError:
         if not head:
@@ -102,34 +91,36 @@ def _head(stream: Stream) -> bytes:
     return head
 
 
-def detect(name: str, head: bytes) -> str:
-    """The format of a shard by its name and its first bytes.
+def detect(name: str, content: bytes) -> Reader:
+    """The reader of a shard by its name and its first bytes.
 
     Raises ShardError (`unknown_format`) if neither tells.
 
-    >>> detect("x.xml", b'<?xml version="1.0"?><PubmedArticleSet>')
+    >>> detect("x.xml", b'<?xml version="1.0"?><PubmedArticleSet>').name
     'pubmed'
     """
-    suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if suffix in ("jsonl", "ndjson", "pubtator", "parquet"):
-        return "jsonl" if suffix == "ndjson" else suffix
-    if suffix == "nxml":
-        return "jats"
-    if suffix != "txt" and start.startswith(b"<"):
-        root = next((_ROOTS[m.group(1)] for m in _ROOT.finditer(start) if m.group(1) in _ROOTS), None)
-        if root is None:
-            raise ShardError("unknown_format", "XML that is neither PubMed, JATS nor BioC")
-        return root
-    if suffix != "txt" and start[:1] in (b"{", b"["):
-        first_line = start.partition(b"\n")[0]
-        return "bioc-json" if b'"documents"' in start or b'"passages"' in first_line else "jsonl"
-    if PUBTATOR_LINE.match(start.partition(b"\n")[0]):
-        return "pubtator"
-    if suffix == "txt":
-        return "text"
-    if not head:
+    head = Head.of(name, content)
+    for reader in READERS:
+        if reader.magic is not None and content.startswith(reader.magic):
+            return reader
+    for reader in READERS:
+        if head.suffix in reader.owned:
+            return reader
+    if head.is_xml:
+        return _by_element(head)
+    for reader in READERS:
+        if reader.matches(head):
+            return reader
+    if not content:
         raise ShardError("unknown_format", "an empty file")
     raise ShardError("unknown_format", "neither its name nor its first bytes tell the format")
+
+
+def _by_element(head: Head) -> Reader:
+    by_root = {root: reader for reader in READERS for root in reader.roots}
+    for number, name in enumerate(head.elements):
+        if number == 0 and name.lower() == "html":
+            raise ShardError("unknown_format", "a web page")
+        if name in by_root:
+            return by_root[name]
+    raise ShardError("unknown_format", f"XML without any of {', '.join(by_root)} at its start")

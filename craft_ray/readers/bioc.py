@@ -13,6 +13,7 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import JSON, BoundedReader
+from craft_ray.readers.reader import HEAD, Head, Reader, ReadOptions
 from craft_ray.readers.xml import text_of, xml_elements
 
 _STARTS = ("start_map", "start_array")
@@ -21,7 +22,18 @@ _DEEPEST = 128
 _Passage = tuple[Mapping[str, Any], Any, str]
 
 
-def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_bioc(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
+    """Yield a Document for each document of a collection in XML or JSON.
+
+    Raises ShardError (`bad_xml`, `bad_json`) where the stream stops being what it began as, or (`too_large`) where a
+    document does not end.
+    """
+    begins_as_json = Head.of("", stream.read(HEAD)).start[:1] in (b"{", b"[")
+    stream.seek(0)
+    return _read_json(stream, shard) if begins_as_json else _read_xml(stream, shard)
+
+
+def _read_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each `document` element."""
     for number, element in enumerate(xml_elements(stream, ("document",))):
         passages: list[_Passage] = []
@@ -33,7 +45,7 @@ def read_bioc_xml(stream: BinaryIO, shard: str) -> Iterator[Item]:
         yield _document(name or f"{shard}#{number}", _infons(element), passages)
 
 
-def read_bioc_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def _read_json(stream: BinaryIO, shard: str) -> Iterator[Item]:
     """Yield a Document for each document of a collection, or of a list of collections; read in a stream.
 
     Raises ShardError (`bad_json`) where the stream stops being JSON, or (`too_large`) where a document does not end.
@@ -118,3 +130,11 @@ def _document(name: str, infons: Mapping[str, Any], passages: list[_Passage]) ->
 
 def _infons(element: Any) -> dict[str, str]:
     return {e.get("key", ""): e.text or "" for e in element.iterfind("infon")}
+
+
+def _is_bioc_json(head: Head) -> bool:
+    is_json = head.suffix != "txt" and head.start[:1] in (b"{", b"[")
+    return is_json and (b'"documents"' in head.start or b'"passages"' in head.first_line)
+
+
+READER = Reader("bioc", read_bioc, suffixes=("xml", "json"), roots=("collection",), matches=_is_bioc_json)

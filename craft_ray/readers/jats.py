@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item
 from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
+from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.xml import local_name, text_of, xml_elements
 
 _FLOATS = ("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "boxed-text", "media")
@@ -30,7 +31,7 @@ _LEFT_OUT = (
 _PARAGRAPH_SKIP = frozenset((*_BLOCKS, *_LEFT_OUT, "break"))
 
 
-def read_jats(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each article; one without an id is named by its shard and its number in it."""
     for number, article in enumerate(xml_elements(stream, ("article",))):
         yield _article(article, shard if number == 0 else f"{shard}#{number}")
@@ -137,3 +138,6 @@ def _journal(article: Any) -> str | None:
     meta = article.find("front/journal-meta")
     found = next(meta.iter("journal-title"), None) if meta is not None else None
     return squeeze(text_of(found)) or None if found is not None else None
+
+
+READER = Reader("jats", read_jats, suffixes=("nxml", "xml"), owned=("nxml",), roots=("article", "pmc-articleset"))

@@ -6,9 +6,10 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection, Section
 from craft_ray.readers.limits import JSON, lines, too_large
+from craft_ray.readers.reader import Head, Reader, ReadOptions
 
 
-def read_jsonl(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_jsonl(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document a line; blank lines are passed over. A line without an id is named by shard and line number."""
     for number, line in enumerate(lines(stream, JSON), start=1):
         fallback_id = f"{shard}#{number}"
@@ -53,3 +54,10 @@ def document_from_record(record: Any, fallback_id: str) -> Document | Rejection:
         year=year if is_year else None,
         metadata={key: value for key, value in record.items() if key not in ("id", "text", "title", "year")},
     )
+
+
+def _is_json(head: Head) -> bool:
+    return head.suffix != "txt" and head.start[:1] in (b"{", b"[")
+
+
+READER = Reader("jsonl", read_jsonl, suffixes=("jsonl", "ndjson", "json"), owned=("jsonl", "ndjson"), matches=_is_json)

@@ -1,5 +1,6 @@
 """Parquet with the columns `id` and `text`; `title` and `year` fill their columns, all else is metadata."""
 
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -9,16 +10,21 @@ import pyarrow.parquet as pq
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.jsonl import document_from_record
+from craft_ray.readers.limits import read_whole
+from craft_ray.readers.reader import Reader, ReadOptions
+from craft_ray.readers.unpacking import is_packed
 
 
-def read_parquet(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document a row, in batches of rows; a row without an id is named by shard and row number.
 
     Raises ShardError (`bad_record`) if the file is not Parquet or has no `text` column.
     """
     number = 0
     try:
-        file = pq.ParquetFile(stream)
+        # Parquet is read from its end, so what is unpacked in a stream is held whole.
+        seekable = io.BytesIO(read_whole(stream)) if is_packed(stream) else stream
+        file = pq.ParquetFile(seekable)
         if "text" not in file.schema_arrow.names:
             raise ShardError("bad_record", f"no `text` column among {', '.join(file.schema_arrow.names)}")
         for batch in file.iter_batches(batch_size=256):
@@ -37,3 +43,6 @@ def _document(row: pa.RecordBatch, fallback_id: str) -> Document | Rejection:
     except (ValueError, OverflowError) as error:  # dates, and whatever else Python's types cannot hold
         return Rejection(fallback_id, "bad_record", str(error))
     return document_from_record(record, fallback_id)
+
+
+READER = Reader("parquet", read_parquet, suffixes=("parquet",), owned=("parquet",), magic=b"PAR1")

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.readers.composing import Composer, squeeze
+from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.xml import text_of, xml_elements
 
 
-def read_pubmed(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each citation and a Deletion for each PMID of a `DeleteCitation` list."""
     tags = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
     for number, element in enumerate(xml_elements(stream, tags)):
@@ -78,3 +79,8 @@ def _year(article: Any) -> int | None:
 def _text(element: Any, path: str) -> str | None:
     found = element.find(path)
     return squeeze(text_of(found)) or None if found is not None else None
+
+
+READER = Reader(
+    "pubmed", read_pubmed, suffixes=("xml",), roots=("PubmedArticleSet", "PubmedArticle", "PubmedBookArticle")
+)

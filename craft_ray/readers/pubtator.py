@@ -10,12 +10,13 @@ from typing import BinaryIO
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import lines, too_large
+from craft_ray.readers.reader import Head, Reader, ReadOptions
 
-LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
+_LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
 _SECTIONS = {b"t": "title", b"a": "abstract"}
 
 
-def read_pubtator(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each run of lines with one PMID; a second title or abstract begins another."""
     current: bytes | None = None
     parts: dict[bytes, bytes] = {}
@@ -24,7 +25,7 @@ def read_pubtator(stream: BinaryIO, shard: str) -> Iterator[Item]:
             yield Rejection(f"{shard}#{number}", "too_large", too_large().detail)
             continue
         line = line.rstrip(b"\r\n")
-        match = LINE.match(line)
+        match = _LINE.match(line)
         if match is None:
             if line and b"\t" not in line:
                 yield Rejection(f"{shard}#{number}", "bad_record", "neither a title, an abstract nor an annotation")
@@ -50,3 +51,10 @@ def _document(key: bytes, parts: dict[bytes, bytes]) -> Document | Rejection:
         return Rejection(doc_id, "bad_encoding", str(error))
     title = parts.get(b"t", b"").decode("utf-8")
     return Document(doc_id, composer.text, composer.sections, title=title or None)
+
+
+def _is_pubtator(head: Head) -> bool:
+    return _LINE.match(head.first_line) is not None
+
+
+READER = Reader("pubtator", read_pubtator, suffixes=("pubtator",), owned=("pubtator",), matches=_is_pubtator)

@@ -5,9 +5,10 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection, Section
 from craft_ray.readers.limits import read_whole
+from craft_ray.readers.reader import Reader, ReadOptions
 
 
-def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
+def read_text(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield the file as one Document; nothing of it is changed, line ends and byte order marks included.
 
     Raises ShardError (`too_large`) if it is too large to hold.
@@ -18,3 +19,6 @@ def read_text(stream: BinaryIO, shard: str) -> Iterator[Item]:
         yield Rejection(shard, "bad_encoding", str(error))
         return
     yield Document(shard, text, (Section("text", 0, len(text)),) if text else ())
+
+
+READER = Reader("text", read_text, suffixes=("txt",), matches=lambda head: head.suffix == "txt")

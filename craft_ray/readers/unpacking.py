@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER = 1 << 16
+SUFFIXES = ("tar", "tgz")
+"""Names of archives taken from a folder, alone or with `.gz` behind."""
 Stream: TypeAlias = "io.BufferedReader[io.RawIOBase]"
 
 
@@ -81,6 +83,11 @@ def unpacked(stream: BinaryIO) -> Stream:
 
 def _buffered(raw: object) -> Stream:
     return io.BufferedReader(cast(io.RawIOBase, raw), BUFFER)
+
+
+def is_packed(stream: BinaryIO) -> bool:
+    """Whether a stream of `unpacked` is unpacked on the way, so that it cannot be read from its end."""
+    return isinstance(stream, io.BufferedReader) and isinstance(stream.raw, Gunzip)
 
 
 class Gunzip(gzip.GzipFile):

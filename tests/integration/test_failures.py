@@ -70,10 +70,10 @@ def readers_die_of_poison() -> None:
 
     read_shard = prepare.read_shard
 
-    def dying(stream, shard, format=None):
+    def dying(stream, shard, options):
         if POISON in shard:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_shard(stream, shard, format)
+        return read_shard(stream, shard, options)
 
     prepare.read_shard = dying
 

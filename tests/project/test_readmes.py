@@ -13,7 +13,7 @@ from craft_ray.cli.app import app
 from craft_ray.core.labels import LABELS
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, REASONS
 from craft_ray.core.settings import Settings
-from craft_ray.readers import FORMATS
+from craft_ray.readers import READERS
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,8 +24,8 @@ def test_labels_reasons_formats_columns_and_settings_are_listed():
         assert f"| {label.name} | {label.tag} | {label.ontology} |" in README
     for reason, meaning in REASONS.items():
         assert f"| `{reason}` | {meaning} |" in README
-    for format in FORMATS:
-        assert f"| `{format}` |" in README
+    for reader in READERS:
+        assert f"| `{reader.name}` |" in README
     for column in (*DOCUMENTS.names, *ENTITIES.names):
         assert f"`{column}`" in README
     shown = set(re.findall(r"^(\w+):", README.split("```yaml")[1].split("```")[0], re.MULTILINE))

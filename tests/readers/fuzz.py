@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.conftest import SAMPLE
 
 READERS = {
-    **{name: ("x", name) for name in ("pubmed", "jats", "bioc", "bioc-json", "pubtator", "jsonl", "parquet", "text")},
+    **{name: ("x", name) for name in ("pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text")},
+    "bioc-json": ("x", "bioc"),
     "gzip": ("x.jsonl.gz", None),
     "tar": ("x.tar", None),
 }
@@ -69,7 +70,7 @@ def fuzz(reader: str, inputs: int, seed: int) -> None:
     with atheris.instrument_imports(include=["craft_ray.readers", "tarfile", "_compression"]):
         from craft_ray.core.errors import ShardError
         from craft_ray.core.schema import Document, Item
-        from craft_ray.readers import read_shard
+        from craft_ray.readers import ReadOptions, read_shard
 
     name, format = READERS[reader]
     failures: dict[str, str] = {}
@@ -78,7 +79,7 @@ def fuzz(reader: str, inputs: int, seed: int) -> None:
     def items(content: bytes) -> list[Item | str]:
         found: list[Item | str] = []
         try:
-            found.extend(read_shard(io.BytesIO(content), name, format))
+            found.extend(read_shard(io.BytesIO(content), name, ReadOptions(format)))
         except ShardError as error:
             found.append(str(error))
         return found

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection
-from craft_ray.readers import FORMATS, READERS, detect, read_shard
+from craft_ray import readers
+from craft_ray.core.errors import SettingsError, ShardError
+from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection, Section
+from craft_ray.readers import READERS, Reader, ReadOptions, detect, is_shard_name, read_shard
 from tests.conftest import SAMPLE
 from tests.support.hostile import GOOD, tar
 
 
 def read(content: bytes, name: str, format: str | None = None) -> list[Item]:
-    return list(read_shard(io.BytesIO(content), name, format))
+    return list(read_shard(io.BytesIO(content), name, ReadOptions(format)))
 
 
 def sections(document: Item) -> dict[str, str]:
@@ -226,7 +227,7 @@ def test_external_entities_are_never_read(tmp_path):
         ("a.xml.gz", b"<article xmlns:xlink='x'>", "jats"),
         ("a.nxml", b"", "jats"),
         ("a.xml", b"<collection><source/>", "bioc"),
-        ("a.json", b'{"source": "x", "documents": [', "bioc-json"),
+        ("a.json", b'{"source": "x", "documents": [', "bioc"),
         ("a.json", b'{"id": 1, "text": "x"}\n', "jsonl"),
         ("a.txt", b"123|t|Title\n", "pubtator"),
         ("a.txt", b"<article> is a word", "text"),
@@ -234,7 +235,7 @@ def test_external_entities_are_never_read(tmp_path):
     ],
 )
 def test_formats_are_told_by_name_and_content(name, head, format):
-    assert detect(name, head) == format
+    assert detect(name, head).name == format
 
 
 def test_what_no_reader_knows_is_a_shard_error():
@@ -242,8 +243,26 @@ def test_what_no_reader_knows_is_a_shard_error():
         detect("a.xml", b"<html><body>")
 
 
-def test_every_format_has_a_reader():
-    assert set(FORMATS) <= set(READERS)
+def test_a_reader_is_added_by_one_line(monkeypatch):
+    """FASTA: its names are taken from folders, its content is told, and `--format` knows it."""
+
+    def read_fasta(stream, shard, options):
+        for record in stream.read().decode().split(">")[1:]:
+            name, _, text = record.partition("\n")
+            yield Document(name, text, (Section("sequence", 0, len(text)),))
+
+    fasta = Reader("fasta", read_fasta, suffixes=("fa",), matches=lambda head: head.start.startswith(b">"))
+    assert not is_shard_name("genes.fa.gz")
+    monkeypatch.setattr(readers, "READERS", (*READERS, fasta))
+    assert is_shard_name("genes.fa.gz")
+    for format in (None, "fasta"):
+        (found,) = read(b">Pax6\nACGT", "genes.fa", format)
+        assert (found.doc_id, sections(found)) == ("Pax6", {"sequence": "ACGT"})
+
+
+def test_a_format_that_no_reader_has_is_a_bad_setting():
+    with pytest.raises(SettingsError, match="no reader 'docx', only pubmed, jats, "):
+        read(b"x", "x", "docx")
 
 
 SEEDS = [
@@ -277,7 +296,7 @@ def damaged(content: bytes, draw) -> bytes:
 
 
 @given(
-    st.sampled_from([None, *sorted(READERS)]),
+    st.sampled_from([None, *(reader.name for reader in READERS)]),
     st.sampled_from([*SEEDS, *GOOD.values()]) | st.binary(max_size=600),
     st.sampled_from(sorted(WRAPPINGS)),
     st.booleans(),
@@ -289,7 +308,7 @@ def test_readers_raise_nothing_but_shard_errors_on_damaged_bytes(format, seed, w
     content = wrap(damaged(seed, draw)) if inside else damaged(wrap(seed), draw)
     items: list[Item] = []
     try:
-        items.extend(read_shard(io.BytesIO(content), "x", format))
+        items.extend(read_shard(io.BytesIO(content), "x", ReadOptions(format)))
     except ShardError as error:
         assert error.reason in REASONS  # noqa: PT017
         assert not (inside and "tar" in wrapping), "a member has taken its archive with it"

@@ -347,7 +347,7 @@ def _bombs() -> Iterator[Case]:
 
 def _encodings() -> Iterator[Case]:
     yield Case("utf16.txt", lambda: TEXT.encode("utf-16"), {"@": "bad_encoding"})
-    yield Case("utf16.xml", lambda: pubmed(citation("31")).decode().encode("utf-16"), _note("unknown_format"))
+    yield Case("utf16.xml", lambda: pubmed(citation("31")).decode().encode("utf-16"), {"PMID:31": OK})
     yield Case("utf16.nxml", lambda: article(f"<p>{TEXT}</p>").decode().encode("utf-16"), {"@": OK})
     yield Case("utf16.jsonl", lambda: line("x").decode().encode("utf-16-le"), {"@#1": "bad_json", "@#2": "bad_json"})
     yield Case("latin1.txt", lambda: "Müller".encode("latin-1"), {"@": "bad_encoding"})

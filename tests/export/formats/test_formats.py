@@ -34,8 +34,8 @@ def exported(format: str, *annotated_documents: Record) -> tuple[bytes, list[Wri
     return head + b"".join(w.content for w in written) + exporter.end(), written
 
 
-def reread(content: bytes, name: str, format: str | None = None) -> list[Document]:
-    found = list(read_shard(io.BytesIO(content), name, format))
+def reread(content: bytes, name: str) -> list[Document]:
+    found = list(read_shard(io.BytesIO(content), name))
     assert all(isinstance(item, Document) for item in found), found
     return found
 
