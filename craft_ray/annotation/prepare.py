@@ -35,6 +35,7 @@ from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
+from craft_ray.model.windows import Windower
 from craft_ray.readers import ReadOptions, read_shard
 from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
@@ -207,7 +208,8 @@ class Preprocessor:
         return table.select(TOKENIZED.names).cast(TOKENIZED)
 
     def _tokenize(self, documents: Sequence[Document]) -> dict[str, pa.ListArray]:
-        return tokenize(documents, _tokenizer(self.task.tokenizer), self.task.max_tokens, self.task.window_pieces)
+        task = self.task
+        return tokenize(documents, Windower(_tokenizer(task.tokenizer), task.max_tokens, task.window_pieces))
 
     def _verified(self, row: "Row") -> "Row":
         """The row itself if it can be tokenized, else a rejection with the error."""

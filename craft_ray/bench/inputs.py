@@ -3,20 +3,51 @@
 import gzip
 import json
 import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
 from lxml import etree
 
+from craft_ray.bench.measure import BenchSizes
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import Document
 from craft_ray.core.settings import load_settings
+from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.shards import list_shards
 from craft_ray.storage.storage import Storage
 
 SAMPLE = Path(__file__).parent.parent / "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What all parts of the benchmark are measured on.
+
+    texts, citations: as `read_inputs` gives them
+    folder:           for files that the benchmark writes
+    cores:            CPU cores of this machine
+    """
+
+    texts: list[str]
+    citations: list[str]
+    checkpoint: Checkpoint
+    folder: Path
+    sizes: BenchSizes
+    cores: int
+
+    def jsonl(self, name: str, tokens: int, shards: int) -> list[Path]:
+        """Shards of JSON lines with about so many tokens."""
+        return write_jsonl(self.folder / name, self.texts, tokens, shards)
+
+    def fresh(self, name: str) -> Path:
+        """An output that is not there."""
+        output = self.folder / f"{name}-out"
+        shutil.rmtree(output, ignore_errors=True)
+        return output
 
 
 def read_inputs(inputs: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,7 +1,6 @@
 """Repeated measurements, taken in turn."""
 
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from craft_ray.model.engines.processor import capabilities, processor_name
 from craft_ray.tables.records import PACKAGES
 
 
@@ -64,11 +64,11 @@ class Measured:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    able = torch.cpu.get_capabilities()
+    able = capabilities()
     return {
-        "processor": able.get("cpu_name") or platform.processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
-        "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if able.get(name)],
+        "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if name in able],
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": gpu,
         "versions": {package: metadata.version(package) for package in (*PACKAGES, "openvino")},

@@ -1,6 +1,10 @@
 """Whole runs: against Ray Data's pattern, ten times as much, stand-ins, one large file, from nothing."""
 
 import json
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +12,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.run import annotate
+from craft_ray.bench.baselines import PIPELINE_BATCHES, annotate_by_ray_data
+from craft_ray.bench.inputs import Inputs, write_citations
+from craft_ray.bench.measure import Measured
+from craft_ray.bench.memory import peak_memory
+from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError
-from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.core.settings import load_settings
+from craft_ray.model.checkpoint import Checkpoint, update_config
+from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.windows import tokenize_sentences
+from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.windows import Windower
 
 SLEEPERS = (1, 2, 4, 8)
 
@@ -55,6 +67,115 @@ class Job:
         return kept | self.memory | {"rows_before_the_input_was_read": self.rows_before_the_end}
 
 
+def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
+    """The same files through Ray Data's pattern and through ours, in turn; first the exact mode, row for row."""
+    files = inputs.jsonl("rival", inputs.sizes.rival, 4)
+    too_long = sentences_too_long(files, inputs.checkpoint)
+    folder = inputs.folder / "sentence-model"
+    shutil.copytree(EMBEDDED_FOLDER, folder)
+    update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0])
+    speeds = stage["tokens_per_second"]
+    best = max(PIPELINE_BATCHES, key=lambda size: float(speeds[f"pipeline, batch {size}"]["median"]))
+    seconds: dict[str, Measured] = {name: Measured() for name in ("pattern", "exact", "default")}
+    tokens, rows = 0, {}
+    for _ in range(inputs.sizes.repeats):
+        output = inputs.fresh("pattern")
+        with ray_session(load_settings()):
+            began = time.perf_counter()
+            annotate_by_ray_data(
+                [str(file) for file in files],
+                str(output),
+                str(folder),
+                replicas=1,
+                threads=inputs.cores,
+                batch_size=best,
+                gpu=False,
+            )
+            seconds["pattern"].values.append(time.perf_counter() - began)
+        exact = _job(inputs, files, model=str(folder), precision="fp32")
+        tokens = exact.summary["tokens"]
+        rows = same_rows(output, Path(exact.summary["tables"]["entities"]), too_long)
+        default = _job(inputs, files)
+        seconds["exact"].values.append(exact.running)
+        seconds["default"].values.append(default.running)
+    return {
+        "tokens": tokens,
+        "rows": rows,
+        "pipeline_batch": best,
+        "note": "seconds from a connection to Ray to the last row written; ours also loads its model in them",
+        "seconds": {name: measured.report() for name, measured in seconds.items()},
+        "tokens_per_second": {
+            name: Measured([tokens / value for value in measured.values]).report() for name, measured in seconds.items()
+        },
+    }
+
+
+def ten_times(inputs: Inputs) -> dict[str, Any]:
+    """One job, and one of ten times its documents: time and memory."""
+    once = _job(inputs, inputs.jsonl("once", inputs.sizes.job, 4))
+    ten = _job(inputs, inputs.jsonl("ten", 10 * inputs.sizes.job, 40))
+    return {"once": once.report(), "ten_times": ten.report()}
+
+
+def sleepers(inputs: Inputs) -> dict[str, Any]:
+    """Replicas that answer at a fixed rate by sleeping: how far the host path feeds them."""
+    report = {}
+    for replicas in SLEEPERS:
+        tokens = replicas * inputs.sizes.sleeper_rate * inputs.sizes.sleeper_seconds
+        files = inputs.jsonl(f"sleepers-{replicas}", tokens, 4 * replicas)
+        job = _job(inputs, files, model=f"{STAND_IN}:{inputs.sizes.sleeper_rate}", replicas=replicas)
+        share = job.summary["steady_tokens_per_second"] / (replicas * inputs.sizes.sleeper_rate)
+        report[str(replicas)] = job.report() | {
+            "share_of_proportion": round(share, 3),
+            "host_path_full": share < 0.9,
+        }
+    free = _job(
+        inputs, inputs.jsonl("free", 8 * inputs.sizes.sleeper_rate * inputs.sizes.sleeper_seconds, 32), model=STAND_IN
+    )
+    return {"rate_of_one": inputs.sizes.sleeper_rate, "replicas": report, "without_sleep": free.report()}
+
+
+def pubmed_file(inputs: Inputs) -> dict[str, Any]:
+    """One large citation file: memory of any worker, and whether rows are there before it is read to its end."""
+    file = inputs.folder / "pubmed" / "pubmed.xml"
+    file.parent.mkdir()
+    write_citations(file, inputs.citations, inputs.sizes.citations)
+    job = _job(inputs, [file], model=STAND_IN)
+    return {"citations": inputs.sizes.citations, "megabytes": round(file.stat().st_size / 1e6)} | job.report()
+
+
+def start(inputs: Inputs) -> dict[str, Any]:
+    """The command as a user gives it, from nothing to its first rows, with the embedded model and without."""
+    files = inputs.jsonl("start", inputs.sizes.rival, 4)
+    report = {}
+    for model in ("embedded", STAND_IN):
+        command = [sys.executable, "-m", "craft_ray", "annotate", *map(str, files), "--model", model, "--json"]
+        output = inputs.fresh("start")
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, "--output", str(output)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        first = output / "documents" / "_delta_log" / f"{1:020}.json"
+        while not first.exists() and process.poll() is None:
+            time.sleep(0.02)
+        seen = time.perf_counter() - began
+        printed = process.communicate()[0]
+        summary = json.loads(printed.splitlines()[-1])
+        timeline = {"run_begins": round(seen - summary["timeline"]["first_commit"], 2)}
+        timeline |= {step: round(timeline["run_begins"] + seconds, 2) for step, seconds in summary["timeline"].items()}
+        report[model] = {"seconds_from_the_command": timeline | {"end": round(time.perf_counter() - began, 2)}}
+    return report
+
+
+def _job(inputs: Inputs, files: Sequence[Path], **settings: Any) -> Job:
+    """A whole annotation run in a Ray of its own, watched."""
+    output = inputs.fresh("job")
+    with ray_session(load_settings()), peak_memory() as peaks:
+        first = FirstRows()
+        summary = annotate([str(file) for file in files], str(output), load_settings(**settings), first)
+    return Job(summary, dict(peaks), first.before_the_end)
+
+
 def same_rows(theirs: Path, ours: Path, too_long: Sequence[Place]) -> dict[str, int]:
     """How many rows both tables hold, the same ones; those in sentences that the pipeline cuts short are counted apart.
 
@@ -76,11 +197,11 @@ def same_rows(theirs: Path, ours: Path, too_long: Sequence[Place]) -> dict[str, 
 
 def sentences_too_long(files: Sequence[Path], checkpoint: Checkpoint) -> list[Place]:
     """Sentences that the model does not take at once: the pipeline loses what is beyond, without a word."""
-    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
+    windower = Windower.of(checkpoint)
     places = []
     for file in files:
         for record in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
             spans = list(sentence_spans(record["text"]))
-            lengths = tokenize_sentences(tokenizer, [record["text"][a:b] for a, b in spans]).sentence_length
+            lengths = windower.subwords([record["text"][a:b] for a, b in spans]).sentence_length
             places += [(record["id"], *spans[i]) for i in np.flatnonzero(lengths > checkpoint.max_tokens)]
     return places

@@ -62,8 +62,8 @@ def evaluate_documents(
 
 def _model(model: str | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:
     """What an evaluation wants first: the checkpoint, gold, and the model at work."""
+    from craft_ray.model.engines.engine import Precision
     from craft_ray.model.inference import Model
-    from craft_ray.model.precision import Precision
 
     checkpoint = _checkpoint(model)
     return checkpoint, gold, Model.of(checkpoint, cast(Precision, precision))

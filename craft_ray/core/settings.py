@@ -63,9 +63,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto", description="number format of the model; auto is the fastest that does no harm, fp32 the exact one"
     )
-    engine: Literal["auto", "openvino", "torch"] = Field(
-        "auto", description="what runs the model; openvino on a CPU and torch on a GPU if not given"
-    )
+    engine: str = Field("auto", description="what runs the model; openvino on a CPU and torch on a GPU if not given")
     compile: bool = Field(
         False, description="compile the model for a GPU (torch.compile): a minute at the start, for long runs"
     )

@@ -17,7 +17,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TagSet
 
 SEEN_FILE = "seen_mentions.npy"
-EMBEDDED_FOLDER = Path(__file__).parent.parent / "default_model"
+CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,13 @@ def own_settings(
         return int(config.get("window_pieces", 0)), (slope, intercept), ranges
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"the model {source} has a bad setting of craft_ray in config.json: {error}") from error
+
+
+def update_config(folder: Path, **values: object) -> None:
+    """Set keys of a checkpoint's config.json; all others stay."""
+    file = folder / CONFIG_FILE
+    config = json.loads(file.read_text(encoding="utf-8")) | values
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -10,18 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.model.batches import Batch, Batches, SpecialTokens
-from craft_ray.model.checkpoint import Checkpoint, StandIn
-from craft_ray.model.engines.engine import Engine, OutOfMemory
-from craft_ray.model.engines.openvino import GraphEngine, OpenVinoModel, to_openvino
-from craft_ray.model.engines.stand_in import StandInEngine
-from craft_ray.model.precision import EngineName, Precision, choose_precision
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines import ENGINES
+from craft_ray.model.engines.engine import OutOfMemory, Placement, Precision
+from craft_ray.model.engines.stand_in import STAND_IN
+from craft_ray.model.precision import choose_precision
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are."""
+    """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are.
 
-    content: OpenVinoModel | Checkpoint | StandIn
+    engine:  name of the engine that `content` is for
+    content: as the engine's `deploy` makes it
+    """
+
+    engine: str
+    content: Any
     frame: SpecialTokens
     n_labels: int
     device: str
@@ -33,7 +38,7 @@ def prepare_model(
     checkpoint: Checkpoint,
     device: str = "cpu",
     precision: Precision | Literal["auto"] = "auto",
-    engine: EngineName | Literal["auto"] = "auto",
+    engine: str = "auto",
     compile: bool = False,
 ) -> DeployedModel:
     """Make a checkpoint ready to ship; `compile` has each replica run `torch.compile`, where torch is the engine.
@@ -43,10 +48,9 @@ def prepare_model(
     frame = SpecialTokens.of(checkpoint)
     n_labels = len(checkpoint.id2label)
     if checkpoint.stand_in is not None:
-        return DeployedModel(checkpoint.stand_in, frame, n_labels, device, "fp32")
+        return DeployedModel(STAND_IN, checkpoint.stand_in, frame, n_labels, device, "fp32")
     chosen, by = choose_precision(checkpoint, device, precision, engine)
-    content = to_openvino(checkpoint, chosen) if by == "openvino" else checkpoint  # type: ignore[arg-type]
-    return DeployedModel(content, frame, n_labels, device, chosen, compile and by == "torch")
+    return DeployedModel(by.name, by.deploy(checkpoint, chosen), frame, n_labels, device, chosen, compile)
 
 
 class Model:
@@ -57,7 +61,8 @@ class Model:
     """
 
     def __init__(self, form: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
-        self._engine = _engine(form, threads)
+        placement = Placement(form.device, form.precision, threads, form.compile)
+        self._engine = ENGINES[form.engine].load(form.content, placement)
         self._frame = form.frame
         self._n_labels = form.n_labels
         self.token_budget = token_budget
@@ -68,7 +73,7 @@ class Model:
         checkpoint: Checkpoint,
         precision: Precision | Literal["auto"] = "auto",
         *,
-        engine: EngineName | Literal["auto"] = "auto",
+        engine: str = "auto",
         token_budget: int = 512,
     ) -> "Model":
         """A model on all of this machine's CPU."""
@@ -135,13 +140,3 @@ class Model:
         if len(batch.n_tokens) == 1:
             raise error
         self.token_budget //= 2
-
-
-def _engine(form: DeployedModel, threads: int) -> Engine:
-    if isinstance(form.content, OpenVinoModel):
-        return GraphEngine(form.content, threads)
-    if isinstance(form.content, StandIn):
-        return StandInEngine(form.content)
-    from craft_ray.model.engines.torch import TorchEngine  # only here: replicas on a CPU run without torch
-
-    return TorchEngine(form.content, form.device, form.precision, threads, form.compile)

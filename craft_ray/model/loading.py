@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import EMBEDDED
 from craft_ray.model.checkpoint import (
-    EMBEDDED_FOLDER,
     SEEN_FILE,
     Checkpoint,
     fingerprint_of,
@@ -23,10 +22,12 @@ from craft_ray.model.checkpoint import (
     to_numpy,
 )
 from craft_ray.model.engines.stand_in import STAND_IN, stand_in_checkpoint
+from craft_ray.model.shipped import shipped_folder
+from craft_ray.model.tokens import load_tokenizer
 
 
 def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
-    """Load the embedded checkpoint, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
+    """Load a checkpoint that ships, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
 
     `stand-in` gives the embedded checkpoint's tokenizer and labels with a `StandIn` for its network, and
     `stand-in:RATE` one that answers at so many tokens a second.
@@ -72,9 +73,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     if not tokenizer.is_fast:
         raise SettingsError(f"the model {source} has no fast tokenizer, and its offsets cannot be kept")
 
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
+    backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
     prefix, suffix = special_tokens(backend)
     weights = {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
     id2label = {int(i): str(label) for i, label in config.id2label.items()}
@@ -104,8 +103,8 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
 
 def _resolve(source: str, fetch: Callable[[str], Path] | None) -> str:
     """A local folder where there is one, else the Hugging Face id as it is."""
-    if source == EMBEDDED:
-        return str(EMBEDDED_FOLDER)
+    if (shipped := shipped_folder(source)) is not None:
+        return str(shipped)
     if "://" in source:
         if fetch is None:
             raise SettingsError(f"cannot fetch the model {source} here")

@@ -2,16 +2,15 @@
 
 from typing import Literal
 
-from tokenizers import Tokenizer
-
 from craft_ray.core.schema import Document, Entity, Section
 from craft_ray.core.settings import EMBEDDED
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
+from craft_ray.model.engines.engine import Precision
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.precision import Precision
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
+from craft_ray.model.windows import Windower
 
 
 class Tagger:
@@ -23,8 +22,7 @@ class Tagger:
     """
 
     def __init__(self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> None:
-        self._tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-        self._pieces = checkpoint.max_tokens, checkpoint.window_pieces
+        self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
         self._model = Model.of(checkpoint, precision)
 
@@ -42,7 +40,7 @@ class Tagger:
 
     def tag_document(self, document: Document) -> list[Entity]:
         """The entities of a document as a reader gives it, in order."""
-        tokens = tokenize([document], self._tokenizer, *self._pieces)
+        tokens = tokenize([document], self._windower)
         label, score = self._model.predict(*(tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS))
         entities, _ = decode(with_predictions([document], tokens, label, score), self._decoder)
         return [Entity(**row) for row in entities.drop_columns(["doc_id", "row"]).to_pylist()]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from craft_ray.core.schema import SECTIONS, Document
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.windows import Subwords, join_pieces, make_windows, tokenize_sentences
+from craft_ray.model.windows import Subwords, Windower, join_pieces
 
 TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
 """What the replica reads of a prepared row."""
@@ -20,10 +20,16 @@ BATCH = 200_000
 """Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
 
 
-def tokenize(
-    documents: Sequence[Document], tokenizer: Tokenizer, max_tokens: int, window_pieces: int = 0
-) -> dict[str, pa.ListArray]:
-    """Sentences, windows and words of documents as list columns, one list a document; names as in TOKENIZED."""
+def load_tokenizer(serialized: str) -> Tokenizer:
+    """A tokenizer from its JSON, which neither truncates nor pads."""
+    tokenizer = Tokenizer.from_str(serialized)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.ListArray]:
+    """Sentences, windows and words of documents as list columns, one list per document; names as in TOKENIZED."""
     starts: list[int] = []
     ends: list[int] = []
     owner: list[int] = []
@@ -39,11 +45,11 @@ def tokenize(
                 chunk.append(document.text[start:end])
                 size += end - start
                 if size >= BATCH:
-                    parts.append(tokenize_sentences(tokenizer, chunk))
+                    parts.append(windower.subwords(chunk))
                     chunk, size = [], 0
-    pieces = join_pieces([*parts, tokenize_sentences(tokenizer, chunk)])
+    pieces = join_pieces([*parts, windower.subwords(chunk)])
     document_of = np.array(owner, np.int64)
-    windows = make_windows(pieces, max_tokens, window_pieces, document_of)
+    windows = windower.windows(pieces, document_of)
     word_document = document_of[pieces.word_sentence]
     window_document = document_of[windows.window_sentence]
 

@@ -1,4 +1,4 @@
-"""Sentences to words, word pieces and windows that fit the model, as flat columns. Pure: knows no model and no Ray.
+"""Sentences to words, word pieces and windows that fit the model, as flat columns; pure.
 
 A window is one sentence, or as many consecutive ones of a document as fit the size that a model was trained with. A
 sentence that is longer than the model takes is covered by overlapping windows, and each of its words is read in the
@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from craft_ray.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,36 @@ class Windows:
     window_length: NDArray[np.int32]
     window_sentence: NDArray[np.int32]
     word_piece: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Windower:
+    """Makes of sentences what one model reads: its tokenizer, without truncation, and the sizes of its windows.
+
+    max_tokens, window_pieces: as in `Checkpoint`
+    """
+
+    tokenizer: Tokenizer
+    max_tokens: int
+    window_pieces: int = 0
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> "Windower":
+        """The windower of a checkpoint."""
+        return cls(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.max_tokens, checkpoint.window_pieces)
+
+    def subwords(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
+        """The word pieces of sentences, given as text or as lists of words."""
+        return tokenize_sentences(self.tokenizer, sentences)
+
+    def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> Windows:
+        """Windows over word pieces; `document` as in `make_windows`."""
+        return make_windows(pieces, self.max_tokens, self.window_pieces, document)
+
+    def __call__(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> tuple[Subwords, Windows]:
+        """The word pieces of sentences of one document, and the windows over them."""
+        pieces = self.subwords(sentences)
+        return pieces, self.windows(pieces)
 
 
 def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:

@@ -2,12 +2,40 @@
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import tenacity
 
+from craft_ray.core.errors import StorageError
 from craft_ray.core.logs import log
-from craft_ray.storage.failures import describe
+from craft_ray.storage.failures import describe, is_transient
+
+_Result = TypeVar("_Result")
+
+
+def with_retries(
+    url: str, action: Callable[[], _Result], patience: float, also: tuple[type[Exception], ...] = ()
+) -> _Result:
+    """The result of an action, repeated while storage fails in a way that may pass.
+
+    patience: seconds after which the last failure counts
+    also:     exceptions of other clients that may pass
+
+    Raises StorageError when patience ends, and at once what will not pass.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or is_transient(error)),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+        stop=tenacity.stop_after_delay(patience),
+        before_sleep=lambda attempt: _log_failure(url, attempt),
+    )
+    try:
+        return retrying(action)
+    except tenacity.RetryError as failed:
+        error = failed.last_attempt.exception()
+        why = describe(error) if error else "unknown"
+        lasted = f" for {patience:g} s" if patience else ""
+        raise StorageError(f"storage failed{lasted} at {url}: {why}") from error
 
 
 class PatientFile(io.RawIOBase):
@@ -46,7 +74,7 @@ class PatientFile(io.RawIOBase):
         super().close()
 
 
-def log_failure(url: str, attempt: tenacity.RetryCallState) -> None:
+def _log_failure(url: str, attempt: tenacity.RetryCallState) -> None:
     """Log a failed attempt that will be repeated."""
     error = attempt.outcome.exception() if attempt.outcome else None
     why = describe(error) if error else "unknown"

@@ -1,32 +1,26 @@
-"""Files on disk and in S3, the same way; the only module that knows s3fs.
-
-A Storage is made of settings and travels to workers; filesystems are made where they are used, for s3fs is not
-fork-safe. Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
-"""
+"""Files on disk and in S3, the same way. A Storage is made of settings and travels to workers."""
 
 import io
 import os
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import BinaryIO, TypeVar, cast
 
 import fsspec
 import pyarrow.fs
-import tenacity
 from fsspec.implementations.local import LocalFileSystem
 
-from craft_ray.core.errors import SettingsError, StorageError
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import bucket, is_remote, join, restored
-from craft_ray.storage.failures import CHANGED, as_settings_error, describe, is_transient
+from craft_ray.storage.failures import CHANGED, as_settings_error, describe
 from craft_ray.storage.local import link_new, temporary_beside, umask
-from craft_ray.storage.patience import PatientFile, log_failure
+from craft_ray.storage.patience import PatientFile, with_retries
+from craft_ray.storage.s3 import S3
 
 _Result = TypeVar("_Result")
 
@@ -41,77 +35,52 @@ READ_AHEAD = 8 << 20
 class Storage:
     """Reads and writes local paths and s3:// addresses.
 
+    settings: how object storage is reached
     patience: seconds for which what a run needs of object storage is tried again and again
     """
 
-    s3: S3Settings
+    settings: S3Settings
     patience: float = 300
-    _filesystems: dict[bool, Any] = field(default_factory=dict, repr=False, compare=False)
+    _s3: S3 = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._s3 = S3(self.settings)
 
     def __reduce__(self) -> tuple[type, tuple[S3Settings, float]]:
-        return Storage, (self.s3, self.patience)
+        return Storage, (self.settings, self.patience)
 
     def filesystem(self, url: str) -> fsspec.AbstractFileSystem:
         """The filesystem of a path or address.
 
         Raises SettingsError for a protocol that is neither of the two.
         """
-        if not is_remote(url):
-            return LocalFileSystem()
-        anonymous = self.s3.is_anonymous(bucket(url))
-        if anonymous not in self._filesystems:
-            import s3fs
-
-            made = self._filesystems[anonymous] = s3fs.S3FileSystem(
-                anon=anonymous,
-                profile=self.s3.profile,
-                requester_pays=self.s3.requester_pays,
-                endpoint_url=self._endpoint(),
-                client_kwargs={"region_name": self.s3.region} if self.s3.region else {},
-                config_kwargs={"connect_timeout": 5, "retries": {"max_attempts": 2, "mode": "standard"}},
-                skip_instance_cache=True,
-                use_listings_cache=False,
-            )
-            made.retries = 3  # of each call; `patiently` does the rest
-        return self._filesystems[anonymous]
+        return self._s3.client(bucket(url)) if is_remote(url) else LocalFileSystem()
 
     def check_reachable(self, url: str) -> None:
-        """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
+        """Fail at once where no object storage listens.
 
         Raises OSError.
         """
-        if is_remote(url) and (given := self._endpoint()):
-            endpoint = urlsplit(given)
-            port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-            socket.create_connection((endpoint.hostname, port), timeout=5).close()
+        if is_remote(url):
+            self._s3.check_reachable()
+
+    def delta_options(self, url: str) -> dict[str, str]:
+        """Options by which delta-rs reaches an address; empty on disk."""
+        return self._s3.delta_options(bucket(url)) if is_remote(url) else {}
 
     def with_retries(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
-        """What an action gives, tried again while storage fails in a way that may pass.
-
-        also: exceptions of other clients that may pass
+        """The result of an action on a path or address, repeated as `patience.with_retries` does.
 
         Raises StorageError when patience ends, and at once what will not pass: on disk everything.
         """
-        if not is_remote(url):
-            return action()
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or is_transient(error)),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
-            stop=tenacity.stop_after_delay(self.patience),
-            before_sleep=lambda attempt: log_failure(url, attempt),
-        )
-        try:
-            return retrying(action)
-        except tenacity.RetryError as failed:
-            error = failed.last_attempt.exception()
-            why = describe(error) if error else "unknown"
-            lasted = f" for {self.patience:g} s" if self.patience else ""
-            raise StorageError(f"storage failed{lasted} at {url}: {why}") from error
+        return with_retries(url, action, self.patience, also) if is_remote(url) else action()
 
     def best_effort(self, do: str, action: Callable[["Storage"], None]) -> None:
         """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
+        impatient = Storage(self.settings, patience=0)
+        impatient._s3 = self._s3  # whose clients are connected already
         try:
-            action(Storage(self.s3, 0, self._filesystems))
+            action(impatient)
         except Exception as error:  # s3fs, botocore and aiohttp have no common base
             log.warning("could not %s: %s", do, describe(error))
 
@@ -231,36 +200,3 @@ class Storage:
             probe = join(folder, f".craft-ray-{os.getpid()}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)
-
-    def _session(self) -> Any:
-        import botocore.session
-
-        return botocore.session.Session(profile=self.s3.profile)
-
-    def _endpoint(self) -> str | None:
-        """The server to use in place of AWS: by settings, the environment or the profile."""
-        variables = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
-        named = self.s3.endpoint_url or next((value for value in variables if value), None)
-        return named or self._session().get_scoped_config().get("endpoint_url")
-
-    def delta_options(self, url: str) -> dict[str, str]:
-        """Options for delta-rs, which has a client of its own; empty on disk.
-
-        A profile's credentials are resolved here, since delta-rs reads no profile files.
-        """
-        if not is_remote(url):
-            return {}
-        session = self._session()
-        options = {"AWS_REGION": self.s3.region or session.get_config_variable("region") or "us-east-1"}
-        # Its own retries are short: what is patient here reads back first whether a commit went through.
-        options |= {"retry_timeout": "15s", "max_retries": "4", "connect_timeout": "5s", "timeout": "60s"}
-        if endpoint := self._endpoint():
-            options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}
-        if self.s3.is_anonymous(bucket(url)):
-            options["AWS_SKIP_SIGNATURE"] = "true"
-        elif session.get_config_variable("profile") and (credentials := session.get_credentials()):
-            frozen = credentials.get_frozen_credentials()
-            options |= {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
-            if frozen.token:
-                options["AWS_SESSION_TOKEN"] = frozen.token
-        return options

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TagSet
@@ -20,7 +19,7 @@ from craft_ray.model.decode import Decoder, decode, span_means
 from craft_ray.model.inference import Model
 from craft_ray.model.tags import Spans, iob_to_spans, tag_words
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
-from craft_ray.model.windows import Subwords, make_windows, tokenize_sentences
+from craft_ray.model.windows import Subwords, Windower
 from craft_ray.training.corpora import TaggedSentence, mention_keys
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, is_right, score_by_label, total
@@ -89,8 +88,7 @@ class _Words:
         gold_label, sentence = gold_arrays(gold, checkpoint)
         model = load()
         began = time.perf_counter()
-        pieces = tokenize_sentences(Tokenizer.from_str(checkpoint.tokenizer), [s.words for s in gold])
-        windows = make_windows(pieces, checkpoint.max_tokens, checkpoint.window_pieces)
+        pieces, windows = Windower.of(checkpoint)([s.words for s in gold])
         logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
         seconds = time.perf_counter() - began
 
@@ -131,8 +129,7 @@ def evaluate_documents(
     model = model or Model.of(checkpoint)
     documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),) if d.text else ()) for d in gold]
     began = time.perf_counter()
-    tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-    tokens = tokenize(documents, tokenizer, checkpoint.max_tokens, checkpoint.window_pieces)
+    tokens = tokenize(documents, Windower.of(checkpoint))
     logits = np.concatenate([_document_logits(model, tokens, number) for number in range(len(gold))])
     label, probability = _answers(logits)
     entities, _ = decode(with_predictions(documents, tokens, label, probability), Decoder.of(checkpoint))

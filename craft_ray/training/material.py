@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TAGS
 from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
-from craft_ray.model.windows import Subwords, make_windows, tokenize_sentences
+from craft_ray.model.tokens import load_tokenizer
+from craft_ray.model.windows import Subwords, Windower
 from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, TaggedSentence
@@ -131,24 +131,19 @@ class TrainingData:
 class _Cutter:
     """Sentences to examples, as a checkpoint will read them."""
 
-    tokenizer: Tokenizer
+    windower: Windower
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
-    max_tokens: int
-    window_pieces: int
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, window_pieces: int) -> "_Cutter":
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        backend.no_truncation()
-        backend.no_padding()
+        backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
         prefix, suffix = special_tokens(backend)
         limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
-        return cls(backend, prefix, suffix, limit, window_pieces)
+        return cls(Windower(backend, limit, window_pieces), prefix, suffix)
 
     def cut(self, sentences: Sequence[TaggedSentence], number: dict[str, int]) -> tuple[Examples, Subwords]:
-        pieces = tokenize_sentences(self.tokenizer, [s.words for s in sentences])
-        windows = make_windows(pieces, self.max_tokens, self.window_pieces)
+        pieces, windows = self.windower([s.words for s in sentences])
         labels = word_labels([s.tags for s in sentences], pieces, number)
         return make_examples(windows, labels, self.prefix, self.suffix), pieces
 

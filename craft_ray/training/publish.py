@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from craft_ray.core.labels import LABELS
-from craft_ray.model.checkpoint import SEEN_FILE
+from craft_ray.model.checkpoint import SEEN_FILE, update_config
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.corpora import Corpus, keys_shown
@@ -104,10 +104,7 @@ def export_checkpoint(
     material.tokenizer.save_pretrained(folder)
     np.save(folder / SEEN_FILE, keys_shown(train.sentences))
     checkpoint = load_checkpoint(str(folder))
-    file = folder / "config.json"
-    calibration = calibrate(checkpoint, dev.sentences)
-    settings = json.loads(file.read_text(encoding="utf-8")) | {"score_calibration": calibration}
-    file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    update_config(folder, score_calibration=calibrate(checkpoint, dev.sentences))
     if (int8 := quantized(load_checkpoint(str(folder)), train.sentences, dev.sentences)).harmless:
         int8.write(folder)
     trained = Trained(

@@ -1,18 +1,15 @@
 """int8 for a checkpoint: ranges measured on text of its kind, kept only if they do no harm on a development set."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from craft_ray.model.batches import Batches, SpecialTokens
-from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.checkpoint import Checkpoint, update_config
 from craft_ray.model.engines.int8 import measure_ranges
 from craft_ray.model.inference import Model
-from craft_ray.model.windows import make_windows, tokenize_sentences
+from craft_ray.model.windows import Windower
 from craft_ray.training.corpora import TaggedSentence
 from craft_ray.training.evaluation import evaluate_tokens
 
@@ -38,16 +35,13 @@ class Quantized:
 
     def write(self, folder: Path) -> None:
         """Add the ranges to a checkpoint's config.json."""
-        file = folder / "config.json"
-        config = json.loads(file.read_text(encoding="utf-8")) | {"activation_ranges": self.ranges}
-        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        update_config(folder, activation_ranges=self.ranges)
 
 
 def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Sequence[TaggedSentence]) -> Quantized:
     """Measure ranges on sentences of `text`, and int8 with them against fp32 on `dev`."""
     chosen = text[:: max(1, len(text) // MEASURED)]
-    pieces = tokenize_sentences(Tokenizer.from_str(checkpoint.tokenizer), [sentence.words for sentence in chosen])
-    windows = make_windows(pieces, checkpoint.max_tokens, checkpoint.window_pieces)
+    _, windows = Windower.of(checkpoint)([sentence.words for sentence in chosen])
     batches = Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint))
     ranges = measure_ranges(checkpoint, batches.all(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)

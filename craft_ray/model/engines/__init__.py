@@ -1,1 +1,6 @@
-"""What computes a batch: one engine a file."""
+"""What computes a batch: one engine per file, and one line here."""
+
+from craft_ray.model.engines import openvino, stand_in, torch
+
+ENGINES = {spec.name: spec for spec in (openvino.SPEC, torch.SPEC, stand_in.SPEC)}
+"""Every engine by name. `auto` takes the first that runs on the device."""

@@ -1,18 +1,23 @@
-"""What runs batches: OpenVINO on a CPU, torch on a GPU, and a stand-in that computes nothing.
+"""What runs batches, and how one is chosen.
 
 An engine takes the next batch while others are still at work. `start` and `finish` may be called by several threads;
 each finishes what it started.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.model.batches import Batch
+from craft_ray.model.checkpoint import Checkpoint
 
 Arrays = tuple[NDArray[np.int8], NDArray[np.float32]]
 """Label ids and scores, both (rows, length)."""
+
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 class OutOfMemory(Exception):
@@ -32,6 +37,41 @@ class Engine(Protocol):
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """Start and finish a batch for its logits, (rows, length, labels)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how an engine works in a replica.
+
+    device:  `cpu` or `cuda`
+    threads: CPU threads of the process
+    compile: whether the network is compiled for the device first
+    """
+
+    device: str
+    precision: Precision
+    threads: int = 1
+    compile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """An engine that can be chosen; importing the file that defines it imports no large library.
+
+    name:       as in the setting `engine`
+    devices:    kinds of device that it runs on
+    precisions: number formats that it computes in
+    fastest:    the format that `auto` stands for with a checkpoint on a kind of device
+    deploy:     makes of a checkpoint what travels to the replicas; called once, on the driver
+    load:       makes the engine of what travelled, in each replica
+    """
+
+    name: str
+    devices: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    fastest: Callable[[Checkpoint, str], Precision]
+    deploy: Callable[[Checkpoint, Precision], Any]
+    load: Callable[[Any, Placement], Engine]
 
 
 def as_out_of_memory(error: RuntimeError) -> Exception:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, one_line
-from craft_ray.model.engines.engine import Arrays, as_out_of_memory
+from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision, as_out_of_memory
+from craft_ray.model.engines.processor import capabilities
 
 GraphPrecision = Literal["fp32", "bf16", "int8"]
 
@@ -63,7 +64,7 @@ def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoMo
     import torch
 
     from craft_ray.model.engines.int8 import quantize
-    from craft_ray.model.engines.torch import build_network
+    from craft_ray.model.engines.network import build_network
 
     network = build_network(checkpoint)
     if precision == "int8":
@@ -157,3 +158,24 @@ class GraphEngine:
             request.wait()
         except RuntimeError as error:
             raise as_out_of_memory(error) from error
+
+
+def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
+    """int8 where the checkpoint has ranges for it and the processor multiplies 8-bit integers; else bf16 where the
+    processor does; else fp32.
+    """
+    able = capabilities()
+    # Processors without these add products in 16 bits, which overflow.
+    if checkpoint.activation_ranges and able & {"avx512_vnni", "avx_vnni", "i8mm"}:
+        return "int8"
+    return "bf16" if able & {"avx512_bf16", "amx_bf16"} else "fp32"
+
+
+SPEC = EngineSpec(
+    name="openvino",
+    devices=("cpu",),
+    precisions=("fp32", "bf16", "int8"),
+    fastest=_fastest,
+    deploy=to_openvino,  # type: ignore[arg-type]  # which is given no other precision than those above
+    load=lambda graph, placement: GraphEngine(graph, placement.threads),
+)

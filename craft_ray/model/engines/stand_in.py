@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER, Checkpoint, StandIn, own_settings, special_tokens
-from craft_ray.model.engines.engine import Arrays
+from craft_ray.model.checkpoint import Checkpoint, StandIn, own_settings, special_tokens
+from craft_ray.model.engines.engine import Arrays, EngineSpec
+from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.tokens import load_tokenizer
 
 STAND_IN = "stand-in"
 
@@ -53,8 +55,6 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
 
     One word piece in eight gets a label, so that mentions are about as frequent as in CRAFT.
     """
-    from tokenizers import Tokenizer
-
     rate = source.partition(":")[2]
     try:
         tokens_per_second = float(rate) if rate else None
@@ -63,9 +63,7 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
     if tokens_per_second is not None and not tokens_per_second > 0:
         raise SettingsError(f"the model {source}: give a rate in tokens a second above 0, as {STAND_IN}:20000")
     config = json.loads((EMBEDDED_FOLDER / "config.json").read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = load_tokenizer((EMBEDDED_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
     prefix, suffix = special_tokens(tokenizer)
     id2label = {int(i): str(label) for i, label in config["id2label"].items()}
     starts = [i for i, label in id2label.items() if label.startswith("B-")]
@@ -89,3 +87,13 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
         fingerprint=hashlib.sha256(STAND_IN.encode()).hexdigest(),
         stand_in=StandIn(label, tokens_per_second),
     )
+
+
+SPEC = EngineSpec(
+    name=STAND_IN,
+    devices=(),  # chosen by the checkpoint alone
+    precisions=("fp32",),
+    fastest=lambda checkpoint, device: "fp32",
+    deploy=lambda checkpoint, precision: checkpoint.stand_in,
+    load=lambda stand_in, placement: StandInEngine(stand_in),
+)

@@ -1,77 +1,29 @@
-"""A checkpoint as a torch network that ends in labels and scores, and its int8 form.
+"""torch: the engine of a GPU. It imports torch only in the replicas that use it."""
 
-int8 is simulated here (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference"): inputs of linear layers in 8 bits over a range that was measured once, weights in 8
-bits a row. OpenVINO's compiler turns the simulation into integer kernels. Ranges are fixed, not taken from each batch,
-so an answer does not depend on what else is in its batch.
-"""
-
-import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.engines.engine import Arrays, as_out_of_memory
-
-
-class Predictions(NamedTuple):
-    """Each token's best label (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
-
-    label: torch.Tensor
-    score: torch.Tensor
-    logits: torch.Tensor
-
-
-class Network(torch.nn.Module):
-    """Token ids (rows, length) and tokens a row (rows,), both int32, to `Predictions`."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
-        """Attend to all but padding."""
-        column = torch.arange(token_ids.shape[1], dtype=torch.int32, device=token_ids.device)
-        mask = (column[None, :] < n_tokens[:, None]).to(torch.int64)
-        logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
-        best = logits.softmax(-1).max(-1)
-        return Predictions(best.indices.to(torch.int8), best.values, logits)
-
-
-def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Network:
-    """The checkpoint's network with weights of one type, for inference."""
-    from transformers import AutoConfig, AutoModelForTokenClassification
-
-    model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
-    model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
-    return Network(model.to(dtype=dtype).eval().requires_grad_(False))
-
-
-def _tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
-    """An array as a tensor, in place where the type allows: replicas of a node share the object store's pages."""
-    with warnings.catch_warnings():
-        # Arrays out of the object store are read-only, of which torch warns; inference never writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensor = torch.from_numpy(array)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+from craft_ray.model.engines.engine import Arrays, EngineSpec, Placement, Precision, as_out_of_memory
 
 
 class TorchEngine:
     """A network on a device; on a GPU, copies to and from it run beside its work, from pinned memory."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str, precision: str, threads: int, compile: bool) -> None:
+    def __init__(self, checkpoint: Checkpoint, placement: Placement) -> None:
         import torch
 
-        torch.set_num_threads(threads)
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        network = build_network(checkpoint, dtype).to(device)
-        self._network = torch.compile(network, dynamic=True) if compile else network
-        self._device = device
-        self._on_gpu = device.startswith("cuda")
+        from craft_ray.model.engines.network import build_network
+
+        torch.set_num_threads(placement.threads)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[placement.precision]
+        network = build_network(checkpoint, dtype).to(placement.device)
+        self._network = torch.compile(network, dynamic=True) if placement.compile else network
+        self._device = placement.device
+        self._on_gpu = placement.device.startswith("cuda")
         self.depth = 2 if self._on_gpu else 1
 
     def start(self, batch: Batch) -> Any:
@@ -114,3 +66,17 @@ class TorchEngine:
             inputs = [tensor.pin_memory().to(self._device, non_blocking=True) for tensor in inputs]
         with torch.inference_mode():
             return self._network(*inputs)
+
+
+def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
+    return "fp32" if device == "cpu" else "fp16"
+
+
+SPEC = EngineSpec(
+    name="torch",
+    devices=("cuda", "cpu"),
+    precisions=("fp32", "bf16", "fp16"),
+    fastest=_fastest,
+    deploy=lambda checkpoint, precision: checkpoint,
+    load=TorchEngine,
+)

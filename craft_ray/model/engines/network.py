@@ -1,0 +1,52 @@
+"""A checkpoint as a torch network that ends in labels and scores."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from craft_ray.model.checkpoint import Checkpoint
+
+
+class Predictions(NamedTuple):
+    """Each token's best label (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
+
+    label: torch.Tensor
+    score: torch.Tensor
+    logits: torch.Tensor
+
+
+class Network(torch.nn.Module):
+    """Token ids (rows, length) and tokens a row (rows,), both int32, to `Predictions`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
+        """Attend to all but padding."""
+        column = torch.arange(token_ids.shape[1], dtype=torch.int32, device=token_ids.device)
+        mask = (column[None, :] < n_tokens[:, None]).to(torch.int64)
+        logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
+        best = logits.softmax(-1).max(-1)
+        return Predictions(best.indices.to(torch.int8), best.values, logits)
+
+
+def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Network:
+    """The checkpoint's network with weights of one type, for inference."""
+    from transformers import AutoConfig, AutoModelForTokenClassification
+
+    model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
+    model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
+    return Network(model.to(dtype=dtype).eval().requires_grad_(False))
+
+
+def _tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
+    """An array as a tensor, in place where the type allows: replicas of a node share the object store's pages."""
+    with warnings.catch_warnings():
+        # Arrays out of the object store are read-only, of which torch warns; inference never writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(array)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
