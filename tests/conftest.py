@@ -74,7 +74,7 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
     from craft_ray.core.labels import TAGS
-    from craft_ray.model.checkpoint import EMBEDDED_FOLDER
+    from craft_ray.model.shipped import EMBEDDED_FOLDER
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)

@@ -7,17 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED
 from craft_ray.model import tokens
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.tables.ledger import Ledger, entries
+from tests.support.models import TOKENIZER
 
-TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
 EMPTY = Ledger.of(entries([], [], [], []))
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.bench import benchmark, whole_jobs
+from craft_ray.bench import whole_jobs
 from craft_ray.bench.baselines import PIPELINE_BATCHES
-from craft_ray.bench.benchmark import _Bench
 from craft_ray.bench.goals import GOALS, check_goals
-from craft_ray.bench.inputs import SAMPLE, read_inputs
+from craft_ray.bench.host_path import host_path
+from craft_ray.bench.inputs import SAMPLE, Inputs, read_inputs
 from craft_ray.bench.measure import BenchSizes, Measured
+from craft_ray.bench.model_stage import model_stage
 from craft_ray.bench.plot import plot
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.engines.stand_in import STAND_IN
@@ -20,15 +21,13 @@ SIZES = BenchSizes(repeats=1, stage=600, rival=3000, job=8000, sleeper_rate=5000
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> _Bench:
+def inputs(tmp_path: Path) -> Inputs:
     texts, citations = read_inputs([str(SAMPLE)])
-    return _Bench(texts, citations, load_checkpoint(), tmp_path, SIZES, 2)
+    return Inputs(texts, citations, load_checkpoint(), tmp_path, SIZES, 2)
 
 
-def test_the_model_stage_is_compared_after_it_agrees(bench: _Bench, monkeypatch):
-    monkeypatch.setattr(_Bench, "_precisions", lambda _: ["fp32"])
-    monkeypatch.setattr(benchmark, "PIPELINE_BATCHES", (1, 8))
-    stage = bench.model_stage({})
+def test_the_model_stage_is_compared_after_it_agrees(inputs: Inputs):
+    stage = model_stage(inputs, ["fp32"], batches=(1, 8))
     assert stage["tokens"] >= 600
     speeds = stage["tokens_per_second"]
     assert {"pipeline, batch 1", "pipeline, batch 8", "fp32"} < speeds.keys()
@@ -36,10 +35,12 @@ def test_the_model_stage_is_compared_after_it_agrees(bench: _Bench, monkeypatch)
     assert all(speed["lowest"] <= speed["median"] <= speed["highest"] for speed in speeds.values())
 
 
-def test_a_model_that_disagrees_is_not_compared(bench: _Bench, monkeypatch):
-    monkeypatch.setattr(_Bench, "_agreement", lambda *_: 0.999)
+def test_a_model_that_disagrees_is_not_compared(inputs: Inputs):
+    def finds_nothing(folder: str, device: str, threads: int):
+        return lambda sentences, batch_size: [[] for _ in sentences]
+
     with pytest.raises(RunError, match="other spans than the pipeline"):
-        bench.model_stage({})
+        model_stage(inputs, ["fp32"], load_rival=finds_nothing)
 
 
 def test_rows_that_differ_are_an_error(tmp_path: Path):
@@ -57,8 +58,8 @@ def test_rows_that_differ_are_an_error(tmp_path: Path):
     assert rows == {"same": 1, "pattern_in_long_sentences": 1, "ours_in_long_sentences": 1}
 
 
-def test_the_host_path_is_measured_in_parts(bench: _Bench):
-    rates = bench.host_path({})["tokens_per_second_per_core"]
+def test_the_host_path_is_measured_in_parts(inputs: Inputs):
+    rates = host_path(inputs)["tokens_per_second_per_core"]
     assert rates["all"]["median"] < min(rates[part]["median"] for part in ("prepare", "replica", "stage"))
 
 

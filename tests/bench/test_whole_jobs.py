@@ -4,34 +4,34 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.bench.benchmark import _Bench
-from craft_ray.bench.inputs import SAMPLE, read_inputs
+from craft_ray.bench.inputs import SAMPLE, Inputs, read_inputs
 from craft_ray.bench.measure import BenchSizes
+from craft_ray.bench.whole_jobs import pubmed_file, whole_job
 from craft_ray.model.loading import load_checkpoint
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> _Bench:
+def inputs(tmp_path: Path) -> Inputs:
     texts, citations = read_inputs([str(SAMPLE)])
     sizes = BenchSizes(repeats=1, stage=1500, rival=2000, job=4_000, citations=10_000)
-    return _Bench(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
+    return Inputs(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
 
 
 @pytest.mark.long
-def test_ray_datas_pattern_gives_the_rows_that_ours_gives(bench: _Bench):
+def test_ray_datas_pattern_gives_the_rows_that_ours_gives(inputs: Inputs):
     """The benchmark itself fails if a row differs."""
     stage = {
         "tokens_per_second": {f"pipeline, batch {size}": {"median": 10.0 - size % 7} for size in (1, 4, 8, 16, 32)}
     }
-    job = bench.whole_job({"model_stage": stage})
+    job = whole_job(inputs, stage)
     assert job["tokens"] >= 1500
     assert job["seconds"].keys() == {"pattern", "exact", "default"}
 
 
-def test_a_large_citation_file_gives_rows_before_it_is_read(bench: _Bench):
-    job = bench.pubmed_file({})
+def test_a_large_citation_file_gives_rows_before_it_is_read(inputs: Inputs):
+    job = pubmed_file(inputs)
     assert job["documents"] == 10_000
     assert job["rows_before_the_input_was_read"]
     assert 50 < job["peak_worker_mb"] < 1500

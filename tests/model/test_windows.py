@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.windows import Subwords, join_pieces, make_windows, tokenize_sentences
+from tests.support.models import TOKENIZER
 
-TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
 words = st.text(alphabet=st.sampled_from("abcPax6-éβ\U0001f9ec中"), min_size=1, max_size=8)
 
 

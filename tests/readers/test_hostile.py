@@ -6,20 +6,16 @@ import re
 
 import pyarrow as pa
 import pytest
-from tokenizers import Tokenizer
 
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS, Document
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.readers import limits, read_shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
 from tests.support.hostile import Case, article, cases
+from tests.support.models import TOKENIZER
 
-TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
 PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(entries([], [], [], []))))
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
-from tokenizers import Tokenizer
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.tagger import Tagger
 from craft_ray.model.tags import Mention
-from craft_ray.model.windows import make_windows, tokenize_sentences
+from craft_ray.model.windows import Windower
 from craft_ray.training.corpora import TaggedSentence, keys_shown, read_iob
 from craft_ray.training.craft import GoldDocument, read_craft
 from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens, tag_numbers
@@ -23,8 +22,7 @@ def test_figures_on_real_sentences_are_those_of_seqeval(embedded, model_of, data
     gold = read_iob(data / "craft-iob" / "devel.tsv")[:400]
     scores = evaluate_tokens(embedded, gold, model_of())
     assert scores.keys() >= KEYS
-    pieces = tokenize_sentences(Tokenizer.from_str(embedded.tokenizer), [s.words for s in gold])
-    windows = make_windows(pieces, embedded.max_tokens, embedded.window_pieces)
+    pieces, windows = Windower.of(embedded)([s.words for s in gold])
     label, _ = model_of().predict(windows.token_ids, windows.window_length, windows.word_piece)
     name = {i: tag for tag, i in tag_numbers(embedded).items()}
     predicted = [["O"] * len(s.words) for s in gold]

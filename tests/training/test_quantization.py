@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.shipped import EMBEDDED_FOLDER
 from craft_ray.training import quantization
 from craft_ray.training.corpora import read_iob
 

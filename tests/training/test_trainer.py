@@ -7,19 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
 
 from craft_ray.core.labels import TAGS
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.corpora import read_iob
 from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import _CorpusLoss, card_rows
-
-TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
+from tests.support.models import TOKENIZER
 
 
 def test_craft_iob_train_makes_the_cards_1360_steps_an_epoch(data: Path):

@@ -1,23 +1,17 @@
-"""From text to tokens and back to entities: offsets and mentions."""
+"""Answers for words to entities: offsets and mentions."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from craft_ray.core.labels import TAG_SET, TAGS
 from craft_ray.core.schema import SECTIONS, Document, Section
-from craft_ray.model import tokens
-from craft_ray.model.checkpoint import EMBEDDED_FOLDER
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.tokens import tokenize
-
-TOKENIZER = Tokenizer.from_file(str(EMBEDDED_FOLDER / "tokenizer.json"))
-TOKENIZER.no_truncation()
-TOKENIZER.no_padding()
-
+from craft_ray.model.windows import Windower
+from tests.support.models import TOKENIZER
 
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
 
@@ -45,7 +39,7 @@ def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, 
     documents = [
         Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
     ]
-    tokens = tokenize(documents, TOKENIZER, 16, window_pieces)
+    tokens = tokenize(documents, Windower(TOKENIZER, 16, window_pieces))
     labels = np.random.default_rng(seed).integers(0, len(TAGS), len(tokens["word_start"].flatten())).astype(np.int8)
     block = labelled(documents, tokens, labels)
     entities, counts = decode(block, Decoder(TAG_SET))
@@ -63,7 +57,7 @@ def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documen
     documents = [
         Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
     ]
-    tokens = tokenize(documents, TOKENIZER, 16)
+    tokens = tokenize(documents, Windower(TOKENIZER, 16))
     columns = ("word_start", "word_end", "word_sentence")
     words = [
         (row, *word)
@@ -85,14 +79,3 @@ def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documen
     entities, _ = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
     found = [tuple(e[name] for name in ("row", "start", "end", "label", "mention")) for e in entities.to_pylist()]
     assert found == expected
-
-
-@pytest.mark.parametrize("window_pieces", [0, 64])
-def test_a_long_document_is_tokenized_in_parts_with_the_same_result(monkeypatch, window_pieces):
-    document = Document("a", "Pax6 acts in mice. " * 200, (Section("s", 0, 19 * 200),))
-    whole = tokenize([document, document], TOKENIZER, 510, window_pieces)
-    monkeypatch.setattr(tokens, "BATCH", 500)
-    parts = tokenize([document, document], TOKENIZER, 510, window_pieces)
-    assert {name: values.to_pylist() for name, values in parts.items()} == {
-        name: values.to_pylist() for name, values in whole.items()
-    }

@@ -1,0 +1,54 @@
+"""One text at a time: agreement with transformers' own pipeline."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.tagger import Tagger
+
+
+def test_spans_are_those_of_the_transformers_pipeline(data: Path):
+    """Exact on real sentences: label, start and end of every mention; scores to a ten-thousandth.
+
+    The pipeline takes a word for the continuation of another where a word's own form is of another length than its
+    text (accents that the tokenizer strips); on the sentences of CRAFT this makes no difference.
+    """
+    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:2])
+    sentences = [text[a:b] for a, b in sentence_spans(text)]
+    assert len(sentences) > 300
+    assert sum(not sentence.isascii() for sentence in sentences) > 15
+    tagger = Tagger(
+        replace(load_checkpoint(), calibration=(1.0, 0.0)), "fp32"
+    )  # the pipeline's scores are not calibrated
+    theirs = pipeline(
+        "token-classification",
+        model=AutoModelForTokenClassification.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32),
+        tokenizer=AutoTokenizer.from_pretrained(EMBEDDED_FOLDER),
+        aggregation_strategy="first",
+        device="cpu",
+    )
+    mentions = 0
+    for sentence, expected in zip(sentences, theirs(sentences, batch_size=8), strict=True):
+        found = tagger.tag(sentence)
+        assert [(e.label, e.start, e.end) for e in found] == [
+            (e["entity_group"], e["start"], e["end"]) for e in expected
+        ], sentence
+        assert [e.score for e in found] == pytest.approx([float(e["score"]) for e in expected], abs=1e-4)
+        mentions += len(found)
+    assert mentions > 300
+
+
+def test_the_tagger_answers_simple_questions():
+    tagger = Tagger.load()
+    text = "Pax6 is expressed in the mouse eye; \U0001f9ec zebrafish neurons need calcium."
+    found = tagger.tag(text)
+    assert {"Taxon": "mouse", "Chemical": "calcium"}.items() <= {e.label: e.mention for e in found[::-1]}.items()
+    assert all(text[e.start : e.end] == e.mention for e in found)
+    assert ("Protein", "Pax6") in [(e.label, e.mention) for e in found]
+    assert tagger.tag("") == []

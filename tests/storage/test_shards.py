@@ -1,0 +1,72 @@
+"""Finding shards, on disk and on a real S3 server."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import S3Settings
+from craft_ray.readers import is_shard_name
+from craft_ray.storage.shards import list_shards
+from craft_ray.storage.storage import Storage
+from tests.support.s3_server import S3Server
+
+LOCAL = Storage(S3Settings())
+
+
+def names(listing) -> list[str]:
+    return [shard.name for shard in listing.shards]
+
+
+def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_path: Path):
+    for name in ("b/pubmed2.xml.gz", "a/pubmed3.xml.gz", "c/pubmed1.xml.gz", "a/pubmed3.xml.gz.md5", "a/.hidden.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
+    assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
+    assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
+    assert listing.shards[0].size == 1
+
+
+def test_an_output_within_the_input_is_no_input(tmp_path: Path):
+    for name in ("in.parquet", "out/documents/a.parquet", "out/documents/_delta_log/0.json", "_old/b.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name, f"{tmp_path}/out")
+    assert names(listing) == [f"{tmp_path}/in.parquet"]
+    assert listing.passed_over == [f"{tmp_path}/_old/b.parquet"]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path):
+    (tmp_path / "good.txt").write_text("x")
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb"):
+        pass
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name)
+    assert names(listing) == [f"{tmp_path}/good.txt"]
+    assert listing.passed_over == [f"{tmp_path}/caf\\udce9.txt"]
+
+
+def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):
+    (tmp_path / "x.data").write_text("x")
+    assert names(list_shards(LOCAL, [f"{tmp_path}/x.data"], is_shard_name)) == [f"{tmp_path}/x.data"]
+
+
+@pytest.mark.parametrize("given", ["nowhere", "*.xml", "folder"])
+def test_an_input_without_files_is_a_bad_setting(given, tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError):
+        list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name)
+
+
+def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings())
+    prefix = s3_server.fresh_prefix()
+    for name in ("a.txt", "b.xml.gz", "c.md5"):
+        storage.write_bytes(f"{prefix}/{name}", name.encode())
+    listing = list_shards(storage, [prefix], is_shard_name)
+    assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
+    assert listing.passed_over == [f"{prefix}/c.md5"]
+    assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"

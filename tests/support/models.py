@@ -1,0 +1,21 @@
+"""The tokenizer of the model that ships, and models run over sentences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.inference import Model
+from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.tokens import load_tokenizer
+from craft_ray.model.windows import Windower, Windows
+
+TOKENIZER = load_tokenizer((EMBEDDED_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+def windows_of(checkpoint: Checkpoint, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Windows:
+    return Windower.of(checkpoint)(sentences)[1]
+
+
+def predict(model: Model, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
