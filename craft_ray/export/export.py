@@ -137,7 +137,7 @@ def _result(task: "ray.ObjectRef[TaskAccount]") -> TaskAccount:
     try:
         account: TaskAccount = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        raise error.describe from None
+        raise error.cause from None
     except ray.exceptions.RayError as error:
         raise RunError(f"a task of the export failed: {str(error).splitlines()[0]}") from error
     return account
