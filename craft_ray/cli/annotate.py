@@ -1,16 +1,22 @@
 """`craft-ray annotate`."""
 
 import json
-from pathlib import Path
+import os
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from craft_ray.cli.options import Json, ModelOption
+from craft_ray.cli.console import add_row, console, shown
+from craft_ray.cli.described import takes
+from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, message
 from craft_ray.core.labels import LABELS
+from craft_ray.core.logs import LogFormat, log_as, logs_json
+from craft_ray.core.settings import Settings
+from craft_ray.core.text import one_line
 
 EXAMPLES = """Examples:
 
@@ -22,41 +28,20 @@ EXAMPLES = """Examples:
 """
 
 
+@takes(Settings)
 def annotate(
     inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")],
-    output: Annotated[str, typer.Option(help="Folder of the tables, on disk or s3://; made if absent.")],
-    model: ModelOption = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="pubmed, jats, bioc, pubtator, jsonl, parquet or text.", show_default="told by content"),
-    ] = None,
-    replicas: Annotated[
-        int | None, typer.Option(help="Copies of the model that work at once.", show_default="one a GPU, or 8 cores")
-    ] = None,
-    max_rejected: Annotated[
-        float | None,
-        typer.Option(help="Share of the documents that may be rejected before the run stops.", show_default="0.9"),
-    ] = None,
-    model_sha256: Annotated[
-        str | None, typer.Option("--model-sha256", help="Fingerprint that the model must have.", metavar="HEX")
-    ] = None,
-    keep_versions: Annotated[
-        int | None,
-        typer.Option(help="Earlier states of the tables to keep for time travel and `diff`.", show_default="0"),
-    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder of the tables, on disk or s3://; made if absent.")
+    ],
     fail_on_rejected: Annotated[
         bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
     ] = False,
-    log_format: Annotated[
-        str | None,
-        typer.Option(
-            help="text, or json: an object a line on stderr, with run and shard.", metavar="FORMAT", show_default="text"
-        ),
-    ] = None,
-    settings: Annotated[
-        Path | None, typer.Option(help="YAML file of settings; arguments and CRAFT_RAY_* variables go before it.")
-    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    settings: SettingsFile = None,
     as_json: Json = False,
+    **chosen: Any,
 ) -> None:
     """Annotate documents into the Delta tables `entities` and `documents`.
 
@@ -65,41 +50,36 @@ def annotate(
     run is at work on the output, 5 documents were rejected and `--fail-on-rejected` was given. With `--json`, `status`
     says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
     """
-    from craft_ray.cli.console import shown
-    from craft_ray.core.logs import log_as
     from craft_ray.core.settings import load_settings
 
-    console = Console(stderr=True)
+    summary: dict[str, Any] | None = None
+    failure: BaseException | None = None
+    logs: LogFormat = "json" if "json" in (chosen["log_format"], os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
+    log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
     try:
-        chosen = load_settings(
-            settings,
-            model=model,
-            format=format,
-            replicas=replicas,
-            max_rejected=max_rejected,
-            model_sha256=model_sha256,
-            keep_versions=keep_versions,
-            log_format=log_format,
-        )
+        loaded = load_settings(settings, **chosen)
+        log_as(loaded.log_format, verbose=verbose)
         from craft_ray.annotation.run import annotate as run
 
-        log_as(chosen.log_format)
-        with shown(console, chosen.log_format) as show:
-            summary = run(inputs, output, chosen, show)
+        with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
+            summary = run(inputs, output, loaded, show)
         if fail_on_rejected and summary["status"] == DocumentsRejectedError.status:
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
-        told = getattr(error, "summary", None)
-        if told is not None:
-            print_summary(console if as_json else Console(), told)
-        if as_json:
-            status = getattr(error, "status", "failed")
-            print(json.dumps((told or {"status": status}) | {"error": message(error)}))
-        raise
-    if not (as_json and chosen.log_format == "json"):  # whose last line has the same figures
-        print_summary(console if as_json else Console(), summary)
-    if as_json:
-        print(json.dumps(summary))
+        summary, failure = getattr(error, "summary", None), error
+    if as_json:  # before the summary for people, so that nothing in that can cost a program its answer
+        print(json.dumps(_told(summary, failure)), flush=True)
+    if summary is not None and not quiet and not (as_json and logs_json()):  # whose last line has the same figures
+        print_summary(console(stderr=as_json), summary)
+    if failure is not None:
+        raise failure
+
+
+def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:
+    """What `--json` prints: the summary, or how the run failed and the summary as far as there is one."""
+    if failure is None:
+        return summary or {}
+    return (summary or {"status": getattr(failure, "status", "failed")}) | {"error": message(failure)}
 
 
 def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
@@ -109,32 +89,35 @@ def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
     return error
 
 
-def print_summary(console: Console, summary: dict[str, Any]) -> None:
+def print_summary(on: Console, summary: dict[str, Any]) -> None:
     """The table at the end of a run."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
-    table.add_column(style="dim")
+    table.add_column(style="dim", overflow="fold")
     for name, number in summary["documents"].items():
         note = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-        table.add_row(f"documents {name}", f"{number:,}", note if name == "rejected" else "")
+        add_row(table, f"documents {name}", f"{number:,}", note if name == "rejected" else "")
     meaning = {label.name: label.meaning for label in LABELS}
     for label, number in summary["entities"].items():
-        table.add_row(f"entities {label}", f"{number:,}", meaning.get(label, ""))
-    shards = summary["shards"]
-    table.add_row("shards read", f"{shards['read']:,} of {shards['found']:,}", "")
+        add_row(table, f"entities {label}", f"{number:,}", meaning.get(label, ""))
+    for name, value, note in _shards(summary["shards"]):
+        add_row(table, name, value, note)
+    add_row(table, "time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")
+    on.print(table)
+    for name, path in summary["tables"].items():
+        on.print(one_line(f"{name}: {path}"), soft_wrap=True)
+
+
+def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Rows of the summary about shards, and about files that are none."""
+    yield "shards read", f"{shards['read']:,} of {shards['found']:,}", ""
     if shards["known"]:
-        table.add_row("shards known", f"{shards['known']:,}", "unchanged since they were read")
+        yield "shards known", f"{shards['known']:,}", "unchanged since they were read"
     for shard, reason in shards["broken"].items():
-        table.add_row("shard broken", "", f"{shard}: {reason}")
+        yield "shard broken", "", f"{shard}: {reason}"
     if shards["unreadable"] > len(shards["broken"]):
-        table.add_row("shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`")
+        yield "shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`"
     if shards["passed_over"]:
         names = ", ".join(shards["passed_over"][:3])
-        table.add_row(
-            "files passed over", f"{shards['files_passed_over']:,}", f"not input by their names: {names}, ..."
-        )
-    table.add_row("time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")
-    console.print(table)
-    for name, path in summary["tables"].items():
-        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+        yield "files passed over", f"{shards['files_passed_over']:,}", f"no input by their names: {names}, ..."

@@ -1,45 +1,116 @@
-"""The command `craft-ray`. Each error has its exit code (`errors`); 0 is done.
+"""The command `craft-ray`. Each error has its exit code (`core/errors.py`); 0 is done.
 
-Slow imports (ray, torch, transformers) stand inside the commands, so that `--help` and bad arguments answer at once.
+A new command is a file here and a line in COMMANDS. Slow imports (ray, torch, transformers) stand inside the commands,
+so that `--help` and bad arguments answer at once.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
-from craft_ray.cli import annotate, bench, compact, evaluate, export, query, report, runs, show, train
-from craft_ray.core.errors import CraftRayError, Interrupted, message
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="Find Sequence, Cell, Protein, Gene, Taxon and Chemical mentions in any number of biomedical documents.",
+from craft_ray.cli import (
+    annotate,
+    bench,
+    compact,
+    diff,
+    evaluate,
+    export,
+    pairs,
+    quantize,
+    query,
+    report,
+    runs,
+    settings,
+    show,
+    top,
+    train,
 )
-evaluate_app = typer.Typer(no_args_is_help=True, help="Measure a model against a gold corpus.")
+from craft_ray.cli.console import console
+from craft_ray.core.errors import CraftRayError, Interrupted, message
+from craft_ray.core.logs import log, logs_json
+from craft_ray.core.text import one_line
+from craft_ray.core.version import __version__
 
-app.command(epilog=annotate.EXAMPLES)(annotate.annotate)
-app.command(epilog=show.SHOW_EXAMPLES)(show.show)
-app.command(epilog=query.QUERY_EXAMPLES)(query.query)
-app.command()(query.top)
-app.command()(query.pairs)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command()(runs.runs)
-app.command(epilog=runs.DIFF_EXAMPLES)(runs.diff)
-app.command(epilog=report.REPORT_EXAMPLES)(report.report)
-app.command()(compact.compact)
-app.command(epilog=train.EXAMPLES)(train.train)
-app.add_typer(evaluate_app, name="evaluate")
-evaluate_app.command("tokens")(evaluate.evaluate_tokens)
-evaluate_app.command("documents")(evaluate.evaluate_documents)
-app.command()(train.quantize)
-app.command(epilog=bench.EXAMPLES)(bench.bench)
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    run:      its function; the docstring is its help
+    examples: shown below the help
+    name:     its name, or the name of its group and its own; the function's if not given
+    """
+
+    run: Callable[..., None]
+    examples: str | None = None
+    name: str | None = None
+
+
+COMMANDS = (
+    Command(annotate.annotate, annotate.EXAMPLES),
+    Command(show.show, show.EXAMPLES),
+    Command(query.query, query.EXAMPLES),
+    Command(top.top),
+    Command(pairs.pairs),
+    Command(export.export, export.EXAMPLES),
+    Command(runs.runs),
+    Command(diff.diff, diff.EXAMPLES),
+    Command(report.report, report.EXAMPLES),
+    Command(compact.compact),
+    Command(settings.settings),
+    Command(train.train, train.EXAMPLES),
+    Command(evaluate.evaluate_tokens, name="evaluate tokens"),
+    Command(evaluate.evaluate_documents, name="evaluate documents"),
+    Command(quantize.quantize),
+    Command(bench.bench, bench.EXAMPLES),
+)
+
+GROUPS = {"evaluate": "Measure a model against a gold corpus."}
+"""Commands that have commands of their own."""
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+def make_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
+    """The command line of some commands."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings=_HELP,
+        help="Find Sequence, Cell, Protein, Gene, Taxon and Chemical mentions in any number of biomedical documents.",
+    )
+    app.callback()(_options)
+    groups: dict[str, typer.Typer] = {}
+    for command in commands:
+        group, _, name = (command.name or command.run.__name__).rpartition(" ")
+        if group and group not in groups:
+            groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], context_settings=_HELP)
+            app.add_typer(groups[group], name=group)
+        groups.get(group, app).command(name, epilog=command.examples, context_settings=_HELP)(command.run)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app = make_app()
 
 
 def main() -> NoReturn:
@@ -60,6 +131,9 @@ def _exit_code(run: Callable[..., Any]) -> int:
         return _fail(error, error.exit_code)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
             error.show()
@@ -71,7 +145,11 @@ def _exit_code(run: Callable[..., Any]) -> int:
 
 
 def _fail(error: BaseException, code: int) -> int:
+    """Tell of an error, as one line without what a terminal would obey, or as a log line where these are JSON."""
     if os.environ.get("CRAFT_RAY_DEBUG"):
-        Console(stderr=True).print_exception()
-    print(f"craft-ray: {message(error)}", file=sys.stderr)
+        console(stderr=True).print_exception()
+    if logs_json():
+        log.error("command failed", extra={"error": message(error), "exit_code": code})
+    else:
+        print(f"craft-ray: {one_line(message(error))}", file=sys.stderr)
     return code

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.table import Table
 
+from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import Json
 from craft_ray.core.errors import SettingsError
 
@@ -23,7 +24,9 @@ def bench(
             help="Documents to measure with, repeated as needed.", metavar="INPUT...", show_default="a sample"
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for bench.json and bench.png.")] = Path(
+        "bench"
+    ),
     quick: Annotated[bool, typer.Option(help="Minutes in place of a quarter of an hour, for rough figures.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,9 +43,9 @@ def bench(
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
 
-    console = Console(stderr=True)
+    on = console(stderr=True)
     sizes = BenchSizes.quick() if quick else BenchSizes()
-    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: console.print(f"measuring {step}"))
+    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: on.print(f"measuring {step}"))
     output.mkdir(parents=True, exist_ok=True)
     (output / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     plot(result, output / "bench.png")
@@ -53,11 +56,9 @@ def bench(
 
 
 def _print_goals(result: dict[str, Any]) -> None:
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False)
     for name in ("what", "value", "goal", "met"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for row in result["goals"]:
-        table.add_row(row["what"], f"{row['value']:,}", row["goal"], "yes" if row["met"] else "no")
-    Console().print(table)
+        add_row(table, row["what"], f"{row['value']:,}", row["goal"], "yes" if row["met"] else "no")
+    console().print(table)

@@ -7,24 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import plain_table
-from craft_ray.cli.options import Json, Output
-
-
-def print_sizes(console: Console, sizes: Mapping[str, Any]) -> None:
-    """Files and bytes of tables, before and after a compaction."""
-    table = plain_table("table", "files before", "after", "MB before", "after", "rows")
-    for name, size in sizes.items():
-        before, after = size["before"], size["after"]
-        table.add_row(
-            name,
-            f"{before['files']:,}",
-            f"{after['files']:,}",
-            f"{before['bytes'] / 1e6:,.1f}",
-            f"{after['bytes'] / 1e6:,.1f}",
-            f"{after['rows']:,}",
-        )
-    console.print(table, highlight=False)
+from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.options import Json, Output, SettingsFile, opened
 
 
 def compact(
@@ -39,6 +23,7 @@ def compact(
         int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="0")
     ] = None,
     as_json: Json = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Rewrite the tables so that questions read little: sorted, in large files, partitioned as asked.
 
@@ -47,14 +32,30 @@ def compact(
     work (exit code 4).
     """
     from craft_ray.core.settings import load_settings
-    from craft_ray.storage.addresses import absolute
-    from craft_ray.storage.storage import Storage
     from craft_ray.tables.compaction import compact as run
 
     columns = partition_by.split(",") if partition_by else None
-    settings = load_settings(keep_versions=keep_versions)
-    sizes = run(Storage(settings.s3), absolute(output), columns, sort, file_mb << 20, settings.keep_versions)
+    storage, output = opened(output, settings)
+    keep = load_settings(settings, keep_versions=keep_versions).keep_versions
+    sizes = run(storage, output, columns, sort, file_mb << 20, keep)
     if as_json:
         print(json.dumps(sizes))
     else:
-        print_sizes(Console(), sizes)
+        print_sizes(console(), sizes)
+
+
+def print_sizes(on: Console, sizes: Mapping[str, Any]) -> None:
+    """Files and bytes of tables, before and after a compaction."""
+    table = plain_table("table", "files before", "after", "MB before", "after", "rows")
+    for name, size in sizes.items():
+        before, after = size["before"], size["after"]
+        add_row(
+            table,
+            name,
+            f"{before['files']:,}",
+            f"{after['files']:,}",
+            f"{before['bytes'] / 1e6:,.1f}",
+            f"{after['bytes'] / 1e6:,.1f}",
+            f"{after['rows']:,}",
+        )
+    on.print(table)

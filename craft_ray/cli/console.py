@@ -1,21 +1,20 @@
-"""What a person reads on a terminal: tables of a run, of runs, of what changed, and documents with their entities.
+"""What a person reads on a terminal: tables and progress. Text from outside is shown by `add_row` or `one_line`."""
 
-What comes from documents is shown with its control characters replaced: a terminal would obey them.
-"""
-
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from craft_ray.core.logs import LogFormat, log
-
-if TYPE_CHECKING:
-    from craft_ray.annotation.account import Account
-import time
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from craft_ray.core.logs import LogFormat, log
+from craft_ray.core.text import one_line
+
+if TYPE_CHECKING:
+    from craft_ray.annotation.account import Account
 
 LINE_EVERY = 10.0
 """Seconds between the lines of a log."""
@@ -23,19 +22,36 @@ LINE_EVERY = 10.0
 Show = Callable[["Account"], None]
 
 
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes no text for markup. What is no terminal gets whole lines, however long."""
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    return (
+        made if made.is_terminal else Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=10_000)
+    )
+
+
 def plain_table(*columns: str) -> Table:
-    """A table without lines, its first column aligned to the left and the others to the right."""
+    """A table without lines: the first and the last column aligned to the left, those between to the right."""
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(columns):
         last = number == len(columns) - 1
-        table.add_column(name, justify="left" if number == 0 or last else "right", style="dim" if last else None)
+        table.add_column(
+            name, justify="left" if number == 0 or last else "right", style="dim" if last else None, overflow="fold"
+        )
     return table
 
 
+def add_row(table: Table, *cells: object) -> None:
+    """A row of cells as they are: nothing in them is markup, or obeyed by a terminal."""
+    table.add_row(*(Text(one_line(str(cell))) for cell in cells))
+
+
 @contextmanager
-def shown(console: Console, log_format: LogFormat = "text") -> Iterator[Show]:
+def shown(console: Console, log_format: LogFormat = "text", *, quiet: bool = False) -> Iterator[Show]:
     """A function that shows an account as it grows."""
-    if log_format == "json":
+    if quiet:
+        yield lambda account: None
+    elif log_format == "json":
         yield _every(LINE_EVERY, _log_progress)
     elif console.is_terminal:
         with _bar(console) as show:

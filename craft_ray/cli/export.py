@@ -1,14 +1,16 @@
 """`craft-ray export`."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import plain_table
-from craft_ray.cli.options import At, Json, Output
+from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.options import At, Json, Output, SettingsFile, known_labels, opened
+from craft_ray.export.formats import EXPORTERS
 
 EXAMPLES = """Examples:
 
@@ -20,30 +22,36 @@ EXAMPLES = """Examples:
 """
 
 
+FORMULAS = (
+    "a spreadsheet runs a mention that begins with =, +, - or @ as a formula: import the column `mention` as text"
+)
+
+
 def export(
     output: Output,
     destination: Annotated[str, typer.Argument(help="Folder for the files, on disk or s3://.", metavar="DEST")],
-    to: Annotated[
-        str, typer.Option("--to", help="bioc-xml, bioc-json, pubtator, brat, conll, jsonl or csv.", metavar="FORMAT")
-    ],
-    label: Annotated[list[str] | None, typer.Option(help="Only entities of this label; repeatable.")] = None,
+    to: Annotated[str, typer.Option("--to", help=f"{', '.join(EXPORTERS)}.", metavar="FORMAT")],
+    label: Annotated[
+        list[str] | None, typer.Option("--label", "-l", help="Only entities of this label; repeatable.")
+    ] = None,
     min_score: Annotated[float | None, typer.Option(help="Only entities of this score or a higher.")] = None,
     doc_id: Annotated[list[str] | None, typer.Option(help="Only this document; repeatable.", metavar="ID")] = None,
     with_entities: Annotated[
         bool, typer.Option("--with-entities", help="Leave out documents that have none of the entities asked for.")
     ] = False,
     at: At = None,
-    shard_documents: Annotated[int, typer.Option(help="Documents of a shard, at most.", min=1)] = 10_000,
-    shard_mb: Annotated[int, typer.Option(help="Text of a shard, at most and about.", min=1)] = 128,
+    shard_documents: Annotated[int, typer.Option(help="Documents per part, at most.", min=1)] = 10_000,
+    shard_mb: Annotated[int, typer.Option(help="Megabytes of text per part, about.", min=1)] = 128,
     gzip: Annotated[bool, typer.Option(help="Compress the files.")] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that holds other files too; they stay.")
     ] = False,
     with_ray: Annotated[
         bool | None,
-        typer.Option("--ray/--no-ray", help="Write shards in Ray tasks.", show_default="from 100,000 documents on"),
+        typer.Option("--ray/--no-ray", help="Write the parts in Ray tasks.", show_default="from 100,000 documents on"),
     ] = None,
     as_json: Json = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Write documents with their entities for other tools: BioC, PubTator, brat, CoNLL, JSON lines or CSV.
 
@@ -59,23 +67,25 @@ def export(
     entity a row, as it is: a spreadsheet takes a mention that begins with =, +, - or @ for a formula.
     """
     from craft_ray.cli.console import steps_shown
-    from craft_ray.core.labels import canonical
     from craft_ray.core.settings import load_settings
     from craft_ray.export.export import export as run
     from craft_ray.export.plan import PartSizes, Selection
+    from craft_ray.tables.snapshots import open_snapshot
 
+    storage, folder = opened(output, settings)
+    held = sorted(open_snapshot(storage, folder, at).entities.rows_by_label())
     selection = Selection(
-        labels=tuple(sorted({canonical(name.strip()) for name in label or ()})),
+        labels=tuple(sorted(set(known_labels(label or [], held)))),
         min_score=min_score,
         doc_ids=tuple(sorted(set(doc_id or ()))),
         with_entities=with_entities,
     )
-    with steps_shown(Console(stderr=True), "shard") as show:
+    with steps_shown(console(stderr=True), "part") as show:
         manifest = run(
             output,
             destination,
             to,
-            load_settings(),
+            load_settings(settings),
             at=at,
             selection=selection,
             sizes=PartSizes(shard_documents, shard_mb << 20),
@@ -84,20 +94,22 @@ def export(
             with_ray=with_ray,
             show=show,
         )
+    if to == "csv":
+        print(FORMULAS, file=sys.stderr)
     if as_json:
         print(json.dumps(manifest))
     else:
-        print_export(Console(), manifest)
+        print_export(console(), manifest)
 
 
-def print_export(console: Console, manifest: Mapping[str, Any]) -> None:
+def print_export(on: Console, manifest: Mapping[str, Any]) -> None:
     """The account of an export."""
     for what in ("documents", "entities"):
         table = plain_table(what, "")
         for name, number in manifest[what].items():
             if number or name in ("annotated", "found", "exported"):
-                table.add_row(name.replace("_", " "), f"{number:,}")
-        console.print(table, highlight=False)
+                add_row(table, name.replace("_", " "), f"{number:,}")
+        on.print(table)
     for reason, number in manifest["unrepresentable"]["reasons"].items():
-        console.print(f"unrepresentable: {reason}: {number:,} documents", highlight=False)
-    console.print(f"{len(manifest['shards']):,} shards, {manifest['bytes'] / 1e6:,.1f} MB", highlight=False)
+        on.print(f"unrepresentable: {reason}: {number:,} documents")
+    on.print(f"{len(manifest['shards']):,} parts, {manifest['bytes'] / 1e6:,.1f} MB")

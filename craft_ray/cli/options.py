@@ -1,16 +1,78 @@
-"""Options that several commands take."""
+"""Options that several commands take, and what they open."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import canonical
+from craft_ray.core.validation import nearest
+
+if TYPE_CHECKING:
+    from craft_ray.storage.storage import Storage
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option(help="`embedded`, a folder (local or s3://), or a Hugging Face id.", show_default="embedded"),
+    typer.Option(
+        "--model", "-m", help="`embedded`, a folder (local or s3://), or a Hugging Face id.", show_default="embedded"
+    ),
 ]
 Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]
 At = Annotated[
     str | None,
     typer.Option(help="Run id (or its beginning), or version of `documents`.", metavar="V", show_default="now"),
 ]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        help="YAML file of settings. Arguments and CRAFT_RAY_* variables go before it.",
+        show_default="craft-ray.yaml in the current folder, if it is there",
+        metavar="FILE",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commit and each broken shard.")]
+
+
+def opened(output: str, settings: Path | None) -> tuple["Storage", str]:
+    """The storage that a command's settings describe, and the absolute address of the tables that it is about.
+
+    Raises SettingsError if there are no tables.
+    """
+    from craft_ray.core.settings import load_settings
+    from craft_ray.storage.addresses import absolute
+    from craft_ray.storage.storage import Storage
+    from craft_ray.tables.snapshots import tables_exist
+
+    storage, folder = Storage(load_settings(settings).s3), absolute(output)
+    if not tables_exist(storage, folder):
+        raise SettingsError(f"there are no tables in {output}: `craft-ray annotate INPUT --output {output}` makes them")
+    return storage, folder
+
+
+def choice(option: str, given: str, *known: str) -> str:
+    """One of some words.
+
+    Raises SettingsError for any other.
+    """
+    if given not in known:
+        raise SettingsError(f"{option} {given}: choose {' or '.join(known)}{nearest(given, known)}")
+    return given
+
+
+def known_labels(names: list[str], held: list[str]) -> list[str]:
+    """Labels as the tables spell them.
+
+    held: the labels that the tables hold
+
+    Raises SettingsError for a label that is none of them.
+    """
+    by_case = {label.casefold(): label for label in held}
+    found = [by_case.get(name.strip().casefold()) or by_case.get(canonical(name.strip()).casefold()) for name in names]
+    if None in found:
+        name, known = names[found.index(None)].strip(), ", ".join(sorted(held)) or "no entities"
+        raise SettingsError(f"the tables hold no label {name}, only {known}{nearest(name, held)}")
+    return [label for label in found if label]

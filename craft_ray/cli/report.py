@@ -4,11 +4,11 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from craft_ray.cli.options import Json, Output
+from craft_ray.cli.console import console
+from craft_ray.cli.options import Json, Output, SettingsFile, opened
 
-REPORT_EXAMPLES = """Examples:
+EXAMPLES = """Examples:
 
     craft-ray report tables --html report.html
 
@@ -25,6 +25,7 @@ def report(
         bool, typer.Option("--exact", help="Read all entities, also where there are more than 100 million.")
     ] = False,
     as_json: Json = False,
+    settings: SettingsFile = None,
 ) -> None:
     """Write a page about an output that a mail can carry: what ran, what was found, and documents to look at.
 
@@ -33,20 +34,19 @@ def report(
     with their entities marked. Of more than 100 million entities it reads a sample for sections, scores and mentions,
     and says so.
     """
-    from craft_ray.core.settings import load_settings
     from craft_ray.report.report import ROWS, write_report
     from craft_ray.storage.addresses import absolute
-    from craft_ray.storage.storage import Storage
 
-    console = Console(stderr=True)
+    storage, folder = opened(output, settings)
+    on = console(stderr=True)
     written = write_report(
-        Storage(load_settings().s3),
-        absolute(output),
+        storage,
+        folder,
         absolute(html),
         samples,
         seed,
         None if exact else ROWS,
-        tell=lambda step: console.print(step, style="dim"),
+        tell=lambda step: on.print(step, style="dim"),
     )
     if as_json:
         print(json.dumps(written))

@@ -1,6 +1,7 @@
-"""Log lines: sentences for people, or a JSON object a line for machines, each with the run and the shard it is of.
+"""Log lines: sentences for people, or one JSON object per line for machines, each with its run and its shard.
 
-Events are logged as `log.info("committed", extra={...})`; people get warnings alone, beside the progress.
+Events are logged as `log.info("committed", extra={...})`. People get only warnings beside the progress, unless they
+ask for all events.
 """
 
 import logging
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import structlog
+
+from craft_ray.core.text import one_line
 
 LogFormat = Literal["text", "json"]
 
@@ -32,20 +35,30 @@ def bound(**fields: Any) -> Iterator[None]:
         _bound.update(before)
 
 
-def log_as(format: LogFormat) -> None:
-    """Have this process log in a format; any number of calls is one."""
-    if format == "text" or any(isinstance(handler, _JsonHandler) for handler in log.handlers):
-        return
-    log.addHandler(_JsonHandler())
-    log.setLevel(logging.INFO)
+def log_as(format: LogFormat, *, verbose: bool = False) -> None:
+    """Have this process log to stderr in a format; a later call replaces an earlier one.
+
+    verbose: sentences for people tell of every event, else only of warnings; JSON always tells of every event
+    """
+    for handler in [handler for handler in log.handlers if isinstance(handler, _Handler)]:
+        log.removeHandler(handler)
+    log.addHandler(_Handler(format))
+    log.setLevel(logging.INFO if verbose or format == "json" else logging.WARNING)
     log.propagate = False
 
 
-class _JsonHandler(logging.StreamHandler[Any]):
-    """JSON lines on stderr, whatever that is at the time."""
+def logs_json() -> bool:
+    """True if this process logs JSON, so that nothing else belongs on its stderr."""
+    return any(isinstance(handler, _Handler) and handler.format_name == "json" for handler in log.handlers)
 
-    def __init__(self) -> None:
+
+class _Handler(logging.StreamHandler[Any]):
+    """Lines on stderr, whatever that is at the time."""
+
+    def __init__(self, format: LogFormat) -> None:
         super().__init__(sys.stderr)
+        self.format_name = format
+        render = structlog.processors.JSONRenderer() if format == "json" else _sentence
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=[
@@ -54,12 +67,16 @@ class _JsonHandler(logging.StreamHandler[Any]):
                     structlog.stdlib.add_log_level,
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                 ],
-                processors=[
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.JSONRenderer(),
-                ],
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
             )
         )
+
+
+def _sentence(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
+    """An event as one line for people, without what a terminal would obey."""
+    told = {key: value for key, value in event.items() if key not in ("event", "level", "timestamp", "run_id")}
+    fields = ", ".join(f"{key} {value}" for key, value in told.items())
+    return one_line(f"{event['event']}: {fields}" if fields else str(event["event"]))
 
 
 def _with_bound(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

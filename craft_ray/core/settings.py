@@ -1,19 +1,31 @@
-"""One frozen Settings for a run: from arguments, then the environment (`CRAFT_RAY_*`), then a YAML file, then defaults.
+"""All settings of a run. Arguments go before environment variables (`CRAFT_RAY_*`), and those before a YAML file.
 
-Checked before Ray starts. Credentials are no setting: they come from the usual AWS environment, profile or role.
+Each setting is described here once: the command's options and the table in annotation/README.md come from these
+descriptions. Credentials are never a setting: they come from the usual AWS environment, profile or role.
 """
 
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal, cast
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import EnvSettingsSource
+from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.logs import LogFormat
+from craft_ray.core.logs import LogFormat, log
+from craft_ray.core.validation import Key, nearest, read_yaml, validated
 
 EMBEDDED = "embedded"
+
+FILE = "craft-ray.yaml"
+"""Settings file that is read without being named, if it is in the current folder."""
+
+PREFIX = "CRAFT_RAY_"
+
+NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES")
+"""Variables that are no settings of a run: one shows stack traces, the others are for the tests."""
 
 
 class S3Settings(BaseModel):
@@ -21,135 +33,151 @@ class S3Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    endpoint_url: str | None = Field(None, description="server to use in place of AWS: http://127.0.0.1:8333")
-    region: str | None = None
-    profile: str | None = Field(None, description="profile of the AWS configuration files")
+    endpoint_url: str | None = Field(default=None, description="server to use instead of AWS: http://127.0.0.1:8333")
+    region: str | None = Field(default=None, description="region of the buckets")
+    profile: str | None = Field(default=None, description="profile in the AWS configuration files")
     anonymous: bool | tuple[str, ...] = Field(
-        (), description="public buckets to read without credentials: their names, or true for all that the run touches"
+        default=(), description="public buckets to read without credentials: their names, or true for all buckets"
     )
-    requester_pays: bool = Field(False, description="accept the costs of reading from requester-pays buckets")
+    requester_pays: bool = Field(default=False, description="accept the costs of reading from requester-pays buckets")
 
     def is_anonymous(self, bucket: str) -> bool:
-        """Whether a bucket is reached without credentials."""
+        """True if a bucket is read without credentials."""
         return self.anonymous if isinstance(self.anonymous, bool) else bucket in self.anonymous
 
 
 class WaitForSettings(BaseModel):
-    """What a cluster that grows on demand is asked for, where there is work, before the work is laid out on it."""
+    """Resources that a run requests from an autoscaling cluster and waits for, if there is anything to annotate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gpus: int = Field(0, ge=0, description="GPUs of the whole cluster")
-    cpus: int = Field(0, ge=0, description="CPU cores of the whole cluster")
+    gpus: int = Field(default=0, ge=0, description="GPUs to wait for, in the whole cluster")
+    cpus: int = Field(default=0, ge=0, description="CPU cores to wait for, in the whole cluster")
     seconds: float = Field(
-        900, gt=0, description="after these the run goes on with what is there, or fails for want of it"
+        default=900, gt=0, description="longest wait; then the run starts with what is there, or fails if nothing is"
     )
 
 
-class Settings(BaseSettings):
-    """Everything that decides a run beside its inputs and its output."""
+class Settings(BaseModel):
+    """Everything that decides a run, apart from its inputs and its output."""
 
-    model_config = SettingsConfigDict(env_prefix="CRAFT_RAY_", env_nested_delimiter="__", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
+    model: str = Field(default=EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
     format: str | None = Field(
-        None,
-        description="format of all inputs, as in the README of readers; told by name and content if not given",
+        default=None, description="format of all inputs, such as pubmed or jats; default: told by name and content"
     )
     model_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="fingerprint that the model must have, as a run's record gives it"
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        description="fingerprint that the model must have, as a run's record gives it",
     )
-    replicas: int | None = Field(None, ge=1, description="model replicas; one a GPU, else one for eight CPU cores")
+    replicas: int | None = Field(
+        default=None, ge=1, description="number of model replicas; default: one per GPU, or one per eight CPU cores"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
-        "auto", description="number format of the model; auto is the fastest that does no harm, fp32 the exact one"
+        default="auto", description="number format of the model; auto: the fastest that does no harm; fp32 is exact"
     )
-    engine: str = Field("auto", description="what runs the model; openvino on a CPU and torch on a GPU if not given")
+    engine: str = Field(
+        default="auto", description="library that runs the model; auto: openvino on a CPU, torch on a GPU"
+    )
     compile: bool = Field(
-        False, description="compile the model for a GPU (torch.compile): a minute at the start, for long runs"
+        default=False, description="compile the model for a GPU (torch.compile): costs a minute, for long runs"
     )
     token_budget: int | None = Field(
-        None, ge=64, description="padded tokens in a model batch; 512 on a CPU and 65,536 on a GPU if not given"
+        default=None, ge=64, description="padded tokens per model batch; default: 512 on a CPU, 65,536 on a GPU"
     )
     block_mb: float | None = Field(
-        None, gt=0, description="size of the blocks that travel; 2 on a CPU and 16 on a GPU if not given"
+        default=None,
+        gt=0,
+        description="size of the blocks between stages; default: 2 on a CPU, 16 on a GPU",
     )
-    keep_text: bool = Field(True, description="keep each document's text in the documents table")
-    address: str | None = Field(None, description="Ray cluster to use; RAY_ADDRESS, or a new local one, if not given")
-    cpus: int | None = Field(None, ge=1, description="CPU cores of a local Ray; all if not given")
+    keep_text: bool = Field(default=True, description="keep each document's text in the table `documents`")
+    address: str | None = Field(default=None, description="Ray cluster; default: RAY_ADDRESS, else a new local Ray")
+    cpus: int | None = Field(default=None, ge=1, description="CPU cores of a local Ray; default: all")
     keep_versions: int = Field(
-        0,
-        ge=0,
-        description="earlier states of the tables to keep beside the last: for time travel and `craft-ray diff`",
+        default=0, ge=0, description="earlier states of the tables to keep, for time travel and `craft-ray diff`"
     )
-    compact: bool = Field(True, description="merge small files of the tables when a run ends")
+    compact: bool = Field(default=True, description="merge small files of the tables when a run ends")
     max_rejected: float = Field(
-        0.9,
+        default=0.9,
         ge=0,
         le=1,
-        description="share of a run's documents that may be rejected before it stops; judged from 100 on",
+        description="share of rejected documents above which a run stops; checked from 100 documents on",
     )
     log_format: LogFormat = Field(
-        "text", description="log lines as sentences for people, or as JSON for machines, with run and shard"
+        default="text", description="text: log lines for people; json: one object per line, with run and shard"
     )
     patience: float = Field(
-        300, gt=0, description="seconds for which object storage may fail again and again before the run gives up"
+        default=300, gt=0, description="seconds for which object storage may keep failing before the run gives up"
     )
-    wait_for: WaitForSettings = WaitForSettings()  # type: ignore[call-arg]  # as below
-    s3: S3Settings = S3Settings()  # type: ignore[call-arg]  # the plugin does not see defaults given by position
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment; a YAML file comes in below both through `load_settings`."""
-        return init_settings, env_settings, _FileSource(settings_cls)
-
-
-class _FileSource(PydanticBaseSettingsSource):
-    """The values of the YAML file that `load_settings` is reading."""
-
-    values: ClassVar[dict[str, Any]] = {}
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """One field's value, as the base class asks for it."""
-        return self.values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """All values."""
-        return self.values
+    wait_for: WaitForSettings = Field(
+        default=WaitForSettings(),
+        description="on an autoscaling cluster: resources to request and wait for before a run with new input starts",
+    )
+    s3: S3Settings = Field(default=S3Settings(), description="how to reach object storage")
 
 
 def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:
     """Settings from arguments (None means not given), the environment and a YAML file, in this order.
 
-    Raises SettingsError in one sentence that names the setting.
+    file: `craft-ray.yaml` in the current folder if None and that is there
+
+    Raises SettingsError in one sentence that names every mistake and where it is.
     """
-    _FileSource.values = _read_yaml(file) if file is not None else {}
-    try:
-        return Settings(**{name: value for name, value in arguments.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        given = f", not {first['input']!r}" if isinstance(first["input"], str | int | float) else ""
-        raise SettingsError(f"setting {name}: {first['msg']}{given}") from error
-    finally:
-        _FileSource.values = {}
+    return settings_and_origins(file, **arguments)[0]
 
 
-def _read_yaml(file: str | Path) -> dict[str, Any]:
+def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tuple[Settings, dict[Key, str]]:
+    """Settings, as `load_settings` gives them, and where each value that is not a default comes from.
+
+    Raises SettingsError.
+    """
+    if file is None and Path(FILE).is_file():
+        file = FILE
+    values, origins = read_yaml(file) if file is not None else ({}, {})
+    environment = _environment()
+    given = {name: value for name, value in arguments.items() if value is not None}
+    for layer in (environment, given):
+        values = _merged(values, layer)
+    origins |= {key: PREFIX + "__".join(key).upper() for key in _keys(environment)}
+    origins |= dict.fromkeys(_keys(given), "argument")
+    return validated(Settings, values, origins), origins
+
+
+def described(model: type[BaseModel] = Settings, above: Key = ()) -> Iterator[tuple[str, Any, str]]:
+    """Each setting: its name with dots, its default, its description."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from described(inner, (*above, name))
+        else:
+            yield ".".join((*above, name)), field.default, str(field.description)
+
+
+def _environment() -> dict[str, Any]:
+    """The settings that environment variables give; a variable that is like one but is none is told of."""
+    names = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.partition("__")[0] not in names and name not in NOT_SETTINGS:
+            log.warning("the environment variable %s is no setting%s", name, nearest(name, names))
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the settings file {file} is not YAML: {str(error).splitlines()[0]}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise SettingsError(f"the settings file {file} holds no settings, only {type(content).__name__}")
-    return {str(name): value for name, value in content.items()}
+        return dict(EnvSettingsSource(cast(Any, Settings), env_prefix=PREFIX, env_nested_delimiter="__")())
+    except UnreadableVariable as error:
+        raise SettingsError(f"environment: {str(error).splitlines()[0]}") from error
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, of which those above go before those below."""
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        merged[name] = _merged(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _keys(values: Mapping[str, Any], above: Key = ()) -> Iterator[Key]:
+    for name, value in values.items():
+        yield (*above, name)
+        if isinstance(value, Mapping):
+            yield from _keys(value, (*above, name))

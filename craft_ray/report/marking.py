@@ -1,6 +1,5 @@
-"""Mentions marked in a text: colours of labels, segments, and text that a terminal or a page may show."""
+"""Mentions marked in a text: the colours of labels, and the text in marked and unmarked segments."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,6 @@ STYLES = {
     "Chemical": "black on #cc79a7",
 }
 """How each label is marked: the colours of Okabe and Ito (jfly.uni-koeln.de/color), for the colour-blind as well."""
-
-_UNSAFE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
-
-
-def safe(text: str) -> str:
-    """A text without what a terminal would obey, each such character replaced by one."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ def database(**views: ds.Dataset | pa.RecordBatchReader) -> Iterator[duckdb.Duck
     """A database with a view for each dataset, or for a stream of rows, which can be read once."""
     with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder, duckdb.connect() as connection:
         connection.execute("SET temp_directory = ?", [folder])
+        connection.execute("SET enable_external_access = false")  # a query reads the views, and no file or address
+        connection.execute("SET python_enable_replacements = false")  # nor variables of this program
         for name, dataset in views.items():
             connection.register(name, dataset)
         yield connection

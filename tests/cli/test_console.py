@@ -4,9 +4,9 @@ import io
 
 from rich.console import Console
 
-from craft_ray.cli.query import print_rows
+from craft_ray.cli.rows import print_table
 from craft_ray.cli.show import print_document
-from craft_ray.report.marking import safe
+from craft_ray.core.text import safe
 
 
 def printed(document: dict, entities: list[dict], **options) -> str:
@@ -32,13 +32,13 @@ def test_entities_are_marked_where_they_stand_in_each_section():
     shown = printed(DOCUMENT, ENTITIES)
     assert "[TNF-α|Protein] in [mice|Taxon]\n" in shown
     assert "abstract\n[𝛼-catenin|Protein]\n" in shown
-    assert "P Protein  2" in shown
+    assert " Protein  2 " in shown
 
 
-def test_on_a_colour_terminal_marks_are_colours_with_the_labels_initial():
+def test_on_a_colour_terminal_marks_are_colours_and_nothing_is_added_to_the_text():
     shown = printed(DOCUMENT, ENTITIES, force_terminal=True, color_system="truecolor")
     assert "[TNF-α|" not in shown
-    assert "48;2;0;114;178mTNF-α" in shown
+    assert "48;2;0;114;178mTNF-α\x1b[0m in " in shown
 
 
 def test_what_a_terminal_would_obey_is_replaced_one_for_one():
@@ -62,6 +62,6 @@ def test_rows_of_any_type_are_shown():
 
     stream = io.StringIO()
     rows = pa.table({"n": [1234, None], "score": [0.5, 1.0], "mention": ["[bold]\x1b", "b"]})
-    print_rows(Console(file=stream, width=100), rows)
+    print_table(Console(file=stream, width=100), rows.to_reader())
     assert "1,234" in stream.getvalue()
     assert "[bold]\N{REPLACEMENT CHARACTER}" in stream.getvalue()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from deltalake import DeltaTable
 from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
 from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
-from craft_ray.export.formats import EXPORTERS
+from craft_ray.export.formats import EXPORTERS, jsonl
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
 from craft_ray.readers import is_shard_name, read_shard
@@ -254,7 +255,7 @@ def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_comple
 ):
     run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    make, seen = EXPORTERS["jsonl"].make, []
+    make, seen = jsonl.FORMAT.make, []
 
     def breaking(collection):
         exporter = make(collection)
@@ -269,7 +270,7 @@ def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_comple
         exporter.add = counted
         return exporter
 
-    monkeypatch.setitem(EXPORTERS, "jsonl", type(EXPORTERS["jsonl"])(breaking, ".jsonl"))
+    monkeypatch.setattr(jsonl, "FORMAT", replace(jsonl.FORMAT, make=breaking))
     with pytest.raises(StoppedError if error is Interrupted else error):
         run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     left = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}

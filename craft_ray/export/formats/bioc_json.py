@@ -5,7 +5,7 @@ from typing import Any
 
 from craft_ray.core.schema import Entity
 from craft_ray.export.formats.bioc_xml import annotation_infons, collection_infons, document_infons, passage_infons
-from craft_ray.export.formats.record import Collection, Record, Written, by_passage, passages
+from craft_ray.export.formats.record import Collection, Format, Record, Written, by_passage, passages
 
 
 class BiocJson:
@@ -68,3 +68,6 @@ def _annotation(number: int, entity: Entity) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+FORMAT = Format(BiocJson, ".json")

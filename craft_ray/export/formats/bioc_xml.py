@@ -9,7 +9,7 @@ import re
 from lxml import etree
 
 from craft_ray.core.schema import Entity, Section
-from craft_ray.export.formats.record import Collection, Record, Written, by_passage, passages
+from craft_ray.export.formats.record import Collection, Format, Record, Written, by_passage, passages
 
 _NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -96,3 +96,6 @@ def _text(parent: etree._Element, name: str, value: str) -> None:
 
 def _held(value: str) -> str:
     return _NO_XML.sub(_REPLACEMENT, value)
+
+
+FORMAT = Format(BiocXml, ".xml")

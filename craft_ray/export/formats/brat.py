@@ -10,7 +10,7 @@ import re
 import tarfile
 
 from craft_ray.core.schema import Entity
-from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Record, Written
+from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Format, Record, Written
 
 _PLAIN = re.compile(r"(?:[A-Z]+:)?[A-Za-z0-9][A-Za-z0-9.-]*")
 _LONGEST = 100
@@ -84,3 +84,6 @@ def _pieces(mention: str) -> list[tuple[int, int]]:
 
 def _label(label: str) -> str:
     return _NO_LABEL.sub("_", label)
+
+
+FORMAT = Format(Brat, ".tar")

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Record, Written, passages, plain_label
+from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Format, Record, Written, passages, plain_label
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import DOCSTART, Mention, align_mentions, spans_to_iob
 
@@ -69,3 +69,6 @@ def _words(record: Record) -> tuple[list[int], list[int], list[int]]:
 @cache
 def _splitter() -> BertPreTokenizer:
     return BertPreTokenizer()
+
+
+FORMAT = Format(Conll, ".conll")

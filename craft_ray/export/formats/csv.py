@@ -7,7 +7,7 @@ column as text.
 import csv
 import io
 
-from craft_ray.export.formats.record import Collection, Record, Written
+from craft_ray.export.formats.record import Collection, Format, Record, Written
 
 COLUMNS = (
     "doc_id",
@@ -44,3 +44,6 @@ class Csv:
     def end(self) -> bytes:
         """Nothing."""
         return b""
+
+
+FORMAT = Format(Csv, ".csv", needs_text=False)

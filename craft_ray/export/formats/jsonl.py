@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 from craft_ray.core.schema import Entity
-from craft_ray.export.formats.record import Collection, Record, Written
+from craft_ray.export.formats.record import Collection, Format, Record, Written
 
 
 class Jsonl:
@@ -41,3 +41,6 @@ def _entity(entity: Entity) -> dict[str, object]:
         "score": entity.score,
         "ontology": entity.ontology,
     }
+
+
+FORMAT = Format(Jsonl, ".jsonl")

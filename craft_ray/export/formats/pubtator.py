@@ -10,6 +10,7 @@ from craft_ray.export.formats.record import (
     LINE_BREAKS,
     TABS_AND_BREAKS,
     Collection,
+    Format,
     Record,
     Unrepresentable,
     Written,
@@ -69,3 +70,6 @@ def _title_end(record: Record, text: str) -> int:
 def _line(name: str, entity: Entity) -> str:
     mention = TABS_AND_BREAKS.sub(" ", entity.mention)
     return f"{name}\t{entity.start}\t{entity.end}\t{mention}\t{plain_label(entity.label)}\t-"
+
+
+FORMAT = Format(PubTator, ".pubtator")

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +72,20 @@ class Exporter(Protocol):
 
     def end(self) -> bytes:
         """What stands after the documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format.
+
+    make:       gives an exporter for one part
+    suffix:     of its files
+    needs_text: false if it holds no texts of documents
+    """
+
+    make: Callable[[Collection], Exporter]
+    suffix: str
+    needs_text: bool = True
 
 
 def passages(record: Record) -> list[Section]:

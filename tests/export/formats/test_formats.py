@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import Document, Entity, Section
-from craft_ray.export.formats import EXPORTERS
+from craft_ray.export.formats import EXPORTERS, format_named
 from craft_ray.export.formats.brat import file_name
 from craft_ray.export.formats.record import Collection, Record, Unrepresentable, Written
 from craft_ray.model.tags import Mention
@@ -28,7 +28,7 @@ COLLECTION = Collection("part-00000", "craft-ray test", "2026-11-25", ("Protein"
 
 def exported(format: str, *annotated_documents: Record) -> tuple[bytes, list[Written]]:
     """A shard of these documents, and what was said of each."""
-    exporter = EXPORTERS[format].make(COLLECTION)
+    exporter = format_named(format).make(COLLECTION)
     head = exporter.begin()
     written = [exporter.add(record) for record in annotated_documents]
     return head + b"".join(w.content for w in written) + exporter.end(), written
@@ -336,7 +336,7 @@ def articles(data: Path) -> list[Record]:
 def test_real_articles_come_back_with_their_text_and_sections(articles: list[Record], format: str):
     content, written = exported(format, *articles)
     assert not any(w.altered for w in written)
-    for record, found in zip(articles, reread(content, f"part-00000{EXPORTERS[format].suffix}"), strict=True):
+    for record, found in zip(articles, reread(content, f"part-00000{format_named(format).suffix}"), strict=True):
         assert (found.doc_id, found.text, found.year) == (record.doc_id, record.text, record.year)
         if format != "jsonl":
             names = [(section.name.lower(), section.start, section.end) for section in record.sections]

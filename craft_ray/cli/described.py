@@ -1,0 +1,72 @@
+"""Options of a command from the fields of a pydantic model, so that a setting is described in one place."""
+
+import inspect
+from collections.abc import Callable
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHORT = {"model": "-m"}
+"""One-letter names of options."""
+
+
+def takes(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
+    """Give a command an option for each plain field of a model: text, number, switch, choice, or NAME=NUMBER pairs.
+
+    The command gets them as keyword arguments by the fields' names, None where an option was not given. Fields that are
+    models themselves are left to the settings file.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {parameter.name for parameter in own}
+        options = [
+            _option(name, field, panel)
+            for name, field in model.model_fields.items()
+            if name not in names and _plain(field)
+        ]
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *options)]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by typer
+        command.__annotations__ |= {option.name: option.annotation for option in options}
+        return command
+
+    return decorate
+
+
+def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+    """An option whose value is None if it is not given."""
+    kind = _inner(field.annotation)
+    text = str(field.description)
+    help, _, default = text.partition("; default: ")
+    plain = field.default is None or field.default is False or field.default == {}
+    shown = default or (False if plain else str(field.default))
+    metavar = None
+    if get_origin(kind) is Literal:
+        metavar, kind = "|".join(map(str, get_args(kind))), str
+    elif get_origin(kind) is dict:
+        metavar, kind, help = "LABEL=SHARE", list[str], f"{help}; repeatable"
+    flag = f"--{name.replace('_', '-')}"
+    names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag, *([SHORT[name]] if name in SHORT else [])]
+    info = typer.Option(
+        *names, help=f"{help[:1].upper()}{help[1:]}.", show_default=shown, metavar=metavar, rich_help_panel=panel
+    )
+    annotation = Annotated[kind | None, info]  # type: ignore[valid-type]  # known at run time
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _inner(annotation: Any) -> Any:
+    """An annotation without None."""
+    if get_origin(annotation) in (Union, UnionType):
+        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+    return annotation
+
+
+def _plain(field: FieldInfo) -> bool:
+    kind = _inner(field.annotation)
+    return kind in (str, int, float, bool) or get_origin(kind) is Literal or kind == dict[str, float]

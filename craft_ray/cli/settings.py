@@ -1,0 +1,31 @@
+"""`craft-ray settings`."""
+
+import json
+from typing import Any
+
+from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.described import takes
+from craft_ray.cli.options import Json, SettingsFile
+from craft_ray.core.settings import Settings, described, settings_and_origins
+
+
+@takes(Settings)
+def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any) -> None:
+    """List all settings: the value that `annotate` would use here, and where it comes from."""
+    loaded, origins = settings_and_origins(settings, **chosen)
+    values = loaded.model_dump(mode="json")
+    rows = []
+    for name, _, meaning in described():
+        key = tuple(name.split("."))
+        value: Any = values
+        for part in key:
+            value = value[part]
+        origin = next((origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in origins), "default")
+        rows.append({"setting": name, "value": value, "from": origin, "meaning": meaning})
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = plain_table("setting", "value", "from", "meaning")
+    for row in rows:
+        add_row(table, row["setting"], json.dumps(row["value"]), row["from"], row["meaning"])
+    console().print(table)

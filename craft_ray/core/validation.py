@@ -1,0 +1,96 @@
+"""Settings from outside, checked against a pydantic model: every mistake is named, with its place and a likely name."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from craft_ray.core.errors import SettingsError
+
+Key = tuple[str, ...]
+"""The name of a value within nested settings, such as ("s3", "region")."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: Mapping[str, Any], places: Mapping[Key, str] | None = None) -> Model:
+    """Nested values as a model.
+
+    places: where each value stands, for the error message
+
+    Raises SettingsError, in one sentence, for all values that do not fit.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        mistakes = [_mistake(model, dict(found), places or {}) for found in error.errors(include_url=False)]
+        raise SettingsError("; ".join(dict.fromkeys(mistakes))) from error
+
+
+def read_yaml(file: str | Path) -> tuple[dict[str, Any], dict[Key, str]]:
+    """The values of a YAML file, and the line of each.
+
+    Raises SettingsError if the file cannot be read or holds anything but names with values.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        content, tree = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the settings file {file} is not YAML: it is not UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise SettingsError(f"the settings file {file} is not YAML: {reason}{line}") from error
+    if content is None:
+        return {}, {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"the settings file {file} holds no settings, only {type(content).__name__}")
+    return {str(name): value for name, value in content.items()}, dict(_lines(tree, file))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` if a known name is like the one given, else nothing.
+
+    >>> nearest("replica", ["model", "replicas"])
+    '; did you mean replicas?'
+    """
+    by_case = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), by_case, 1, 0.6)
+    return f"; did you mean {by_case[found[0]]}?" if found else ""
+
+
+def _lines(node: yaml.Node | None, file: str | Path, above: Key = ()) -> Iterable[tuple[Key, str]]:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            key = (*above, str(name.value))
+            yield key, f"{file}, line {name.start_mark.line + 1}"
+            yield from _lines(value, file, key)
+
+
+def _mistake(model: type[BaseModel], found: dict[str, Any], places: Mapping[Key, str]) -> str:
+    """One mistake of pydantic's as a clause. Values under unknown names are not shown: they may be secrets."""
+    key = tuple(str(part) for part in found["loc"])
+    while key not in places and len(key) > 1 and found["type"] != "extra_forbidden":
+        key = key[:-1]  # parts of a union and positions in a list have no place of their own
+    name = ".".join(key)
+    place = f" ({places[key]})" if key in places else ""
+    if found["type"] == "extra_forbidden":
+        return f"setting {name}: there is no such setting{place}{nearest(key[-1], _fields(model, key[:-1]))}"
+    given = f", not {found['input']!r}" if isinstance(found["input"], str | int | float) else ""
+    return f"setting {name}: {found['msg']}{given}{place}"
+
+
+def _fields(model: type[BaseModel], above: Key) -> list[str]:
+    """Names of the fields that a model has within another."""
+    for name in above:
+        inner = model.model_fields[name].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,79 @@
+"""The command line as a whole."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from craft_ray import __version__
+from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.logs import log, log_as
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
+
+
+def test_a_new_command_is_a_function_and_a_line():
+    def greet(name: str) -> None:
+        """Greet somebody."""
+        print(f"hello {name}")
+
+    added = make_app([*COMMANDS, Command(greet, "Example: greet you", "evaluate greet")])
+    assert CliRunner().invoke(added, ["evaluate", "greet", "you"]).output == "hello you\n"
+    assert "Greet somebody." in CliRunner().invoke(added, ["evaluate", "-h"]).output
+
+
+def test_every_command_has_a_short_help_option_and_takes_a_settings_file():
+    for command in COMMANDS:
+        path = (command.name or command.run.__name__).split()
+        shown = CliRunner().invoke(app, [*path, "-h"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, shown.output
+        assert "--settings" in shown.output or path[0] in ("quantize", "bench"), path
+
+
+def test_the_version_is_printed():
+    assert CliRunner().invoke(app, ["--version"]).output == f"{__version__}\n"
+
+
+def test_an_error_is_one_line_that_no_terminal_obeys(capsys: pytest.CaptureFixture[str]):
+    def fail(**_: object) -> None:
+        raise SettingsError("no file \x1b[31mred\n[/i].pdf")
+
+    assert _exit_code(fail) == 2
+    replaced = "\N{REPLACEMENT CHARACTER}"
+    assert capsys.readouterr().err == f"craft-ray: no file {replaced}[31mred{replaced}[/i].pdf\n"
+
+
+def test_an_error_is_a_json_line_where_logs_are_json(capsys: pytest.CaptureFixture[str]):
+    def fail(**_: object) -> None:
+        raise SettingsError("no such model")
+
+    log_as("json")
+    assert _exit_code(fail) == 2
+    told = json.loads(capsys.readouterr().err)
+    assert (told["event"], told["level"], told["error"], told["exit_code"]) == (
+        "command failed",
+        "error",
+        "no such model",
+        2,
+    )
+
+
+def test_a_bad_setting_is_a_json_line_too_if_json_was_asked_for(capsys: pytest.CaptureFixture[str], tmp_path):
+    arguments = ["annotate", "x", "-o", str(tmp_path), "--replicas", "0", "--log-format", "json"]
+    assert _exit_code(lambda **options: app(arguments, **options)) == 2
+    assert "setting replicas" in json.loads(capsys.readouterr().err)["error"]
+
+
+def test_a_wrong_option_ends_with_2(capsys: pytest.CaptureFixture[str]):
+    assert _exit_code(lambda **options: typer.main.get_command(app)(["top", "--nonsense"], **options)) == 2
+    assert "--nonsense" in capsys.readouterr().err
+    assert logging.getLogger("craft_ray") is log

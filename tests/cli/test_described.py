@@ -1,0 +1,57 @@
+"""Options that come from a model's fields: each field is one, described once."""
+
+from typing import Any, Literal
+
+import typer
+from pydantic import BaseModel, Field
+from typer.testing import CliRunner
+
+from craft_ray.cli.described import takes
+
+
+class Inner(BaseModel):
+    depth: int = Field(default=1, description="not an option")
+
+
+class Dish(BaseModel):
+    salt: float | None = Field(default=None, description="grams of salt; default: to taste")
+    heat: Literal["low", "high"] = Field(default="low", description="heat of the stove")
+    cover: bool = Field(default=True, description="put the lid on")
+    share: dict[str, float] = Field(default={}, description="share of each guest")
+    inner: Inner = Inner()
+
+
+def command() -> tuple[typer.Typer, list[dict[str, Any]]]:
+    app, taken = typer.Typer(), []
+
+    @app.command()
+    @takes(Dish)
+    def cook(what: str, cover: bool = False, **chosen: Any) -> None:
+        taken.append({"what": what, "cover": cover, **chosen})
+
+    return app, taken
+
+
+def test_each_field_is_an_option_unless_the_command_has_one_of_its_name():
+    app, taken = command()
+    assert (
+        CliRunner()
+        .invoke(app, ["soup", "--salt", "2.5", "--heat", "high", "--share", "A=1", "--share", "B=2"])
+        .exit_code
+        == 0
+    )
+    assert taken == [{"what": "soup", "cover": False, "salt": 2.5, "heat": "high", "share": ["A=1", "B=2"]}]
+
+
+def test_an_option_that_is_not_given_is_none_so_that_a_file_may_say():
+    app, taken = command()
+    assert CliRunner().invoke(app, ["soup"]).exit_code == 0
+    assert taken == [{"what": "soup", "cover": False, "salt": None, "heat": None, "share": None}]
+
+
+def test_the_help_has_descriptions_defaults_and_choices_of_the_fields():
+    help = CliRunner().invoke(command()[0], ["--help"], env={"COLUMNS": "160"}).output
+    assert "Grams of salt." in help
+    assert "to taste" in help
+    assert "low|high" in help
+    assert "depth" not in help
