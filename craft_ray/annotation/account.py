@@ -59,7 +59,7 @@ class Timeline:
 
 @dataclass(slots=True)
 class Account:
-    """What became of every shard and every document; grows as blocks arrive and are committed.
+    """The account of every shard and every document; it grows as blocks arrive and are committed.
 
     shards:      the shards to read
     passed_over: files that are no input by their names
@@ -178,13 +178,13 @@ class Account:
         return self._sums[name] + sum(int(end[name]) for end in self._ends.values())
 
     def adds_up(self) -> bool:
-        """Whether each document found is accounted for."""
+        """True if each document found is accounted for."""
         superseded = self.superseded + self._sum("superseded")
         return not self.missing() and self.found == self.committed + self.unchanged + superseded
 
     @property
     def status(self) -> str:
-        """What a scheduler is told of a run that came to its end."""
+        """Status of a finished run, for a scheduler."""
         if self.statuses["rejected"] or self._sums["broken"]:
             return "partly_rejected"
         return "complete" if self.committed else "nothing_new"
@@ -239,7 +239,7 @@ class Account:
 
 @dataclass(slots=True)
 class ShardAccount:
-    """What a shard held: found = emitted + unchanged + superseded.
+    """Counts of one shard: found = emitted + unchanged + superseded.
 
     restated: ids of those unchanged that the tables have from an earlier shard
     """

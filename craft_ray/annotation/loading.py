@@ -37,7 +37,7 @@ class ModelLoading:
             self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
 
     def form(self, device: str) -> DeployedModel:
-        """What replicas on a kind of device are made from."""
+        """The model as replicas on a kind of device are made from it."""
         form = self._form.result() if self._form else None
         if form is None or form.device != device:
             chosen = self._settings
@@ -65,7 +65,7 @@ def _form_here(settings: Settings, checkpoint: Checkpoint) -> DeployedModel | No
 
 
 def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":
-    """What a function gives, once it is there."""
+    """The result of a function, once it is there."""
     pool = ThreadPoolExecutor(1, "craft-ray-loading")
     try:
         return pool.submit(work)

@@ -113,7 +113,7 @@ def collecting(
 
 
 def is_death(error: BaseException) -> bool:
-    """Whether a pass ended because a process or a node died, and not by an error that its work raised."""
+    """True if a pass ended because a process or a node died, false if its work raised an error."""
     return any(
         isinstance(part, ray.exceptions.RayError) and not isinstance(part, ray.exceptions.RayTaskError)
         for part in _chain(error)

@@ -1,4 +1,4 @@
-"""What a run has to read, and how the work is laid on the cluster."""
+"""The shards that a run has to read, and how the work is laid on the cluster."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from craft_ray.tables.writer import Known, Tables
 
 
 def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
-    """Whether any shard is not as it was when it was read whole, so that it must be read whatever the model."""
+    """True if any shard has changed since it was read whole, so that it must be read whatever the model."""
     whole = finished_shards.filter(pc.is_null(finished_shards["reason"]))
     known = set(zip(*(whole[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
     return any((shard.name, shard.size, shard.tag) not in known for shard in shards)

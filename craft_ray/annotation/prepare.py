@@ -54,7 +54,7 @@ ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """What a run tells its read tasks, through the object store; `ledger` is mapped there, not copied.
+    """The part of a run that its read tasks need, through the object store; `ledger` is mapped there, not copied.
 
     tokenizer:     as JSON; max_tokens and window_pieces as in `Checkpoint`
     fingerprint:   of the model, part of each document's key
@@ -172,7 +172,7 @@ class Preprocessor:
         return None
 
     def _may_be_revised(self, id_hash: int, account: ShardAccount) -> bool:
-        """Whether this run reads a shard between the one that the tables have a document from and this one.
+        """True if this run reads a shard between the one that the tables have a document from and this one.
 
         What that shard gives would be taken for news if the document were left out here.
         """

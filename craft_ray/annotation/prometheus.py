@@ -1,4 +1,4 @@
-"""What Prometheus hears, through the metrics of Ray: each node serves those of its own processes.
+"""Counters for Prometheus, through the metrics of Ray: each node serves those of its own processes.
 
 Counters alone, for Ray forgets gauges that are not set again: speeds and shares are rates of them
 (`cluster/grafana.json`). Prometheus sees them as `ray_<name>_total`, some seconds after they were counted.

@@ -1,4 +1,4 @@
-"""What each actor of the pool holds: a model. Blocks of token ids come in and leave with label ids and scores.
+"""One actor of the pool: it holds a model. Blocks of token ids come in and leave with label ids and scores.
 
 It reads the three token columns alone; all others pass through it untouched, text included.
 """

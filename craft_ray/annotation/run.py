@@ -213,7 +213,7 @@ class _Run:
         annotate_missing(pipeline, commits, self.account, stop, show)
 
     def _read_task(self) -> ReadTask:
-        """What read tasks need to know now."""
+        """The read task for a pass that begins now."""
         return ReadTask.of(
             self.checkpoint,
             Ledger.of(self.known.ledger.merged()),
@@ -237,5 +237,5 @@ class _Run:
 
 
 def _told(summary: dict[str, Any]) -> dict[str, Any]:
-    """What the last log line of a run says of it."""
+    """Fields of a run's last log line."""
     return {name: summary[name] for name in ("documents", "rejected", "entities", "tokens", "seconds")}

@@ -29,7 +29,7 @@ from craft_ray.tables.ledger import entries
 
 @dataclass(frozen=True, slots=True)
 class WriteTask:
-    """What a run tells its write tasks: where their files go, and how rows become what stands there.
+    """The part of a run that its write tasks need: where files go, and how rows become entities and documents.
 
     keep_text:    whether `documents` holds the text
     partition_by: the columns that `entities` is partitioned by

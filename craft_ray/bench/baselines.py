@@ -1,4 +1,4 @@
-"""What a user would run instead, written as its own documentation shows it: the benchmark's measuring sticks.
+"""Baselines: the programs that a user would run instead, written as their own documentation shows it.
 
 A Hugging Face `pipeline("token-classification")` in a loop, and Ray Data's batch-inference pattern, in which
 `map_batches` runs an actor that holds the pipeline.

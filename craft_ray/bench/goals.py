@@ -1,4 +1,4 @@
-"""What the benchmark aims at, figure by figure; pure."""
+"""Goals of the benchmark, figure by figure; pure."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the benchmark is run on: real documents, repeated under new ids."""
+"""Inputs of the benchmark: real documents, repeated under new ids."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ SAMPLE = Path(__file__).parent.parent / "sample"
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What all parts of the benchmark are measured on.
+    """Inputs that all parts of the benchmark are measured on.
 
     texts, citations: as `read_inputs` gives them
     folder:           for files that the benchmark writes

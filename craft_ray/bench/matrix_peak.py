@@ -1,4 +1,4 @@
-"""What matrix products alone would take: this machine's peak by number format, and a model's multiply-adds."""
+"""The cost of matrix products alone: this machine's peak by number format, and a model's multiply-adds."""
 
 import time
 from collections.abc import Callable

@@ -62,7 +62,7 @@ class Measured:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     able = capabilities()
     return {

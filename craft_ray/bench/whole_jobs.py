@@ -60,7 +60,7 @@ class Job:
         return float(self.summary["seconds"])
 
     def report(self) -> dict[str, Any]:
-        """What bench.json keeps."""
+        """The part of a result that bench.json keeps."""
         names = ("tokens", "seconds", "seconds_to_first_commit", "steady_tokens_per_second")
         documents = self.summary["documents"]["found"]
         kept = {name: self.summary[name] for name in names} | {"documents": documents}

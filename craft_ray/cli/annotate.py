@@ -76,7 +76,7 @@ def annotate(
 
 
 def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:
-    """What `--json` prints: the summary, or how the run failed and the summary as far as there is one."""
+    """The object that `--json` prints: the summary, or how the run failed and the summary as far as there is one."""
     if failure is None:
         return summary or {}
     return (summary or {"status": getattr(failure, "status", "failed")}) | {"error": message(failure)}

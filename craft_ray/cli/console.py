@@ -1,4 +1,4 @@
-"""What a person reads on a terminal: tables and progress. Text from outside is shown by `add_row` or `one_line`."""
+"""Tables and progress for a person at a terminal. Text from outside is shown by `add_row` or `one_line`."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -54,7 +54,7 @@ def diff(
 
 
 def print_changes(on: Console, changes: dict[str, Any]) -> None:
-    """What `changes.compare` found, the empty parts left out."""
+    """The result of `changes.compare`, without its empty parts."""
     from craft_ray.report.changes import KINDS
 
     documents = changes["documents"]

@@ -65,7 +65,7 @@ def evaluate_documents(
 
 
 def _model(model: str | None, settings: Path | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:
-    """What an evaluation wants first: the checkpoint, gold, and the model at work."""
+    """The first arguments of an evaluation: the checkpoint, gold, and the model at work."""
     from craft_ray.model.engines.engine import Precision
     from craft_ray.model.inference import Model
 

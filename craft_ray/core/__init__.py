@@ -1,1 +1,1 @@
-"""What all rooms speak of: documents, labels, settings, errors; and the process itself. Imports nothing of ours."""
+"""The words of all rooms: documents, labels, settings, errors; and the process itself. Imports nothing of ours."""

@@ -57,7 +57,7 @@ def canonical_tag(tag: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TagSet:
-    """What a checkpoint's label ids mean, as arrays indexed by label id, so that decoding stays in columns.
+    """The meaning of a checkpoint's label ids, as arrays indexed by label id, so that decoding stays in columns.
 
     `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
     """

@@ -1,4 +1,4 @@
-"""What travels: documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
+"""Documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ REASONS = {
     "unknown_format": "content that no reader recognises",
     "unreadable": "a shard that the storage could not deliver",
 }
-"""Why a document is rejected; the README's list is checked against this one."""
+"""Why a document is rejected; the list in tables/README.md is checked against this one."""
 
 
 @dataclass(frozen=True, slots=True)

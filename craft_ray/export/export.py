@@ -130,7 +130,7 @@ def _in_ray(
 
 
 def _result(task: "ray.ObjectRef[TaskAccount]") -> TaskAccount:
-    """What a task made.
+    """The account of a task.
 
     Raises what the task raised, and RunError if its process died again and again.
     """

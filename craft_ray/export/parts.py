@@ -28,7 +28,7 @@ _BUFFER = 1 << 20
 
 @dataclass(slots=True)
 class PartAccount:
-    """What became of the documents and entities of one shard."""
+    """The account of the documents and entities of one part."""
 
     name: str
     first: str = ""
@@ -49,7 +49,7 @@ class PartAccount:
 
 @dataclass(frozen=True, slots=True)
 class TaskAccount:
-    """What one task made. `entities` are all that its range of the tables holds, whether asked for or not."""
+    """The account of one task. `entities` counts all that its range of the tables holds, asked for or not."""
 
     shards: list[PartAccount]
     entities: int

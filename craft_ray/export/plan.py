@@ -1,4 +1,4 @@
-"""What is exported: which documents and entities, of which versions of the tables, and how they fall into shards."""
+"""The plan of an export: documents and entities, versions of the tables, and how they are divided into parts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ ASKED = {"documents": ("doc_id", "status"), "entities": ("doc_id", "label", "sco
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of the tables is exported.
+    """The documents and entities that are exported.
 
     labels:        of entities; all if empty
     min_score:     of entities

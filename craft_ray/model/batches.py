@@ -26,7 +26,7 @@ class SpecialTokens:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "SpecialTokens":
-        """What a checkpoint was trained with."""
+        """The windows that a checkpoint was trained with."""
         return cls(checkpoint.prefix, checkpoint.suffix, int(checkpoint.config.get("pad_token_id") or 0))
 
     def padded(self, window_length: NDArray[np.int32]) -> NDArray[np.int32]:

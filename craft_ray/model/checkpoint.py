@@ -67,7 +67,7 @@ class Checkpoint:
 
     @property
     def tags(self) -> TagSet:
-        """What the label ids mean."""
+        """The meaning of the label ids."""
         return TagSet.from_id2label(self.id2label)
 
 
@@ -82,7 +82,7 @@ def max_positions(config: Any, tokenizer: Any) -> int:
 def own_settings(
     config: dict[str, Any], source: str
 ) -> tuple[int, tuple[float, float], dict[str, tuple[float, float]]]:
-    """What our training adds to config.json: `window_pieces`, `score_calibration` and `activation_ranges`; others'
+    """Keys that our training adds to config.json: `window_pieces`, `score_calibration`, `activation_ranges`; others'
     checkpoints have none.
     """
     try:

@@ -104,7 +104,7 @@ class Model:
         window_length: NDArray[np.int32],
         word_piece: NDArray[np.int32],
     ) -> NDArray[np.float32]:
-        """What `predict` takes its labels from: (words, labels), before the softmax."""
+        """Scores that `predict` takes its labels from: (words, labels), before the softmax."""
         logits = np.zeros((len(token_ids), self._n_labels), np.float32)
         for batch in Batches.of(token_ids, window_length, self._frame).all(self.token_budget):
             logits[batch.position] = self._engine.logits(batch)[batch.inside]

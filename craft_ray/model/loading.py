@@ -120,7 +120,7 @@ def _resolve(source: str, fetch: Callable[[str], Path] | None) -> str:
 
 
 def _hub_answers() -> bool:
-    """Whether the hub can be reached, told in seconds; its own client retries for half a minute."""
+    """True if the hub can be reached, found out in seconds; its own client retries for half a minute."""
     from huggingface_hub.constants import ENDPOINT
 
     if urllib.request.getproxies():

@@ -39,7 +39,7 @@ class Subwords:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """What the model reads. Subwords are flat over windows; words are those of `Subwords`.
+    """The windows that the model reads. Subwords are flat over windows; words are those of `Subwords`.
 
     token_ids:       (pieces,)  word piece ids; overlapping windows repeat some
     window_length:   (windows,) pieces in each window; they sum to `pieces`

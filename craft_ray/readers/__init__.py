@@ -28,7 +28,7 @@ __all__ = ["READERS", "ReadOptions", "Reader", "detect", "is_shard_name", "read_
 
 
 def is_shard_name(name: str) -> bool:
-    """Whether a file in a folder is input, by its name; others in it are counted as passed over."""
+    """True if a file in a folder is input, by its name; others are counted as passed over."""
     suffix = Head.of(name, b"").suffix
     return suffix in unpacking.SUFFIXES or any(suffix in reader.suffixes for reader in READERS)
 

@@ -1,4 +1,4 @@
-"""What a reader is: its name, the shards that are its own, and the function that reads them."""
+"""The description of a reader: its name, the shards that are its own, and the function that reads them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ class Head:
 
     @property
     def is_xml(self) -> bool:
-        """Whether this is XML; in a `.txt` file, where prose may begin with `<`, only if it is declared."""
+        """True if this is XML; in a `.txt` file, where prose may begin with `<`, only if it is declared."""
         if self.suffix == "txt":
             return self.start[:9].lower().startswith(_XML_START)
         return self.start.startswith(b"<")

@@ -21,7 +21,7 @@ Stream: TypeAlias = "io.BufferedReader[io.RawIOBase]"
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a stream that begins so is a tar archive."""
+    """True if a stream that begins so is a tar archive."""
     return head[257:262] == b"ustar"
 
 
@@ -86,12 +86,12 @@ def _buffered(raw: object) -> Stream:
 
 
 def is_packed(stream: BinaryIO) -> bool:
-    """Whether a stream of `unpacked` is unpacked on the way, so that it cannot be read from its end."""
+    """True if a stream of `unpacked` is unpacked on the way, so that it cannot be read from its end."""
     return isinstance(stream, io.BufferedReader) and isinstance(stream.raw, Gunzip)
 
 
 class Gunzip(gzip.GzipFile):
-    """What a gzip stream holds. A damaged one gives all that stands before the damage, then raises ShardError."""
+    """The content of a gzip stream. A damaged one gives everything before the damage, then raises ShardError."""
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Unpack the next bytes; 0 at the end."""

@@ -1,4 +1,4 @@
-"""What changed between two states: documents by what became of them, entities by label and cause, and mentions.
+"""The changes between two states: documents by outcome, entities by label and cause, and mentions.
 
 Only files that one of the states does not have are read: rows that a compaction moved are in both, and cancel out.
 """

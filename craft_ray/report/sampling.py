@@ -24,7 +24,7 @@ DRAWN = 16_000
 
 @dataclass(frozen=True, slots=True)
 class TableSample:
-    """What is read of a table.
+    """The part of a table that is read.
 
     rows:   rows of it, by label
     weight: rows of the table that each of them stands for, by label; 1 where all are read
@@ -38,7 +38,7 @@ class TableSample:
 
     @property
     def exact(self) -> bool:
-        """Whether it is the whole table."""
+        """True if it is the whole table."""
         return self.groups == 0
 
 
@@ -106,7 +106,7 @@ def _group_at(groups: Sequence[Any], row: float) -> Any:
 
 
 def is_sorted_by_mention(part: TableSample, label: Mapping[str, str]) -> bool:
-    """Whether most of a sample's row groups hold mentions that no other has, as `compact --sort mention` leaves them.
+    """True if most of a sample's row groups hold mentions that no other has, as `compact --sort mention` leaves them.
 
     label: of each file, by path
 

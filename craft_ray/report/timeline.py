@@ -42,7 +42,7 @@ def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str
 
 
 def steps(account: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a run did in turn: step, and `from` and `until` in seconds from its start. account: as in a run's record."""
+    """The steps of a run: `step`, and `from` and `until` in seconds from its start. account: as in a run's record."""
     return list(_steps(account.get("timeline") or {}, float(account.get("seconds") or 0)))
 
 

@@ -7,7 +7,7 @@ from craft_ray.core.errors import SettingsError
 
 
 def is_remote(url: str) -> bool:
-    """Whether this is an s3:// address.
+    """True if this is an s3:// address.
 
     Raises SettingsError for another protocol.
     """

@@ -26,7 +26,7 @@ _CLIENTS = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether storage may work in a while: it did not answer, was too busy, or was cut short."""
+    """True if storage may work in a while: it did not answer, was too busy, or was cut short."""
     of_a_client = any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
     return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and describe(error) not in _LASTING
 
@@ -97,5 +97,5 @@ def describe(error: BaseException) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong, in one sentence."""
+    """The cause of an error, in one sentence."""
     return str(error) if isinstance(error, CraftRayError) else describe(error)

@@ -26,7 +26,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the inputs hold: the shards, and the files in folders that are no input by their name."""
+    """The shards of the inputs, and the files in folders that are no input by their name."""
 
     shards: list[Shard]
     passed_over: list[str]
@@ -97,5 +97,5 @@ def _shard(name: str, info: dict[str, Any]) -> Shard:
 
 
 def rank(name: str) -> tuple[str, str]:
-    """What shards are ordered by: base name, then the whole name."""
+    """The order of shards: by base name, then by the whole name."""
     return name.rpartition("/")[2], name

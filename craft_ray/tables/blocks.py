@@ -40,7 +40,7 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class WrittenBlock:
-    """What the driver hears of a block: files to commit, and its documents as columns in the file's order."""
+    """A written block as the driver needs it: files to commit, and documents as columns in the file's order."""
 
     block_id: str
     documents: list[DataFile]

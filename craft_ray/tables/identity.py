@@ -1,4 +1,4 @@
-"""What tells whether a document is known, new or revised: hashes that mean the same in every process and every run.
+"""Identity of documents (known, new or revised): hashes that are the same in every process and every run.
 
 Hashes of 64 bits collide once in about 30,000 runs over all of PubMed (36 million ids); a colliding document would be
 counted as superseded.
@@ -48,7 +48,7 @@ def key(doc_id: str, content: str, fingerprint: str) -> int:
 
 
 def revision(version: int, shard_number: int, rejected: bool) -> int:
-    """What revisions of one document are ordered by: readable before rejected, version, then the shard's rank."""
+    """The order of revisions of one document: readable before rejected, then version, then the shard's rank."""
     version = 0 if rejected else min(max(version, 0) + 1, (1 << VERSION_BITS) - 1)
     return version << _SHARD_BITS | (shard_number & 0xFFFFFFFF)
 

@@ -134,7 +134,7 @@ def _file(folder: str, number: int) -> str:
 
 
 def _place() -> str:
-    """What process ids are compared within: the host, since its last boot, and the container."""
+    """The scope of a process id: the host, since its last boot, and the container."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     parts = [socket.gethostname()]
     if boot.exists() and space.exists():

@@ -1,4 +1,4 @@
-"""What the tables already hold, one entry a document, as sorted arrays; and what becomes of a document that arrives.
+"""The ledger: documents that the tables hold, as sorted arrays with one entry per document, and outcomes of new ones.
 
 Revisions of one document are ordered (`identity.revision`), and a deletion is final, so the outcome is the same in
 whatever order documents arrive: a late, older revision is superseded and a deleted citation does not come back.
@@ -15,7 +15,7 @@ from craft_ray.tables import identity
 
 
 class Outcome(IntEnum):
-    """What becomes of a document that arrives."""
+    """The outcome of a document that arrives."""
 
     NEW = 0
     REVISED = 1
@@ -67,7 +67,7 @@ class Ledger:
         return len(self.base) + int((~_found(self.base, self.overlay["id"])[1]).sum())
 
     def outcome(self, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
-        """What becomes of one document."""
+        """The outcome of one document."""
         return Outcome(int(self.outcomes(entries([id], [key], [revision], [deletes]))[0]))
 
     def held(self, id: int) -> np.void:
@@ -86,7 +86,7 @@ class Ledger:
         self.base["state"][later] = State.REPEATED
 
     def holds(self, id: int) -> bool:
-        """Whether there is a document with this id that is not deleted."""
+        """True if there is a document with this id that is not deleted."""
         held, known = self.lookup(np.array([id], np.int64))
         return bool(known[0] and not held["deleted"][0])
 
@@ -101,7 +101,7 @@ class Ledger:
         return held, known
 
     def outcomes(self, arriving: NDArray[np.void]) -> NDArray[np.int8]:
-        """What becomes of each arriving entry, against the ledger alone; (entries,) of Outcome."""
+        """The outcome of each arriving entry, against the ledger alone; (entries,) of Outcome."""
         held, known = self.lookup(arriving["id"])
         outcome = np.full(len(arriving), Outcome.NEW, np.int8)
         outcome[known] = Outcome.REVISED
@@ -122,7 +122,7 @@ class Ledger:
             self.base, self.overlay = _sorted(np.concatenate([self.base, self.overlay])), np.empty(0, _ENTRY)
 
     def written(self) -> None:
-        """What was waiting is in the tables now."""
+        """Take in the entries that were waiting: they are in the tables now."""
         for table in (self.base, self.overlay):
             table["state"][table["state"] == State.WAITING] = State.WRITTEN
 

@@ -36,7 +36,7 @@ class TableVersion:
     label: dict[str, str]
 
     def files_not_in(self, other: "TableVersion") -> ds.FileSystemDataset:
-        """What is in files that another version does not have; equal rows that were only moved are in both."""
+        """Rows in files that another version does not have; equal rows that were only moved are in both."""
         fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
         return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
 
@@ -189,7 +189,7 @@ def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str,
 
 
 def tables_exist(storage: Storage, output: str) -> bool:
-    """Whether an output has tables already."""
+    """True if an output has tables already."""
     return bool(storage.names(join(output, "documents", "_delta_log")))
 
 

@@ -48,7 +48,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What `documents` holds when a run begins.
+    """The content of `documents` when a run begins.
 
     number:   of each shard, by rank
     rejected: by shard, the rejected rows that are named by their place in it, for want of an id
@@ -60,7 +60,7 @@ class Known:
 
     @classmethod
     def nothing(cls) -> "Known":
-        """What a run needs to know that reads no shard."""
+        """The facts that a run needs that reads no shard."""
         return cls(Ledger.of(entries([], [], [], [])), {}, {})
 
 
@@ -95,7 +95,7 @@ class Tables:
         return join(self.output, name)
 
     def known(self, shards: Iterable[str], finished_shards: pa.Table) -> "Known":
-        """What `documents` holds, as a run that reads `shards` needs it.
+        """The content of `documents`, as a run that reads `shards` needs it.
 
         finished_shards: what the table `shards` holds
         """
@@ -151,7 +151,7 @@ class Tables:
         return written + self._overwrite(batch)
 
     def finished_shards(self) -> pa.Table:
-        """What `shards` holds, a row a shard."""
+        """The content of `shards`, one row per shard."""
         return _latest(self._with_retries(lambda: self._shards.to_pyarrow_dataset().to_table().cast(SHARDS)))
 
     def record_finished(self, rows: pa.Table) -> None:
@@ -225,7 +225,7 @@ class Tables:
         return {"entities": entities, "documents": documents}
 
     def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
-        """What of a run stands in the tables: documents by status, rejected ones by reason, entities by label."""
+        """Counts of a run's rows in the tables: documents by status, rejected ones by reason, entities by label."""
         mine = pc.field("run_id") == run_id
         documents, entities = (
             self._with_retries(lambda: table.to_pyarrow_dataset().to_table(columns=columns, filter=mine))  # noqa: B023
@@ -327,7 +327,7 @@ class Tables:
         self._mine[table.table_uri] = number
 
     def _went_through(self, table: DeltaTable, properties: CommitProperties) -> bool:
-        """Whether a commit that failed is in the log all the same.
+        """True if a commit that failed is in the log all the same.
 
         A conditional PUT whose acknowledgement is lost is sent again, and then fails against its own first try.
         """

@@ -209,7 +209,7 @@ def _spans(
 def _seen(
     spans: Spans, source: Sequence[str], tags: TagSet, seen: NDArray[np.int64] | None
 ) -> NDArray[np.bool_] | None:
-    """Whether training showed each mention's text under its label; `source` is a text or a list of words."""
+    """True for each mention whose text training showed under its label; `source` is a text or a list of words."""
     if seen is None:
         return None
     surfaces = ["".join(source[first : last + 1]) for first, last, _ in spans.rows().tolist()]
@@ -224,7 +224,7 @@ def _report(
     gold_seen: NDArray[np.bool_] | None,
     predicted_seen: NDArray[np.bool_] | None,
 ) -> dict[str, Any]:
-    """What both evaluations say of mentions; without knowing what training showed, `seen` and `unseen` are None."""
+    """Scores of mentions for both evaluations; `seen` and `unseen` are None if the training corpus is not known."""
     by_label = score_by_label(gold, predicted, names)
     parts: dict[str, Any] = {"seen": None, "unseen": None}
     if gold_seen is not None and predicted_seen is not None:

@@ -25,7 +25,7 @@ from craft_ray.training.trainer import Phase, Weights
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What the stages are made of.
+    """The data that all phases of training use.
 
     config, weights: the base model with a fresh head for all labels
     tags, examples: one for each corpus: the one of the six labels, then the auxiliary ones

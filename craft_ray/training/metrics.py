@@ -82,7 +82,7 @@ def total(by_label: Iterable[Counts]) -> Counts:
 
 
 def confusion(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """What became of the gold mentions of each label, and what the spurious predictions were taken for.
+    """Confusion: predictions for the gold mentions of each label, and the labels of spurious predictions.
 
     A row for each gold label: how many were predicted with exactly their words as each label, how many only `partly`
     (a predicted mention shares a word with them, but not all), and how many were `missed`. The row `nothing` has the
@@ -103,7 +103,7 @@ def confusion(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, 
 
 
 def _touching(spans: Spans, others: Spans, size: int) -> NDArray[np.bool_]:
-    """Whether each of `spans` shares a word with any of `others`."""
+    """True for each of `spans` that shares a word with any of `others`."""
     covered = np.zeros(size + 1, np.int64)
     np.add.at(covered, others.first, 1)
     np.add.at(covered, others.last + 1, -1)

@@ -25,7 +25,7 @@ from craft_ray.training.trainer import Weights, build_model
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training run was and measured.
+    """Settings and measurements of a training run.
 
     data:    what it was made of: `train`, `dev`, `base` and others, in words
     rows:    an entry an epoch: training_loss, epoch, step, loss, precision, recall, f1, accuracy

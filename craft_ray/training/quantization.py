@@ -30,7 +30,7 @@ class Quantized:
 
     @property
     def harmless(self) -> bool:
-        """Whether int8 may be the default."""
+        """True if int8 may be the default."""
         return bool(self.int8["f1"] >= self.exact["f1"] - MOST_LOST)
 
     def write(self, folder: Path) -> None:

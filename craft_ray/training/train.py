@@ -101,7 +101,7 @@ def _with_first_labels(weights: Weights) -> Weights:
 
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
-    """What tells a training from another, so that no run goes on from a checkpoint of other settings or data."""
+    """Fingerprint of a training, so that no run goes on from a checkpoint of other settings or data."""
     digest = hashlib.sha256(json.dumps([base, recipe.model_dump()]).encode())
     for corpus in (train, dev, *auxiliary):
         digest.update(json.dumps([asdict(sentence) for sentence in corpus.sentences]).encode())
@@ -154,7 +154,7 @@ class _Run:
 
 
 def _cause(error: ray.train.TrainingFailedError) -> str:
-    """What the first worker that failed raised."""
+    """The error that the first failed worker raised."""
     failures = getattr(error, "worker_failures", None) or {}
     first = next(iter(failures.values()), error)
     last = [line for line in str(first).splitlines() if line.strip()]
@@ -162,7 +162,7 @@ def _cause(error: ray.train.TrainingFailedError) -> str:
 
 
 def _work(config: dict[str, Any]) -> None:
-    """What each worker does."""
+    """The work of each training process."""
     context = ray.train.get_context()
     phase: Phase = ray.get(config["stage"])
     checkpoint = ray.train.get_checkpoint()

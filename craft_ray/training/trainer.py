@@ -61,7 +61,7 @@ class Phase:
 
 
 class TrainingListener:
-    """What is told of a stage while it runs; the base class listens to nothing."""
+    """A listener to a phase of training while it runs; the base class ignores everything."""
 
     def on_step(self, step: int, steps: int) -> None:
         """After each step."""

@@ -233,7 +233,7 @@ def test_pools_start_empty_and_can_grow_to_what_a_run_waits_for(built: dict[str,
 
 
 def test_requests_follow_from_what_was_measured(built: dict[str, list[dict[str, Any]]]):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "craft_ray/bench/README.md").read_text(encoding="utf-8")
     worker = int(re.search(r"driver \d+ MB, largest worker (\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
     driver = int(re.search(r"driver (\d+) MB, largest worker", readme)[1]) * 10**6  # type: ignore[index]
     ledger = 26 * 40_000_000

@@ -59,14 +59,14 @@ def test_costs_follow_from_what_goes_in(name: str):
 
 
 def test_measured_figures_are_those_of_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "craft_ray/bench/README.md").read_text(encoding="utf-8")
     figure = figures()
     speed = re.search(r"start-up apart ([\d,]+) tokens/s", readme)[1]  # type: ignore[index]
     host = re.search(r"host path alone, in one process \| ([\d,]+)", readme)[1]  # type: ignore[index]
     documents, seconds = re.search(r"([\d,]+) documents in [\d,]+ shards \| (\d+) s", readme).groups()  # type: ignore[union-attr]
     assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
     assert figure["host path, tokens/s a core"] == float(host.replace(",", ""))
-    assert f"a core of the host path does {host} tokens/s" in TEXT
+    assert f"one core of the host path does {host} tokens/s" in TEXT
     assert figure["bookkeeping, seconds a document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
 
 

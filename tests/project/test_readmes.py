@@ -1,55 +1,98 @@
-"""What the README says is what is there."""
+"""The READMEs say what is there, in sentences that are easy to read."""
 
+import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import typer
+import pytest
 
-from craft_ray.cli.app import app
 from craft_ray.core.labels import LABELS
-from craft_ray.core.schema import DOCUMENTS, ENTITIES, REASONS
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, REASONS, SHARDS
 from craft_ray.core.settings import Settings
+from craft_ray.export.formats import EXPORTERS
 from craft_ray.readers import READERS
+from tests.support.readmes import ROOT, TABLES
 
-ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+_LISTED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+TRACKED = _LISTED.stdout.splitlines()
+PAGES = [name for name in TRACKED if name.endswith(".md") and not re.search(r"_model/|models/|CHANGELOG", name)]
+ROOMS = sorted(path.parent for path in (ROOT / "craft_ray").glob("*/__init__.py"))
+MOST_WORDS = 25
 
 
-def test_labels_reasons_formats_columns_and_settings_are_listed():
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def sentences(page: str) -> list[str]:
+    """The sentences of a page without code, tables, headings, pictures and addresses of links; list items apart."""
+    page = re.sub(r"```.*?```|^---\n.*?\n---$", "\n\n", page, flags=re.DOTALL | re.MULTILINE)
+    page = re.sub(r"^(\||#| {4}|<!--).*$", "", page, flags=re.MULTILINE)
+    page = re.sub(r"!\[[^]]*\]\([^)]*\)", "", page)
+    page = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", page)
+    page = re.sub(r"`[^`]*`", "code", page)
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", page)
+    return [part for block in blocks for part in re.split(r"(?<=[.:;?!])\s+", " ".join(block.split())) if part]
+
+
+def test_labels_reasons_formats_and_columns_are_listed():
     for label in LABELS:
-        assert f"| {label.name} | {label.tag} | {label.ontology} |" in README
+        assert f"| {label.name} | {label.tag} | {label.ontology} |" in text("README.md")
     for reason, meaning in REASONS.items():
-        assert f"| `{reason}` | {meaning} |" in README
+        assert f"| `{reason}` | {meaning} |" in text("craft_ray/tables/README.md")
     for reader in READERS:
-        assert f"| `{reader.name}` |" in README
-    for column in (*DOCUMENTS.names, *ENTITIES.names):
-        assert f"`{column}`" in README
-    shown = set(re.findall(r"^(\w+):", README.split("```yaml")[1].split("```")[0], re.MULTILINE))
-    assert shown <= set(Settings.model_fields)
+        assert f"| `{reader.name}` |" in text("craft_ray/readers/README.md")
+    for format in EXPORTERS:
+        assert f"| `{format}` |" in text("craft_ray/export/README.md")
+    for column in (*DOCUMENTS.names, *ENTITIES.names, *SHARDS.names):
+        assert f"`{column}`" in text("craft_ray/tables/README.md")
 
 
-def test_the_tree_names_every_room():
-    tree = README.split("## The tree")[1].split("## Labels")[0]
-    rooms = {path.parent.name for path in (ROOT / "craft_ray").glob("*/__init__.py")}
-    assert set(re.findall(r"^    craft_ray/(\w+)/ ", tree, re.MULTILINE)) - {"default_model"} == rooms
+@pytest.mark.parametrize("page", TABLES)
+def test_commands_and_settings_are_listed_as_the_code_describes_them(page: str):
+    assert TABLES[page]() in text(page), "python -m tests.support.readmes writes it"
 
 
-def commands(command: Any, path: str = "craft-ray") -> Iterator[tuple[str, str]]:
-    """Each command as it is typed, and the first paragraph of its help."""
-    for name, below in command.commands.items():
-        if hasattr(below, "commands"):
-            yield from commands(below, f"{path} {name}")
-        else:
-            yield f"{path} {name}", " ".join(below.help.split("\n\n")[0].split())
+def test_the_example_of_a_settings_file_is_one():
+    import yaml
+
+    example = text("craft_ray/annotation/README.md").split("```yaml\n")[1].split("```")[0]
+    assert Settings.model_validate(yaml.safe_load(example)).replicas == 8
 
 
-def test_commands_are_listed_with_their_help():
-    listed = dict(re.findall(r"^\| `(craft-ray [^`]*)` \| (.*) \|$", README.split("## Commands")[1], re.MULTILINE))
-    assert listed == dict(commands(typer.main.get_command(app)))
+def test_the_first_page_is_short():
+    assert len(text("README.md").splitlines()) <= 120
+
+
+def test_the_tree_names_every_room_and_each_room_has_a_page():
+    tree = text("craft_ray/README.md").split("The rule for imports")[0]
+    assert set(re.findall(r"^    (\w+)/ ", tree, re.MULTILINE)) >= {room.name for room in ROOMS}
+    assert [room.name for room in ROOMS if not (room / "README.md").is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_to_a_file(page: str):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", text(page), flags=re.DOTALL))
+    here = (ROOT / page).parent
+    assert [link for link in links if "://" not in link and not (here / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_sentences_have_at_most_25_words(page: str):
+    assert [part for part in sentences(text(page)) if len(part.split()) > MOST_WORDS] == []
+
+
+def test_no_docstring_opens_with_what_or_whether():
+    opening = []
+    for name in TRACKED:
+        if name.startswith(("craft_ray/", "jobs/")) and name.endswith(".py") and (ROOT / name).exists():
+            for node in ast.walk(ast.parse(text(name))):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                    said = ast.get_docstring(node) or ""
+                    if re.match(r"(What|Whether)\b", said):
+                        opening.append(f"{name}: {said.splitlines()[0]}")
+    assert opening == []
 
 
 def test_jobs_take_the_commands_arguments():

@@ -56,25 +56,25 @@ class BiocXml:
 
 
 def collection_infons(collection: Collection) -> dict[str, str]:
-    """What is said of a collection, beside its source and date."""
+    """Facts about a collection, beside its source and date."""
     return {"shard": collection.name, "offsets": "Unicode code points of the document"}
 
 
 def document_infons(record: Record) -> dict[str, str]:
-    """What is said of a document; its title only where no passage is it."""
+    """Facts about a document; its title only if no passage is the title."""
     title = None if any(section.name == "title" for section in record.sections) else record.title
     given = {"title": title, "year": record.year, "journal": record.journal}
     return {key: str(value) for key, value in given.items() if value not in (None, "")}
 
 
 def annotation_infons(entity: Entity) -> dict[str, str]:
-    """What is said of an entity."""
+    """Facts about an entity."""
     given = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
     return {key: str(value) for key, value in given.items() if value is not None}
 
 
 def passage_infons(section: Section) -> dict[str, str]:
-    """What is said of a passage."""
+    """Facts about a passage."""
     return {"type": section.name}
 
 

@@ -27,7 +27,7 @@ class Brat:
         self._names: list[str] = []
 
     def begin(self) -> bytes:
-        """What labels there are."""
+        """The configuration file that names the labels."""
         entities = "\n".join(sorted({_label(label) for label in self._labels}))
         return self._member("annotation.conf", f"[entities]\n{entities}\n[relations]\n[events]\n[attributes]\n")
 
@@ -40,7 +40,7 @@ class Brat:
         return Written(members, len(record.entities))
 
     def end(self) -> bytes:
-        """What the names stand for, and the end of the archive."""
+        """The list of names with their document ids, and the end of the archive."""
         return self._member("documents.tsv", "".join(["name\tdoc_id\n", *self._names])) + bytes(2 * _BLOCK)
 
     def _member(self, name: str, text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What an exporter gets and gives: a document with its entities, and its bytes in a format. Knows no storage."""
+"""Input and output of an exporter: a document with its entities, and its bytes in a format. Knows no storage."""
 
 import re
 from bisect import bisect_right
@@ -40,7 +40,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What an exporter knows of the shard that it writes.
+    """Facts about the part that an exporter writes.
 
     name:   of the shard, without a suffix
     source: what made it
@@ -62,7 +62,7 @@ class Exporter(Protocol):
     """One shard in the making: what `begin`, `add` for each document, and `end` give is the file."""
 
     def begin(self) -> bytes:
-        """What stands before the documents."""
+        """The bytes before the documents."""
 
     def add(self, record: Record) -> Written:
         """One document.
@@ -71,7 +71,7 @@ class Exporter(Protocol):
         """
 
     def end(self) -> bytes:
-        """What stands after the documents."""
+        """The bytes after the documents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What computes a batch: one engine per file, and one line here."""
+"""Engines compute a batch: one engine per file, and one line here."""
 
 from craft_ray.model.engines import openvino, stand_in, torch
 

@@ -1,4 +1,4 @@
-"""What runs batches, and how one is chosen.
+"""The interface of engines, and how one is chosen.
 
 An engine takes the next batch while others are still at work. `start` and `finish` may be called by several threads;
 each finishes what it started.

@@ -27,7 +27,7 @@ def processor_name() -> str:
 
 @cache
 def _entries() -> dict[str, str]:
-    """What the kernel tells of the last core."""
+    """The kernel's description of the last core."""
     if not CPU_INFO.is_file():
         return {}
     lines = (line.partition(":") for line in CPU_INFO.read_text(encoding="utf-8").splitlines())
