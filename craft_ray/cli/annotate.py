@@ -13,7 +13,7 @@ from craft_ray.cli.console import add_row, console, shown
 from craft_ray.cli.described import takes
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, message
-from craft_ray.core.labels import LABELS
+from craft_ray.core.labels import meanings
 from craft_ray.core.logs import LogFormat, log_as, logs_json
 from craft_ray.core.settings import Settings
 from craft_ray.core.text import one_line
@@ -98,7 +98,7 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     for name, number in summary["documents"].items():
         note = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
         add_row(table, f"documents {name}", f"{number:,}", note if name == "rejected" else "")
-    meaning = {label.name: label.meaning for label in LABELS}
+    meaning = meanings(summary["entities"])
     for label, number in summary["entities"].items():
         add_row(table, f"entities {label}", f"{number:,}", meaning.get(label, ""))
     for name, value, note in _shards(summary["shards"]):

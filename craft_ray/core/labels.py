@@ -4,7 +4,7 @@
 mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `Protein`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,23 +36,49 @@ ONTOLOGY = {label.name: label.ontology for label in LABELS}
 
 _BY_SPELLING = {spelling.casefold(): label.name for label in LABELS for spelling in (label.name, label.tag)}
 
+_TAG_NAMES = {label.tag for label in LABELS}
+
 TAGS = ("O", *(f"{prefix}-{label.name}" for label in LABELS for prefix in "BI"))
 """The tag set a model trained here predicts, in the order of its label ids."""
 
 
 def canonical(name: str) -> str:
-    """A label's name as the tables spell it; a name outside the six is returned as it is.
+    """One of the six labels as the tables spell it; a name outside the six is returned as it is.
 
-    >>> canonical("GGP"), canonical("GENE"), canonical("Disease")
-    ('Protein', 'Gene', 'Disease')
+    >>> canonical("GGP"), canonical("taxon"), canonical("Disease")
+    ('Protein', 'Taxon', 'Disease')
     """
     return _BY_SPELLING.get(name.casefold(), name)
 
 
-def canonical_tag(tag: str) -> str:
-    """An IOB tag with its label's name made canonical: `B-GGP` is `B-Protein`, `O` stays `O`."""
-    prefix, dash, name = tag.partition("-")
-    return f"{prefix}-{canonical(name)}" if dash else tag
+def is_craft(names: Iterable[str]) -> bool:
+    """True if labels are CRAFT's own: all six in any spelling, or some as CRAFT-IOB or the tables spell them.
+
+    Elsewhere the same words mean other things: in most corpora `GENE` is a gene, and not a cellular component.
+
+    >>> is_craft(["SO", "CL", "GGP", "GENE", "Taxon", "CHEBI"]), is_craft(["GENE"])
+    (True, False)
+    """
+    given = set(names)
+    return {canonical(name) for name in given} == set(ONTOLOGY) or given <= _TAG_NAMES or given <= set(ONTOLOGY)
+
+
+def canonical_tags(tags: Sequence[str]) -> list[str]:
+    """IOB tags of a model or a corpus as the tables spell them: `B-GGP` is `B-Protein` where the labels are CRAFT's."""
+    if not is_craft(label_of(tag) for tag in set(tags) if tag != "O"):
+        return list(tags)
+    return [tag if tag == "O" else f"{tag[: len(tag) - len(label_of(tag))]}{canonical(label_of(tag))}" for tag in tags]
+
+
+def label_of(tag: str) -> str:
+    """The label of a tag with or without its prefix."""
+    return tag[2:] if tag[:2] in ("B-", "I-") else tag
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """A description of each label, for labels that are CRAFT's; of others nothing is known."""
+    names = set(names)
+    return {label.name: label.meaning for label in LABELS if label.name in names} if is_craft(names) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +86,13 @@ class TagSet:
     """The meaning of a checkpoint's label ids, as arrays indexed by label id, so that decoding stays in columns.
 
     `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
+    `ontologies` are those of the labels, None where they are not CRAFT's.
     """
 
     names: tuple[str, ...]
     label: NDArray[np.int8]
     begins: NDArray[np.bool_]
+    ontologies: tuple[str | None, ...]
 
     @classmethod
     def from_id2label(cls, id2label: Mapping[int, str]) -> "TagSet":
@@ -74,8 +102,8 @@ class TagSet:
         """
         if sorted(id2label) != list(range(len(id2label))) or len(id2label) > 127:
             raise SettingsError("the model's label ids do not run from 0 to at most 126")
-        tags = [canonical_tag(id2label[i]) for i in range(len(id2label))]
-        bodies = [tag[2:] if tag[:2] in ("B-", "I-") else tag for tag in tags]
+        tags = canonical_tags([id2label[i] for i in range(len(id2label))])
+        bodies = [label_of(tag) for tag in tags]
         if all(name.startswith("LABEL_") for name in bodies):
             raise SettingsError("the model's labels have no names (LABEL_0, ...): is it fine-tuned for entities?")
         names = tuple(dict.fromkeys(name for name in bodies if name != "O"))
@@ -85,6 +113,7 @@ class TagSet:
             names=names,
             label=np.array([-1 if name == "O" else names.index(name) for name in bodies], np.int8),
             begins=np.array([tag.startswith("B-") for tag in tags], np.bool_),
+            ontologies=tuple(ONTOLOGY[name] if is_craft(names) else None for name in names),
         )
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.core.labels import ONTOLOGY, TagSet
+from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import NONE, calibrated
 from craft_ray.model.checkpoint import Checkpoint
@@ -54,7 +54,7 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
         "label": names,
         "mention": _mentions(block["text"], row, start, end),
         "score": score,
-        "ontology": [ONTOLOGY.get(name) for name in names],
+        "ontology": np.array(tags.ontologies, object)[spans.label],
         "sentence_start": sentences.values[where],
         "sentence_end": _flat(block["sentence_end"])[where],
     }

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from craft_ray.core.labels import LABELS
+from craft_ray.core.labels import LABELS, meanings
 from craft_ray.core.schema import REASONS
 from craft_ray.core.text import safe
 from craft_ray.core.version import __version__
@@ -77,7 +77,7 @@ def render(content: Mapping[str, Any]) -> str:
 def label_styles(names: Sequence[str]) -> list[LabelStyle]:
     """How labels are shown: the six in their order, then others; each has letters of its own."""
     known = [label.name for label in LABELS if label.name in names]
-    meaning = {label.name: label.meaning for label in LABELS}
+    meaning = meanings(names)
     looks: list[LabelStyle] = []
     for number, name in enumerate([*known, *sorted({*names} - {*known})]):
         ink, ground = STYLES.get(name, _OTHER[number % len(_OTHER)]).split(" on ")

@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
-from craft_ray.core.labels import TAG_SET, TAGS, canonical_tag
+from craft_ray.core.labels import TAG_SET, TAGS, canonical_tags
 from craft_ray.model.tags import DOCSTART, iob_to_spans
 
 
@@ -38,10 +39,11 @@ def read_iob(path: str | Path) -> list[TaggedSentence]:
         if bad := next((row for row in rows if len(row) < 2), None):
             raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
         if rows:
-            sentences.append(TaggedSentence([row[0] for row in rows], [canonical_tag(row[-1]) for row in rows]))
+            sentences.append(TaggedSentence([row[0] for row in rows], [row[-1] for row in rows]))
     if not sentences:
         raise SettingsError(f"{path} holds no sentence")
-    return sentences
+    tags = iter(canonical_tags([tag for sentence in sentences for tag in sentence.tags]))
+    return [TaggedSentence(sentence.words, list(islice(tags, len(sentence.words)))) for sentence in sentences]
 
 
 def mention_keys(labels: Sequence[str], surfaces: Sequence[str]) -> NDArray[np.int64]:

@@ -48,6 +48,8 @@ def test_a_mention_never_crosses_a_sentence():
 
 
 def test_the_published_checkpoints_spelling_of_gene_is_understood():
-    tags = TagSet.from_id2label({0: "O", 1: "B-GENE", 2: "I-GENE", 3: "B-GGP", 4: "Disease"})
-    assert tags.names == ("Gene", "Protein", "Disease")
-    assert tags.begins.tolist() == [False, True, False, True, False]
+    spelled = ["O", "B-GENE", "I-GENE", "B-GGP", "Cell", "B-SO", "B-CHEBI", "B-Taxon"]
+    tags = TagSet.from_id2label(dict(enumerate(spelled)))
+    assert tags.names == ("Gene", "Protein", "Cell", "Sequence", "Chemical", "Taxon")
+    assert tags.ontologies == ("GO", "PR", "CL", "SO", "CHEBI", "NCBITaxon")
+    assert tags.begins.tolist() == [False, True, False, True, False, True, True, True]
