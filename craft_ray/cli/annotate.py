@@ -47,8 +47,9 @@ def annotate(
 
     Run again with the same output, it annotates only what is new or changed. Exit codes: 0 the run came to its end and
     its account adds up, 1 it failed, 2 a bad setting, 3 stopped by a signal with everything committed kept, 4 another
-    run is at work on the output, 5 documents were rejected and `--fail-on-rejected` was given. With `--json`, `status`
-    says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
+    run is at work on the output, 5 documents were rejected and either none is annotated or `--fail-on-rejected` was
+    given. With `--json`, `status` says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or
+    busy.
     """
     from craft_ray.core.settings import load_settings
 
@@ -63,7 +64,7 @@ def annotate(
 
         with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
             summary = run(inputs, output, loaded, show)
-        if fail_on_rejected and summary["status"] == DocumentsRejectedError.status:
+        if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _in_vain(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
         summary, failure = getattr(error, "summary", None), error
@@ -82,9 +83,17 @@ def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict
     return (summary or {"status": getattr(failure, "status", "failed")}) | {"error": message(failure)}
 
 
+def _in_vain(summary: dict[str, Any]) -> bool:
+    """True if all that the run found was rejected or could not be read."""
+    documents = summary["documents"]
+    return not any(documents[name] for name in ("annotated", "deleted", "unchanged", "superseded"))
+
+
 def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
     documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
-    error = DocumentsRejectedError(f"{documents:,} documents were rejected and {shards:,} shards are broken")
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
+    told = f"{documents:,} documents were rejected{f' ({reasons})' if reasons else ''} and {shards:,} shards are broken"
+    error = DocumentsRejectedError(f"nothing was annotated: {told}" if _in_vain(summary) else told)
     error.summary = summary
     return error
 

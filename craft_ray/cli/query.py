@@ -86,9 +86,9 @@ def database_of(
     Raises SettingsError if there are no tables, or no such state of them.
     """
     from craft_ray.tables.database import database, views
-    from craft_ray.tables.snapshots import open_snapshot
+    from craft_ray.tables.snapshots import open_shards, open_snapshot
 
     storage, folder = opened(output, settings)
     snapshot = open_snapshot(storage, folder, at)
-    with database(**views(snapshot)) as connection:
+    with database(**views(snapshot), shards=open_shards(storage, folder)) as connection:
         yield connection, sorted(snapshot.entities.rows_by_label())

@@ -1,4 +1,4 @@
-"""Questions that many ask of an output: which mentions are most frequent, and which are named together."""
+"""Questions that many ask of an output: the most frequent mentions, mentions named together, rejected documents."""
 
 from collections.abc import Sequence
 
@@ -31,6 +31,17 @@ _PAIRS = """
     JOIN single b ON b.label = $second AND b.mention = second
     ORDER BY {by} DESC, sentences DESC, first, second LIMIT $limit
 """
+
+
+_REJECTED = """
+    SELECT doc_id, reason, detail, shard FROM documents
+    WHERE status = 'rejected' AND ($reason IS NULL OR reason = $reason) ORDER BY shard, doc_id LIMIT $limit
+"""
+
+
+def rejected_documents(connection: duckdb.DuckDBPyConnection, reason: str | None = None, limit: int = 100) -> pa.Table:
+    """Rejected documents, and what broken shards did not give; columns doc_id, reason, detail, shard."""
+    return connection.sql(_REJECTED, params={"reason": reason, "limit": limit}).to_arrow_table()
 
 
 def top_mentions(

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.schema import SHARDS
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -137,6 +138,13 @@ def open_versions(storage: Storage, output: str, versions: Mapping[str, int]) ->
     Raises SettingsError if files of these versions are gone.
     """
     return _at(storage, output, versions, None)
+
+
+def open_shards(storage: Storage, output: str) -> ds.Dataset:
+    """The table `shards` as it is now; without rows if an output of an older version has none."""
+    if not storage.names(join(output, "shards", "_delta_log")):
+        return ds.dataset(SHARDS.empty_table())
+    return _table(storage, output, "shards", None).to_pyarrow_dataset()
 
 
 def before_last_change(storage: Storage, output: str) -> str:

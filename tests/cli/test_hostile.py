@@ -1,0 +1,98 @@
+"""Whatever documents, file names and ids hold: each command ends well, and a terminal obeys nothing of it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from craft_ray.cli.annotate import print_summary
+from craft_ray.cli.app import app
+from craft_ray.cli.console import console
+from tests.support.hostile_output import HOSTILE, write_hostile_output
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+MARKUP = "notes[/i].pdf [bold]x[/bold] :smile:"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hostile") / "tables"
+    write_hostile_output(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "OUT"),
+        ("show", "PMID:2", "--in", "OUT", "--scores"),
+        ("show", "bad", "--in", "OUT"),
+        ("top", "OUT"),
+        ("pairs", "OUT", "--labels", "Protein,Protein", "--at-least", "1"),
+        ("query", "OUT", "SELECT * FROM documents"),
+        ("query", "OUT", "SELECT * FROM shards"),
+        ("rejected", "OUT"),
+        ("runs", "OUT"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_nothing_that_a_terminal_obeys_is_printed(output: str, arguments: tuple[str, ...]):
+    done = CliRunner().invoke(app, [output if argument == "OUT" else argument for argument in arguments])
+    assert done.exit_code == 0, done.exception
+    assert not OBEYED.search(done.output)
+
+
+def test_json_holds_what_is_there(output: str):
+    done = CliRunner().invoke(app, ["rejected", output, "--json"])
+    assert {row["detail"] for row in json.loads(done.output)} == {HOSTILE}
+
+
+def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFixture[str]):
+    shards = {"read": 0, "found": 1, "known": 0, "broken": {MARKUP: HOSTILE}, "unreadable": 1, "files_passed_over": 1}
+    summary = {
+        "documents": {"found": 1, "rejected": 1},
+        "rejected": {"bad_gzip": 1},
+        "entities": {MARKUP: 1},
+        "shards": shards | {"passed_over": [MARKUP]},
+        "seconds": 1.0,
+        "tokens_per_second": 1.0,
+        "tables": {MARKUP: HOSTILE},
+    }
+    print_summary(console(), summary)
+    printed = capsys.readouterr().out
+    assert printed.count(MARKUP) == 4
+    assert not OBEYED.search(printed)
+
+
+def test_a_query_reads_no_file_of_the_machine_and_writes_none(output: str, tmp_path: Path):
+    (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
+    for sql in (
+        f"SELECT * FROM read_csv('{tmp_path}/secret.csv')",
+        f"SELECT * FROM '{tmp_path}/secret.csv'",
+        f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+        f"ATTACH '{tmp_path}/new.duckdb'",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+        "SELECT * FROM output",
+    ):
+        done = CliRunner().invoke(app, ["query", output, sql])
+        assert done.exit_code != 0, sql
+        assert "the query fails" in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
+
+
+def test_unknown_labels_and_words_are_told_with_the_nearest(output: str):
+    for arguments, told in [
+        (
+            ["top", output, "--label", "Protien"],
+            "the tables hold no label Protien, only Protein, Taxon; did you mean Protein?",
+        ),
+        (["top", output, "--by", "mention"], "choose mentions or documents; did you mean mentions?"),
+        (["rejected", output, "--reason", "bad_xlm"], "did you mean bad_xml?"),
+        (["export", output, f"{output}/../x", "--to", "bioc_xml"], "did you mean bioc-xml?"),
+        (["show", "2", "--in", output], "did you mean PMID:2?"),
+        (["runs", f"{output}x"], "there are no tables in"),
+    ]:
+        assert told in str(CliRunner().invoke(app, arguments).exception)
