@@ -12,27 +12,27 @@ from craft_ray.cli.evaluate import print_scores
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS
-from craft_ray.core.validation import validated
-from craft_ray.training.recipe import Recipe
+from craft_ray.training.recipe import Recipe, TrainingFile, read_training_file
 
 EXAMPLES = """Examples:
 
     craft-ray train --train train.tsv --dev devel.tsv --base dmis-lab/biobert-base-cased-v1.2 --output biobert-craft
 
+    craft-ray train --recipe recipe.yaml --output model
+
     craft-ray train --train CRAFT --train-ids train.txt --dev CRAFT --dev-ids dev.txt --base DIR --output s3://bucket/model
 """
 
 
+@takes(TrainingFile, panel="Corpora")
 @takes(Recipe, panel="Recipe")
 def train(
-    train: Annotated[str, typer.Option(help="Corpus to train on: an IOB file, or a folder of CRAFT as released.")],
-    dev: Annotated[str, typer.Option(help="Corpus to measure on after each epoch, in either form.")],
-    base: Annotated[str, typer.Option(help="Encoder to start from: a folder or a Hugging Face id.")],
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder for the checkpoint and its card, on disk or s3://.")
     ],
-    train_ids: Annotated[str | None, typer.Option(help="Articles of CRAFT to train on, one id per line.")] = None,
-    dev_ids: Annotated[str | None, typer.Option(help="Articles of CRAFT to measure on, one id per line.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML file of corpora, base and recipe; options given here go before it.")
+    ] = None,
     auxiliary: Annotated[
         list[str] | None,
         typer.Option(help="IOB file or folder of IOB files, with labels of its own, to learn from first; repeatable."),
@@ -56,18 +56,17 @@ def train(
     def corpus(path: str, ids: str | None = None) -> Corpus:
         return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
 
-    shares = _shares(chosen.pop("swap"))
-    recipe = validated(
-        Recipe, {name: value for name, value in (chosen | {"swap": shares}).items() if value is not None}
-    )
+    file = read_training_file(recipe) if recipe else TrainingFile()
+    given = chosen | {"swap": _shares(chosen["swap"]), "auxiliary": auxiliary or None}
+    wanted = file.with_options({name: value for name, value in given.items() if value is not None})
     with steps_shown(console(stderr=True)) as on_step:
         trained = run(
-            corpus(train, train_ids),
-            corpus(dev, dev_ids),
-            base,
+            corpus(wanted.given("train"), wanted.train_ids),
+            corpus(wanted.given("dev"), wanted.dev_ids),
+            wanted.given("base"),
             output,
-            recipe,
-            auxiliary=[corpus(path) for path in auxiliary or ()],
+            wanted.recipe,
+            auxiliary=[corpus(path) for path in wanted.auxiliary],
             workers=workers,
             accumulate=accumulate,
             settings=load_settings(settings),

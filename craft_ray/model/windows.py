@@ -10,7 +10,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer, Split
+from tokenizers.pre_tokenizers import Sequence as Sequenced
 
 from craft_ray.model.checkpoint import Checkpoint
 
@@ -81,6 +83,16 @@ class Windower:
         """The word pieces of sentences of one document, and the windows over them."""
         pieces = self.subwords(sentences)
         return pieces, self.windows(pieces)
+
+
+def word_splitter() -> PreTokenizer:
+    """Words as BERT has them, at blanks and punctuation, and also split at symbols and at the Greek capital delta.
+
+    BERT takes `Pax6−/−` for the words `Pax6−`, `/` and `−`, for a minus sign is a symbol in Unicode and no punctuation;
+    and authors write a deletion as in `Cln3Δex7`.
+    """
+    splitter: PreTokenizer = Sequenced([BertPreTokenizer(), Split(Regex(r"[\p{S}Δ]"), "isolated")])
+    return splitter
 
 
 def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:

@@ -5,6 +5,7 @@ form. Mention replacement (Dai and Adel 2020, "An analysis of simple data augmen
 takes from it the way out of knowing the training corpus's names by heart.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,9 @@ REACH = 60
 
 MOST_WORDS = 5
 """Longer mentions are descriptions rather than names, and replace nothing."""
+
+COMMON = 100
+"""Occurrences from which a name is a word of the field, as `mice` is, and is never replaced."""
 
 Names = Mapping[str, Sequence[tuple[str, ...]]]
 
@@ -43,13 +47,21 @@ def names_of(sentences: Iterable[TaggedSentence], labels: Iterable[str]) -> dict
 
 
 def replace_mentions(
-    sentences: Sequence[TaggedSentence], names: Names, share: Mapping[str, float], seed: int
+    sentences: Sequence[TaggedSentence],
+    names: Names,
+    share: Mapping[str, float],
+    seed: int,
+    others: Names | None = None,
 ) -> list[TaggedSentence]:
     """Replace a share of each label's names by other names of the label, the same seed by the same ones.
 
-    share: of the distinct names within REACH sentences, by label; labels that are not in it stay as they are
+    share:  of the distinct names within REACH sentences, by label; labels that are not in it stay as they are
+    others: further names, from which half of a label's new names come where it has any
     """
     generator = np.random.default_rng(seed)
+    often = Counter(
+        (label, tuple(s.words[first:end])) for s in sentences for first, end, label in mention_spans(s.tags)
+    )
     result = []
     chosen: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
     for number, sentence in enumerate(sentences):
@@ -61,11 +73,17 @@ def replace_mentions(
         for first, end, label in mention_spans(sentence.tags):
             name = tuple(sentence.words[first:end])
             if (label, name) not in chosen:
-                others = names.get(label, ()) if generator.random() < share.get(label, 0.0) else ()
-                chosen[label, name] = others[int(generator.integers(len(others)))] if others else name
+                stays = generator.random() >= share.get(label, 0.0) or often[label, name] >= COMMON
+                further = (others or {}).get(label, ())
+                new_names = further if further and generator.random() < 0.5 else names.get(label, ())
+                chosen[label, name] = name if stays or not new_names else _one_of(new_names, generator)
             new = chosen[label, name]
             words += [*sentence.words[done:first], *new]
             tags += [*sentence.tags[done:first], f"B-{label}", *[f"I-{label}"] * (len(new) - 1)]
             done = end
         result.append(TaggedSentence(words + sentence.words[done:], tags + sentence.tags[done:]))
     return result
+
+
+def _one_of(values: Sequence[tuple[str, ...]], generator: np.random.Generator) -> tuple[str, ...]:
+    return values[int(generator.integers(len(values)))]

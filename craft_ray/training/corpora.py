@@ -1,6 +1,7 @@
 """Gold corpora: IOB files, and CRAFT as it is released, articles with standoff mentions."""
 
 import gzip
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,16 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
 from craft_ray.core.labels import TAG_SET, TAGS, canonical_tags
 from craft_ray.model.tags import DOCSTART, iob_to_spans
+
+LONG = 40
+"""Letters in a row that make two texts the same sentence."""
+
+GREEK = {
+    letter: unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").lower()
+    for letter in "αβγδεζηθικλμνξοπρστυφχψω"
+}
+"""Small Greek letters by the names with which texts spell them out; lambda's Unicode name is its older form."""
+GREEK["λ"] = "lambda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +99,28 @@ class Corpus:
 
     name: str
     sentences: list[TaggedSentence]
+
+
+def without_overlap(corpus: Corpus, kept_apart: Corpus) -> Corpus:
+    """The corpus without the sentences whose text occurs in another, by `text_key`.
+
+    Corpora split the same text differently, so a sentence also goes if it shares LONG letters in a row with the other.
+    """
+    keys = {text_key(sentence.words) for sentence in kept_apart.sentences}
+    parts = {key[at : at + LONG] for key in keys for at in range(len(key) - LONG + 1)}
+
+    def stays(sentence: TaggedSentence) -> bool:
+        key = text_key(sentence.words)
+        return key not in keys and not any(key[at : at + LONG] in parts for at in range(len(key) - LONG + 1))
+
+    return Corpus(corpus.name, [sentence for sentence in corpus.sentences if stays(sentence)])
+
+
+def text_key(words: Sequence[str]) -> str:
+    """Letters and digits of a text alone: no blanks, case, punctuation or accents, and Greek letters spelled out.
+
+    >>> text_key(["PGC", "-", "1α"]) == text_key(["pgc-1 alpha"]) == "pgc1alpha"
+    True
+    """
+    text = "".join(GREEK.get(c, c) for c in unicodedata.normalize("NFKD", "".join(words)).casefold())
+    return "".join(c for c in text if c.isascii() and c.isalnum())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from lxml import etree
-from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention, tag_words
+from craft_ray.model.windows import word_splitter
 from craft_ray.training.corpora import TaggedSentence, read_gold, read_iob
 
 _STANDOFF = {"Gene": "GO_CC", **{label.name: label.ontology for label in LABELS if label.name != "Gene"}}
@@ -39,13 +39,17 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
     Raises SettingsError if the folder is no such corpus, or an article or its mentions are missing.
     """
     folder = Path(folder)
-    texts = next((place for place in (folder / "articles" / "txt", folder / "txt") if place.is_dir()), None)
-    if texts is None:
+    if (texts := _texts(folder)) is None:
         raise SettingsError(f"{folder} is no CRAFT corpus: it has neither articles/txt nor txt")
     names = read_gold(Path(ids), "the list of articles").split() if ids else sorted(p.stem for p in texts.glob("*.txt"))
     if not names:
         raise SettingsError(f"there are no articles in {ids or texts}")
     return [_craft_document(folder, texts, name) for name in names]
+
+
+def _texts(folder: Path) -> Path | None:
+    """The folder of a CRAFT corpus's texts; None if it is no such corpus."""
+    return next((place for place in (folder / "articles" / "txt", folder / "txt") if place.is_dir()), None)
 
 
 def _craft_document(folder: Path, texts: Path, name: str) -> GoldDocument:
@@ -82,8 +86,8 @@ def _knowtator_spans(file: Path) -> list[tuple[tuple[int, int], ...]]:
 
 
 def to_sentences(documents: Sequence[GoldDocument]) -> list[TaggedSentence]:
-    """Documents as tagged sentences, split into sentences and into words at blanks and punctuation as BERT does."""
-    splitter = BertPreTokenizer()
+    """Documents as tagged sentences, split into sentences, and into words at blanks, punctuation and symbols."""
+    splitter = word_splitter()
     sentences = []
     for document in documents:
         words, starts, ends, numbers = [], [], [], []
@@ -110,6 +114,7 @@ def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Tagg
         if ids is not None:
             raise SettingsError(f"a list of articles goes with a folder of CRAFT, and {path} is none")
         return read_iob(path)
-    if files := sorted(folder.glob("*.tsv")):
+    files = sorted(folder.glob("*.tsv"))
+    if files and _texts(folder) is None:
         return [sentence for file in files for sentence in read_iob(file)]
     return to_sentences(read_craft(folder, ids))

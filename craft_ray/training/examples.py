@@ -73,11 +73,16 @@ class EpochExamples:
         self.variants = variants
         self.epoch = 0
 
+    @property
+    def variant(self) -> Examples:
+        """That of the epoch."""
+        return self.variants[self.epoch % len(self.variants)]
+
     def __len__(self) -> int:
         return min(map(len, self.variants))
 
     def __getitem__(self, number: int) -> dict[str, list[int]]:
-        return self.variants[self.epoch % len(self.variants)][number]
+        return self.variant[number]
 
 
 def word_labels(tags: Sequence[Sequence[str]], pieces: Subwords, number: dict[str, int]) -> NDArray[np.int64]:

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TAGS
 from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
+from craft_ray.model.shipped import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
-from craft_ray.model.windows import Subwords, Windower
+from craft_ray.model.windows import Subwords, Windower, word_splitter
 from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, TaggedSentence
 from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
+from craft_ray.training.noise import add_noise
+from craft_ray.training.ontology_names import ontology_names
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import Phase, Weights
 
@@ -65,6 +68,8 @@ class TrainingData:
             model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.word_shape))
             model.config.vocab_size = len(vocabulary.pieces)
             tokenizer, word_shape = cased_tokenizer(vocabulary, tokenizer), vocabulary.word_shape
+        if recipe.split_symbols:
+            tokenizer = _splitting_symbols(tokenizer)
         if recipe.dropout is not None:
             model.config.hidden_dropout_prob = recipe.dropout
         if recipe.attention_dropout is not None:
@@ -76,11 +81,7 @@ class TrainingData:
             for corpus, names, at in zip((train, *auxiliary), tags, first[:-1], strict=True)
         )
         number = {tag: i for i, tag in enumerate(TAGS)}
-        names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
-        rounds = [
-            cutter.cut(replace_mentions(train.sentences, names, recipe.swap, recipe.seed + epoch), number)[0]
-            for epoch in range(math.ceil(recipe.epochs) if recipe.swap else 0)
-        ]
+        rounds = [cutter.cut(sentences, number)[0] for sentences in _variants(train, auxiliary, recipe)]
         dev_examples, pieces = cutter.cut(dev.sentences, number)
         return cls(
             base=base,
@@ -127,6 +128,19 @@ class TrainingData:
         )
 
 
+def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> list[list[TaggedSentence]]:
+    """The corpus as each epoch has it; none if all epochs have it as it is."""
+    if not recipe.swap and not recipe.noise:
+        return []
+    names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
+    others = ontology_names(recipe.names)
+    variants = []
+    for seed in range(recipe.seed, recipe.seed + math.ceil(recipe.epochs)):
+        sentences = replace_mentions(train.sentences, names, recipe.swap, seed, others)
+        variants.append(add_noise(sentences, recipe.noise, seed))
+    return variants
+
+
 @dataclass(frozen=True, slots=True)
 class _Cutter:
     """Sentences to examples, as a checkpoint will read them."""
@@ -148,13 +162,25 @@ class _Cutter:
         return make_examples(windows, labels, self.prefix, self.suffix), pieces
 
 
+def _splitting_symbols(tokenizer: Any) -> Any:
+    """A BERT tokenizer that also splits words as `word_splitter` does."""
+    backend = tokenizer.backend_tokenizer
+    backend.pre_tokenizer = word_splitter()
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=tokenizer.model_max_length, **special
+    )
+
+
 def _tags_of(corpus: Corpus) -> tuple[str, ...]:
     """The tags that occur, `O` first."""
     return tuple(sorted({"O"} | {tag for s in corpus.sentences for tag in s.tags}, key=lambda tag: (tag != "O", tag)))
 
 
 def _load_base(base: str, labels: int) -> tuple[Any, Any]:
-    """The encoder with a new head of so many labels, and its tokenizer."""
+    """The encoder with a new head of so many labels, and its tokenizer; a model that ships keeps its own head."""
+    shipped = shipped_folder(base)
+    base = str(shipped) if shipped else base
     try:
         config = transformers.AutoConfig.from_pretrained(base, num_labels=labels, trust_remote_code=False)
         tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False, add_prefix_space=True)

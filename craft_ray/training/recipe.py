@@ -1,8 +1,14 @@
 """How to train, as settings: each is described here once, for the command's help and for a file. Imports no torch."""
 
-from typing import Literal
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.validation import read_yaml, validated
 
 
 class Recipe(BaseModel):
@@ -12,6 +18,9 @@ class Recipe(BaseModel):
 
     learning_rate: float = Field(default=3e-5, gt=0, description="highest learning rate")
     batch_size: int = Field(default=8, ge=1, description="windows per step, over all workers")
+    batch_tokens: int = Field(
+        default=0, ge=0, description="padded tokens per step, over all workers, in place of `batch_size`; 0: windows"
+    )
     epochs: float = Field(default=4, gt=0, description="passes over the corpus")
     warmup: float = Field(default=0.0, ge=0, lt=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(default=0.0, ge=0, description="weight decay")
@@ -42,6 +51,27 @@ class Recipe(BaseModel):
     averaged: int = Field(
         default=1, ge=1, description="trainings with different seeds whose weights are averaged (Wortsman et al. 2022)"
     )
+    names: dict[str, list[str]] = Field(
+        default={}, description="ontologies (OBO files) whose names stand in for half of a label's replaced names"
+    )
+    noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of sentences given other dashes, Greek letters or case in an epoch",
+    )
+    moving_average: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="factor per step of an exponential moving average of the weights, which is the result; 0: none",
+    )
+    split_symbols: bool = Field(
+        default=False, description="let the tokenizer split words at symbols, such as the minus sign of `Pax6−/−`"
+    )
+    disjoint: bool = Field(
+        default=False, description="learn from no sentence whose text occurs in the development corpus"
+    )
     auxiliary_epochs: float = Field(
         default=1, gt=0, description="passes over the auxiliary corpora, before the corpus itself"
     )
@@ -49,3 +79,64 @@ class Recipe(BaseModel):
         default=None, gt=0, description="highest learning rate of these passes; default: the learning rate"
     )
     auxiliary_repeats: int = Field(default=1, ge=0, description="how often the corpus itself is part of each such pass")
+
+
+class TrainingFile(BaseModel):
+    """A training as a file that is kept: corpora, base and recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: str | None = Field(
+        default=None, description="corpus to train on: an IOB file, or a folder of CRAFT as released"
+    )
+    train_ids: str | None = Field(default=None, description="articles of CRAFT to train on, one id per line")
+    dev: str | None = Field(default=None, description="corpus to measure on after each epoch, in either form")
+    dev_ids: str | None = Field(default=None, description="articles of CRAFT to measure on, one id per line")
+    base: str | None = Field(
+        default=None, description="encoder to start from: a model that ships, a folder or a Hugging Face id"
+    )
+    auxiliary: list[str] = Field(default=[], description="corpora with labels of their own, to learn from first")
+    recipe: Recipe = Field(default=Recipe(), description="how to train")
+
+    def with_options(self, options: Mapping[str, Any]) -> "TrainingFile":
+        """The same with other values, by the names of its own fields and of the recipe's.
+
+        Raises SettingsError if a value does not fit.
+        """
+        recipe = {name: value for name, value in options.items() if name in Recipe.model_fields}
+        own = {name: value for name, value in options.items() if name in type(self).model_fields}
+        kept = self.recipe.model_dump(exclude_unset=True)
+        return self.model_copy(update={**own, "recipe": validated(Recipe, kept | recipe)})
+
+    def given(self, name: str) -> str:
+        """A field that no training goes without.
+
+        Raises SettingsError if it has no value.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise SettingsError(f"a training needs --{name}, or a --recipe that has it")
+        return str(value)
+
+
+def read_training_file(file: Path) -> TrainingFile:
+    """Read a training's YAML file. `${NAME}` is an environment variable; `./` begins what lies beside the file.
+
+    Raises SettingsError if it cannot be read, names a variable that is not set, or has a value that does not fit.
+    """
+    values, places = read_yaml(file)
+    return validated(TrainingFile, _expanded(values, file.resolve().parent), places)
+
+
+def _expanded(value: Any, folder: Path) -> Any:
+    """A YAML value with variables and places beside the file filled in."""
+    if isinstance(value, dict):
+        return {key: _expanded(entry, folder) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_expanded(entry, folder) for entry in value]
+    if not isinstance(value, str):
+        return value
+    text = os.path.expandvars(value)
+    if "${" in text:
+        raise SettingsError(f"the recipe names an environment variable that is not set: {text}")
+    return str(folder / text) if text.startswith("./") else text

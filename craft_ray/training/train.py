@@ -28,7 +28,8 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
-from craft_ray.training.corpora import Corpus
+from craft_ray.training.averaging import AVERAGED_FILE
+from craft_ray.training.corpora import Corpus, without_overlap
 from craft_ray.training.material import TrainingData
 from craft_ray.training.publish import Trained, export_checkpoint
 from craft_ray.training.recipe import Recipe
@@ -67,13 +68,15 @@ def train(
     among workers; RunError if training fails.
     """
     recipe, settings = recipe or Recipe(), settings or load_settings()
-    if recipe.batch_size % (workers * accumulate):
+    if not recipe.batch_tokens and recipe.batch_size % (workers * accumulate):
         raise SettingsError(
             f"a batch of {recipe.batch_size} cannot be divided into {workers * accumulate} equal parts: "
             "choose workers and accumulate so that it can"
         )
     storage, output = Storage(settings.s3), absolute(output)
     storage.check_writable(output)
+    if recipe.disjoint:
+        train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
     material = TrainingData.load(base, train, dev, auxiliary, recipe)
     with ray_session(settings):
         run = _Run(storage, output, workers, accumulate, on_step, _fingerprint(train, dev, auxiliary, base, recipe))
@@ -221,6 +224,8 @@ def _steps(on_step: Callable[[int, int], None]) -> Iterator[Queue]:
 
 
 def _read_weights(folder: Path) -> Weights:
+    """Those of a stage's checkpoint; their moving average, where there is one."""
     from safetensors.numpy import load_file
 
-    return load_file(folder / "model.safetensors")
+    averaged = folder / AVERAGED_FILE
+    return load_file(averaged if averaged.is_file() else folder / "model.safetensors")

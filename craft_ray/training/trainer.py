@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
     AutoModelForTokenClassification,
@@ -27,6 +28,8 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from craft_ray.core.labels import TAG_SET, TAGS
 from craft_ray.model.tags import iob_to_spans
+from craft_ray.training.averaging import MovingAverage
+from craft_ray.training.batching import TokenBatches
 from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.examples import IGNORED, EpochExamples, Examples
 from craft_ray.training.metrics import score_by_label, total
@@ -88,13 +91,16 @@ def fit(
     gpu = torch.cuda.is_available()
     model = build_model(phase.config, phase.weights, phase.word_shape, attention="sdpa" if gpu else "eager")
     rounds = EpochExamples(phase.examples)
-    trainer = Trainer(
+    averaging = [MovingAverage(model, recipe.moving_average, folder, resume)] if recipe.moving_average else []
+    trainer = _Trainer(
+        recipe.batch_tokens // (workers * accumulate),
+        workers,
         model=model,
         args=TrainingArguments(
             output_dir=folder,
             learning_rate=phase.learning_rate,
-            per_device_train_batch_size=recipe.batch_size // (workers * accumulate),
-            per_device_eval_batch_size=recipe.batch_size // workers,
+            per_device_train_batch_size=max(1, recipe.batch_size // (workers * accumulate)),
+            per_device_eval_batch_size=max(1, recipe.batch_size // workers),
             gradient_accumulation_steps=accumulate,
             num_train_epochs=phase.epochs,
             max_steps=recipe.max_steps,
@@ -123,9 +129,27 @@ def fit(
         compute_loss_func=_CorpusLoss(phase.corpus),
         compute_metrics=lambda prediction: _metrics(prediction, phase.dev_sentence),
         preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(TAGS)].argmax(-1),
-        callbacks=[_ListenerCallback(listener, folder, rounds)],
+        callbacks=[*averaging, _ListenerCallback(listener, folder, rounds)],
     )
     trainer.train(resume_from_checkpoint=resume)
+
+
+class _Trainer(Trainer):  # type: ignore[misc]  # transformers is not checked
+    """A trainer whose batches may be measured in tokens."""
+
+    def __init__(self, tokens: int, workers: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.tokens = tokens
+        self.workers = workers
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches of so many padded tokens per worker; without a number of tokens, the base class's."""
+        if not self.tokens:
+            loader: DataLoader[Any] = super().get_train_dataloader()
+            return loader
+        rank = self.args.process_index
+        batches = TokenBatches(self.train_dataset, self.tokens, self.args.seed, rank, self.workers)
+        return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)
 
 
 def build_model(config: dict[str, Any], weights: Weights, word_shape: NDArray[np.int64] | None, attention: str) -> Any:

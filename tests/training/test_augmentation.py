@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAGS
-from craft_ray.training.augmentation import mention_spans, names_of, replace_mentions
+from craft_ray.training.augmentation import COMMON, REACH, mention_spans, names_of, replace_mentions
 from craft_ray.training.corpora import TaggedSentence
 
 SENTENCE = TaggedSentence(["Pax6", "acts", "in", "mice", "."], ["B-Protein", "O", "O", "B-Taxon", "O"])
@@ -31,7 +31,8 @@ def test_one_name_is_replaced_by_one_other_within_reach():
     names = {"Protein": [(f"name{i}",) for i in range(1000)]}
     swapped = replace_mentions([SENTENCE] * 50, names, {"Protein": 1.0}, 0)
     assert len({sentence.words[0] for sentence in swapped}) == 1
-    assert len({sentence.words[0] for sentence in replace_mentions([SENTENCE] * 600, names, {"Protein": 1.0}, 0)}) == 10
+    sparse = [SENTENCE, *[TaggedSentence(["."], ["O"])] * (REACH - 1)] * 10
+    assert len({sentence.words[0] for sentence in replace_mentions(sparse, names, {"Protein": 1.0}, 0)} - {"."}) == 10
 
 
 @given(sentences, st.floats(0, 1), st.integers(0, 9))
@@ -45,6 +46,20 @@ def test_words_outside_mentions_and_the_labels_in_order_never_change(corpus, sha
             w for w, t in zip(before.words, before.tags, strict=True) if t == "O"
         ]
         assert [m[2] for m in mention_spans(after.tags)] == [m[2] for m in mention_spans(before.tags)]
+
+
+def test_half_of_the_new_names_come_from_elsewhere():
+    distinct = [TaggedSentence([f"P{i}"], ["B-Protein"]) for i in range(400)]
+    swapped = replace_mentions(distinct, {"Protein": [("own",)]}, {"Protein": 1.0}, 0, {"Protein": [("other",)]})
+    counts = [sum(s.words == [name] for s in swapped) for name in ("own", "other")]
+    assert sum(counts) == 400
+    assert min(counts) > 150
+
+
+def test_words_of_the_field_are_never_replaced():
+    corpus = [SENTENCE] * COMMON
+    assert replace_mentions(corpus, NAMES, {"Protein": 1.0}, 0) == corpus
+    assert replace_mentions(corpus[1:], NAMES, {"Protein": 1.0}, 0) != corpus[1:]
 
 
 def test_without_a_share_nothing_changes_but_the_spelling_of_tags():

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS, TAG_SET, TAGS
 from craft_ray.model.tags import Mention, iob_to_spans, tag_words
-from craft_ray.training.corpora import TaggedSentence, keys_shown, mention_keys, read_iob
-from craft_ray.training.craft import read_craft, read_sentences, to_sentences
+from craft_ray.training.corpora import (
+    Corpus,
+    TaggedSentence,
+    keys_shown,
+    mention_keys,
+    read_iob,
+    text_key,
+    without_overlap,
+)
+from craft_ray.training.craft import GoldDocument, read_craft, read_sentences, to_sentences
 
 ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")
 
@@ -43,6 +51,37 @@ def test_craft_is_read_as_it_is_released_and_in_parts(tmp_path: Path, released):
     assert sentence == TaggedSentence(
         ["Pax6", "in", "wild", "or", "type", "mice", "."], ["B-Protein", "O", "O", "O", "O", "O", "O"]
     )
+
+
+def test_craft_with_a_table_beside_it_is_craft_still(tmp_path: Path):
+    (craft(tmp_path, released=False) / "idmap.tsv").write_text("1\tPMC1\n")
+    (sentence,) = read_sentences(tmp_path)
+    assert sentence.tags[0] == "B-Protein"
+
+
+def test_words_end_at_symbols():
+    (sentence,) = to_sentences([GoldDocument("1", "Pax6−/− and Cln3Δex7", (Mention(0, 4, "Protein"),), {})])
+    assert sentence.words == ["Pax6", "−", "/", "−", "and", "Cln3", "Δ", "ex7"]
+    assert sentence.tags == ["B-Protein", *["O"] * 7]
+
+
+def test_a_corpus_is_kept_from_sentences_of_another_by_their_text():
+    def corpus(*texts: str) -> Corpus:
+        return Corpus("corpus", [TaggedSentence(text.split(), ["O"] * len(text.split())) for text in texts])
+
+    kept_apart = corpus("Results", "We show that PGC-1α−/− mice have fewer mitochondria in their muscles .")
+    learnt = corpus(
+        "RESULTS .",
+        "we show that PGC - 1 alpha - / - mice have fewer mitochondria in their muscles",
+        "Others show that PGC-1α−/− mice have fewer mitochondria in their muscles than their fathers",
+        "We show that mice have fewer mitochondria",
+    )
+    assert without_overlap(learnt, kept_apart).sentences == learnt.sentences[3:]
+
+
+@pytest.mark.parametrize("text", ["TGF-β1", "tgf beta 1", "TGF–Beta1", "Tgfβ₁"])
+def test_a_text_is_known_in_other_spellings(text):
+    assert text_key(text.split()) == "tgfbeta1"
 
 
 def test_mentions_of_real_articles_are_their_spanned_text(data: Path):

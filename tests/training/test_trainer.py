@@ -1,19 +1,23 @@
 """Examples, the loss of several corpora, and the card's steps."""
 
 import math
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from craft_ray.core.labels import TAGS
+from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.windows import make_windows, tokenize_sentences
+from craft_ray.training.averaging import AVERAGED_FILE
 from craft_ray.training.corpora import read_iob
 from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.trainer import _CorpusLoss, card_rows
+from craft_ray.training.trainer import Phase, TrainingListener, _CorpusLoss, card_rows, fit
 from tests.support.models import TOKENIZER
 
 
@@ -56,6 +60,60 @@ def test_a_words_loss_is_over_the_labels_of_its_own_corpus():
     other = torch.nn.functional.cross_entropy(logits[0, 2:, 2:], torch.tensor([1]))
     assert loss == pytest.approx(float((own + other) / 2))
     assert _CorpusLoss(corpus)(SimpleNamespace(logits=logits), labels, 4) == pytest.approx(float((own + other) / 4))
+
+
+def phase(tiny_checkpoint: Path, **settings) -> Phase:
+    """A stage of forty short sentences for a small network."""
+    checkpoint = load_checkpoint(str(tiny_checkpoint))
+    sentences = [["Pax6", "in", "mice", "."], ["Shh", "acts", "on", "rats", "again", "."]] * 20
+    pieces = tokenize_sentences(TOKENIZER, sentences)
+    number = {tag: i for i, tag in enumerate(TAGS)}
+    tags = [["B-Protein", "O", "B-Taxon", "O"], ["B-Protein", "O", "O", "B-Taxon", "O", "O"]] * 20
+    examples = make_examples(make_windows(pieces, 510), word_labels(tags, pieces, number), (101,), (102,))
+    return Phase(
+        config=checkpoint.config,
+        weights=checkpoint.weights,
+        word_shape=None,
+        tokenizer=SimpleNamespace(pad_token_id=0),
+        corpus=np.zeros(len(TAGS), np.int64),
+        examples=(examples,),
+        dev=examples,
+        dev_sentence=pieces.word_sentence,
+        recipe=Recipe(batch_tokens=160, precision="fp32", dropout=0.0, attention_dropout=0.0, **settings),
+        learning_rate=1e-3,
+        epochs=2,
+    )
+
+
+class Kept(TrainingListener):
+    """Copies of the checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps = 0
+        self.checkpoints: list[Path] = []
+
+    def on_step(self, step: int, steps: int) -> None:
+        self.steps = step
+
+    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+        self.checkpoints.append(Path(shutil.copytree(checkpoint, self.folder / str(len(rows)))))
+
+
+def test_the_average_of_the_weights_lags_behind_them_and_survives_a_restart(tiny_checkpoint, tmp_path):
+    stage, whole, resumed = phase(tiny_checkpoint, moving_average=0.9), Kept(tmp_path / "a"), Kept(tmp_path / "b")
+    fit(stage, str(tmp_path / "whole"), whole)
+    assert whole.steps == 2 * math.ceil(40 / (160 // 16))
+    fit(stage, str(tmp_path / "resumed"), resumed, resume=str(whole.checkpoints[0]))
+    last = [load_file(kept.checkpoints[-1] / AVERAGED_FILE) for kept in (whole, resumed)]
+    weights = load_file(whole.checkpoints[-1] / "model.safetensors")
+    assert set(last[0]) == set(weights) == set(stage.weights)
+    for name, tensor in last[0].items():
+        assert torch.allclose(tensor, last[1][name], atol=1e-6)
+    head = "classifier.weight"
+    begun = torch.from_numpy(np.array(stage.weights[head], np.float32))
+    moved, averaged = ((w[head] - begun).norm() for w in (weights, last[0]))
+    assert 0 < averaged < moved
 
 
 def test_rows_are_the_cards():
