@@ -62,11 +62,12 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         entities = entities.append_column(YEAR, block[YEAR].take(entities["row"]))
     schema = entities_schema(task.partition_by)
     entities = _with_origin(entities, task.run_id, block_id).select(schema.names).cast(schema)
+    folders = {name: join(task.output, name) for name in ("documents", "entities")}
     return WrittenBlock(
         block_id=block_id,
-        documents=[write_file(documents, task.storage, join(task.output, "documents"))] if documents.num_rows else [],
+        documents=[write_file(documents, task.storage, folders["documents"], task.run_id)] if len(documents) else [],
         entities=[
-            write_file(part, task.storage, join(task.output, "entities"), partition)
+            write_file(part, task.storage, folders["entities"], task.run_id, partition)
             for partition, part in partitions(entities, task.partition_by)
         ],
         entries=_entries(block),

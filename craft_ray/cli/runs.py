@@ -22,15 +22,10 @@ def runs(
 
     A run that was killed before it could say how it ended is `killed`, and `running` while it may still be at work.
     """
-    from craft_ray.tables.lease import holder
-    from craft_ray.tables.records import read_records
+    from craft_ray.tables.records import runs_of
 
     storage, output = opened(output, settings)
-    at_work = holder(storage, output)
-    records = list(islice(read_records(storage, output), limit))
-    for record in records:
-        if record["status"] == "running" and record["run_id"] != at_work:
-            record["status"] = "killed"
+    records = list(islice(runs_of(storage, output), limit))
     if as_json:
         print(json.dumps(records))
     else:

@@ -20,9 +20,8 @@ from craft_ray.report.page import render
 from craft_ray.report.sampling import TableSample, all_rows, is_sorted_by_mention, sample
 from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
 from craft_ray.tables.database import database
-from craft_ray.tables.records import read_records
+from craft_ray.tables.records import runs_of
 from craft_ray.tables.snapshots import Snapshot, open_snapshot
 
 ROWS = 100_000_000
@@ -115,11 +114,7 @@ def _asked(
 
 def _runs(storage: Storage, output: str) -> dict[str, Any]:
     """The runs that made an output, the newest first, and the last that annotated anything."""
-    at_work = lease.holder(storage, output)
-    records = list(islice(read_records(storage, output), RUNS + 1))
-    for record in records:
-        if record["status"] == "running" and record["run_id"] != at_work:
-            record["status"] = "killed"
+    records = list(islice(runs_of(storage, output), RUNS + 1))
     told = [record for record in records if record.get("account")]
     busy = [record for record in told if record["account"]["documents"]["annotated"]]
     return {"runs": records[:RUNS], "more_runs": len(records) > RUNS, "run": next(iter(busy or told), None)}

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -176,6 +177,14 @@ class Storage:
         for file in files:
             if file.is_file():
                 self.write_bytes(join(url, file.relative_to(folder).as_posix()), file.read_bytes())
+
+    def modified(self, url: str) -> float:
+        """When a file was written, in seconds since 1970 by the clock of the store that holds it.
+
+        Raises FileNotFoundError if there is none.
+        """
+        at: datetime = self.with_retries(url, lambda: self.filesystem(url).modified(url))
+        return at.timestamp()
 
     def remove(self, url: str) -> None:
         """Remove a folder with all below it, if it is there."""

@@ -1,7 +1,6 @@
 """A block of rows as Parquet files that no table refers to yet."""
 
 import re
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,15 +85,17 @@ def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[s
         yield values, table.filter(reduce(pc.and_, mine))
 
 
-def write_file(table: pa.Table, storage: Storage, folder: str, partition: Mapping[str, Any] | None = None) -> DataFile:
-    """Write one Parquet file under a name that no other try of this task takes."""
+def write_file(
+    table: pa.Table, storage: Storage, folder: str, run_id: str, partition: Mapping[str, Any] | None = None
+) -> DataFile:
+    """Write one Parquet file; its name tells the run, and is one that no other try of this task takes."""
     partition = partition or {}
     directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
     table = table.drop_columns(list(partition))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
-    path = f"{directory}{time.strftime('%Y%m%d')}-{uuid.uuid4().hex}.parquet"
+    path = f"{directory}{run_id}-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(join(folder, path), content)
     bounds = pc.min_max(table["doc_id"]).as_py()
     return DataFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)

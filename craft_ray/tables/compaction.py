@@ -50,8 +50,9 @@ def compact(
         raise SettingsError(f"cannot sort by {sort}: choose {', '.join(SORTS)}")
     if not tables_exist(storage, output):
         raise SettingsError(f"there are no tables in {output}")
-    with lease.held(storage, output, new_run_id(), wait, log.warning):
-        tables = Tables(storage, output)
+    run_id = new_run_id()
+    with lease.held(storage, output, run_id, wait, log.warning):
+        tables = Tables(storage, output, run_id)
         before = open_snapshot(storage, output)
         columns = tuple(partition_by or tables.partition_by)
         with database(**views(before)) as connection:

@@ -1,26 +1,291 @@
-"""One Delta table whose commits are numbered: how a commit is made, recognised, and refused to another run."""
+"""One Delta table of an output, whose commits are numbered: a run knows its own, and is shut out by another's.
+
+Every commit moves two of Delta's application transactions:
+
+- SEQUENCE is a number that no other commit of the table has. Delta refuses a commit beside one that has moved it, and a
+  handle refuses to go on from a number that it did not make.
+- PAIR is the number of the last pair of commits, one to `entities` and one to `documents`, that the table has. Tables
+  with one PAIR belong together; whatever moves no rows between documents (a fence, a compaction) leaves it.
+"""
 
 import json
-import uuid
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from deltalake import CommitProperties, Transaction
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.logs import log
+from craft_ray.storage.addresses import join
+from craft_ray.storage.failures import describe
+from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
 
-SEQUENCE = "craft-ray"
-"""Name of the application transaction."""
+SEQUENCE, PAIR = "craft-ray", "craft-ray-pair"
+"""Names of the application transactions, and of what a commit's log entry holds of them."""
 
-COMMIT = "craft-ray-commit"
-"""Name under which a commit's log entry holds a mark of its own."""
+_RANDOM_BITS = 24
+
+ROWS_IN_GROUP = 64_000
+"""Rows of a group in a rewritten file; what a query skips or reads at once."""
+
+WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
+"""How delta-rs writes files; its own default is Snappy, which takes a third more."""
+
+_BY_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
+"""How the names of files begin that a run's workers write (`blocks.write_file`)."""
+
+_Result = TypeVar("_Result")
 
 
-def commit_properties(sequence: int) -> CommitProperties:
-    """The properties of a commit that carries a sequence number."""
+class TakenOverError(RunError):
+    """Another run has begun on the same output."""
+
+
+def next_number(last: int) -> int:
+    """A number above the last one, which no other process comes to as well: its lower bits are random."""
+    return ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+
+
+def commit_properties(number: int, pair: int) -> CommitProperties:
+    """The properties of a commit that moves both transactions."""
     return CommitProperties(
-        app_transactions=[Transaction(SEQUENCE, sequence)],
-        custom_metadata={SEQUENCE: str(sequence), COMMIT: uuid.uuid4().hex},
+        app_transactions=[Transaction(SEQUENCE, number), Transaction(PAIR, pair)],
+        custom_metadata={SEQUENCE: str(number), PAIR: str(pair)},
     )
+
+
+def pair_of(table: DeltaTable) -> int:
+    """The last pair that a table has; before pairs had numbers of their own, those of the commits were equal."""
+    pair = table.transaction_version(PAIR)
+    return (table.transaction_version(SEQUENCE) or 0) if pair is None else pair
+
+
+def pair_of_commit(commit: Mapping[str, Any]) -> int | None:
+    """The same as a commit's log entry has it; None for a commit that moved no transaction."""
+    number = commit.get(PAIR, commit.get(SEQUENCE))
+    return None if number is None else int(number)
+
+
+class NumberedTable:
+    """A table opened for writing, or made if there is none.
+
+    Raises SettingsError if it is a table of another kind, StorageError if storage fails for too long.
+    """
+
+    def __init__(
+        self, storage: Storage, output: str, name: str, schema: pa.Schema, partition_by: Sequence[str] = ()
+    ) -> None:
+        self._storage = storage
+        self._output = output
+        self.path = join(output, name)
+        self.delta = self._with_retries(lambda: self._open(schema, partition_by))
+        self._last = self._sequence()
+        """The number of this handle's last commit, or of the last that it found."""
+        self._opened_at: float | None = None
+        """When this handle's fence was made, by the clock of storage."""
+
+    def _open(self, schema: pa.Schema, partition_by: Sequence[str]) -> DeltaTable:
+        options = self._storage.delta_options(self._output)
+        try:
+            table = DeltaTable(self.path, storage_options=options)
+        except TableNotFoundError:
+            return DeltaTable.create(
+                self.path,
+                schema,
+                mode="ignore",
+                partition_by=list(partition_by) or None,
+                storage_options=options,
+                configuration={"delta.dataSkippingStatsColumns": "doc_id"},
+            )
+        missing = set(schema.names) - {field.name for field in table.schema().fields}
+        if missing:
+            raise SettingsError(f"{self.path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
+        return table
+
+    @property
+    def pair(self) -> int:
+        """The number of the last pair of commits that the table has."""
+        return pair_of(self.delta)
+
+    @property
+    def version(self) -> int:
+        """Delta's version of the table, as this handle has left it."""
+        return int(self.delta.version())
+
+    @property
+    def partition_by(self) -> tuple[str, ...]:
+        """The columns that the table is partitioned by."""
+        return tuple(self.delta.metadata().partition_columns)
+
+    def count(self) -> int:
+        """Rows, from the log."""
+        return int(self._with_retries(self.delta.count))
+
+    def read(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:
+        """Rows of the table."""
+        return self._with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
+
+    def fence(self, tries: int = 5) -> None:
+        """An empty commit, after which no other run's is taken. What others commit until then is taken in.
+
+        Raises TakenOverError if others go on committing.
+        """
+        for left in reversed(range(tries)):
+            self._with_retries(self.delta.update_incremental)
+            self._last = self._sequence()
+            try:
+                self.add((), self.pair)
+            except TakenOverError:
+                if not left:
+                    raise
+            else:
+                break
+        self._opened_at = self._with_retries(
+            lambda: self._storage.modified(join(self.path, "_delta_log", f"{self.version:020}.json"))
+        )
+
+    def add(self, files: Iterable[DataFile], pair: int) -> None:
+        """Commit files that workers have written."""
+        now = int(time.time() * 1000)
+        actions = [add_action(file, now) for file in files]
+        self.commit(
+            lambda properties: self.delta.create_write_transaction(
+                actions,
+                mode="append",
+                schema=self.delta.schema(),
+                partition_by=self.delta.metadata().partition_columns,
+                commit_properties=properties,
+            ),
+            pair,
+        )
+
+    def append(self, rows: pa.Table, pair: int) -> None:
+        """Write and commit rows."""
+        self._write(rows, pair, mode="append")
+
+    def overwrite(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **how: Any) -> None:
+        """Write rows in place of all, or of those that a `predicate` names."""
+        self._write(rows, pair, mode="overwrite", **how)
+
+    def _write(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **how: Any) -> None:
+        self.commit(
+            lambda properties: write_deltalake(
+                self.delta, rows, writer_properties=WRITER, commit_properties=properties, **how
+            ),
+            pair,
+        )
+
+    def undo(self, pair: int) -> None:
+        """Take back the commit that is not of this pair, the half of another that a run left when it died.
+
+        Raises SettingsError if the table was not in step before that commit either.
+        """
+        history = self._with_retries(self.delta.history)
+        half = min((int(commit["version"]) for commit in history if pair_of_commit(commit) == self.pair), default=0)
+        before = self._with_retries(
+            lambda: DeltaTable(
+                self.path, version=max(0, half - 1), storage_options=self._storage.delta_options(self._output)
+            )
+        )
+        if pair_of(before) != pair:
+            raise SettingsError(
+                f"the tables of {self._output} are out of step (entities {self.pair}, documents {pair}): "
+                "were they changed by hand?"
+            )
+        self.commit(lambda properties: self.delta.restore(half - 1, commit_properties=properties), pair)
+
+    def compact(self) -> None:
+        """Merge small files."""
+        self.commit(
+            lambda properties: self.delta.optimize.compact(writer_properties=WRITER, commit_properties=properties),
+            self.pair,
+        )
+
+    def vacuum(self, run_id: str, kept: Sequence[int] = ()) -> None:
+        """Remove files that neither the table nor its `kept` versions refer to, but none of a run that began later.
+
+        What the log says was replaced goes. Of files that no commit names, those go that this run or an earlier one
+        wrote: their names say so, or they are older than this handle's fence.
+
+        Raises TakenOverError if another run has begun, before anything is removed.
+        """
+        self.add((), self.pair)  # another run that has begun is heard of here: a vacuum of delta-rs asks for none
+        how: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
+        how["keep_versions"] = self._readable(kept) or None
+        removed = self._with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
+        unnamed = set(self._with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
+        for path in sorted(unnamed):
+            if self._is_past(path, run_id):
+                self._with_retries(lambda: self._storage.remove(join(self.path, path)))  # noqa: B023
+
+    def _is_past(self, path: str, run_id: str) -> bool:
+        """True if a file that no commit names is of this run or of an earlier one."""
+        named = _BY_RUN.match(path.rpartition("/")[2])
+        if named:
+            return named["run_id"] <= run_id
+        try:
+            modified = self._with_retries(lambda: self._storage.modified(join(self.path, path)))
+        except FileNotFoundError:
+            return False
+        return self._opened_at is not None and modified < self._opened_at
+
+    def _readable(self, versions: Sequence[int]) -> list[int]:
+        """Those versions whose logs are still there."""
+        found = []
+        for version in versions:
+            try:
+                DeltaTable(self.path, version=version, storage_options=self._storage.delta_options(self._output))
+            except DeltaError as error:
+                log.warning("version %d of %s is not kept, its log is gone: %s", version, self.path, describe(error))
+            else:
+                found.append(version)
+        return found
+
+    def commit(self, write: Callable[[CommitProperties], Any], pair: int) -> None:
+        """One commit, tried again while storage fails, but never if it went through.
+
+        Raises TakenOverError if another run has begun, RunError if the table cannot be written.
+        """
+        number = next_number(self._last)
+        properties = commit_properties(number, pair)
+        taken_over = f"another run has taken over the tables of {self._output}; this one stops"
+
+        def attempt() -> None:
+            # Delta refuses to commit beside what another run has committed since this handle last looked, but not after
+            # what the handle has seen of it.
+            if self._sequence() != self._last:
+                raise TakenOverError(taken_over)
+            try:
+                write(properties)
+            except (DeltaError, OSError) as error:
+                # A conditional PUT whose acknowledgement is lost is sent again, and fails against its own first try.
+                self.delta.update_incremental()
+                if self._sequence() == number:
+                    return
+                if isinstance(error, CommitFailedError) and "oncurrent" in str(error):
+                    raise TakenOverError(taken_over) from error
+                raise
+
+        try:
+            self._with_retries(attempt)
+            self._with_retries(self.delta.update_incremental)
+        except (DeltaError, OSError) as error:
+            raise RunError(f"cannot write the tables of {self._output}: {describe(error)}") from error
+        if self._sequence() == number:  # what found nothing to do has made no commit
+            self._last = number
+
+    def _sequence(self) -> int:
+        return self.delta.transaction_version(SEQUENCE) or 0
+
+    def _with_retries(self, action: Callable[[], _Result]) -> _Result:
+        return self._storage.with_retries(self._output, action, also=(DeltaError,))
 
 
 def add_action(file: DataFile, now: int) -> AddAction:

@@ -11,6 +11,7 @@ from typing import Any
 
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.lease import holder
 
 PACKAGES = (
     "craft-ray",
@@ -79,6 +80,14 @@ def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(content, dict) and path.endswith(f"/{content.get('run_id')}.json"):
             yield content
+
+
+def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:
+    """The records of an output's runs, the newest first, a run that cannot say how it ended as `killed`."""
+    at_work = holder(storage, output)
+    for record in read_records(storage, output):
+        dead = record["status"] == "running" and record["run_id"] != at_work
+        yield record | {"status": "killed"} if dead else record
 
 
 def kept_versions(storage: Storage, folder: str, number: int) -> list[dict[str, int]]:

@@ -15,7 +15,7 @@ from craft_ray.core.schema import SHARDS
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.delta import SEQUENCE
+from craft_ray.tables.delta import pair_of, pair_of_commit
 from craft_ray.tables.records import read_records
 
 _BUFFER = 4 << 20
@@ -188,12 +188,23 @@ def _view(table: DeltaTable) -> TableVersion:
 
 
 def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str, int]:
-    """The versions of both tables that belong together, given that of `documents`: commits come in pairs (`tables`)."""
-    sequence = _table(storage, output, "documents", documents).transaction_version(SEQUENCE) or 0
-    history = _table(storage, output, "entities", None).history()
-    later = [int(commit["version"]) for commit in history if int(commit.get(SEQUENCE, 0)) > sequence]
-    entities = min(later) - 1 if later else int(history[0]["version"])
-    return {"documents": documents, "entities": entities}
+    """The versions of both tables that belong together, given that of `documents`: commits come in pairs (`writer`).
+
+    Raises SettingsError if the log of `entities` does not reach back so far.
+    """
+    pair = pair_of(_table(storage, output, "documents", documents))
+    table = _table(storage, output, "entities", None)
+    version = int(table.version())
+    if pair_of(table) != pair:
+        for commit in table.history():
+            moved = pair_of_commit(commit)
+            if moved == pair:
+                break
+            if moved is not None:
+                version = int(commit["version"]) - 1
+        else:
+            raise SettingsError(f"the version {documents} of {output} has no entities beside it any more")
+    return {"documents": documents, "entities": version}
 
 
 def tables_exist(storage: Storage, output: str) -> bool:

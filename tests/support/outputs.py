@@ -160,6 +160,7 @@ def block(
     tags: TagSet = TAG_SET,
     year: int | None = None,
     partition_by: tuple[str, ...] = ("label",),
+    run_id: str = "run",
 ) -> WrittenBlock:
     """A written block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
     rows = []
@@ -195,7 +196,7 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
-    return write_block(table, WriteTask(STORAGE, str(output), "run", Decoder(tags), True, partition_by))
+    return write_block(table, WriteTask(STORAGE, str(output), run_id, Decoder(tags), True, partition_by))
 
 
 def all_of(written: WrittenBlock) -> np.ndarray:
@@ -217,9 +218,10 @@ def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table
 def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.Table) -> None:
     """Commit rows of both tables as a run commits a block."""
     of_entities = [
-        write_file(rows, storage, tables.path("entities"), where) for where, rows in partitions(entities, [LABEL])
+        write_file(rows, storage, tables.path("entities"), "run", where)
+        for where, rows in partitions(entities, [LABEL])
     ]
-    of_documents = [write_file(documents, storage, tables.path("documents"))]
+    of_documents = [write_file(documents, storage, tables.path("documents"), "run")]
     nothing = np.empty(0)
     tables.append([WrittenBlock("", of_documents, of_entities, nothing, nothing.astype(np.int32), [], [], 0, [])])
 

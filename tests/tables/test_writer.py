@@ -1,21 +1,23 @@
 """The commit protocol on disk: pairs in step, replaced rows, fencing, injection, nothing left lying."""
 
+import os
 import shutil
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError
+from deltalake import CommitProperties, DeltaTable, Transaction
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import TagSet
-from craft_ray.core.schema import SHARDS
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
 from craft_ray.tables import identity
+from craft_ray.tables.delta import NumberedTable, add_action, next_number
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows
 
+MENTIONS = ("mouse", "mouse", "rat", "fly")
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
@@ -70,22 +72,26 @@ def test_of_revisions_that_arrive_together_the_best_is_kept(tmp_path: Path):
     assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
 
 
-def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+class Dies:
+    """A table whose driver is killed as it commits to it."""
+
+    def __init__(self, table: NumberedTable) -> None:
+        self.pair = table.pair
+
+    def add(self, *arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def overwrite(self, *arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     new = block(tmp_path, ("a", "human"), ("c", "fly"), shard=1)
-
-    write = Tables._write_over
-
-    def dies(self, table, *rest):
-        if "documents" in table.table_uri:
-            raise KeyboardInterrupt
-        write(self, table, *rest)
-
-    monkeypatch.setattr(Tables, "_write_over", dies)
+    tables.documents = Dies(tables.documents)
     with pytest.raises(KeyboardInterrupt):
         tables.replace([new], [all_of(new)])
-    monkeypatch.undo()
     assert rows(tmp_path, "entities") != [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
 
     again = Tables(STORAGE, str(tmp_path))
@@ -93,6 +99,76 @@ def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path,
     again.replace([new], [all_of(new)])
     assert rows(tmp_path, "entities") == [("a", "human", "Taxon"), ("b", "rat", "Taxon"), ("c", "fly", "Taxon")]
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1), ("c", "annotated", 1)]
+
+
+def test_a_recovery_that_died_itself_is_recovered_from(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    tables.entities.add(block(tmp_path, ("b", "rat")).entities, next_number(tables.documents.pair))
+    NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS).fence()
+    NumberedTable(STORAGE, str(tmp_path), "entities", ENTITIES).fence()
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
+
+
+def test_the_second_half_of_a_pair_is_not_taken_once_another_run_has_undone_the_first(tmp_path: Path):
+    """A driver that stalls between its two commits may wake up at any step of the next run's recovery."""
+    stalled = Tables(STORAGE, str(tmp_path))
+    late = block(tmp_path, ("late", "mouse"))
+    pair = next_number(stalled.documents.pair)
+    stalled.entities.add(late.entities, pair)
+    Tables(STORAGE, str(tmp_path))
+    with pytest.raises(RunError, match="another run has taken over"):
+        stalled.documents.add(late.documents, pair)
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == rows(tmp_path, "documents") == []
+
+
+def test_the_second_half_of_a_pair_that_comes_before_the_fence_makes_the_pair_whole(tmp_path: Path):
+    stalled = Tables(STORAGE, str(tmp_path))
+    late = block(tmp_path, ("late", "mouse"))
+    pair = next_number(stalled.documents.pair)
+    stalled.entities.add(late.entities, pair)
+    documents = NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS)  # what the next run opens first
+    stalled.documents.add(late.documents, pair)
+    documents.fence()
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("late", "mouse", "Taxon")]
+    assert rows(tmp_path, "documents") == [("late", "annotated", 1)]
+
+
+def test_tables_that_were_changed_by_hand_are_a_bad_setting(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    shutil.rmtree(tmp_path / "entities")
+    with pytest.raises(SettingsError, match="out of step"):
+        Tables(STORAGE, str(tmp_path))
+
+
+def test_an_output_of_before_pairs_had_numbers_of_their_own_goes_on(tmp_path: Path):
+    """Then both commits of a pair moved one transaction, and a half commit was one ahead."""
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in ("entities", "documents", "shards"):
+        shutil.rmtree(tmp_path / name)
+    whole, half = block(tmp_path, ("a", "mouse")), block(tmp_path, ("b", "rat"))
+    for name, schema, blocks in (("entities", ENTITIES, [whole, half]), ("documents", DOCUMENTS, [whole])):
+        numbered = NumberedTable(STORAGE, str(tmp_path), name, schema, ["label"] if name == "entities" else ())
+        for number, written in enumerate(blocks, 1):
+            numbered.delta.create_write_transaction(
+                [add_action(file, 0) for file in getattr(written, name)],
+                mode="append",
+                schema=numbered.delta.schema(),
+                partition_by=numbered.partition_by,
+                commit_properties=CommitProperties(
+                    app_transactions=[Transaction("craft-ray", number)], custom_metadata={"craft-ray": str(number)}
+                ),
+            )
+            numbered.delta.update_incremental()
+    tables = Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
+    tables.append([half])
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
 
 
 def test_a_run_that_wakes_up_after_another_has_begun_is_shut_out_of_all_tables(tmp_path: Path):
@@ -113,8 +189,8 @@ def test_a_run_that_has_seen_another_begin_is_shut_out_as_well(tmp_path: Path):
     """What a handle has read of another's commits, Delta no longer takes for a conflict."""
     earlier = Tables(STORAGE, str(tmp_path))
     Tables(STORAGE, str(tmp_path))
-    for table in (earlier._entities, earlier._documents, earlier._shards):
-        table.update_incremental()
+    for table in earlier.by_name.values():
+        table.delta.update_incremental()
     for write in (
         lambda: earlier.append([block(tmp_path, ("b", "rat"))]),
         lambda: earlier.record_finished(finished("run1", a=1)),
@@ -124,44 +200,89 @@ def test_a_run_that_has_seen_another_begin_is_shut_out_as_well(tmp_path: Path):
     assert rows(tmp_path, "documents") == []
 
 
-def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    tables = Tables(STORAGE, str(tmp_path))
-    add = Tables._add
-
-    def unacknowledged(self, *arguments):
-        add(self, *arguments)
-        raise CommitFailedError("412: the precondition does not hold")
-
-    monkeypatch.setattr(Tables, "_add", unacknowledged)
-    tables.append([block(tmp_path, ("a", "mouse"))])
-    tables.append([block(tmp_path, ("b", "rat"))])
-    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
+EARLIER, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
 
 
-def test_a_commit_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    tables = Tables(STORAGE, str(tmp_path))
+@pytest.mark.parametrize("wakes_at", ["compaction", "vacuum"])
+def test_a_run_that_wakes_up_at_its_end_removes_nothing_of_a_later_one(tmp_path: Path, wakes_at: str):
+    earlier = Tables(STORAGE, str(tmp_path), EARLIER)
+    for name in "ab":
+        earlier.append([block(tmp_path, (name, "mouse"), run_id=EARLIER)])
+    revised = block(tmp_path, ("b", "mouse"), shard=1, run_id=EARLIER)
+    earlier.replace([revised], [all_of(revised)])
+    later = Tables(STORAGE, str(tmp_path), LATER)
+    later.append([block(tmp_path, ("c", "rat"), run_id=LATER)])
+    staged = block(tmp_path, ("d", "fly"), run_id=LATER)
+    with pytest.raises(RunError, match="another run has taken over"):
+        earlier.finish(compact=wakes_at == "compaction")
+    later.append([staged])
+    later.finish(compact=True)
+    assert rows(tmp_path, "entities") == [
+        (name, mention, "Taxon") for name, mention in zip("abcd", MENTIONS, strict=True)
+    ]
+    assert_only_the_snapshot(tmp_path)
 
-    def failing(self, *arguments):
-        raise OSError("disk full")
 
-    monkeypatch.setattr(Tables, "_add", failing)
-    with pytest.raises(RunError, match=r"cannot write the tables .*disk full"):
-        tables.append([block(tmp_path, ("a", "mouse"))])
+def test_a_run_that_wakes_up_in_its_vacuum_removes_nothing_of_a_later_one(tmp_path: Path):
+    """The vacuum's own commit was made when another run began; what lies there now is the other's."""
+    earlier = Tables(STORAGE, str(tmp_path), EARLIER)
+    earlier.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
+    orphan = block(tmp_path, ("z", "never committed"), run_id=EARLIER)
+    vacuum = earlier.documents.delta.vacuum
+    staged = []
+
+    class Stalls:
+        """The table's handle, whose driver stalls between the two steps of a vacuum."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(delta, name)
+
+        def vacuum(self, **how: object) -> list[str]:
+            if how["dry_run"]:
+                later = Tables(STORAGE, str(tmp_path), LATER)
+                new = block(tmp_path, ("b", "rat"), run_id=LATER)
+                later.append([new])
+                staged.append((later, block(tmp_path, ("c", "fly"), run_id=LATER)))
+            return vacuum(**how)
+
+    delta = earlier.documents.delta
+    earlier.documents.delta = Stalls()
+    earlier.documents.vacuum(EARLIER)
+    ((later, block_),) = staged
+    later.append([block_])
+    assert [name for name, *_ in rows(tmp_path, "documents")] == ["a", "b", "c"]
+    assert not (tmp_path / "documents" / orphan.documents[0].path).exists()
+
+
+def test_what_another_run_has_left_uncommitted_goes_with_the_next(tmp_path: Path):
+    killed = Tables(STORAGE, str(tmp_path), EARLIER)
+    killed.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
+    block(tmp_path, ("b", "never committed"), run_id=EARLIER)
+    rewritten = tmp_path / "entities" / "label=Taxon" / "part-00000-c000.zstd.parquet"
+    rewritten.write_bytes(b"what a commit of delta-rs leaves that came to no end")
+    os.utime(rewritten, (1, 1))
+    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
+    assert_only_the_snapshot(tmp_path)
+
+
+def assert_only_the_snapshot(output: Path, files: int | None = None) -> None:
+    for name in ("entities", "documents"):
+        found = {str(path.relative_to(output / name)) for path in (output / name).rglob("*.parquet")}
+        assert found == {
+            str(Path(uri).relative_to(output / name)) for uri in DeltaTable(str(output / name)).file_uris()
+        }
+        assert files is None or len(found) == files
 
 
 def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+    tables = Tables(STORAGE, str(tmp_path), EARLIER)
     for i in range(5):
-        tables.append([block(tmp_path, (f"a{i}", "mouse"))])
-    block(tmp_path, ("orphan", "staged and never committed"))
-    new = block(tmp_path, ("a1", "human"), shard=1)
+        tables.append([block(tmp_path, (f"a{i}", "mouse"), run_id=EARLIER)])
+    block(tmp_path, ("orphan", "staged and never committed"), run_id=EARLIER)
+    new = block(tmp_path, ("a1", "human"), shard=1, run_id=EARLIER)
     tables.replace([new], [all_of(new)])
     tables.finish(compact=True)
-    for name in ("entities", "documents"):
-        files = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.parquet")}
-        snapshot = DeltaTable(str(tmp_path / name)).file_uris()
-        assert files == {str(Path(uri).relative_to(tmp_path / name)) for uri in snapshot}
-        assert len(files) == 1
+    assert_only_the_snapshot(tmp_path, files=1)
     assert len(rows(tmp_path, "documents")) == 5
 
 
@@ -208,9 +329,3 @@ def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
     for name in ("entities", "documents"):
         shutil.rmtree(tmp_path / name)
     Tables(STORAGE, str(tmp_path))
-
-
-def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
-    DeltaTable.create(str(tmp_path / "entities"), pa.schema([("x", pa.string())]))
-    with pytest.raises(SettingsError, match="a table of another kind"):
-        Tables(STORAGE, str(tmp_path))

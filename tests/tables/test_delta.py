@@ -1,0 +1,92 @@
+"""One numbered table: commits told from another run's, lost acknowledgements, what a vacuum may remove."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action, next_number
+from tests.support.outputs import STORAGE, block, rows
+
+
+def opened(output: Path, name: str = "documents") -> NumberedTable:
+    return NumberedTable(STORAGE, str(output), name, DOCUMENTS if name == "documents" else ENTITIES)
+
+
+def test_numbers_grow_and_no_two_processes_come_to_the_same():
+    numbers = {next_number(7) for _ in range(100)}
+    assert len(numbers) == 100
+    assert min(numbers) > 7
+    assert all(next_number(number) > number for number in numbers)
+
+
+def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path):
+    table = opened(tmp_path)
+    table.fence()
+    (file,) = block(tmp_path, ("a", "mouse")).documents
+
+    def unacknowledged(properties: CommitProperties) -> None:
+        opened(tmp_path).delta.create_write_transaction(
+            [add_action(file, 0)], "append", table.delta.schema(), commit_properties=properties
+        )
+        raise CommitFailedError("412: the precondition does not hold")
+
+    table.commit(unacknowledged, 1)
+    table.add(block(tmp_path, ("b", "rat")).documents, 2)
+    assert [name for name, *_ in rows(tmp_path, "documents")] == ["a", "b"]
+
+
+def test_a_commit_that_fails_says_why(tmp_path: Path):
+    def failing(properties: CommitProperties) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(RunError, match=r"cannot write the tables .*disk full"):
+        opened(tmp_path).commit(failing, 1)
+
+
+def test_a_fence_takes_in_what_is_committed_beside_it_and_shuts_the_other_out(tmp_path: Path):
+    first, second = opened(tmp_path), opened(tmp_path)
+    first.add(block(tmp_path, ("a", "mouse")).documents, 1)
+    second.fence()
+    assert second.pair == 1
+    with pytest.raises(TakenOverError):
+        first.add((), 2)
+    second.add(block(tmp_path, ("b", "rat")).documents, 2)
+    assert len(rows(tmp_path, "documents")) == 2
+
+
+def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
+    table = opened(tmp_path)
+    for name in "ab":
+        table.add(block(tmp_path, (name, "mouse")).documents, table.pair)
+    written = pa.Table.from_pylist([{"doc_id": "c"}], schema=DOCUMENTS)
+    table.overwrite(written, 2, predicate="doc_id = 'c'")
+    for uri in table.delta.file_uris():
+        assert pq.ParquetFile(uri).metadata.row_group(0).column(0).compression == "ZSTD"
+    table.compact()
+    assert {pq.ParquetFile(uri).metadata.row_group(0).column(0).compression for uri in table.delta.file_uris()} == {
+        "ZSTD"
+    }
+
+
+def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Path):
+    table = opened(tmp_path)
+    table.fence()
+    table.add(block(tmp_path, ("a", "mouse")).documents, 1)
+    table.delta.create_checkpoint()
+    for version in range(2):
+        (tmp_path / "documents" / "_delta_log" / f"{version:020}.json").unlink()
+    table = opened(tmp_path)
+    table.vacuum("", [0, table.version])
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1)]
+
+
+def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
+    DeltaTable.create(str(tmp_path / "documents"), pa.schema([("x", pa.string())]))
+    with pytest.raises(SettingsError, match="a table of another kind"):
+        opened(tmp_path)
