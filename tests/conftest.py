@@ -17,11 +17,17 @@ from craft_ray.model.loading import load_checkpoint
 from tests.support.commands import Finished
 from tests.support.s3_server import S3Server, running_s3_server
 
-settings.register_profile("default", deadline=None)  # the first call of a test pays for imports
-settings.load_profile("default")
+# The first call of a test pays for imports, so there is no deadline.
+settings.register_profile("short", deadline=None, max_examples=40)
+settings.register_profile("long", deadline=None)
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "craft_ray" / "sample"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Properties are tried on 40 examples each, on 100 with --long."""
+    settings.load_profile("long" if config.getoption("long") else "short")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,12 +111,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
+def local_ray() -> None:
+    """A Ray of two cores for runs in this process; modules that follow each other share it, and it ends with pytest."""
     import ray  # only here: unit tests need none
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ POISON = "poison"
 @contextmanager
 def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
     """A local Ray, each worker process of which runs `setup` before anything else."""
+    ray.shutdown()  # that of the tests before
     ray.init(
         address="local",
         num_cpus=2,
