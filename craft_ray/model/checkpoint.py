@@ -70,6 +70,14 @@ class Checkpoint:
         """The meaning of the label ids."""
         return TagSet.from_id2label(self.id2label)
 
+    @property
+    def refine_mentions(self) -> bool:
+        """Whether its mentions are refined (see `refinement`), by `refine_mentions` of config.json; a stand-in's never.
+
+        The rule was chosen for the labels of CRAFT's release; for others it is off.
+        """
+        return self.stand_in is None and self.config.get("refine_mentions") is True
+
 
 def max_positions(config: Any, tokenizer: Any) -> int:
     """Positions the model has; RoBERTa-like models keep the first `pad_token_id + 1` of theirs unused."""

@@ -1,5 +1,6 @@
 """Label ids and scores of words to entities with their offsets, for a whole block at once; pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +13,24 @@ from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import NONE, calibrated
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.tags import iob_to_spans
+from craft_ray.model.refinement import PART, Words, refine
+from craft_ray.model.tags import Spans, iob_to_spans
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How a checkpoint's answers are read: what its label ids mean, and how its scores are calibrated."""
+    """How a checkpoint's answers are read: what its label ids mean, how its scores are calibrated, and whether its
+    mentions are refined (see `refinement`).
+    """
 
     tags: TagSet
     calibration: tuple[float, float] = NONE
+    refine: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Decoder":
         """The decoder of a checkpoint."""
-        return cls(checkpoint.tags, checkpoint.calibration)
+        return cls(checkpoint.tags, checkpoint.calibration, checkpoint.refine_mentions)
 
 
 def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
@@ -39,11 +44,15 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     word_row = words.rows()
     sentence = _flat(block["word_sentence"]) + sentences.starts[word_row]
     tags = decoder.tags
+    word_end = _flat(block["word_end"])
     spans = iob_to_spans(_flat(block["label_ids"]), sentence, tags)
+    raw = span_means(_flat(block["scores"]), spans.first, spans.last)
+    if decoder.refine:
+        spans, raw = _refined(block["text"], words, word_end, sentence, spans, raw)
     row = word_row[spans.first]
     start = words.values[spans.first]
-    end = _flat(block["word_end"])[spans.last]
-    score = calibrated(span_means(_flat(block["scores"]), spans.first, spans.last), decoder.calibration)
+    end = word_end[spans.last]
+    score = calibrated(raw, decoder.calibration)
     names = np.array(tags.names, object)[spans.label]
     where = sentence[spans.first]
     entities = {
@@ -60,6 +69,48 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     }
     table = pa.table({name: pa.array(values, ENTITIES.field(name).type) for name, values in entities.items()})
     return table.append_column("row", pa.array(row, pa.int64())), np.bincount(row, minlength=block.num_rows)
+
+
+def _refined(
+    texts: pa.ChunkedArray,
+    words: "_Lists",
+    word_end: NDArray[np.int32],
+    sentence: NDArray[np.int64],
+    spans: Spans,
+    score: NDArray[np.float32],
+) -> tuple[Spans, NDArray[np.float32]]:
+    """The mentions of each document, or of each part of a long one, refined by themselves."""
+    combined = texts.combine_chunks()
+    found: list[Spans] = []
+    scores: list[NDArray[np.float32]] = []
+    for row, (begin, count) in enumerate(zip(words.starts.tolist(), words.lengths.tolist(), strict=True)):
+        text = None
+        for at, to in _parts(sentence, begin, begin + count):
+            own = slice(*np.searchsorted(spans.first, [at, to]))
+            if own.start == own.stop:
+                continue
+            text = combined[row].as_py() if text is None else text
+            start, end = words.values[at:to].astype(np.int64), word_end[at:to].astype(np.int64)
+            part = Words.of(text[start[0] : end[-1]], start - start[0], end - start[0], sentence[at:to])
+            last = np.minimum(spans.last[own], to - 1)
+            refined, raw = refine(part, Spans(spans.first[own] - at, last - at, spans.label[own]), score[own])
+            found.append(Spans(refined.first + at, refined.last + at, refined.label))
+            scores.append(raw)
+    if not found:
+        return spans, score
+    columns = zip(*((s.first, s.last, s.label) for s in found), strict=True)
+    return Spans(*map(np.concatenate, columns)), np.concatenate(scores)
+
+
+def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Parts of the words from `begin` to `end`, of about PART words each, that end with a sentence if they can."""
+    while begin < end:
+        to = min(begin + PART, end)
+        if to < end:
+            sentence_begin = int(np.searchsorted(sentence, sentence[to]))
+            to = sentence_begin if sentence_begin > begin else to
+        yield begin, to
+        begin = to
 
 
 class _Lists:

@@ -79,6 +79,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     id2label = {int(i): str(label) for i, label in config.id2label.items()}
     config_dict = config.to_diff_dict()
     window_pieces, calibration, ranges = own_settings(config.to_dict(), source)
+    refined = config_dict.get("refine_mentions") is True
     checkpoint = Checkpoint(
         source=source,
         config=config_dict,
@@ -92,7 +93,11 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
         id2label=id2label,
         activation_ranges=ranges,
         seen=_seen(Path(folder), source),
-        fingerprint=fingerprint_of(weights, [id2label, backend.to_str(), window_pieces, calibration, ranges]),
+        fingerprint=fingerprint_of(
+            weights,
+            # A setting that came later is left out where it is off, so that earlier outputs stay up to date.
+            [id2label, backend.to_str(), window_pieces, calibration, ranges, *(["refined"] if refined else [])],
+        ),
     )
     try:
         _ = checkpoint.tags

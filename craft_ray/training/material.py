@@ -32,7 +32,7 @@ class TrainingData:
 
     config, weights: the base model with a fresh head for all labels
     tags, examples: one for each corpus: the one of the six labels, then the auxiliary ones
-    rounds: variants of the first corpus's examples, one an epoch
+    rounds: variants of the first corpus's examples, one per seed; each training has those from its own seed on
     """
 
     base: str
@@ -107,9 +107,11 @@ class TrainingData:
         return replace(phase, examples=(examples,), learning_rate=rate, epochs=self.recipe.auxiliary_epochs)
 
     def last_stage(self, weights: Weights, number: int = 0) -> Phase:
-        """The corpus itself; `number` tells trainings that are averaged apart by their seed."""
+        """The corpus itself; training `number` of those that are averaged is as one with a seed higher by it alone."""
         phase = self._phase(weights, self.tags[:1])
-        return replace(phase, recipe=self.recipe.model_copy(update={"seed": self.recipe.seed + number}))
+        recipe = self.recipe.model_copy(update={"seed": self.recipe.seed + number})
+        own = self.rounds[number : number + math.ceil(recipe.epochs)] if len(self.rounds) > 1 else self.rounds
+        return replace(phase, recipe=recipe, examples=own)
 
     def _phase(self, weights: Weights, tags: tuple[tuple[str, ...], ...]) -> Phase:
         names = [tag if number == 0 else f"{number}:{tag}" for number, own in enumerate(tags) for tag in own]
@@ -129,13 +131,13 @@ class TrainingData:
 
 
 def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> list[list[TaggedSentence]]:
-    """The corpus as each epoch has it; none if all epochs have it as it is."""
+    """The corpus as each epoch has it, of all trainings that are averaged; none if all epochs have it as it is."""
     if not recipe.swap and not recipe.noise:
         return []
     names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
     others = ontology_names(recipe.names)
     variants = []
-    for seed in range(recipe.seed, recipe.seed + math.ceil(recipe.epochs)):
+    for seed in range(recipe.seed, recipe.seed + math.ceil(recipe.epochs) + recipe.averaged - 1):
         sentences = replace_mentions(train.sentences, names, recipe.swap, seed, others)
         variants.append(add_noise(sentences, recipe.noise, seed))
     return variants

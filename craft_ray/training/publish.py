@@ -94,7 +94,10 @@ def export_checkpoint(
     folder: Path, material: TrainingData, weights: Weights, rows: list[dict[str, float]], train: Corpus, dev: Corpus
 ) -> Trained:
     """Write the checkpoint, calibrate its scores, measure it as it will be used, and write its card."""
-    config = material.last_stage(weights).config | {"window_pieces": material.recipe.window_pieces}
+    recipe = material.recipe
+    config = material.last_stage(weights).config | {"window_pieces": recipe.window_pieces}
+    if recipe.refine_mentions:
+        config["refine_mentions"] = True
     model = build_model(config, weights, material.word_shape, attention="eager")
     if isinstance(cased := model.get_input_embeddings(), CasedEmbedding):
         plain = torch.nn.Embedding(*cased.weight.shape)

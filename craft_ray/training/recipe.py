@@ -69,6 +69,9 @@ class Recipe(BaseModel):
     split_symbols: bool = Field(
         default=False, description="let the tokenizer split words at symbols, such as the minus sign of `Pax6−/−`"
     )
+    refine_mentions: bool = Field(
+        default=False, description="let the model's mentions agree within a document, without loose punctuation"
+    )
     disjoint: bool = Field(
         default=False, description="learn from no sentence whose text occurs in the development corpus"
     )

@@ -1,37 +1,19 @@
 """Answers for words to entities: offsets and mentions."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAG_SET, TAGS
-from craft_ray.core.schema import SECTIONS, Document, Section
+from craft_ray.core.schema import Document, Section
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
+from tests.support.blocks import labelled
 from tests.support.models import TOKENIZER
 
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
-
-
-def labelled(documents: list[Document], tokens: dict[str, pa.ListArray], labels: np.ndarray) -> pa.Table:
-    """A block as the model gives it."""
-    words = tokens["word_start"].value_lengths().to_numpy().astype(np.int64)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
-    return pa.table(
-        tokens
-        | {
-            "doc_id": [document.doc_id for document in documents],
-            "text": pa.array([document.text for document in documents], pa.string()),
-            "sections": pa.array(
-                [[{"name": s.name, "start": s.start, "end": s.end} for s in d.sections] for d in documents], SECTIONS
-            ),
-            "label_ids": pa.ListArray.from_arrays(offsets, pa.array(labels)),
-            "scores": pa.ListArray.from_arrays(offsets, pa.array(np.full(len(labels), 0.5, np.float32))),
-        }
-    )
 
 
 @given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))

@@ -14,8 +14,9 @@ from craft_ray.core.labels import TAGS
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.windows import make_windows, tokenize_sentences
 from craft_ray.training.averaging import AVERAGED_FILE
-from craft_ray.training.corpora import read_iob
+from craft_ray.training.corpora import Corpus, TaggedSentence, read_iob
 from craft_ray.training.examples import IGNORED, join_examples, make_examples, word_labels
+from craft_ray.training.material import TrainingData
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import Phase, TrainingListener, _CorpusLoss, card_rows, fit
 from tests.support.models import TOKENIZER
@@ -121,3 +122,19 @@ def test_rows_are_the_cards():
     history = [{"loss": 2.0, "epoch": 1.0, "step": 3}, {**figures, "epoch": 1.0, "step": 3}, {"train_loss": 1.0}]
     plain = dict.fromkeys(("loss", "precision", "recall", "f1", "accuracy"), 0.5)
     assert card_rows(history) == [{"training_loss": 2.0, "epoch": 1.0, "step": 3, **plain}]
+
+
+def test_an_averaged_training_is_as_one_with_the_next_seed(tiny_checkpoint):
+    corpus = Corpus("corpus", [TaggedSentence(["Pax6", "-", "Shh", "and", "α"], ["O"] * 5)] * 30)
+    recipe = Recipe(epochs=2, averaged=2, noise=0.5, seed=7, window_pieces=20)
+    data = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], recipe)
+    alone = recipe.model_copy(update={"averaged": 1, "seed": 8})
+    other = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], alone).last_stage({})
+    second = data.last_stage({}, 1)
+    assert second.recipe.seed == other.recipe.seed == 8
+    assert len(second.examples) == len(other.examples) == 2
+    for ours, theirs in zip(second.examples, other.examples, strict=True):
+        assert (ours.token_ids == theirs.token_ids).all()
+    assert any(
+        (a.token_ids != b.token_ids).any() for a, b in zip(data.last_stage({}).examples, second.examples, strict=True)
+    )
