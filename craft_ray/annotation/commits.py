@@ -125,7 +125,8 @@ class Commits:
             with prometheus.timed_commit("note"):
                 self._tables.record_finished(pa.Table.from_pylist(rows, schema=SHARDS))
             for row in rows:
-                log.info("shard", extra={name: row.get(name) for name in LOGGED})
+                tell = log.warning if row.get("reason") else log.info
+                tell("shard", extra={name: row.get(name) for name in LOGGED})
 
     def _log(self, kind: str, documents: int, began: float) -> None:
         log.info(

@@ -139,13 +139,15 @@ class _Run:
         except Exception as error:
             ours = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
             ours.summary = self._summary(ours.status)
-            log.info("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
+            tell = log.warning if ours.status == StoppedError.status else log.error
+            tell("run ended", extra={"status": ours.status, "error": str(ours), **_told(ours.summary)})
             record.close(ours.status, account.summary(), account.timeline.progress(), self.tables.versions(), str(ours))
             if ours is error:
                 raise
             raise ours from error
         summary = self._summary(account.status)
-        log.info("run ended", extra={"status": account.status, **_told(summary)})
+        tell = log.warning if summary["documents"]["rejected"] or summary["shards"]["unreadable"] else log.info
+        tell("run ended", extra={"status": account.status, **_told(summary)})
         record.close(account.status, account.summary(), account.timeline.progress(), self.tables.versions())
         return summary
 

@@ -55,7 +55,7 @@ def annotate(
 
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
-    logs: LogFormat = "json" if "json" in (chosen["log_format"], os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
+    logs: LogFormat = "json" if "json" in (chosen.get("log_format"), os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
     log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
     try:
         loaded = load_settings(settings, **chosen)

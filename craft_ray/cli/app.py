@@ -17,6 +17,7 @@ from craft_ray.cli import (
     annotate,
     bench,
     compact,
+    demo,
     diff,
     evaluate,
     export,
@@ -54,6 +55,7 @@ class Command:
 
 COMMANDS = (
     Command(annotate.annotate, annotate.EXAMPLES),
+    Command(demo.demo),
     Command(show.show, show.EXAMPLES),
     Command(query.query, query.EXAMPLES),
     Command(top.top),

@@ -42,7 +42,7 @@ def log_as(format: LogFormat, *, verbose: bool = False) -> None:
     """
     for handler in [handler for handler in log.handlers if isinstance(handler, _Handler)]:
         log.removeHandler(handler)
-    log.addHandler(_Handler(format))
+    log.addHandler(_Handler(format, verbose or format == "json"))
     log.setLevel(logging.INFO if verbose or format == "json" else logging.WARNING)
     log.propagate = False
 
@@ -55,9 +55,11 @@ def logs_json() -> bool:
 class _Handler(logging.StreamHandler[Any]):
     """Lines on stderr, whatever that is at the time."""
 
-    def __init__(self, format: LogFormat) -> None:
+    def __init__(self, format: LogFormat, events: bool) -> None:
         super().__init__(sys.stderr)
         self.format_name = format
+        if not events:
+            self.addFilter(_is_sentence)
         render = structlog.processors.JSONRenderer() if format == "json" else _sentence
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(
@@ -70,6 +72,14 @@ class _Handler(logging.StreamHandler[Any]):
                 processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
             )
         )
+
+
+_PLAIN = logging.makeLogRecord({}).__dict__.keys() | {"message", "_ray_timestamp_ns"}
+
+
+def _is_sentence(record: logging.LogRecord) -> bool:
+    """True if a record is a sentence, and no event with fields: those are in the summary too, which people get."""
+    return record.__dict__.keys() <= _PLAIN
 
 
 def _sentence(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:

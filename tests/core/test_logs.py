@@ -1,0 +1,49 @@
+"""Log lines: events for machines, sentences for people."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from craft_ray.core.logs import bound, log, log_as
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
+
+
+def log_all() -> None:
+    with bound(run_id="r1"):
+        log.info("committed", extra={"documents": 3})
+        log.warning("shard", extra={"shard": "a\x1b[2J.xml", "reason": "bad_xml"})
+        log.warning("the cluster at %s does not answer", "a\x1b[2J")
+
+
+def test_machines_get_every_event_with_its_level_and_run(capsys: pytest.CaptureFixture[str]):
+    log_as("json")
+    log_all()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["level"], line["run_id"]) for line in lines] == [
+        ("committed", "info", "r1"),
+        ("shard", "warning", "r1"),
+        ("the cluster at a\x1b[2J does not answer", "warning", "r1"),
+    ]
+    assert lines[1]["reason"] == "bad_xml"
+
+
+def test_people_get_sentences_alone_and_a_terminal_obeys_none(capsys: pytest.CaptureFixture[str]):
+    log_as("text")
+    log_all()
+    assert capsys.readouterr().err == "the cluster at a\N{REPLACEMENT CHARACTER}[2J does not answer\n"
+
+
+def test_people_get_events_too_if_they_ask(capsys: pytest.CaptureFixture[str]):
+    log_as("text", verbose=True)
+    log_all()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "committed: documents 3"
+    assert lines[1] == "shard: shard a\N{REPLACEMENT CHARACTER}[2J.xml, reason bad_xml"
+    assert len(lines) == 3
