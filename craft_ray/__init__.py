@@ -2,37 +2,95 @@
 
     import craft_ray
     craft_ray.annotate(["pubmed/updatefiles"], "tables")
+    craft_ray.open("tables").entities.to_pandas(["label", "mention"])
     craft_ray.Tagger.load().tag("Pax6 is expressed in the mouse eye.")
 
-What is slow to import (ray, torch) is imported when it is first used.
+What is slow to import (ray, torch, pyarrow) is imported when it is first used.
 """
 
+from collections.abc import Iterable
+from importlib import import_module
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from craft_ray.core.version import __version__
 
 if TYPE_CHECKING:
+    from craft_ray.core import errors
+    from craft_ray.core.schema import Document, Entity, Section
+    from craft_ray.core.settings import Settings
     from craft_ray.model.tagger import Tagger
+    from craft_ray.tables.output import Output
 
-__all__ = ["Tagger", "__version__", "annotate"]
+__all__ = [
+    "Document",
+    "Entity",
+    "Output",
+    "Section",
+    "Settings",
+    "Tagger",
+    "__version__",
+    "annotate",
+    "errors",
+    "open",
+]
+
+_HOMES = {
+    "Document": "core.schema",
+    "Entity": "core.schema",
+    "Output": "tables.output",
+    "Section": "core.schema",
+    "Settings": "core.settings",
+    "Tagger": "model.tagger",
+    "errors": "core.errors",
+}
+"""Where the public names are defined; each is imported when it is first used."""
+
+Address = str | PathLike[str]
+"""A path, or an s3:// address as text."""
 
 
-def annotate(inputs: list[str] | str, output: str, **settings: Any) -> dict[str, Any]:
+def annotate(
+    inputs: Address | Iterable[Address], output: Address, settings: "Settings | None" = None, **chosen: Any
+) -> dict[str, Any]:
     """Annotate documents into the tables of an output, as `craft-ray annotate` does; returns the run's summary.
 
-    settings: fields of `craft_ray.core.settings.Settings`, such as model="...", replicas=2, format="jats".
+    inputs:   files, folders and globs, on disk or s3://
+    settings: all settings of the run; those of the environment and of craft-ray.yaml if None
+    chosen:   single settings instead, such as model="...", replicas=2, format="jats"
 
-    Raises SettingsError, RunError or Stopped of `craft_ray.core.errors`.
+    Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`.
     """
     from craft_ray.annotation.run import annotate as run
     from craft_ray.core.settings import load_settings
 
-    return run([inputs] if isinstance(inputs, str) else inputs, output, load_settings(**settings))
+    if settings is not None and chosen:
+        raise TypeError(f"give either settings or {', '.join(chosen)}")
+    addresses = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
+    return run([fspath(given) for given in addresses], fspath(output), settings or load_settings(**chosen))
+
+
+def open(output: Address, at: str | None = None, settings: "Settings | None" = None) -> "Output":
+    """Open the tables of an output: `.entities`, `.documents` and `.shards`, each to Arrow, pandas or Polars.
+
+    at: a run id or its beginning, or a version of `documents`; now if None
+
+    Raises SettingsError if there are no tables, or no such state of them.
+    """
+    from craft_ray.core.settings import load_settings
+    from craft_ray.storage.addresses import absolute
+    from craft_ray.storage.storage import Storage
+    from craft_ray.tables.output import open_output
+
+    return open_output(Storage((settings or load_settings()).s3), absolute(fspath(output)), at)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Tagger":
-        from craft_ray.model.tagger import Tagger
+    if name not in _HOMES:
+        raise AttributeError(f"module 'craft_ray' has no attribute {name!r}")
+    home = import_module(f"craft_ray.{_HOMES[name]}")
+    return home if name == "errors" else getattr(home, name)
 
-        return Tagger
-    raise AttributeError(name)
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__"]

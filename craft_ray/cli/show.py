@@ -16,8 +16,8 @@ from rich.text import Text
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import ModelOption, SettingsFile, opened
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.marking import STYLES, segments
 from craft_ray.core.text import one_line, safe
-from craft_ray.report.marking import STYLES, segments
 
 if TYPE_CHECKING:
     from craft_ray.core.schema import Item

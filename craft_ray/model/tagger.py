@@ -1,7 +1,13 @@
-"""One text at a time, in this process, without Ray."""
+"""Texts and documents in this process, without Ray."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from craft_ray.core.marking import html_marked
 from craft_ray.core.schema import Document, Entity, Section
 from craft_ray.core.settings import EMBEDDED
 from craft_ray.model.checkpoint import Checkpoint
@@ -12,9 +18,23 @@ from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
 
+CHUNK = 200_000
+"""Characters that are predicted together."""
+
+
+class Entities(list[Entity]):
+    """The entities of a text, in order. A notebook shows the text with its entities marked."""
+
+    def __init__(self, text: str, entities: Iterable[Entity] = ()) -> None:
+        super().__init__(entities)
+        self.text = text
+
+    def _repr_html_(self) -> str:
+        return html_marked(self.text, [asdict(entity) for entity in self])
+
 
 class Tagger:
-    """Finds entities in single texts, in the same steps as a run and with the same result.
+    """Finds entities in texts, in the same steps as a run and with the same result.
 
     >>> tagger = Tagger.load()  # doctest: +SKIP
     >>> [entity.mention for entity in tagger.tag("Pax6 is expressed in the mouse eye.")]  # doctest: +SKIP
@@ -27,20 +47,66 @@ class Tagger:
         self._model = Model.of(checkpoint, precision)
 
     @classmethod
-    def load(cls, model: str = EMBEDDED) -> "Tagger":
+    def load(cls, model: str | Path = EMBEDDED) -> "Tagger":
         """Load the embedded model, a local folder or a Hugging Face id.
 
         Raises SettingsError if there is no such model.
         """
-        return cls(load_checkpoint(model))
+        return cls(load_checkpoint(str(model)))
 
-    def tag(self, text: str) -> list[Entity]:
+    def tag(self, text: str) -> Entities:
         """The entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
-        return self.tag_document(Document("", text, (Section("text", 0, len(text)),) if text else ()))
+        return self.tag_many([text])[0]
 
-    def tag_document(self, document: Document) -> list[Entity]:
+    def tag_many(self, texts: Iterable[str]) -> list[Entities]:
+        """The entities of each text; faster than one text after the other, and with the same result.
+
+        Raises TypeError for a single text, and for what is no text.
+        """
+        if isinstance(texts, str):
+            raise TypeError("tag_many takes several texts; tag takes one")
+        return self.tag_documents([_document(text) for text in texts])
+
+    def tag_document(self, document: Document) -> Entities:
         """The entities of a document as a reader gives it, in order."""
-        tokens = tokenize([document], self._windower)
-        label, score = self._model.predict(*(tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS))
-        entities, _ = decode(with_predictions([document], tokens, label, score), self._decoder)
-        return [Entity(**row) for row in entities.drop_columns(["doc_id", "row"]).to_pylist()]
+        return self.tag_documents([document])[0]
+
+    def tag_documents(self, documents: Sequence[Document]) -> list[Entities]:
+        """The entities of each document as a reader gives it."""
+        found: list[Entities] = []
+        for chunk in _chunks(documents):
+            found += self._tag(chunk)
+        return found
+
+    def _tag(self, documents: list[Document]) -> list[Entities]:
+        tokens = tokenize(documents, self._windower)
+        pieces, words = (tokens[name].value_lengths().to_numpy() for name in ("token_ids", "word_piece"))
+        token_ids, window_length, word_piece = (tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS)
+        label, score = self._model.predict(
+            token_ids, window_length, (word_piece + np.repeat(np.cumsum(pieces) - pieces, words)).astype(np.int32)
+        )
+        entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
+        found = [Entities(document.text) for document in documents]
+        for row, entity in zip(
+            entities["row"].to_pylist(), entities.drop_columns(["doc_id", "row"]).to_pylist(), strict=True
+        ):
+            found[row].append(Entity(**entity))
+        return found
+
+
+def _document(text: str) -> Document:
+    if not isinstance(text, str):
+        raise TypeError(f"a text is a str, not {type(text).__name__}")
+    return Document("", text, (Section("text", 0, len(text)),) if text else ())
+
+
+def _chunks(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Documents in groups that are predicted together, of about CHUNK characters."""
+    chunk: list[Document] = []
+    for document in documents:
+        chunk.append(document)
+        if sum(len(one.text) for one in chunk) >= CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -14,13 +14,13 @@ import jinja2
 from markupsafe import Markup
 
 from craft_ray.core.labels import LABELS, meanings
+from craft_ray.core.marking import STYLES
 from craft_ray.core.schema import REASONS
 from craft_ray.core.text import safe
 from craft_ray.core.version import __version__
 from craft_ray.report import charts
 from craft_ray.report import statistics as figures
 from craft_ray.report import timeline as pace
-from craft_ray.report.marking import STYLES
 
 _OTHER = ("black on #bbbbbb", "black on #ddccaa", "black on #aaddcc", "black on #ccbbee")
 """Styles of labels that are not among the six, in turn."""

@@ -7,10 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
+from craft_ray.core.schema import Entity
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.shipped import EMBEDDED_FOLDER
-from craft_ray.model.tagger import Tagger
+from craft_ray.model.tagger import Entities, Tagger
 
 
 def test_spans_are_those_of_the_transformers_pipeline(data: Path):
@@ -52,3 +53,23 @@ def test_the_tagger_answers_simple_questions():
     assert all(text[e.start : e.end] == e.mention for e in found)
     assert ("Protein", "Pax6") in [(e.label, e.mention) for e in found]
     assert tagger.tag("") == []
+
+
+def test_many_texts_are_tagged_as_one_after_the_other():
+    tagger = Tagger.load("stand-in")
+    texts = ["Pax6 in mice.", "", "The TNF-α of zebrafish. And 𝛽-actin.", "x " * 300]
+    assert tagger.tag_many(texts) == [tagger.tag(text) for text in texts]
+    assert [
+        [text[e.start : e.end] for e in found] for text, found in zip(texts, tagger.tag_many(texts), strict=True)
+    ] == [[e.mention for e in found] for found in tagger.tag_many(texts)]
+    with pytest.raises(TypeError, match="several texts"):
+        tagger.tag_many("Pax6")
+    with pytest.raises(TypeError, match="not bytes"):
+        tagger.tag(b"Pax6")
+
+
+def test_a_notebook_shows_the_text_with_its_entities_marked_and_escaped():
+    text = "<b>Pax6</b> binds."
+    shown = Entities(text, [Entity("Protein", 3, 7, "Pax6", 0.9, "text", "PR", 0, 18)])._repr_html_()
+    assert "&lt;b&gt;<mark" in shown
+    assert ">Pax6 <small>Protein</small></mark>&lt;/b&gt; binds." in shown
