@@ -24,6 +24,9 @@ def report(
     exact: Annotated[
         bool, typer.Option("--exact", help="Read all entities, also where there are more than 100 million.")
     ] = False,
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page.", show_default="the folder of the tables")
+    ] = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -47,6 +50,7 @@ def report(
         seed,
         None if exact else ROWS,
         tell=lambda step: on.print(step, style="dim"),
+        title=title,
     )
     if as_json:
         print(json.dumps(written))

@@ -74,6 +74,25 @@ def render(content: Mapping[str, Any]) -> str:
     )
 
 
+_SOURCES = {
+    "PMID": ("[1-9][0-9]{0,9}", "https://pubmed.ncbi.nlm.nih.gov/"),
+    "PMCID": ("PMC[1-9][0-9]{0,9}", "https://pmc.ncbi.nlm.nih.gov/articles/"),
+    "DOI": (r"10\.[0-9]{4,9}/[\w.()/:;-]+", "https://doi.org/"),
+}
+"""Kinds of document ids: the form of an id, and the address of the page about it."""
+
+
+def source_of(doc_id: str) -> str | None:
+    """The address of the page about a document at PubMed, PMC or its publisher; None for any other id.
+
+    >>> source_of("PMID:26228458"), source_of("notes.jsonl#3")
+    ('https://pubmed.ncbi.nlm.nih.gov/26228458', None)
+    """
+    kind, _, number = doc_id.partition(":")
+    form, address = _SOURCES.get(kind, ("(?!)", ""))
+    return address + number if re.fullmatch(form, number, re.ASCII) else None
+
+
 def label_styles(names: Sequence[str]) -> list[LabelStyle]:
     """How labels are shown: the six in their order, then others; each has letters of its own."""
     known = [label.name for label in LABELS if label.name in names]
@@ -138,6 +157,7 @@ def _environment() -> jinja2.Environment:
         finalize=lambda value: safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= {"grouped": lambda number: f"{number:,.0f}", "estimated": _estimated, "as_json": json.dumps}
+    environment.filters["source"] = source_of
     return environment
 
 

@@ -42,11 +42,13 @@ def write_report(
     seed: int = 0,
     at_most: int | None = ROWS,
     tell: Callable[[str], None] = lambda step: None,
+    title: str | None = None,
 ) -> dict[str, Any]:
     """Write the page, and return what it was made of: path, bytes, seconds, rows, rows read and whether that is all.
 
     number:  documents to show
     at_most: entities to read, beyond which a sample is drawn; None to read all
+    title:   the page's heading; names the output if None
 
     Raises SettingsError if there are no tables or the page cannot be written, RunError if the tables cannot be read.
     """
@@ -61,7 +63,7 @@ def write_report(
             f"cannot read the tables of {output}: {describe(error)}; if a run has ended meanwhile, try again"
         ) from error
     tell("drawing")
-    page = render(content | _runs(storage, output) | {"output": output, "number": number}).encode()
+    page = render(content | _runs(storage, output) | {"output": output, "number": number, "title": title}).encode()
     with as_settings_error(f"the page {target}"):
         storage.write_bytes(target, page)
     return {
@@ -99,6 +101,7 @@ def _asked(
         content |= {
             "sections": figures.sections(connection).to_pylist(),
             "scores": figures.scores(connection).to_pylist(),
+            "expected": figures.expected(connection).to_pylist(),
         }
         tell("counting mentions")
         content["mentions_exact"] = part.exact
@@ -107,6 +110,7 @@ def _asked(
             figures.weigh(connection, all_rows(snapshot.entities).weight)
             content["mentions_exact"] = True
         content["mentions"] = figures.mentions(connection).to_pylist()
+        content["doubtful"] = figures.doubtful(connection).to_pylist()
         tell("looking up documents to show")
         shown = samples.choose_documents(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
         return content | {"samples": shown}

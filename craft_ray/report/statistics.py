@@ -17,7 +17,7 @@ _CELLS = f"""
     CREATE OR REPLACE TEMP TABLE cells AS
     SELECT label, split_part(section, '/', 1) AS top,
         CASE WHEN section LIKE 'body/%' THEN split_part(section, '/', 2) END AS below,
-        least(floor(score * {BINS}), {BINS} - 1)::TINYINT AS bin, count(*) AS n
+        least(floor(score * {BINS}), {BINS} - 1)::TINYINT AS bin, count(*) AS n, sum(score) AS expected
     FROM entities GROUP BY ALL
 """
 
@@ -41,7 +41,26 @@ _SCORES = f"""
     FROM cells JOIN weights USING (label) GROUP BY ALL ORDER BY ALL
 """
 
-_FORMS = "CREATE OR REPLACE TEMP TABLE forms AS SELECT label, mention, count(*) AS n FROM entities GROUP BY ALL"
+_EXPECTED = f"""
+    WITH bins AS (
+        SELECT bin, sum(n * weight) AS n, sum(expected * weight) AS expected FROM cells JOIN weights USING (label)
+        GROUP BY bin
+    )
+    SELECT step / {BINS}::DOUBLE AS score, round(sum(n))::BIGINT AS entities, round(sum(expected))::BIGINT AS expected
+    FROM (SELECT unnest(range({BINS})) AS step) JOIN bins ON bin >= step GROUP BY step ORDER BY step
+"""
+
+_DOUBTFUL = """
+    SELECT label, mention, round(n * weight)::BIGINT AS mentions, expected / n AS score,
+        round((n - expected) * weight)::BIGINT AS wrong
+    FROM forms JOIN weights USING (label) WHERE n - expected >= 0.5
+    ORDER BY (n - expected) * weight DESC, label, mention LIMIT $limit
+"""
+
+_FORMS = """
+    CREATE OR REPLACE TEMP TABLE forms AS
+    SELECT label, mention, count(*) AS n, sum(score) AS expected FROM entities GROUP BY ALL
+"""
 
 _MENTIONS = """
     WITH keyed AS (
@@ -117,6 +136,22 @@ def sections(connection: duckdb.DuckDBPyConnection, limit: int = 12) -> pa.Table
 def scores(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Entities by label and score, from `score` up to 1 / BINS more; columns label, score, entities."""
     return connection.sql(_SCORES).to_arrow_table()
+
+
+def expected(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Entities of at least a score, and how many of them are right by their scores; columns score, entities, expected.
+
+    A calibrated score is the probability that a mention is right, so their sum is the number expected to be right.
+    """
+    return connection.sql(_EXPECTED).to_arrow_table()
+
+
+def doubtful(connection: duckdb.DuckDBPyConnection, limit: int = 20) -> pa.Table:
+    """Mentions that are expected to be wrong most often; columns label, mention, mentions, score (the mean), wrong.
+
+    Uses the counts that `mentions` makes.
+    """
+    return connection.sql(_DOUBTFUL, params={"limit": limit}).to_arrow_table()
 
 
 def mentions(connection: duckdb.DuckDBPyConnection, each: int = 15, listed: int = 6) -> pa.Table:

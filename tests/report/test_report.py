@@ -11,7 +11,7 @@ from lxml import html
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report import page as module
-from craft_ray.report.page import every_year, label_styles
+from craft_ray.report.page import every_year, label_styles, source_of
 from craft_ray.report.report import write_report
 from tests.support.hostile_output import HOSTILE, write_hostile_output
 from tests.support.outputs import STORAGE, document, write_tables
@@ -50,7 +50,27 @@ def test_it_tells_what_ran_and_what_was_found(output: Path, tmp_path: Path):
     assert "Ray starts, 1.5 s" in runs
     captions = [" ".join(caption.text_content().split()) for caption in page.iter("figcaption")]
     assert captions[:2] == ["By label", "By year of the document"]
-    assert "every figure is exact" in text_of(page, "top")
+    top = text_of(page, "top")
+    assert "every count is exact" in top
+    assert "about 4 of 4 are expected right" in top  # four entities with a score of 0.93
+
+
+def test_a_reader_can_move_the_threshold_of_scores(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html")
+    steps = json.loads(page.get_element_by_id("right").get("data-steps"))
+    assert len(steps) == 19  # up to 0.90, the last step that any entity reaches
+    assert steps[-1] == {"score": pytest.approx(0.9), "entities": 4, "expected": 4}
+
+
+def test_documents_of_pubmed_are_linked_and_no_other_address_is_made(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html", title="Eyes & <b>mice</b>")
+    links = {link.get("href") for link in page.iter("a") if not link.get("href").startswith("#")}
+    assert links == {"https://pubmed.ncbi.nlm.nih.gov/1", "https://pubmed.ncbi.nlm.nih.gov/2"}
+    assert page.find(".//h1").text_content() == "Eyes & <b>mice</b>"
+    for doc_id in ("PMID:1 onclick=x", "PMID:0", 'DOI:10.1/"><script>', "javascript:alert(1)", HOSTILE):
+        assert source_of(doc_id) is None
+    assert source_of("PMCID:PMC48141") == "https://pmc.ncbi.nlm.nih.gov/articles/PMC48141"
+    assert source_of("DOI:10.1000/x(1)") == "https://doi.org/10.1000/x(1)"
 
 
 def test_what_comes_from_documents_is_text_and_no_more(output: Path, tmp_path: Path):
@@ -75,8 +95,8 @@ def test_its_policy_lets_run_what_is_in_it_and_fetches_nothing(output: Path, tmp
         assert f"{directive} 'sha256-{b64encode(digest).decode()}'" in policy
     assert "unsafe" not in policy
     assert not page.xpath("//@style")
-    links = {link for _, _, link, _ in page.iterlinks()}
-    assert all(link.startswith(("#", "data:")) for link in links)
+    fetched = {link for element, _, link, _ in page.iterlinks() if element.tag != "a"}
+    assert all(link.startswith("data:") for link in fetched)
 
 
 def test_documents_are_shown_with_their_mentions_where_they_stand(output: Path, tmp_path: Path):

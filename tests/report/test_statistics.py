@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
@@ -125,3 +126,31 @@ def test_rejected_documents_and_broken_shards_are_told_with_their_reasons(docume
     ]
     assert max(len(row["detail"]) for row in rejected) == 300
     assert broken == [{"shard": "s.xml", "reason": "bad_gzip", "detail": "ends early"}]
+
+
+@settings(max_examples=20)
+@given(rows=entities)
+def test_the_number_expected_right_is_the_sum_of_scores_at_each_threshold(rows):
+    with database(entities=of_entities(rows)) as connection:
+        figures.weigh(connection, {"Protein": 1, "Chemical": 1})
+        figures.count_cells(connection)
+        for step in figures.expected(connection).to_pylist():
+            least = round(step["score"] * figures.BINS)
+            bins = [int(np.float32(score) * np.float32(figures.BINS)) for *_, score in rows]
+            scores = [row[-1] for row, bin in zip(rows, bins, strict=True) if min(bin, figures.BINS - 1) >= least]
+            assert step["entities"] == len(scores)
+            assert abs(step["expected"] - sum(scores)) <= 0.5 + 1e-6
+
+
+def test_mentions_to_check_first_are_those_with_most_expected_errors():
+    rows = (
+        [("title", "Protein", "sure", 0.99)] * 30
+        + [("title", "Protein", "unsure", 0.5)] * 8
+        + [("title", "Taxon", "odd", 0.2)]
+    )
+    with database(entities=of_entities(rows)) as connection:
+        figures.weigh(connection, {"Protein": 1, "Taxon": 1})
+        figures.mentions(connection)
+        found = figures.doubtful(connection).to_pylist()
+    assert [(row["mention"], row["mentions"], row["wrong"]) for row in found] == [("unsure", 8, 4), ("odd", 1, 1)]
+    assert found[0]["score"] == pytest.approx(0.5)

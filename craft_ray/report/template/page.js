@@ -1,5 +1,17 @@
 "use strict";
 (() => {
+  const threshold = document.getElementById("threshold");
+  const right = document.getElementById("right");
+  threshold?.addEventListener("input", () => {
+    const step = JSON.parse(right.dataset.steps)[Number(threshold.value)];
+    const about = right.dataset.about ?? "";
+    const grouped = (count) => about + count.toLocaleString("en");
+    document.getElementById("at").textContent = step.score.toFixed(2);
+    const share = step.entities ? ` (${Math.round((100 * step.expected) / step.entities)} %)` : "";
+    right.textContent = `about ${grouped(step.expected)} of ${grouped(step.entities)}${share} are expected right.`;
+  });
+})();
+(() => {
   const documents = [...document.querySelectorAll("article[data-document]")];
   if (!documents.length) return;
   const section = document.getElementById("documents");
@@ -32,6 +44,15 @@
 
   document.getElementById("previous").addEventListener("click", () => step(-1));
   document.getElementById("next").addEventListener("click", () => step(1));
+  const find = document.getElementById("find");
+  find.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !find.value.trim()) return;
+    const wanted = find.value.trim().toLowerCase();
+    const order = documents.map((_, at) => (shown + 1 + at) % documents.length);
+    const hit = order.find((at) => documents[at].textContent.toLowerCase().includes(wanted));
+    if (hit === undefined) told.textContent = `None of the documents shown has "${find.value.trim()}".`;
+    else show(hit);
+  });
   which.addEventListener("change", () => show(Number(which.value)));
 
   for (const button of section.querySelectorAll("button[data-label]")) {
@@ -58,7 +79,7 @@
   });
 
   section.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select")) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("select, input")) return;
     const by = { n: 1, p: -1 }[event.key];
     if (by) {
       step(by);
