@@ -72,7 +72,7 @@ class Checkpoint:
 
     @property
     def refine_mentions(self) -> bool:
-        """Whether its mentions are refined (see `refinement`), by `refine_mentions` of config.json; a stand-in's never.
+        """True if its mentions are refined (see `refinement`), by `refine_mentions` of config.json; a stand-in's never.
 
         The rule was chosen for the labels of CRAFT's release; for others it is off.
         """

@@ -66,7 +66,7 @@ class Words:
         return (self._sums[end] - self._sums[start]) * self._inverse[start] ^ length * _LENGTHS
 
     def same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Whether two runs of words have equal texts."""
+        """True if two runs of words have equal texts."""
         a, b = (self.codes[self.start[first] : self.end[last]] for first, last in (one, other))
         return np.array_equal(a, b)
 

@@ -7,7 +7,7 @@ from craft_ray.core.settings import EMBEDDED
 _PACKAGE = Path(__file__).parent.parent
 
 SHIPPED = {
-    "craft-iob": _PACKAGE / "default_model",
+    "craft-iob": _PACKAGE / "models" / "craft-iob",
 }
 """Folder of each model that `--model NAME` stands for."""
 

@@ -40,7 +40,7 @@ def test_both_hold_the_whole_package_and_the_weights(built: Path):
         in_wheel = set(wheel.namelist())
     of_rooms = {name for name in tracked("craft_ray") if (ROOT / name).with_name("__init__.py").exists()}
     ours = {name for name in tracked("craft_ray") if not (name in of_rooms and name.endswith("README.md"))}
-    assert "craft_ray/default_model/model.safetensors" in ours
+    assert "craft_ray/models/craft-iob/model.safetensors" in ours
     assert ours <= in_wheel
     assert ours <= in_sdist
 
