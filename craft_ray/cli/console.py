@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LINE_EVERY = 10.0
 """Seconds between the lines of a log."""
+
+RATE_WITHIN = 60.0
+"""Seconds over which the speed is a mean."""
 
 Show = Callable[["Account"], None]
 
@@ -63,29 +67,29 @@ def shown(console: Console, log_format: LogFormat = "text", *, quiet: bool = Fal
 @contextmanager
 def _bar(console: Console) -> Iterator[Show]:
     with _progress(console) as progress:
-        task = progress.add_task("starting", total=None)
+        task = progress.add_task("starting", total=None, left="")
 
         def show(account: "Account") -> None:
+            left = time_left(account)
             progress.update(
                 task,
                 description=describe(account),
                 total=max(1, account.bytes_total),
                 completed=account.bytes_done,
+                left="" if left is None else f"{timedelta(seconds=round(left))} left",
             )
 
         yield show
 
 
 def _progress(console: Console) -> Progress:
+    """A bar that leaves room for its words at 80 columns."""
     columns = (
-        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[left]}"),
     )
     return Progress(*columns, console=console, transient=True)
 
@@ -105,7 +109,7 @@ def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int,
         yield line
         return
     with _progress(console) as progress:
-        task = progress.add_task("starting", total=None)
+        task = progress.add_task("starting", total=None, left="")
         yield lambda step, steps: progress.update(task, description=f"{unit}s", completed=step, total=steps)
 
 
@@ -122,10 +126,10 @@ def _every(seconds: float, show: Show) -> Show:
 
 
 def _line(console: Console, account: "Account") -> None:
+    left = time_left(account)
+    told = "time left unknown" if left is None else f"{left:,.0f} s left"
     elapsed = time.monotonic() - account.timeline.started
-    share = account.bytes_done / account.bytes_total if account.bytes_total else 1.0
-    left = f"{elapsed * (1 - share) / share:,.0f} s left" if share > 0 else "time left unknown"
-    console.print(f"{describe(account)}, {elapsed:,.0f} s, {left}", highlight=False, soft_wrap=True)
+    console.print(f"{describe(account)}, {_share(account):.0%} read, {elapsed:,.0f} s, {told}", soft_wrap=True)
 
 
 def _log_progress(account: "Account") -> None:
@@ -134,6 +138,7 @@ def _log_progress(account: "Account") -> None:
         extra={
             "documents": account.committed,
             "tokens": account.tokens,
+            "tokens_per_second": round(rate(account)),
             "bytes": account.bytes_done,
             "bytes_total": account.bytes_total,
             "shards": account.shards_done,
@@ -143,9 +148,36 @@ def _log_progress(account: "Account") -> None:
 
 
 def describe(account: "Account") -> str:
-    """One line: documents, speed, rejected, shards done and in all."""
-    speed = account.tokens / max(1e-9, time.monotonic() - account.timeline.started)
-    return (
-        f"{account.committed:,} documents, {account.statuses['rejected']:,} rejected, {speed:,.0f} tokens/s, "
-        f"shards {account.shards_done:,}/{len(account.shards):,}"
-    )
+    """One line: documents committed, the speed of the last minute, and how many were rejected if any were."""
+    rejected = account.statuses["rejected"]
+    told = [
+        f"{account.committed:,} documents",
+        f"{rejected:,} rejected" if rejected else "",
+        f"{rate(account):,.0f} tokens/s",
+    ]
+    return ", ".join(part for part in told if part)
+
+
+def rate(account: "Account") -> float:
+    """Tokens per second over the commits of the last RATE_WITHIN seconds; the start of the run is not in it."""
+    commits = account.timeline.commits
+    if len(commits) < 2:
+        return 0.0
+    ended, _, last = commits[-1]
+    began, _, first = next(commit for commit in commits if commit[0] >= ended - RATE_WITHIN)
+    if began == ended:
+        began, _, first = commits[-2]
+    return (last - first) / (ended - began)
+
+
+def time_left(account: "Account") -> float | None:
+    """Seconds that the rest takes at the pace since the first commit; None while that is unknown."""
+    share, commits = _share(account), account.timeline.commits
+    if not commits or not share > 0:
+        return None
+    return (time.monotonic() - commits[0][0]) * (1 - share) / share
+
+
+def _share(account: "Account") -> float:
+    """The share of all bytes that lies in shards read to their end."""
+    return account.bytes_done / account.bytes_total if account.bytes_total else 1.0

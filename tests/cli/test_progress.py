@@ -1,0 +1,49 @@
+"""Progress of a run: what is committed, how fast, and how long it will take."""
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from craft_ray.annotation.account import Account
+from craft_ray.cli.console import describe, rate, shown, time_left
+from craft_ray.storage.shards import Shard
+
+
+def account(*commits: tuple[float, int, int], done: int = 0, rejected: int = 0) -> Account:
+    """A run over 1,000 bytes; a commit is seconds ago, and the documents and tokens committed by then."""
+    made = Account([Shard("a", 1000, number=0)])
+    now = time.monotonic()
+    made.timeline.started = now - 500
+    made.timeline.commits = [(now - ago, documents, tokens) for ago, documents, tokens in commits]
+    made.statuses.update(annotated=commits[-1][1] - rejected if commits else 0, rejected=rejected)
+    made.bytes_done = done
+    return made
+
+
+def test_the_speed_is_that_of_the_last_minute_without_the_start():
+    assert rate(account((300, 10, 1000), (50, 20, 2000), (0, 30, 52_000))) == pytest.approx(1000)
+    assert rate(account((300, 10, 1000), (0, 20, 4000))) == pytest.approx(10)
+    assert rate(account((1, 10, 1000))) == 0
+
+
+def test_time_left_is_reckoned_from_the_first_commit_on():
+    assert time_left(account((100, 10, 1000), (0, 20, 2000), done=250)) == pytest.approx(300, abs=1)
+    assert time_left(account(done=0)) is None
+    assert time_left(account((100, 10, 1000), done=0)) is None
+
+
+def test_rejected_documents_are_told_of_if_there_are_any():
+    assert describe(account((60, 5, 100), (0, 1234, 700))) == "1,234 documents, 10 tokens/s"
+    assert describe(account((60, 5, 100), (0, 1234, 700), rejected=7)) == "1,234 documents, 7 rejected, 10 tokens/s"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_bar_has_room_for_all_that_matters(width: int):
+    stream = io.StringIO()
+    with shown(Console(file=stream, width=width, force_terminal=True, color_system=None)) as show:
+        show(account((60, 5, 0), (0, 1_234_567, 7_407_360), done=250))
+    assert "1,234,567 documents, 123,456 tokens/s" in stream.getvalue()
+    assert " 25 %" in stream.getvalue()
+    assert "0:03:00 left" in stream.getvalue()
