@@ -63,7 +63,8 @@ class PrometheusCounters:
             for value, total in values.items():
                 more = total - self._counted[name, value]
                 if more > 0:
-                    _counter(name).inc(more, tags=dict.fromkeys(COUNTERS[name][1], value))
+                    tag = value.encode("ascii", "backslashreplace").decode()  # Ray takes no other characters
+                    _counter(name).inc(more, tags=dict.fromkeys(COUNTERS[name][1], tag))
                     self._counted[name, value] = total
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -55,11 +56,13 @@ def annotate(
 
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
+    address: SecretStr | None = None
     logs: LogFormat = "json" if "json" in (chosen.get("log_format"), os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
     log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
     try:
         loaded = load_settings(settings, **chosen)
         log_as(loaded.log_format, verbose=verbose)
+        address = loaded.notify
         from craft_ray.annotation.run import annotate as run
 
         with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
@@ -68,6 +71,10 @@ def annotate(
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
         summary, failure = getattr(error, "summary", None), error
+    if address is not None:
+        from craft_ray.annotation.notify import notify
+
+        notify(address.get_secret_value(), _told(summary, failure))
     if as_json:  # before the summary for people, so that nothing in that can cost a program its answer
         print(json.dumps(_told(summary, failure)), flush=True)
     if summary is not None and not quiet and not (as_json and logs_json()):  # whose last line has the same figures

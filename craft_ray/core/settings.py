@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
@@ -111,11 +112,22 @@ class Settings(BaseModel):
     patience: float = Field(
         default=300, gt=0, description="seconds for which object storage may keep failing before the run gives up"
     )
+    notify: SecretStr | None = Field(
+        default=None,
+        description="web address that gets the summary as JSON when a run ends; from a file or a variable only",
+    )
     wait_for: WaitForSettings = Field(
         default=WaitForSettings(),
         description="on an autoscaling cluster: resources to request and wait for before a run with new input starts",
     )
     s3: S3Settings = Field(default=S3Settings(), description="how to reach object storage")
+
+    @field_validator("notify")
+    @classmethod
+    def _is_web_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise PydanticCustomError("web_address", "a web address begins with http:// or https://")
+        return url
 
 
 def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:

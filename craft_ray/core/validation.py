@@ -13,6 +13,9 @@ from craft_ray.core.errors import SettingsError
 Key = tuple[str, ...]
 """The name of a value within nested settings, such as ("s3", "region")."""
 
+_SECRET = ("web_address",)
+"""Kinds of mistakes in values that may hold a secret."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -82,7 +85,8 @@ def _mistake(model: type[BaseModel], found: dict[str, Any], places: Mapping[Key,
     place = f" ({places[key]})" if key in places else ""
     if found["type"] == "extra_forbidden":
         return f"setting {name}: there is no such setting{place}{nearest(key[-1], _fields(model, key[:-1]))}"
-    given = f", not {found['input']!r}" if isinstance(found["input"], str | int | float) else ""
+    shown = isinstance(found["input"], str | int | float) and found["type"] not in _SECRET
+    given = f", not {found['input']!r}" if shown else ""
     return f"setting {name}: {found['msg']}{given}{place}"
 
 

@@ -50,7 +50,7 @@ class Known:
 
     @classmethod
     def nothing(cls) -> "Known":
-        """What a run needs to know that reads no shard."""
+        """The facts that a run needs that reads no shard."""
         return cls(Ledger.of(entries([], [], [], [])), {}, {})
 
 
@@ -103,7 +103,7 @@ class Tables:
         return join(self.output, name)
 
     def known(self, shards: Iterable[str], finished_shards: pa.Table) -> "Known":
-        """What `documents` holds, as a run that reads `shards` needs it.
+        """The content of `documents`, as a run that reads `shards` needs it.
 
         finished_shards: what the table `shards` holds
         """
