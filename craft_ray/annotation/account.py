@@ -11,7 +11,7 @@ from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
 LISTED = 100
-"""Broken shards and passed-over files that a summary names; of more it gives the number."""
+"""Broken shards and passed-over files that a summary names; of further ones it gives the number."""
 
 POINTS = 200
 """Moments of a run at which its record tells how far it had come."""

@@ -1,9 +1,9 @@
 """The chain of Ray Data stages from shards to written blocks; the only module that builds one.
 
-groups of shards -> prepare (tasks) -> Replica (actor pool) -> stage (tasks) -> WrittenBlock
+groups of shards -> prepare_shards (tasks) -> Replica (actor pool) -> write_blocks (tasks) -> WrittenBlock
 
-A document that kills the process it is in would take its block with it for ever, so passes over what is missing grow in
-`Attempt`.
+A document that crashes its worker process takes the other documents of its block with it. So missing shards are tried
+again in up to four attempts (`Attempt`), each more careful.
 """
 
 import json

@@ -1,6 +1,6 @@
 """From a shard to rows ready for the model: what is known is left out, the rest split, tokenized and laid in columns.
 
-One row a document, whatever becomes of it, and one that closes the shard with its account.
+One row per document, whatever becomes of it, and one row that closes the shard with its account.
 """
 
 import json

@@ -77,5 +77,5 @@ def _counter(name: str) -> Counter:
 @lru_cache
 def _commits() -> Histogram:
     return Histogram(
-        COMMIT_SECONDS, "seconds a commit", boundaries=[0.05, 0.1, 0.3, 1, 3, 10, 30, 100], tag_keys=("kind",)
+        COMMIT_SECONDS, "seconds per commit", boundaries=[0.05, 0.1, 0.3, 1, 3, 10, 30, 100], tag_keys=("kind",)
     )

@@ -24,7 +24,7 @@ class Replica:
     def __call__(self, block: pa.Table) -> pa.Table:
         """One block of prepared rows; a document that the model fails on is rejected alone.
 
-        If it fails on all of several, it is the model that is broken, and the block becomes a row that ends the run.
+        If all documents of a larger block fail, the model is broken, and the block becomes a row that ends the run.
         """
         try:
             with prometheus.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
@@ -47,7 +47,7 @@ class Replica:
 
 
 def predict_block(block: pa.Table, model: Model) -> pa.Table:
-    """Append `label_ids` (a list of int8 a row, an item a word) and `scores` (float32)."""
+    """Append `label_ids` (a list of int8 per row, an item per word) and `scores` (float32)."""
     token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
     pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)
     words = pc.fill_null(pc.list_value_length(word_piece), 0).to_numpy().astype(np.int64)

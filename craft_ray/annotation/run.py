@@ -74,7 +74,7 @@ def annotate(
             ray_ready = None
             if not tables_exist(storage, output):
                 ray_ready = connect()
-                model.checkpoint.result()  # a bad model is heard of before tables are made
+                model.checkpoint.result()  # a bad model ends the run before tables are made
             tables = Tables(storage, output, run_id)
             finished_shards = tables.finished_shards()
             if ray_ready is None and any_changed(listing.shards, finished_shards):

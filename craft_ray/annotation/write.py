@@ -98,7 +98,7 @@ def _entries(block: pa.Table) -> NDArray[np.void]:
 
 
 def _best_revisions(block: pa.Table) -> tuple[pa.Table, dict[int, int]]:
-    """The block with one row an id, the one that counts, in the old order; and rows dropped by shard number."""
+    """The block with one row per id, the one that counts, in the old order; and rows dropped by shard number."""
     table = _entries(block)
     kept = best(table)
     dropped = np.setdiff1d(np.arange(block.num_rows), kept)

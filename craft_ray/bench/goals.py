@@ -78,7 +78,7 @@ GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
 
 
 def check_goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row a goal: `what`, `value`, `goal`, and whether it is `met`."""
+    """One row per goal: `what`, `value`, `goal`, and whether it is `met`."""
     rows = []
     for name, goal, direction, figure in GOALS:
         value = figure(result)

@@ -25,7 +25,7 @@ def ray_session(settings: Settings) -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what people read is nobody's business
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run sends nothing about itself to anyone
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = settings.address or os.environ.get("RAY_ADDRESS")
     try:
@@ -53,7 +53,7 @@ def ray_session(settings: Settings) -> Iterator[None]:
 def _on_loopback() -> Iterator[None]:
     """Settings that a new local Ray is started with: its ports on loopback alone, its idle workers kept.
 
-    Ray kills idle workers beyond one a core after a second, and the stages of a run would start theirs again and again.
+    After a second Ray kills idle workers beyond one per core. The stages of a run would start theirs again and again.
     """
     workers = 4 * (os.cpu_count() or 1) + 4
     wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_num_workers_soft_limit": str(workers)}

@@ -168,7 +168,7 @@ def described(model: type[BaseModel] = Settings, above: Key = ()) -> Iterator[tu
 
 
 def _environment() -> dict[str, Any]:
-    """The settings that environment variables give; a variable that is like one but is none is told of."""
+    """The settings that environment variables give; a variable that only looks like one is logged."""
     names = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(PREFIX) and name.partition("__")[0] not in names and name not in NOT_SETTINGS:

@@ -46,7 +46,7 @@ def export(
     destination: a folder, on disk or s3://; what an earlier export left in it is replaced
     at:          run id, or version of `documents`
     overwrite:   write into a folder that holds other files as well
-    with_ray:    a task a shard on Ray; told by the number of documents if None
+    with_ray:    one task per part on Ray; told by the number of documents if None
     show:        is told how many shards are done, of how many
 
     Raises SettingsError for what cannot be, Stopped after a signal, and RunError if the account does not add up or the
@@ -84,7 +84,7 @@ def export(
 
 
 def _counted(show: Show, shards: int) -> Callable[[PartAccount], None]:
-    """A function that is told of each shard, and shows how many are done."""
+    """A function to call after each part, which shows how many are done."""
     done = 0
 
     def count(_: PartAccount) -> None:

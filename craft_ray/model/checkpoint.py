@@ -41,7 +41,7 @@ class Checkpoint:
     prefix, suffix: ids of the special tokens around a window ([CLS], [SEP])
     max_tokens:  word pieces that fit a window beside the special tokens
     window_pieces: word pieces up to which consecutive sentences share a window, as in the model's training; 0 for a
-                 sentence a window (`window_pieces` of config.json)
+                 sentence per window (`window_pieces` of config.json)
     calibration: slope and intercept by which scores are calibrated (`score_calibration` of config.json)
     activation_ranges: lowest and highest input of each linear layer, by name, where int8 was measured to do no harm
                  (`activation_ranges` of config.json); empty if it was not

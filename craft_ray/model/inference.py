@@ -56,7 +56,7 @@ def prepare_model(
 class Model:
     """A model form at work.
 
-    token_budget: padded tokens a batch holds at the most; halves for good when a batch does not fit in memory.
+    token_budget: padded tokens that a batch holds at most; halves for good when a batch does not fit in memory.
     threads:      CPU threads of this process
     """
 

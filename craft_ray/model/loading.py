@@ -30,7 +30,7 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     """Load a checkpoint that ships, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
 
     `stand-in` gives the embedded checkpoint's tokenizer and labels with a `StandIn` for its network, and
-    `stand-in:RATE` one that answers at so many tokens a second.
+    `stand-in:RATE` one that answers at so many tokens per second.
 
     Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
     checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one.

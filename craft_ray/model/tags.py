@@ -25,7 +25,7 @@ class Spans:
     label: NDArray[np.int8]
 
     def rows(self) -> NDArray[np.int64]:
-        """(mentions, 3): first word, last word, label; one row a mention."""
+        """(mentions, 3): first word, last word, label; one row per mention."""
         return np.column_stack([self.first, self.last, self.label.astype(np.int64)])
 
 

@@ -149,7 +149,7 @@ def join_pieces(parts: Sequence[Subwords]) -> Subwords:
 def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
     """Lay sentences into windows of at most `limit` pieces.
 
-    size:     pieces up to which consecutive sentences share a window; 0 for a sentence a window
+    size:     pieces up to which consecutive sentences share a window; 0 for one sentence per window
     document: (sentences,) number of each sentence's document, which no window crosses; None if all are of one
     """
     length = pieces.sentence_length

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line with `id` and `text`; `title` and `year` fill their columns, all else is metadata."""
+"""JSON lines: one object per line, with `id` and `text`; `title` and `year` have columns, the rest is metadata."""
 
 import json
 from collections.abc import Iterator, Mapping

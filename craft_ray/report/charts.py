@@ -136,7 +136,7 @@ def speed_chart(rows: Rows) -> str:
         "height": 150,
         "encoding": {
             "x": _axis("at", "quantitative", "seconds from the start", format=",~f", tickCount=6),
-            "y": _axis("speed", "quantitative", "tokens a second", format=_LARGE),
+            "y": _axis("speed", "quantitative", "tokens per second", format=_LARGE),
         },
     }
     return draw(ends, spec, "Tokens annotated a second over the run")

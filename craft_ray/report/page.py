@@ -131,7 +131,7 @@ def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _by_section(rows: Sequence[Mapping[str, Any]], looks: Sequence[LabelStyle]) -> list[tuple[str, list[int]]]:
-    """A row a section, the largest first, and a column a label."""
+    """One row per section, the largest first, and one column per label."""
     cells: dict[str, dict[str, int]] = {}
     for row in rows:
         cells.setdefault(row["section"], {})[row["label"]] = row["entities"]

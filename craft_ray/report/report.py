@@ -25,7 +25,7 @@ from craft_ray.tables.records import runs_of
 from craft_ray.tables.snapshots import Snapshot, open_snapshot
 
 ROWS = 100_000_000
-"""Entities of which a report reads each; of more it reads a sample of so many."""
+"""Entities up to which a report reads all; of larger tables it reads a sample of this size."""
 
 RUNS = 20
 """Runs that are listed."""

@@ -105,7 +105,7 @@ _BROKEN = """
 
 
 def weigh(connection: duckdb.DuckDBPyConnection, weights: Mapping[str, float]) -> None:
-    """Tell how many rows of its label an entity stands for."""
+    """Set the number of rows of its label that each entity stands for."""
     columns = {"label": pa.array(weights.keys(), pa.string()), "weight": pa.array(weights.values(), pa.float64())}
     connection.register("weights", pa.table(columns))
 

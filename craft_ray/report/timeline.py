@@ -17,7 +17,7 @@ LAST_STEP = "tables are closed"
 
 
 def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str, float]]:
-    """Documents and tokens a second between commits, with `from` and `until` in seconds from the run's start.
+    """Documents and tokens per second between commits, with `from` and `until` in seconds from the run's start.
 
     progress: seconds, documents and tokens at each commit, as `runs.Account.progress` tells them
     bars:     spans of time at the most; neighbours are joined until there are no more

@@ -86,7 +86,7 @@ class Storage:
             log.warning("could not %s: %s", do, describe(error))
 
     def open(self, url: str) -> BinaryIO:
-        """A seekable binary stream of a file, fetched as it is read; faults of storage are ridden out."""
+        """A seekable binary stream of a file, fetched as it is read; passing faults of storage are retried."""
         filesystem = self.filesystem(url)
         if not is_remote(url):
             return cast(BinaryIO, filesystem.open(url, "rb"))

@@ -34,7 +34,7 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
 
     folder: a copy of https://github.com/UCDenver-ccp/CRAFT (`articles/txt`, `concept-annotation/PR/PR/knowtator`), or
             its parts as `txt` and `standoff/PR`
-    ids:    file of the articles to read, a PubMed id a line; None for all
+    ids:    file of the articles to read, one PubMed id per line; None for all
 
     Raises SettingsError if the folder is no such corpus, or an article or its mentions are missing.
     """

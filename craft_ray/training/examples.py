@@ -86,7 +86,7 @@ class EpochExamples:
 
 
 def word_labels(tags: Sequence[Sequence[str]], pieces: Subwords, number: dict[str, int]) -> NDArray[np.int64]:
-    """(words,): the label id of each word that has a piece. tags: one list a sentence."""
+    """(words,): the label id of each word that has a piece. tags: one list per sentence."""
     flat = np.array([number[tag] for sentence in tags for tag in sentence], np.int64)
     length = np.array([len(sentence) for sentence in tags], np.int64)
     labels: NDArray[np.int64] = flat[(np.cumsum(length) - length)[pieces.word_sentence] + pieces.word_index]

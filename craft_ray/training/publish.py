@@ -28,7 +28,7 @@ class Trained:
     """Settings and measurements of a training run.
 
     data:    what it was made of: `train`, `dev`, `base` and others, in words
-    rows:    an entry an epoch: training_loss, epoch, step, loss, precision, recall, f1, accuracy
+    rows:    one entry per epoch: training_loss, epoch, step, loss, precision, recall, f1, accuracy
     scores:  the shipped checkpoint's scores on the development set, as `evaluation.evaluate_tokens` gives them
     int8:    the same in int8
     """

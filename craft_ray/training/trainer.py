@@ -46,7 +46,7 @@ class Phase:
     weights: what to begin with; after case was added, with the case's vectors
     word_shape:  how each word piece is written, if case is learnt; else None
     corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is that of the six labels
-    examples: variants of the training set, one an epoch
+    examples: variants of the training set, one per epoch
     dev_sentence: (words,) sentence number of each word of the development set
     """
 

@@ -26,7 +26,7 @@ def figures() -> dict[str, float]:
 
 def hours(documents: float, tokens: float, speed: float) -> float:
     """The page's formula."""
-    return max(documents * tokens / speed, documents * figures()["bookkeeping, seconds a document"]) / 3600
+    return max(documents * tokens / speed, documents * figures()["bookkeeping, seconds per document"]) / 3600
 
 
 def hardware() -> dict[str, tuple[float, float | None]]:
@@ -52,8 +52,8 @@ def test_costs_follow_from_what_goes_in(name: str):
     (cells,) = [
         cells for row, cells in rows("where | PubMed, hours | PubMed, $ | PMC, hours | PMC, $").items() if name in row
     ]
-    pubmed = hours(figure["PubMed, abstracts"], figure["tokens an abstract"], speed)
-    pmc = hours(figure["PMC open access, articles"], figure["tokens an article"], speed)
+    pubmed = hours(figure["PubMed, abstracts"], figure["tokens per abstract"], speed)
+    pmc = hours(figure["PMC open access, articles"], figure["tokens per article"], speed)
     paid = ["" if price is None else f"{time * price:,.0f}" for time in (pubmed, pmc)]
     assert cells == [f"{pubmed:.1f}", paid[0], f"{pmc:.1f}", paid[1]]
 
@@ -67,12 +67,12 @@ def test_measured_figures_are_those_of_the_readme():
     assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
     assert figure["host path, tokens/s a core"] == float(host.replace(",", ""))
     assert f"one core of the host path does {host} tokens/s" in TEXT
-    assert figure["bookkeeping, seconds a document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
+    assert figure["bookkeeping, seconds per document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
 
 
 @pytest.mark.parametrize(
     ("inputs", "name", "section"),
-    [("pubmed/*/*.xml.gz", "tokens an abstract", "abstract"), ("craft/jats/*.nxml", "tokens an article", "")],
+    [("pubmed/*/*.xml.gz", "tokens per abstract", "abstract"), ("craft/jats/*.nxml", "tokens per article", "")],
 )
 def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: str, data: Path):
     checkpoint = load_checkpoint("stand-in")

@@ -1,4 +1,4 @@
-"""CoNLL: a word a line, its IOB2 tag in the last column, a blank line between sentences; `corpora.read_iob` reads it.
+"""CoNLL: one word per line, its IOB2 tag last, a blank line between sentences; `corpora.read_iob` reads it.
 
 Columns are the word, its start and end in code points of the document's text, and the tag, tabs between them. A
 document begins with a line `-DOCSTART-` that holds its id. Sentences and words are those that the model read. A word

@@ -1,4 +1,4 @@
-"""JSON lines: an object a document with its text and entities, offsets in code points; `readers.jsonl` reads it."""
+"""JSON lines: one object per document, with its text and entities, offsets in code points; `readers.jsonl` reads it."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from craft_ray.export.formats.record import Collection, Format, Record, Written
 
 
 class Jsonl:
-    """An object a line."""
+    """One object per line."""
 
     def __init__(self, collection: Collection) -> None:
         pass

@@ -19,7 +19,7 @@ class Predictions(NamedTuple):
 
 
 class Network(torch.nn.Module):
-    """Token ids (rows, length) and tokens a row (rows,), both int32, to `Predictions`."""
+    """Token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()

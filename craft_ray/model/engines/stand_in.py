@@ -61,7 +61,7 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
     except ValueError:
         tokens_per_second = 0.0
     if tokens_per_second is not None and not tokens_per_second > 0:
-        raise SettingsError(f"the model {source}: give a rate in tokens a second above 0, as {STAND_IN}:20000")
+        raise SettingsError(f"the model {source}: give a rate in tokens per second, above 0, as {STAND_IN}:20000")
     config = json.loads((EMBEDDED_FOLDER / "config.json").read_text(encoding="utf-8"))
     tokenizer = load_tokenizer((EMBEDDED_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
     prefix, suffix = special_tokens(tokenizer)

@@ -27,7 +27,7 @@ class TorchEngine:
         self.depth = 2 if self._on_gpu else 1
 
     def start(self, batch: Batch) -> Any:
-        """Queue the batch's copy, its computation, and the copy of labels and scores, five bytes a token."""
+        """Queue the batch's copy, its computation, and the copy of labels and scores, five bytes per token."""
         import torch
 
         try:
