@@ -75,6 +75,42 @@ def test_a_mention_that_comes_has_the_mean_score_times_the_share_that_was_found(
     assert score == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
 
 
+@pytest.mark.parametrize(
+    ("text", "mentions", "expected"),
+    [
+        ("doxycycline ( dox ) and dox", [(0, 0, CHEMICAL), (5, 5, PROTEIN)], ["dox Chemical"] * 2),
+        ("doxycycline (dox), dox", [(0, 0, CHEMICAL), (2, 2, PROTEIN)], ["dox Chemical"] * 2),
+        ("retinal cells (RCs) an RC and RCs", [(0, 1, CHEMICAL)], ["RCs Chemical", "RC Chemical", "RCs Chemical"]),
+        ("retinal cells (n = 3) n", [(0, 1, CHEMICAL)], []),
+        ("retinal cells (see FGF) FGF", [(0, 1, CHEMICAL)], []),
+        ("doxycycline (dox) doxDox", [(0, 0, CHEMICAL)], ["dox Chemical"]),
+        ("doxycycline (", [(0, 0, CHEMICAL)], []),
+        ("doxycycline (dox", [(0, 0, CHEMICAL)], []),
+    ],
+)
+def test_an_abbreviation_is_what_its_long_form_is(text, mentions, expected):
+    found = [f"{mention} {TAG_SET.names[label]}" for mention, label in refined(text, *mentions)]
+    assert found == [f"{text.split(' (')[0]} Chemical", *expected]
+
+
+def test_texts_are_compared_and_not_their_keys_alone():
+    class Colliding(Words):
+        """Every single word has the same key."""
+
+        def keys(self, first, last):
+            return np.where(last == first, 7, 8).astype(np.uint64)
+
+    words = words_of("Shh a Shh b Shh c Ihh")
+    colliding = Colliding(words.codes, words.start, words.end, words.sentence)
+    shh = np.array([0, 2])
+    result, _ = agreed(colliding, Spans(shh, shh, np.array([PROTEIN] * 2, np.int8)), np.full(2, 0.5, np.float32))
+    assert result.first.tolist() == []  # two of seven, by their keys
+    shh = np.array([0, 1, 2, 3])
+    spans = Spans(shh, shh, np.array([PROTEIN] * 4, np.int8))
+    result, _ = agreed(colliding, spans, np.full(4, 0.5, np.float32))
+    assert 6 not in result.first.tolist()
+
+
 letters = st.lists(st.tuples(st.sampled_from(["a", "b", "ab", "\U0001f9ec", "é"]), st.integers(0, 12)), max_size=40)
 
 
