@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from craft_ray.storage.shards import Shard
+from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
 LISTED = 100
@@ -74,7 +78,7 @@ class Account:
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     exact: bool = True
-    """Whether `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
+    """True if `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
     superseded: int = 0
     bytes_done: int = 0
@@ -89,6 +93,10 @@ class Account:
     failed: set[int] = field(default_factory=set)
     """Numbers of the shards with documents that failed; another run may bring them through."""
     _received: Counter[int] = field(default_factory=Counter)
+    _repeated: dict[int, list[int]] = field(default_factory=dict)
+    """By shard, ids of documents that the tables had from an earlier one, until it is finished."""
+    _unchanged: int = 0
+    """Documents that proved unchanged only when they arrived."""
     _redone: int = 0
     _shards: dict[int, Shard] = field(default_factory=dict)
 
@@ -114,6 +122,17 @@ class Account:
                 self.bytes_done += self._shards[number].size
             self._ends[number] = end
 
+    def received(self, revisions: NDArray[np.int64]) -> None:
+        """Count rows that are in no file as received; (rows,) revisions, which name their shards."""
+        self._received.update(identity.shard_numbers(revisions).tolist())
+
+    def repeated(self, entries: NDArray[np.void], unchanged: int) -> None:
+        """Note documents that later shards have given once more, so many of which the tables held before the run."""
+        self._unchanged += unchanged
+        numbers = identity.shard_numbers(entries["revision"]).tolist()
+        for number, id in zip(numbers, entries["id"].tolist(), strict=True):
+            self._repeated.setdefault(number, []).append(id)
+
     def wrote(self, blocks: Sequence[WrittenBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
         documents = sum(len(block.status) for block in blocks)
@@ -136,6 +155,7 @@ class Account:
                 self._sums["broken"] += 1
                 if len(self.broken) < LISTED:
                     self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
+            end["restated"] = sorted({*end["restated"], *self._repeated.pop(shard.number, ())})
             del self._ends[shard.number], self._received[shard.number]
         return whole
 
@@ -151,6 +171,7 @@ class Account:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
         for shard in shards:
             self._redone += self._received.pop(shard.number, 0)
+            self._repeated.pop(shard.number, None)
             if self._ends.pop(shard.number, None) is not None:
                 self.bytes_done -= shard.size
 
@@ -167,7 +188,7 @@ class Account:
     @property
     def unchanged(self) -> int:
         """Documents that the tables held already."""
-        return self._sum("unchanged") + self.known[1] - self._redone
+        return self._sum("unchanged") + self.known[1] + self._unchanged - self._redone
 
     @property
     def committed(self) -> int:

@@ -12,6 +12,7 @@ from craft_ray.annotation.account import Account
 from craft_ray.core.errors import RunError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import SHARDS
+from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 from craft_ray.tables.ledger import Ledger, Outcome, State
 from craft_ray.tables.writer import Tables
@@ -57,21 +58,44 @@ class Commits:
     def add(self, block: WrittenBlock) -> None:
         """Judge a block's documents against all that was committed or judged before."""
         self._account.arrived(block)
-        held, _ = self._ledger.lookup(block.entries["id"])
-        outcomes = self._ledger.outcomes(block.entries)
+        outcomes, held = self._ledger.outcomes(block.entries)
         new = outcomes == Outcome.NEW
-        kept = new | np.isin(outcomes, (Outcome.REVISED, Outcome.REPEATED))
+        kept = new | (outcomes == Outcome.REVISED)
+        self._repeat(block.entries[outcomes == Outcome.REPEATED], held[outcomes == Outcome.REPEATED])
         # Superseded are those that lose against what is there, and those of this run that lose against these.
-        self._account.superseded += int((~kept).sum() + (kept & (held["state"] == State.WRITTEN)).sum())
+        self._account.superseded += int(np.isin(outcomes, (Outcome.SUPERSEDED, Outcome.UNCHANGED)).sum())
+        self._account.superseded += int((kept & (held["state"] == State.WRITTEN)).sum())
         self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
         self.rows += int(new.sum()) - block.status.count(RETRACTED)
+        if len(block.repeated):
+            self._judge_repeated(block.repeated)
         if new.all():
             self._new.append(block)
-        else:
+        elif kept.any():
             if not self._revised:
                 self._since = time.monotonic()
             self._revised.append(block)
             self._kept.append(kept)
+
+    def _judge_repeated(self, repeated: NDArray[np.void]) -> None:
+        """Judge rows that hold no text, since their documents were the tables' own when the run began.
+
+        Where a revision has come from a shard in between, the text is needed after all: the row is not counted as
+        received, so that its shard is read once more, and then it is a revision itself.
+        """
+        outcomes, held = self._ledger.outcomes(repeated)
+        needed = np.isin(outcomes, (Outcome.NEW, Outcome.REVISED))
+        superseded = outcomes == Outcome.SUPERSEDED
+        self._account.received(repeated["revision"][~needed])
+        self._account.superseded += int(superseded.sum())
+        self._repeat(repeated[~needed & ~superseded], held[~needed & ~superseded])
+
+    def _repeat(self, repeated: NDArray[np.void], held: NDArray[np.void]) -> None:
+        """Enter that documents have come once more, unchanged; `held` are their entries until now."""
+        before = held["state"] == State.BEFORE
+        self._account.repeated(repeated, int(before.sum()))
+        self._account.superseded += int((~before).sum())
+        self._ledger.repeat(repeated["id"], identity.shard_numbers(repeated["revision"]))
 
     def commit(self, all: bool = False) -> None:
         """Commit what is due; with `all`, everything.

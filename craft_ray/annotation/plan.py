@@ -15,7 +15,8 @@ from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import read_options
 from craft_ray.storage.shards import Listing, Shard
-from craft_ray.tables.writer import Known, Tables
+from craft_ray.tables.known import Known, read_known
+from craft_ray.tables.writer import Tables
 
 
 def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
@@ -49,7 +50,9 @@ def plan_shards(
     whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
     to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in whole]
     documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
-    known = tables.known([shard.name for shard in to_read], finished_shards) if to_read else Known.nothing()
+    known = Known.nothing()
+    if to_read:
+        known = read_known(tables.documents, [shard.name for shard in to_read], finished_shards)
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), Timeline(began))
     return account, known, signature

@@ -41,8 +41,8 @@ from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import RETRACTED
-from craft_ray.tables.ledger import Ledger, Outcome, State
+from craft_ray.tables.blocks import REPEATED, RETRACTED
+from craft_ray.tables.ledger import Ledger, Outcome, entries
 
 LOST = "its process died each time"
 """What the account says of a document or a shard that no pass could bring through."""
@@ -119,31 +119,39 @@ class Preprocessor:
     def closing(self, shard: str, number: int, reason: str, detail: str) -> pa.Table:
         """The table of a shard that could not even be opened."""
         account = ShardAccount(shard, number, reason=reason, detail=detail)
-        mark = self._row(_mark(account), account)
-        return self._table([mark] if mark else [], account, closing=True)
+        return self._table(self._needed([_mark(account)], account), account, closing=True)
 
     def _rows(self, stream: BinaryIO, account: ShardAccount) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
-        seen: set[tuple[int, int]] = set()
         mended = set(self.task.rejected.get(account.shard, ()))
+        for items in self._items(stream, account):
+            mended.difference_update(item.doc_id for item in items)
+            yield from self._needed(items, account)
+        if account.reason is not None:
+            yield from self._needed([_mark(account)], account)
+            return
+        for doc_id in sorted(mended):
+            yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
+
+    def _items(self, stream: BinaryIO, account: ShardAccount) -> Iterator[list[Item]]:
+        """The shard's items, so many at once as are looked up together; how reading ended is noted in the account."""
+        seen: set[tuple[int, int]] = set()
+        items: list[Item] = []
+        size = place = 0
         try:
-            for item in read_shard(stream, account.shard, self.task.options):
-                item = self._judged(checked(item, seen, account))
-                mended.discard(item.doc_id)
-                if (row := self._row(item, account)) is not None:
-                    yield row
+            for place, item in enumerate(read_shard(stream, account.shard, self.task.options)):
+                items.append(self._judged(checked(item, seen, account.shard, place)))
+                size += _size(items[-1])
+                if size >= BATCH or len(items) >= ROWS:
+                    yield items
+                    items, size = [], 0
         except ShardError as error:
             account.reason, account.detail = error.reason, error.detail
         except StorageError:
             raise
         except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
-        if account.reason is not None:
-            if (row := self._row(_mark(account), account)) is not None:
-                yield row
-            return
-        for doc_id in sorted(mended):
-            yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
+        yield items
 
     def _judged(self, item: Item) -> Item:
         """The item, or its rejection where all documents are refused."""
@@ -151,34 +159,40 @@ class Preprocessor:
             return Rejection(item.doc_id, "failed", self.refusal)
         return item
 
-    def _row(self, item: Item, account: ShardAccount) -> "Row | None":
-        """An item with its identity, or None if the tables need nothing of it; counts it either way."""
-        account.found += 1
+    def _needed(self, items: Sequence[Item], account: ShardAccount) -> list["Row"]:
+        """Those items of which the tables need something, with their identities; counts all of them."""
+        rows = [self._identified(item) for item in items]
+        number = account.shard_number
+        arriving = entries(
+            [row.id_hash for row in rows],
+            [row.key for row in rows],
+            [identity.revision(version_of(row.item), number, row.status == "rejected") for row in rows],
+            [row.status == "deleted" for row in rows],
+        )
+        outcomes, held = self.task.ledger.outcomes(arriving)
+        repeated = outcomes == Outcome.REPEATED
+        unchanged = (outcomes == Outcome.UNCHANGED) | repeated & ~self._may_be_revised(held, number)
+        needed = ~unchanged & (outcomes != Outcome.SUPERSEDED)
+        account.found += len(rows)
+        account.unchanged += int(unchanged.sum())
+        account.superseded += int((outcomes == Outcome.SUPERSEDED).sum())
+        account.emitted += int(needed.sum())
+        account.restated += arriving["id"][unchanged & (repeated | held["repeated"])].tolist()
+        return [_bare(rows[at]) if repeated[at] else rows[at] for at in np.flatnonzero(needed)]
+
+    def _identified(self, item: Item) -> "Row":
         content = identity.content_hash(item)
         status = {Document: "annotated", Rejection: "rejected", Deletion: "deleted"}[type(item)]
         key = identity.key(item.doc_id, content, self.task.fingerprint if status == "annotated" else "")
-        hashed = identity.id_hash(item.doc_id)
-        revision = identity.revision(version_of(item), account.shard_number, status == "rejected")
-        outcome = self.task.ledger.outcome(hashed, key, revision, status == "deleted")
-        if outcome is Outcome.UNCHANGED or (outcome is Outcome.REPEATED and not self._may_be_revised(hashed, account)):
-            account.unchanged += 1
-            if outcome is Outcome.REPEATED or self.task.ledger.held(hashed)["state"] == State.REPEATED:
-                account.restated.append(hashed)
-        elif outcome is Outcome.SUPERSEDED:
-            account.superseded += 1
-        else:
-            account.emitted += 1
-            return Row(item, status, content, key, hashed)
-        return None
+        return Row(item, status, content, key, identity.id_hash(item.doc_id))
 
-    def _may_be_revised(self, id_hash: int, account: ShardAccount) -> bool:
-        """True if this run reads a shard between the one that the tables have a document from and this one.
+    def _may_be_revised(self, held: NDArray[np.void], number: int) -> NDArray[np.bool_]:
+        """True where this run reads a shard between the one that the tables have a document from and this one.
 
-        What that shard gives would be taken for news if the document were left out here.
+        What that shard gives would be taken for news if the document were left out here. (entries,)
         """
-        held = int(identity.shard_numbers(self.task.ledger.held(id_hash)["revision"]))
-        first, last = np.searchsorted(self.task.read, [held + 1, account.shard_number])
-        return bool(first < last)
+        first = np.searchsorted(self.task.read, identity.shard_numbers(held["revision"]) + 1)
+        return first < np.searchsorted(self.task.read, number)
 
     def _table(self, rows: list["Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
         """Rows as a TOKENIZED table, tokenized; a document that fails on the way is rejected alone."""
@@ -224,6 +238,13 @@ class Preprocessor:
 
 
 _NOTHING = Document("", "", ())
+
+
+def _bare(row: Row) -> Row:
+    """A row that the tables hold already: a document without its text, which no model need see again."""
+    if not isinstance(row.item, Document):
+        return row
+    return Row(Deletion(row.item.doc_id, row.item.version), REPEATED, "", row.key, row.id_hash)
 
 
 def _size(item: Item) -> int:

@@ -96,16 +96,16 @@ def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
     return columns
 
 
-def checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> Item:
+def checked(item: Item, seen: set[tuple[int, int]], shard: str, number: int) -> Item:
     """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold."""
-    place = f"{account.shard}#item-{account.found}"
+    place = f"{shard}#item-{number}"
     try:
         item.doc_id.encode()
     except UnicodeEncodeError:
         return Rejection(place, "bad_encoding", "a lone surrogate in the id")
     if not 0 < len(item.doc_id) <= LONGEST_ID:
         return Rejection(place, "bad_record", f"an id of {len(item.doc_id)} characters")
-    if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, account):
+    if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
         return Rejection(place, "bad_record", f"{item.doc_id}: such ids stand for what could not be read")
     identity_ = (identity.id_hash(item.doc_id), version_of(item))
     if not isinstance(item, Deletion) and identity_ in seen:
@@ -127,8 +127,8 @@ def checked(item: Item, seen: set[tuple[int, int]], account: ShardAccount) -> It
     return item
 
 
-def _marks_member(item: Item, account: ShardAccount) -> bool:
-    return isinstance(item, Rejection) and item.doc_id.startswith(f"{account.shard}!")
+def _marks_member(item: Item, shard: str) -> bool:
+    return isinstance(item, Rejection) and item.doc_id.startswith(f"{shard}!")
 
 
 def _depth(value: Any) -> int:

@@ -34,10 +34,10 @@ from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
-from craft_ray.tables.ledger import Ledger
+from craft_ray.tables.known import Known
 from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
 from craft_ray.tables.snapshots import tables_exist
-from craft_ray.tables.writer import Known, Tables
+from craft_ray.tables.writer import Tables
 
 
 def annotate(
@@ -218,7 +218,7 @@ class _Run:
         """The read task for a pass that begins now."""
         return ReadTask.of(
             self.checkpoint,
-            Ledger.of(self.known.ledger.merged()),
+            self.known.ledger.merged(),
             rejected=self.known.rejected,
             read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
             unread=frozenset(self.account.unread()),

@@ -17,9 +17,14 @@ from numpy.typing import NDArray
 from craft_ray.core.schema import LABEL
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.ledger import ENTRY
 
 RETRACTED = "retracted"
 """Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
+
+
+REPEATED = "repeated"
+"""Status of a row that only says that a shard gives once more what the tables hold: no text, no tokens, no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class WrittenBlock:
     shard_ends: list[dict[str, Any]]
     failure: str | None = None
     """Why the run must end."""
+    repeated: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, ENTRY))
+    """Entries of the rows that are REPEATED; their revisions name their shards."""
     superseded: dict[int, int] = field(default_factory=dict)
     """Rows of each shard that were dropped for a better revision in the same block."""
 

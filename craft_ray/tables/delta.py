@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -85,7 +85,7 @@ class NumberedTable:
         self._storage = storage
         self._output = output
         self.path = join(output, name)
-        self.delta = self._with_retries(lambda: self._open(schema, partition_by))
+        self.delta = self.with_retries(lambda: self._open(schema, partition_by))
         self._last = self._sequence()
         """The number of this handle's last commit, or of the last that it found."""
         self._opened_at: float | None = None
@@ -126,11 +126,18 @@ class NumberedTable:
 
     def count(self) -> int:
         """Rows, from the log."""
-        return int(self._with_retries(self.delta.count))
+        return int(self.with_retries(self.delta.count))
 
     def read(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:
         """Rows of the table."""
-        return self._with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
+        return self.with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
+
+    def stream(self, columns: Sequence[str], at_once: int) -> Iterator[pa.RecordBatch]:
+        """Columns of all rows, so many rows at once; a batch or two are in memory."""
+        scanner = self.delta.to_pyarrow_dataset().scanner(
+            columns=list(columns), batch_size=at_once, batch_readahead=1, fragment_readahead=1
+        )
+        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
     def fence(self, tries: int = 5) -> None:
         """An empty commit, after which no other run's is taken. What others commit until then is taken in.
@@ -138,7 +145,7 @@ class NumberedTable:
         Raises TakenOverError if others go on committing.
         """
         for left in reversed(range(tries)):
-            self._with_retries(self.delta.update_incremental)
+            self.with_retries(self.delta.update_incremental)
             self._last = self._sequence()
             try:
                 self.add((), self.pair)
@@ -147,7 +154,7 @@ class NumberedTable:
                     raise
             else:
                 break
-        self._opened_at = self._with_retries(
+        self._opened_at = self.with_retries(
             lambda: self._storage.modified(join(self.path, "_delta_log", f"{self.version:020}.json"))
         )
 
@@ -187,9 +194,9 @@ class NumberedTable:
 
         Raises SettingsError if the table was not in step before that commit either.
         """
-        history = self._with_retries(self.delta.history)
+        history = self.with_retries(self.delta.history)
         half = min((int(commit["version"]) for commit in history if pair_of_commit(commit) == self.pair), default=0)
-        before = self._with_retries(
+        before = self.with_retries(
             lambda: DeltaTable(
                 self.path, version=max(0, half - 1), storage_options=self._storage.delta_options(self._output)
             )
@@ -219,11 +226,11 @@ class NumberedTable:
         self.add((), self.pair)  # another run that has begun is heard of here: a vacuum of delta-rs asks for none
         how: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
         how["keep_versions"] = self._readable(kept) or None
-        removed = self._with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
-        unnamed = set(self._with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
+        removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
+        unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
         for path in sorted(unnamed):
             if self._is_past(path, run_id):
-                self._with_retries(lambda: self._storage.remove(join(self.path, path)))  # noqa: B023
+                self.with_retries(lambda: self._storage.remove(join(self.path, path)))  # noqa: B023
 
     def _is_past(self, path: str, run_id: str) -> bool:
         """True if a file that no commit names is of this run or of an earlier one."""
@@ -231,7 +238,7 @@ class NumberedTable:
         if named:
             return named["run_id"] <= run_id
         try:
-            modified = self._with_retries(lambda: self._storage.modified(join(self.path, path)))
+            modified = self.with_retries(lambda: self._storage.modified(join(self.path, path)))
         except FileNotFoundError:
             return False
         return self._opened_at is not None and modified < self._opened_at
@@ -247,6 +254,10 @@ class NumberedTable:
             else:
                 found.append(version)
         return found
+
+    def with_retries(self, action: Callable[[], _Result]) -> _Result:
+        """The result of an action on the table, tried again while storage fails."""
+        return self._storage.with_retries(self._output, action, also=(DeltaError,))
 
     def commit(self, write: Callable[[CommitProperties], Any], pair: int) -> None:
         """One commit, tried again while storage fails, but never if it went through.
@@ -274,8 +285,8 @@ class NumberedTable:
                 raise
 
         try:
-            self._with_retries(attempt)
-            self._with_retries(self.delta.update_incremental)
+            self.with_retries(attempt)
+            self.with_retries(self.delta.update_incremental)
         except (DeltaError, OSError) as error:
             raise RunError(f"cannot write the tables of {self._output}: {describe(error)}") from error
         if self._sequence() == number:  # what found nothing to do has made no commit
@@ -283,9 +294,6 @@ class NumberedTable:
 
     def _sequence(self) -> int:
         return self.delta.transaction_version(SEQUENCE) or 0
-
-    def _with_retries(self, action: Callable[[], _Result]) -> _Result:
-        return self._storage.with_retries(self._output, action, also=(DeltaError,))
 
 
 def add_action(file: DataFile, now: int) -> AddAction:

@@ -1,10 +1,10 @@
-"""The ledger: documents that the tables hold, as sorted arrays with one entry per document, and outcomes of new ones.
+"""The documents that the tables hold, one entry each, as sorted columns; and what becomes of a document that arrives.
 
 Revisions of one document are ordered (`identity.revision`), and a deletion is final, so the outcome is the same in
 whatever order documents arrive: a late, older revision is superseded and a deleted citation does not come back.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -15,7 +15,7 @@ from craft_ray.tables import identity
 
 
 class Outcome(IntEnum):
-    """The outcome of a document that arrives."""
+    """How a document that arrives is treated."""
 
     NEW = 0
     REVISED = 1
@@ -24,7 +24,7 @@ class Outcome(IntEnum):
     SUPERSEDED = 3
     """An older revision than the tables hold, or of a deleted citation."""
     REPEATED = 4
-    """What the tables hold, from a later shard."""
+    """The document that the tables hold, from a later shard."""
 
 
 class State(IntEnum):
@@ -35,55 +35,99 @@ class State(IntEnum):
     """This run has written it."""
     WAITING = 2
     """This run will write it, or a better revision."""
-    REPEATED = 3
-    """The tables held it before, from an earlier shard than the one that its revision names."""
 
 
-_ENTRY = np.dtype(
-    [("id", np.int64), ("key", np.int64), ("revision", np.int64), ("deleted", np.bool_), ("state", np.int8)]
+ENTRY = np.dtype(
+    [
+        ("id", np.int64),
+        ("key", np.int64),
+        ("revision", np.int64),
+        ("deleted", np.bool_),
+        ("repeated", np.bool_),
+        ("state", np.int8),
+    ],
+    align=True,  # else NumPy copies a column before it searches it
 )
+"""An entry; `repeated` if a later shard than the one that the tables name has given the document once more."""
+
+_DELETED, _REPEATED, _STATE = 1, 2, 2
+"""Bits of `Part.flags`, and the place of the state above them."""
+
+GROWTH = 8
+"""Each part of a ledger is at least so many times as large as the next; a merge costs what it merges."""
 
 
 def entries(id: Any, key: Any, revision: Any, deleted: Any) -> NDArray[np.void]:
     """Entries from their columns; ids, keys and revisions as in `identity`."""
-    table = np.zeros(len(id), _ENTRY)
+    table = np.zeros(len(id), ENTRY)
     table["id"], table["key"], table["revision"], table["deleted"] = id, key, revision, deleted
     return table
 
 
 @dataclass(slots=True)
-class Ledger:
-    """Sorted entries: a large base and a small overlay of what came since, merged now and then."""
+class Part:
+    """Entries sorted by id, each column an array of its own: 25 bytes per document. (entries,) each."""
 
-    base: NDArray[np.void]
-    overlay: NDArray[np.void]
+    id: NDArray[np.int64]
+    key: NDArray[np.int64]
+    revision: NDArray[np.int64]
+    flags: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    @classmethod
+    def of(cls, table: NDArray[np.void], state: State = State.BEFORE) -> "Part":
+        """Entries in any order; of two with one id the later counts."""
+        flags = table["deleted"].astype(np.int8) | np.int8(state << _STATE)
+        return cls(table["id"].copy(), table["key"].copy(), table["revision"].copy(), flags).in_order()
+
+    def in_order(self) -> "Part":
+        """The part itself, its columns now in order of ids, of which the last of each is kept."""
+        order: NDArray[Any] = np.argsort(self.id, kind="stable")
+        if len(order) < 1 << 32:
+            order = order.astype(np.uint32)
+        self.id = self.id[order]
+        repeats = self.id[1:] == self.id[:-1]
+        if repeats.any():
+            last = np.append(~repeats, True)
+            self.id, order = self.id[last], order[last]
+        for name in ("key", "revision", "flags"):
+            setattr(self, name, getattr(self, name)[order])
+        return self
+
+    def find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The place of each id, and whether it is there; (ids,) each."""
+        if len(self) == 0:
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
+        position = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
+        return position, self.id[position] == ids
+
+    def merged(self, later: "Part") -> "Part":
+        """Both as one; the later counts where both have an id."""
+        columns = ("id", "key", "revision", "flags")
+        both = (np.concatenate([getattr(self, name), getattr(later, name)]) for name in columns)
+        return Part(*both).in_order()
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Entries in parts: a large one, and ever smaller ones of what came since, merged now and then."""
+
+    parts: list[Part] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: NDArray[np.void]) -> "Ledger":
         """A ledger of entries in any order; of two with one id the later counts."""
-        return cls(_sorted(table), np.empty(0, _ENTRY))
+        return cls([Part.of(table)])
 
     def __len__(self) -> int:
-        return len(self.base) + int((~_found(self.base, self.overlay["id"])[1]).sum())
-
-    def outcome(self, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
-        """The outcome of one document."""
-        return Outcome(int(self.outcomes(entries([id], [key], [revision], [deletes]))[0]))
+        return len(self.merged().parts[0])
 
     def held(self, id: int) -> np.void:
         """The entry of one document; zeros if there is none."""
         entry: np.void = self.lookup(np.array([id], np.int64))[0][0]
         return entry
-
-    def restate(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
-        """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
-        position, found = _found(self.base, ids)
-        shards = identity.shard_numbers(self.base["revision"])
-        before = shards.copy()
-        np.maximum.at(shards, position[found], shard_number[found])  # several may have given one document
-        later = np.flatnonzero(shards != before)
-        self.base["revision"][later] = identity.restated(self.base["revision"][later], shards[later])
-        self.base["state"][later] = State.REPEATED
 
     def holds(self, id: int) -> bool:
         """True if there is a document with this id that is not deleted."""
@@ -92,16 +136,25 @@ class Ledger:
 
     def lookup(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
         """The entry of each id (zeros where there is none), and whether there is one; both (ids,)."""
-        held = np.zeros(len(ids), _ENTRY)
+        ids = np.ascontiguousarray(ids)
+        held = np.zeros(len(ids), ENTRY)
         known = np.zeros(len(ids), np.bool_)
-        for table in (self.base, self.overlay):
-            position, found = _found(table, ids)
-            held[found] = table[position[found]]
+        for part in self.parts:
+            position, found = part.find(ids)
+            position = position[found]
+            flags = part.flags[position]
+            held["id"][found], held["key"][found] = part.id[position], part.key[position]
+            held["revision"][found], held["state"][found] = part.revision[position], flags >> _STATE
+            held["deleted"][found], held["repeated"][found] = flags & _DELETED != 0, flags & _REPEATED != 0
             known |= found
         return held, known
 
-    def outcomes(self, arriving: NDArray[np.void]) -> NDArray[np.int8]:
-        """The outcome of each arriving entry, against the ledger alone; (entries,) of Outcome."""
+    def outcome(self, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
+        """The outcome of one document."""
+        return Outcome(int(self.outcomes(entries([id], [key], [revision], [deletes]))[0][0]))
+
+    def outcomes(self, arriving: NDArray[np.void]) -> tuple[NDArray[np.int8], NDArray[np.void]]:
+        """The outcome of each arriving entry against the ledger alone, and the entry held; (entries,) each."""
         held, known = self.lookup(arriving["id"])
         outcome = np.full(len(arriving), Outcome.NEW, np.int8)
         outcome[known] = Outcome.REVISED
@@ -111,37 +164,41 @@ class Ledger:
         outcome[known & older] = Outcome.SUPERSEDED
         same = known & (arriving["key"] == held["key"])
         outcome[same] = np.where(arriving["revision"] > held["revision"], Outcome.REPEATED, Outcome.UNCHANGED)[same]
-        return outcome
+        return outcome, held
 
     def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
         """Enter documents that the tables will now hold; they take the place of entries with their ids."""
-        arrived = arrived.copy()
-        arrived["state"] = state
-        self.overlay = _sorted(np.concatenate([self.overlay, arrived]))
-        if len(self.overlay) > 10_000 + len(self.base) // 8:
-            self.base, self.overlay = _sorted(np.concatenate([self.base, self.overlay])), np.empty(0, _ENTRY)
+        if not len(arrived):
+            return
+        self.parts.append(Part.of(arrived, state))
+        while len(self.parts) > 1 and len(self.parts[-2]) < GROWTH * len(self.parts[-1]):
+            later = self.parts.pop()
+            self.parts.append(self.parts.pop().merged(later))
+
+    def repeat(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
+        """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
+        left = np.ones(len(ids), np.bool_)
+        for part in reversed(self.parts):
+            position, found = part.find(ids)
+            found &= left
+            left &= ~found
+            at = np.unique(position[found])
+            shards = np.zeros(len(at), np.int64)  # several may have given one document
+            np.maximum.at(shards, np.searchsorted(at, position[found]), shard_number[found].astype(np.int64))
+            later = shards > identity.shard_numbers(part.revision[at])
+            at, shards = at[later], shards[later]
+            part.revision[at] = identity.restated(part.revision[at], shards)
+            part.flags[at] |= _REPEATED
 
     def written(self) -> None:
-        """Take in the entries that were waiting: they are in the tables now."""
-        for table in (self.base, self.overlay):
-            table["state"][table["state"] == State.WAITING] = State.WRITTEN
+        """Enter that what was waiting is in the tables now."""
+        for part in self.parts:
+            waiting = part.flags >> _STATE == State.WAITING
+            part.flags[waiting] += np.int8((State.WRITTEN - State.WAITING) << _STATE)
 
-    def merged(self) -> NDArray[np.void]:
-        """All entries, sorted: what readers get to look documents up in."""
-        return _sorted(np.concatenate([self.base, self.overlay])) if len(self.overlay) else self.base
-
-
-def _sorted(table: NDArray[np.void]) -> NDArray[np.void]:
-    """Sorted by id, the last of each id kept."""
-    table = table[np.argsort(table["id"], kind="stable")]
-    last = np.ones(len(table), np.bool_)
-    last[:-1] = table["id"][1:] != table["id"][:-1]
-    return table[last]
-
-
-def _found(table: NDArray[np.void], ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each id stands in a sorted table, and whether it does."""
-    if len(table) == 0:
-        return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
-    position = np.minimum(np.searchsorted(table["id"], ids), len(table) - 1)
-    return position, table["id"][position] == ids
+    def merged(self) -> "Ledger":
+        """The same in one part: what readers get to look documents up in."""
+        whole = self.parts[0] if self.parts else Part.of(np.zeros(0, ENTRY))
+        for part in self.parts[1:]:
+            whole = whole.merged(part)
+        return Ledger([whole])

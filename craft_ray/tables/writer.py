@@ -12,7 +12,6 @@ no other pair has. From this follows:
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,33 +24,12 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
-from craft_ray.storage.shards import rank
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable, next_number
-from craft_ray.tables.ledger import Ledger, entries
 
 REPLACED_AT_ONCE = 5_000
 """Documents replaced in one commit; bounds its memory and the length of its predicate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The content of `documents` when a run begins.
-
-    number:   of each shard, by rank
-    rejected: by shard, the rejected rows that are named by their place in it, for want of an id
-    """
-
-    ledger: Ledger
-    number: dict[str, int]
-    rejected: dict[str, list[str]]
-
-    @classmethod
-    def nothing(cls) -> "Known":
-        """The facts that a run needs that reads no shard."""
-        return cls(Ledger.of(entries([], [], [], [])), {}, {})
 
 
 class Tables:
@@ -101,31 +79,6 @@ class Tables:
     def path(self, name: str) -> str:
         """The folder of a table."""
         return join(self.output, name)
-
-    def known(self, shards: Iterable[str], finished_shards: pa.Table) -> "Known":
-        """The content of `documents`, as a run that reads `shards` needs it.
-
-        finished_shards: what the table `shards` holds
-        """
-        columns = ["doc_id", "version", "key", "shard", "status"]
-        batches = self.documents.read(columns).to_batches()
-        parts = [batch for batch in batches if batch.num_rows]
-        names: set[str] = set(shards)
-        rejected: dict[str, list[str]] = {name: [] for name in names}
-        restating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
-        names.update(restating["shard"].to_pylist())
-        for batch in parts:
-            names.update(pc.unique(batch["shard"]).to_pylist())
-            for row in batch.filter(pc.equal(batch["status"], "rejected")).to_pylist():
-                if row["doc_id"].startswith(row["shard"]) and row["shard"] in rejected:
-                    rejected[row["shard"]].append(row["doc_id"])
-        number = {name: i for i, name in enumerate(sorted(names, key=rank))}
-        held = [_held(batch, number) for batch in parts]
-        ledger = Ledger.of(np.concatenate([entries([], [], [], []), *held]))
-        numbers = np.array([number[name] for name in restating["shard"].to_pylist()], np.int64)
-        ids = pc.list_flatten(restating["restated"]).to_numpy()
-        ledger.restate(ids, np.repeat(numbers, pc.list_value_length(restating["restated"]).to_numpy()))
-        return Known(ledger, number, {name: ids for name, ids in rejected.items() if ids})
 
     def append(self, blocks: Sequence[WrittenBlock]) -> None:
         """Commit blocks whose documents are all new.
@@ -252,16 +205,6 @@ def _latest(rows: pa.Table) -> pa.Table:
     names = rows["shard"].combine_chunks()
     last = pc.not_equal(names[:-1], names[1:]).to_numpy(zero_copy_only=False) if len(names) else np.empty(0, np.bool_)
     return rows.filter(pa.array(np.append(last, True)[: len(names)]))
-
-
-def _held(batch: pa.RecordBatch, number: dict[str, int]) -> NDArray[np.void]:
-    """Rows of `documents` as ledger entries."""
-    shards = batch["shard"].dictionary_encode()
-    numbers = np.array([number[shard] for shard in shards.dictionary.to_pylist()], np.int64)[shards.indices.to_numpy()]
-    status = batch["status"]
-    rejected, deleted = (pc.equal(status, s).to_numpy(zero_copy_only=False) for s in ("rejected", "deleted"))
-    revisions = identity.revisions(batch["version"].to_numpy(), numbers, rejected)
-    return entries(identity.id_hashes(batch["doc_id"].to_pylist()), batch["key"].to_numpy(), revisions, deleted)
 
 
 def _literal(text: str) -> str:

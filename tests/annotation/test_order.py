@@ -20,8 +20,9 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
+from craft_ray.tables.known import read_known
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows
+from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
 
 CHECKPOINT = load_checkpoint("stand-in")
 TEXTS = ["A mouse", "A rat", "A worm"]
@@ -54,27 +55,29 @@ def model() -> Model:
 
 def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random) -> Account:
     """What a run does, one step after the other, its blocks in any order."""
-    tables = Tables(STORAGE, str(output))
-    known = tables.known(shards, tables.finished_shards())
+    run_id = f"20260101T00000{run_id}-00000000"
+    tables = Tables(STORAGE, str(output), run_id)
+    known = read_known(tables.documents, list(shards), tables.finished_shards())
     listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
     account = Account(listed)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
-    task = replace(
-        ReadTask.of(CHECKPOINT, known.ledger, rejected=known.rejected, read=read), max_tokens=100, window_pieces=0
-    )
-    preparer = Preprocessor(task, rows_at_once=1)
     write = WriteTask(STORAGE, str(output), run_id, Decoder.of(CHECKPOINT))
-    prepared = [
-        table
-        for shard in listed
-        for table in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number))
-    ]
-    chance.shuffle(prepared)
-    for table in prepared:
-        commits.add(write_block(predict_block(table, model), write))
-        commits.commit(all=chance.random() < 0.3)
-    commits.commit(all=True)
+    for _attempt in range(2):
+        missing = account.missing()
+        account.forget(missing)
+        task = ReadTask.of(CHECKPOINT, known.ledger.merged(), rejected=known.rejected, read=read)
+        preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), rows_at_once=1)
+        prepared = [
+            rows
+            for shard in missing
+            for rows in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number))
+        ]
+        chance.shuffle(prepared)
+        for rows in prepared:
+            commits.add(write_block(predict_block(rows, model), write))
+            commits.commit(all=chance.random() < 0.3)
+        commits.commit(all=True)
     commits.recount()
     tables.finish(compact=False)
     assert account.adds_up()
@@ -112,3 +115,27 @@ def test_a_late_shard_is_older_than_one_that_gave_its_documents_once_more(model:
     run(tmp_path, model, {"n3.xml": last}, "3", chance)  # read again, it still counts as the later one
     assert run(tmp_path, model, {"n2.xml": late}, "4", chance).summary()["documents"]["superseded"] == 1
     assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]
+
+
+def test_citations_that_are_given_once_more_are_not_annotated_again(model: Model, tmp_path: Path):
+    chance = random.Random(0)
+    same = pubmed({1: (1, "A mouse"), 2: (1, "A rat")})
+    run(tmp_path, model, {"n1.xml": same}, "1", chance)
+    again = run(tmp_path, model, {f"n{number}.xml": same for number in range(2, 6)}, "2", chance)
+    assert (again.tokens, again.unchanged, again.committed) == (0, 8, 0)
+    assert {row["run_id"] for row in table(tmp_path, "documents").to_pylist()} == {"20260101T000001-00000000"}
+    late = run(tmp_path, model, {"n3a.xml": pubmed({1: (1, "A worm")})}, "3", chance)
+    assert late.summary()["documents"]["superseded"] == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_citation_that_is_revised_and_revised_back_in_one_run_is_as_the_last_shard_has_it(
+    model: Model, tmp_path: Path, seed: int
+):
+    """In whatever order the two arrive, the text of the last is the one that the tables held before the run."""
+    first, revised = (pubmed({1: (1, text)}) for text in ("A mouse", "A rat"))
+    run(tmp_path, model, {"n1.xml": first}, "1", random.Random(seed))
+    run(tmp_path, model, {"n2.xml": revised, "n3.xml": first, "n4.xml": first}, "2", random.Random(seed))
+    assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]
+    last = run(tmp_path, model, {"n2.xml": revised}, "3", random.Random(seed))
+    assert last.summary()["documents"]["superseded"] == 1

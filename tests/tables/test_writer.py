@@ -12,7 +12,6 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
-from craft_ray.tables import identity
 from craft_ray.tables.delta import NumberedTable, add_action, next_number
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows
@@ -284,15 +283,6 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
     tables.finish(compact=True)
     assert_only_the_snapshot(tmp_path, files=1)
     assert len(rows(tmp_path, "documents")) == 5
-
-
-def test_what_is_known_is_what_was_committed(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
-    tables.append([block(tmp_path, ("a", "mouse"))])
-    known = Tables(STORAGE, str(tmp_path)).known(["shard9"], SHARDS.empty_table())
-    assert known.number == {"shard0": 0, "shard9": 1}
-    assert known.ledger.holds(identity.id_hash("a"))
-    assert not known.ledger.holds(identity.id_hash("b"))
 
 
 def finished(run_id: str, **shards: int) -> pa.Table:

@@ -1,0 +1,97 @@
+"""The content of `documents` when a run begins, read in a stream into a ledger of 25 bytes per document."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from craft_ray.storage.shards import rank
+from craft_ray.tables import identity
+from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.ledger import ENTRY, Ledger, Part
+
+_BATCH = 1 << 16
+"""Rows that are in memory as strings."""
+
+_SHARD = 0xFFFFFFFF
+"""The bits of a revision that name the shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The content of `documents` when a run begins.
+
+    number:   of each shard, by rank
+    rejected: by shard, the rejected rows that are named by their place in it, for want of an id
+    """
+
+    ledger: Ledger
+    number: dict[str, int]
+    rejected: dict[str, list[str]]
+
+    @classmethod
+    def nothing(cls) -> "Known":
+        """The same for a run that reads no shard."""
+        return cls(Ledger.of(np.zeros(0, ENTRY)), {}, {})
+
+
+def read_known(documents: NumberedTable, shards: Collection[str], finished_shards: pa.Table) -> Known:
+    """The content of `documents`, as a run that reads `shards` needs it.
+
+    finished_shards: the content of the table `shards`
+    """
+    rejected: dict[str, list[str]] = {}
+    code: dict[str, int] = {}
+    part = documents.with_retries(lambda: _columns(documents, set(shards), code, rejected))
+    repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
+    names = sorted({*code, *shards, *repeating["shard"].to_pylist()}, key=rank)
+    number = {name: i for i, name in enumerate(names)}
+    _renumber(part, np.array([number[name] for name in code], np.int64))
+    ledger = Ledger([part.in_order()])
+    numbers = np.array([number[name] for name in repeating["shard"].to_pylist()], np.int64)
+    ids = pc.list_flatten(repeating["restated"]).to_numpy()
+    ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(repeating["restated"]).to_numpy()))
+    return Known(ledger, number, rejected)
+
+
+def _columns(
+    documents: NumberedTable, shards: Collection[str], code: dict[str, int], rejected: dict[str, list[str]]
+) -> Part:
+    """The rows of `documents` as unsorted columns; their revisions name shards by `code`, in the order of their coming.
+
+    Ranks are known only when all shards are. `rejected` as in `Known`.
+    """
+    code.clear()
+    rejected.clear()
+    rows = documents.count()
+    part = Part(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int8))
+    at = 0
+    for batch in documents.stream(["doc_id", "version", "key", "shard", "status"], _BATCH):
+        _enter(part, slice(at, at + batch.num_rows), batch, code)
+        at += batch.num_rows
+        for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():
+            if row["shard"] in shards and row["doc_id"].startswith(row["shard"]):
+                rejected.setdefault(row["shard"], []).append(row["doc_id"])
+    return part
+
+
+def _enter(part: Part, place: slice, batch: pa.RecordBatch, code: dict[str, int]) -> None:
+    """Put rows of `documents` into the columns of a part; their revisions name shards by code."""
+    shards = batch["shard"].dictionary_encode()
+    codes = np.array([code.setdefault(shard, len(code)) for shard in shards.dictionary.to_pylist()], np.int64)
+    rejected, deleted = (
+        pc.equal(batch["status"], status).to_numpy(zero_copy_only=False) for status in ("rejected", "deleted")
+    )
+    part.id[place] = identity.id_hashes(batch["doc_id"].to_pylist())
+    part.key[place] = batch["key"].to_numpy()
+    part.revision[place] = identity.revisions(batch["version"].to_numpy(), codes[shards.indices.to_numpy()], rejected)
+    part.flags[place] = deleted
+
+
+def _renumber(part: Part, number: np.ndarray) -> None:
+    """Replace the codes of shards by their numbers, a piece at a time."""
+    for at in range(0, len(part), _BATCH):
+        revision = part.revision[at : at + _BATCH]
+        revision[:] = revision & ~_SHARD | number[revision & _SHARD]
