@@ -34,6 +34,7 @@ from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
+from craft_ray.tables.delta import TakenOverError
 from craft_ray.tables.known import Known
 from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
 from craft_ray.tables.snapshots import tables_exist
@@ -62,7 +63,7 @@ def annotate(
         storage.check_writable(output)
         model.fail_early()
         run_id = new_run_id()
-        with lease.held(storage, output, run_id, stop.wait, log.warning), ExitStack() as connection:
+        with lease.held(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
 
             def connect() -> float:
                 model.prepare()
@@ -87,7 +88,7 @@ def annotate(
                 ray_ready = connect()
             if ray_ready is not None:
                 account.timeline.reached("ray_ready", ray_ready)
-            run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature)
+            run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature, lost)
             with bound(run_id=run_id):
                 return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
 
@@ -105,6 +106,8 @@ class _Run:
     account: Account
     known: Known
     signature: str
+    lost: threading.Event
+    """Set when another run has taken the lease."""
 
     def to_its_end(
         self,
@@ -209,6 +212,8 @@ class _Run:
             return run_pipeline(shards, attempt, plan, shipped, read, write, halt)
 
         def show(account: Account) -> None:
+            if self.lost.is_set():
+                raise TakenOverError(self.output)
             meter.show(account.totals())
             on_progress(account)
 

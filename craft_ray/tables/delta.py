@@ -47,6 +47,9 @@ _Result = TypeVar("_Result")
 class TakenOverError(RunError):
     """Another run has begun on the same output."""
 
+    def __init__(self, output: str) -> None:
+        super().__init__(f"another run has taken over the tables of {output}; this one stops")
+
 
 def next_number(last: int) -> int:
     """A number above the last one, which no other process comes to as well: its lower bits are random."""
@@ -266,13 +269,12 @@ class NumberedTable:
         """
         number = next_number(self._last)
         properties = commit_properties(number, pair)
-        taken_over = f"another run has taken over the tables of {self._output}; this one stops"
 
         def attempt() -> None:
             # Delta refuses to commit beside what another run has committed since this handle last looked, but not after
             # what the handle has seen of it.
             if self._sequence() != self._last:
-                raise TakenOverError(taken_over)
+                raise TakenOverError(self._output)
             try:
                 write(properties)
             except (DeltaError, OSError) as error:
@@ -281,7 +283,7 @@ class NumberedTable:
                 if self._sequence() == number:
                     return
                 if isinstance(error, CommitFailedError) and "oncurrent" in str(error):
-                    raise TakenOverError(taken_over) from error
+                    raise TakenOverError(self._output) from error
                 raise
 
         try:

@@ -7,6 +7,7 @@ lease is a courtesy: what keeps two runs from mixing is the fence in `tables`, a
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -17,8 +18,8 @@ from typing import Any
 
 import psutil
 
-from craft_ray.core.errors import OutputBusyError, StoppedError
-from craft_ray.storage.addresses import join
+from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
+from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
 
 BEAT, DEAD_AFTER = 5.0, 30.0
@@ -30,35 +31,55 @@ FOLDER = "_lease"
 @contextmanager
 def held(
     storage: Storage, output: str, run_id: str, wait: Callable[[float], bool], notify: Callable[[str], None]
-) -> Iterator[None]:
-    """Hold the lease of an output.
+) -> Iterator[threading.Event]:
+    """Hold the lease of an output; the event is set if another run has taken it, since this one was suspended.
 
     wait:   sleeps so many seconds, and is true if a signal came meanwhile
     notify: is told why the start is delayed
 
     Raises Busy if another run holds it, and Stopped if a signal came while that was being found out.
     """
+    check_creates_once(storage, output)
     mine = {"run_id": run_id, "place": _place(), "pid": os.getpid(), "born": _born(os.getpid()), "beat": 0}
     url = _acquire(storage, join(output, FOLDER), mine, wait, notify)
-    ended = threading.Event()
-    heart = threading.Thread(target=_beat, args=(storage, url, mine, ended), name="craft-ray-lease", daemon=True)
+    ended, lost = threading.Event(), threading.Event()
+    heart = threading.Thread(target=_beat, args=(storage, url, mine, ended, lost), name="craft-ray-lease", daemon=True)
     heart.start()
     try:
-        yield
+        yield lost
     finally:
         ended.set()
         heart.join()
-        storage.best_effort("give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True})))
+        if not lost.is_set():
+            storage.best_effort(
+                "give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True}))
+            )
 
 
 def holder(storage: Storage, output: str) -> str | None:
     """The run that holds the lease of an output, as far as can be told at once; None if none does."""
-    numbers = [int(Path(name).stem) for name in storage.names(join(output, FOLDER)) if Path(name).stem.isdecimal()]
-    lease = _read(storage, _file(join(output, FOLDER), max(numbers))) if numbers else None
+    lease = _read(storage, _file(join(output, FOLDER), _numbers(storage, join(output, FOLDER))[-1]))
     if lease is None or lease.get("released") or (lease["place"] == _place() and not _lives(lease)):
         return None
     run_id: str = lease["run_id"]
     return run_id
+
+
+def check_creates_once(storage: Storage, output: str) -> None:
+    """Create one file twice: lease and fence hold only where the second is refused.
+
+    Raises SettingsError if a store takes both.
+    """
+    if not is_remote(output):
+        return  # a hard link, which no file system makes twice
+    probe = join(output, FOLDER, f"probe-{secrets.token_hex(8)}")
+    twice = storage.create(probe, b"1") and storage.create(probe, b"2")
+    storage.best_effort("remove a probe", lambda once: once.remove(probe))
+    if twice:
+        raise SettingsError(
+            f"the store of {output} ignores If-None-Match, so that two runs could spoil each other's tables: "
+            "use a store that honours it"
+        )
 
 
 def _acquire(
@@ -66,12 +87,10 @@ def _acquire(
 ) -> str:
     """Create the file with the next number, once the one before it is over."""
     while True:
-        numbers = sorted(int(Path(name).stem) for name in storage.names(folder) if Path(name).stem.isdecimal())
-        last = numbers[-1] if numbers else 0
-        if numbers:
-            _outlive(storage, _file(folder, last), wait, notify)
+        *old, last = _numbers(storage, folder)
+        _outlive(storage, _file(folder, last), wait, notify)
         if storage.create(_file(folder, last + 1), _json(mine)):
-            for number in numbers:
+            for number in [*old, last][1:]:
                 storage.best_effort("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
             return _file(folder, last + 1)
 
@@ -108,12 +127,25 @@ def _busy(lease: dict[str, Any]) -> str:
     )
 
 
-def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Event) -> None:
+def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Event, lost: threading.Event) -> None:
     beat = 0
-    while not ended.wait(BEAT):
+    while not ended.wait(BEAT) and not lost.is_set():
         beat += 1
         content = _json(mine | {"beat": beat})
-        storage.best_effort("renew the lease", lambda once: once.write_bytes(url, content))  # noqa: B023
+
+        def renew(once: Storage) -> None:
+            if max(_numbers(once, url.rpartition("/")[0])) > int(Path(url).stem):
+                lost.set()
+            else:
+                once.write_bytes(url, content)  # noqa: B023
+
+        storage.best_effort("renew the lease", renew)
+
+
+def _numbers(storage: Storage, folder: str) -> list[int]:
+    """The numbers of the leases in a folder, sorted; with 0, which none has."""
+    found = (Path(name).stem for name in storage.names(folder))
+    return sorted({0, *(int(number) for number in found if number.isdecimal())})
 
 
 def _read(storage: Storage, url: str) -> dict[str, Any] | None:

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from craft_ray.core.errors import OutputBusyError, StoppedError
+from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
@@ -118,3 +119,54 @@ def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monk
     for thread in threads:
         thread.join(timeout=60)
     assert sorted(outcomes) == ["busy"] * 5 + ["held"]
+
+
+def test_a_run_that_wakes_up_after_another_has_taken_its_lease_is_told_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    with hold(tmp_path, "suspended") as lost:
+        assert not lost.wait(0.3)
+        (tmp_path / "_lease" / "00000002.json").write_text("{}")
+        (tmp_path / "_lease" / "00000001.json").unlink()
+        assert lost.wait(10)
+    assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
+
+
+class ForgetfulStore(BaseHTTPRequestHandler):
+    """An S3 server that takes every PUT, whatever its conditions are, as some older ones do."""
+
+    protocol_version = "HTTP/1.1"  # else no client that asks for 100-continue is answered
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """No line on stderr for each request."""
+
+
+def test_a_store_that_ignores_conditions_is_a_bad_setting(monkeypatch: pytest.MonkeyPatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), ForgetfulStore) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "x")
+        storage = Storage(S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"), patience=0)
+        with (
+            pytest.raises(SettingsError, match="ignores If-None-Match"),
+            lease.held(storage, "s3://bucket/out", "run", waits, print),
+        ):
+            pass
+        server.shutdown()
+
+
+def test_a_store_that_honours_conditions_keeps_no_probe(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = s3_server.fresh_prefix()
+    storage = Storage(S3Settings())
+    lease.check_creates_once(storage, prefix)
+    assert not any("probe" in name for name in storage.names(f"{prefix}/_lease"))
