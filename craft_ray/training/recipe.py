@@ -69,6 +69,9 @@ class Recipe(BaseModel):
     split_symbols: bool = Field(
         default=False, description="let the tokenizer split words at symbols, such as the minus sign of `Pax6−/−`"
     )
+    outside_bias: float = Field(
+        default=0.0, description="added to the bias of the tag O after training: above 0 for fewer mentions, more sure"
+    )
     refine_mentions: bool = Field(
         default=False, description="let the model's mentions agree within a document, without loose punctuation"
     )

@@ -85,9 +85,9 @@ def train(
             weights, _ = run.fit(material.joint_stage(weights), "joint")
             weights = _with_first_labels(weights)
         trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
-        weights, rows = _average([weights for weights, _ in trained]), trained[0][1]
+        weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
-        result = export_checkpoint(Path(folder), material, weights, rows, train, dev)
+        result = export_checkpoint(Path(folder), material, weights, trained[0][1], train, dev)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
     return result
@@ -96,6 +96,13 @@ def train(
 def _average(weights: Sequence[Weights]) -> Weights:
     """The mean of each parameter."""
     return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
+
+
+def with_outside_bias(weights: Weights, bias: float) -> Weights:
+    """The weights with a higher bias of `O`, which is the first tag."""
+    shifted = weights["classifier.bias"].copy()
+    shifted[TAGS.index("O")] += bias
+    return weights | {"classifier.bias": shifted}
 
 
 def _with_first_labels(weights: Weights) -> Weights:
