@@ -123,9 +123,17 @@ ENTITIES = pa.schema(
         ("sentence_end", pa.int32()),
         ("run_id", pa.string()),
         ("block_id", pa.string()),
+        ("concept_id", pa.string()),
+        ("concept_name", pa.string()),
+        ("concept_score", pa.float32()),
+        ("concept_match", pa.string()),
+        ("concept_candidates", pa.list_(pa.struct([("id", pa.string()), ("score", pa.float32())]))),
     ]
 )
 """`entities`: one row for each mention."""
+
+CONCEPT_COLUMNS = ("concept_id", "concept_name", "concept_score", "concept_match", "concept_candidates")
+"""What concept a mention means: its CURIE, its name, how sure that is, which step found it, and what fits as well."""
 
 LABEL, YEAR = "label", "year"
 """Columns by which `entities` can be partitioned: always by its label, on request by the year of its document too."""

@@ -20,13 +20,30 @@ _STANDOFF = {"Gene": "GO_CC", **{label.name: label.ontology for label in LABELS 
 
 
 @dataclass(frozen=True, slots=True)
+class GoldConcept:
+    """A gold mention with its class: the pieces in which it stands, and a CURIE."""
+
+    pieces: tuple[tuple[int, int], ...]
+    label: str
+    concept_id: str
+
+    def said(self, text: str) -> str:
+        """The mention's words in its document's text, those of several pieces with a blank between them."""
+        return " ".join(text[start:end] for start, end in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
 class GoldDocument:
-    """A text with its mentions; `discontinuous` counts those in several pieces, by label, which are left out."""
+    """A text with its mentions; `discontinuous` counts those in several pieces, by label, which are left out.
+
+    `concepts` are all mentions with their classes, those in several pieces too.
+    """
 
     doc_id: str
     text: str
     mentions: tuple[Mention, ...]
     discontinuous: dict[str, int]
+    concepts: tuple[GoldConcept, ...] = ()
 
 
 def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDocument]:
@@ -55,6 +72,7 @@ def _texts(folder: Path) -> Path | None:
 def _craft_document(folder: Path, texts: Path, name: str) -> GoldDocument:
     text = read_gold(texts / f"{name}.txt", "the article")
     mentions: set[Mention] = set()
+    concepts: list[GoldConcept] = []
     discontinuous = {}
     for label, part in _STANDOFF.items():
         places = (
@@ -64,21 +82,32 @@ def _craft_document(folder: Path, texts: Path, name: str) -> GoldDocument:
         file = next((place for place in places if place.is_file()), None)
         if file is None:
             raise SettingsError(f"the article {name} has no {part} mentions in {folder}")
-        spans = _knowtator_spans(file)
+        annotations = _knowtator_annotations(file)
+        spans = [pieces for pieces, _ in annotations]
+        concepts += [GoldConcept(pieces, label, concept_id) for pieces, concept_id in annotations if concept_id]
         found = {Mention(*pieces[0], label) for pieces in spans if len(pieces) == 1}
         if bad := next((m for m in found if not 0 <= m.start < m.end <= len(text)), None):
             raise SettingsError(f"{file} has a mention at {bad.start}-{bad.end}, outside the article's text")
         mentions |= found
         discontinuous[label] = sum(len(pieces) > 1 for pieces in spans)
-    return GoldDocument(name, text, tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label))), discontinuous)
+    in_order = tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label)))
+    return GoldDocument(name, text, in_order, discontinuous, tuple(concepts))
 
 
-def _knowtator_spans(file: Path) -> list[tuple[tuple[int, int], ...]]:
-    """The pieces of each mention of a Knowtator file."""
+def _knowtator_annotations(file: Path) -> list[tuple[tuple[tuple[int, int], ...], str | None]]:
+    """The pieces of each mention of a Knowtator file, and its class where it has one."""
     try:
         root = etree.parse(file, etree.XMLParser(resolve_entities=False, no_network=True)).getroot()
+        classes = {
+            mention.get("id"): found.get("id")
+            for mention in root.iterfind("classMention")
+            if (found := mention.find("mentionClass")) is not None
+        }
         return [
-            tuple((int(span.attrib["start"]), int(span.attrib["end"])) for span in annotation.iterfind("span"))
+            (
+                tuple((int(span.attrib["start"]), int(span.attrib["end"])) for span in annotation.iterfind("span")),
+                classes.get(mention.get("id")) if (mention := annotation.find("mention")) is not None else None,
+            )
             for annotation in root.iterfind("annotation")
         ]
     except (etree.XMLSyntaxError, KeyError, ValueError) as error:

@@ -1,0 +1,141 @@
+"""Lexicons from files: the one that ships, compiled ones, and ontologies as they are published; local or on S3."""
+
+import gzip
+import io
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ijson
+
+from craft_ray.concepts.build import Builder
+from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.merge import merged
+from craft_ray.concepts.obo import CutShortError, read_obo
+from craft_ray.concepts.obograph import read_graphs
+from craft_ray.concepts.packing import NotALexiconError, unpack
+from craft_ray.concepts.terms import Term, prefix_of
+from craft_ray.core.errors import CraftRayError, SettingsError
+from craft_ray.core.logs import log
+from craft_ray.storage.storage import Storage
+
+SHIPPED = Path(__file__).parent / "lexicon"
+
+EMBEDDED = "embedded"
+"""Names the lexicon that ships among ontologies."""
+
+NAMESPACES = {"GO": "cellular_component"}
+"""Of these prefixes only one namespace is read: of GO, the label `Gene` holds cellular components alone."""
+
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+
+
+def load_lexicon(storage: Storage, files: Sequence[str], prefixes: Sequence[str]) -> Lexicon:
+    """The lexicon of some files; for prefixes that no file has, that of the package.
+
+    The package's strings of CRAFT are used for all prefixes.
+
+    files:    ontologies (OBO or OBO Graphs JSON, plain or gzip) and compiled lexicons; none for the package's own
+
+    Raises SettingsError if a file cannot be read, is no ontology, is cut short, or has no terms of these prefixes.
+    """
+    raw = [file for file in files if file != EMBEDDED and not _is_compiled(storage, file)]
+    compiled = [file for file in files if file != EMBEDDED and file not in raw]
+    parts = [build_lexicon(storage, raw, prefixes).lexicon()] if raw else []
+    parts += [read_lexicon(storage, file) for file in compiled]
+    if SHIPPED.is_file():
+        parts.append(unpack(SHIPPED.read_bytes()))
+    if not parts:
+        raise SettingsError("this package was built without a lexicon: name ontologies with --ontology")
+    lexicon = parts[0]
+    for other in parts[1:]:
+        lexicon = merged(lexicon, other)
+    return lexicon
+
+
+def read_lexicon(storage: Storage, file: str) -> Lexicon:
+    """A compiled lexicon.
+
+    Raises SettingsError if it is none.
+    """
+    try:
+        return unpack(storage.read_bytes(file))
+    except NotALexiconError as error:
+        raise SettingsError(f"{file} is no lexicon that this version reads: {error}") from error
+
+
+def build_lexicon(
+    storage: Storage, files: Sequence[str], prefixes: Sequence[str], leave_out: frozenset[str] = frozenset()
+) -> Builder:
+    """A builder that has read ontologies.
+
+    Raises SettingsError as `load_lexicon` does.
+    """
+    builder = Builder(prefixes, leave_out)
+    for file in files:
+        builder.sources.append(_add_file(builder, storage, file, frozenset(prefixes)))
+    return builder
+
+
+def _add_file(builder: Builder, storage: Storage, file: str, prefixes: frozenset[str]) -> dict[str, Any]:
+    """Add one ontology; gives its entry among the lexicon's sources."""
+    terms, names, with_synonyms = Counter[str](), 0, 0
+    header: dict[str, str] = {}
+    try:
+        for item in _items(storage, file):
+            if isinstance(item, dict):
+                header = item
+                continue
+            prefix = prefix_of(item.id)
+            if prefix not in prefixes or (prefix in NAMESPACES and item.namespace not in (None, NAMESPACES[prefix])):
+                continue
+            terms[prefix] += item.name is not None and not item.obsolete
+            with_synonyms += bool(item.synonyms)
+            names += builder.add_term(item)
+    except CraftRayError:
+        raise
+    except (CutShortError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
+        raise SettingsError(f"the ontology {file} is cut short or damaged") from error
+    except (ijson.JSONError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
+        raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
+    if not terms.total():
+        raise SettingsError(f"{file} has no terms of {', '.join(sorted(prefixes))}: is it an ontology in OBO?")
+    if not with_synonyms:
+        log.warning("%s has no synonyms, so fewer mentions will get an id: is it a lite edition?", file)
+    prefix = terms.most_common(1)[0][0]
+    version = header.get("data-version") or header.get("date")
+    return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
+
+
+def _items(storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
+    """The header and the terms of a file, by its content."""
+    with _open(storage, file) as stream:
+        start = stream.read(1000).lstrip()
+    if start.startswith(b"{"):
+        yield from read_graphs(lambda: _open(storage, file))
+    elif b"format-version:" in start or start.startswith(b"["):
+        with _open(storage, file) as stream:
+            yield from read_obo(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"))
+    else:
+        raise SettingsError(f"{file} is no ontology: it is neither OBO nor JSON")
+
+
+def _open(storage: Storage, file: str) -> BinaryIO:
+    raw = _opened(storage, file)
+    gzipped = raw.read(2) == _GZIP
+    raw.seek(0)
+    return gzip.open(raw) if gzipped else raw  # type: ignore[return-value]
+
+
+def _opened(storage: Storage, file: str) -> BinaryIO:
+    try:
+        return storage.open(file)
+    except OSError as error:
+        raise SettingsError(f"cannot read the ontology {file}: {error.strerror or error}") from error
+
+
+def _is_compiled(storage: Storage, file: str) -> bool:
+    with _opened(storage, file) as stream:
+        return stream.read(4) == _ZIP
