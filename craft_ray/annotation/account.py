@@ -77,6 +77,7 @@ class Account:
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    with_id: Counter[str] = field(default_factory=Counter)
     exact: bool = True
     """True if `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
@@ -141,6 +142,7 @@ class Account:
             self.statuses.update(status for status in block.status if status != RETRACTED)
             self.reasons.update(reason for reason in block.reason if reason)
             self.labels.update(block.labels)
+            self.with_id.update(block.with_id)
 
     def take_finished(self) -> list[tuple[Shard, dict[str, Any]]]:
         """Shards that have closed with all their documents since the last call, and the account of each.
@@ -239,6 +241,7 @@ class Account:
             },
             "rejected": dict(sorted(self.reasons.items())),
             "entities": dict(sorted(self.labels.items())),
+            "with_id": {label: self.with_id[label] for label in sorted(self.labels)},
             "shards": {
                 "found": len(self.shards) + self.known[0],
                 "known": self.known[0],

@@ -133,7 +133,8 @@ class Commits:
         """Make the account exact where revisions have replaced rows that this very run wrote."""
         if not self._account.exact:
             counts = self._tables.written_by(self._origin["run_id"])
-            self._account.statuses, self._account.reasons, self._account.labels = counts
+            account = self._account
+            account.statuses, account.reasons, account.labels, account.with_id = counts
             self._account.exact = True
 
     def _note(self) -> None:

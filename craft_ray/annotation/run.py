@@ -12,6 +12,7 @@ import ray
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.concepts import described, write_concepts
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.passes import annotate_missing
 from craft_ray.annotation.pipeline import run_pipeline
@@ -19,6 +20,8 @@ from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, pla
 from craft_ray.annotation.prepare import ReadTask
 from craft_ray.annotation.prometheus import PrometheusCounters
 from craft_ray.annotation.write import WriteTask
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session, wait_for_resources
 from craft_ray.core.errors import CraftRayError, RunError, StoppedError
 from craft_ray.core.logs import bound, log
@@ -64,8 +67,11 @@ def annotate(
         model.fail_early()
         run_id = new_run_id()
         with lease.held(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
+            grounder: Grounder | None = None
 
             def connect() -> float:
+                nonlocal grounder
+                grounder = load_grounder(settings, storage)
                 model.prepare()
                 connection.enter_context(ray_session(settings))
                 stop.listen()
@@ -88,7 +94,7 @@ def annotate(
                 ray_ready = connect()
             if ray_ready is not None:
                 account.timeline.reached("ray_ready", ray_ready)
-            run = _Run(settings, storage, output, run_id, checkpoint, tables, account, known, signature, lost)
+            run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
             with bound(run_id=run_id):
                 return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
 
@@ -102,6 +108,7 @@ class _Run:
     output: str
     run_id: str
     checkpoint: Checkpoint
+    grounder: Grounder | None
     tables: Tables
     account: Account
     known: Known
@@ -126,6 +133,7 @@ class _Run:
             output=self.output,
             model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
             settings=settings.model_dump(mode="json"),
+            lexicon=described(self.grounder.lexicon) if self.grounder else None,
         )
         log.info(
             "run began",
@@ -180,6 +188,8 @@ class _Run:
                 f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
                 "each time; Ray's logs tell more"
             )
+        if self.grounder:
+            write_concepts(self.tables, self.grounder.lexicon)
         self.tables.finish(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")
@@ -204,6 +214,7 @@ class _Run:
             Decoder.of(self.checkpoint),
             self.settings.keep_text,
             self.tables.partition_by,
+            ray.put(self.grounder) if self.grounder else None,
         )
 
         def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:

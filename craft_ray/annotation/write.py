@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import ray
 from numpy.typing import NDArray
 
 from craft_ray.annotation.rows import FAILURE, SHARD_END
-from craft_ray.core.schema import DOCUMENTS, LABEL, YEAR, entities_schema
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.core.schema import CONCEPT_COLUMNS, DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import explain
@@ -33,6 +35,7 @@ class WriteTask:
 
     keep_text:    whether `documents` holds the text
     partition_by: the columns that `entities` is partitioned by
+    grounder:     gives entities their concepts; none are given without it
     """
 
     storage: Storage
@@ -41,6 +44,7 @@ class WriteTask:
     decoder: Decoder
     keep_text: bool = True
     partition_by: Sequence[str] = (LABEL,)
+    grounder: "Grounder | ray.ObjectRef[Grounder] | None" = None
 
 
 def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
@@ -53,7 +57,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     repeated, block = _entries(block.filter(repeats)), block.filter(pc.invert(repeats))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
-    entities, counts = decode(block, task.decoder)
+    entities, counts = _grounded(*decode(block, task.decoder), block, _at_hand(task.grounder))
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
     documents = _with_origin(documents, task.run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
     if not task.keep_text:
@@ -81,13 +85,37 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         failure=failures[0] if failures else None,
         repeated=repeated,
         superseded=superseded,
+        with_id=_with_id(entities),
     )
+
+
+def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder | None:
+    """The grounder itself; its arrays are views into the node's object store."""
+    return ray.get(grounder) if isinstance(grounder, ray.ObjectRef) else grounder
+
+
+def _grounded(
+    entities: pa.Table, counts: NDArray[np.int64], block: pa.Table, grounder: "Grounder | None"
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Entities with their concepts, and how many each document has left."""
+    if grounder is None:
+        for name in CONCEPT_COLUMNS:
+            entities = entities.append_column(name, pa.nulls(entities.num_rows, ENTITIES.field(name).type))
+        return entities, counts
+    entities = grounder.ground(entities, block["text"].to_pylist())
+    return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows)
 
 
 def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
     for name, value in (("run_id", run_id), ("block_id", block_id)):
         table = table.append_column(name, pa.repeat(value, table.num_rows))
     return table
+
+
+def _with_id(entities: pa.Table) -> Counter[str]:
+    """Entities that have a concept, by label."""
+    found = entities.filter(pc.is_valid(entities["concept_id"]))[LABEL].value_counts().to_pylist()
+    return Counter({pair["values"]: pair["counts"] for pair in found})
 
 
 def _entries(block: pa.Table) -> NDArray[np.void]:

@@ -17,10 +17,12 @@ from craft_ray.cli import (
     annotate,
     bench,
     compact,
+    concepts,
     demo,
     diff,
     evaluate,
     export,
+    ground,
     pairs,
     quantize,
     query,
@@ -66,6 +68,8 @@ COMMANDS = (
     Command(diff.diff, diff.EXAMPLES),
     Command(report.report, report.EXAMPLES),
     Command(compact.compact),
+    Command(ground.ground, ground.EXAMPLES),
+    Command(concepts.build, concepts.EXAMPLES, name="concepts build"),
     Command(settings.settings),
     Command(train.train, train.EXAMPLES),
     Command(evaluate.evaluate_tokens, name="evaluate tokens"),
@@ -74,7 +78,10 @@ COMMANDS = (
     Command(bench.bench, bench.EXAMPLES),
 )
 
-GROUPS = {"evaluate": "Measure a model against a gold corpus."}
+GROUPS = {
+    "concepts": "Compile ontologies, from which mentions get the ids of concepts.",
+    "evaluate": "Measure a model against a gold corpus.",
+}
 """Commands that have commands of their own."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}

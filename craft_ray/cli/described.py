@@ -44,13 +44,15 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     kind = _inner(field.annotation)
     text = str(field.description)
     help, _, default = text.partition("; default: ")
-    plain = field.default is None or field.default is False or field.default == {}
+    plain = field.default is None or field.default is False or field.default in ({}, ())
     shown = default or (False if plain else str(field.default))
     metavar = None
     if get_origin(kind) is Literal:
         metavar, kind = "|".join(map(str, get_args(kind))), str
     elif get_origin(kind) is dict:
         metavar, kind, help = "LABEL=SHARE", list[str], f"{help}; repeatable"
+    elif kind == tuple[str, ...]:
+        kind, help = list[str], f"{help}; repeatable"
     flag = f"--{name.replace('_', '-')}"
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag, *([SHORT[name]] if name in SHORT else [])]
     info = typer.Option(
@@ -69,4 +71,4 @@ def _inner(annotation: Any) -> Any:
 
 def _plain(field: FieldInfo) -> bool:
     kind = _inner(field.annotation)
-    return kind in (str, int, float, bool) or get_origin(kind) is Literal or kind == dict[str, float]
+    return kind in (str, int, float, bool) or get_origin(kind) is Literal or kind in (dict[str, float], tuple[str, ...])

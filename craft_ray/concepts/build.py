@@ -148,7 +148,7 @@ class Builder:
         self._texts = []
 
 
-_STEREO = re.compile(r"^\([^()]*\)-(?=\w)|(?<![\w])[LDSRNO]-(?=[a-z])|\((?:\d*[+-]|\d+)\)$")
+_STEREO = re.compile(r"^\([^()]*\)-(?=\w)|^[LDSRNO]-(?=[a-z])|-[LDSR]-(?=[a-z])|\((?:\d*[+-]|\d+)\)$")
 
 
 def spoken(name: str) -> str:
@@ -157,7 +157,7 @@ def spoken(name: str) -> str:
     >>> spoken("phosphatidyl-L-serine"), spoken("(S)-AMPA"), spoken("calcium(2+)")
     ('phosphatidylserine', 'AMPA', 'calcium')
     """
-    return _STEREO.sub("", name).replace("--", "-")
+    return _STEREO.sub("", name)
 
 
 def _of_one_species(concept_id: str) -> bool:

@@ -1,12 +1,13 @@
 """Normal forms of names and mentions, a batch of strings at a time; pure.
 
-A name has three forms, each looser than the one before:
+A name has four forms, each looser than the one before:
 
 - exact: Unicode composed, blanks collapsed: `PAX-6`
 - folded: case, accents, hyphens and blanks gone, Greek letters spelt: `pax6`, and `tnfalpha` for `TNF-α`
-- relaxed: the folded form of the words without their plurals: `tcell` for `T cells`
+- singular: folded, without the plural of the last word: `tcell` for `T cells`
+- relaxed: singular, without Latin endings: `mitochondri` for `mitochondria` and `mitochondrion`
 
-The key of a name is the hash of its relaxed form. Two short checks beside it tell whether the tighter forms agree too.
+The key of a name is the hash of its relaxed form. Short checks beside it tell whether the tighter forms agree too.
 So one look-up finds all names, and each match says how near it is.
 """
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXACT, FOLDED, SINGULAR, RELAXED = 0, 1, 2, 3
-"""How near a match is; SINGULAR where the relaxed form of the mention is the folded form of the name."""
+"""How near a match is; SINGULAR where the singular form of the mention is the folded form of the name."""
 
 AT_ONCE = 20_000
 """Strings that are handled as one text: most of the work is then a few calls of C functions."""
@@ -31,11 +32,11 @@ class Keys(NamedTuple):
     """The forms of strings as numbers, (strings,) each.
 
     key:     hash of the relaxed form; 0 for a string without letters and digits
-    relaxed, folded, exact: checks of the forms
+    singular, folded, exact: checks of the other forms
     """
 
     key: NDArray[np.uint64]
-    relaxed: NDArray[np.uint16]
+    singular: NDArray[np.uint16]
     folded: NDArray[np.uint16]
     exact: NDArray[np.uint8]
 
@@ -60,17 +61,14 @@ def _folding() -> dict[int, str | None]:
 _FOLDING = _folding()
 
 _PLURAL = re.compile(
-    r"(?<=[a-z]{3})(?:"
-    r"(?P<y>ies)|(?P<es>(?<=ss|sh|ch|.x|zz)es)|(?P<us>(?<=[^aeiou])i)|(?P<on>(?<=[a-z]{2})(?:on|um|a))"
-    r"|(?P<is>(?<=s)[ei]s)|(?P<s>(?<=[^sui])s))$"
-    r"|(?<=[a-z0-9]{2}[0-9])s$",
-    re.MULTILINE,
+    r"(?<=[a-z]{3})(?:(?P<y>ies)|(?<=ss|sh|ch|.x|zz)es|(?<=[^sui])s)$|(?<=[a-z0-9]{2}[0-9])s$", re.MULTILINE
 )
-_SINGULAR = {"y": "y", "us": "us", "is": "is"}
+_LATIN = re.compile(r"(?<=[a-z]{3})(?:(?P<us>i)|(?<=[a-z]{2})(?:on|um|a)|(?P<is>(?<=s)[ei]s))$", re.MULTILINE)
+_ENDINGS = {"y": "y", "us": "us", "is": "is"}
 
 
-def _singular(match: re.Match[str]) -> str:
-    return _SINGULAR.get(match.lastgroup or "", "")
+def _other_ending(match: re.Match[str]) -> str:
+    return _ENDINGS.get(match.lastgroup or "", "")
 
 
 def exact_form(text: str) -> str:
@@ -99,16 +97,25 @@ def folded_words(texts: Sequence[str]) -> list[str]:
     return result
 
 
-def relaxed_words(words: Sequence[str]) -> list[str]:
-    """Folded strings with each plural word as its singular, Latin ones too.
+def singular_words(words: Sequence[str]) -> list[str]:
+    """Folded strings whose last word is in the singular.
+
+    >>> singular_words(["t cells", "cell bodies", "glass"])
+    ['t cell', 'cell body', 'glass']
+    """
+    return _PLURAL.sub(_other_ending, "\n".join(words)).split("\n") if words else []
+
+
+def relaxed_words(singular: Sequence[str]) -> list[str]:
+    """Strings in the singular without Latin endings and without differences of spelling.
 
     The result need not be a word: it is only compared.
 
-    >>> relaxed_words(["t cells", "nuclei", "mitochondria", "bodies"])
-    ['t cell', 'nucleus', 'mitochondri', 'body']
+    >>> relaxed_words(["nuclei", "mitochondria", "mitochondrion", "haem"])
+    ['nucleus', 'mitochondri', 'mitochondri', 'hem']
     """
-    joined = "\n".join(words).replace("ae", "e").replace("oe", "e").replace("sulph", "sulf")
-    return _PLURAL.sub(_singular, joined).split("\n") if words else []
+    joined = "\n".join(singular).replace("ae", "e").replace("oe", "e").replace("sulph", "sulf")
+    return _LATIN.sub(_other_ending, joined).split("\n") if singular else []
 
 
 def keys(texts: Sequence[str]) -> Keys:
@@ -116,12 +123,13 @@ def keys(texts: Sequence[str]) -> Keys:
     texts = [exact_form(text) for text in texts]
     words = folded_words(texts)
     folded = [form.replace(" ", "") for form in words]
-    relaxed = [form.replace(" ", "") for form in relaxed_words(words)]
+    in_singular = singular_words(words)
+    singular = [form.replace(" ", "") for form in in_singular]
+    relaxed = [form.replace(" ", "") for form in relaxed_words(in_singular)]
     key = np.frombuffer(_digests(relaxed), np.uint64).copy()
     key[[not form for form in relaxed]] = 0
-    return Keys(
-        key, _checks(relaxed).astype(np.uint16), _checks(folded).astype(np.uint16), _checks(texts).astype(np.uint8)
-    )
+    checks = (_checks(singular).astype(np.uint16), _checks(folded).astype(np.uint16), _checks(texts).astype(np.uint8))
+    return Keys(key, *checks)
 
 
 def _digests(forms: Iterable[str]) -> bytes:

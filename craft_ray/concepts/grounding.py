@@ -15,6 +15,9 @@ from craft_ray.concepts.scores import Scores
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
 
+SHOWN = 16
+"""Characters of a lexicon's fingerprint that each row has."""
+
 DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
 
 
@@ -149,6 +152,7 @@ class Grounder:
             "concept_score": pa.array(score, mask=nothing),
             "concept_match": pa.array(MATCHES, pa.string()).take(pa.array(step, mask=nothing)),
             "concept_candidates": candidates,
+            "lexicon": pa.repeat(lexicon.fingerprint[:SHOWN], count),
         }
         for name in CONCEPT_COLUMNS:
             values = pa.array(columns[name], ENTITIES.field(name).type)

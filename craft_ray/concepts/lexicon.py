@@ -55,7 +55,7 @@ class Lexicon:
 
     @property
     def has_corpus(self) -> bool:
-        """Whether it holds strings of an annotated corpus."""
+        """True if it holds strings of an annotated corpus."""
         return bool((self.tier == CORPUS).any())
 
     def numbers(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
@@ -93,6 +93,6 @@ def find_names(lexicon: Lexicon, keys: Keys, allowed: NDArray[np.bool_]) -> Matc
     string, row, concept = string[wanted], row[wanted], concept[wanted]
     folded = lexicon.folded[row] == keys.folded[string]
     exact = folded & (lexicon.exact[row] == keys.exact[string])
-    singular = lexicon.folded[row] == keys.relaxed[string]
+    singular = lexicon.folded[row] == keys.singular[string]
     form = np.select([exact, folded, singular], [EXACT, FOLDED, SINGULAR], RELAXED)
     return Matches(string, concept, lexicon.tier[row].astype(np.int64), form.astype(np.int64))

@@ -69,7 +69,7 @@ def merged(first: Lexicon, second: Lexicon) -> Lexicon:
 
 
 def _is_used(source: dict[str, object], prefixes: tuple[str, ...], named: NDArray[Any]) -> bool:
-    """Whether a source of the second lexicon is in the result: a corpus, or an ontology that the first has not."""
+    """True if a source of the second lexicon is in the result: a corpus, or an ontology that the first has not."""
     return source["prefix"] not in [prefixes[n] for n in named]
 
 

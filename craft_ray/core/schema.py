@@ -128,12 +128,20 @@ ENTITIES = pa.schema(
         ("concept_score", pa.float32()),
         ("concept_match", pa.string()),
         ("concept_candidates", pa.list_(pa.struct([("id", pa.string()), ("score", pa.float32())]))),
+        ("lexicon", pa.string()),
     ]
 )
 """`entities`: one row for each mention."""
 
-CONCEPT_COLUMNS = ("concept_id", "concept_name", "concept_score", "concept_match", "concept_candidates")
-"""What concept a mention means: its CURIE, its name, how sure that is, which step found it, and what fits as well."""
+CONCEPT_COLUMNS = ("concept_id", "concept_name", "concept_score", "concept_match", "concept_candidates", "lexicon")
+"""The concept that a mention means: CURIE, name, how sure that is, which step found it, concepts that fit as well, and
+the beginning of the fingerprint of the lexicon that was asked; null where none was."""
+
+CONCEPTS = pa.schema([("id", pa.string()), ("name", pa.string()), ("ontology", pa.string()), ("version", pa.string())])
+"""`concepts`: one row for each concept that a mention means, and for each class above one."""
+
+ANCESTORS = pa.schema([("id", pa.string()), ("ancestor", pa.string()), ("distance", pa.int32())])
+"""`ancestors`: for each concept that a mention means every class above it by is_a, and itself at distance 0."""
 
 LABEL, YEAR = "label", "year"
 """Columns by which `entities` can be partitioned: always by its label, on request by the year of its document too."""

@@ -93,6 +93,20 @@ class Settings(BaseModel):
         gt=0,
         description="size of the blocks between stages; default: 2 on a CPU, 16 on a GPU",
     )
+    ontology: tuple[str, ...] = Field(
+        default=(),
+        description="ontologies (OBO or OBO Graphs JSON, plain or gzip) or compiled lexicons from which mentions get "
+        "ids, local or s3://; default: the lexicon that ships",
+    )
+    concepts: bool = Field(default=True, description="give mentions the ids of ontology concepts")
+    grounded_only: tuple[str, ...] = Field(
+        default=(), description="labels whose mentions are left out where no concept fits; default: none"
+    )
+    concept_prefixes: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="by label, the prefixes of the concepts that its mentions mean, as Disease: [MONDO]; default: "
+        "the ontology of each of the six labels",
+    )
     keep_text: bool = Field(default=True, description="keep each document's text in the table `documents`")
     address: str | None = Field(default=None, description="Ray cluster; default: RAY_ADDRESS, else a new local Ray")
     cpus: int | None = Field(default=None, ge=1, description="CPU cores of a local Ray; default: all")

@@ -155,6 +155,13 @@ class Storage:
             return []
         return [restored(folder, path) for path in found]
 
+    def size(self, url: str) -> int | None:
+        """Bytes of a file, None if there is none."""
+        try:
+            return int(self.with_retries(url, lambda: self.filesystem(url).size(url)))
+        except FileNotFoundError:
+            return None
+
     def fetch(self, url: str) -> Path:
         """Copy a remote folder's files to a temporary local folder.
 

@@ -61,6 +61,8 @@ class WrittenBlock:
     """Entries of the rows that are REPEATED; their revisions name their shards."""
     superseded: dict[int, int] = field(default_factory=dict)
     """Rows of each shard that were dropped for a better revision in the same block."""
+    with_id: Counter[str] = field(default_factory=Counter)
+    """Entities that have a concept, by label."""
 
     @property
     def labels(self) -> Counter[str]:
@@ -97,7 +99,7 @@ def write_file(
 ) -> DataFile:
     """Write one Parquet file; its name tells the run, and is one that no other try of this task takes."""
     partition = partition or {}
-    directory = "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
+    directory = partition_folder(partition)
     table = table.drop_columns(list(partition))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -106,6 +108,11 @@ def write_file(
     storage.write_bytes(join(folder, path), content)
     bounds = pc.min_max(table["doc_id"]).as_py()
     return DataFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
+
+
+def partition_folder(partition: Mapping[str, Any]) -> str:
+    """The folder of a partition below its table, with a slash at its end; empty without a partition."""
+    return "".join(f"{name}={_in_path(value)}/" for name, value in partition.items())
 
 
 def _in_path(value: str | int | None) -> str:

@@ -13,10 +13,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
@@ -79,13 +79,22 @@ def pair_of_commit(commit: Mapping[str, Any]) -> int | None:
 class NumberedTable:
     """A table opened for writing, or made if there is none.
 
+    later: columns that tables of earlier versions may lack, until `widen` adds them
+
     Raises SettingsError if it is a table of another kind, StorageError if storage fails for too long.
     """
 
     def __init__(
-        self, storage: Storage, output: str, name: str, schema: pa.Schema, partition_by: Sequence[str] = ()
+        self,
+        storage: Storage,
+        output: str,
+        name: str,
+        schema: pa.Schema,
+        partition_by: Sequence[str] = (),
+        later: Sequence[str] = (),
     ) -> None:
         self._storage = storage
+        self._later = [schema.field(column) for column in later]
         self._output = output
         self.path = join(output, name)
         self.delta = self.with_retries(lambda: self._open(schema, partition_by))
@@ -107,7 +116,8 @@ class NumberedTable:
                 storage_options=options,
                 configuration={"delta.dataSkippingStatsColumns": "doc_id"},
             )
-        missing = set(schema.names) - {field.name for field in table.schema().fields}
+        later = {field.name for field in self._later}
+        missing = set(schema.names) - {field.name for field in table.schema().fields} - later
         if missing:
             raise SettingsError(f"{self.path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
         return table
@@ -161,20 +171,51 @@ class NumberedTable:
             lambda: self._storage.modified(join(self.path, "_delta_log", f"{self.version:020}.json"))
         )
 
+    def widen(self) -> None:
+        """Add the columns that tables of earlier versions have not; their rows are null there."""
+        have = {field.name for field in self.delta.schema().fields}
+        if missing := [Field.from_arrow(field) for field in self._later if field.name not in have]:
+            self.commit(
+                lambda properties: self.delta.alter.add_columns(missing, commit_properties=properties), self.pair
+            )
+
     def add(self, files: Iterable[DataFile], pair: int) -> None:
         """Commit files that workers have written."""
+        self._commit_files(files, pair, "append")
+
+    def _commit_files(self, files: Iterable[DataFile], pair: int, mode: Literal["append", "overwrite"]) -> None:
         now = int(time.time() * 1000)
         actions = [add_action(file, now) for file in files]
         self.commit(
             lambda properties: self.delta.create_write_transaction(
                 actions,
-                mode="append",
+                mode=mode,
                 schema=self.delta.schema(),
                 partition_by=self.delta.metadata().partition_columns,
                 commit_properties=properties,
             ),
             pair,
         )
+
+    def files(self) -> list[DataFile]:
+        """The files of the table."""
+        actions = pa.table(self.delta.get_add_actions(flatten=True)).to_pylist()
+        names = self.partition_by
+        return [
+            DataFile(
+                action["path"],
+                action["size_bytes"],
+                action["num_records"],
+                action.get("min.doc_id"),
+                action.get("max.doc_id"),
+                {name: action[f"partition.{name}"] for name in names},
+            )
+            for action in actions
+        ]
+
+    def replace(self, files: Iterable[DataFile]) -> None:
+        """Commit files that workers have written in place of all that the table has; the pair stays."""
+        self._commit_files(files, self.pair, "overwrite")
 
     def append(self, rows: pa.Table, pair: int) -> None:
         """Write and commit rows."""

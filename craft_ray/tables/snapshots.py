@@ -207,6 +207,19 @@ def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str,
     return {"documents": documents, "entities": version}
 
 
+def texts_of(storage: Storage, output: str, doc_ids: Sequence[str]) -> dict[str, str | None]:
+    """The texts of some documents, None where it was not kept.
+
+    Raises SettingsError if there are no tables.
+    """
+    documents = _view(_table(storage, output, "documents", None))
+    wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
+    texts: dict[str, str | None] = {}
+    for batch in documents.dataset.to_batches(columns=["doc_id", "text"], filter=wanted, batch_size=1_000):
+        texts.update(zip(batch["doc_id"].to_pylist(), batch["text"].to_pylist(), strict=True))
+    return texts
+
+
 def tables_exist(storage: Storage, output: str) -> bool:
     """True if an output has tables already."""
     return bool(storage.names(join(output, "documents", "_delta_log")))

@@ -21,7 +21,7 @@ from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
+from craft_ray.core.schema import CONCEPT_COLUMNS, DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -45,7 +45,7 @@ class Tables:
         self.output = output
         self._run_id = run_id
         try:
-            self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL])
+            self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL], CONCEPT_COLUMNS)
             self.documents = NumberedTable(storage, output, "documents", DOCUMENTS)
             self.shards = NumberedTable(storage, output, "shards", SHARDS)
             self._begin()
@@ -64,6 +64,7 @@ class Tables:
         self.entities.fence()
         if self.entities.pair != pair:
             self.entities.undo(pair)
+        self.entities.widen()
         self.shards.fence()
 
     @property
@@ -117,6 +118,30 @@ class Tables:
         """Commit shards whose documents are all committed; rows of SHARDS."""
         self.shards.append(rows, self.documents.pair)
 
+    def entity_files(self) -> list[DataFile]:
+        """The files of `entities`."""
+        return self.entities.files()
+
+    def replace_entity_files(self, files: Sequence[DataFile]) -> None:
+        """Put files with the same rows, apart from their concepts, in place of all of `entities`."""
+        self.entities.replace(files)
+
+    def concept_ids(self) -> pa.Array:
+        """The ids that `entities` has, each once."""
+        found: set[str] = set()
+        for batch in self.entities.delta.to_pyarrow_dataset().to_batches(columns=["concept_id"]):
+            found.update(pc.unique(batch["concept_id"]).drop_null().to_pylist())
+        return pa.array(sorted(found), pa.string())
+
+    def write_concepts(self, concepts: pa.Table, ancestors: pa.Table) -> None:
+        """Put rows of CONCEPTS and ANCESTORS in place of what these tables hold, if they differ."""
+        for name, rows in (("concepts", concepts), ("ancestors", ancestors)):
+            table = NumberedTable(self._storage, self.output, name, rows.schema)
+            table.fence()
+            if table.read().cast(rows.schema) != rows:
+                table.overwrite(rows, self.documents.pair)
+            table.vacuum(self._run_id)
+
     def finish(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
         """Close a run: merge small files, and remove files that no table refers to.
 
@@ -156,15 +181,21 @@ class Tables:
         """Rows of both tables, from their logs."""
         return {"entities": self.entities.count(), "documents": self.documents.count()}
 
-    def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
-        """Counts of a run's rows in the tables: documents by status, rejected ones by reason, entities by label."""
+    def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
+        """Counts of a run's rows in the tables.
+
+        Documents by status, rejected ones by reason, entities by label, and those that have a concept by label.
+        """
         mine = pc.field("run_id") == run_id
         documents = self.documents.read(["status", "reason"], mine)
-        entities = self.entities.read([LABEL], mine)
-        columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL])
+        entities = self.entities.read([LABEL, "concept_id"], mine)
+        with_id = entities.filter(pc.is_valid(entities["concept_id"]))
+        columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL], with_id[LABEL])
         counts = [column.value_counts().to_pylist() for column in columns]
-        statuses, reasons, labels = (Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts)
-        return statuses, reasons, labels
+        statuses, reasons, labels, ids = (
+            Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts
+        )
+        return statuses, reasons, labels, ids
 
     def _read_back(self, block: WrittenBlock, mask: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
         """A block's written documents and entities, only those of the documents marked."""

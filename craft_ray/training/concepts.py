@@ -1,7 +1,7 @@
 """How well concepts are found: on gold spans by folds, and end to end as the CRAFT shared task of 2019 scores it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from craft_ray.concepts.build import Builder
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.hierarchy import wang_similarity
-from craft_ray.concepts.lexicon import CORPUS, Lexicon
+from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.scores import Scores, scores_for
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.training.craft import GoldDocument
@@ -42,12 +42,17 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether the id is the gold one."""
+        """True if the id is the gold one."""
         return self.concept >= 0 and self.concept == self.gold
 
 
-def answers(grounder: Grounder, documents: Sequence[GoldDocument]) -> list[Answer]:
-    """What each gold mention is given if its span is known."""
+def answers(
+    grounder: Grounder, documents: Sequence[GoldDocument], ontology: Container[str] = frozenset()
+) -> list[Answer]:
+    """The concept that each gold mention is given if its span is known.
+
+    ontology: the ids that ontologies name, without those that only a corpus has
+    """
     lexicon = grounder.lexicon
     rows = [(n, c) for n, d in enumerate(documents) for c in d.concepts]
     mentions = pa.table(
@@ -60,8 +65,6 @@ def answers(grounder: Grounder, documents: Sequence[GoldDocument]) -> list[Answe
     found = grounder.ground(mentions, [d.text for d in documents])
     gold = lexicon.numbers([c.concept_id for _, c in rows])
     concept = np.where(found["concept_id"].is_valid(), lexicon.numbers(found["concept_id"].combine_chunks()), -1)
-    named = np.zeros(len(lexicon.ids), np.bool_)
-    named[lexicon.concept[lexicon.tier != CORPUS]] = True
     columns = zip(
         rows,
         gold.tolist(),
@@ -72,7 +75,16 @@ def answers(grounder: Grounder, documents: Sequence[GoldDocument]) -> list[Answe
         strict=True,
     )
     return [
-        Answer(c.label, g, g >= 0, g >= 0 and bool(named[g]), f, step or "", score or 0.0, bool(several))
+        Answer(
+            c.label,
+            g,
+            g >= 0,
+            g >= 0 and lexicon.ids[g].as_py() in ontology,
+            f,
+            step or "",
+            score or 0.0,
+            bool(several),
+        )
         for (_, c), g, f, step, score, several in columns
     ]
 
@@ -81,6 +93,7 @@ def by_folds(
     documents: Sequence[GoldDocument],
     lexicon_of: Callable[[Sequence[GoldDocument]], Lexicon],
     prefixes: Mapping[str, Sequence[str]],
+    ontology: Container[str],
     folds: int = FOLDS,
 ) -> list[tuple[Lexicon, list[Answer]]]:
     """The answers for each fold of articles, from a lexicon that was made of the others' strings.
@@ -91,7 +104,7 @@ def by_folds(
     for fold in range(folds):
         lexicon = lexicon_of([d for n, d in enumerate(documents) if n % folds != fold])
         grounder = Grounder(lexicon, scores_for(lexicon.prefixes, {}), prefixes)
-        parts.append((lexicon, answers(grounder, documents[fold::folds])))
+        parts.append((lexicon, answers(grounder, documents[fold::folds], ontology)))
     return parts
 
 
@@ -127,7 +140,7 @@ def evaluate_gold_spans(
             builder.add_strings(corpus_strings(others))
         return builder.lexicon()
 
-    parts = by_folds(documents, lexicon_of, prefixes)
+    parts = by_folds(documents, lexicon_of, prefixes, frozenset(base.copy().lexicon().ids.to_pylist()))
     judged: list[Answer] = []
     for fold, (lexicon, mine) in enumerate(parts):
         others = [answer for n, (_, part) in enumerate(parts) if n != fold for answer in part]

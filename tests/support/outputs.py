@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 
 from craft_ray.annotation.rows import TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
 from craft_ray.core.settings import S3Settings
@@ -137,7 +138,11 @@ def document_without_text(doc_id: str, status: str) -> dict[str, Any]:
 
 
 def commit(
-    output: str | Path, rows: Sequence[Mapping[str, Any]], keep_text: bool = True, storage: Storage | None = None
+    output: str | Path,
+    rows: Sequence[Mapping[str, Any]],
+    keep_text: bool = True,
+    storage: Storage | None = None,
+    grounder: Grounder | None = None,
 ) -> WrittenBlock:
     """Add documents to an output's tables, in one commit of each."""
     storage = storage or Storage(S3Settings())
@@ -146,7 +151,7 @@ def commit(
     )
     written = write_block(
         pa.Table.from_pylist(list(rows), schema=schema),
-        WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text),
+        WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder),
     )
     Tables(storage, str(output)).append([written])
     return written

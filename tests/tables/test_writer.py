@@ -66,7 +66,7 @@ def test_of_revisions_that_arrive_together_the_best_is_kept(tmp_path: Path):
     staged = [block(tmp_path, ("a", mention), shard=shard) for shard, mention in [(2, "two"), (3, "three"), (1, "one")]]
     assert tables.replace(staged, [all_of(s) for s in staged]) == 1
     assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
-    assert tables.written_by("run") == ({"annotated": 1}, {}, {"Taxon": 1})
+    assert tables.written_by("run") == ({"annotated": 1}, {}, {"Taxon": 1}, {})
     assert tables.replace(staged, [~all_of(s) for s in staged]) == 0
     assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
 

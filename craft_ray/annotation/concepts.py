@@ -1,0 +1,41 @@
+"""The tables `concepts` and `ancestors` of an output: what the ids in `entities` are, and the classes above them."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from craft_ray.concepts.hierarchy import ancestor_rows
+from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.core.schema import ANCESTORS, CONCEPTS
+from craft_ray.tables.writer import Tables
+
+
+def described(lexicon: Lexicon) -> dict[str, Any]:
+    """A lexicon as a run's record has it."""
+    return {"fingerprint": lexicon.fingerprint, "sources": list(lexicon.sources)}
+
+
+def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
+    """Bring `concepts` and `ancestors` in step with the ids that `entities` has."""
+    ids = tables.concept_ids()
+    number = lexicon.numbers(ids)
+    held = number >= 0
+    concepts, ancestors = concept_rows(lexicon, np.unique(number[held]))
+    tables.write_concepts(concepts, ancestors)
+
+
+def concept_rows(lexicon: Lexicon, numbers: Any) -> tuple[pa.Table, pa.Table]:
+    """Rows of CONCEPTS and ANCESTORS for some concepts and, in CONCEPTS, for all classes above them."""
+    rows = ancestor_rows(lexicon, numbers.tolist())
+    every = lexicon.numbers(sorted({above for _, above, _ in rows}))
+    version = {source["prefix"]: source["version"] for source in reversed(lexicon.sources)}
+    prefixes = [lexicon.prefixes[n] for n in lexicon.ontology[every].tolist()]
+    concepts = {
+        "id": lexicon.ids.take(pa.array(every)),
+        "name": lexicon.names.take(pa.array(every)),
+        "ontology": prefixes,
+        "version": [version.get(prefix) for prefix in prefixes],
+    }
+    ancestors = {name: [row[n] for row in rows] for n, name in enumerate(ANCESTORS.names)}
+    return pa.table(concepts, schema=CONCEPTS), pa.table(ancestors, schema=ANCESTORS)

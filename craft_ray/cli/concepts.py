@@ -1,0 +1,89 @@
+"""`craft-ray concepts`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from craft_ray.cli.options import Json, SettingsFile
+from craft_ray.core.errors import SettingsError
+
+EXAMPLES = """Examples:
+
+    craft-ray concepts build chebi.obo.gz pr.obo cl-basic.obo --output lexicon
+
+    craft-ray annotate pubmed --output tables --ontology lexicon
+"""
+
+LeaveOut = Annotated[
+    list[Path] | None,
+    typer.Option(help="File of classes that no mention is to get, one id per line; repeatable.", metavar="FILE"),
+]
+Craft = Annotated[
+    str | None, typer.Option(help="Folder of the CRAFT corpus, whose strings go into the lexicon.", metavar="FOLDER")
+]
+
+
+def build(
+    ontologies: Annotated[
+        list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="File of the lexicon, on disk or s3://.")],
+    craft: Craft = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Articles of the corpus, one PubMed id per line.", show_default="all")
+    ] = None,
+    leave_out: LeaveOut = None,
+    as_json: Json = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Compile ontologies into one lexicon, to be named by `--ontology` like a file."""
+    from craft_ray.concepts.loading import all_prefixes, prefixes_of
+    from craft_ray.concepts.packing import pack
+    from craft_ray.concepts.sources import build_lexicon
+    from craft_ray.core.settings import load_settings
+    from craft_ray.storage.storage import Storage
+
+    chosen = load_settings(settings)
+    storage = Storage(chosen.s3)
+    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_of(chosen)), classes_in(leave_out))
+    if craft:
+        from craft_ray.training.concepts import corpus_strings
+        from craft_ray.training.craft import read_craft
+
+        documents = read_craft(craft, ids)
+        strings = corpus_strings(documents)
+        builder.add_strings(strings)
+        builder.sources.append(
+            {"file": Path(craft).name, "prefix": "", "version": f"{len(documents)} articles", "terms": 0}
+            | {"names": len(strings)}
+        )
+    elif ids:
+        raise SettingsError("--ids names articles of a corpus: give --craft as well")
+    lexicon = builder.lexicon()
+    content = pack(lexicon)
+    storage.write_bytes(output, content)
+    told = {
+        "lexicon": output,
+        "bytes": len(content),
+        "names": len(lexicon.key),
+        "concepts": len(lexicon.ids),
+        "fingerprint": lexicon.fingerprint,
+    }
+    if as_json:
+        print(json.dumps(told))
+    else:
+        print(f"{len(lexicon.key):,} names of {len(lexicon.ids):,} concepts, {len(content) / 1e6:.1f} MB: {output}")
+
+
+def classes_in(files: list[Path] | None) -> frozenset[str]:
+    """The ids in files of one id per line.
+
+    Raises SettingsError if one cannot be read.
+    """
+    paths = [path for file in files or () for path in (sorted(file.glob("*.txt")) if file.is_dir() else [file])]
+    try:
+        return frozenset(line.strip() for path in paths for line in path.read_text().splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read the list of classes: {error}") from error

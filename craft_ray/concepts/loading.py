@@ -1,0 +1,33 @@
+"""The grounder that a run's settings describe."""
+
+from collections.abc import Mapping
+
+from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.scores import shipped_scores
+from craft_ray.concepts.sources import EMBEDDED, SHIPPED, load_lexicon
+from craft_ray.core.labels import canonical
+from craft_ray.core.settings import Settings
+from craft_ray.storage.storage import Storage
+
+
+def prefixes_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """By label, the prefixes of the concepts that its mentions mean."""
+    return DEFAULT_PREFIXES | {canonical(label): tuple(some) for label, some in settings.concept_prefixes.items()}
+
+
+def all_prefixes(by_label: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Every prefix once."""
+    return tuple(dict.fromkeys(prefix for some in by_label.values() for prefix in some))
+
+
+def load_grounder(settings: Settings, storage: Storage) -> Grounder | None:
+    """The lexicon of the settings, ready to be asked; None where concepts are switched off or none can be had.
+
+    Raises SettingsError if an ontology cannot be used.
+    """
+    if not settings.concepts or (not settings.ontology and not SHIPPED.is_file()):
+        return None
+    by_label = prefixes_of(settings)
+    lexicon = load_lexicon(storage, settings.ontology or (EMBEDDED,), all_prefixes(by_label))
+    only = frozenset(canonical(label) for label in settings.grounded_only)
+    return Grounder(lexicon, shipped_scores(lexicon.prefixes, lexicon.has_corpus), by_label, only)

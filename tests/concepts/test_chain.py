@@ -1,0 +1,114 @@
+"""From mentions to concepts, each step of the chain on its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from craft_ray.concepts.chain import MATCHES
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
+from tests.support.ontologies import grounder
+
+GROUNDER = grounder()
+
+
+def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = GROUNDER) -> list[dict[str, Any]]:
+    table = pa.table(
+        {
+            "label": pa.array([label for label, _ in mentions], pa.string()),
+            "mention": pa.array([mention for _, mention in mentions], pa.string()),
+            "row": pa.array([0] * len(mentions), pa.int64()),
+        }
+    )
+    found = by.ground(table, [text])
+    assert found.select(CONCEPT_COLUMNS).schema.types == [ENTITIES.field(name).type for name in CONCEPT_COLUMNS]
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("label", "mention", "concept_id", "match"),
+    [
+        ("Cell", "neuron", "CL:0000540", "name"),
+        ("Cell", "nerve cell", "CL:0000540", "synonym"),
+        ("Cell", "Retinal Ganglion-Cell", "CL:0000740", "name folded"),
+        ("Cell", "retinal ganglion cells", "CL:0000740", "name singular"),
+        ("Cell", "RGC", "CL:0000740", "related"),
+        ("Gene", "nuclei", "GO:0005634", "name relaxed"),
+        ("Cell", "retinal ganglion", "CL:0000740", "longer head"),
+        ("Cell", "neuron cultures", "CL:0000540", "shorter head"),
+        ("Protein", "Pax6 protein", "PR:000012318", "shorter head"),
+        ("Protein", "PaxVIII", None, None),
+        ("Chemical", "AMPA", "CHEBI:34018", "related"),
+        ("Taxon", "mouse", "NCBITaxon:10090", "synonym"),
+        ("Taxon", "neuron", None, None),
+        ("Disease", "neuron", None, None),
+    ],
+)
+def test_a_mention_gets_the_concept_and_the_step(
+    label: str, mention: str, concept_id: str | None, match: str | None
+) -> None:
+    (row,) = ground([(label, mention)])
+    assert (row["concept_id"], row["concept_match"]) == (concept_id, match)
+    assert (row["concept_score"] is None) == (concept_id is None)
+
+
+def test_the_text_of_a_document_decides() -> None:
+    text = "Retinal ganglion cells (RGNs) of S. cerevisiae; Saccharomyces at the replication fork. A fork is a fork."
+    mentions = [("Cell", "RGNs"), ("Taxon", "S. cerevisiae"), ("Gene", "fork")]
+    assert [(row["concept_id"], row["concept_match"]) for row in ground(mentions, text)] == [
+        ("CL:0000740", "abbreviation"),
+        ("NCBITaxon:4932", "genus"),
+        ("GO:0005657", "context"),
+    ]
+    assert [row["concept_id"] for row in ground(mentions)] == [None] * 3
+
+
+def test_a_document_tells_nothing_about_another() -> None:
+    table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": pa.array([0, 1], pa.int64())})
+    found = GROUNDER.ground(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
+    assert found["concept_id"].to_pylist() == ["CL:0000740", None]
+
+
+def test_strings_of_a_corpus_go_first_and_the_majority_counts() -> None:
+    by = grounder({("RGC", "CL:0000540"): 3, ("RGC", "CL:0000740"): 1})
+    (row,) = ground([("Cell", "RGC")], by=by)
+    assert (row["concept_id"], row["concept_match"]) == ("CL:0000540", "corpus")
+
+
+def test_a_corpus_with_older_ids_gives_the_newer() -> None:
+    (row,) = ground([("Cell", "ganglion")], by=grounder({("ganglion", "CL:0000741"): 1}))
+    assert row["concept_id"] == "CL:0000740"
+
+
+def test_a_protein_of_one_species_is_a_candidate_beside_the_neutral_one() -> None:
+    (row,) = ground([("Protein", "Pax6")])
+    assert row["concept_id"] == "PR:000012318"
+    assert [candidate["id"] for candidate in row["concept_candidates"]] == ["PR:000012318", "PR:P63015"]
+    assert row["concept_candidates"][0]["score"] == pytest.approx(row["concept_score"])
+
+
+def test_symbols_have_no_plurals_and_short_ones_no_other_case() -> None:
+    rows = ground([("Protein", "Apc"), ("Cell", "rgc")])
+    assert [row["concept_id"] for row in rows] == [None, None]
+
+
+def test_an_abbreviation_never_removes_a_concept() -> None:
+    (row,) = ground([("Taxon", "mouse")], "A monitor of user events (mouse) is here.")
+    assert row["concept_id"] == "NCBITaxon:10090"
+
+
+def test_labels_may_be_kept_to_mentions_that_fit() -> None:
+    mentions = [("Cell", "neuron"), ("Cell", "thing"), ("Taxon", "thing")]
+    rows = ground(mentions, by=grounder(only=frozenset({"Cell"})))
+    assert [(row["label"], row["mention"]) for row in rows] == [("Cell", "neuron"), ("Taxon", "thing")]
+
+
+def test_no_mentions_are_no_rows() -> None:
+    assert ground([]) == []
+
+
+def test_each_step_has_a_name_of_its_own() -> None:
+    assert len(set(MATCHES)) == len(MATCHES)

@@ -1,0 +1,123 @@
+"""Small ontologies, made by hand, and lexicons of them."""
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+
+from craft_ray.concepts.build import Builder
+from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.loading import all_prefixes
+from craft_ray.concepts.obo import read_obo
+from craft_ray.concepts.scores import scores_for
+from craft_ray.concepts.terms import Term
+
+OBO = """format-version: 1.2
+data-version: releases/2026-01-01
+default-namespace: tiny
+
+[Term]
+id: CL:0000000
+name: cell
+
+[Term]
+id: CL:0000540
+name: neuron
+synonym: "nerve cell" EXACT []
+is_a: CL:0000000 ! cell
+
+[Term]
+id: CL:0000740
+name: retinal ganglion cell
+alt_id: CL:0000741
+synonym: "RGC" RELATED []
+is_a: CL:0000540 {source="x"} ! neuron
+
+[Term]
+id: CL:0000001
+name: old neuron
+is_obsolete: true
+replaced_by: CL:0000540
+
+[Term]
+id: PR:000012318
+name: paired box protein Pax-6
+synonym: "Pax6" EXACT PRO-short-label [PRO:1]
+synonym: "aniridia \\"type\\" II" RELATED []
+
+[Term]
+id: PR:P63015
+name: paired box protein Pax-6 (mouse)
+synonym: "Pax6" EXACT []
+is_a: PR:000012318
+
+[Term]
+id: PR:000004126
+name: APCS
+
+[Term]
+id: NCBITaxon:10090
+name: Mus musculus
+synonym: "mouse" EXACT genbank_common_name []
+synonym: "mice" EXACT common_name []
+
+[Term]
+id: NCBITaxon:4932
+name: Saccharomyces cerevisiae
+synonym: "yeast" RELATED []
+
+[Term]
+id: CHEBI:34018
+name: (S)-AMPA
+
+[Term]
+id: GO:0005634
+name: nucleus
+namespace: cellular_component
+
+[Term]
+id: GO:0005657
+name: replication fork
+namespace: cellular_component
+
+[Term]
+id: GO:0008150
+name: biological process
+namespace: biological_process
+
+[Term]
+id: SO:0000704
+name: gene
+
+[Typedef]
+id: part_of
+name: part of
+"""
+
+
+def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
+    """A file of an ontology; gzip if its name says so."""
+    path = folder / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return str(path)
+
+
+def builder(text: str = OBO) -> Builder:
+    """A builder that has read an ontology; of GO too all namespaces."""
+    import io
+
+    made = Builder(all_prefixes(DEFAULT_PREFIXES))
+    made.sources.append({"file": "tiny.obo", "prefix": "CL", "version": "releases/2026-01-01", "terms": 1, "names": 1})
+    for item in read_obo(io.StringIO(text)):
+        if isinstance(item, Term):
+            made.add_term(item)
+    return made
+
+
+def grounder(
+    strings: Mapping[tuple[str, str], int] | None = None, only: frozenset[str] = frozenset(), text: str = OBO
+) -> Grounder:
+    """A grounder over an ontology and strings of a corpus."""
+    made = builder(text)
+    made.add_strings(strings or {})
+    lexicon = made.lexicon()
+    return Grounder(lexicon, scores_for(lexicon.prefixes, {}), DEFAULT_PREFIXES, only)
