@@ -1,5 +1,5 @@
 """`python -m craft_ray` is the command `craft-ray`."""
 
-from craft_ray.cli.app import main
+from craft_ray.cli import main
 
 main()

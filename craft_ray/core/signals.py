@@ -1,21 +1,49 @@
 """The signals that end a run."""
 
+import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from craft_ray.core.errors import StoppedError
+from craft_ray.core.logs import logs_json
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+FORCED_AFTER = 0.5
+"""Seconds after a first Ctrl-C within which another is the same one, passed on by a shell or a wrapper."""
+
+STOPPING = "\nstopping: what is done is being committed; Ctrl-C again ends at once\n"
 
 
 class StopRequest(threading.Event):
-    """Set by SIGINT and SIGTERM; any number of them is one."""
+    """Set by SIGINT and SIGTERM; any number of them is one, but a second Ctrl-C ends the process.
+
+    That loses no more than SIGKILL does, which is nothing that is committed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._interrupted: float | None = None
 
     def listen(self) -> None:
         """Take the signals, from now on or again: ray.init puts handlers of its own in place of others."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, lambda *_: self.set())
+                signal.signal(number, self._take)
+
+    def _take(self, number: int, _: object) -> None:
+        if number == signal.SIGINT:
+            if self._interrupted is None:
+                self._interrupted = time.monotonic()
+                if sys.stderr.isatty() and not logs_json():
+                    os.write(sys.stderr.fileno(), STOPPING.encode())
+            elif time.monotonic() - self._interrupted >= FORCED_AFTER:
+                os._exit(StoppedError.exit_code)
+        self.set()
 
 
 @contextmanager
