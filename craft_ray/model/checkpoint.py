@@ -19,6 +19,9 @@ from craft_ray.core.labels import TagSet
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
+OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges")
+"""Keys that our training adds to config.json."""
+
 
 @dataclass(frozen=True, slots=True)
 class StandIn:

@@ -37,7 +37,9 @@ class Network(torch.nn.Module):
 def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Network:
     """The checkpoint's network with weights of one type, for inference."""
     from transformers import AutoConfig, AutoModelForTokenClassification
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # it warns of settings that only training reads
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
     model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
     return Network(model.to(dtype=dtype).eval().requires_grad_(False))

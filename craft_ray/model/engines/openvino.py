@@ -5,6 +5,8 @@ window whatever the batch around it.
 """
 
 import ctypes
+import hashlib
+import json
 import logging
 import sys
 import tempfile
@@ -12,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.version import __version__
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, one_line
 from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision, as_out_of_memory
-from craft_ray.model.engines.processor import capabilities
+from craft_ray.model.engines.graph_cache import cached
+from craft_ray.model.engines.processor import capabilities, processor_name
 
 GraphPrecision = Literal["fp32", "bf16", "int8"]
 
@@ -54,13 +59,42 @@ class OpenVinoModel:
         }
         return core.compile_model(model, "CPU", options)
 
+    def to_bytes(self) -> bytes:
+        """Constants, structure, and the structure's length in eight bytes: constants first, which keeps them aligned."""
+        return b"".join((self.constants.tobytes(), self.structure, len(self.structure).to_bytes(8, "little")))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, precision: GraphPrecision) -> "OpenVinoModel":
+        """A graph from `to_bytes`; its constants are a view of the content."""
+        end = len(content) - 8
+        begin = end - int.from_bytes(content[end:], "little")
+        return cls(content[begin:end], np.frombuffer(content, np.uint8, begin), precision)
+
 
 def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
-    """The checkpoint's network as a graph.
+    """The checkpoint's network as a graph, out of the cache where an earlier run left it.
 
-    Raises SettingsError if OpenVINO does not know some of its operations, or int8 is asked for without the checkpoint
-    having `activation_ranges`.
+    Raises SettingsError if OpenVINO does not know some of its operations.
     """
+    content = cached(_cache_key(checkpoint, precision), lambda: _convert(checkpoint, precision).to_bytes())
+    return OpenVinoModel.from_bytes(content, precision)
+
+
+def _cache_key(checkpoint: Checkpoint, precision: GraphPrecision) -> str:
+    """A digest of all that decides the graph."""
+    decides = {
+        "fingerprint": checkpoint.fingerprint,
+        "config": checkpoint.config,
+        "activation_ranges": checkpoint.activation_ranges,
+        "precision": precision,
+        "processor": processor_name(),
+        "versions": {name: metadata.version(name) for name in ("openvino", "torch", "transformers")},
+        "craft_ray": __version__,
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
     import torch
 
     from craft_ray.model.engines.int8 import quantize
