@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -26,8 +28,15 @@ SAMPLE = ROOT / "craft_ray" / "sample"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Properties are tried on 40 examples each, on 100 with --long."""
+    """Properties are tried on 40 examples each, on 100 with --long.
+
+    Converted models are kept for one run of the tests, by all its processes, and not in the user's own cache.
+    """
     settings.load_profile("long" if config.getoption("long") else "short")
+    if "XDG_CACHE_HOME" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="craft-ray-tests-")
+        os.environ["XDG_CACHE_HOME"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

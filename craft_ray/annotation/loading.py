@@ -5,22 +5,26 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import ray
-
+from craft_ray.core.connection import is_connected
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines.processor import has_gpu
 from craft_ray.model.inference import DeployedModel, prepare_model
-from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.loading import find_model, load_checkpoint
 from craft_ray.storage.storage import Storage
 
 _Result = TypeVar("_Result")
 
 
 class ModelLoading:
-    """The model of a run on its way, beside all else that takes time at the start."""
+    """The model of a run on its way, beside all else that takes time at the start.
+
+    Raises SettingsError at once for what can be no model.
+    """
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
+        find_model(settings.model)
         self._settings = settings
         self.checkpoint = _in_background(lambda: _load(settings, storage))
         self._form: Future[DeployedModel | None] | None = None
@@ -33,7 +37,7 @@ class ModelLoading:
     def prepare(self) -> None:
         """Begin to make the form for a CPU, where the run will use this machine alone and it has no GPU."""
         settings = self._settings
-        if not (settings.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
+        if not (settings.address or os.environ.get("RAY_ADDRESS") or is_connected()):
             self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
 
     def form(self, device: str) -> DeployedModel:
@@ -56,11 +60,8 @@ def _load(settings: Settings, storage: Storage) -> Checkpoint:
 
 def _form_here(settings: Settings, checkpoint: Checkpoint) -> DeployedModel | None:
     """A checkpoint's form for a CPU; None on a machine with a GPU."""
-    if checkpoint.stand_in is None:
-        import torch
-
-        if torch.cuda.is_available():
-            return None
+    if checkpoint.stand_in is None and has_gpu():
+        return None
     return prepare_model(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
 
 

@@ -10,8 +10,10 @@ from collections import Counter as Counts
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ray.util.metrics import Counter, Histogram
+if TYPE_CHECKING:
+    from ray.util.metrics import Counter, Histogram
 
 COUNTERS = {
     "craft_ray_documents": ("documents that became", ("status",)),
@@ -69,13 +71,17 @@ class PrometheusCounters:
 
 
 @lru_cache
-def _counter(name: str) -> Counter:
+def _counter(name: str) -> "Counter":
+    from ray.util.metrics import Counter
+
     meaning, tags = COUNTERS[name]
     return Counter(name, meaning, tags)
 
 
 @lru_cache
-def _commits() -> Histogram:
+def _commits() -> "Histogram":
+    from ray.util.metrics import Histogram
+
     return Histogram(
         COMMIT_SECONDS, "seconds per commit", boundaries=[0.05, 0.1, 0.3, 1, 3, 10, 30, 100], tag_keys=("kind",)
     )

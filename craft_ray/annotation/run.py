@@ -1,28 +1,26 @@
-"""A whole annotation run: check, plan, annotate, commit, settle, account."""
+"""A whole annotation run: check, plan, annotate, commit, settle, account.
+
+Ray is imported where there is something to read: on a night with nothing new that would be most of the time.
+"""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import ray
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import described, write_concepts
 from craft_ray.annotation.loading import ModelLoading
-from craft_ray.annotation.passes import annotate_missing
-from craft_ray.annotation.pipeline import run_pipeline
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
-from craft_ray.annotation.prepare import ReadTask
-from craft_ray.annotation.prometheus import PrometheusCounters
 from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
-from craft_ray.core.connection import ray_session, wait_for_resources
+from craft_ray.core.connection import nodes, ray_session, wait_for_resources
 from craft_ray.core.errors import CraftRayError, RunError, StoppedError
 from craft_ray.core.logs import bound, log
 from craft_ray.core.settings import Settings
@@ -30,6 +28,7 @@ from craft_ray.core.signals import stop_on_signal
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import DeployedModel
+from craft_ray.model.precision import check_choice
 from craft_ray.readers import is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
@@ -42,6 +41,9 @@ from craft_ray.tables.known import Known
 from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
 from craft_ray.tables.snapshots import tables_exist
 from craft_ray.tables.writer import Tables
+
+if TYPE_CHECKING:
+    from craft_ray.annotation.prepare import ReadTask
 
 
 def annotate(
@@ -59,6 +61,7 @@ def annotate(
     """
     began = time.monotonic()
     read_options(settings)  # a bad one is told before any work
+    check_choice(settings.precision, settings.engine)
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     with stop_on_signal() as stop:
         model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
@@ -175,7 +178,7 @@ class _Run:
             wait_for_resources(settings.wait_for, stop)
             if stop.is_set():
                 raise StoppedError
-            plan = make_plan(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            plan = make_plan(settings, nodes())
             deployed = model.form(plan.device)
             record.add(plan=asdict(plan) | {"precision": deployed.precision})
             account.timeline.reached("model_ready")
@@ -205,6 +208,12 @@ class _Run:
         on_progress: Callable[[Account], None],
     ) -> None:
         """Annotate and commit what is missing, or what of it is done when a signal comes."""
+        import ray
+
+        from craft_ray.annotation.passes import annotate_missing
+        from craft_ray.annotation.pipeline import run_pipeline
+        from craft_ray.annotation.prometheus import PrometheusCounters
+
         shipped = ray.put(deployed)
         meter = PrometheusCounters()
         write = WriteTask(
@@ -230,8 +239,10 @@ class _Run:
 
         annotate_missing(pipeline, commits, self.account, stop, show)
 
-    def _read_task(self) -> ReadTask:
+    def _read_task(self) -> "ReadTask":
         """The read task for a pass that begins now."""
+        from craft_ray.annotation.prepare import ReadTask
+
         return ReadTask.of(
             self.checkpoint,
             self.known.ledger.merged(),

@@ -1,4 +1,4 @@
-"""The process and what is around it: a connection to Ray, and the signals that end a run."""
+"""A connection to Ray, which is imported only where one is made."""
 
 import logging
 import os
@@ -10,9 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
-from ray._private import ray_constants
-
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings, WaitForSettings
@@ -21,6 +18,8 @@ from craft_ray.core.settings import Settings, WaitForSettings
 @contextmanager
 def ray_session(settings: Settings) -> Iterator[None]:
     """A connection to Ray: the cluster named, the one around this process, or a new local one that ends with it."""
+    import ray
+
     if ray.is_initialized():
         yield
         return
@@ -55,6 +54,8 @@ def _on_loopback() -> Iterator[None]:
 
     After a second Ray kills idle workers beyond one per core. The stages of a run would start theirs again and again.
     """
+    from ray._private import ray_constants
+
     workers = 4 * (os.cpu_count() or 1) + 4
     wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_num_workers_soft_limit": str(workers)}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
@@ -114,6 +115,8 @@ def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
 
     Raises RunError if none of what is wanted is there in time; if some is, the run goes on with that.
     """
+    import ray
+
     missing = {name: number for name, number in (("GPU", wanted.gpus), ("CPU", wanted.cpus)) if _total(name) < number}
     if not missing:
         return
@@ -136,5 +139,19 @@ def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
             log.warning("%s; the run goes on with these", late)
 
 
+def nodes() -> list[dict[str, float]]:
+    """Resources (`CPU`, `GPU`) of each node that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def is_connected() -> bool:
+    """Whether this process is connected to Ray already; a process that has not imported it is not."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
 def _total(name: str) -> float:
+    import ray
+
     return float(ray.cluster_resources().get(name, 0))

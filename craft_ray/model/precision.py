@@ -16,9 +16,8 @@ def choose_precision(
 
     Raises SettingsError for what the device or the checkpoint does not allow.
     """
-    if precision not in ("auto", *get_args(Precision)):
-        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
-    chosen = _engine(checkpoint, device, engine)
+    check_choice(precision, engine)
+    chosen = _engine(device, engine)
     if precision == "auto":
         precision = chosen.fastest(checkpoint, device)
     if precision not in chosen.precisions:
@@ -28,13 +27,22 @@ def choose_precision(
     return precision, chosen
 
 
-def _engine(checkpoint: Checkpoint, device: str, name: str) -> EngineSpec:
-    choices = [spec.name for spec in ENGINES.values() if spec.devices]
+def check_choice(precision: str, engine: str) -> None:
+    """Raise SettingsError for a number format or an engine that there is not, before anything is loaded."""
+    if precision not in ("auto", *get_args(Precision)):
+        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
+    if engine not in ("auto", *_choices()):
+        raise SettingsError(f"unknown engine {engine!r}: choose auto or one of {', '.join(_choices())}")
+
+
+def _choices() -> list[str]:
+    return [spec.name for spec in ENGINES.values() if spec.devices]
+
+
+def _engine(device: str, name: str) -> EngineSpec:
     if name == "auto":
         return next(spec for spec in ENGINES.values() if device in spec.devices)
-    if name not in choices:
-        raise SettingsError(f"unknown engine {name!r}: choose auto or one of {', '.join(choices)}")
     if device not in ENGINES[name].devices:
-        able = ", ".join(choice for choice in choices if device in ENGINES[choice].devices)
+        able = ", ".join(choice for choice in _choices() if device in ENGINES[choice].devices)
         raise SettingsError(f"the engine {name} does not run on {device}: choose {able}")
     return ENGINES[name]

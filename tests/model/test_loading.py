@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForTokenClassification
@@ -12,8 +13,8 @@ from transformers import AutoModelForTokenClassification
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.shipped import SHIPPED
+from craft_ray.model.loading import _read_own, _read_with_transformers, load_checkpoint
+from craft_ray.model.shipped import EMBEDDED_FOLDER, SHIPPED
 from tests.conftest import save_random_bert
 from tests.support.models import predict, windows_of
 
@@ -91,3 +92,41 @@ def test_keys_of_a_config_are_set_and_all_others_stay(tmp_path: Path):
     update_config(tmp_path, window_pieces=0, score_calibration=(1.5, 0.1))
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert config == {"model_type": "bert", "window_pieces": 0, "score_calibration": [1.5, 0.1]}
+
+
+def test_our_own_checkpoint_is_read_as_transformers_reads_it(embedded):
+    """Fingerprint included, which says what must be annotated anew."""
+    theirs = _read_with_transformers(str(EMBEDDED_FOLDER), "embedded")
+    ours = _read_own(EMBEDDED_FOLDER, "embedded")
+    assert ours.tokenizer.to_str() == theirs.tokenizer.to_str()
+    assert ours.positions == theirs.positions
+    assert {int(i): label for i, label in ours.config["id2label"].items()} == theirs.config["id2label"]
+    assert {**ours.config, "id2label": None} == {**theirs.config, "id2label": None}
+    assert ours.weights.keys() == theirs.weights.keys()
+    for name, array in ours.weights.items():
+        assert array.dtype == theirs.weights[name].dtype
+        assert np.array_equal(array, theirs.weights[name]), name
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("model.safetensors", b"damaged"), ("tokenizer.json", b"{}"), ("config.json", b'{"model_type": "bert", ')],
+)
+def test_a_damaged_checkpoint_of_our_own_is_a_bad_setting(tmp_path: Path, name, content):
+    for file in EMBEDDED_FOLDER.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot load the model"):
+        load_checkpoint(str(tmp_path))
+
+
+def test_a_checkpoint_of_our_own_without_a_head_for_its_labels_is_a_bad_setting(tmp_path: Path):
+    for file in EMBEDDED_FOLDER.iterdir():
+        if file.name != "config.json":
+            (tmp_path / file.name).symlink_to(file)
+    config = json.loads((EMBEDDED_FOLDER / "config.json").read_text(encoding="utf-8"))
+    del config["id2label"]["12"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SettingsError, match="no head for its 12 labels"):
+        load_checkpoint(str(tmp_path))

@@ -60,7 +60,7 @@ class OpenVinoModel:
         return core.compile_model(model, "CPU", options)
 
     def to_bytes(self) -> bytes:
-        """Constants, structure, and the structure's length in eight bytes: constants first, which keeps them aligned."""
+        """Constants, structure, and the structure's length in eight bytes: constants first, to be aligned."""
         return b"".join((self.constants.tobytes(), self.structure, len(self.structure).to_bytes(8, "little")))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The processor of this machine: its name, and what it computes quickly."""
+"""The processor of this machine: its name, what it computes quickly, and whether there is a GPU beside it."""
 
 import platform
 from functools import cache
@@ -6,6 +6,11 @@ from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
 """What Linux tells of the processor; absent on other systems."""
+
+
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver shows a GPU here, without importing torch."""
+    return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
 def capabilities() -> frozenset[str]:

@@ -13,7 +13,7 @@ def test_nobody_is_told_of_what_is_converted_and_run(tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
     done = subprocess.run(
         [sys.executable, "-c", ask],
-        env=environment | {"HOME": str(tmp_path)},
+        env=environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
         check=True,
