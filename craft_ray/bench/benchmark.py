@@ -15,7 +15,8 @@ from craft_ray.bench.host_path import host_path
 from craft_ray.bench.inputs import Inputs, read_inputs
 from craft_ray.bench.measure import BenchSizes, machine
 from craft_ray.bench.model_stage import model_stage, precisions_here, share_of_peak
-from craft_ray.bench.whole_jobs import pubmed_file, sleepers, start, ten_times, whole_job
+from craft_ray.bench.start import short_commands, start
+from craft_ray.bench.whole_jobs import pubmed_file, sleepers, ten_times, whole_job
 from craft_ray.model.loading import load_checkpoint
 
 
@@ -28,21 +29,22 @@ def run_benchmark(
 
     Raises SettingsError if the inputs hold no documents, RunError if what is compared does not agree.
     """
-    texts, citations = read_inputs(given)
+    documents = read_inputs(given)
     checkpoint = load_checkpoint()
     precisions = precisions_here(checkpoint)
     result: dict[str, Any] = {"machine": machine(), "sizes": {n: getattr(sizes, n) for n in sizes.__slots__}}
     with tempfile.TemporaryDirectory(prefix="craft-ray-bench-") as folder:
-        inputs = Inputs(texts, citations, checkpoint, Path(folder), sizes, os.cpu_count() or 1)
+        inputs = Inputs(documents, checkpoint, Path(folder), sizes, os.cpu_count() or 1)
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "model_stage": lambda: model_stage(inputs, precisions),
             "matrix_peak": lambda: share_of_peak(inputs, precisions, result["model_stage"]),
             "host_path": lambda: host_path(inputs),
             "whole_job": lambda: whole_job(inputs, result["model_stage"]),
-            "ten_times": lambda: ten_times(inputs),
+            "ten_times": lambda: ten_times(inputs, result["host_path"]),
             "sleepers": lambda: sleepers(inputs),
             "pubmed_file": lambda: pubmed_file(inputs),
             "start": lambda: start(inputs),
+            "short_commands": lambda: short_commands(inputs),
         }
         for name, part in parts.items():
             on_step(name)

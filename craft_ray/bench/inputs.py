@@ -1,9 +1,11 @@
 """Inputs of the benchmark: real documents, repeated under new ids."""
 
 import gzip
+import io
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -24,16 +26,28 @@ SAMPLE = Path(__file__).parent.parent / "sample"
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """Inputs that all parts of the benchmark are measured on.
+class Documents:
+    """Real documents to measure with.
 
-    texts, citations: as `read_inputs` gives them
-    folder:           for files that the benchmark writes
-    cores:            CPU cores of this machine
+    texts:     of all documents
+    citations: the XML of PubMed's
+    articles:  JATS files
     """
 
     texts: list[str]
     citations: list[str]
+    articles: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What all parts of the benchmark are measured on.
+
+    folder: for files that the benchmark writes
+    cores:  CPU cores of this machine
+    """
+
+    documents: Documents
     checkpoint: Checkpoint
     folder: Path
     sizes: BenchSizes
@@ -41,7 +55,7 @@ class Inputs:
 
     def jsonl(self, name: str, tokens: int, shards: int) -> list[Path]:
         """Shards of JSON lines with about so many tokens."""
-        return write_jsonl(self.folder / name, self.texts, tokens, shards)
+        return write_jsonl(self.folder / name, self.documents.texts, tokens, shards)
 
     def fresh(self, name: str) -> Path:
         """An output that is not there."""
@@ -50,32 +64,39 @@ class Inputs:
         return output
 
 
-def read_inputs(inputs: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The texts of all documents, and the XML of PubMed's citations; the sample's where there are none."""
+def read_inputs(inputs: Sequence[str]) -> Documents:
+    """The documents of files and folders; the sample's citations and article where there are none.
+
+    Raises SettingsError if there are no documents.
+    """
     storage = Storage(load_settings().s3)
-    texts: list[str] = []
-    citations: list[str] = []
+    found = Documents([], [], [])
     for shard in list_shards(storage, inputs, is_shard_name).shards:
         with storage.open(shard.name) as stream:
-            documents = [item for item in read_shard(stream, shard.name) if isinstance(item, Document) and item.text]
-        texts += [document.text for document in documents]
+            content = stream.read()
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+        documents = [i for i in read_shard(io.BytesIO(content), shard.name) if isinstance(i, Document) and i.text]
+        found.texts.extend(document.text for document in documents)
         if any(document.doc_id.startswith("PMID:") for document in documents):
-            citations += _citations(storage, shard.name)
-    if not texts:
+            found.citations.extend(_citations(content))
+        if b"<article-id" in content:
+            found.articles.append(content)
+    if not found.texts:
         raise SettingsError(f"there are no documents in {', '.join(inputs)}")
-    return texts, citations or _citations(storage, str(SAMPLE / "citations.xml"))
+    return Documents(
+        found.texts,
+        found.citations or _citations((SAMPLE / "citations.xml").read_bytes()),
+        found.articles or [(SAMPLE / "article.nxml").read_bytes()],
+    )
 
 
-def _citations(storage: Storage, name: str) -> list[str]:
-    with storage.open(name) as stream:
-        content = stream.read()
-    tree = etree.fromstring(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    return [etree.tostring(element, encoding="unicode") for element in tree.iter("PubmedArticle")]
+def _citations(content: bytes) -> list[str]:
+    return [etree.tostring(element, encoding="unicode") for element in etree.fromstring(content).iter("PubmedArticle")]
 
 
 def write_citations(file: Path, citations: Sequence[str], count: int) -> None:
     """A PubMed file of so many citations: those given, over and over, under ids from 1 on."""
-    with file.open("w", encoding="utf-8") as stream:
+    with gzip.open(file, "wt", 6, "utf-8") if file.suffix == ".gz" else file.open("w", encoding="utf-8") as stream:
         stream.write('<?xml version="1.0" encoding="UTF-8"?>\n<PubmedArticleSet>\n')
         for number in range(count):
             citation = citations[number % len(citations)]
@@ -97,3 +118,17 @@ def write_jsonl(folder: Path, texts: Sequence[str], tokens: int, shards: int) ->
     for stream in streams:
         stream.close()
     return files
+
+
+def write_articles(file: Path, articles: Sequence[bytes], tokens: int) -> None:
+    """A .tar.gz of JATS articles with about so many tokens: those given, over and over, under ids from 1 on."""
+    characters = tokens * 6.0  # of JATS, markup and references included, roughly
+    with tarfile.open(file, "w:gz") as archive:
+        for number, article in enumerate(cycle(articles)):
+            own = re.sub(rb"(<article-id[^>]*>)[^<]*", rb"\g<1>%d" % (number + 1), article)
+            member = tarfile.TarInfo(f"{number:06}.nxml")
+            member.size = len(own)
+            archive.addfile(member, io.BytesIO(own))
+            characters -= len(own)
+            if characters <= 0:
+                break

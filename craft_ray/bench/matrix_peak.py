@@ -77,9 +77,9 @@ def _rate(run: Callable[[], object], operations: float, seconds: float) -> float
     run()
     best = 0.0
     for _ in range(5):
-        began, times = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds / 5:
+        began, times = time.monotonic(), 0
+        while time.monotonic() - began < seconds / 5:
             run()
             times += 1
-        best = max(best, times * operations / (time.perf_counter() - began))
+        best = max(best, times * operations / (time.monotonic() - began))
     return best

@@ -77,7 +77,7 @@ def _sentences(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
     windower = Windower.of(inputs.checkpoint)
     chosen: list[str] = []
     count = 0
-    for text in cycle(inputs.texts):
+    for text in cycle(inputs.documents.texts):
         sentences = [text[a:b] for a, b in sentence_spans(text)]
         count += len(windower.subwords(sentences).token_ids)
         chosen += sentences
@@ -114,6 +114,14 @@ def _agreement(
         for sentence, theirs in zip(sentences, spans, strict=True)
     ]
     return float(np.mean(same))
+
+
+def model_rate(inputs: Inputs, tokens: int) -> float:
+    """Tokens per second of the model alone, as by default, on the documents of a job of so many tokens."""
+    sentences, count = _sentences(inputs, tokens)
+    windows = _windows(inputs, sentences, inputs.checkpoint.window_pieces)
+    model = Model.of(inputs.checkpoint)
+    return in_turn({"model": partial(predict_windows, model, windows)}, count, inputs.sizes.repeats)["model"].median
 
 
 def predict_windows(model: Model, windows: Windows) -> object:

@@ -1,9 +1,7 @@
-"""Whole runs: against Ray Data's pattern, ten times as much, stand-ins, one large file, from nothing."""
+"""Whole runs: against Ray Data's pattern, ten times as much, stand-ins, one large file."""
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from craft_ray.bench.baselines import PIPELINE_BATCHES, annotate_by_ray_data
 from craft_ray.bench.inputs import Inputs, write_citations
 from craft_ray.bench.measure import Measured
 from craft_ray.bench.memory import peak_memory
+from craft_ray.bench.model_stage import model_rate
 from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError
 from craft_ray.core.settings import load_settings
@@ -62,8 +61,11 @@ class Job:
     def report(self) -> dict[str, Any]:
         """The part of a result that bench.json keeps."""
         names = ("tokens", "seconds", "seconds_to_first_commit", "steady_tokens_per_second")
-        documents = self.summary["documents"]["found"]
-        kept = {name: self.summary[name] for name in names} | {"documents": documents}
+        timeline = self.summary["timeline"]
+        kept = {name: self.summary[name] for name in names} | {
+            "documents": self.summary["documents"]["found"],
+            "seconds_with_the_model": round(timeline["last_commit"] - timeline["model_ready"], 3),
+        }
         return kept | self.memory | {"rows_before_the_input_was_read": self.rows_before_the_end}
 
 
@@ -81,7 +83,7 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
     for _ in range(inputs.sizes.repeats):
         output = inputs.fresh("pattern")
         with ray_session(load_settings()):
-            began = time.perf_counter()
+            began = time.monotonic()
             annotate_by_ray_data(
                 [str(file) for file in files],
                 str(output),
@@ -91,7 +93,7 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
                 batch_size=best,
                 gpu=False,
             )
-            seconds["pattern"].values.append(time.perf_counter() - began)
+            seconds["pattern"].values.append(time.monotonic() - began)
         exact = _job(inputs, files, model=str(folder), precision="fp32")
         tokens = exact.summary["tokens"]
         rows = same_rows(output, Path(exact.summary["tables"]["entities"]), too_long)
@@ -110,11 +112,22 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def ten_times(inputs: Inputs) -> dict[str, Any]:
-    """One job, and one of ten times its documents: time and memory."""
+def ten_times(inputs: Inputs, host: dict[str, Any]) -> dict[str, Any]:
+    """One job, and one of ten times its documents: time and memory, beside the model alone on the same documents.
+
+    `ceiling_of_these_cores` is what the share of the model stage can reach: a token that the model computes on all
+    cores has its host path to go on the same ones.
+    """
     once = _job(inputs, inputs.jsonl("once", inputs.sizes.job, 4))
+    model = model_rate(inputs, inputs.sizes.job)
     ten = _job(inputs, inputs.jsonl("ten", 10 * inputs.sizes.job, 40))
-    return {"once": once.report(), "ten_times": ten.report()}
+    path = inputs.cores * host["tokens_per_second_per_core"]["all"]["median"]
+    return {
+        "once": once.report(),
+        "ten_times": ten.report(),
+        "model_stage_on_the_same_documents": round(model, 1),
+        "ceiling_of_these_cores": round(path / (path + model), 3),
+    }
 
 
 def sleepers(inputs: Inputs) -> dict[str, Any]:
@@ -139,32 +152,9 @@ def pubmed_file(inputs: Inputs) -> dict[str, Any]:
     """One large citation file: memory of any worker, and whether rows are there before it is read to its end."""
     file = inputs.folder / "pubmed" / "pubmed.xml"
     file.parent.mkdir()
-    write_citations(file, inputs.citations, inputs.sizes.citations)
+    write_citations(file, inputs.documents.citations, inputs.sizes.citations)
     job = _job(inputs, [file], model=STAND_IN)
     return {"citations": inputs.sizes.citations, "megabytes": round(file.stat().st_size / 1e6)} | job.report()
-
-
-def start(inputs: Inputs) -> dict[str, Any]:
-    """The command as a user gives it, from nothing to its first rows, with the embedded model and without."""
-    files = inputs.jsonl("start", inputs.sizes.rival, 4)
-    report = {}
-    for model in ("embedded", STAND_IN):
-        command = [sys.executable, "-m", "craft_ray", "annotate", *map(str, files), "--model", model, "--json"]
-        output = inputs.fresh("start")
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [*command, "--output", str(output)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        first = output / "documents" / "_delta_log" / f"{1:020}.json"
-        while not first.exists() and process.poll() is None:
-            time.sleep(0.02)
-        seen = time.perf_counter() - began
-        printed = process.communicate()[0]
-        summary = json.loads(printed.splitlines()[-1])
-        timeline = {"run_begins": round(seen - summary["timeline"]["first_commit"], 2)}
-        timeline |= {step: round(timeline["run_begins"] + seconds, 2) for step, seconds in summary["timeline"].items()}
-        report[model] = {"seconds_from_the_command": timeline | {"end": round(time.perf_counter() - began, 2)}}
-    return report
 
 
 def _job(inputs: Inputs, files: Sequence[Path], **settings: Any) -> Job:

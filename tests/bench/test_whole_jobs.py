@@ -14,9 +14,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Inputs:
-    texts, citations = read_inputs([str(SAMPLE)])
     sizes = BenchSizes(repeats=1, stage=1500, rival=2000, job=4_000, citations=10_000)
-    return Inputs(texts, citations, load_checkpoint(), tmp_path, sizes, 2)
+    return Inputs(read_inputs([str(SAMPLE)]), load_checkpoint(), tmp_path, sizes, 2)
 
 
 @pytest.mark.long
