@@ -7,6 +7,8 @@ window where it has the most context, so nothing is cut at any length.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer, Split
 from tokenizers.pre_tokenizers import Sequence as Sequenced
 
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.wordpieces import WordPieces, word_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,13 @@ class Windower:
 
     def subwords(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
         """The word pieces of sentences, given as text or as lists of words."""
-        return tokenize_sentences(self.tokenizer, sentences)
+        looked_up = word_pieces(self.tokenizer) if sentences and isinstance(sentences[0], str) else None
+        if looked_up is None:
+            return tokenize_sentences(self.tokenizer, sentences)
+        runs = ((suits, list(run)) for suits, run in groupby(cast(Sequence[str], sentences), looked_up.suits))
+        return join_pieces(
+            [_from_words(looked_up, run) if suits else tokenize_sentences(self.tokenizer, run) for suits, run in runs]
+        )
 
     def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> Windows:
         """Windows over word pieces; `document` as in `make_windows`."""
@@ -126,6 +135,21 @@ def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence
         word_index=piece_word[first],
         word_start=piece_offsets[first, 0],
         word_end=piece_offsets[last, 1],
+    )
+
+
+def _from_words(looked_up: WordPieces, sentences: list[str]) -> Subwords:
+    """The same as `tokenize_sentences` gives, for sentences whose words can be looked up."""
+    token_ids, count, start, end, sentence = looked_up(sentences)
+    words = np.bincount(sentence, minlength=len(sentences))
+    return Subwords(
+        token_ids=token_ids,
+        sentence_length=np.bincount(sentence, count, len(sentences)).astype(np.int32),
+        word_piece=np.cumsum(count, dtype=np.int32) - count,
+        word_sentence=sentence,
+        word_index=(np.arange(len(sentence)) - np.repeat(np.cumsum(words) - words, words)).astype(np.int32),
+        word_start=start,
+        word_end=end,
     )
 
 
