@@ -1,5 +1,6 @@
 """Everything but the model, in one process on one core."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
 
+XML_PER_TOKEN = 16
+"""Characters of PubMed's XML per word piece, roughly: most of a citation is no text."""
+
 PARTS = ("prepare", "replica", "stage", "all")
 
 
@@ -29,7 +33,8 @@ def host_path(inputs: Inputs) -> dict[str, Any]:
     folder = inputs.folder / "host-inputs"
     folder.mkdir()
     citations, articles = folder / "citations.xml.gz", folder / "articles.tar.gz"
-    write_citations(citations, inputs.documents.citations, max(1, tokens // 400))
+    length = sum(map(len, inputs.documents.citations)) / len(inputs.documents.citations)
+    write_citations(citations, inputs.documents.citations, math.ceil(tokens * XML_PER_TOKEN / length))
     write_articles(articles, inputs.documents.articles, tokens)
     files = {"jsonl": inputs.jsonl("host", tokens, 1)[0], "pubmed": citations, "jats": articles}
     measured = {name: _measure(file, inputs) for name, file in files.items()}
