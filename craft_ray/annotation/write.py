@@ -10,11 +10,11 @@ import pickle
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 from numpy.typing import NDArray
 
 from craft_ray.annotation.rows import FAILURE, SHARD_END
@@ -27,6 +27,9 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import REPEATED, RETRACTED, WrittenBlock, best, partitions, write_file
 from craft_ray.tables.ledger import entries
+
+if TYPE_CHECKING:
+    import ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,12 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
 
 def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder | None:
     """The grounder itself; its arrays are views into the node's object store."""
-    return ray.get(grounder) if isinstance(grounder, ray.ObjectRef) else grounder
+    if grounder is None or isinstance(grounder, Grounder):
+        return grounder
+    import ray
+
+    held: Grounder = ray.get(grounder)
+    return held
 
 
 def _grounded(
