@@ -14,7 +14,7 @@ from pathlib import Path
 from lxml import etree
 
 from craft_ray.bench.measure import BenchSizes
-from craft_ray.core.errors import SettingsError
+from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import Document
 from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import Checkpoint
@@ -75,7 +75,10 @@ def read_inputs(inputs: Sequence[str]) -> Documents:
         with storage.open(shard.name) as stream:
             content = stream.read()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        documents = [i for i in read_shard(io.BytesIO(content), shard.name) if isinstance(i, Document) and i.text]
+        try:
+            documents = [i for i in read_shard(io.BytesIO(content), shard.name) if isinstance(i, Document)]
+        except ShardError as error:
+            raise SettingsError(f"there are no documents in {shard.name}: {error.detail}") from error
         found.texts.extend(document.text for document in documents)
         if any(document.doc_id.startswith("PMID:") for document in documents):
             found.citations.extend(_citations(content))

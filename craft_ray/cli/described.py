@@ -16,7 +16,7 @@ SHORT = {"model": "-m"}
 
 
 def takes(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
-    """Give a command an option for each plain field of a model: text, number, switch, choice, or NAME=NUMBER pairs.
+    """Give a command an option per plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
 
     The command gets them as keyword arguments by the fields' names, None where an option was not given. Fields that are
     models themselves are left to the settings file.
@@ -49,10 +49,10 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     metavar = None
     if get_origin(kind) is Literal:
         metavar, kind = "|".join(map(str, get_args(kind))), str
+    elif get_origin(kind) is tuple:
+        kind, help = list[str], f"{help}; repeatable"
     elif get_origin(kind) is dict:
         metavar, kind, help = "LABEL=SHARE", list[str], f"{help}; repeatable"
-    elif kind == tuple[str, ...]:
-        kind, help = list[str], f"{help}; repeatable"
     flag = f"--{name.replace('_', '-')}"
     names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag, *([SHORT[name]] if name in SHORT else [])]
     info = typer.Option(
@@ -71,4 +71,4 @@ def _inner(annotation: Any) -> Any:
 
 def _plain(field: FieldInfo) -> bool:
     kind = _inner(field.annotation)
-    return kind in (str, int, float, bool) or get_origin(kind) is Literal or kind in (dict[str, float], tuple[str, ...])
+    return kind in (str, int, float, bool) or get_origin(kind) in (Literal, tuple) or kind == dict[str, float]

@@ -7,7 +7,7 @@ descriptions. Credentials are never a setting: they come from the usual AWS envi
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
@@ -27,6 +27,9 @@ PREFIX = "CRAFT_RAY_"
 
 NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES")
 """Variables that are no settings of a run: one shows stack traces, the others are for the tests."""
+
+ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]
+"""Parts of full-text articles that are read on request."""
 
 
 class S3Settings(BaseModel):
@@ -67,6 +70,21 @@ class Settings(BaseModel):
     model: str = Field(default=EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
     format: str | None = Field(
         default=None, description="format of all inputs, such as pubmed or jats; default: told by name and content"
+    )
+    include: tuple[ArticlePart, ...] = Field(
+        default=(),
+        description="part of full-text articles to read beside titles, abstracts, body and captions: "
+        + ", ".join(get_args(ArticlePart)),
+    )
+    id_column: str | None = Field(
+        default=None, description="column of the ids in JSON, CSV and Parquet; default: found by its usual names"
+    )
+    text_column: tuple[str, ...] = Field(
+        default=(),
+        description="column of the text in JSON, CSV and Parquet, a section of its own; default: found by usual names",
+    )
+    id_prefix: str | None = Field(
+        default=None, description="text before each id; `shard` is the file's name, for ids that repeat across files"
     )
     model_sha256: str | None = Field(
         default=None,

@@ -4,20 +4,24 @@ Readers know no storage: they get a binary stream, and the shard's name for docu
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from craft_ray.core.errors import SettingsError, ShardError
-from craft_ray.core.schema import Item, Rejection
+from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.core.settings import Settings
-from craft_ray.readers import bioc, jats, jsonl, parquet, pubmed, pubtator, text, unpacking
-from craft_ray.readers.reader import HEAD, Head, Reader, ReadOptions
-from craft_ray.readers.unpacking import Stream, is_tar, members, unpacked
+from craft_ray.readers import bioc, csv, jats, jsonl, medline, parquet, pubmed, pubtator, text, unpacking
+from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.refusing import refusal
+from craft_ray.readers.unpacking import Stream, first_bytes, is_tar, members, unpacked
 
 READERS: tuple[Reader, ...] = (
     pubmed.READER,
     jats.READER,
     bioc.READER,
     pubtator.READER,
+    medline.READER,
+    csv.READER,
     jsonl.READER,
     parquet.READER,
     text.READER,
@@ -37,7 +41,7 @@ def read_options(settings: Settings) -> ReadOptions:
     """The settings that change how documents are read. Raises SettingsError if there is no reader of the format."""
     if settings.format is not None:
         _reader_named(settings.format)
-    return ReadOptions(format=settings.format)
+    return ReadOptions(settings.format, settings.include, settings.id_column, settings.text_column, settings.id_prefix)
 
 
 def _reader_named(format: str) -> Reader:
@@ -58,37 +62,50 @@ def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None)
     """
     options = options or ReadOptions()
     plain = unpacked(stream)
-    head = _head(plain)
-    if is_tar(head):
-        for name, content in members(plain, shard, is_shard_name):
-            if isinstance(content, Rejection):
-                yield content
-                continue
-            member = unpacked(content)
-            try:
-                yield from _read(member, _head(member), name, options)
-            except ShardError as error:
-                yield Rejection(f"{name}#unreadable", error.reason, error.detail)
-    else:
+    head = first_bytes(plain)
+    if not is_tar(head):
         yield from _read(plain, head, shard, options)
+        return
+    is_empty = True
+    for name, content in members(plain, shard, is_shard_name):
+        is_empty = False
+        if isinstance(content, Rejection):
+            yield content
+            continue
+        member = unpacked(content)
+        try:
+            yield from _read(member, first_bytes(member), name, options)
+        except ShardError as error:
+            yield Rejection(f"{name}#unreadable", error.reason, error.detail)
+    if is_empty:
+        raise ShardError("no_documents", "an archive in which no file is input by its name")
 
 
 def _read(stream: Stream, head: bytes, shard: str, options: ReadOptions) -> Iterator[Item]:
+    """Yield the items of one file, and see that nothing comes in empty without a word."""
     reader = detect(shard, head) if options.format is None else _reader_named(options.format)
-    return reader.read(stream, shard, options)
+    is_empty = True
+    for item in reader.read(stream, shard, options):
+        is_empty = False
+        yield _with_prefix(_with_text(item), shard, options.id_prefix)
+    if is_empty:
+        raise ShardError("no_documents", f"read as {reader.name}, it holds no document")
 
 
-def _head(stream: Stream) -> bytes:
-    """The first bytes, the position kept; fewer if the stream is damaged after them, which its reader will find."""
-    head = b""
-    try:
-        while len(head) < HEAD and (more := stream.read1(HEAD - len(head))):
-            head += more
-    except ShardError:
-        if not head:
-            raise
-    stream.seek(0)
-    return head
+def _with_text(item: Item) -> Item:
+    """The item, or its rejection if it is a document without text."""
+    if not isinstance(item, Document) or item.text.strip():
+        return item
+    left_out = item.metadata.get("words_left_out", {})
+    counts = ", ".join(f"{part} {words:,}" for part, words in left_out.items())
+    return Rejection(item.doc_id, "empty_text", f"no text; words left out: {counts}" if counts else "no text")
+
+
+def _with_prefix(item: Item, shard: str, prefix: str | None) -> Item:
+    """The item with a prefix before its id, as the settings ask; ids by place in a shard are unique as they are."""
+    if prefix is None or item.doc_id.startswith(shard):
+        return item
+    return replace(item, doc_id=f"{shard}#{item.doc_id}" if prefix == "shard" else f"{prefix}{item.doc_id}")
 
 
 def detect(name: str, content: bytes) -> Reader:
@@ -106,6 +123,8 @@ def detect(name: str, content: bytes) -> Reader:
     for reader in READERS:
         if head.suffix in reader.owned:
             return reader
+    if (advice := refusal(head)) is not None:
+        raise ShardError("unknown_format", advice)
     if head.is_xml:
         return _by_element(head)
     for reader in READERS:
@@ -118,9 +137,7 @@ def detect(name: str, content: bytes) -> Reader:
 
 def _by_element(head: Head) -> Reader:
     by_root = {root: reader for reader in READERS for root in reader.roots}
-    for number, name in enumerate(head.elements):
-        if number == 0 and name.lower() == "html":
-            raise ShardError("unknown_format", "a web page")
+    for name in head.elements:
         if name in by_root:
             return by_root[name]
     raise ShardError("unknown_format", f"XML without any of {', '.join(by_root)} at its start")

@@ -8,6 +8,9 @@ SEPARATOR = "\n"
 LONGEST_NAME = 1000
 """Code points of a section's name; each mention carries it."""
 
+LONGEST_GAP = 1001
+"""Blanks between two passages, at most, that a format's offsets make."""
+
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
 
@@ -17,37 +20,37 @@ def squeeze(text: str) -> str:
 
 
 class Composer:
-    """Collects named passages; passages that follow each other under one name become one section."""
+    """Collects named passages; passages that follow each other under one name become one section.
 
-    def __init__(self) -> None:
+    Those that touch, letter to letter, stay two sections, so that no word grows across.
+    """
+
+    def __init__(self, separator: str = SEPARATOR) -> None:
+        self._separator = separator
         self._parts: list[str] = []
         self._length = 0
         self._sections: list[Section] = []
 
-    def add(self, name: str, passage: str) -> None:
-        """Append a passage on a line of its own; an empty one leaves no trace."""
+    def add(self, name: str, passage: str, offset: int | None = None) -> None:
+        """Append a passage on a line of its own; an empty one leaves no trace.
+
+        offset: where the passage starts in its source, for formats that state it. The passage starts there, which may
+                be right behind the one before, if that lies ahead by at most LONGEST_GAP. Other offsets are taken as
+                another way of counting.
+        """
         if not passage:
             return
-        if self._parts:
-            self._parts.append(SEPARATOR)
-            self._length += len(SEPARATOR)
+        separator = self._separator if self._parts else ""
+        if offset is not None and 0 <= (gap := offset - self._length) <= LONGEST_GAP:
+            separator = separator.ljust(gap) if gap else ""
         name = name[:LONGEST_NAME]
-        start, self._length = self._length, self._length + len(passage)
-        self._parts.append(passage)
-        if self._sections and self._sections[-1].name == name:
+        touches = not separator and bool(self._parts) and not (self._parts[-1][-1].isspace() or passage[0].isspace())
+        start = self._length + len(separator)
+        self._parts += [separator, passage]
+        self._length = start + len(passage)
+        if self._sections and self._sections[-1].name == name and not touches:
             start = self._sections.pop().start
         self._sections.append(Section(name, start, self._length))
-
-    def pad_to(self, offset: int) -> None:
-        """Fill up with blanks so that the next passage starts at `offset`, where that lies ahead and near.
-
-        For formats that state where a passage stands in the source; a jump of more than a thousand is taken as another
-        way of counting, and the passage simply follows.
-        """
-        gap = offset - self._length - (len(SEPARATOR) if self._parts else 0)
-        if 0 < gap <= 1000:
-            self._parts.append(" " * gap)
-            self._length += gap
 
     @property
     def text(self) -> str:

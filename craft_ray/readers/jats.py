@@ -1,118 +1,161 @@
-"""JATS and NLM full-text articles, alone or in a `pmc-articleset` (https://jats.nlm.nih.gov/archiving/).
+"""JATS and NLM full-text articles, alone or in a `pmc-articleset`, an OAI record or the like.
 
-Read are the title, abstracts, the body by section (`body/Methods/Mice`), and the captions of figures, tables and
-supplements (`caption`). Left out: tables' cells, display formulas, TeX, references, back matter and translated
-abstracts; inline formulas keep the text of their MathML. Citation numbers stay, a blank
-keeps them apart from the word before.
+https://jats.nlm.nih.gov/archiving/
+
+Read are the titles, abstracts, the body by section (`body/Methods/Mice`), and the captions and notes of figures, tables
+and supplements (`caption`). Parts of `ArticlePart` are read on request, and else their words are counted in the
+metadata (`words_left_out`). Left out are display formulas, TeX, labels and references; inline formulas keep the text of
+their MathML.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from craft_ray.core.schema import Document, Item
-from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
+from craft_ray.core.schema import Document, Item, Rejection
+from craft_ray.readers.composing import squeeze
+from craft_ray.readers.jats_text import TABLES, JatsText
 from craft_ray.readers.reader import Reader, ReadOptions
-from craft_ray.readers.xml import local_name, text_of, xml_elements
+from craft_ray.readers.xml import LANGUAGE, local_name, text_of, without_namespace, xml_elements
 
-_FLOATS = ("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "boxed-text", "media")
-_BLOCKS = (*_FLOATS, "list", "def-list", "disp-quote", "p", "sec", "statement")
-_LEFT_OUT = (
-    "table",
-    "disp-formula",
-    "disp-formula-group",
-    "tex-math",
-    "label",
-    "fn",
-    "graphic",
-    "object-id",
-    "permissions",
-)
-_PARAGRAPH_SKIP = frozenset((*_BLOCKS, *_LEFT_OUT, "break"))
+_SUB_ARTICLES = ("sub-article", "response")
+_BODIES = ("body", "floats-group", "floats-wrap")
+_BACK_APART = {"ack": "acknowledgements", "app-group": "appendices", "app": "appendices", "ref-list": None}
+"""Parts of the back matter that are no part of `back`."""
 
 
 def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Document for each article; one without an id is named by its shard and its number in it."""
-    for number, article in enumerate(xml_elements(stream, ("article",))):
-        yield _article(article, shard if number == 0 else f"{shard}#{number}")
+    """Yield a Document for each article; one without an id is named by its shard and its number in it.
+
+    An article of another document type (publishers have some of their own) is rejected as `unknown_format`.
+    """
+    for number, article in enumerate(xml_elements(stream, ("{*}article",))):
+        yield from _article(article, shard if number == 0 else f"{shard}#{number}", options.include)
 
 
-def _article(article: Any, fallback_id: str) -> Document:
+def _article(article: Any, fallback_id: str, include: tuple[str, ...]) -> Iterator[Item]:
+    if not _is_jats(article):
+        first = next((local_name(child) for child in article if local_name(child)), None)
+        detail = f"an `article` of another document type than JATS; it begins with `{first}`" if first else "no content"
+        yield Rejection(fallback_id, "unknown_format", detail)
+        return
+    without_namespace(article)
     meta = article.find("front/article-meta")
-    composer = Composer()
-    title = ""
-    if meta is not None:
-        heading = meta.find("title-group/article-title")
-        title = squeeze(text_of(heading, ("xref", "fn"))) if heading is not None else ""
-        composer.add("title", title)
-        for abstract in meta.iterfind("abstract"):
-            _walk(abstract, "abstract", composer)
-    for part in ("body", "floats-group", "floats-wrap"):
-        if (found := article.find(part)) is not None:
-            _walk(found, "body", composer)
-    for sub in article.iterfind("sub-article"):
-        if (body := sub.find("body")) is not None:
-            _walk(body, "sub-article", composer)
+    doc_id = _doc_id(meta) or fallback_id
+    yield _document(article, meta, doc_id, _year(meta), _journal(article), include, {})
+    if "sub-articles" in include:
+        for number, part in enumerate(article.iter(*_SUB_ARTICLES), start=1):
+            meta_of_part = part.find("front-stub")
+            if meta_of_part is None:
+                meta_of_part = part.find("front/article-meta")
+            more = {"part_of": doc_id}
+            year = _year(meta_of_part) or _year(meta)
+            yield _document(part, meta_of_part, f"{doc_id}#sub{number}", year, _journal(article), include, more)
+
+
+def _is_jats(article: Any) -> bool:
+    """True if an `article` has JATS's parts, in no namespace or one of JATS's own."""
+    namespace, _, _ = article.tag.rpartition("}")
+    has_parts = any(local_name(child) in ("front", "body", "front-stub") for child in article)
+    return has_parts and (not namespace or "nlm.nih.gov" in namespace or "jats" in namespace.lower())
+
+
+def _document(
+    article: Any,
+    meta: Any,
+    doc_id: str,
+    year: int | None,
+    journal: str | None,
+    include: tuple[str, ...],
+    more: dict[str, Any],
+) -> Document:
+    """The Document of an article or sub-article."""
+    text = JatsText(include)
+    language = article.get(LANGUAGE) or None
+    title = _add_front(meta, text, language, include) if meta is not None else ""
+    for name in _BODIES:
+        for part in article.iterfind(name):
+            text.walk(part, "body")
+    for name, element in _back(article):
+        if name in include:
+            text.visit(element, "appendix" if name == "appendices" else name)
+    metadata: dict[str, Any] = {"article_type": article.get("article-type") or article.get("response-type") or ""}
+    metadata |= more
+    if language:
+        metadata["language"] = language
+    if left_out := _words_left_out(article, meta, include):
+        metadata["words_left_out"] = left_out
     return Document(
-        doc_id=_doc_id(meta) or fallback_id,
-        text=composer.text,
-        sections=composer.sections,
+        doc_id=doc_id,
+        text=text.composer.text,
+        sections=text.composer.sections,
         title=title or None,
-        year=_year(meta),
-        journal=_journal(article),
-        metadata={"article_type": article.get("article-type", "")},
+        year=year,
+        journal=journal,
+        metadata=metadata,
     )
 
 
-def _walk(element: Any, section: str, composer: Composer) -> None:
-    """Add an element's passages under a section's name, in reading order."""
-    for child in element:
-        name = local_name(child)
-        if name == "sec":
-            heading = child.find("title")
-            title = squeeze(text_of(heading, _LEFT_OUT)) if heading is not None else ""
-            _walk(child, f"{section}/{title}"[:LONGEST_NAME] if title else section, composer)
-        elif name in _FLOATS:
-            _captions(child, section, composer)
-        elif name in ("title", "p", "term", "attrib", "verse-line"):
-            _paragraph(child, section, composer)
-        elif name not in _LEFT_OUT and name != "ref-list":
-            _walk(child, section, composer)
+def _add_front(meta: Any, text: JatsText, language: str | None, include: tuple[str, ...]) -> str:
+    """Add titles and abstracts; return the title."""
+    title = ""
+    for group in meta.iterfind("title-group"):
+        for heading in group:
+            name = local_name(heading)
+            if name in ("article-title", "subtitle"):
+                text.paragraph(heading, "title")
+                title = title or text.inline(heading)
+        for translated in group.iter("trans-title", "trans-subtitle"):
+            text.paragraph(translated, "trans-title")
+    for abstract in meta.iterfind("abstract"):
+        text.walk(abstract, "abstract")
+    for abstract in meta.iterfind("trans-abstract"):
+        if _stands_in(abstract, meta, language):
+            text.walk(abstract, "abstract")
+        elif "translations" in include:
+            text.walk(abstract, "trans-abstract")
+    return title
 
 
-def _paragraph(element: Any, section: str, composer: Composer) -> None:
-    """A paragraph's own text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
-    composer.add(section, squeeze(text_of(element, _PARAGRAPH_SKIP, _is_citation)))
-    for block in _outermost(element, _BLOCKS):
-        if local_name(block) in _FLOATS:
-            _captions(block, section, composer)
-        elif local_name(block) == "p":
-            _paragraph(block, section, composer)
-        else:
-            _walk(block, section, composer)
+def _stands_in(abstract: Any, meta: Any, language: str | None) -> bool:
+    """True if a translated abstract is the English one of an article that has no other."""
+    is_english = (abstract.get(LANGUAGE) or "").lower().startswith("en")
+    return is_english and (meta.find("abstract") is None or not (language or "en").lower().startswith("en"))
 
 
-def _outermost(element: Any, names: Collection[str]) -> Iterator[Any]:
-    """The elements of some names within another, but not those within them."""
-    for child in element:
-        if local_name(child) in names:
-            yield child
-        else:
-            yield from _outermost(child, names)
+def _back(article: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of the back matter, each with the name of the setting that it is read by."""
+    for back in article.iterfind("back"):
+        for child in back:
+            name = _BACK_APART.get(local_name(child), "back")
+            if local_name(child) and name is not None:
+                yield name, child
 
 
-def _is_citation(element: Any) -> bool:
-    """A reference to the literature, which print raises after a word: `membrane<xref ...>1</xref>`."""
-    return local_name(element) == "xref" and element.get("ref-type") == "bibr"
+def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[str, int]:
+    """Words of each part that a setting would read."""
+    counts: dict[str, int] = {}
 
+    def count(part: str, element: Any) -> None:
+        if part not in include and (words := len(" ".join(element.itertext()).split())):
+            counts[part] = counts.get(part, 0) + words
 
-def _captions(element: Any, section: str, composer: Composer) -> None:
-    """The captions within a figure, table or supplement; a box is a part of the body like any other."""
-    if local_name(element) == "boxed-text":
-        _walk(element, section, composer)
-        return
-    for caption in _outermost(element, ("caption",)):
-        _walk(caption, "caption", composer)
+    read = [part for name in _BODIES for part in article.iterfind(name)]
+    read += meta.iterfind("abstract") if meta is not None else ()
+    for element in (found for part in read for found in part.iter("fn", *TABLES)):
+        if element.tag in TABLES:
+            count("tables", element)
+        elif next(element.iterancestors("table-wrap-foot"), None) is None:
+            count("footnotes", element)
+    for name, element in _back(article):
+        count(name, element)
+    for part in _SUB_ARTICLES:
+        for element in article.iterfind(part):
+            count("sub-articles", element)
+    for abstract in meta.iterfind("trans-abstract") if meta is not None else ():
+        if not _stands_in(abstract, meta, article.get(LANGUAGE)):
+            count("translations", abstract)
+    return counts
 
 
 def _doc_id(meta: Any) -> str | None:
@@ -130,8 +173,11 @@ def _doc_id(meta: Any) -> str | None:
 
 def _year(meta: Any) -> int | None:
     """The earliest year of publication given."""
-    years = [squeeze(text_of(e)) for e in meta.iterfind("pub-date/year")] if meta is not None else []
-    return min((int(year) for year in years if re.fullmatch(r"\d{4}", year)), default=None)
+    if meta is None:
+        return None
+    years = [squeeze(text_of(year)) for year in meta.iterfind("pub-date/year")]
+    years += [date.get("iso-8601-date", "")[:4] for date in meta.iterfind("pub-date")]
+    return min((int(year) for year in years if re.fullmatch(r"[0-9]{4}", year)), default=None)
 
 
 def _journal(article: Any) -> str | None:

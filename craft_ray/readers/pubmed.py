@@ -1,7 +1,8 @@
 """PubMed XML: baseline, update and efetch files (https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html).
 
-Title and every part of the abstract; a labelled part is the section `abstract/LABEL`. Left out: abstracts in another
-language or of another kind (`OtherAbstract`, counted in the metadata), vernacular titles, copyright lines.
+Title and every part of the abstract; a labelled part is the section `abstract/LABEL`. The title in its own language and
+an English `OtherAbstract` (as of PIP and NASA) are read where there is no other; else they are left out, and the
+metadata lists the abstracts. Copyright lines are left out.
 """
 
 import re
@@ -16,8 +17,11 @@ from craft_ray.readers.xml import text_of, xml_elements
 
 def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each citation and a Deletion for each PMID of a `DeleteCitation` list."""
-    tags = ("PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
-    for number, element in enumerate(xml_elements(stream, tags)):
+    tags = ("MedlineCitation", "PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
+    number = 0
+    for element in xml_elements(stream, tags):
+        if element.tag == "PubmedArticle" and element.find("MedlineCitation") is not None:
+            continue  # its citation has been read
         if element.tag in ("DeleteCitation", "DeleteDocument"):
             for pmid in element.iterfind("PMID"):
                 if name := squeeze(pmid.text or ""):
@@ -26,11 +30,12 @@ def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
                     yield Rejection(f"{shard}#{number}", "bad_record", "a deletion without a PMID")
         else:
             yield _citation(element, f"{shard}#{number}")
+        number += 1
 
 
 def _citation(element: Any, fallback_id: str) -> Document | Rejection:
     book = element.tag == "PubmedBookArticle"
-    record = element.find("BookDocument" if book else "MedlineCitation")
+    record = element.find("BookDocument") if book else element
     pmid = record.find("PMID") if record is not None else None
     if pmid is None or not squeeze(pmid.text or ""):
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
@@ -39,15 +44,17 @@ def _citation(element: Any, fallback_id: str) -> Document | Rejection:
         return Rejection(f"PMID:{squeeze(pmid.text)}", "bad_record", "a citation without an Article")
 
     composer = Composer()
-    title = article.find("ArticleTitle")
-    if title is None:
-        title = article.find("Book/BookTitle")
-    title_text = squeeze(text_of(title)) if title is not None else ""
-    composer.add("title", title_text)
-    for part in article.iterfind("Abstract/AbstractText"):
+    titles = (_text(article, path) for path in ("ArticleTitle", "Book/BookTitle", "VernacularTitle"))
+    title = next(filter(None, titles), None)
+    composer.add("title", title or "")
+    abstracts = article.findall("Abstract")
+    others = record.findall("OtherAbstract")
+    if not any(squeeze(text_of(part)) for part in article.iterfind("Abstract/AbstractText")):
+        abstracts = [other for other in others if other.get("Language", "eng") == "eng"][:1]
+    for part in (part for abstract in abstracts for part in abstract.iterfind("AbstractText")):
         label = squeeze(part.get("Label", ""))
         composer.add(f"abstract/{label}" if label else "abstract", squeeze(text_of(part)))
-    left_out = [other.get("Language", "und") for other in record.iterfind("OtherAbstract")]
+    left_out = [other.get("Language", "und") for other in others if other not in abstracts]
     metadata: dict[str, Any] = {"language": [squeeze(text_of(e)) for e in article.iterfind("Language")]}
     if left_out:
         metadata["other_abstracts_left_out"] = left_out
@@ -56,7 +63,7 @@ def _citation(element: Any, fallback_id: str) -> Document | Rejection:
         version=_version(pmid),
         text=composer.text,
         sections=composer.sections,
-        title=title_text or None,
+        title=title,
         year=_year(article),
         journal=_text(article, "Journal/Title") or _text(article, "Book/Publisher/PublisherName"),
         metadata=metadata,
@@ -82,5 +89,8 @@ def _text(element: Any, path: str) -> str | None:
 
 
 READER = Reader(
-    "pubmed", read_pubmed, suffixes=("xml",), roots=("PubmedArticleSet", "PubmedArticle", "PubmedBookArticle")
+    "pubmed",
+    read_pubmed,
+    suffixes=("xml",),
+    roots=("PubmedArticleSet", "PubmedArticle", "PubmedBookArticle", "MedlineCitationSet", "MedlineCitation"),
 )

@@ -1,56 +1,73 @@
 """PubTator text (https://www.ncbi.nlm.nih.gov/research/pubtator3/): `PMID|t|title`, `PMID|a|abstract`, annotations.
 
-The text is title, newline, abstract, so that offsets are PubTator's own. Annotation lines are not read.
+The passages stand on a line each, so that offsets are PubTator's own. Full text has many titles and abstracts of one
+id, which are its paragraphs. Annotation lines are not read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.composing import Composer
+from craft_ray.readers import limits
+from craft_ray.readers.composing import SEPARATOR, Composer
 from craft_ray.readers.limits import lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 
 _LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
-_SECTIONS = {b"t": "title", b"a": "abstract"}
 
 
 def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Document for each run of lines with one PMID; a second title or abstract begins another."""
+    """Yield a Document for each run of lines with one PMID; its title, if it comes again, begins another.
+
+    Raises ShardError (`too_large`) if a run does not end.
+    """
     current: bytes | None = None
-    parts: dict[bytes, bytes] = {}
+    passages: list[tuple[bytes, bytes]] = []
+    size = 0
     for number, line in enumerate(lines(stream)):
         if line is None:
             yield Rejection(f"{shard}#{number}", "too_large", too_large().detail)
             continue
-        line = line.rstrip(b"\r\n")
+        line = line.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
         match = _LINE.match(line)
         if match is None:
             if line and b"\t" not in line:
                 yield Rejection(f"{shard}#{number}", "bad_record", "neither a title, an abstract nor an annotation")
             continue
         key, part, text = match.groups()
-        if key != current or part in parts:
+        if key != current or (part == b"t" and (part, text) == passages[0]):
             if current is not None:
-                yield _document(current, parts)
-            current, parts = key, {}
-        parts[part] = text
+                yield _document(current, passages)
+            current, passages, size = key, [], 0
+        size += len(line)
+        if size > limits.LARGEST:
+            raise too_large()
+        passages.append((part, text))
     if current is not None:
-        yield _document(current, parts)
+        yield _document(current, passages)
 
 
-def _document(key: bytes, parts: dict[bytes, bytes]) -> Document | Rejection:
+def _document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document | Rejection:
     name = key.decode("utf-8", "replace").strip()
     doc_id = f"PMID:{name}" if name.isdecimal() else name
     composer = Composer()
+    title, offset = "", 0
     try:
-        for part, section in _SECTIONS.items():
-            composer.add(section, parts.get(part, b"").decode("utf-8"))
+        for number, (part, content) in enumerate(passages):
+            text = content.decode("utf-8")
+            composer.add(_section(part, number), text, offset)
+            offset += len(text) + len(SEPARATOR)
+            if number == 0 and part == b"t":
+                title = text
     except UnicodeDecodeError as error:
         return Rejection(doc_id, "bad_encoding", str(error))
-    title = parts.get(b"t", b"").decode("utf-8")
     return Document(doc_id, composer.text, composer.sections, title=title or None)
+
+
+def _section(part: bytes, number: int) -> str:
+    """The section of a passage: the first title and the abstract after it have theirs, what follows is the body."""
+    return {(b"t", 0): "title", (b"a", 0): "abstract", (b"a", 1): "abstract"}.get((part, number), "body")
 
 
 def _is_pubtator(head: Head) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Item
+from craft_ray.core.settings import ArticlePart
 
 READING = 2
 """Raised when readers give other documents for the same bytes, so that outputs read their shards again."""
@@ -22,10 +23,17 @@ _XML_START = (b"<?xml", b"<!doctype")
 class ReadOptions:
     """The settings that change how documents are read.
 
-    format: name of the reader of all shards; told by each shard's name and content if None
+    format:  name of the reader of all shards; told by each shard's name and content if None
+    include: parts of full-text articles that are read beside title, abstracts, body and captions
+    id_column, text_column: those of records in JSON, CSV and Parquet; found by their usual names if not given
+    id_prefix: put before each id; `shard` stands for the shard's name
     """
 
     format: str | None = None
+    include: tuple[ArticlePart, ...] = ()
+    id_column: str | None = None
+    text_column: tuple[str, ...] = ()
+    id_prefix: str | None = None
 
     def signature(self) -> list[Any]:
         """All that decides what a shard of given bytes gives, as JSON holds it."""

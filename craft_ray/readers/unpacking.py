@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Rejection
 from craft_ray.readers import limits
+from craft_ray.readers.reader import HEAD
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -83,6 +84,19 @@ def unpacked(stream: BinaryIO) -> Stream:
 
 def _buffered(raw: object) -> Stream:
     return io.BufferedReader(cast(io.RawIOBase, raw), BUFFER)
+
+
+def first_bytes(stream: BinaryIO) -> bytes:
+    """The first HEAD bytes, the position kept; fewer if the stream is damaged after them, as its reader will find."""
+    head = b""
+    try:
+        while len(head) < HEAD and (more := cast(io.BufferedIOBase, stream).read1(HEAD - len(head))):
+            head += more
+    except ShardError:
+        if not head:
+            raise
+    stream.seek(0)
+    return head
 
 
 def is_packed(stream: BinaryIO) -> bool:

@@ -9,6 +9,9 @@ from lxml import etree
 from craft_ray.core.errors import ShardError
 from craft_ray.readers.limits import XML, BoundedReader
 
+LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+"""The attribute `xml:lang`."""
+
 
 def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
     """Yield each element with one of `tags` as it closes, and free it when the next one is asked for.
@@ -43,8 +46,8 @@ def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Ele
 def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], bool] = lambda element: False) -> str:
     """All text within an element, in order; elements named in `skip` count as a blank, entity references as their text.
 
-    Elements that `apart` tells are kept apart from a word right before them by a blank. Named entities that HTML knows
-    (`&alpha;`) become their characters; others stay as written.
+    Elements that `apart` tells are kept apart from a word right before or after them by a blank. Named entities that
+    HTML knows (`&alpha;`) become their characters; others stay as written.
     """
     parts: list[str] = []
     _collect(element, skip, apart, parts)
@@ -57,14 +60,29 @@ def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], 
     if element.text:
         parts.append(element.text)
     for child in element:
-        if child.tag is etree.Entity:
-            parts.append(html.unescape(child.text))
-        elif local_name(child) in skip:
+        add_child(child, skip, apart, parts)
+
+
+def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
+    """Append the text of a child and what follows it to the parts of its parent's text, as `text_of` does."""
+    if child.tag is etree.Entity:
+        parts.append(html.unescape(child.text))
+    elif local_name(child) in skip:
+        parts.append(" ")
+    else:
+        _collect(child, skip, apart, parts)
+    if child.tail:
+        if child.tail[0].isalnum() and parts and parts[-1][-1:].isalnum() and apart(child):
             parts.append(" ")
-        else:
-            _collect(child, skip, apart, parts)
-        if child.tail:
-            parts.append(child.tail)
+        parts.append(child.tail)
+
+
+def without_namespace(element: Any) -> None:
+    """Rename an element, and what stands in it in the same namespace, to names without one."""
+    namespace, bracket, _ = element.tag.rpartition("}")
+    if bracket:
+        for found in element.iter(f"{namespace}}}*"):
+            found.tag = local_name(found)
 
 
 def local_name(element: Any) -> str:

@@ -39,8 +39,8 @@ def account(table: pa.Table) -> dict:
 def test_a_shard_is_accounted_for():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "a", "text": "again"}, {"id": "b"}, {"id": "c", "text": ""})
     table = prepared(content)
-    assert table["status"].to_pylist() == ["annotated", "rejected", "rejected", "annotated", SHARD_END]
-    assert table["reason"].to_pylist()[:4] == [None, "duplicate_id", "bad_record", None]
+    assert table["status"].to_pylist() == ["annotated", "rejected", "rejected", "rejected", SHARD_END]
+    assert table["reason"].to_pylist()[:4] == [None, "duplicate_id", "bad_record", "empty_text"]
     assert account(table)["found"] == account(table)["emitted"] == 4
 
 

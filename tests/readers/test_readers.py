@@ -136,7 +136,7 @@ def test_jsonl_keeps_other_fields_and_rejects_bad_lines_alone():
         "bad_record",
         None,
         "bad_encoding",
-        None,
+        "empty_text",
     ]
     assert isinstance(items[0], Document)
     assert items[0].metadata == {"source": "lab"}
@@ -331,8 +331,6 @@ def test_every_real_input_is_read(data):
                 items += list(read_shard(stream, str(file)))
         assert not [item for item in items if isinstance(item, Rejection)]
         counts[folder] = len(items)
-        empty = [item.doc_id for item in items if isinstance(item, Document) and not item.text.strip()]
-        assert empty == (["PMID:41605226"] if folder == "pubmed" else [])  # its title stands in German alone
     assert counts == {"pubmed": 66, "jats": 5, "craft/jats": 67, "craft/txt": 67}
 
 

@@ -192,7 +192,7 @@ def _wrapped() -> Iterator[Case]:
     yield Case("no-gz.jsonl.gz", lambda: line("no-gz"), {"no-gz": OK})
     yield Case("gz-in.xml", lambda: packed(pubmed(citation("13"))), {"PMID:13": OK})
     yield Case("zip.xml", lambda: b"PK\x03\x04" + bytes(60), _note("unknown_format"))
-    yield Case("pdf.txt", lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", {"@": "bad_encoding"})
+    yield Case("pdf.txt", lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", _note("unknown_format"))
     yield Case("text.parquet", lambda: TEXT.encode(), _note("bad_record"))
     yield Case("parquet.txt", lambda: GOOD["parquet"].replace(b"PAR1", b"PAR2"), {"@": "bad_encoding"})
     yield Case("parquet.jsonl", lambda: parquet(id=["as-jsonl"], text=[TEXT]), {"as-jsonl": OK})
@@ -200,9 +200,9 @@ def _wrapped() -> Iterator[Case]:
         "xml": _note("unknown_format"),
         "json": _note("unknown_format"),
         "nxml": _note("bad_xml"),
-        "jsonl": {},
-        "pubtator": {},
-        "txt": {"@": OK},
+        "jsonl": _note("no_documents"),
+        "pubtator": _note("no_documents"),
+        "txt": {"@": "empty_text"},
         "parquet": _note("bad_record"),
         "tar": _note("unknown_format"),
         "xml.gz": _note("unknown_format"),
@@ -349,7 +349,7 @@ def _encodings() -> Iterator[Case]:
     yield Case("utf16.txt", lambda: TEXT.encode("utf-16"), {"@": "bad_encoding"})
     yield Case("utf16.xml", lambda: pubmed(citation("31")).decode().encode("utf-16"), {"PMID:31": OK})
     yield Case("utf16.nxml", lambda: article(f"<p>{TEXT}</p>").decode().encode("utf-16"), {"@": OK})
-    yield Case("utf16.jsonl", lambda: line("x").decode().encode("utf-16-le"), {"@#1": "bad_json", "@#2": "bad_json"})
+    yield Case("utf16.jsonl", lambda: line("x").decode().encode("utf-16-le"), _note("bad_json"))
     yield Case("latin1.txt", lambda: "Müller".encode("latin-1"), {"@": "bad_encoding"})
     yield Case("cut-character.txt", lambda: "Mäuse é".encode()[:-1], {"@": "bad_encoding"})
     yield Case("overlong.txt", lambda: b"mice \xc0\xaf", {"@": "bad_encoding"})
@@ -429,8 +429,8 @@ def _json() -> Iterator[Case]:
         {"d50": OK, "d300": "bad_record", "@#3": "bad_json", "d0": OK},
     )
     yield Case("half.jsonl", lambda: line("half-1") + line("half-2")[:-9], {"half-1": OK, "@#2": "bad_json"})
-    yield Case("no-documents.json", lambda: json.dumps(passages("x")).encode(), _note("bad_record"))
-    yield Case("prose.json", lambda: b"{not JSON at all", {"@#1": "bad_json"})
+    yield Case("no-documents.json", lambda: b'{"source": {"documents": []}}', _note("bad_record"))
+    yield Case("prose.json", lambda: b"{not JSON at all", _note("bad_json"))
     yield Case(
         "types.json",
         lambda: bioc_json(
@@ -440,7 +440,8 @@ def _json() -> Iterator[Case]:
             *(passages("b15", infons={"type": {"a": 1}, "year": [1]}), passages(16), passages(None)),
         ),
         {f"@#{number}": "bad_record" for number in (*range(10), 11)}
-        | {f"b{number}": OK for number in (10, 12, 13, 14, 15)}
+        | {f"b{number}": OK for number in (12, 13, 14, 15)}
+        | {"b10": "empty_text"}
         | {"16": OK, "@#17": OK},
     )
     for name, value in {"nan": "NaN", "infinity": "1e999", "digits": digits}.items():
@@ -453,7 +454,7 @@ def _json() -> Iterator[Case]:
     yield Case(
         "deep.json",
         lambda: (
-            b'{"documents": [{"id": "x", "passages": [], "infons": {"type": '
+            b'{"documents": [{"id": "x", "passages": [{"text": "mice"}], "infons": {"type": '
             + b"[" * 100_000
             + b"]" * 100_000
             + b"}}, "
@@ -494,7 +495,7 @@ def _xml() -> Iterator[Case]:
     yield Case(
         "no-abstract.xml",
         lambda: pubmed(citation("53"), citation("54", ""), "<PubmedArticle/>", citation(""), citation("55")),
-        {"PMID:53": OK, "PMID:54": OK, "@#2": "bad_record", "@#3": "bad_record", "PMID:55": OK},
+        {"PMID:53": OK, "PMID:54": "empty_text", "@#2": "bad_record", "@#3": "bad_record", "PMID:55": OK},
     )
     yield Case(
         "no-article.xml",
@@ -514,7 +515,7 @@ def _xml() -> Iterator[Case]:
 
 def _columns() -> Iterator[Case]:
     text = [TEXT, "Mice."]
-    yield Case("other.parquet", lambda: parquet(name=["x"], body=text[:1]), _note("bad_record"))
+    yield Case("other.parquet", lambda: parquet(name=["x"], prose=text[:1]), _note("bad_record"))
     yield Case(
         "numbers.parquet", lambda: parquet(id=["p1", "p2"], text=[1, 2]), {"p1": "bad_record", "p2": "bad_record"}
     )
@@ -561,7 +562,11 @@ def _columns() -> Iterator[Case]:
         ),
         {"p16": OK, "p17": OK},
     )
-    yield Case("no-rows.parquet", lambda: parquet(id=pa.array([], pa.string()), text=pa.array([], pa.string())), {})
+    yield Case(
+        "no-rows.parquet",
+        lambda: parquet(id=pa.array([], pa.string()), text=pa.array([], pa.string())),
+        _note("no_documents"),
+    )
     yield Case("cut.parquet", lambda: GOOD["parquet"][:-20], _note("bad_record"))
     yield Case("head.parquet", lambda: b"PAR1" + struct.pack("<i", -1) + b"PAR1", _note("bad_record"))
     yield Case("damaged.parquet", lambda: _damaged(parquet(id=["p18"], text=[TEXT])), _note("bad_record"))
@@ -580,7 +585,7 @@ def _identifiers() -> Iterator[Case]:
         lambda: line("x" * (1 << 20)) + line("x" * 1001, 5) + line("bad-ids.jsonl#unreadable") + line("after-bad-ids"),
         {"@#item-0": "bad_record", "@#item-1": "bad_record", "@#item-2": "bad_record", "after-bad-ids": OK},
     )
-    yield Case("id-digits.jsonl", lambda: b'{"id": ' + b"9" * 5000 + b', "text": "x"}\n', {"@#1": "bad_json"})
+    yield Case("id-digits.jsonl", lambda: b'{"id": ' + b"9" * 5000 + b', "text": "x"}\n', _note("bad_json"))
     yield Case(
         "twice.jsonl",
         lambda: line("twice") + line("twice", "another") + line("twice") + line("once"),
@@ -590,7 +595,7 @@ def _identifiers() -> Iterator[Case]:
     yield Case("across-2.jsonl", lambda: line("across", "another") + line("across-2"), {"across": OK, "across-2": OK})
     yield Case(
         "ids.pubtator",
-        lambda: f"61|t|{TEXT}\n61|a|x\n61|t|again\n |t|no id\nprose\n62|t|{TEXT}\n".encode(),
+        lambda: f"61|t|{TEXT}\n61|a|x\n61|t|{TEXT}\n |t|no id\nprose\n62|t|{TEXT}\n".encode(),
         {"PMID:61": OK, "@#item-1": "duplicate_id", "@#4": "bad_record", "@#item-3": "bad_record", "PMID:62": OK},
     )
     yield Case(

@@ -1,0 +1,127 @@
+"""The text of JATS elements in reading order, as passages under the names of their sections."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
+from craft_ray.readers.xml import add_child, local_name, text_of
+
+FLOATS = frozenset(("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "media"))
+TABLES = frozenset(("table", "array"))
+_PARAGRAPHS = frozenset(("p", "title", "subtitle", "term", "attrib", "verse-line", "speaker", "preformat", "code"))
+_LISTS = ("list", "list-item", "def-list", "def-item", "def", "verse-group", "speech", "question", "answer", "glossary")
+_BLOCKS = FLOATS | _PARAGRAPHS | {"sec", "boxed-text", "disp-quote", "statement", "caption", "table-wrap-foot", *_LISTS}
+_MATH = ("disp-formula", "disp-formula-group", "tex-math", "annotation", "annotation-xml", "textual-form")
+_NAMES = ("label", "contrib-group", "kwd-group", "subj-group", "object-id", "permissions", "ref-list")
+_ALWAYS_LEFT_OUT = {*_MATH, *_NAMES, "graphic", "alt-text", "long-desc"}
+_RAISED = frozenset(("bibr", "fn", "table-fn", "author-notes", "aff", "corresp"))
+"""Types of references that print raises after a word: `membrane<xref ref-type="bibr">1</xref>`."""
+
+_BOILERPLATE = frozenset(("Click here for additional data file", "Click here for file"))
+"""Lines that PubMed Central puts before the names of files."""
+
+
+class JatsText:
+    """Collects the passages of one document.
+
+    include: the optional parts that are read, of `core.settings.ArticlePart`
+    """
+
+    def __init__(self, include: Collection[str]) -> None:
+        self.composer = Composer()
+        left_out = set(_ALWAYS_LEFT_OUT)
+        blocks = set(_BLOCKS)
+        for part, names in (("tables", TABLES), ("footnotes", ("fn",))):
+            (blocks if part in include else left_out).update(names)
+        self._left_out, self._blocks = left_out, blocks
+        self._not_inline = left_out | blocks | {"break"}
+
+    def inline(self, element: Any) -> str:
+        """The running text of an element, without the blocks in it."""
+        return squeeze(text_of(element, self._not_inline, _is_raised))
+
+    def paragraph(self, element: Any, section: str) -> None:
+        """Add an element's running text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
+        self._add(section, self.inline(element))
+        for block in self._blocks_in(element):
+            self.visit(block, section)
+
+    def walk(self, element: Any, section: str) -> None:
+        """Add what stands in an element; text that has no paragraph around it is a passage as well."""
+        has_own_text = bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
+        run = [element.text or ""]
+        inner: list[Any] = []
+
+        def end_run() -> None:
+            self._add(section, squeeze("".join(run)))
+            for block in inner:
+                self.visit(block, section)
+            run.clear()
+            inner.clear()
+
+        for child in element:
+            name = local_name(child)
+            if name and name not in self._left_out and (name in self._blocks or not has_own_text):
+                end_run()
+                self.visit(child, section)
+                run.append(child.tail or "")
+            else:
+                add_child(child, self._not_inline, _is_raised, run)
+                if name not in self._left_out:
+                    inner += self._blocks_in(child)
+        end_run()
+
+    def visit(self, element: Any, section: str) -> None:
+        """Add a block by what it is."""
+        name = local_name(element)
+        if name == "sec":
+            heading = element.find("title")
+            title = self.inline(heading) if heading is not None else ""
+            self.walk(element, f"{section}/{title}"[:LONGEST_NAME] if title else section)
+        elif name == "table-wrap-foot":
+            self._foot(element)
+        elif name in FLOATS:
+            self.walk(element, "caption")
+        elif name in TABLES:
+            self._table(element)
+        elif name == "fn":
+            self.walk(element, "footnotes")
+        elif name in _PARAGRAPHS:
+            self.paragraph(element, section)
+        else:
+            self.walk(element, section)
+
+    def _foot(self, element: Any) -> None:
+        """The notes under a table, which stand in elements for footnotes."""
+        for child in element:
+            if local_name(child) in ("fn", "fn-group"):
+                self._foot(child)
+            elif local_name(child) not in self._left_out:
+                self.visit(child, "caption")
+
+    def _table(self, element: Any) -> None:
+        """The cells of a table, a passage for each row."""
+        for row in element.iter("{*}tr"):
+            cells = (squeeze(text_of(cell, self._left_out - TABLES, _is_raised)) for cell in row)
+            self._add("table", "\t".join(cells).strip("\t"))
+
+    def _blocks_in(self, element: Any) -> Iterator[Any]:
+        """The blocks within an element, but not those within them."""
+        for child in element:
+            name = local_name(child)
+            if name in self._blocks:
+                yield child
+            elif name not in self._left_out:
+                yield from self._blocks_in(child)
+
+    def _add(self, section: str, passage: str) -> None:
+        if passage.rstrip(".") not in _BOILERPLATE:
+            self.composer.add(section, passage)
+
+
+def _is_raised(element: Any) -> bool:
+    """True if print raises an element after a word, so that a blank must keep the two apart."""
+    name = local_name(element)
+    if name == "xref":
+        return element.get("ref-type") in _RAISED
+    return name == "sup" and any(local_name(child) == "xref" and _is_raised(child) for child in element)

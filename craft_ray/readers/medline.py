@@ -1,0 +1,80 @@
+"""MEDLINE format: what PubMed's "Save" and efetch's `rettype=medline` give (https://www.nlm.nih.gov/bsd/mms/medlineelements.html).
+
+A field is a tag of up to four letters, a hyphen and a value; a line that begins with blanks goes on with it. A blank
+line or the next `PMID` ends a citation.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from craft_ray.core.schema import Document, Item, Rejection
+from craft_ray.readers import limits
+from craft_ray.readers.composing import Composer
+from craft_ray.readers.limits import lines, too_large
+from craft_ray.readers.reader import Head, Reader, ReadOptions
+
+_FIELD = re.compile(rb"^([A-Z][A-Z0-9]{1,3}) *- ?(.*)$", re.DOTALL)
+_START = re.compile(rb"PMID *- ?\d")
+
+_Fields = list[tuple[str, list[bytes]]]
+
+
+def read_medline(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
+    """Yield a Document per citation.
+
+    Raises ShardError (`too_large`) if a citation does not end.
+    """
+    fields: _Fields = []
+    number = size = 0
+    for line in lines(stream):
+        content = (line or b"").rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
+        size += len(content)
+        if line is None or size > limits.LARGEST:
+            raise too_large()
+        field = _FIELD.match(content)
+        if fields and (not content.strip() or (field and field.group(1) == b"PMID")):
+            yield _citation(fields, f"{shard}#{number}")
+            fields, size, number = [], 0, number + 1
+        if field:
+            fields.append((field.group(1).decode(), [field.group(2).strip()]))
+        elif fields and content.strip():
+            fields[-1][1].append(content.strip())
+        elif content.strip():
+            yield Rejection(f"{shard}#{number}", "bad_record", "a line before the first field")
+            number += 1
+    if fields:
+        yield _citation(fields, f"{shard}#{number}")
+
+
+def _citation(fields: _Fields, fallback_id: str) -> Document | Rejection:
+    try:
+        values = [(tag, b" ".join(parts).decode("utf-8")) for tag, parts in fields]
+    except UnicodeDecodeError as error:
+        return Rejection(fallback_id, "bad_encoding", str(error))
+    first = dict(reversed(values))
+    pmid = first.get("PMID", "").split(" ")[0]
+    if not pmid:
+        return Rejection(fallback_id, "bad_record", "a citation without a PMID")
+    title = next((first[tag] for tag in ("TI", "BTI", "CTI", "TT") if first.get(tag)), "")
+    abstract = first.get("AB") or (first.get("OAB", "") if first.get("OABL", "eng") == "eng" else "")
+    composer = Composer()
+    composer.add("title", title)
+    composer.add("abstract", abstract)
+    year = re.match(r"\d{4}", first.get("DP", ""))
+    return Document(
+        doc_id=f"PMID:{pmid}",
+        text=composer.text,
+        sections=composer.sections,
+        title=title or None,
+        year=int(year.group()) if year else None,
+        journal=first.get("JT") or None,
+        metadata={"language": [value for tag, value in values if tag == "LA"]},
+    )
+
+
+def _is_medline(head: Head) -> bool:
+    return _START.match(head.start) is not None
+
+
+READER = Reader("medline", read_medline, suffixes=("nbib",), owned=("nbib",), matches=_is_medline)
