@@ -37,17 +37,23 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress an
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commit and each broken shard.")]
 
 
-def opened(output: str, settings: Path | None) -> tuple["Storage", str]:
-    """The storage that a command's settings describe, and the absolute address of the tables that it is about.
-
-    Raises SettingsError if there are no tables.
-    """
+def storage_of(output: str, settings: Path | None) -> tuple["Storage", str]:
+    """The storage that a command's settings describe, and the absolute address of its output."""
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute
     from craft_ray.storage.storage import Storage
+
+    return Storage(load_settings(settings).s3), absolute(output)
+
+
+def opened(output: str, settings: Path | None) -> tuple["Storage", str]:
+    """The same, for a command about tables.
+
+    Raises SettingsError if there are none.
+    """
     from craft_ray.tables.snapshots import tables_exist
 
-    storage, folder = Storage(load_settings(settings).s3), absolute(output)
+    storage, folder = storage_of(output, settings)
     if not tables_exist(storage, folder):
         raise SettingsError(f"there are no tables in {output}: `craft-ray annotate INPUT --output {output}` makes them")
     return storage, folder

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import Json, Output, SettingsFile, opened
+from craft_ray.cli.options import Json, Output, SettingsFile, storage_of
+from craft_ray.core.errors import SettingsError
 
 
 def runs(
@@ -24,8 +25,10 @@ def runs(
     """
     from craft_ray.tables.records import runs_of
 
-    storage, output = opened(output, settings)
-    records = list(islice(runs_of(storage, output), limit))
+    storage, folder = storage_of(output, settings)
+    records = list(islice(runs_of(storage, folder), limit))
+    if not records:
+        raise SettingsError(f"no run has written to {output}: `craft-ray annotate INPUT --output {output}` does")
     if as_json:
         print(json.dumps(records))
     else:
@@ -33,7 +36,7 @@ def runs(
 
 
 def print_runs(on: Console, records: list[dict[str, Any]]) -> None:
-    """Run records, a line each."""
+    """Run records, one per line."""
     table = Table(box=None, pad_edge=False)
     counted = ("annotated", "rejected", "deleted", "unchanged", "superseded")
     for name in ("run", "status", *counted, "entities", "seconds", "version", "model"):

@@ -192,7 +192,11 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
         return of_text(sys.stdin.read())
     path = Path(what)
     if is_remote(what) or (len(what) < 4096 and "\n" not in what and path.exists()):
-        return _read(storage, [shard.name for shard in list_shards(storage, [what], is_shard_name).shards])
+        try:
+            shards = list_shards(storage, [what], is_shard_name).shards
+        except SettingsError as error:
+            raise SettingsError(f"there are no tables in {what}, and no documents: {error}") from error
+        return _read(storage, [shard.name for shard in shards])
     if path.suffix and " " not in what:
         raise SettingsError(f"there is no file {what}")
     return of_text(what)

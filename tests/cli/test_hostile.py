@@ -93,6 +93,6 @@ def test_unknown_labels_and_words_are_told_with_the_nearest(output: str):
         (["rejected", output, "--reason", "bad_xlm"], "did you mean bad_xml?"),
         (["export", output, f"{output}/../x", "--to", "bioc_xml"], "did you mean bioc-xml?"),
         (["show", "2", "--in", output], "did you mean PMID:2?"),
-        (["runs", f"{output}x"], "there are no tables in"),
+        (["runs", f"{output}x"], "no run has written to"),
     ]:
         assert told in str(CliRunner().invoke(app, arguments).exception)

@@ -38,12 +38,15 @@ def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entitie
     [
         (["PMID:1"], "say which tables"),
         (["no-such.xml"], "there is no file"),
-        (["/tmp"], "there are no tables"),
+        (["EMPTY"], "there are no tables in"),
         (["PMID:1", "--in", "OUT"], "there is no document PMID:1"),
     ],
 )
-def test_what_cannot_be_shown_is_a_bad_setting(command, output: Path, arguments: list[str], sentence: str):
-    done = command("show", *(str(output) if argument == "OUT" else argument for argument in arguments))
+def test_what_cannot_be_shown_is_a_bad_setting(
+    command, output: Path, arguments: list[str], sentence: str, tmp_path: Path
+):
+    places = {"OUT": str(output), "EMPTY": str(tmp_path)}
+    done = command("show", *(places.get(argument, argument) for argument in arguments))
     assert (done.code, done.stderr.count("\n")) == (2, 1)
     assert sentence in done.stderr
 

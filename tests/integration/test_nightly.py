@@ -162,10 +162,11 @@ def test_a_run_that_fails_says_so_in_json_and_in_its_record(local_ray: None, com
     assert (done.code, done.summary["status"]) == (2, "failed")
 
 
-def test_runs_of_an_output_that_is_none_are_none(command, tmp_path: Path):
-    assert command("runs", tmp_path, "--json").summary == []
-    assert command("diff", tmp_path, "--from", "1").code == 2
-    assert "has no two runs to compare" in command("diff", tmp_path).stderr
+def test_a_folder_that_is_no_output_is_told_of(command, tmp_path: Path):
+    for arguments, told in ((["runs"], "no run has written to"), (["diff"], "there are no tables in")):
+        done = command(*arguments, tmp_path)
+        assert (done.code, done.stdout) == (2, "")
+        assert told in done.stderr
 
 
 def test_a_run_with_nothing_new_starts_no_ray(tmp_path: Path):
