@@ -20,8 +20,11 @@ from craft_ray.tables.writer import Tables
 COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
 """Share of the time that commits may take, and seconds that a block waits for its commit at the most."""
 
-REPLACE_AFTER, REPLACE_AT = 30.0, 20_000
-"""Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables."""
+REPLACE_AFTER, REPLACE_AT = 600.0, 500_000
+"""Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables.
+
+Until then no shard is recorded as finished, so a run that is killed reads again at most so much.
+"""
 
 NOTE_AFTER = 60.0
 """Seconds after which the finished shards are recorded, so that a run that is killed need not read them again."""
@@ -103,7 +106,7 @@ class Commits:
         Raises RunError if so many documents are rejected that something must be wrong with all of them.
         """
         now = time.monotonic()
-        all = all or now - self._noted > NOTE_AFTER
+        all = all or (now - self._noted > NOTE_AFTER and not self._revised)
         if self._new and (all or now >= self._next):
             with prometheus.timed_commit("append"):
                 self._tables.append(self._new)

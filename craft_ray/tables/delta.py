@@ -14,11 +14,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
@@ -179,13 +180,20 @@ class NumberedTable:
                 lambda properties: self.delta.alter.add_columns(missing, commit_properties=properties), self.pair
             )
 
-    def add(self, files: Iterable[DataFile], pair: int) -> None:
-        """Commit files that workers have written."""
-        self._commit_files(files, pair, "append")
+    def add(self, files: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = ()) -> None:
+        """Commit files that are written, in place of some of the table's."""
+        self._commit_files(files, pair, "append", removed)
 
-    def _commit_files(self, files: Iterable[DataFile], pair: int, mode: Literal["append", "overwrite"]) -> None:
+    def _commit_files(
+        self,
+        files: Iterable[DataFile],
+        pair: int,
+        mode: Literal["append", "overwrite"],
+        removed: Iterable[DataFile] = (),
+    ) -> None:
         now = int(time.time() * 1000)
-        actions = [add_action(file, now) for file in files]
+        actions: list[AddAction | RemoveAction] = [add_action(file, now) for file in files]
+        actions += [RemoveAction(file.path, True, now, file.size, _values(file)) for file in removed]
         self.commit(
             lambda properties: self.delta.create_write_transaction(
                 actions,
@@ -203,7 +211,7 @@ class NumberedTable:
         names = self.partition_by
         return [
             DataFile(
-                action["path"],
+                unquote(action["path"]),  # the log spells paths as URLs do
                 action["size_bytes"],
                 action["num_records"],
                 action.get("min.doc_id"),
@@ -347,5 +355,9 @@ def add_action(file: DataFile, now: int) -> AddAction:
         "maxValues": {"doc_id": file.last_id},
         "nullCount": {"doc_id": 0},
     }
-    partition = {name: None if value is None else str(value) for name, value in file.partition.items()}
-    return AddAction(file.path, file.size, partition, now, True, json.dumps(stats))
+    return AddAction(file.path, file.size, _values(file), now, True, json.dumps(stats))
+
+
+def _values(file: DataFile) -> dict[str, str | None]:
+    """A file's partition as the log spells it."""
+    return {name: None if value is None else str(value) for name, value in file.partition.items()}

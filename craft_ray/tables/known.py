@@ -45,6 +45,7 @@ def read_known(documents: NumberedTable, shards: Collection[str], finished_shard
     rejected: dict[str, list[str]] = {}
     code: dict[str, int] = {}
     part = documents.with_retries(lambda: _columns(documents, set(shards), code, rejected))
+    pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
     repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
     names = sorted({*code, *shards, *repeating["shard"].to_pylist()}, key=rank)
     number = {name: i for i, name in enumerate(names)}

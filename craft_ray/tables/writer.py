@@ -11,7 +11,8 @@ no other pair has. From this follows:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +28,16 @@ from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable, next_number
+from craft_ray.tables.replacing import file_without, files_without
 
-REPLACED_AT_ONCE = 5_000
-"""Documents replaced in one commit; bounds its memory and the length of its predicate."""
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Documents that replace others: their ids, and the files that hold their rows."""
+
+    doc_ids: pa.Array
+    documents: list[DataFile]
+    entities: list[DataFile]
 
 
 class Tables:
@@ -40,7 +48,7 @@ class Tables:
     Raises SettingsError if they cannot be opened or are not ours, StorageError if storage fails for too long.
     """
 
-    def __init__(self, storage: Storage, output: str, run_id: str = "") -> None:
+    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed") -> None:
         self._storage = storage
         self.output = output
         self._run_id = run_id
@@ -93,22 +101,50 @@ class Tables:
     def replace(self, blocks: Sequence[WrittenBlock], kept: Sequence[NDArray[np.bool_]]) -> int:
         """Commit those documents of blocks that `kept` marks, in place of what the tables hold under their ids.
 
-        Of documents with one id the best revision is taken. Returns how many documents were written.
+        Of documents with one id the best revision is taken. All goes in one pair of commits, so that no file of the
+        tables is written twice. Returns how many documents were written.
         """
         every = np.concatenate([block.entries for block in blocks])
         candidates = np.flatnonzero(np.concatenate(kept))
         winners = np.zeros(len(every), np.bool_)
         winners[candidates[best(every[candidates])]] = True
-        written = start = 0
-        batch: list[tuple[pa.Table, pa.Table]] = []
-        for block in blocks:
-            mask = winners[start : start + len(block.entries)]
-            start += len(block.entries)
-            batch.append(self._read_back(block, mask))
-            if sum(documents.num_rows for documents, _ in batch) >= REPLACED_AT_ONCE:
-                written += self._overwrite(batch)
-                batch = []
-        return written + self._overwrite(batch)
+        masks = np.split(winners, np.cumsum([len(block.entries) for block in blocks])[:-1])
+        parts = [self._part(block, mask) for block, mask in zip(blocks, masks, strict=True) if mask.any()]
+        if not parts:
+            return 0
+        doc_ids = pa.concat_arrays([part.doc_ids for part in parts]).sort()
+        pair = next_number(self.documents.pair)
+        for table, schema in (
+            (self.entities, entities_schema(self.partition_by)),
+            (self.documents, DOCUMENTS),
+        ):
+            added, removed = files_without(table, self._storage, self._run_id, schema, doc_ids)
+            written = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
+            table.add([*written, *added], pair, removed)
+        return sum(file.rows for part in parts for file in part.documents)
+
+    def _part(self, block: WrittenBlock, mask: NDArray[np.bool_]) -> "_Part":
+        """The files of a block with the documents marked alone: its own, where that is all of them."""
+        (file,) = block.documents
+        with self._storage.open(join(self.documents.path, file.path)) as stream:
+            documents = pq.read_table(stream, columns=["doc_id", "status"])
+        doc_ids = documents["doc_id"].filter(pa.array(mask)).combine_chunks()
+        written = mask & pc.not_equal(documents["status"], RETRACTED).to_numpy(zero_copy_only=False)
+        if written.all():
+            return _Part(doc_ids, block.documents, block.entities)
+        others = documents["doc_id"].filter(pa.array(~written)).combine_chunks()
+        return _Part(
+            doc_ids,
+            self._filtered(self.documents, DOCUMENTS, block.documents, others),
+            self._filtered(self.entities, entities_schema(self.partition_by), block.entities, others),
+        )
+
+    def _filtered(
+        self, table: NumberedTable, schema: pa.Schema, files: Sequence[DataFile], doc_ids: pa.Array
+    ) -> list[DataFile]:
+        """Files without the rows of some documents."""
+        rest = (file_without(file, table.path, self._storage, self._run_id, schema, doc_ids) for file in files)
+        return [file for file in rest if file is not None]
 
     def finished_shards(self) -> pa.Table:
         """The content of `shards`, one row per shard."""
@@ -197,38 +233,6 @@ class Tables:
         )
         return statuses, reasons, labels, ids
 
-    def _read_back(self, block: WrittenBlock, mask: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
-        """A block's written documents and entities, only those of the documents marked."""
-        documents = pa.concat_tables([DOCUMENTS.empty_table(), *self._read("documents", block.documents)])
-        documents = documents.filter(pa.array(mask))
-        empty = entities_schema(self.partition_by).empty_table()
-        entities = pa.concat_tables([empty, *self._read("entities", block.entities)])
-        return documents, entities.filter(pc.is_in(entities["doc_id"], documents["doc_id"].combine_chunks()))
-
-    def _read(self, name: str, files: Iterable[DataFile]) -> Iterator[pa.Table]:
-        for file in files:
-            with self._storage.open(join(self.path(name), file.path)) as stream:
-                table = pq.read_table(stream)
-            schema = DOCUMENTS if name == "documents" else entities_schema(self.partition_by)
-            for column, value in file.partition.items():
-                values = pa.repeat(pa.scalar(value, schema.field(column).type), table.num_rows)
-                table = table.append_column(column, values)
-            yield table.select(schema.names)
-
-    def _overwrite(self, batch: list[tuple[pa.Table, pa.Table]]) -> int:
-        """Put the batch's documents in place of those with their ids; returns how many."""
-        documents = pa.concat_tables([DOCUMENTS.empty_table(), *(documents for documents, _ in batch)])
-        empty = entities_schema(self.partition_by).empty_table()
-        entities = pa.concat_tables([empty, *(entities for _, entities in batch)])
-        if documents.num_rows == 0:
-            return 0
-        predicate = f"doc_id IN ({', '.join(_literal(doc_id) for doc_id in documents['doc_id'].to_pylist())})"
-        documents = documents.filter(pc.not_equal(documents["status"], RETRACTED))
-        pair = next_number(self.documents.pair)
-        self.entities.overwrite(entities, pair, predicate=predicate)
-        self.documents.overwrite(documents, pair, predicate=predicate)
-        return int(documents.num_rows)
-
 
 def _latest(rows: pa.Table) -> pa.Table:
     """Of rows of SHARDS the last run's of each shard; run ids begin with the time."""
@@ -236,8 +240,3 @@ def _latest(rows: pa.Table) -> pa.Table:
     names = rows["shard"].combine_chunks()
     last = pc.not_equal(names[:-1], names[1:]).to_numpy(zero_copy_only=False) if len(names) else np.empty(0, np.bool_)
     return rows.filter(pa.array(np.append(last, True)[: len(names)]))
-
-
-def _literal(text: str) -> str:
-    """A string literal of SQL; a doubled quote is the only escape that delta-rs's dialect knows."""
-    return "'" + text.replace("'", "''") + "'"

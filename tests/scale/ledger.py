@@ -69,7 +69,7 @@ def peak_above_start() -> Iterator[list[int]]:
         thread.join()
 
 
-def read(folder: Path, documents: int, rows: int = 500_000) -> dict[str, Any]:
+def read(folder: Path, documents: int, rows: int = 100_000) -> dict[str, Any]:
     """Peak bytes and processor seconds of reading what so many rows of `documents` hold."""
     storage, output = Storage(S3Settings()), str(folder / str(documents))
     tables = Tables(storage, output)
