@@ -91,9 +91,13 @@ def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict
 
 
 def _in_vain(summary: dict[str, Any]) -> bool:
-    """True if all that the run found was rejected or could not be read."""
-    documents = summary["documents"]
-    return not any(documents[name] for name in ("annotated", "deleted", "unchanged", "superseded"))
+    """True if all that the run found was rejected or could not be read.
+
+    A broken shard has a row of its own, which is unchanged if it was broken the night before as well.
+    """
+    documents, broken = summary["documents"], summary["shards"]["unreadable"]
+    found = documents["annotated"] + documents["deleted"] + documents["superseded"]
+    return not found and documents["unchanged"] <= broken
 
 
 def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:

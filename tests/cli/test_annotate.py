@@ -1,0 +1,32 @@
+"""The end of `craft-ray annotate`: nothing annotated and something rejected is no success."""
+
+import pytest
+
+from craft_ray.cli.annotate import _in_vain, _rejected
+
+
+def summary(broken: int = 0, **documents: int) -> dict:
+    counts = dict.fromkeys(("annotated", "rejected", "deleted", "unchanged", "superseded"), 0) | documents
+    return {"documents": counts, "shards": {"unreadable": broken}, "rejected": {"bad_json": counts["rejected"]}}
+
+
+@pytest.mark.parametrize(
+    ("told", "vain"),
+    [
+        (summary(rejected=12), True),
+        (summary(broken=1, rejected=1), True),
+        (summary(broken=1, unchanged=1), True),  # as the night before
+        (summary(broken=1, unchanged=2), False),
+        (summary(rejected=1, annotated=1), False),
+        (summary(rejected=1, deleted=1), False),
+        (summary(rejected=1, unchanged=30), False),
+    ],
+)
+def test_a_run_is_in_vain_if_nothing_that_it_found_is_in_the_tables_but_as_rejected(told: dict, vain: bool):
+    assert _in_vain(told) is vain
+
+
+def test_the_error_says_how_many_and_why():
+    assert str(_rejected(summary(rejected=12))) == (
+        "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
+    )
