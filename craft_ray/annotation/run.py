@@ -21,7 +21,7 @@ from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import nodes, ray_session, wait_for_resources
-from craft_ray.core.errors import CraftRayError, RunError, StoppedError
+from craft_ray.core.errors import CraftRayError, RunError, SettingsError, StoppedError
 from craft_ray.core.logs import bound, log
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
@@ -38,7 +38,7 @@ from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.delta import TakenOverError
 from craft_ray.tables.known import Known
-from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
+from craft_ray.tables.records import RunRecord, kept_versions, last_model, new_run_id
 from craft_ray.tables.snapshots import tables_exist
 from craft_ray.tables.writer import Tables
 
@@ -90,6 +90,7 @@ def annotate(
             if ray_ready is None and any_changed(listing.shards, finished_shards):
                 ray_ready = connect()
             checkpoint = model.checkpoint.result()
+            _check_model(storage, tables, checkpoint.fingerprint, settings)
             if stop.is_set():
                 raise StoppedError
             account, known, signature = plan_shards(tables, finished_shards, listing, checkpoint, settings, began)
@@ -100,6 +101,18 @@ def annotate(
             run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
             with bound(run_id=run_id):
                 return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
+
+
+def _check_model(storage: Storage, tables: Tables, fingerprint: str, settings: Settings) -> None:
+    """Raise SettingsError if the tables hold documents that another model has annotated, unless that is asked for."""
+    last = last_model(storage, tables.output)
+    held = tables.counts()["documents"]
+    if last and held and last["fingerprint"] != fingerprint and not settings.replace_model:
+        raise SettingsError(
+            f"the {held:,} documents of {tables.output} were annotated by another model ({last['source']}, fingerprint "
+            f"{last['fingerprint'][:12]}) than {settings.model}: --replace-model annotates those that are given again, "
+            "and leaves the others as they are"
+        )
 
 
 @dataclass(frozen=True, slots=True)

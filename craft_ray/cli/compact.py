@@ -20,7 +20,7 @@ def compact(
     sort: Annotated[str, typer.Option(help="doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
     file_mb: Annotated[int, typer.Option(help="Size that files are to have, about.", min=1)] = 128,
     keep_versions: Annotated[
-        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="0")
+        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="as the last run")
     ] = None,
     as_json: Json = False,
     settings: SettingsFile = None,

@@ -91,6 +91,11 @@ class Settings(BaseModel):
         pattern="^[0-9a-f]{64}$",
         description="fingerprint that the model must have, as a run's record gives it",
     )
+    replace_model: bool = Field(
+        default=False,
+        description="annotate with another model than the output's last run; else that is refused, so that no output "
+        "mixes two by mistake",
+    )
     replicas: int | None = Field(
         default=None, ge=1, description="number of model replicas; default: one per GPU, or one per eight CPU cores"
     )
@@ -128,8 +133,11 @@ class Settings(BaseModel):
     keep_text: bool = Field(default=True, description="keep each document's text in the table `documents`")
     address: str | None = Field(default=None, description="Ray cluster; default: RAY_ADDRESS, else a new local Ray")
     cpus: int | None = Field(default=None, ge=1, description="CPU cores of a local Ray; default: all")
-    keep_versions: int = Field(
-        default=0, ge=0, description="earlier states of the tables to keep, for time travel and `craft-ray diff`"
+    keep_versions: int | None = Field(
+        default=None,
+        ge=0,
+        description="earlier states of the tables to keep, for time travel and `craft-ray diff`; default: as many as "
+        "the last run kept, at first none",
     )
     compact: bool = Field(default=True, description="merge small files of the tables when a run ends")
     max_rejected: float = Field(

@@ -31,14 +31,14 @@ def compact(
     partition_by: Sequence[str] | None = None,
     sort: str = "doc_id",
     file_bytes: int = 128 << 20,
-    keep_versions: int = 0,
+    keep_versions: int | None = None,
     wait: Callable[[float], bool] = lambda seconds: False,
 ) -> dict[str, Any]:
     """Rewrite the tables of an output, one commit each; returns the files and bytes of each, before and after.
 
     partition_by: columns for `entities`; as it is partitioned if not given
     sort:         column to sort both tables by, within a partition
-    keep_versions: earlier states to keep, as a run does
+    keep_versions: earlier states to keep; as many as the last run kept if not given
     wait:         as in `lease.held`
 
     No row changes, and readers see a table as it was until its commit. Runs go on in the new layout. Raises

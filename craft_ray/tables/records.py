@@ -90,11 +90,31 @@ def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:
         yield record | {"status": "killed"} if dead else record
 
 
-def kept_versions(storage: Storage, folder: str, number: int) -> list[dict[str, int]]:
-    """Versions of the tables, by name, that the last so many runs left which changed anything."""
+def last_model(storage: Storage, output: str) -> dict[str, Any] | None:
+    """The model of the last run that began on an output, as its record has it; None if there was none."""
+    return next((record["model"] for record in read_records(storage, output) if record.get("model")), None)
+
+
+def number_kept(storage: Storage, output: str, asked: int | None) -> int:
+    """How many earlier states of an output are kept: as many as are asked for, else as many as the last run kept."""
+    if asked is not None:
+        return asked
+    for record in read_records(storage, output):
+        number = record.get("keep_versions", record.get("settings", {}).get("keep_versions"))
+        if number is not None:
+            return int(number)
+    return 0
+
+
+def kept_versions(storage: Storage, output: str, asked: int | None) -> list[dict[str, int]]:
+    """Versions of the tables, by name, that the last so many runs left which changed anything.
+
+    asked: as in `number_kept`
+    """
+    number = number_kept(storage, output, asked)
     if not number:
         return []
-    left = (record for record in read_records(storage, folder) if record.get("tables"))
+    left = (record for record in read_records(storage, output) if record.get("tables"))
     changed = (record["tables"] for record in left if record["status"] != "nothing_new")
     return list(islice(changed, number))
 

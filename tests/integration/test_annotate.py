@@ -9,6 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 import craft_ray
+from craft_ray.core.errors import SettingsError
 from tests.conftest import SAMPLE
 from tests.support.commands import run_command
 from tests.support.outputs import assert_consistent, close, document_rows, entity_rows, table
@@ -172,10 +173,13 @@ def test_revisions_that_meet_within_a_run_are_counted_as_the_tables_have_them(
     assert_consistent(output)
 
 
-def test_another_model_annotates_again(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
+def test_another_model_annotates_again_if_that_is_asked_for(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
     craft_ray.annotate(str(SAMPLE), str(tmp_path), model=str(tiny_checkpoint))
     before = entity_rows(tmp_path)
-    summary = craft_ray.annotate(str(SAMPLE), str(tmp_path))
+    with pytest.raises(SettingsError, match=r"the 4 documents of .* another model .* --replace-model"):
+        craft_ray.annotate(str(SAMPLE), str(tmp_path))
+    assert entity_rows(tmp_path) == before
+    summary = craft_ray.annotate(str(SAMPLE), str(tmp_path), replace_model=True)
     assert summary["documents"]["annotated"] == 3
     assert entity_rows(tmp_path) != before
     assert_consistent(tmp_path)
