@@ -13,7 +13,7 @@ from rich.table import Table
 from craft_ray.cli.console import add_row, console, shown
 from craft_ray.cli.described import takes
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
-from craft_ray.core.errors import DocumentsRejectedError, Interrupted, message
+from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
 from craft_ray.core.labels import meanings
 from craft_ray.core.logs import LogFormat, log_as, logs_json
 from craft_ray.core.settings import Settings
@@ -25,6 +25,8 @@ EXAMPLES = """Examples:
 
     craft-ray annotate 's3://bucket/pmc/*.tar.gz' --output s3://bucket/tables --replicas 8
 
+    craft-ray annotate notes.csv articles --check
+
     craft-ray annotate notes.jsonl --output tables --json | tail -n 1
 """
 
@@ -33,8 +35,11 @@ EXAMPLES = """Examples:
 def annotate(
     inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder of the tables, on disk or s3://; made if absent.")
-    ],
+        str | None, typer.Option("--output", "-o", help="Folder of the tables, on disk or s3://; made if absent.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
+    ] = False,
     fail_on_rejected: Annotated[
         bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
     ] = False,
@@ -62,6 +67,11 @@ def annotate(
     try:
         loaded = load_settings(settings, **chosen)
         log_as(loaded.log_format, verbose=verbose)
+        if check:
+            print_checked(inputs, loaded, as_json)
+            return
+        if output is None:
+            raise SettingsError("--output is missing: the folder of the tables")
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
 
@@ -81,6 +91,18 @@ def annotate(
         print_summary(console(stderr=as_json), summary)
     if failure is not None:
         raise failure
+
+
+def print_checked(inputs: list[str], settings: Settings, as_json: bool) -> None:
+    """Look at inputs without a model, and print what is found."""
+    from craft_ray.annotation.check import check
+    from craft_ray.cli.check import print_check
+
+    checked = check(inputs, settings)
+    if as_json:
+        print(json.dumps(checked))
+    else:
+        print_check(console(), checked)
 
 
 def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:

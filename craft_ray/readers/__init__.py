@@ -28,7 +28,7 @@ READERS: tuple[Reader, ...] = (
 )
 """All formats; where several match a shard, the first one reads it."""
 
-__all__ = ["READERS", "ReadOptions", "Reader", "detect", "is_shard_name", "read_options", "read_shard"]
+__all__ = ["READERS", "ReadOptions", "Reader", "detect", "format_of", "is_shard_name", "read_options", "read_shard"]
 
 
 def is_shard_name(name: str) -> bool:
@@ -79,6 +79,17 @@ def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None)
             yield Rejection(f"{name}#unreadable", error.reason, error.detail)
     if is_empty:
         raise ShardError("no_documents", "an archive in which no file is input by its name")
+
+
+def format_of(stream: BinaryIO, shard: str, options: ReadOptions) -> str:
+    """The name of the format that a shard is read as, or `tar`.
+
+    Raises ShardError (`unknown_format`) if no reader reads it.
+    """
+    head = first_bytes(unpacked(stream))
+    if is_tar(head):
+        return "tar"
+    return options.format or detect(shard, head).name
 
 
 def _read(stream: Stream, head: bytes, shard: str, options: ReadOptions) -> Iterator[Item]:

@@ -1,0 +1,115 @@
+"""A look at inputs before a run: the format of each file, its documents, their words and what is left out."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import Deletion, Document, Item, Rejection
+from craft_ray.core.settings import Settings
+from craft_ray.readers import format_of, is_shard_name, read_options, read_shard
+from craft_ray.readers.reader import ReadOptions
+from craft_ray.storage.failures import describe
+from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.storage import Storage
+
+FILES = 200
+"""Files that are looked at, spread evenly over all, so that a look takes seconds."""
+
+DOCUMENTS = 500
+"""Documents that are looked at in each file."""
+
+_REVISED = ("pubmed", "medline")
+"""Formats in which an id that comes again is a revision."""
+
+
+@dataclass(slots=True)
+class FileCheck:
+    """The content of a file, as far as it was read.
+
+    titles_alone: documents with a title and nothing else
+    words:        by the first part of the sections' names
+    left_out:     words by the part that `include` would read
+    problem:      why the file could not be read to its end
+    whole:        False if it holds more than DOCUMENTS documents
+    """
+
+    file: str
+    format: str | None = None
+    documents: int = 0
+    titles_alone: int = 0
+    deleted: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    words: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, Any] | None = None
+    problem: str | None = None
+    whole: bool = True
+
+    def add(self, item: Item) -> None:
+        """Count an item."""
+        if isinstance(item, Rejection):
+            self.rejected[item.reason] = self.rejected.get(item.reason, 0) + 1
+        elif isinstance(item, Deletion):
+            self.deleted += 1
+        else:
+            self.documents += 1
+            words: Counter[str] = Counter()
+            for section in item.sections:
+                words[section.name.partition("/")[0]] += len(item.text[section.start : section.end].split())
+            self.titles_alone += set(words) == {"title"}
+            self.words = dict(Counter(self.words) + words)
+            self.left_out = dict(Counter(self.left_out) + Counter(item.metadata.get("words_left_out", {})))
+            self.columns = self.columns or item.metadata.get("columns_read")
+
+
+def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
+    """Look at inputs as a run with these settings would read them, without a model and without Ray.
+
+    Raises SettingsError for settings that are wrong and inputs that are not there.
+    """
+    options = read_options(settings)
+    storage = Storage(settings.s3, settings.patience)
+    listing = list_shards(storage, inputs, is_shard_name)
+    chosen = list(_spread(listing.shards))
+    first_in: dict[str, str] = {}
+    repeated: Counter[str] = Counter()
+    files = []
+    for shard in chosen:
+        checked = FileCheck(shard.name)
+        for item in _items(storage, shard, options, checked):
+            checked.add(item)
+            if isinstance(item, Document) and checked.format not in _REVISED:
+                repeated[item.doc_id] += first_in.setdefault(item.doc_id, shard.name) != shard.name
+        files.append(checked)
+    again = sorted(doc_id for doc_id, count in repeated.items() if count)
+    return {
+        "files": [asdict(checked) for checked in files],
+        "files_found": len(listing.shards),
+        "files_passed_over": len(listing.passed_over),
+        "passed_over": list(listing.passed_over[:10]),
+        "ids_in_several_files": len(again),
+        "such_ids": again[:10],
+    }
+
+
+def _spread(shards: Sequence[Shard]) -> Iterator[Shard]:
+    count = min(len(shards), FILES)
+    return (shards[number * len(shards) // count] for number in range(count))
+
+
+def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCheck) -> Iterator[Item]:
+    """The first items of a file; what keeps the others from being read is noted."""
+    try:
+        with storage.open(shard.name) as stream:
+            checked.format = format_of(stream, shard.name, options)
+        with storage.open(shard.name) as stream:
+            items = read_shard(stream, shard.name, options)
+            yield from islice(items, DOCUMENTS)
+            checked.whole = next(items, None) is None
+    except ShardError as error:
+        checked.problem = str(error)
+    except OSError as error:
+        checked.problem = f"unreadable: {describe(error)}"

@@ -1,0 +1,93 @@
+"""`annotate --check` tells what inputs are before any model is loaded."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from craft_ray.annotation import check
+from craft_ray.cli.app import app
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import Settings
+from tests.conftest import SAMPLE
+
+TABLE = "<table-wrap><table><tr><td>0.31</td><td>0.4</td></tr></table></table-wrap>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "text": "Pax6 in mice"}\n{"id": "2", "text": ""}\n')
+    (tmp_path / "b.jsonl").write_text('{"_id": "1", "contents": "Pax6"}\n')
+    front = "<front><article-meta><abstract><p>Of mice.</p></abstract></article-meta></front>"
+    (tmp_path / "c.nxml").write_text(f"<article>{front}<body>{TABLE}</body></article>")
+    (tmp_path / "d.txt").write_text("41576520\n41576521\n")
+    (tmp_path / "e.md").write_text("not input")
+    (tmp_path / "f.nbib").write_text("PMID- 7\nTI  - Pax6.\n")
+    return tmp_path
+
+
+def checked(folder: Path, **settings) -> dict[str, dict]:
+    result = check.check([str(folder)], Settings(**settings))
+    return {Path(file["file"]).name: file for file in result["files"]} | {"all": result}
+
+
+def test_each_file_is_told_with_its_words_and_what_is_left_out(folder: Path):
+    found = checked(folder)
+    assert {name: file["format"] for name, file in found.items() if name != "all"} == {
+        "a.jsonl": "jsonl", "b.jsonl": "jsonl", "c.nxml": "jats", "d.txt": None, "f.nbib": "medline",
+    }  # fmt: skip
+    assert (found["a.jsonl"]["documents"], found["a.jsonl"]["rejected"]) == (1, {"empty_text": 1})
+    assert found["a.jsonl"]["words"] == {"text": 3}
+    assert found["b.jsonl"]["columns"] == {"id": "_id", "text": ["contents"]}
+    assert (found["c.nxml"]["words"], found["c.nxml"]["left_out"]) == ({"abstract": 2}, {"tables": 2})
+    assert "list of PMIDs" in found["d.txt"]["problem"]
+    assert found["f.nbib"]["titles_alone"] == 1
+    assert found["all"]["files_passed_over"] == 1
+
+
+def test_ids_that_stand_in_several_files_are_told_until_they_get_a_prefix(folder: Path):
+    assert checked(folder)["all"]["such_ids"] == ["1"]
+    assert checked(folder, id_prefix="shard")["all"]["such_ids"] == []
+
+
+def test_only_the_first_documents_and_some_files_are_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(check, "DOCUMENTS", 1)
+    monkeypatch.setattr(check, "FILES", 2)
+    found = checked(folder)
+    assert found["all"]["files_found"] == 5
+    assert len(found["all"]["files"]) == 2
+    assert [file["whole"] for file in found["all"]["files"]].count(False) == ("a.jsonl" in found)
+
+
+def test_inputs_that_are_not_there_are_a_bad_setting(tmp_path: Path):
+    with pytest.raises(SettingsError, match="nothing"):
+        check.check([str(tmp_path / "nothing")], Settings())
+
+
+def test_the_command_prints_a_row_per_file_and_needs_no_output(folder: Path):
+    done = CliRunner().invoke(app, ["annotate", str(folder), "--check"])
+    assert done.exit_code == 0
+    assert len([line for line in done.output.splitlines() if line.startswith(str(folder))]) == 5
+    assert "--id-prefix shard" in done.output
+    done = CliRunner().invoke(app, ["annotate", str(folder), "--check", "--json", "--include", "tables"])
+    files = {Path(file["file"]).name: file for file in json.loads(done.output)["files"]}
+    assert files["c.nxml"]["words"] == {"abstract": 2, "table": 2}
+    assert not list(folder.glob("entities"))
+
+
+def test_a_run_without_an_output_is_a_bad_setting():
+    with pytest.raises(SettingsError, match="--output is missing"):
+        CliRunner().invoke(app, ["annotate", str(SAMPLE)], catch_exceptions=False)
+
+
+def test_checking_loads_no_model_and_no_ray():
+    program = (
+        "import sys; from craft_ray.annotation.check import check; from craft_ray.core.settings import Settings;"
+        f"check([{str(SAMPLE)!r}], Settings());"
+        "print(*{'ray', 'torch', 'transformers', 'openvino'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
