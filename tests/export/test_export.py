@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedE
 from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
 from craft_ray.export.formats import EXPORTERS, jsonl
+from craft_ray.export.formats.record import Collection, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
 from craft_ray.readers import is_shard_name, read_shard
@@ -337,3 +340,29 @@ def test_tasks_read_little_where_documents_are_sorted_and_are_few_where_they_are
     assert in_order == [range(n, n + 1) for n in range(20)]
     in_disorder = tasks(tmp_path / "mixed", [list(range(at, 40, 10)) for at in range(10)])
     assert in_disorder == [range(0, 10), range(10, 20)]
+
+
+def test_a_new_format_is_one_file_and_one_line(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The file is a module with its FORMAT, the line its name in EXPORTERS; the command then lists it as the others."""
+
+    class Titles:
+        def __init__(self, collection: Collection) -> None:
+            self.name = collection.name
+
+        def begin(self) -> bytes:
+            return f"{self.name}\n".encode()
+
+        def add(self, record: Record) -> Written:
+            return Written(f"{record.doc_id}: {len(record.entities)}\n".encode(), len(record.entities))
+
+        def end(self) -> bytes:
+            return b"end\n"
+
+    file = ModuleType("craft_ray.export.formats.titles")
+    file.FORMAT = Format(Titles, ".titles", needs_text=False)
+    monkeypatch.setitem(sys.modules, file.__name__, file)
+    monkeypatch.setitem(EXPORTERS, "titles", "titles")
+    manifest = run(output, tmp_path / "out", "titles", gzip=False)
+    lines = (tmp_path / "out" / "part-00000.titles").read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("part-00000", "end")
+    assert len(lines) - 2 == manifest["documents"]["exported"]
