@@ -61,14 +61,14 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def embedded() -> Checkpoint:
-    return load_checkpoint()
+def craft_iob() -> Checkpoint:
+    return load_checkpoint("craft-iob")
 
 
 @pytest.fixture(scope="session")
-def form_of(embedded: Checkpoint) -> Callable[..., DeployedModel]:
-    """Forms of the embedded model by precision and engine; each takes seconds, and is made once."""
-    return cache(lambda precision="auto", engine="auto": prepare_model(embedded, "cpu", precision, engine))
+def form_of(craft_iob: Checkpoint) -> Callable[..., DeployedModel]:
+    """Forms of `craft-iob` by precision and engine; each takes seconds, and is made once."""
+    return cache(lambda precision="auto", engine="auto": prepare_model(craft_iob, "cpu", precision, engine))
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def model_of(form_of: Callable[..., DeployedModel]) -> Callable[..., Model]:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two narrow layers with seeded random weights and the embedded model's tokenizer: it finds much."""
+    """A BERT of two narrow layers with seeded random weights and the tokenizer of `craft-iob`: it finds much."""
     return save_random_bert(tmp_path_factory.mktemp("tiny"), hidden_size=32, layers=2, heads=2, intermediate_size=64)
 
 
@@ -89,10 +89,10 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
     from craft_ray.core.labels import TAGS
-    from craft_ray.model.shipped import EMBEDDED_FOLDER
+    from craft_ray.model.shipped import SHIPPED
 
     torch.manual_seed(0)
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED["craft-iob"])
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,

@@ -1,9 +1,10 @@
 """Gold corpora: IOB files, and CRAFT as it is released, articles with standoff mentions."""
 
 import gzip
+import re
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
-from craft_ray.core.labels import TAG_SET, TAGS, canonical_tags
+from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, label_of
 from craft_ray.model.tags import DOCSTART, iob_to_spans
 
 LONG = 40
@@ -36,16 +37,18 @@ class TaggedSentence:
 
 
 def read_iob(path: str | Path) -> list[TaggedSentence]:
-    """Read `word<TAB>...<TAB>tag` lines with a blank line between sentences; the tag is the last column.
+    """Read lines of a word, any columns and a tag, with a blank line between sentences.
 
-    A file may be compressed (`.gz`). Lines that begin a document, `-DOCSTART-` as their word, are passed over.
+    Columns are separated by tabs, or by blanks where the file has no tab. Tags are IOB, IOB2, BIOES or BILOU. A file
+    may be compressed (`.gz`). Lines that begin a document, `-DOCSTART-` as their word, are passed over.
 
     Raises SettingsError if the file is missing, has no sentence, or a line has fewer than two columns.
     """
     text = read_gold(Path(path), "the corpus")
+    separator = "\t" if "\t" in text else None
     sentences = []
-    for block in text.replace("\r\n", "\n").split("\n\n"):
-        rows = [line.split("\t") for line in block.split("\n") if line.strip()]
+    for block in re.split(r"\n[ \t]*\n", text):
+        rows = [line.split(separator) for line in block.split("\n") if line.strip()]
         rows = [row for row in rows if row[0] != DOCSTART]
         if bad := next((row for row in rows if len(row) < 2), None):
             raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
@@ -53,8 +56,33 @@ def read_iob(path: str | Path) -> list[TaggedSentence]:
             sentences.append(TaggedSentence([row[0] for row in rows], [row[-1] for row in rows]))
     if not sentences:
         raise SettingsError(f"{path} holds no sentence")
-    tags = iter(canonical_tags([tag for sentence in sentences for tag in sentence.tags]))
+    tags = iter(canonical_tags(as_iob2([tag for sentence in sentences for tag in sentence.tags])))
     return [TaggedSentence(sentence.words, list(islice(tags, len(sentence.words)))) for sentence in sentences]
+
+
+def as_iob2(tags: Sequence[str]) -> list[str]:
+    """Tags of BIOES or BILOU as IOB2; those of IOB stay, whose mentions `iob_to_spans` finds as they are.
+
+    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"])
+    ['B-Gene', 'O', 'B-Cell', 'I-Cell']
+    """
+    return [f"{_IOB2[tag[0]]}-{tag[2:]}" if tag[1:2] == "-" and tag[0] in _IOB2 else tag for tag in tags]
+
+
+_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
+"""Prefixes of single words and of last words in BIOES and in BILOU."""
+
+
+def tag_names(sentences: Iterable[TaggedSentence]) -> tuple[str, ...]:
+    """The tags of a model for a corpus, by their ids: those of the six labels if it has no others, else its own.
+
+    >>> tag_names([TaggedSentence(["flu"], ["B-Disease"])])
+    ('O', 'B-Disease', 'I-Disease')
+    """
+    labels = {label_of(tag) for sentence in sentences for tag in sentence.tags} - {"O"}
+    if labels <= set(ONTOLOGY):
+        return TAGS
+    return ("O", *(f"{prefix}-{label}" for label in sorted(labels) for prefix in "BI"))
 
 
 def mention_keys(labels: Sequence[str], surfaces: Sequence[str]) -> NDArray[np.int64]:
@@ -64,12 +92,14 @@ def mention_keys(labels: Sequence[str], surfaces: Sequence[str]) -> NDArray[np.i
 
 
 def keys_shown(sentences: Sequence[TaggedSentence]) -> NDArray[np.int64]:
-    """The sorted keys of all mentions of a corpus that has no labels but the six."""
-    tags = np.array([TAGS.index(tag) for s in sentences for tag in s.tags], np.int8)
+    """The sorted keys of all mentions of a corpus."""
+    number = {tag: i for i, tag in enumerate(tag_names(sentences))}
+    tag_set = TagSet.from_id2label({i: tag for tag, i in number.items()})
+    tags = np.array([number[tag] for s in sentences for tag in s.tags], np.int8)
     words = [word for s in sentences for word in s.words]
-    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), TAG_SET)
+    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), tag_set)
     surfaces = ["".join(words[first : last + 1]) for first, last, _ in spans.rows().tolist()]
-    return np.unique(mention_keys([TAG_SET.names[i] for i in spans.label], surfaces))
+    return np.unique(mention_keys([tag_set.names[i] for i in spans.label], surfaces))
 
 
 def read_gold(path: Path, what: str) -> str:

@@ -11,14 +11,14 @@ import transformers
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import TAGS
+from craft_ray.core.labels import label_of
 from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
 from craft_ray.model.shipped import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Subwords, Windower, word_splitter
 from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
-from craft_ray.training.corpora import Corpus, TaggedSentence
+from craft_ray.training.corpora import Corpus, TaggedSentence, tag_names
 from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
 from craft_ray.training.noise import add_noise
 from craft_ray.training.ontology_names import ontology_names
@@ -31,7 +31,7 @@ class TrainingData:
     """The data that all phases of training use.
 
     config, weights: the base model with a fresh head for all labels
-    tags, examples: one for each corpus: the one of the six labels, then the auxiliary ones
+    tags, examples: one for each corpus: the one to train on, then the auxiliary ones
     rounds: variants of the first corpus's examples, one per seed; each training has those from its own seed on
     """
 
@@ -54,10 +54,13 @@ class TrainingData:
 
         Raises SettingsError for what cannot be trained on.
         """
-        for corpus in (train, dev):
-            if unknown := {tag for s in corpus.sentences for tag in s.tags} - set(TAGS):
-                raise SettingsError(f"{corpus.name} has tags outside the six labels: {', '.join(sorted(unknown))}")
-        tags = (TAGS, *(_tags_of(corpus) for corpus in auxiliary))
+        own = tag_names(train.sentences)
+        if unknown := {tag for s in dev.sentences for tag in s.tags} - set(own):
+            raise SettingsError(f"{dev.name} has tags that {train.name} has not: {', '.join(sorted(unknown))}")
+        labels = {label_of(tag) for tag in own if tag != "O"}
+        if strange := sorted({*recipe.swap, *recipe.names} - labels):
+            raise SettingsError(f"{train.name} has no label {strange[0]}, whose names are to be replaced")
+        tags = (own, *(_tags_of(corpus) for corpus in auxiliary))
         transformers.set_seed(recipe.seed)
         model, tokenizer = _load_base(base, sum(map(len, tags)))
         word_shape = None
@@ -80,7 +83,7 @@ class TrainingData:
             cutter.cut(corpus.sentences, {tag: i + int(at) for i, tag in enumerate(names)})[0]
             for corpus, names, at in zip((train, *auxiliary), tags, first[:-1], strict=True)
         )
-        number = {tag: i for i, tag in enumerate(TAGS)}
+        number = {tag: i for i, tag in enumerate(own)}
         rounds = [cutter.cut(sentences, number)[0] for sentences in _variants(train, auxiliary, recipe)]
         dev_examples, pieces = cutter.cut(dev.sentences, number)
         return cls(

@@ -12,7 +12,7 @@ import ray.train
 import torch
 import transformers
 
-from craft_ray.core.labels import LABELS
+from craft_ray.core.labels import LABELS, is_craft
 from craft_ray.model.checkpoint import SEEN_FILE, update_config
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.casing import CasedEmbedding
@@ -50,29 +50,22 @@ def model_card(trained: Trained) -> str:
     for row in trained.rows:
         figures = " | ".join(f"{row[name]:.4f}" for name in ("loss", "precision", "recall", "f1", "accuracy"))
         table.append(f"| {row['training_loss']:.4f} | {row['epoch']:.1f} | {row['step']:.0f} | {figures} |")
-    labels = [
-        "| Label | CRAFT-IOB tag | Ontology | What it is | Precision | Recall | F1 | Mentions |",
-        "|---" * 8 + "|",
-    ]
-    for label in LABELS:
-        score = trained.scores["per_label"][label.name]
-        labels.append(f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {_figures(score)} |")
     parts = ["| Mentions | Precision | Recall | F1 | Number |", "|---" * 5 + "|"]
     for name, words in (("seen", "shown in training"), ("unseen", "never shown in training")):
         parts.append(f"| {words} | {_figures(trained.scores[name])} |")
     return "\n".join(
         [
             "---\nlibrary_name: transformers\npipeline_tag: token-classification\n---",
-            f"# {trained.data['base']} fine-tuned on CRAFT\n",
-            "Finds mentions of six kinds of entity in biomedical text. Measured on the development set after each",
-            "epoch; entity level, as `seqeval` counts.\n",
+            f"# {trained.data['base']} fine-tuned on {trained.data['train'].partition(' (')[0]}\n",
+            f"Finds mentions of {len(trained.scores['per_label'])} kinds of entity. Measured on the development set",
+            "after each epoch; entity level, as `seqeval` counts.\n",
             *table,
             "\nThe checkpoint as it is shipped, in half precision, on the development set: "
             f"F1 {trained.scores['f1']:.4f}, loss {trained.scores['loss']:.4f}, "
             f"accuracy {trained.scores['accuracy']:.4f}. In int8, as `craft_ray` runs it on a CPU where F1 falls by no "
             f"more than 0.002: F1 {trained.int8['f1']:.4f}.\n",
-            *labels,
-            "\n`Gene` holds GO cellular components, not genes: genes and their products are `Protein`.\n",
+            *_labels(trained.scores["per_label"]),
+            "",
             *parts,
             "\n`craft_ray` calibrates scores by `score_calibration` of config.json, fitted on the development set; the",
             f"expected calibration error there is {trained.scores['ece']:.4f}. A model with `window_pieces` above 0",
@@ -84,6 +77,23 @@ def model_card(trained: Trained) -> str:
             "",
         ]
     )
+
+
+def _labels(per_label: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A table of the labels, with what is known of CRAFT's."""
+    if not is_craft(per_label):
+        rows = [f"| {name} | {_figures(score)} |" for name, score in per_label.items()]
+        return ["| Label | Precision | Recall | F1 | Mentions |", "|---" * 5 + "|", *rows]
+    rows = [
+        f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {_figures(per_label[label.name])} |"
+        for label in LABELS
+    ]
+    return [
+        "| Label | CRAFT-IOB tag | Ontology | What it is | Precision | Recall | F1 | Mentions |",
+        "|---" * 8 + "|",
+        *rows,
+        "\n`Gene` holds GO cellular components, not genes: genes and their products are `Protein`.",
+    ]
 
 
 def _figures(score: Mapping[str, float]) -> str:

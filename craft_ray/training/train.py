@@ -24,7 +24,6 @@ from ray.util.queue import Empty, Queue
 
 from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.labels import TAGS
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
@@ -64,8 +63,8 @@ def train(
     accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
     on_step:   called with the step and the number of steps
 
-    Raises SettingsError if the base cannot be read, a corpus has labels outside the six, or the batch cannot be divided
-    among workers; RunError if training fails.
+    Raises SettingsError if the base cannot be read, `dev` has labels that `train` has not, or the batch cannot be
+    divided among workers; RunError if training fails.
     """
     recipe, settings = recipe or Recipe(), settings or load_settings()
     if not recipe.batch_tokens and recipe.batch_size % (workers * accumulate):
@@ -83,7 +82,7 @@ def train(
         weights = material.weights
         if auxiliary:
             weights, _ = run.fit(material.joint_stage(weights), "joint")
-            weights = _with_first_labels(weights)
+            weights = _with_first_labels(weights, len(material.tags[0]))
         trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
         weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,13 +100,13 @@ def _average(weights: Sequence[Weights]) -> Weights:
 def with_outside_bias(weights: Weights, bias: float) -> Weights:
     """The weights with a higher bias of `O`, which is the first tag."""
     shifted = weights["classifier.bias"].copy()
-    shifted[TAGS.index("O")] += bias
+    shifted[0] += bias
     return weights | {"classifier.bias": shifted}
 
 
-def _with_first_labels(weights: Weights) -> Weights:
-    """The weights with a head of the six labels' rows alone."""
-    return {name: array[: len(TAGS)] if name.startswith("classifier.") else array for name, array in weights.items()}
+def _with_first_labels(weights: Weights, count: int) -> Weights:
+    """The weights with a head of the first rows alone, those of the corpus to train on."""
+    return {name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()}
 
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:

@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from craft_ray.core.labels import TAG_SET, TAGS
+from craft_ray.core.labels import TagSet
 from craft_ray.model.tags import iob_to_spans
 from craft_ray.training.averaging import MovingAverage
 from craft_ray.training.batching import TokenBatches
@@ -45,7 +45,7 @@ class Phase:
     config:  the model's configuration
     weights: what to begin with; after case was added, with the case's vectors
     word_shape:  how each word piece is written, if case is learnt; else None
-    corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is that of the six labels
+    corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is the one to train on
     examples: variants of the training set, one per epoch
     dev_sentence: (words,) sentence number of each word of the development set
     """
@@ -61,6 +61,12 @@ class Phase:
     recipe: Recipe
     learning_rate: float
     epochs: float
+
+    @property
+    def tags(self) -> TagSet:
+        """The meaning of the head's first rows, those of the corpus to train on."""
+        own = int((self.corpus == 0).sum())
+        return TagSet.from_id2label({i: self.config["id2label"][i] for i in range(own)})
 
 
 class TrainingListener:
@@ -127,8 +133,8 @@ def fit(
         eval_dataset=phase.dev,
         data_collator=_Collator(phase.tokenizer.pad_token_id or 0),
         compute_loss_func=_CorpusLoss(phase.corpus),
-        compute_metrics=lambda prediction: _metrics(prediction, phase.dev_sentence),
-        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(TAGS)].argmax(-1),
+        compute_metrics=lambda prediction: _metrics(prediction, phase.dev_sentence, phase.tags),
+        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(phase.tags.label)].argmax(-1),
         callbacks=[*averaging, _ListenerCallback(listener, folder, rounds)],
     )
     trainer.train(resume_from_checkpoint=resume)
@@ -244,15 +250,13 @@ def card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return rows
 
 
-def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32]) -> dict[str, float]:
+def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32], tags: TagSet) -> dict[str, float]:
     """The card's precision, recall, F1 and accuracy."""
     labels = np.asarray(prediction.label_ids)
     kept = labels != IGNORED
     gold, guess = labels[kept], np.asarray(prediction.predictions)[kept]
     counts = total(
-        score_by_label(
-            iob_to_spans(gold, sentence, TAG_SET), iob_to_spans(guess, sentence, TAG_SET), TAG_SET.names
-        ).values()
+        score_by_label(iob_to_spans(gold, sentence, tags), iob_to_spans(guess, sentence, tags), tags.names).values()
     )
     accuracy = float((gold == guess).mean())
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}

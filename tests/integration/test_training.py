@@ -172,5 +172,7 @@ def test_what_cannot_work_is_a_bad_setting(corpus, encoder, tmp_path):
     with pytest.raises(SettingsError, match="cannot load the base model"):
         train(small, small, str(tmp_path / "none"), output)
     sentence = replace(small.sentences[0], tags=["B-Disease"] * len(small.sentences[0].words))
-    with pytest.raises(SettingsError, match="small has tags outside the six labels: B-Disease"):
-        train(Corpus("small", [sentence]), small, encoder, output)
+    with pytest.raises(SettingsError, match="other has tags that small has not: B-Disease"):
+        train(small, Corpus("other", [sentence]), encoder, output)
+    with pytest.raises(SettingsError, match="small has no label Virus"):
+        train(small, small, encoder, output, Recipe(swap={"Virus": 0.5}))

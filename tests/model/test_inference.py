@@ -22,10 +22,10 @@ from tests.support.models import predict, windows_of
     ("engine", "precision"),
     [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("torch", "fp32")],
 )
-def test_the_batch_around_a_window_changes_nothing(embedded, form_of, data: Path, engine, precision):
+def test_the_batch_around_a_window_changes_nothing(craft_iob, form_of, data: Path, engine, precision):
     """OpenVINO gives the same bits, in int8 too; torch's kernels sum in an order that depends on the batch."""
     sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:150]]
-    windows = windows_of(embedded, sentences)
+    windows = windows_of(craft_iob, sentences)
     model = Model(form_of(precision, engine), threads=2)
     label, score = predict(model, windows)
     assert (label > 0).sum() > 150
@@ -40,10 +40,10 @@ def test_the_batch_around_a_window_changes_nothing(embedded, form_of, data: Path
     assert np.array_equal(alone, label[words])
 
 
-def test_engines_and_formats_agree(embedded, model_of, data: Path):
+def test_engines_and_formats_agree(craft_iob, model_of, data: Path):
     """fp32 exactly between engines; bf16 and int8 on nearly every word."""
     sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:300]]
-    windows = windows_of(embedded, sentences)
+    windows = windows_of(craft_iob, sentences)
     label, score = predict(model_of("fp32", "openvino"), windows)
     for engine, precision, agreement in (
         ("torch", "fp32", 1.0),
@@ -68,8 +68,8 @@ def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path):
     assert plain[1] == pytest.approx(compiled[1], abs=1e-5)
 
 
-def test_logits_are_what_labels_come_from(embedded, model_of, data: Path):
-    windows = windows_of(embedded, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:40]])
+def test_logits_are_what_labels_come_from(craft_iob, model_of, data: Path):
+    windows = windows_of(craft_iob, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:40]])
     for engine in ("openvino", "torch"):
         model = model_of("fp32", engine)
         label, score = predict(model, windows)
@@ -78,8 +78,8 @@ def test_logits_are_what_labels_come_from(embedded, model_of, data: Path):
         assert torch.from_numpy(logits).softmax(-1).max(-1).values.numpy() == pytest.approx(score, abs=1e-5)
 
 
-def test_threads_share_a_model(embedded, model_of, data: Path):
-    windows = windows_of(embedded, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:200]])
+def test_threads_share_a_model(craft_iob, model_of, data: Path):
+    windows = windows_of(craft_iob, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:200]])
     model = model_of("int8", "openvino")
     alone = predict(model, windows)
     with ThreadPoolExecutor(4) as pool:
@@ -89,8 +89,8 @@ def test_threads_share_a_model(embedded, model_of, data: Path):
 
 
 @pytest.mark.parametrize("step", ["start", "finish"])
-def test_running_out_of_memory_halves_the_budget_and_loses_nothing(embedded, form_of, model_of, monkeypatch, step):
-    windows = windows_of(replace(embedded, window_pieces=0), ["Pax6 acts in the mouse eye."] * 64)
+def test_running_out_of_memory_halves_the_budget_and_loses_nothing(craft_iob, form_of, model_of, monkeypatch, step):
+    windows = windows_of(replace(craft_iob, window_pieces=0), ["Pax6 acts in the mouse eye."] * 64)
     expected = predict(model_of("fp32", "openvino"), windows)[0]
     model = Model(form_of("fp32", "openvino"), token_budget=1024)
     started, do = {}, {"start": GraphEngine.start, "finish": GraphEngine.finish}

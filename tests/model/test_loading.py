@@ -14,7 +14,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import _read_own, _read_with_transformers, load_checkpoint
-from craft_ray.model.shipped import EMBEDDED_FOLDER, SHIPPED
+from craft_ray.model.shipped import DEFAULT, SHIPPED
 from tests.conftest import save_random_bert
 from tests.support.models import predict, windows_of
 
@@ -70,19 +70,19 @@ def test_an_encoder_without_a_head_is_a_bad_setting(tmp_path: Path):
         load_checkpoint(str(folder))
 
 
-def test_the_fingerprint_tells_models_apart(embedded, tiny_checkpoint: Path):
-    assert embedded.fingerprint == load_checkpoint().fingerprint
-    assert embedded.fingerprint != load_checkpoint(str(tiny_checkpoint)).fingerprint
+def test_the_fingerprint_tells_models_apart(craft_iob, tiny_checkpoint: Path):
+    assert craft_iob.fingerprint == load_checkpoint("craft-iob").fingerprint
+    assert craft_iob.fingerprint != load_checkpoint(str(tiny_checkpoint)).fingerprint
 
 
-def test_a_checkpoint_travels(embedded):
-    copy = pickle.loads(pickle.dumps(embedded))
-    assert copy.fingerprint == embedded.fingerprint
-    assert copy.tags.names == embedded.tags.names
+def test_a_checkpoint_travels(craft_iob):
+    copy = pickle.loads(pickle.dumps(craft_iob))
+    assert copy.fingerprint == craft_iob.fingerprint
+    assert copy.tags.names == craft_iob.tags.names
 
 
-def test_a_model_that_ships_is_a_folder_and_a_line(embedded, tiny_checkpoint: Path, monkeypatch):
-    assert load_checkpoint("craft-iob").fingerprint == embedded.fingerprint
+def test_a_model_that_ships_is_a_folder_and_a_line(craft_iob, tiny_checkpoint: Path, monkeypatch):
+    assert load_checkpoint().fingerprint == load_checkpoint(DEFAULT).fingerprint
     monkeypatch.setitem(SHIPPED, "tiny", tiny_checkpoint)
     assert load_checkpoint("tiny").fingerprint == load_checkpoint(str(tiny_checkpoint)).fingerprint
 
@@ -96,8 +96,8 @@ def test_keys_of_a_config_are_set_and_all_others_stay(tmp_path: Path):
 
 def test_our_own_checkpoint_is_read_as_transformers_reads_it(embedded):
     """Fingerprint included, which says what must be annotated anew."""
-    theirs = _read_with_transformers(str(EMBEDDED_FOLDER), "embedded")
-    ours = _read_own(EMBEDDED_FOLDER, "embedded")
+    theirs = _read_with_transformers(str(SHIPPED["craft-iob"]), "embedded")
+    ours = _read_own(SHIPPED["craft-iob"], "embedded")
     assert ours.tokenizer.to_str() == theirs.tokenizer.to_str()
     assert ours.positions == theirs.positions
     assert {int(i): label for i, label in ours.config["id2label"].items()} == theirs.config["id2label"]
@@ -113,7 +113,7 @@ def test_our_own_checkpoint_is_read_as_transformers_reads_it(embedded):
     [("model.safetensors", b"damaged"), ("tokenizer.json", b"{}"), ("config.json", b'{"model_type": "bert", ')],
 )
 def test_a_damaged_checkpoint_of_our_own_is_a_bad_setting(tmp_path: Path, name, content):
-    for file in EMBEDDED_FOLDER.iterdir():
+    for file in SHIPPED["craft-iob"].iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / name).unlink()
     (tmp_path / name).write_bytes(content)
@@ -122,10 +122,10 @@ def test_a_damaged_checkpoint_of_our_own_is_a_bad_setting(tmp_path: Path, name, 
 
 
 def test_a_checkpoint_of_our_own_without_a_head_for_its_labels_is_a_bad_setting(tmp_path: Path):
-    for file in EMBEDDED_FOLDER.iterdir():
+    for file in SHIPPED["craft-iob"].iterdir():
         if file.name != "config.json":
             (tmp_path / file.name).symlink_to(file)
-    config = json.loads((EMBEDDED_FOLDER / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((SHIPPED["craft-iob"] / "config.json").read_text(encoding="utf-8"))
     del config["id2label"]["12"]
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SettingsError, match="no head for its 12 labels"):

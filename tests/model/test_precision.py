@@ -12,7 +12,7 @@ from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.precision import choose_precision
 
 
-def test_what_auto_stands_for(embedded, tiny_checkpoint: Path, monkeypatch):
+def test_what_auto_stands_for(craft_iob, tiny_checkpoint: Path, monkeypatch):
     plain = load_checkpoint(str(tiny_checkpoint))
     able = {"avx512_vnni", "avx512_bf16"}
     monkeypatch.setattr(openvino, "capabilities", lambda: able)
@@ -21,12 +21,12 @@ def test_what_auto_stands_for(embedded, tiny_checkpoint: Path, monkeypatch):
         precision, by = choose_precision(checkpoint, device, "auto", engine)
         return precision, by.name
 
-    assert chosen(embedded, "cpu") == ("int8", "openvino")
+    assert chosen(craft_iob, "cpu") == ("int8", "openvino")
     assert chosen(plain, "cpu") == ("bf16", "openvino")
-    assert chosen(embedded, "cpu", "torch") == ("fp32", "torch")
-    assert chosen(embedded, "cuda") == ("fp16", "torch")
+    assert chosen(craft_iob, "cpu", "torch") == ("fp32", "torch")
+    assert chosen(craft_iob, "cuda") == ("fp16", "torch")
     able.clear()
-    assert chosen(embedded, "cpu") == ("fp32", "openvino")
+    assert chosen(craft_iob, "cpu") == ("fp32", "openvino")
 
 
 @pytest.mark.skipif(not CPU_INFO.is_file(), reason="torch itself is asked where there is no /proc/cpuinfo")

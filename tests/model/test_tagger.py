@@ -10,7 +10,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 from craft_ray.core.schema import Entity
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.shipped import SHIPPED
 from craft_ray.model.tagger import Entities, Tagger
 
 
@@ -25,12 +25,12 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
     assert len(sentences) > 300
     assert sum(not sentence.isascii() for sentence in sentences) > 15
     tagger = Tagger(
-        replace(load_checkpoint(), calibration=(1.0, 0.0)), "fp32"
+        replace(load_checkpoint("craft-iob"), calibration=(1.0, 0.0)), "fp32"
     )  # the pipeline's scores are not calibrated
     theirs = pipeline(
         "token-classification",
-        model=AutoModelForTokenClassification.from_pretrained(EMBEDDED_FOLDER, dtype=torch.float32),
-        tokenizer=AutoTokenizer.from_pretrained(EMBEDDED_FOLDER),
+        model=AutoModelForTokenClassification.from_pretrained(SHIPPED["craft-iob"], dtype=torch.float32),
+        tokenizer=AutoTokenizer.from_pretrained(SHIPPED["craft-iob"]),
         aggregation_strategy="first",
         device="cpu",
     )

@@ -1,4 +1,4 @@
-"""The tokenizer of the model that ships, and models run over sentences."""
+"""The tokenizer of `craft-iob`, and models run over sentences."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import Model
-from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.shipped import SHIPPED
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower, Windows
 
-TOKENIZER = load_tokenizer((EMBEDDED_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+TOKENIZER = load_tokenizer((SHIPPED["craft-iob"] / "tokenizer.json").read_text(encoding="utf-8"))
 
 
 def windows_of(checkpoint: Checkpoint, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Windows:

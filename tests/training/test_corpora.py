@@ -79,6 +79,21 @@ def test_a_corpus_is_kept_from_sentences_of_another_by_their_text():
     assert without_overlap(learnt, kept_apart).sentences == learnt.sentences[3:]
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Bird\tB-Virus\nflu\tI-Virus\nkills\tO\nhens\tB-Host\n",
+        "Bird NN B-Virus\nflu NN I-Virus\nkills VB O\nhens NN B-Host\n",
+        "Bird B-Virus\nflu E-Virus\nkills O\nhens S-Host\n \n",
+        "-DOCSTART- O\n\nBird  B-Virus\nflu  L-Virus\nkills  O\nhens  U-Host\n",
+    ],
+)
+def test_tags_of_any_language_and_columns_are_read_alike(tmp_path: Path, lines):
+    (tmp_path / "corpus.txt").write_text(lines)
+    (sentence,) = read_iob(tmp_path / "corpus.txt")
+    assert sentence == TaggedSentence(["Bird", "flu", "kills", "hens"], ["B-Virus", "I-Virus", "O", "B-Host"])
+
+
 @pytest.mark.parametrize("text", ["TGF-β1", "tgf beta 1", "TGF–Beta1", "Tgfβ₁"])
 def test_a_text_is_known_in_other_spellings(text):
     assert text_key(text.split()) == "tgfbeta1"

@@ -18,13 +18,13 @@ from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens, t
 KEYS = {"precision", "recall", "f1", "accuracy", "loss", "per_label", "seen", "unseen", "ece"}
 
 
-def test_figures_on_real_sentences_are_those_of_seqeval(embedded, model_of, data: Path):
+def test_figures_on_real_sentences_are_those_of_seqeval(craft_iob, model_of, data: Path):
     gold = read_iob(data / "craft-iob" / "devel.tsv")[:400]
-    scores = evaluate_tokens(embedded, gold, model_of())
+    scores = evaluate_tokens(craft_iob, gold, model_of())
     assert scores.keys() >= KEYS
-    pieces, windows = Windower.of(embedded)([s.words for s in gold])
+    pieces, windows = Windower.of(craft_iob)([s.words for s in gold])
     label, _ = model_of().predict(windows.token_ids, windows.window_length, windows.word_piece)
-    name = {i: tag for tag, i in tag_numbers(embedded).items()}
+    name = {i: tag for tag, i in tag_numbers(craft_iob).items()}
     predicted = [["O"] * len(s.words) for s in gold]
     for sentence, word, number in zip(pieces.word_sentence, pieces.word_index, label, strict=True):
         predicted[sentence][word] = name[number]
@@ -38,47 +38,47 @@ def test_figures_on_real_sentences_are_those_of_seqeval(embedded, model_of, data
     assert scores["seen"]["f1"] > scores["unseen"]["f1"]
 
 
-def test_the_embedded_model_keeps_its_score_and_its_scores_mean_what_they_say(embedded, model_of, data: Path):
-    scores = evaluate_tokens(embedded, read_iob(data / "craft-iob" / "devel.tsv")[:1000], model_of())
+def test_craft_iob_keeps_its_score_and_its_scores_mean_what_they_say(craft_iob, model_of, data: Path):
+    scores = evaluate_tokens(craft_iob, read_iob(data / "craft-iob" / "devel.tsv")[:1000], model_of())
     assert scores["f1"] > 0.81
     assert scores["accuracy"] > 0.95
     assert scores["ece"] < 0.05
 
 
-def test_without_the_models_memory_a_corpus_tells_seen_from_unseen(embedded, model_of):
+def test_without_the_models_memory_a_corpus_tells_seen_from_unseen(craft_iob, model_of):
     gold = [TaggedSentence(["mice", "and", "rats"], ["B-Taxon", "O", "B-Taxon"])]
-    forgetful = replace(embedded, seen=None)
+    forgetful = replace(craft_iob, seen=None)
     assert evaluate_tokens(forgetful, gold, model_of())["seen"] is None
     shown = keys_shown([TaggedSentence(["mice"], ["B-Taxon"])])
     scores = evaluate_tokens(forgetful, gold, model_of(), shown)
     assert (scores["seen"]["support"], scores["unseen"]["support"]) == (1, 1)
 
 
-def test_documents_whose_gold_is_what_the_model_finds_score_1(embedded, model_of, data: Path):
+def test_documents_whose_gold_is_what_the_model_finds_score_1(craft_iob, model_of, data: Path):
     (document, *_) = read_craft(data / "craft", data / "craft" / "ids-dev.txt")
     text = document.text[:6000]
-    found = Tagger.load().tag(text)
+    found = Tagger.load("craft-iob").tag(text)
     assert len(found) > 50
     gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {"Protein": 3})
     empty = GoldDocument("y", "", (), {})
-    scores = evaluate_documents(embedded, [empty, gold, gold], model_of())
+    scores = evaluate_documents(craft_iob, [empty, gold, gold], model_of())
     assert scores["f1"] == 1.0
     assert scores["accuracy"] > 0.99  # the model may begin a mention by an I- tag
     assert scores["support"] == 2 * len(found)
     assert scores["discontinuous"] == 6
     assert scores.keys() >= KEYS
     shifted = replace(gold, mentions=tuple(Mention(m.start, m.end + 1, m.label) for m in gold.mentions))
-    assert evaluate_documents(embedded, [shifted], model_of())["f1"] == 0.0
+    assert evaluate_documents(craft_iob, [shifted], model_of())["f1"] == 0.0
 
 
-def test_labels_that_the_model_does_not_know_are_a_bad_setting(embedded):
+def test_labels_that_the_model_does_not_know_are_a_bad_setting(craft_iob):
     with pytest.raises(SettingsError, match="which the model does not know"):
-        evaluate_tokens(embedded, [TaggedSentence(["flu"], ["B-Disease"])])
+        evaluate_tokens(craft_iob, [TaggedSentence(["flu"], ["B-Disease"])])
     with pytest.raises(SettingsError, match="the label Disease, which the model does not know"):
-        evaluate_documents(embedded, [GoldDocument("x", "flu", (Mention(0, 3, "Disease"),), {})])
+        evaluate_documents(craft_iob, [GoldDocument("x", "flu", (Mention(0, 3, "Disease"),), {})])
 
 
-def test_no_words_are_no_division_by_zero(embedded, model_of):
-    scores = evaluate_documents(embedded, [GoldDocument("x", "mice", (), {})], model_of())
+def test_no_words_are_no_division_by_zero(craft_iob, model_of):
+    scores = evaluate_documents(craft_iob, [GoldDocument("x", "mice", (), {})], model_of())
     assert scores["support"] == 0
     assert np.isfinite(scores["loss"])

@@ -12,16 +12,16 @@ from craft_ray.cli.app import app
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.shipped import EMBEDDED_FOLDER
+from craft_ray.model.shipped import SHIPPED
 from craft_ray.training import quantization
 from craft_ray.training.corpora import read_iob
 
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """The embedded checkpoint without its ranges."""
+    """The checkpoint `craft-iob` without its ranges."""
     folder = tmp_path / "model"
-    shutil.copytree(EMBEDDED_FOLDER, folder)
+    shutil.copytree(SHIPPED["craft-iob"], folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     del config["activation_ranges"]
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -36,11 +36,11 @@ def corpus(data: Path, tmp_path: Path) -> Path:
     return tmp_path / "part.tsv"
 
 
-def test_the_embedded_model_loses_next_to_nothing(embedded, model_of, data: Path, request):
+def test_craft_iob_loses_next_to_nothing(craft_iob, model_of, data: Path, request):
     """On all of devel (the long form) F1 falls from 0.8260 to 0.8255, within the limit; a part of it says less."""
     whole = request.config.getoption("long")
     dev = read_iob(data / "craft-iob" / "devel.tsv")[: None if whole else 400]
-    exact, int8 = (quantization.evaluate_tokens(embedded, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
+    exact, int8 = (quantization.evaluate_tokens(craft_iob, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
     assert exact["f1"] - int8["f1"] <= (quantization.MOST_LOST if whole else 0.006)
     assert int8["f1"] > 0.75
 

@@ -72,7 +72,7 @@ def phase(tiny_checkpoint: Path, **settings) -> Phase:
     tags = [["B-Protein", "O", "B-Taxon", "O"], ["B-Protein", "O", "O", "B-Taxon", "O", "O"]] * 20
     examples = make_examples(make_windows(pieces, 510), word_labels(tags, pieces, number), (101,), (102,))
     return Phase(
-        config=checkpoint.config,
+        config=checkpoint.config | {"id2label": dict(enumerate(TAGS))},
         weights=checkpoint.weights,
         word_shape=None,
         tokenizer=SimpleNamespace(pad_token_id=0),
