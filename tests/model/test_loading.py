@@ -94,18 +94,19 @@ def test_keys_of_a_config_are_set_and_all_others_stay(tmp_path: Path):
     assert config == {"model_type": "bert", "window_pieces": 0, "score_calibration": [1.5, 0.1]}
 
 
-def test_our_own_checkpoint_is_read_as_transformers_reads_it(embedded):
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_our_own_checkpoint_is_read_as_transformers_reads_it(name):
     """Fingerprint included, which says what must be annotated anew."""
-    theirs = _read_with_transformers(str(SHIPPED["craft-iob"]), "embedded")
-    ours = _read_own(SHIPPED["craft-iob"], "embedded")
+    theirs = _read_with_transformers(str(SHIPPED[name]), name)
+    ours = _read_own(SHIPPED[name], name)
     assert ours.tokenizer.to_str() == theirs.tokenizer.to_str()
     assert ours.positions == theirs.positions
     assert {int(i): label for i, label in ours.config["id2label"].items()} == theirs.config["id2label"]
     assert {**ours.config, "id2label": None} == {**theirs.config, "id2label": None}
     assert ours.weights.keys() == theirs.weights.keys()
-    for name, array in ours.weights.items():
-        assert array.dtype == theirs.weights[name].dtype
-        assert np.array_equal(array, theirs.weights[name]), name
+    for parameter, array in ours.weights.items():
+        assert array.dtype == theirs.weights[parameter].dtype
+        assert np.array_equal(array, theirs.weights[parameter]), parameter
 
 
 @pytest.mark.parametrize(
