@@ -7,13 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from craft_ray.core.schema import DOCUMENTS
 from craft_ray.storage.shards import rank
 from craft_ray.tables import identity
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import ENTRY, Ledger, Part
 
-_BATCH = 1 << 16
+_BATCH = 1 << 14
 """Rows that are in memory as strings."""
+
+_COLUMNS = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "version", "key", "shard", "status")])
 
 _SHARD = 0xFFFFFFFF
 """The bits of a revision that name the shard."""
@@ -69,7 +72,7 @@ def _columns(
     rows = documents.count()
     part = Part(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int8))
     at = 0
-    for batch in documents.stream(["doc_id", "version", "key", "shard", "status"], _BATCH):
+    for batch in documents.stream(_COLUMNS, _BATCH):
         _enter(part, slice(at, at + batch.num_rows), batch, code)
         at += batch.num_rows
         for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():
