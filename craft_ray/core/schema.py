@@ -72,7 +72,10 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One mention: `text[start:end] == mention`, offsets in code points of the document's text."""
+    """One mention: `text[start:end] == mention`, offsets in code points of the document's text.
+
+    The concept that it means, how sure that is and which step found it are None where nothing fits.
+    """
 
     label: str
     start: int
@@ -83,6 +86,10 @@ class Entity:
     ontology: str | None
     sentence_start: int
     sentence_end: int
+    concept_id: str | None = None
+    concept_name: str | None = None
+    concept_score: float | None = None
+    concept_match: str | None = None
 
 
 SECTIONS = pa.list_(pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))

@@ -51,8 +51,9 @@ def annotated_documents(snapshot: Snapshot, plan: ExportPlan, shards: range) -> 
         documents = _buckets(
             snapshot, "documents", of_documents, within & plan.selection.documents(), edges, Path(folder)
         )
+        held = [name for name in _ENTITY if name in snapshot.entities.dataset.schema.names]
         entities = _buckets(
-            snapshot, "entities", ("doc_id", *_ENTITY), within & plan.selection.entities(), edges, Path(folder)
+            snapshot, "entities", ("doc_id", *held), within & plan.selection.entities(), edges, Path(folder)
         )
         yield (record for pair in zip(documents, entities, strict=True) for record in _joined(*pair))
 
@@ -160,7 +161,9 @@ def _entities(table: pa.Table) -> Iterator[tuple[str, Entity]]:
     """Each entity with its document's id; a score of 0.9 as a 32-bit number is 0.9."""
     for batch in table.to_batches(max_chunksize=4096):
         columns = {name: batch.column(name) for name in batch.schema.names}
-        columns["score"] = pc.cast(pc.cast(columns["score"], pa.string()), pa.float64())
-        fields = zip(*(columns[name].to_pylist() for name in _ENTITY), strict=True)
+        for score in columns.keys() & {"score", "concept_score"}:
+            columns[score] = pc.cast(pc.cast(columns[score], pa.string()), pa.float64())
+        held = [name for name in _ENTITY if name in columns]  # tables of earlier versions have no concepts
+        fields = zip(*(columns[name].to_pylist() for name in held), strict=True)
         for doc_id, values in zip(columns["doc_id"].to_pylist(), fields, strict=True):
-            yield doc_id, Entity(*values)
+            yield doc_id, Entity(**dict(zip(held, values, strict=True)))

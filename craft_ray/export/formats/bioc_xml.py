@@ -69,7 +69,9 @@ def document_infons(record: Record) -> dict[str, str]:
 
 def annotation_infons(entity: Entity) -> dict[str, str]:
     """Facts about an entity."""
-    given = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
+    given: dict[str, object] = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
+    given |= {"identifier": entity.concept_id, "concept_name": entity.concept_name}
+    given |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
     return {key: str(value) for key, value in given.items() if value is not None}
 
 

@@ -2,7 +2,7 @@
 
 In it are NAME.txt (the text, byte for byte) and NAME.ann for each document, `annotation.conf`, and `documents.tsv` with
 the id that each NAME stands for. Offsets count code points. A mention that holds line breaks or tabs is written in
-several pieces, as brat asks for. The score is the note of its entity.
+several pieces, as brat asks for. The score is the note of its entity, and its concept a normalization (`N`).
 """
 
 import hashlib
@@ -62,14 +62,18 @@ def file_name(doc_id: str) -> str:
     return f"{plain}__{hashlib.blake2s(doc_id.encode(), digest_size=8).hexdigest()}"
 
 
-def _lines(number: int, entity: Entity) -> tuple[str, str]:
+def _lines(number: int, entity: Entity) -> tuple[str, ...]:
     pieces = _pieces(entity.mention)
     spans = ";".join(f"{entity.start + start} {entity.start + end}" for start, end in pieces)
     mention = TABS_AND_BREAKS.sub(" ", " ".join(entity.mention[start:end] for start, end in pieces))
-    return (
+    lines = (
         f"T{number}\t{_label(entity.label)} {spans}\t{mention}\n",
         f"#{number}\tAnnotatorNotes T{number}\tscore {entity.score}\n",
     )
+    if entity.concept_id is None:
+        return lines
+    name = TABS_AND_BREAKS.sub(" ", entity.concept_name or entity.concept_id)
+    return (*lines, f"N{number}\tReference T{number} {TABS_AND_BREAKS.sub(' ', entity.concept_id)}\t{name}\n")
 
 
 def _pieces(mention: str) -> list[tuple[int, int]]:

@@ -20,6 +20,10 @@ COLUMNS = (
     "ontology",
     "sentence_start",
     "sentence_end",
+    "concept_id",
+    "concept_name",
+    "concept_score",
+    "concept_match",
 )
 
 

@@ -40,6 +40,10 @@ def _entity(entity: Entity) -> dict[str, object]:
         "mention": entity.mention,
         "score": entity.score,
         "ontology": entity.ontology,
+        "concept_id": entity.concept_id,
+        "concept_name": entity.concept_name,
+        "concept_score": entity.concept_score,
+        "concept_match": entity.concept_match,
     }
 
 

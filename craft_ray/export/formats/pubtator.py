@@ -2,7 +2,7 @@
 
 The title is the section `title` that begins the text, else the first line; the abstract is all the rest, sections and
 all. So offsets are those of the tables: code points of title, one line break, abstract. Line breaks within the two
-become blanks, one each. `PMID:123` is written `123`. Scores are not written.
+become blanks, one each. `PMID:123` is written `123`. The sixth column is the concept's id. Scores are not written.
 """
 
 from craft_ray.core.schema import Entity
@@ -69,7 +69,7 @@ def _title_end(record: Record, text: str) -> int:
 
 def _line(name: str, entity: Entity) -> str:
     mention = TABS_AND_BREAKS.sub(" ", entity.mention)
-    return f"{name}\t{entity.start}\t{entity.end}\t{mention}\t{plain_label(entity.label)}\t-"
+    return f"{name}\t{entity.start}\t{entity.end}\t{mention}\t{plain_label(entity.label)}\t{entity.concept_id or '-'}"
 
 
 FORMAT = Format(PubTator, ".pubtator")
