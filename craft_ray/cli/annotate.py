@@ -142,7 +142,9 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
         add_row(table, f"documents {name}", f"{number:,}", note if name == "rejected" else "")
     meaning = meanings(summary["entities"])
     for label, number in summary["entities"].items():
-        add_row(table, f"entities {label}", f"{number:,}", meaning.get(label, ""))
+        with_id = summary.get("with_id", {}).get(label, 0)
+        ids = f"{with_id:,} with an id; " if with_id else ""
+        add_row(table, f"entities {label}", f"{number:,}", ids + meaning.get(label, ""))
     for name, value, note in _shards(summary["shards"]):
         add_row(table, name, value, note)
     add_row(table, "time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")

@@ -82,6 +82,12 @@ def print_changes(on: Console, changes: dict[str, Any]) -> None:
             for row in mentions:
                 add_row(table, row["mention"], f"{row['change']:+,}", row["label"])
             on.print(table)
+    for side, concepts in changes["concepts"].items():
+        if concepts:
+            table = plain_table(f"concepts that {side} most", "", "", "")
+            for row in concepts:
+                add_row(table, row["concept"] or "", f"{row['change']:+,}", row["label"], row["concept_id"])
+            on.print(table)
 
 
 def _state(side: dict[str, Any]) -> str:

@@ -31,7 +31,10 @@ def query(
     output: Output,
     sql: Annotated[
         str | None,
-        typer.Argument(help="DuckDB's SQL over the views `entities`, `documents` and `shards`.", metavar="SQL"),
+        typer.Argument(
+            help="DuckDB's SQL over the views `entities`, `documents`, `shards`, `concepts` and `ancestors`.",
+            metavar="SQL",
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="File with the SQL; - for standard input.", metavar="FILE")
@@ -86,9 +89,10 @@ def database_of(
     Raises SettingsError if there are no tables, or no such state of them.
     """
     from craft_ray.tables.database import database, views
-    from craft_ray.tables.snapshots import open_shards, open_snapshot
+    from craft_ray.tables.snapshots import open_concepts, open_shards, open_snapshot
 
     storage, folder = opened(output, settings)
     snapshot = open_snapshot(storage, folder, at)
-    with database(**views(snapshot), shards=open_shards(storage, folder)) as connection:
+    others = {"shards": open_shards(storage, folder), **open_concepts(storage, folder)}
+    with database(**views(snapshot), **others) as connection:
         yield connection, sorted(snapshot.entities.rows_by_label())

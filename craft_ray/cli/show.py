@@ -21,6 +21,7 @@ from craft_ray.core.text import one_line, safe
 
 if TYPE_CHECKING:
     from craft_ray.core.schema import Item
+    from craft_ray.core.settings import Settings
     from craft_ray.storage.storage import Storage
 
 EXAMPLES = """Examples:
@@ -51,7 +52,9 @@ def show(
     limit: Annotated[
         int, typer.Option("--limit", "-n", help="Documents of files, or entities of tables, to show.", min=1)
     ] = 20,
-    scores: Annotated[bool, typer.Option("--scores", help="List each entity with its score below the text.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="List each entity with its score and concept below the text.")
+    ] = False,
     settings: SettingsFile = None,
 ) -> None:
     """Show documents with their entities marked: a text or file annotated now, or a document of the tables.
@@ -72,7 +75,7 @@ def show(
     elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):
         print_entities(on, read_entities(storage, absolute(what), limit))
     else:
-        _show_tagged(on, storage, what, chosen.model, limit, scores)
+        _show_tagged(on, storage, what, chosen, limit, scores)
 
 
 def print_document(
@@ -104,7 +107,8 @@ def print_document(
         legend.append(f" {one_line(label)} ", styles[label]).append(f" {count:,}  ")
     on.print(legend)
     if scores:
-        print_entities(on, entities, ("label", "mention", "start", "end", "score"))
+        known = [name for name in ("concept_id", "concept_name") if any(entity.get(name) for entity in entities)]
+        print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
 
 
 def _styles(entities: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -140,7 +144,10 @@ def print_entities(
     for name in columns:
         table.add_column(name, justify="right" if name in ("start", "end", "score") else "left", overflow="fold")
     for row in rows:
-        add_row(table, *(f"{row[name]:.3f}" if name == "score" else row[name] for name in columns))
+        add_row(
+            table,
+            *(f"{row[name]:.3f}" if name == "score" else "" if row[name] is None else row[name] for name in columns),
+        )
     on.print(table)
 
 
@@ -160,16 +167,18 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
     print_document(on, found[0], entities, scores)
 
 
-def _show_tagged(on: Console, storage: "Storage", what: str, model: str, limit: int, scores: bool) -> None:
+def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool) -> None:
     """Annotate documents of files, or a text, in this process."""
     from dataclasses import asdict
 
+    from craft_ray.concepts.loading import load_grounder
     from craft_ray.core.schema import Document
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.model.tagger import Tagger
 
     items = _items(storage, what)
-    tagger = Tagger(load_checkpoint(model, storage.fetch))
+    grounder = load_grounder(settings, storage)
+    tagger = Tagger(load_checkpoint(settings.model, storage.fetch), ground=grounder.ground if grounder else None)
     for item in islice(items, limit):
         entities = tagger.tag_document(item) if isinstance(item, Document) else []
         print_document(on, asdict(item), [asdict(entity) for entity in entities], scores)

@@ -1,11 +1,12 @@
 """Texts and documents in this process, without Ray."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from craft_ray.core.marking import html_marked
 from craft_ray.core.schema import Document, Entity, Section
@@ -17,6 +18,9 @@ from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
+
+Ground = Callable[[pa.Table, Sequence[str | None]], pa.Table]
+"""Gives a table of entities their concepts; the texts are those of its documents, which `row` numbers."""
 
 CHUNK = 200_000
 """Characters that are predicted together."""
@@ -41,7 +45,11 @@ class Tagger:
     ['Pax6', 'mouse']
     """
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", ground: Ground | None = None
+    ) -> None:
+        """ground: gives entities their concepts, as `Grounder.ground` does; they have none without it"""
+        self._ground = ground
         self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
         self._model = Model.of(checkpoint, precision)
@@ -86,10 +94,11 @@ class Tagger:
             token_ids, window_length, (word_piece + np.repeat(np.cumsum(pieces) - pieces, words)).astype(np.int32)
         )
         entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
+        if self._ground is not None:
+            entities = self._ground(entities, [document.text for document in documents])
+        columns = [name for name in Entity.__dataclass_fields__ if name in entities.schema.names]
         found = [Entities(document.text) for document in documents]
-        for row, entity in zip(
-            entities["row"].to_pylist(), entities.drop_columns(["doc_id", "row"]).to_pylist(), strict=True
-        ):
+        for row, entity in zip(entities["row"].to_pylist(), entities.select(columns).to_pylist(), strict=True):
             found[row].append(Entity(**entity))
         return found
 

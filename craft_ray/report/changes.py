@@ -56,6 +56,17 @@ _ENTITIES = """
 """
 
 
+_CONCEPTS = """
+    CREATE TEMP TABLE meant AS
+    SELECT label, concept_id, any_value(concept_name) AS concept, sum(n) AS change
+    FROM (
+        SELECT label, concept_id, concept_name, -1 AS n FROM entities_before
+        UNION ALL SELECT label, concept_id, concept_name, 1 FROM entities_after
+    )
+    WHERE concept_id IS NOT NULL GROUP BY label, concept_id HAVING change <> 0
+"""
+
+
 def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
     """The account of all that changed, as JSON has it.
 
@@ -87,6 +98,7 @@ def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
                 "gained": _mentions(connection, "> 0", "DESC", top),
                 "lost": _mentions(connection, "< 0", "ASC", top),
             },
+            "concepts": _concepts(connection, before, after, top),
         }
 
 
@@ -118,6 +130,22 @@ def _entities(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Sn
         label: {"before": older.get(label, 0), "after": newer.get(label, 0), "by_cause": causes.get(label, {})}
         for label in sorted({*older, *newer})
     }
+
+
+def _concepts(
+    connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Concepts that gained and lost most mentions; none where a state has no columns for them."""
+    if not all("concept_id" in state.entities.dataset.schema.names for state in (before, after)):
+        return {"gained": [], "lost": []}
+    connection.execute(_CONCEPTS)
+    columns = ("label", "concept_id", "concept", "change")
+    found = {}
+    for name, which, order in (("gained", "> 0", "DESC"), ("lost", "< 0", "ASC")):
+        query = f"SELECT label, concept_id, concept, change::BIGINT FROM meant WHERE change {which} "
+        rows = connection.execute(f"{query} ORDER BY change {order}, label, concept_id LIMIT ?", [top]).fetchall()
+        found[name] = [dict(zip(columns, row, strict=True)) for row in rows]
+    return found
 
 
 def _mentions(connection: duckdb.DuckDBPyConnection, which: str, order: str, top: int) -> list[dict[str, Any]]:

@@ -12,9 +12,31 @@ _TOP = """
     GROUP BY ALL ORDER BY {by} DESC, label, mention LIMIT $limit
 """
 
+_TOP_CONCEPTS = """
+    WITH wanted AS (
+        SELECT label, concept_id, concept_name, concept_score, mention, doc_id FROM entities
+        WHERE concept_id IS NOT NULL
+            AND ($labels = [] OR label IN (SELECT unnest($labels)))
+            AND ($under = [] OR concept_id IN (SELECT id FROM ancestors WHERE ancestor IN (SELECT unnest($under))))
+    ),
+    spelt AS (SELECT label, concept_id, mention, count(*) AS n FROM wanted GROUP BY ALL),
+    spellings AS (
+        SELECT label, concept_id, array_to_string(list(mention ORDER BY n DESC, mention)[1:3], ', ') AS spellings
+        FROM spelt GROUP BY ALL
+    )
+    SELECT label, concept_id, any_value(concept_name) AS concept, count(*) AS mentions,
+        count(DISTINCT doc_id) AS documents, avg(concept_score)::FLOAT AS score, any_value(spellings) AS spellings
+    FROM wanted JOIN spellings USING (label, concept_id)
+    GROUP BY label, concept_id ORDER BY {by} DESC, label, concept_id LIMIT $limit
+"""
+
+_CONCEPT = "coalesce(concept_name || ' ', '') || concept_id"
+"""A concept as pairs name it."""
+
 _PAIRS = """
     WITH said AS (
-        SELECT DISTINCT doc_id, section, sentence_start, label, mention FROM entities WHERE label IN ($first, $second)
+        SELECT DISTINCT doc_id, section, sentence_start, label, {key} AS mention FROM entities
+        WHERE label IN ($first, $second) AND {key} IS NOT NULL
     ),
     sentences AS (SELECT count(*) AS n FROM (SELECT DISTINCT doc_id, section, sentence_start FROM entities)),
     single AS (SELECT label, mention, count(*) AS n FROM said GROUP BY ALL),
@@ -55,6 +77,37 @@ def top_mentions(
     return connection.sql(_TOP.format(by=_one_of(by, "mentions", "documents")), params=wanted).to_arrow_table()
 
 
+def has_concepts(connection: duckdb.DuckDBPyConnection) -> bool:
+    """True if the entities have the columns of concepts."""
+    return "concept_id" in connection.table("entities").columns
+
+
+def unknown_classes(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
+    """Those of some classes that no concept of the tables is, or is below."""
+    query = "SELECT unnest($ids) AS id EXCEPT SELECT ancestor FROM ancestors ORDER BY id"
+    return [row[0] for row in connection.execute(query, {"ids": list(ids)}).fetchall()]
+
+
+def top_concepts(
+    connection: duckdb.DuckDBPyConnection,
+    labels: Sequence[str] = (),
+    under: Sequence[str] = (),
+    by: str = "mentions",
+    limit: int = 20,
+) -> pa.Table:
+    """The most frequent concepts.
+
+    Columns label, concept_id, concept, mentions, documents, the mean score of the id, and the three most frequent
+    spellings.
+
+    under: classes of which each concept is one, or below one
+    by:    mentions or documents
+    """
+    wanted = {"labels": list(labels), "under": list(under), "limit": limit}
+    query = _TOP_CONCEPTS.format(by=_one_of(by, "mentions", "documents"))
+    return connection.sql(query, params=wanted).to_arrow_table()
+
+
 def pairs(
     connection: duckdb.DuckDBPyConnection,
     first: str,
@@ -62,6 +115,7 @@ def pairs(
     by: str = "lift",
     at_least: int = 3,
     limit: int = 20,
+    concepts: bool = False,
 ) -> pa.Table:
     """Mentions of two labels that stand in one sentence; columns first, second, sentences, documents, lift.
 
@@ -69,9 +123,11 @@ def pairs(
           counts sentences that mention anything: the tables hold no others. Without a lower bound on n(a, b) the
           rarest mentions have the highest lift.
     by:   lift or sentences
+    concepts: concepts in place of mentions, each by its name and id
     """
     wanted = {"first": first, "second": second, "at_least": at_least, "limit": limit}
-    return connection.sql(_PAIRS.format(by=_one_of(by, "lift", "sentences")), params=wanted).to_arrow_table()
+    query = _PAIRS.format(by=_one_of(by, "lift", "sentences"), key=_CONCEPT if concepts else "mention")
+    return connection.sql(query, params=wanted).to_arrow_table()
 
 
 def _one_of(given: str, *known: str) -> str:

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import SHARDS
+from craft_ray.core.schema import ANCESTORS, CONCEPTS, SHARDS
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -205,6 +205,17 @@ def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str,
         else:
             raise SettingsError(f"the version {documents} of {output} has no entities beside it any more")
     return {"documents": documents, "entities": version}
+
+
+def open_concepts(storage: Storage, output: str) -> dict[str, ds.Dataset]:
+    """The tables `concepts` and `ancestors` as they are; empty where an output has none."""
+    found = {}
+    for name, schema in (("concepts", CONCEPTS), ("ancestors", ANCESTORS)):
+        exists = storage.names(join(output, name, "_delta_log"))
+        found[name] = (
+            _table(storage, output, name, None).to_pyarrow_dataset() if exists else ds.dataset(schema.empty_table())
+        )
+    return found
 
 
 def texts_of(storage: Storage, output: str, doc_ids: Sequence[str]) -> dict[str, str | None]:
