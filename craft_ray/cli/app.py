@@ -69,6 +69,7 @@ COMMANDS = (
     Command(report.report, report.EXAMPLES),
     Command(compact.compact),
     Command(ground.ground, ground.EXAMPLES),
+    Command(concepts.evaluate, name="evaluate concepts"),
     Command(concepts.build, concepts.EXAMPLES, name="concepts build"),
     Command(settings.settings),
     Command(train.train, train.EXAMPLES),

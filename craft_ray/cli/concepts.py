@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from craft_ray.cli.console import add_row, console, plain_table
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 
@@ -75,6 +76,50 @@ def build(
         print(json.dumps(told))
     else:
         print(f"{len(lexicon.key):,} names of {len(lexicon.ids):,} concepts, {len(content) / 1e6:.1f} MB: {output}")
+
+
+def evaluate(
+    ontologies: Annotated[
+        list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
+    ],
+    craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.", metavar="FOLDER")],
+    leave_out: LeaveOut = None,
+    names_alone: Annotated[
+        bool, typer.Option("--names-alone", help="Without the strings of the other articles.")
+    ] = False,
+    write_counts: Annotated[
+        Path | None, typer.Option(help="File for the counts of each step, from which scores are made.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Score the ids of gold spans, each article's by a lexicon that has not seen it (ten folds over the articles)."""
+    from craft_ray.concepts.loading import all_prefixes, prefixes_of
+    from craft_ray.concepts.sources import build_lexicon
+    from craft_ray.core.settings import load_settings
+    from craft_ray.storage.storage import Storage
+    from craft_ray.training.concepts import evaluate_gold_spans
+    from craft_ray.training.craft import read_craft
+
+    chosen = load_settings(settings)
+    prefixes = prefixes_of(chosen)
+    builder = build_lexicon(Storage(chosen.s3), ontologies, all_prefixes(prefixes), classes_in(leave_out))
+    scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
+    if write_counts is not None:
+        write_counts.write_text(json.dumps(counts, indent=1) + "\n")
+    if as_json:
+        print(json.dumps(scores))
+    else:
+        print_gold_spans(scores)
+
+
+def print_gold_spans(scores: dict[str, Any]) -> None:
+    """The figures of each label, and of all."""
+    names = ("mentions", "accuracy", "accuracy_of_ontology", "precision", "without_id", "ece")
+    table = plain_table("", *(name.replace("_", " ") for name in names))
+    for label, row in [*scores["per_label"].items(), ("all", scores)]:
+        add_row(table, label, *(f"{row[name]:,}" if name == "mentions" else f"{row[name]:.4f}" for name in names))
+    console().print(table)
 
 
 def classes_in(files: list[Path] | None) -> frozenset[str]:

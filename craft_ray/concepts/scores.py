@@ -1,6 +1,7 @@
 """How sure an id is: how often its step was right on CRAFT's articles, each asked of a lexicon that had not seen it.
 
-`scores.json` beside this file holds the counts; `craft-ray evaluate concepts --write-scores` makes it.
+`scores.json` beside this file holds the counts, as `craft-ray evaluate concepts --write-counts` gives them with the
+strings of a corpus, and with `--names-alone`.
 """
 
 import json
