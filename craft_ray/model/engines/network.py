@@ -19,22 +19,29 @@ class Predictions(NamedTuple):
 
 
 class Network(torch.nn.Module):
-    """Token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`."""
+    """Token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`.
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    full_mask: gives the model its mask in the form that attention takes. Of the short form transformers asks whether it
+               masks anything, and for the answer a processor must wait for its GPU in each batch.
+    """
+
+    def __init__(self, model: torch.nn.Module, full_mask: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.full_mask = full_mask
 
     def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
         """Attend to all but padding."""
-        column = torch.arange(token_ids.shape[1], dtype=torch.int32, device=token_ids.device)
-        mask = (column[None, :] < n_tokens[:, None]).to(torch.int64)
+        length = token_ids.shape[1]
+        column = torch.arange(length, dtype=torch.int32, device=token_ids.device)
+        inside = column[None, :] < n_tokens[:, None]
+        mask = inside[:, None, None, :].expand(-1, 1, length, -1) if self.full_mask else inside.to(torch.int64)
         logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
         best = logits.softmax(-1).max(-1)
         return Predictions(best.indices.to(torch.int8), best.values, logits)
 
 
-def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) -> Network:
+def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, full_mask: bool = False) -> Network:
     """The checkpoint's network with weights of one type, for inference."""
     from transformers import AutoConfig, AutoModelForTokenClassification
     from transformers.utils import logging
@@ -42,7 +49,7 @@ def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32) ->
     logging.set_verbosity_error()  # it warns of settings that only training reads
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
     model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
-    return Network(model.to(dtype=dtype).eval().requires_grad_(False))
+    return Network(model.to(dtype=dtype).eval().requires_grad_(False), full_mask)
 
 
 def _tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
