@@ -35,8 +35,11 @@ def ray_session(settings: Settings) -> Iterator[None]:
                 with _on_loopback():
                     # "local", for a plain `ray.init` trips over the address file of a killed head.
                     ray.init(address="local", num_cpus=settings.cpus, include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SettingsError(f"cannot reach the Ray cluster {address}: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if address:
+            raise SettingsError(f"cannot reach the Ray cluster {address}: {reason}") from error
+        raise RunError(f"a local Ray does not start: {reason}") from error
     ended = threading.Event()
     if address:
         watched = ray.get_runtime_context().gcs_address
