@@ -41,7 +41,7 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What all parts of the benchmark are measured on.
+    """Inputs that all parts of the benchmark are measured on.
 
     folder: for files that the benchmark writes
     cores:  CPU cores of this machine

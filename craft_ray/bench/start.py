@@ -1,4 +1,4 @@
-"""What a user waits for: the command's first rows, and commands that have little to do."""
+"""Waits of a user: the command's first rows, and commands that have little to do."""
 
 import json
 import os
@@ -96,5 +96,5 @@ def _first_rows(command: list[str], output: Path, environment: Mapping[str, str]
 
 
 def _has_rows(log: Path) -> bool:
-    """Whether a Delta log has a commit that adds a file; those that make or fence a table add none."""
+    """True if a Delta log has a commit that adds a file; those that make or fence a table add none."""
     return any('{"add":' in file.read_text(encoding="utf-8") for file in log.glob("*.json"))

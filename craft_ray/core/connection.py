@@ -150,7 +150,7 @@ def nodes() -> list[dict[str, float]]:
 
 
 def is_connected() -> bool:
-    """Whether this process is connected to Ray already; a process that has not imported it is not."""
+    """True if this process is connected to Ray already; a process that has not imported it is not."""
     return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 

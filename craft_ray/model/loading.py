@@ -102,7 +102,7 @@ def find_model(source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What the files of a checkpoint hold.
+    """The content of a checkpoint's files.
 
     tokenizer: without truncation or padding
     positions: that the model has, special tokens included

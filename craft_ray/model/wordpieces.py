@@ -46,7 +46,7 @@ class WordPieces:
         self._ids = np.empty(0, np.int32)
 
     def suits(self, sentence: str) -> bool:
-        """Whether all of a sentence can be looked up word by word."""
+        """True if all of a sentence can be looked up word by word."""
         return self._others.search(sentence) is None
 
     def __call__(self, sentences: Sequence[str]) -> Pieces:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from deltalake import WriterProperties
 
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.report import sampling
@@ -72,7 +73,7 @@ def test_a_rare_label_is_read_whole(output: Path):
 def test_a_table_sorted_by_mention_is_known_by_its_row_groups(output: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sampling, "LEAST", 100)
     monkeypatch.setattr(sampling, "DRAWN", 1_000)
-    monkeypatch.setattr("craft_ray.tables.writer.ROWS_IN_GROUP", 2_000)
+    monkeypatch.setattr("craft_ray.tables.delta.WRITER", WriterProperties(compression="ZSTD", max_row_group_size=2_000))
     known = {}
     for column in ("doc_id", "mention"):
         compact(STORAGE, str(output), sort=column)

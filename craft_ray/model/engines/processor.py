@@ -9,7 +9,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def has_gpu() -> bool:
-    """Whether NVIDIA's driver shows a GPU here, without importing torch."""
+    """True if NVIDIA's driver shows a GPU here, without importing torch."""
     return any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/dxg").exists()
 
 
