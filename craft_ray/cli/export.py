@@ -34,7 +34,7 @@ def export(
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="Only entities of this label; repeatable.")
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Only entities of this score or a higher.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Only entities of at least this score.", min=0, max=1)] = None,
     doc_id: Annotated[list[str] | None, typer.Option(help="Only this document; repeatable.", metavar="ID")] = None,
     with_entities: Annotated[
         bool, typer.Option("--with-entities", help="Leave out documents that have none of the entities asked for.")

@@ -61,6 +61,8 @@ def _print_first(console: Console, rows: "pa.RecordBatchReader") -> None:
     for row in islice(every, SHOWN):
         table.add_row(*(Text(_cell(value)) for value in row.values()))
     console.print(table, highlight=False)
+    if not table.row_count:
+        console.print("no rows", style="dim")
     if more := sum(1 for _ in every):
         note = f"{table.row_count:,} of {table.row_count + more:,} rows; --csv and --json print all"
         console.print(note, style="dim", highlight=False)

@@ -30,4 +30,6 @@ def test_on_a_terminal_the_first_rows_are_shown_whole_and_all_are_counted():
 
 
 def test_no_rows_and_no_columns_are_printed_as_well():
-    assert printed(pa.table({"a": pa.array([], pa.int64())})) == "a\n"
+    empty = pa.table({"a": pa.array([], pa.int64())})
+    assert printed(empty) == "a\n"
+    assert "no rows" in printed(empty, width=80, force_terminal=True, color_system=None)
