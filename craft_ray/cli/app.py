@@ -161,7 +161,8 @@ def _fail(error: BaseException, code: int) -> int:
     if os.environ.get("CRAFT_RAY_DEBUG"):
         console(stderr=True).print_exception()
     if logs_json():
-        log.error("command failed", extra={"error": message(error), "exit_code": code})
+        run = {name: value for name, value in (getattr(error, "summary", None) or {}).items() if name == "run_id"}
+        log.error("command failed", extra={**run, "error": message(error), "exit_code": code})
     else:
         print(f"craft-ray: {one_line(message(error))}", file=sys.stderr)
     return code

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from craft_ray import __version__
 from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
-from craft_ray.core.errors import SettingsError
+from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log, log_as
 
 
@@ -65,6 +65,17 @@ def test_an_error_is_a_json_line_where_logs_are_json(capsys: pytest.CaptureFixtu
         "no such model",
         2,
     )
+
+
+def test_the_failure_of_a_run_names_the_run(capsys: pytest.CaptureFixture[str]):
+    def fail(**_: object) -> None:
+        error = RunError("storage is gone")
+        error.summary = {"run_id": "20261126T0000-1", "status": "failed"}
+        raise error
+
+    log_as("json")
+    assert _exit_code(fail) == 1
+    assert json.loads(capsys.readouterr().err)["run_id"] == "20261126T0000-1"
 
 
 def test_a_bad_setting_is_a_json_line_too_if_json_was_asked_for(capsys: pytest.CaptureFixture[str], tmp_path):
