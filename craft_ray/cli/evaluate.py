@@ -50,18 +50,75 @@ def evaluate_documents(
     ] = None,
     model: ModelOption = None,
     train: Seen = None,
+    concepts: Annotated[
+        bool, typer.Option("--concepts", help="Score the ids of concepts too; by the lexicon of --lexicon.")
+    ] = False,
+    lexicon: Annotated[
+        str | None,
+        typer.Option(
+            help="Lexicon of `craft-ray concepts build`, made without the articles to score.",
+            metavar="FILE",
+            show_default="the one that ships, which knows the strings of all CRAFT articles",
+        ),
+    ] = None,
     precision: PrecisionOption = "auto",
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Score the whole annotation path on raw articles against standoff mentions: exact span and label."""
+    """Score the whole annotation path on raw articles against standoff mentions: exact span and label.
+
+    With `--concepts`, the ids too: exact span and id, and the measure of the CRAFT shared task of 2019.
+    """
     from craft_ray.training.corpora import keys_shown
     from craft_ray.training.craft import read_craft, read_sentences
     from craft_ray.training.evaluation import evaluate_documents as run
 
     documents = read_craft(craft, ids)
+    if concepts:
+        _evaluate_concepts(documents, model, lexicon, precision, as_json, settings)
+        return
     seen = keys_shown(read_sentences(train)) if train else None
     _show_scores(run(*_model(model, settings, precision, documents), seen=seen), as_json)
+
+
+def _evaluate_concepts(
+    documents: Any, model: str | None, lexicon: str | None, precision: str, as_json: bool, settings: Path | None
+) -> None:
+    """Score mentions with their ids, and print the figures."""
+    from craft_ray.concepts.grounding import Grounder
+    from craft_ray.concepts.loading import prefixes_of
+    from craft_ray.concepts.scores import shipped_scores
+    from craft_ray.concepts.sources import SHIPPED, read_lexicon
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.tagger import Tagger
+    from craft_ray.storage.storage import Storage
+    from craft_ray.training.end_to_end import evaluate_concepts
+
+    chosen = load_settings(settings)
+    words = read_lexicon(Storage(chosen.s3), lexicon or str(SHIPPED))
+    only = frozenset(chosen.grounded_only)
+    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_of(chosen), only)
+    tagger = Tagger(_checkpoint(model, settings), cast(Any, precision), grounder.ground)
+    scores = evaluate_concepts(tagger, grounder, documents)
+    if as_json:
+        print(json.dumps(scores))
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "span P", "span R", "span F1", "span and id F1", "official F1", "SER", "without id", "mentions"):
+        table.add_column(name, justify="right" if name else "left")
+    for label, row in scores["per_label"].items():
+        task = row["shared_task"]
+        figures = [
+            *(row["span"][name] for name in ("precision", "recall", "f1")),
+            row["id"]["f1"],
+            task["f1"],
+            task["ser"],
+        ]
+        cells = (f"{figure:.4f}" for figure in (*figures, row["without_id"]))
+        add_row(table, label, *cells, f"{row['span']['support']:,}")
+    figures = [*(scores["span"][name] for name in ("precision", "recall", "f1")), scores["id"]["f1"]]
+    add_row(table, "all", *(f"{figure:.4f}" for figure in figures), "", "", "", f"{scores['span']['support']:,}")
+    console().print(table)
 
 
 def _model(model: str | None, settings: Path | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:

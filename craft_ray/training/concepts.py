@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from craft_ray.concepts.build import Builder
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.concepts.hierarchy import wang_similarity
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.scores import Scores, scores_for
 from craft_ray.core.labels import ONTOLOGY
@@ -182,59 +181,3 @@ def _figures(found: Sequence[Answer]) -> dict[str, Any]:
             np.array([a.score for a in given], np.float32), np.array([a.right for a in given], np.bool_)
         ),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Annotation:
-    """A span with a class, as the shared task compares them."""
-
-    start: int
-    end: int
-    concept: int
-
-
-def shared_task_scores(
-    gold: Sequence[Sequence[Annotation]], predicted: Sequence[Sequence[Annotation]], lexicon: Lexicon
-) -> dict[str, float]:
-    """F1 and slot error rate of the CRAFT shared task of 2019, one list of annotations per document.
-
-    Every overlapping pair counts Jaccard index of characters times Wang similarity of classes; the best pairs are taken
-    first, one to one. With M their sum, precision is M / predicted and recall M / gold; the slot error rate is
-    (substitutions + insertions + deletions) / gold, with substitutions = gold - deletions - M.
-    """
-    matched, pairs = 0.0, 0
-    for mine, theirs in zip(gold, predicted, strict=True):
-        for score in _best_pairs(mine, theirs, lexicon):
-            matched, pairs = matched + score, pairs + 1
-    n_gold, n_predicted = sum(map(len, gold)), sum(map(len, predicted))
-    deletions, insertions = n_gold - pairs, n_predicted - pairs
-    precision, recall = matched / max(1, n_predicted), matched / max(1, n_gold)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if matched else 0.0,
-        "ser": (n_gold - deletions - matched + insertions + deletions) / max(1, n_gold),
-    }
-
-
-def _best_pairs(gold: Sequence[Annotation], predicted: Sequence[Annotation], lexicon: Lexicon) -> list[float]:
-    pairs = []
-    by_start = sorted(range(len(predicted)), key=lambda n: predicted[n].start)
-    longest = max((p.end - p.start for p in predicted), default=0)
-    starts = [predicted[n].start for n in by_start]
-    for number, g in enumerate(gold):
-        first, last = np.searchsorted(starts, [g.start - longest, g.end])
-        for n in by_start[first:last]:
-            p = predicted[n]
-            shared = min(g.end, p.end) - max(g.start, p.start)
-            if shared > 0:
-                overlap = shared / (max(g.end, p.end) - min(g.start, p.start))
-                near = 1.0 if g.concept == p.concept else wang_similarity(lexicon, g.concept, p.concept)
-                pairs.append((overlap * near, number, n))
-    scores, used, taken = [], set[int](), set[int]()
-    for score, number, n in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if score > 0 and number not in used and n not in taken:
-            used.add(number)
-            taken.add(n)
-            scores.append(score)
-    return scores
