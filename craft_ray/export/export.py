@@ -17,7 +17,7 @@ from craft_ray.export.parts import PartAccount, TaskAccount, write_shards
 from craft_ray.export.plan import ExportPlan, PartSizes, Selection, check_text, cut, groups, labels_of
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.snapshots import Snapshot, open_consistent, tables_exist
+from craft_ray.tables.snapshots import Snapshot, open_snapshot, tables_exist
 
 RAY_FROM = 100_000
 """Documents from which on Ray is worth its start."""
@@ -57,7 +57,7 @@ def export(
     if not tables_exist(storage, output):
         raise SettingsError(f"there are no tables in {output}")
     check_destination(storage, output, destination, overwrite)
-    snapshot = open_consistent(storage, output, at)
+    snapshot = open_snapshot(storage, output, at)
     plan = ExportPlan(
         output=output,
         destination=destination,

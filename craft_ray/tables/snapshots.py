@@ -104,32 +104,23 @@ class Snapshot:
 
 
 def open_snapshot(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
-    """The tables as a run left them, at a version of `documents`, or as they are.
+    """Both tables as one pair, also while a run commits.
+
+    As they are, at a version of `documents`, or as a run left them.
 
     reference: a run id or its beginning, or a version
 
     Raises SettingsError if there is no such run or version, or its files are gone.
     """
-    if reference is None:
-        return _at(storage, output, {}, None)
-    if reference.isdecimal() and len(reference) < 8:  # run ids begin with a date
-        return _at(storage, output, _versions_beside(storage, output, int(reference)), None)
+    if reference is None or (reference.isdecimal() and len(reference) < 8):  # run ids begin with a date
+        documents = _table(storage, output, "documents", None if reference is None else int(reference))
+        return _snapshot(_entities_beside(storage, output, documents), documents, None)
     found = [record for record in read_records(storage, output) if record["run_id"].startswith(reference)]
     if len(found) != 1:
         raise SettingsError(f"{len(found) or 'no'} runs in {output} are named {reference}: `craft-ray runs` lists them")
     if not found[0].get("tables"):
         raise SettingsError(f"the run {found[0]['run_id']} did not come to an end, so there is no state that it left")
     return _at(storage, output, found[0]["tables"], found[0]["run_id"])
-
-
-def open_consistent(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
-    """The same, but of the tables as they are the entities that belong to the documents, also while a run commits.
-
-    Raises SettingsError likewise.
-    """
-    if reference is None:
-        reference = str(_table(storage, output, "documents", None).version())
-    return open_snapshot(storage, output, reference)
 
 
 def open_versions(storage: Storage, output: str, versions: Mapping[str, int]) -> Snapshot:
@@ -161,9 +152,13 @@ def before_last_change(storage: Storage, output: str) -> str:
 
 
 def _at(storage: Storage, output: str, versions: Mapping[str, int], run_id: str | None) -> Snapshot:
-    tables = {name: _table(storage, output, name, versions.get(name)) for name in ("entities", "documents")}
-    found = {name: int(table.version()) for name, table in tables.items()}
-    return Snapshot(found, run_id, _view(tables["entities"]), _view(tables["documents"]))
+    entities, documents = (_table(storage, output, name, versions.get(name)) for name in ("entities", "documents"))
+    return _snapshot(entities, documents, run_id)
+
+
+def _snapshot(entities: DeltaTable, documents: DeltaTable, run_id: str | None) -> Snapshot:
+    versions = {"entities": int(entities.version()), "documents": int(documents.version())}
+    return Snapshot(versions, run_id, _view(entities), _view(documents))
 
 
 def _table(storage: Storage, output: str, name: str, version: int | None) -> DeltaTable:
@@ -187,24 +182,23 @@ def _view(table: DeltaTable) -> TableVersion:
     )
 
 
-def _versions_beside(storage: Storage, output: str, documents: int) -> dict[str, int]:
-    """The versions of both tables that belong together, given that of `documents`: commits come in pairs (`writer`).
+def _entities_beside(storage: Storage, output: str, documents: DeltaTable) -> DeltaTable:
+    """The table `entities` at the version that belongs to one of `documents`: commits come in pairs (`writer`).
 
     Raises SettingsError if the log of `entities` does not reach back so far.
     """
-    pair = pair_of(_table(storage, output, "documents", documents))
+    pair = pair_of(documents)
     table = _table(storage, output, "entities", None)
+    if pair_of(table) == pair:
+        return table
     version = int(table.version())
-    if pair_of(table) != pair:
-        for commit in table.history():
-            moved = pair_of_commit(commit)
-            if moved == pair:
-                break
-            if moved is not None:
-                version = int(commit["version"]) - 1
-        else:
-            raise SettingsError(f"the version {documents} of {output} has no entities beside it any more")
-    return {"documents": documents, "entities": version}
+    for commit in table.history():
+        moved = pair_of_commit(commit)
+        if moved == pair:
+            return _table(storage, output, "entities", version)
+        if moved is not None:
+            version = int(commit["version"]) - 1
+    raise SettingsError(f"the version {documents.version()} of {output} has no entities beside it any more")
 
 
 def open_concepts(storage: Storage, output: str) -> dict[str, ds.Dataset]:
@@ -241,11 +235,7 @@ def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, A
 
     Raises SettingsError if there are no tables.
     """
-    path = join(output, "entities")
-    try:
-        dataset = DeltaTable(path, storage_options=storage.delta_options(output)).to_pyarrow_dataset()
-        rows = dataset.head(100_000).sort_by([("doc_id", "ascending"), ("start", "ascending")])
-    except (DeltaError, OSError) as error:
-        raise SettingsError(f"there is no table at {path}") from error
+    dataset = open_snapshot(storage, output).entities.dataset
+    rows = dataset.head(100_000).sort_by([("doc_id", "ascending"), ("start", "ascending")])
     result: list[dict[str, Any]] = rows.slice(0, limit).to_pylist()
     return result

@@ -22,7 +22,7 @@ from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.shards import list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.delta import next_number
-from craft_ray.tables.snapshots import open_consistent
+from craft_ray.tables.snapshots import open_snapshot
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, commit, document_without_text, numbered_document, rows
 
@@ -331,7 +331,7 @@ def test_tasks_read_little_where_documents_are_sorted_and_are_few_where_they_are
     def tasks(folder: Path, numbers: list[list[int]]) -> list[range]:
         for part in numbers:
             commit(folder, [numbered_document(number) for number in part])
-        snapshot = open_consistent(STORAGE, str(folder))
+        snapshot = open_snapshot(STORAGE, str(folder))
         starts = tuple(f"PMID:{number:06}" for number in range(0, 40, 2))
         plan = ExportPlan(str(folder), "", "csv", True, Selection(), snapshot.versions, (), "", starts, (2,) * 20)
         return groups(plan, snapshot, 2)

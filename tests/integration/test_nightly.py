@@ -151,10 +151,10 @@ def test_a_scheduler_hears_of_rejected_documents_by_status_and_if_it_asks_by_exi
 
 def test_a_run_that_fails_says_so_in_json_and_in_its_record(local_ray: None, command, tmp_path: Path):
     notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
-    notes.write_text("{broken\n" * 150)
+    notes.write_text('{"id": "good", "text": "A mouse."}\n' + "{broken\n" * 150)
     done = command("annotate", notes, "--model", MODEL, "--output", output, "--json")
     assert (done.code, done.summary["status"]) == (1, "failed")
-    assert "150 of 150 documents were rejected" in done.summary["error"]
+    assert "150 of 151 documents were rejected" in done.summary["error"]
     assert done.summary["documents"]["rejected"] == 150
     (record,) = command("runs", output, "--json").summary
     assert (record["status"], record["error"]) == ("failed", done.summary["error"])

@@ -8,7 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.snapshots import open_consistent
+from craft_ray.tables.snapshots import open_snapshot
 from tests.support.outputs import STORAGE, commit, numbered_document
 
 
@@ -36,7 +36,7 @@ def rows(table: pa.Table | pa.RecordBatchReader) -> list[tuple]:
 )
 def test_a_stream_has_the_rows_of_a_scan(output: Path, partition_by: list[str], wanted: ds.Expression):
     compact(STORAGE, str(output), partition_by)
-    view = open_consistent(STORAGE, str(output)).entities
+    view = open_snapshot(STORAGE, str(output)).entities
     columns = ["start", "label", "doc_id", "mention"]
     stream = view.stream(columns, wanted, ("label", "doc_id", "score"), 7)
     assert stream.schema.names == columns
@@ -44,7 +44,7 @@ def test_a_stream_has_the_rows_of_a_scan(output: Path, partition_by: list[str], 
 
 
 def test_only_files_and_row_groups_that_can_hold_rows_wanted_are_read(output: Path, monkeypatch):
-    view = open_consistent(STORAGE, str(output)).documents
+    view = open_snapshot(STORAGE, str(output)).documents
     wanted = ds.field("doc_id") == "PMID:000015"
     (other,) = [
         path for path in view.rows if "000020" in str(ds.dataset(output / "documents" / path).head(1)["doc_id"])
@@ -55,6 +55,6 @@ def test_only_files_and_row_groups_that_can_hold_rows_wanted_are_read(output: Pa
 
 def test_files_that_delta_rs_has_rewritten_are_read_like_others(output: Path):
     DeltaTable(str(output / "documents")).delete("doc_id = 'PMID:000011'")
-    view = open_consistent(STORAGE, str(output)).documents
+    view = open_snapshot(STORAGE, str(output)).documents
     found = view.stream(["doc_id", "text"], ds.field("doc_id") < "PMID:000013", ("doc_id",), 100)
     assert [doc_id for doc_id, _ in rows(found)] == [f"PMID:{number:06}" for number in range(13) if number != 11]

@@ -1,0 +1,92 @@
+"""What those see who read an output with other tools: during a run, after it was killed, and at rest."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import polars
+import pytest
+from deltalake import DeltaTable
+
+from craft_ray.tables.delta import next_number
+from craft_ray.tables.snapshots import open_snapshot, read_entities
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, all_of, block, rows
+
+RUN, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
+REVISED = [("a", "human"), ("b", "rat")]
+
+
+def by_deltalake(output: Path) -> list[tuple[str, str]]:
+    return [(name, mention) for name, mention, _ in rows(output, "entities")]
+
+
+def by_polars(output: Path) -> list[tuple[str, str]]:
+    return sorted(polars.read_delta(str(output / "entities")).select("doc_id", "mention").rows())
+
+
+def by_pandas(output: Path) -> list[tuple[str, str]]:
+    frame = DeltaTable(str(output / "entities")).to_pandas(columns=["doc_id", "mention"])
+    return sorted(frame.itertuples(index=False, name=None))
+
+
+def by_our_own_commands(output: Path) -> list[tuple[str, str]]:
+    found = open_snapshot(STORAGE, str(output)).entities.dataset.to_table(columns=["doc_id", "mention"])
+    return sorted((row["doc_id"], row["mention"]) for row in found.to_pylist())
+
+
+def by_plain_files(output: Path) -> list[tuple[str, str]]:
+    files = f"{output}/entities/*/*.parquet"
+    return duckdb.sql(f"SELECT doc_id, mention FROM read_parquet('{files}') ORDER BY ALL").fetchall()
+
+
+DELTA = [by_deltalake, by_polars, by_pandas, by_our_own_commands]
+Reader = Callable[[Path], list[tuple[str, str]]]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Tables:
+    """A run that has replaced a document, and has written one that it did not commit."""
+    tables = Tables(STORAGE, str(tmp_path), RUN)
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), run_id=RUN)])
+    new = block(tmp_path, ("a", "human"), shard=1, run_id=RUN)
+    tables.replace([new], [all_of(new)])
+    block(tmp_path, ("c", "fly"), run_id=RUN)
+    return tables
+
+
+@pytest.mark.parametrize("reader", DELTA)
+def test_during_a_run_readers_of_delta_see_what_is_committed(running: Tables, tmp_path: Path, reader: Reader):
+    assert reader(tmp_path) == REVISED
+    assert by_plain_files(tmp_path) != REVISED
+
+
+@pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
+def test_at_rest_plain_files_are_the_tables(running: Tables, tmp_path: Path, reader: Reader):
+    running.finish(compact=True)
+    assert reader(tmp_path) == REVISED
+
+
+@pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
+def test_after_a_kill_the_next_run_leaves_plain_files_right(running: Tables, tmp_path: Path, reader: Reader):
+    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
+    assert reader(tmp_path) == REVISED
+
+
+def test_between_the_commits_of_a_pair_our_commands_see_both_tables_as_one(running: Tables, tmp_path: Path):
+    """Readers of one table see entities that `documents` does not know until the second commit, or the next run."""
+    late = block(tmp_path, ("d", "worm"), run_id=RUN)
+    running.entities.add(late.entities, next_number(running.documents.pair))
+    assert by_our_own_commands(tmp_path) == REVISED
+    assert [row["doc_id"] for row in read_entities(STORAGE, str(tmp_path), 10)] == ["a", "b"]
+    assert by_polars(tmp_path) == [*REVISED, ("d", "worm")]
+
+
+def test_where_states_are_kept_plain_files_are_more_than_the_tables(running: Tables, tmp_path: Path):
+    kept = running.versions()
+    new = block(tmp_path, ("b", "worm"), shard=2, run_id=RUN)
+    running.replace([new], [all_of(new)])
+    running.finish(compact=True, kept=[kept])
+    assert by_polars(tmp_path) == [("a", "human"), ("b", "worm")]
+    assert len(by_plain_files(tmp_path)) > 2
+    assert open_snapshot(STORAGE, str(tmp_path), str(kept["documents"])).documents.rows
