@@ -73,16 +73,22 @@ def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
 
 
 def years_chart(rows: Rows) -> str:
-    """Entities by year, a column each. Columns year, entities."""
-    spec = {
-        "mark": {**_bar(), "color": "#0072b2", "width": {"band": 0.9}},
-        "height": 150,
-        "encoding": {
-            "x": {"field": "year", "type": "ordinal", "axis": {"title": None, "labelAngle": 0, "labelOverlap": True}},
-            "y": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1),
-        },
-    }
-    return draw(rows, spec, "Entities by year of their documents")
+    """Documents and entities by year, one above the other, a column per year. Columns year, documents, entities."""
+
+    def columns(counted: str, height: int) -> dict[str, Any]:
+        axis = {"title": None, "labelAngle": 0, "labelOverlap": True}
+        return {
+            "mark": {**_bar(), "color": "#0072b2", "width": {"band": 0.9}},
+            "width": NARROW - 55,
+            "height": height,
+            "encoding": {
+                "x": {"field": "year", "type": "ordinal", "axis": axis},
+                "y": _axis(counted, "quantitative", counted, format=_LARGE, tickMinStep=1, minExtent=34),
+            },
+        }
+
+    spec = {"vconcat": [columns("documents", 60), columns("entities", 120)], "spacing": 8}
+    return draw(rows, spec, "Annotated documents and their entities by year", sized=True)
 
 
 def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:

@@ -107,11 +107,15 @@ def label_styles(names: Sequence[str]) -> list[LabelStyle]:
     return looks
 
 
-def every_year(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Entities of each year from the first to the last, those without documents too; null years are left out."""
-    found = {row["year"]: row["entities"] for row in rows if row["year"] is not None}
+def every_year(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Counts of each year from the first to the last, those without documents too; null years are left out."""
+    found = {row["year"]: row for row in rows if row["year"] is not None}
     years = range(min(found), max(found) + 1) if found else range(0)
-    return [{"year": year, "entities": found.get(year, 0)} for year in years if len(years) <= 150 or year in found]
+    return [
+        found.get(year, {"year": year, "documents": 0, "entities": 0})
+        for year in years
+        if len(years) <= 150 or year in found
+    ]
 
 
 def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

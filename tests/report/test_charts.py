@@ -19,7 +19,9 @@ def drawn() -> dict[str, str]:
     return {
         "labels": charts.labels_chart([{"label": text, "entities": 1_234} for text in HOSTILE], dict.fromkeys(HOSTILE)),
         "sections": charts.sections_chart(entities, COLOURS),
-        "years": charts.years_chart([{"year": 2020, "entities": 5}, {"year": 2021, "entities": 0}]),
+        "years": charts.years_chart(
+            [{"year": 2020, "documents": 2, "entities": 5}, {"year": 2021, "documents": 1, "entities": 0}]
+        ),
         "scores": charts.scores_chart([{"label": "Taxon", "score": 0.95, "entities": 2}], COLOURS, 0.05),
         "speed": charts.speed_chart(spans),
         "steps": charts.steps_chart(spans),

@@ -186,8 +186,8 @@ def test_text_can_be_read_in_both_schemes(scheme: int):
 
 
 def test_years_without_documents_are_there_with_nothing():
-    rows = [{"year": None, "entities": 9}, {"year": 2020, "entities": 1}, {"year": 2022, "entities": 2}]
-    assert every_year(rows) == [{"year": y, "entities": n} for y, n in ((2020, 1), (2021, 0), (2022, 2))]
+    rows = [{"year": year, "documents": 1, "entities": n} for year, n in ((None, 9), (2020, 1), (2022, 2))]
+    assert every_year(rows) == [rows[1], {"year": 2021, "documents": 0, "entities": 0}, rows[2]]
     assert every_year(rows[:1]) == []
     assert len(every_year([{"year": 1, "entities": 1}, {"year": 2026, "entities": 1}])) == 2
 
