@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
@@ -36,6 +37,9 @@ _RANDOM_BITS = 24
 
 ROWS_IN_GROUP = 64_000
 """Rows of a group in a rewritten file; what a query skips or reads at once."""
+
+SMALL, LARGE, MANY = 8 << 20, 128 << 20, 16
+"""Bytes of the files that a run's end merges, bytes of those that so many of them in one partition become."""
 
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
 """How delta-rs writes files; its own default is Snappy, which takes a third more."""
@@ -266,9 +270,16 @@ class NumberedTable:
         self.commit(lambda properties: self.delta.restore(half - 1, commit_properties=properties), pair)
 
     def compact(self) -> None:
-        """Merge small files."""
+        """Merge small files: those of a few runs among themselves, and many such into large ones.
+
+        So what a night adds is written again with no more than a SMALL file beside it, and not with a large one.
+        """
+        below: Counter[Any] = Counter(tuple(file.partition.values()) for file in self.files() if file.size < LARGE // 2)
+        size = LARGE if max(below.values(), default=0) >= MANY else SMALL
         self.commit(
-            lambda properties: self.delta.optimize.compact(writer_properties=WRITER, commit_properties=properties),
+            lambda properties: self.delta.optimize.compact(
+                target_size=size, writer_properties=WRITER, commit_properties=properties
+            ),
             self.pair,
         )
 
