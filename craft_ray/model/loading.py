@@ -1,6 +1,7 @@
 """A checkpoint by name: one that ships, a folder, an S3 address, or a model of the Hugging Face hub."""
 
 import json
+import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
@@ -39,7 +40,8 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     `stand-in:RATE` one that answers at so many tokens per second.
 
     Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
-    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one.
+    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one, which is removed once it is
+    read.
 
     Raises SettingsError if there is no such model or it is not a token-classification checkpoint.
     """
@@ -48,9 +50,15 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     if "://" in source:
         if fetch is None:
             raise SettingsError(f"cannot fetch the model {source} here")
-        folder = str(fetch(source))
-    else:
-        folder = find_model(source)
+        fetched = fetch(source)
+        try:
+            return _checkpoint_in(str(fetched), source)
+        finally:
+            shutil.rmtree(fetched)  # weights that are mapped stay readable
+    return _checkpoint_in(find_model(source), source)
+
+
+def _checkpoint_in(folder: str, source: str) -> Checkpoint:
     content = _read_own(Path(folder), source) or _read_with_transformers(folder, source)
     prefix, suffix = special_tokens(content.tokenizer)
     id2label = {int(i): str(label) for i, label in content.config["id2label"].items()}

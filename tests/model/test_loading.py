@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import AutoModelForTokenClassification
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import _read_own, _read_with_transformers, load_checkpoint
+from craft_ray.model.loading import _read_own, _read_with_transformers, find_model, load_checkpoint
 from craft_ray.model.shipped import DEFAULT, SHIPPED
 from tests.conftest import save_random_bert
 from tests.support.models import predict, windows_of
@@ -131,3 +132,10 @@ def test_a_checkpoint_of_our_own_without_a_head_for_its_labels_is_a_bad_setting(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(SettingsError, match="no head for its 12 labels"):
         load_checkpoint(str(tmp_path))
+
+
+def test_a_remote_model_leaves_nothing_behind_on_disk(tmp_path: Path):
+    copied = tmp_path / "copy"
+    checkpoint = load_checkpoint("s3://bucket/model", lambda url: Path(shutil.copytree(find_model(DEFAULT), copied)))
+    assert not copied.exists()
+    assert checkpoint.fingerprint == load_checkpoint(DEFAULT).fingerprint
