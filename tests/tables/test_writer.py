@@ -288,6 +288,15 @@ def test_what_another_run_has_left_uncommitted_goes_with_the_next(tmp_path: Path
     assert_only_the_snapshot(tmp_path)
 
 
+def test_a_file_without_a_name_of_ours_that_is_newer_than_the_run_may_be_anothers_and_stays(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path), EARLIER)
+    tables.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
+    rewriting = tmp_path / "documents" / "part-00000-c000.zstd.parquet"
+    rewriting.write_bytes(b"what a later run is about to commit")
+    tables.finish(compact=True)
+    assert rewriting.exists()
+
+
 def assert_only_the_snapshot(output: Path, files: int | None = None) -> None:
     for name in ("entities", "documents"):
         found = {str(path.relative_to(output / name)) for path in (output / name).rglob("*.parquet")}
