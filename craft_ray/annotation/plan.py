@@ -26,6 +26,12 @@ def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
     return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
 
 
+def shard_signature(checkpoint: Checkpoint, settings: Settings) -> str:
+    """A digest of all that decides what a shard of given bytes becomes; a shard with another one is read again."""
+    how = [__version__, checkpoint.fingerprint, *read_options(settings).signature()]
+    return hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
+
+
 def plan_shards(
     tables: Tables,
     finished_shards: pa.Table,
@@ -41,8 +47,7 @@ def plan_shards(
     A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
     tables hold need not be known.
     """
-    how = [__version__, checkpoint.fingerprint, *read_options(settings).signature()]
-    signature = hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
+    signature = shard_signature(checkpoint, settings)
     read = finished_shards.filter(
         pc.and_(pc.equal(finished_shards["signature"], signature), pc.is_null(finished_shards["reason"]))
     )

@@ -113,17 +113,19 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def ten_times(inputs: Inputs, host: dict[str, Any]) -> dict[str, Any]:
-    """One job, and one of ten times its documents: time and memory, beside the model alone on the same documents.
+    """Jobs of one, five and ten times as many documents: time and memory, beside the model alone on the same documents.
 
     `ceiling_of_these_cores` is what the share of the model stage can reach: a token that the model computes on all
     cores has its host path to go on the same ones.
     """
     once = _job(inputs, inputs.jsonl("once", inputs.sizes.job, 4))
     model = model_rate(inputs, inputs.sizes.job)
+    five = _job(inputs, inputs.jsonl("five", 5 * inputs.sizes.job, 20))
     ten = _job(inputs, inputs.jsonl("ten", 10 * inputs.sizes.job, 40))
     path = inputs.cores * host["tokens_per_second_per_core"]["all"]["median"]
     return {
         "once": once.report(),
+        "five_times": five.report(),
         "ten_times": ten.report(),
         "model_stage_on_the_same_documents": round(model, 1),
         "ceiling_of_these_cores": round(path / (path + model), 3),

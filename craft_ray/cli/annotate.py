@@ -27,6 +27,8 @@ EXAMPLES = """Examples:
 
     craft-ray annotate notes.csv articles --check
 
+    craft-ray annotate pubmed/baseline --output tables --dry-run
+
     craft-ray annotate notes.jsonl --output tables --json | tail -n 1
 """
 
@@ -40,6 +42,15 @@ def annotate(
     check: Annotated[
         bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Annotate nothing: tell which shards would be read, why, and how long.")
+    ] = False,
+    replica_speed: Annotated[
+        float | None, typer.Option(min=1, help="With --dry-run: tokens per second of a replica that is not here.")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="With --dry-run: price of an hour of all hardware.")
+    ] = None,
     fail_on_rejected: Annotated[
         bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
     ] = False,
@@ -72,6 +83,9 @@ def annotate(
             return
         if output is None:
             raise SettingsError("--output is missing: the folder of the tables")
+        if dry_run:
+            print_dry_run(inputs, output, loaded, replica_speed, price, as_json)
+            return
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
 
@@ -103,6 +117,25 @@ def print_checked(inputs: list[str], settings: Settings, as_json: bool) -> None:
         print(json.dumps(checked))
     else:
         print_check(console(), checked)
+
+
+def print_dry_run(
+    inputs: list[str],
+    output: str,
+    settings: Settings,
+    replica_speed: float | None,
+    price: float | None,
+    as_json: bool,
+) -> None:
+    """Print what a run would do, without beginning it."""
+    from craft_ray.annotation.forecast import forecast
+    from craft_ray.cli.forecast import print_forecast
+
+    told = forecast(inputs, output, settings, replica_speed=replica_speed, price=price)
+    if as_json:
+        print(json.dumps(told))
+    else:
+        print_forecast(console(), told)
 
 
 def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:

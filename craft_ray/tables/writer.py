@@ -148,7 +148,7 @@ class Tables:
 
     def finished_shards(self) -> pa.Table:
         """The content of `shards`, one row per shard."""
-        return _latest(self.shards.read().cast(SHARDS))
+        return latest_per_shard(self.shards.read().cast(SHARDS))
 
     def record_finished(self, rows: pa.Table) -> None:
         """Commit shards whose documents are all committed; rows of SHARDS."""
@@ -234,7 +234,7 @@ class Tables:
         return statuses, reasons, labels, ids
 
 
-def _latest(rows: pa.Table) -> pa.Table:
+def latest_per_shard(rows: pa.Table) -> pa.Table:
     """Of rows of SHARDS the last run's of each shard; run ids begin with the time."""
     rows = rows.sort_by([("shard", "ascending"), ("run_id", "ascending")])
     names = rows["shard"].combine_chunks()

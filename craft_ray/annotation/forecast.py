@@ -1,0 +1,176 @@
+"""A run before it begins: which shards it would read and why, how the work would be laid out, how long it may take.
+
+Nothing is written and Ray is not started.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, shard_signature
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import SHARDS, Document
+from craft_ray.core.settings import Settings
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.inference import Model, prepare_model
+from craft_ray.model.loading import find_model, load_checkpoint
+from craft_ray.model.precision import check_choice
+from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize
+from craft_ray.model.windows import Windower
+from craft_ray.readers import ReadOptions, is_shard_name, read_options, read_shard
+from craft_ray.storage.addresses import absolute
+from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.snapshots import open_shards, tables_exist
+from craft_ray.tables.writer import latest_per_shard
+
+SAMPLED, DOCUMENTS = 5, 40
+"""Shards that are looked into, spread evenly over those to read, and documents read of each."""
+
+TOKENS = 4000
+"""Tokens on which the model's speed is measured."""
+
+LISTED = 50
+"""Shards that a forecast names."""
+
+
+def forecast(
+    inputs: Sequence[str], output: str, settings: Settings, *, replica_speed: float | None, price: float | None
+) -> dict[str, Any]:
+    """What a run with these settings would do.
+
+    replica_speed: tokens per second of one replica, for hardware that is not here; measured on this machine if None
+    price:         of an hour of all hardware, in any currency
+
+    Raises SettingsError for settings that are wrong and inputs that are not there.
+    """
+    options = read_options(settings)
+    check_choice(settings.precision, settings.engine)
+    find_model(settings.model)
+    storage, output = Storage(settings.s3, settings.patience), absolute(output)
+    listing = list_shards(storage, inputs, is_shard_name, output)
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    finished = SHARDS.empty_table()
+    if tables_exist(storage, output):
+        finished = latest_per_shard(open_shards(storage, output).to_table().cast(SHARDS))
+    why = reasons_to_read(listing.shards, finished, shard_signature(checkpoint, settings))
+    to_read = [shard for shard in listing.shards if shard.name in why]
+    plan = make_plan(settings, _hardware(settings))
+    sample = _sample(storage, to_read, options, Windower.of(checkpoint))
+    size = sum(shard.size for shard in to_read)
+    tokens = round(sample.tokens / sample.bytes * size) if sample.bytes else 0
+    if replica_speed is None and plan.device == "cpu":
+        replica_speed = _speed(checkpoint, settings, plan, sample)
+    seconds = tokens / (replica_speed * plan.replicas) if replica_speed else None
+    known = dict(zip(finished["shard"].to_pylist(), finished["found"].to_pylist(), strict=True))
+    return {
+        "shards": {
+            "found": len(listing.shards),
+            "to_read": len(to_read),
+            "why": dict(Counter(why.values())),
+            "files_passed_over": len(listing.passed_over),
+        },
+        "bytes_to_read": size,
+        "documents_in_shards_known": sum(known.get(shard.name, 0) for shard in listing.shards),
+        "documents_expected": round(sample.documents / sample.bytes * size) if sample.bytes else 0,
+        "tokens_expected": tokens,
+        "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
+        "plan": asdict(plan) | {"read_tasks": sum(1 for _ in group_shards(to_read, plan, Attempt.FIRST))},
+        "replica_tokens_per_second": replica_speed and round(replica_speed, 1),
+        "seconds_expected": seconds and round(seconds, 1),
+        "cost_expected": round(seconds / 3600 * price, 2) if seconds is not None and price is not None else None,
+        "files": [{"shard": s.name, "bytes": s.size, "why": why[s.name]} for s in to_read[:LISTED]],
+    }
+
+
+def reasons_to_read(shards: Sequence[Shard], finished: pa.Table, signature: str) -> dict[str, str]:
+    """By the name of each shard that a run would read, the reason.
+
+    finished: rows of SHARDS, one per shard
+    """
+    before = {row["shard"]: row for row in finished.to_pylist()}
+    reasons = {}
+    for shard in shards:
+        row = before.get(shard.name)
+        if row is None:
+            reasons[shard.name] = "new"
+        elif (shard.size, shard.tag) != (row["size"], row["tag"]):
+            reasons[shard.name] = "changed"
+        elif row["reason"] is not None:
+            reasons[shard.name] = "broken before"
+        elif row["signature"] is None:
+            reasons[shard.name] = "documents failed before"
+        elif row["signature"] != signature:
+            reasons[shard.name] = "read with another model, version or settings"
+    return reasons
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Documents of some shards, as many bytes of them as were read.
+
+    columns: those of TOKEN_COLUMNS, flat
+    """
+
+    bytes: int
+    documents: int
+    tokens: int
+    columns: tuple[Any, ...]
+
+
+def _sample(storage: Storage, shards: Sequence[Shard], options: ReadOptions, windower: Windower) -> _Sample:
+    read, documents = 0, list[Document]()
+    chosen = np.unique(np.linspace(0, len(shards) - 1, min(SAMPLED, len(shards))).astype(int)).tolist()
+    for shard in (shards[number] for number in chosen):
+        with storage.open(shard.name) as stream:
+            found = (item for item in read_shard(stream, shard.name, options) if isinstance(item, Document))
+            try:
+                taken = list(islice(found, DOCUMENTS))
+            except ShardError:
+                continue  # the run itself counts what a broken shard gives
+            read += shard.size if len(taken) < DOCUMENTS else min(shard.size, stream.tell())
+        documents += taken
+    tokens = tokenize(documents, windower)
+    columns = tuple(_of_all(tokens, name) for name in TOKEN_COLUMNS)
+    return _Sample(read, len(documents), len(columns[0]), columns)
+
+
+def _of_all(tokens: dict[str, pa.ListArray], name: str) -> Any:
+    """A column over all documents; places in `token_ids` count from the first document's first."""
+    values = tokens[name].flatten().to_numpy()
+    if name != "word_piece":
+        return values
+    pieces = tokens["token_ids"].value_lengths().to_numpy()
+    return values + np.repeat(np.cumsum(pieces) - pieces, tokens[name].value_lengths().to_numpy())
+
+
+def _speed(checkpoint: Checkpoint, settings: Settings, plan: Plan, sample: _Sample) -> float | None:
+    """Tokens per second of one replica on this machine; None if the sample holds nothing."""
+    ids, lengths, _ = sample.columns
+    count = int(np.searchsorted(np.cumsum(lengths), TOKENS)) + 1
+    lengths = lengths[:count]
+    ids = ids[: int(lengths.sum())]
+    if not len(ids):
+        return None
+    form = prepare_model(checkpoint, "cpu", settings.precision, settings.engine)
+    model = Model(form, token_budget=plan.token_budget, threads=plan.threads)
+    nothing = np.empty(0, np.int32)
+    model.predict(ids[: int(lengths[0])], lengths[:1], nothing)  # the first call makes kernels
+    began = time.monotonic()
+    model.predict(ids, lengths, nothing)
+    return len(ids) / (time.monotonic() - began)
+
+
+def _hardware(settings: Settings) -> list[dict[str, float]]:
+    """What the run is expected to have: the cluster that it waits for, or this machine."""
+    wanted = settings.wait_for
+    if wanted.gpus or wanted.cpus:
+        return [{"CPU": float(wanted.cpus or 8 * wanted.gpus), "GPU": float(wanted.gpus)}]
+    return [{"CPU": float(settings.cpus or os.cpu_count() or 1)}]
