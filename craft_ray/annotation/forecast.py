@@ -44,7 +44,7 @@ LISTED = 50
 def forecast(
     inputs: Sequence[str], output: str, settings: Settings, *, replica_speed: float | None, price: float | None
 ) -> dict[str, Any]:
-    """What a run with these settings would do.
+    """The forecast of a run with these settings.
 
     replica_speed: tokens per second of one replica, for hardware that is not here; measured on this machine if None
     price:         of an hour of all hardware, in any currency
@@ -169,7 +169,7 @@ def _speed(checkpoint: Checkpoint, settings: Settings, plan: Plan, sample: _Samp
 
 
 def _hardware(settings: Settings) -> list[dict[str, float]]:
-    """What the run is expected to have: the cluster that it waits for, or this machine."""
+    """The nodes that the run is expected to have: the cluster that it waits for, or this machine."""
     wanted = settings.wait_for
     if wanted.gpus or wanted.cpus:
         return [{"CPU": float(wanted.cpus or 8 * wanted.gpus), "GPU": float(wanted.gpus)}]
