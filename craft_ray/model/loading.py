@@ -40,8 +40,8 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     `stand-in:RATE` one that answers at so many tokens per second.
 
     Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
-    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one, which is removed once it is
-    read.
+    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one; once it is read, it is
+    removed.
 
     Raises SettingsError if there is no such model or it is not a token-classification checkpoint.
     """

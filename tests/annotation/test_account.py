@@ -1,0 +1,51 @@
+"""The account of a run adds up only if each document found is accounted for."""
+
+import numpy as np
+
+from craft_ray.annotation.account import Account
+from craft_ray.storage.shards import Shard
+from craft_ray.tables.blocks import WrittenBlock
+from craft_ray.tables.ledger import entries
+
+
+def block(shard: int, statuses: list[str], end: dict[str, object] | None = None) -> WrittenBlock:
+    numbers = np.full(len(statuses), shard, np.int32)
+    ids = np.arange(len(statuses))
+    ends = [] if end is None else [{"shard_number": shard, "restated": [], "reason": None} | end]
+    return WrittenBlock("", [], [], entries(ids, ids, ids, ids < 0), numbers, statuses, [None] * len(statuses), 0, ends)
+
+
+def end(found: int, emitted: int, unchanged: int = 0, superseded: int = 0) -> dict[str, object]:
+    return {"found": found, "emitted": emitted, "unchanged": unchanged, "superseded": superseded}
+
+
+def take(account: Account, *blocks: WrittenBlock) -> list[str]:
+    for given in blocks:
+        account.arrived(given)
+    account.wrote(blocks)
+    return [shard.name for shard, _ in account.take_finished()]
+
+
+def test_a_shard_is_finished_once_all_its_documents_have_come_and_then_the_account_adds_up():
+    account = Account([Shard("a", 10, number=0)])
+    assert take(account, block(0, ["annotated"], end(found=4, emitted=2, unchanged=1, superseded=1))) == []
+    assert account.missing()
+    assert not account.adds_up()
+    assert take(account, block(0, ["deleted"])) == ["a"]
+    assert account.adds_up()
+    assert (account.found, account.committed, account.unchanged) == (4, 2, 1)
+
+
+def test_a_document_that_is_found_and_not_accounted_for_does_not_add_up():
+    account = Account([Shard("a", 10, number=0)])
+    assert take(account, block(0, ["annotated"], end(found=3, emitted=1, unchanged=1))) == ["a"]
+    assert not account.adds_up()
+
+
+def test_a_shard_that_is_read_again_counts_once():
+    account = Account([Shard("a", 10, number=0)])
+    take(account, block(0, ["annotated", "annotated"]))
+    account.forget(account.missing())
+    assert take(account, block(0, ["annotated"], end(found=3, emitted=1, unchanged=2))) == ["a"]
+    assert account.adds_up()
+    assert (account.committed, account.unchanged) == (3, 0)
