@@ -20,7 +20,10 @@ from pathlib import Path
 from tests.conftest import SAMPLE
 
 READERS = {
-    **{name: ("x", name) for name in ("pubmed", "jats", "bioc", "pubtator", "jsonl", "parquet", "text")},
+    **{
+        name: ("x", name)
+        for name in ("pubmed", "jats", "bioc", "pubtator", "medline", "csv", "jsonl", "parquet", "text")
+    },
     "bioc-json": ("x", "bioc"),
     "gzip": ("x.jsonl.gz", None),
     "tar": ("x.tar", None),

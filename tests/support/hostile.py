@@ -142,6 +142,8 @@ GOOD: dict[str, bytes] = {
     "bioc": bioc(bioc_document("1")),
     "bioc-json": bioc_json(passages("1"), passages("2", infons={"type": "title", "year": "2020"})),
     "pubtator": f"1|t|{TEXT}\n1|a|Again.\n1\t0\t4\tPax6\tGene\t5080\n".encode(),
+    "medline": f"PMID- 1\nTI  - {TEXT}\nAB  - Again,\n      and again.\n\nPMID- 2\nTT  - Mice.\nDP  - 2020\n".encode(),
+    "csv": f'pmid,title,abstract\n1,"{TEXT}",Again\n2,,"a ""b"" c"\n'.encode(),
     "jsonl": line("a") + line("b", year=2020, source=["x", 1.5, None]),
     "parquet": parquet(id=["a", None], text=[TEXT, "x"], year=[2020, None], score=[0.5, float("nan")]),
     "text": TEXT.encode(),
