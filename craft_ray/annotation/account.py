@@ -152,7 +152,7 @@ class Account:
         whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
         for shard, end in whole:
             self._finished.add(shard.number)
-            self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded")})
+            self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded", "titles_alone")})
             if end["reason"]:
                 self._sums["broken"] += 1
                 if len(self.broken) < LISTED:
@@ -239,6 +239,7 @@ class Account:
                 "unchanged": self.unchanged,
                 "superseded": self.superseded + self._sum("superseded"),
             },
+            "titles_alone": self._sum("titles_alone"),
             "rejected": dict(sorted(self.reasons.items())),
             "entities": dict(sorted(self.labels.items())),
             "with_id": {label: self.with_id[label] for label in sorted(self.labels)},
@@ -265,7 +266,8 @@ class Account:
 class ShardAccount:
     """Counts of one shard: found = emitted + unchanged + superseded.
 
-    restated: ids of those unchanged that the tables have from an earlier shard
+    titles_alone: documents among those found that have a title and no other text
+    restated:     ids of those unchanged that the tables have from an earlier shard
     """
 
     shard: str
@@ -274,6 +276,7 @@ class ShardAccount:
     emitted: int = 0
     unchanged: int = 0
     superseded: int = 0
+    titles_alone: int = 0
     restated: list[int] = field(default_factory=list)
     reason: str | None = None
     detail: str | None = None

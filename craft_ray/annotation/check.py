@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
+from craft_ray.annotation.rows import is_title_alone
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.core.settings import Settings
@@ -59,7 +60,7 @@ class FileCheck:
             words: Counter[str] = Counter()
             for section in item.sections:
                 words[section.name.partition("/")[0]] += len(item.text[section.start : section.end].split())
-            self.titles_alone += set(words) == {"title"}
+            self.titles_alone += is_title_alone(item)
             self.words = dict(Counter(self.words) + words)
             self.left_out = dict(Counter(self.left_out) + Counter(item.metadata.get("words_left_out", {})))
             self.columns = self.columns or item.metadata.get("columns_read")

@@ -28,6 +28,7 @@ from craft_ray.annotation.rows import (
     checked,
     columns_of,
     failure_of,
+    is_title_alone,
     version_of,
 )
 from craft_ray.core.errors import ShardError, StorageError
@@ -177,6 +178,7 @@ class Preprocessor:
         account.unchanged += int(unchanged.sum())
         account.superseded += int((outcomes == Outcome.SUPERSEDED).sum())
         account.emitted += int(needed.sum())
+        account.titles_alone += sum(is_title_alone(item) for item in items)
         account.restated += arriving["id"][unchanged & (repeated | held["repeated"])].tolist()
         return [_bare(rows[at]) if repeated[at] else rows[at] for at in np.flatnonzero(needed)]
 

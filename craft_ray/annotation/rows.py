@@ -137,6 +137,12 @@ def _depth(value: Any) -> int:
     return 1 + max(map(_depth, inner), default=0)
 
 
+def is_title_alone(item: Item) -> bool:
+    """True for a document that has a title and no other text, as many citations have."""
+    names = {section.name.lower() for section in item.sections} if isinstance(item, Document) else set()
+    return bool(names) and names <= {"title", "trans-title"}
+
+
 def as_json(metadata: Mapping[str, Any]) -> str:
     """Metadata as JSON, which has no NaN and no Infinity."""
     try:

@@ -171,8 +171,7 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     table.add_column(justify="right")
     table.add_column(style="dim", overflow="fold")
     for name, number in summary["documents"].items():
-        note = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-        add_row(table, f"documents {name}", f"{number:,}", note if name == "rejected" else "")
+        add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
     meaning = meanings(summary["entities"])
     for label, number in summary["entities"].items():
         with_id = summary.get("with_id", {}).get(label, 0)
@@ -184,6 +183,17 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     on.print(table)
     for name, path in summary["tables"].items():
         on.print(one_line(f"{name}: {path}"), soft_wrap=True)
+
+
+def _note(name: str, number: int, summary: dict[str, Any]) -> str:
+    """The words beside a count of documents."""
+    if name == "rejected":
+        return ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
+    if name == "found" and summary["titles_alone"]:
+        return f"{summary['titles_alone']:,} with a title alone"
+    if name == "superseded" and number:
+        return "another document of the same id is newer; if ids repeat across files, give --id-prefix shard"
+    return ""
 
 
 def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -44,6 +44,11 @@ def test_a_shard_is_accounted_for():
     assert account(table)["found"] == account(table)["emitted"] == 4
 
 
+def test_documents_with_a_title_alone_are_counted():
+    content = lines({"pmid": 1, "title": "Pax6"}, {"pmid": 2, "title": "Mice", "abstract": "They see."}, {"pmid": 3})
+    assert account(prepared(content))["titles_alone"] == 1
+
+
 def test_what_the_ledger_holds_is_left_out():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
     first = prepared(content)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from craft_ray.cli.annotate import _in_vain, _rejected
+from craft_ray.cli.annotate import _in_vain, _rejected, print_summary
+from craft_ray.cli.console import console
 
 
 def summary(broken: int = 0, **documents: int) -> dict:
@@ -30,3 +31,22 @@ def test_the_error_says_how_many_and_why():
     assert str(_rejected(summary(rejected=12))) == (
         "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
     )
+
+
+def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pytest.CaptureFixture[str]):
+    shards = {
+        "read": 1,
+        "found": 1,
+        "known": 0,
+        "broken": {},
+        "unreadable": 0,
+        "files_passed_over": 0,
+        "passed_over": [],
+    }
+    rest = {"entities": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
+    print_summary(console(), summary(found=9, superseded=2) | rest | {"titles_alone": 3})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "found" in line and line.rstrip().endswith("3 with a title alone")]
+    assert [line for line in lines if "superseded" in line and "--id-prefix shard" in line]
+    print_summary(console(), summary(found=9) | rest | {"titles_alone": 0})
+    assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())

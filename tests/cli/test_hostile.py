@@ -53,6 +53,7 @@ def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFix
     shards = {"read": 0, "found": 1, "known": 0, "broken": {MARKUP: HOSTILE}, "unreadable": 1, "files_passed_over": 1}
     summary = {
         "documents": {"found": 1, "rejected": 1},
+        "titles_alone": 0,
         "rejected": {"bad_gzip": 1},
         "entities": {MARKUP: 1},
         "shards": shards | {"passed_over": [MARKUP]},
