@@ -42,7 +42,7 @@ def evaluate_concepts(tagger: Tagger, grounder: Grounder, gold: Sequence[GoldDoc
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """The figures of one label: exact spans, with their ids, the shared task's, and the share of mentions without an id."""
+    """Figures of one label: exact spans, with ids, the shared task's, and the share of mentions without an id."""
 
     spans: Counts
     ids: Counts
