@@ -31,7 +31,7 @@ from craft_ray.storage.failures import explain
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import DataFile, partition_folder
-from craft_ray.tables.records import RunRecord, kept_versions, new_run_id
+from craft_ray.tables.records import RunRecord, kept_versions, new_run_id, read_records
 from craft_ray.tables.snapshots import texts_of
 from craft_ray.tables.writer import Tables
 
@@ -57,7 +57,16 @@ def ground(
     run_id = new_run_id()
     with stop_on_signal() as stop, lease.held(storage, output, run_id, stop.wait, log.warning):
         tables = Tables(storage, output, run_id)
-        record = RunRecord(storage, output, run_id, inputs=[], output=output, lexicon=described(grounder.lexicon))
+        record = RunRecord(
+            storage,
+            output,
+            run_id,
+            inputs=[],
+            output=output,
+            model=_model_of(storage, output),
+            settings=settings.model_dump(mode="json"),
+            lexicon=described(grounder.lexicon),
+        )
         try:
             counts = _ground_all(tables, storage, output, grounder, settings, stop, on_progress)
             tables.finish(settings.compact, kept_versions(storage, output, settings.keep_versions))
@@ -72,8 +81,15 @@ def ground(
             **counts,
             "lexicon": described(grounder.lexicon),
         }
-        record.close(status, {"grounding": counts}, [], tables.versions())
+        record.add(grounding=counts)
+        record.close(status, {}, [], tables.versions())
     return summary
+
+
+def _model_of(storage: Storage, output: str) -> dict[str, Any]:
+    """The model that last annotated an output, as run records have it."""
+    models = (record["model"] for record in read_records(storage, output) if record.get("model"))
+    return next(models, {"source": "", "fingerprint": "", "labels": {}})
 
 
 def _ground_all(

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from craft_ray.concepts import sources
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.scores import shipped_scores
-from craft_ray.concepts.sources import EMBEDDED, SHIPPED, load_lexicon
 from craft_ray.core.labels import canonical
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
@@ -25,9 +25,9 @@ def load_grounder(settings: Settings, storage: Storage) -> Grounder | None:
 
     Raises SettingsError if an ontology cannot be used.
     """
-    if not settings.concepts or (not settings.ontology and not SHIPPED.is_file()):
+    if not settings.concepts or (not settings.ontology and not sources.SHIPPED.is_file()):
         return None
     by_label = prefixes_of(settings)
-    lexicon = load_lexicon(storage, settings.ontology or (EMBEDDED,), all_prefixes(by_label))
+    lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), all_prefixes(by_label))
     only = frozenset(canonical(label) for label in settings.grounded_only)
     return Grounder(lexicon, shipped_scores(lexicon.prefixes, lexicon.has_corpus), by_label, only)

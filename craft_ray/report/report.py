@@ -111,6 +111,8 @@ def _asked(
             content["mentions_exact"] = True
         content["mentions"] = figures.mentions(connection).to_pylist()
         content["doubtful"] = figures.doubtful(connection).to_pylist()
+        content["grounded"] = figures.grounded(connection).to_pylist()
+        content["concepts"] = figures.concepts(connection).to_pylist()
         tell("looking up documents to show")
         shown = samples.choose_documents(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
         return content | {"samples": shown}

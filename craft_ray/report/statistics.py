@@ -50,6 +50,24 @@ _EXPECTED = f"""
     FROM (SELECT unnest(range({BINS})) AS step) JOIN bins ON bin >= step GROUP BY step ORDER BY step
 """
 
+_GROUNDED = """
+    SELECT label, round(sum(weight))::BIGINT AS mentions,
+        round(sum(weight) FILTER (concept_id IS NOT NULL))::BIGINT AS with_id
+    FROM entities JOIN weights USING (label) GROUP BY label ORDER BY label
+"""
+
+_CONCEPTS = """
+    WITH spelt AS (
+        SELECT label, concept_id, any_value(concept_name) AS concept, mention, sum(weight) AS n
+        FROM entities JOIN weights USING (label) WHERE concept_id IS NOT NULL GROUP BY label, concept_id, mention
+    )
+    SELECT label, concept_id, any_value(concept) AS concept, round(sum(n))::BIGINT AS mentions,
+        list(mention ORDER BY n DESC, mention)[1:$listed] AS spelled
+    FROM spelt GROUP BY label, concept_id
+    QUALIFY row_number() OVER (PARTITION BY label ORDER BY sum(n) DESC, concept_id) <= $each
+    ORDER BY label, mentions DESC, concept_id
+"""
+
 _DOUBTFUL = """
     SELECT label, mention, round(n * weight)::BIGINT AS mentions, expected / n AS score,
         round((n - expected) * weight)::BIGINT AS wrong
@@ -163,6 +181,26 @@ def mentions(connection: duckdb.DuckDBPyConnection, each: int = 15, listed: int 
     connection.execute(_FORMS)
     wanted = {"dashes": _DASHES, "each": each, "listed": listed}
     return connection.sql(_MENTIONS, params=wanted).to_arrow_table()
+
+
+def grounded(connection: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Mentions of each label and those that have a concept; columns label, mentions, with_id.
+
+    Empty for tables of earlier versions, which have no concepts.
+    """
+    if "concept_id" not in connection.table("entities").columns:
+        return pa.table({"label": [], "mentions": [], "with_id": []})
+    return connection.sql(_GROUNDED).to_arrow_table()
+
+
+def concepts(connection: duckdb.DuckDBPyConnection, each: int = 10, listed: int = 6) -> pa.Table:
+    """The most frequent concepts of each label; columns label, concept_id, concept, mentions, spelled.
+
+    Empty for tables of earlier versions.
+    """
+    if "concept_id" not in connection.table("entities").columns:
+        return pa.table({"label": [], "concept_id": [], "concept": [], "mentions": [], "spelled": []})
+    return connection.sql(_CONCEPTS, params={"each": each, "listed": listed}).to_arrow_table()
 
 
 def rejected(connection: duckdb.DuckDBPyConnection, mark: str, each: int = 5) -> pa.Table:

@@ -8,14 +8,14 @@ from deltalake import DeltaTable
 
 from craft_ray.annotation import ground as module
 from craft_ray.annotation.ground import ground
-from craft_ray.concepts.sources import SHIPPED
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
-from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.ontologies import OBO, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import STORAGE, WORDS, assert_consistent, commit, document_rows, numbered_document, table
 
+pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 DOCUMENTS = [numbered_document(n) for n in range(30)]
 NEWER = OBO.replace("NCBITaxon:10090", "NCBITaxon:10088").replace("2026-01-01", "2026-02-01")
 
@@ -94,10 +94,10 @@ def test_a_killed_run_leaves_ids_as_they_were_and_the_next_goes_on(tmp_path: Pat
     for at in range(0, 30, 10):
         commit(output, DOCUMENTS[at : at + 10], grounder=grounder())
     before = rows(output, *MENTION, "concept_id")
-    monkeypatch.setattr(module, "Storage", Dies)
-    with pytest.raises(RunError, match="killed"):
-        ground(str(output), settings(tmp_path, compact=False))
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "Storage", Dies)
+        with pytest.raises(RunError, match="killed"):
+            ground(str(output), settings(tmp_path, compact=False))
     assert rows(output, *MENTION, "concept_id") == before
     done = {path: path.stat().st_mtime_ns for path in output.rglob("ground-*.parquet")}
     assert len(done) == 2
@@ -117,7 +117,6 @@ def test_not_while_a_run_is_at_work(tmp_path: Path):
         ground(str(output), settings(tmp_path))
 
 
-@pytest.mark.skipif(SHIPPED.is_file(), reason="the package has a lexicon")
 def test_without_any_lexicon_it_is_refused(tmp_path: Path):
     with pytest.raises(SettingsError, match="--ontology"):
         ground(str(tmp_path), Settings())

@@ -11,11 +11,13 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.report.changes import compare
 from craft_ray.report.queries import has_concepts, pairs, top_concepts, unknown_classes
+from craft_ray.report.report import write_report
 from craft_ray.tables.database import database, views
-from craft_ray.tables.snapshots import before_last_change, open_concepts, open_snapshot
-from tests.support.ontologies import OBO, obo_file
+from craft_ray.tables.snapshots import open_concepts, open_snapshot
+from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import STORAGE, commit, numbered_document, table
 
+pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 OLDER = OBO + "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\n"
 OLDER = OLDER.replace('synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674')
 NEWER = OLDER.replace('synonym: "mouse" EXACT genbank_common_name []', "").replace(
@@ -23,7 +25,7 @@ NEWER = OLDER.replace('synonym: "mouse" EXACT genbank_common_name []', "").repla
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("concepts")
     commit(folder / "out", [numbered_document(n) for n in range(30)])
@@ -64,8 +66,8 @@ def test_the_commands_speak_of_concepts(output: Path, capsys: pytest.CaptureFixt
 
 def test_a_new_ontology_shows_in_the_changes(output: Path, tmp_path: Path):
     mice = counted(output, "NCBITaxon:10090")
+    before = open_snapshot(STORAGE, str(output))
     ground(str(output), Settings(ontology=(obo_file(tmp_path, NEWER),), keep_versions=2))
-    before = open_snapshot(STORAGE, str(output), before_last_change(STORAGE, str(output)))
     changes = compare(before, open_snapshot(STORAGE, str(output)))
     assert changes["concepts"]["gained"] == [
         {"label": "Taxon", "concept_id": "NCBITaxon:40674", "concept": "Mammalia", "change": mice}
@@ -86,3 +88,15 @@ def test_tables_without_ids_are_told_of(tmp_path: Path):
     write_deltalake(f"{tmp_path}/entities", old, mode="overwrite", schema_mode="overwrite", partition_by=["label"])
     with pytest.raises(SettingsError, match="craft-ray ground"):
         top(str(tmp_path), concepts=True)
+
+
+def test_the_report_has_the_most_frequent_concepts_and_the_share_with_an_id(output: Path, tmp_path: Path):
+    write_report(STORAGE, str(output), str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text()
+    section = page.split('id="concepts"')[1].split("</section>")[0]
+    rows = table(output, "entities").to_pylist()
+    taxa = [row["concept_id"] for row in rows if row["label"] == "Taxon"]
+    share = 100 * sum(concept is not None for concept in taxa) / len(taxa)
+    assert f"{share:.0f} % of its mentions have an id" in section
+    assert "Saccharomyces cerevisiae" in section
+    assert "NCBITaxon:4932" in section

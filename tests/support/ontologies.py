@@ -4,6 +4,9 @@ import gzip
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+from craft_ray.concepts import sources
 from craft_ray.concepts.build import Builder
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.loading import all_prefixes
@@ -92,6 +95,12 @@ name: gene
 id: part_of
 name: part of
 """
+
+
+@pytest.fixture
+def no_lexicon_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package as it is built without a lexicon, so that a test's ontologies are all that is known."""
+    monkeypatch.setattr(sources, "SHIPPED", tmp_path / "no lexicon")
 
 
 def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
