@@ -32,6 +32,7 @@ from craft_ray.model.precision import check_choice
 from craft_ray.readers import is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
+from craft_ray.storage.lists import read_list
 from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
@@ -51,8 +52,11 @@ def annotate(
     output: str,
     settings: Settings,
     on_progress: Callable[[Account], None] = lambda account: None,
+    inputs_from: str | None = None,
 ) -> dict[str, Any]:
     """Annotate all documents of the inputs into the tables of an output, and return the run's summary.
+
+    inputs_from: a list of further files, as `read_list` reads it
 
     Only what is new or changed since earlier runs is annotated.
 
@@ -65,7 +69,8 @@ def annotate(
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     with stop_on_signal() as stop:
         model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
-        listing = list_shards(storage, inputs, is_shard_name, output)
+        listed = read_list(storage, inputs_from) if inputs_from else []
+        listing = list_shards(storage, inputs, is_shard_name, output, listed)
         storage.check_writable(output)
         model.fail_early()
         run_id = new_run_id()
@@ -100,7 +105,8 @@ def annotate(
                 account.timeline.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
             with bound(run_id=run_id):
-                return run.to_its_end([absolute(given) for given in inputs], model, stop, on_progress)
+                named = [*(absolute(given) for given in inputs), *([inputs_from] if inputs_from else [])]
+                return run.to_its_end(named, model, stop, on_progress)
 
 
 def _check_model(storage: Storage, tables: Tables, fingerprint: str, settings: Settings) -> None:

@@ -35,9 +35,15 @@ EXAMPLES = """Examples:
 
 @takes(Settings)
 def annotate(
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")],
+    inputs: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder of the tables, on disk or s3://; made if absent.")
+    ] = None,
+    inputs_from: Annotated[
+        str | None,
+        typer.Option(help="List of further files (address, size, tag; - for standard input).", metavar="FILE"),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
@@ -75,9 +81,14 @@ def annotate(
     address: SecretStr | None = None
     logs: LogFormat = "json" if "json" in (chosen.get("log_format"), os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
     log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
+    inputs = inputs or []
     try:
         loaded = load_settings(settings, **chosen)
         log_as(loaded.log_format, verbose=verbose)
+        if inputs_from and (check or dry_run):
+            raise SettingsError("--inputs-from goes with neither --check nor --dry-run: name the files")
+        if not inputs and not inputs_from:
+            raise SettingsError("no input is named: give files, folders or globs, or --inputs-from FILE")
         if check:
             print_checked(inputs, loaded, as_json)
             return
@@ -90,7 +101,7 @@ def annotate(
         from craft_ray.annotation.run import annotate as run
 
         with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
-            summary = run(inputs, output, loaded, show)
+            summary = run(inputs, output, loaded, show, inputs_from)
         if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _in_vain(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:

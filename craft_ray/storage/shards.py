@@ -33,16 +33,21 @@ class Listing:
 
 
 def list_shards(
-    storage: Storage, inputs: Sequence[str], is_input: Callable[[str], bool], output: str | None = None
+    storage: Storage,
+    inputs: Sequence[str],
+    is_input: Callable[[str], bool],
+    output: str | None = None,
+    listed: Sequence[Shard] = (),
 ) -> Listing:
     """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
 
     is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
     lies in the output, or below a name that starts with a dot or an underscore, never is.
+    listed: files that a list names beside the inputs; they are not looked up
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
-    files: dict[str, Shard] = {}
+    files = {shard.name: shard for shard in listed}
     passed_over: set[str] = set()
     for given in inputs:
         with as_settings_error(f"the input {given}"):
@@ -59,6 +64,8 @@ def list_shards(
                 files[shard.name] = shard
             else:
                 passed_over.add(shard.name)
+    if not files and not passed_over:
+        raise SettingsError("no input is named: give files, folders or globs, or a list of files")
     if not files:
         raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
     return Listing(sorted(files.values(), key=lambda shard: rank(shard.name)), sorted(passed_over - set(files)))
