@@ -16,7 +16,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="`embedded`, a folder (local or s3://), or a Hugging Face id.", show_default="embedded"
+        "--model",
+        "-m",
+        help="`craft`, `craft-iob`, a folder (local or s3://), or a Hugging Face id.",
+        show_default="craft",
     ),
 ]
 Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]

@@ -67,7 +67,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = Field(default=EMBEDDED, description="`embedded`, a folder (local or s3://) or a Hugging Face id")
+    model: str = Field(
+        default=EMBEDDED,
+        description="`craft` (also `embedded`), `craft-iob`, a folder (local or s3://) or a Hugging Face id",
+    )
     format: str | None = Field(
         default=None, description="format of all inputs, such as pubmed or jats; default: told by name and content"
     )

@@ -19,7 +19,7 @@ from craft_ray.core.labels import TagSet
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
-OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges")
+OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions")
 """Keys that our training adds to config.json."""
 
 

@@ -7,11 +7,12 @@ from craft_ray.core.settings import EMBEDDED
 _PACKAGE = Path(__file__).parent.parent
 
 SHIPPED = {
+    "craft": _PACKAGE / "models" / "craft",
     "craft-iob": _PACKAGE / "models" / "craft-iob",
 }
 """Folder of each model that `--model NAME` stands for."""
 
-DEFAULT = "craft-iob"
+DEFAULT = "craft"
 """The model that is used where none is named."""
 
 EMBEDDED_FOLDER = SHIPPED[DEFAULT]

@@ -105,7 +105,8 @@ def export_checkpoint(
 ) -> Trained:
     """Write the checkpoint, calibrate its scores, measure it as it will be used, and write its card."""
     recipe = material.recipe
-    config = material.last_stage(weights).config | {"window_pieces": recipe.window_pieces}
+    read = recipe.window_pieces if recipe.reading_pieces is None else recipe.reading_pieces
+    config = material.last_stage(weights).config | {"window_pieces": read}
     if recipe.refine_mentions:
         config["refine_mentions"] = True
     model = build_model(config, weights, material.word_shape, attention="eager")
@@ -127,7 +128,8 @@ def export_checkpoint(
             "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
         }
         | ({"auxiliary": ", ".join(material.auxiliary)} if material.auxiliary else {}),
-        settings=material.recipe.model_dump(),
+        settings=recipe.model_dump()
+        | {"names": {label: [Path(file).name for file in files] for label, files in recipe.names.items()}},
         versions={
             "transformers": transformers.__version__,
             "torch": torch.__version__,

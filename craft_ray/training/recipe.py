@@ -44,6 +44,9 @@ class Recipe(BaseModel):
         ge=0,
         description="tokens up to which consecutive sentences share a window; 0: one sentence per window",
     )
+    reading_pieces: int | None = Field(
+        default=None, ge=0, description="the same when the model annotates; default: as in training"
+    )
     cased: bool = Field(default=False, description="give an uncased base model a cased vocabulary")
     swap: dict[str, float] = Field(
         default={}, description="share of a label's names that is replaced by other names, anew in each epoch"

@@ -45,14 +45,23 @@ def test_spans_are_those_of_the_transformers_pipeline(data: Path):
     assert mentions > 300
 
 
-def test_the_tagger_answers_simple_questions():
-    tagger = Tagger.load()
-    text = "Pax6 is expressed in the mouse eye; \U0001f9ec zebrafish neurons need calcium."
+@pytest.mark.parametrize("model", ["embedded", *SHIPPED])
+def test_a_model_that_ships_answers_simple_questions(model):
+    tagger = Tagger.load(model)
+    text = "Pax6 is expressed in the mouse eye; \U0001f9ec zebrafish neurons need glucose."
     found = tagger.tag(text)
-    assert {"Taxon": "mouse", "Chemical": "calcium"}.items() <= {e.label: e.mention for e in found[::-1]}.items()
+    named = {(e.label, e.mention) for e in found}
+    assert named >= {("Protein", "Pax6"), ("Taxon", "mouse"), ("Cell", "neurons"), ("Chemical", "glucose")}
     assert all(text[e.start : e.end] == e.mention for e in found)
-    assert ("Protein", "Pax6") in [(e.label, e.mention) for e in found]
     assert tagger.tag("") == []
+
+
+def test_the_default_model_knows_greek_letters_minus_signs_and_what_an_abbreviation_stands_for():
+    found = Tagger.load().tag("PGC-1α−/− mice got doxycycline (dox). TNF-α fell with dox.")
+    named = [(e.label, e.mention) for e in found]
+    assert named[0] == ("Protein", "PGC-1α")
+    assert ("Protein", "TNF-α") in named
+    assert named.count(("Chemical", "dox")) == 2
 
 
 def test_many_texts_are_tagged_as_one_after_the_other():

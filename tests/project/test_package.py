@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray import __version__
+from craft_ray.model.shipped import SHIPPED
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -40,9 +41,14 @@ def test_both_hold_the_whole_package_and_the_weights(built: Path):
         in_wheel = set(wheel.namelist())
     of_rooms = {name for name in tracked("craft_ray") if (ROOT / name).with_name("__init__.py").exists()}
     ours = {name for name in tracked("craft_ray") if not (name in of_rooms and name.endswith("README.md"))}
-    assert "craft_ray/models/craft-iob/model.safetensors" in ours
+    assert {f"craft_ray/models/{name}/model.safetensors" for name in SHIPPED} <= ours
     assert ours <= in_wheel
     assert ours <= in_sdist
+
+
+def test_the_wheel_is_small_enough_for_a_package_index(built: Path):
+    (wheel,) = built.glob("*.whl")
+    assert wheel.stat().st_size < 100_000_000
 
 
 def test_an_installed_wheel_finds_mentions_with_its_own_weights(built: Path, tmp_path: Path):

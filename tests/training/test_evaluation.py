@@ -8,6 +8,8 @@ import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.shipped import SHIPPED
 from craft_ray.model.tagger import Tagger
 from craft_ray.model.tags import Mention
 from craft_ray.model.windows import Windower
@@ -43,6 +45,18 @@ def test_craft_iob_keeps_its_score_and_its_scores_mean_what_they_say(craft_iob, 
     assert scores["f1"] > 0.81
     assert scores["accuracy"] > 0.95
     assert scores["ece"] < 0.05
+
+
+def test_the_default_model_keeps_its_score_on_an_article_that_it_never_learnt(data: Path, tmp_path: Path):
+    """One of the nine of models/craft/dev-ids.txt, over which F1 is in its card."""
+    (tmp_path / "ids.txt").write_text("16507151\n")
+    assert "16507151" in (SHIPPED["craft"] / "dev-ids.txt").read_text()
+    gold = read_craft(data / "craft", tmp_path / "ids.txt")
+    craft, craft_iob = (load_checkpoint(name) for name in ("craft", "craft-iob"))
+    scores = evaluate_documents(craft, gold)
+    assert scores["f1"] > 0.83
+    assert scores["f1"] > evaluate_documents(craft_iob, gold)["f1"] + 0.15
+    assert scores["ece"] < 0.15
 
 
 def test_without_the_models_memory_a_corpus_tells_seen_from_unseen(craft_iob, model_of):
