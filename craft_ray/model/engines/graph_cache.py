@@ -18,20 +18,22 @@ KEPT = 4
 _DIGEST = hashlib.sha256().digest_size
 
 
-def cache_folder() -> Path:
-    """The folder of the graphs, by the XDG base directories."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "craft_ray" / "graphs"
+def cache_folder() -> Path | None:
+    """The folder of the graphs, by the XDG base directories; None for a user who has no home folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "craft_ray" / "graphs" if os.path.isabs(base) else None
 
 
 def cached(key: str, make: Callable[[], bytes]) -> bytes:
     """The content that was kept under a key (a file name), made and kept if there is none."""
-    file = cache_folder() / key
+    if (folder := cache_folder()) is None:
+        return make()
+    file = folder / key
     if (content := _read(file)) is None:
         content = make()
         try:
             _write(file, content)
-            _remove_old(file.parent)
+            _remove_old(folder)
         except OSError as error:
             log.info("the converted model is not kept: %s", error.strerror or error)
     return content

@@ -60,6 +60,18 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, monkey
     assert cached("key", lambda: b"content") == b"content"
 
 
+def test_a_user_without_a_home_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def unknown(number: int):
+        raise KeyError(number)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert cached("key", lambda: b"content") == b"content"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_graph_out_of_the_cache_answers_the_same(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
     checkpoint = load_checkpoint(str(tiny_checkpoint))
