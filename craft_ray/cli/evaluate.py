@@ -35,8 +35,8 @@ def evaluate_tokens(
 ) -> None:
     """Score a model on the words of a gold corpus: mentions as seqeval counts them, accuracy and loss over words."""
     from craft_ray.training.corpora import keys_shown, read_iob
-    from craft_ray.training.craft import read_sentences
     from craft_ray.training.evaluation import evaluate_tokens as run
+    from craft_ray.training.gold import read_sentences
 
     sentences = read_iob(gold)
     seen = keys_shown(read_sentences(train)) if train else None
@@ -70,8 +70,9 @@ def evaluate_documents(
     With `--concepts`, the ids too: exact span and id, and the measure of the CRAFT shared task of 2019.
     """
     from craft_ray.training.corpora import keys_shown
-    from craft_ray.training.craft import read_craft, read_sentences
+    from craft_ray.training.craft import read_craft
     from craft_ray.training.evaluation import evaluate_documents as run
+    from craft_ray.training.gold import read_sentences
 
     documents = read_craft(craft, ids)
     if concepts:

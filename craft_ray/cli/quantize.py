@@ -18,7 +18,7 @@ def quantize(
     """Let a checkpoint run in int8 on a CPU, if that does no harm. What `train` makes has had this."""
     from craft_ray.core.errors import RunError
     from craft_ray.model.loading import load_checkpoint
-    from craft_ray.training.craft import read_sentences
+    from craft_ray.training.gold import read_sentences
     from craft_ray.training.quantization import MOST_LOST, quantized
 
     result = quantized(load_checkpoint(model), read_sentences(text), read_sentences(dev))

@@ -49,7 +49,7 @@ def train(
     from craft_ray.cli.console import steps_shown
     from craft_ray.core.settings import load_settings
     from craft_ray.training.corpora import Corpus
-    from craft_ray.training.craft import read_sentences
+    from craft_ray.training.gold import read_sentences
     from craft_ray.training.train import train as run
 
     def corpus(path: str, ids: str | None = None) -> Corpus:

@@ -13,7 +13,7 @@ from craft_ray.core.labels import LABELS
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention, tag_words
 from craft_ray.model.windows import word_splitter
-from craft_ray.training.corpora import TaggedSentence, read_gold, read_iob
+from craft_ray.training.corpora import TaggedSentence, read_gold
 
 _STANDOFF = {"Gene": "GO_CC", **{label.name: label.ontology for label in LABELS if label.name != "Gene"}}
 """The folder in which CRAFT keeps each label's mentions; of GO, the label holds cellular components alone."""
@@ -56,7 +56,7 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
     Raises SettingsError if the folder is no such corpus, or an article or its mentions are missing.
     """
     folder = Path(folder)
-    if (texts := _texts(folder)) is None:
+    if (texts := texts_of(folder)) is None:
         raise SettingsError(f"{folder} is no CRAFT corpus: it has neither articles/txt nor txt")
     names = read_gold(Path(ids), "the list of articles").split() if ids else sorted(p.stem for p in texts.glob("*.txt"))
     if not names:
@@ -64,7 +64,7 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
     return [_craft_document(folder, texts, name) for name in names]
 
 
-def _texts(folder: Path) -> Path | None:
+def texts_of(folder: Path) -> Path | None:
     """The folder of a CRAFT corpus's texts; None if it is no such corpus."""
     return next((place for place in (folder / "articles" / "txt", folder / "txt") if place.is_dir()), None)
 
@@ -131,19 +131,3 @@ def to_sentences(documents: Sequence[GoldDocument]) -> list[TaggedSentence]:
             places = list(group)
             sentences.append(TaggedSentence([words[i] for i in places], [tags[i] for i in places]))
     return sentences
-
-
-def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[TaggedSentence]:
-    """Read a corpus in either form: an IOB file, a folder of IOB files (`*.tsv`), or CRAFT as released.
-
-    Raises SettingsError if it is none of these.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        if ids is not None:
-            raise SettingsError(f"a list of articles goes with a folder of CRAFT, and {path} is none")
-        return read_iob(path)
-    files = sorted(folder.glob("*.tsv"))
-    if files and _texts(folder) is None:
-        return [sentence for file in files for sentence in read_iob(file)]
-    return to_sentences(read_craft(folder, ids))

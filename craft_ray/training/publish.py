@@ -41,6 +41,14 @@ class Trained:
     int8: Mapping[str, Any]
 
 
+def _name_tokenizer(file: Path) -> None:
+    """Name a tokenizer that is all in tokenizer.json as releases of transformers before 5 know it, too."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config["tokenizer_class"] == "TokenizersBackend":
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
 def model_card(trained: Trained) -> str:
     """The card as Markdown."""
     table = [
@@ -116,6 +124,7 @@ def export_checkpoint(
         model.set_input_embeddings(plain)
     model.half().save_pretrained(folder)
     material.tokenizer.save_pretrained(folder)
+    _name_tokenizer(folder / "tokenizer_config.json")
     np.save(folder / SEEN_FILE, keys_shown(train.sentences))
     checkpoint = load_checkpoint(str(folder))
     update_config(folder, score_calibration=calibrate(checkpoint, dev.sentences))

@@ -19,7 +19,8 @@ from craft_ray.training.corpora import (
     text_key,
     without_overlap,
 )
-from craft_ray.training.craft import GoldDocument, read_craft, read_sentences, to_sentences
+from craft_ray.training.craft import GoldDocument, read_craft, to_sentences
+from craft_ray.training.gold import read_sentences
 
 ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")
 

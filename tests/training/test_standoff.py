@@ -1,0 +1,108 @@
+"""Gold corpora in standoff formats, read back from what our own exports write and from what others write."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.schema import Entity, Section
+from craft_ray.export.formats import format_named
+from craft_ray.export.formats.record import Collection, Record
+from craft_ray.model.tags import Mention
+from craft_ray.training.gold import read_sentences
+from craft_ray.training.standoff import read_standoff
+
+TITLE, ABSTRACT = "𝛽-actin and TNF-α", "In mice <Pax6> & TNF-α bind."
+TEXT = f"{TITLE}\n{ABSTRACT}"
+SPANS = [(0, 7, "Protein"), (12, 17, "Protein"), (21, 25, "Taxon"), (35, 40, "Protein")]
+
+
+def exported(format: str) -> bytes:
+    """One document with four mentions, as an export writes it."""
+    sections = (Section("title", 0, len(TITLE)), Section("abstract", len(TITLE) + 1, len(TEXT)))
+    entities = tuple(Entity(label, a, b, TEXT[a:b], 0.9, "title", "PR", 0, len(TEXT)) for a, b, label in SPANS)
+    record = Record("PMID:1", TEXT, sections, TITLE, 2026, "A journal", entities)
+    exporter = format_named(format).make(Collection("part", "test", "2026-11-25", ("Protein", "Taxon")))
+    return exporter.begin() + exporter.add(record).content + exporter.end()
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [
+        ("pubtator", "corpus.pubtator"),
+        ("jsonl", "corpus.jsonl"),
+        ("bioc-json", "corpus.json"),
+        ("bioc-xml", "corpus.xml"),
+        ("bioc-xml", "corpus.xml.gz"),
+    ],
+)
+def test_an_export_is_a_gold_corpus(tmp_path: Path, format, name):
+    content = exported(format)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    (document,) = read_standoff(tmp_path / name)
+    assert [(document.text[m.start : m.end], m.label) for m in document.mentions] == [
+        (TEXT[a:b], label) for a, b, label in SPANS
+    ]
+    tagged = [tag for sentence in read_sentences(tmp_path / name) for tag in sentence.tags]
+    assert [tag for tag in tagged if tag.startswith("B-")] == ["B-Protein", "B-Protein", "B-Taxon", "B-Protein"]
+
+
+def test_an_export_to_brat_is_one_too(tmp_path: Path):
+    with tarfile.open(fileobj=io.BytesIO(exported("brat"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (document,) = read_standoff(tmp_path / "part")
+    assert document.text == TEXT
+    assert document.mentions == tuple(Mention(*span) for span in SPANS)
+
+
+def test_labels_of_ones_own_and_mentions_in_pieces(tmp_path: Path):
+    (tmp_path / "1.txt").write_text("avian or swine flu")
+    (tmp_path / "1.ann").write_text(
+        "T1\tVirus 9 18\tswine flu\nT2\tVirus 0 5;15 18\tavian flu\nR1\tIs Arg1:T1 Arg2:T2\n"
+    )
+    (document,) = read_standoff(tmp_path)
+    assert document.mentions == (Mention(9, 18, "Virus"),)
+    assert document.discontinuous == {"Virus": 1}
+    (sentence,) = read_sentences(tmp_path)
+    assert sentence.tags == ["O", "O", "B-Virus", "I-Virus"]
+
+
+def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
+    (tmp_path / "corpus.xml").write_text(
+        "<collection><document><id>1</id><passage><offset>0</offset>"
+        "<sentence><offset>0</offset><text>Flu.</text></sentence>"
+        "<sentence><offset>6</offset><text>Mumps.</text><annotation><infon key='type'>Virus</infon>"
+        "<location offset='6' length='5'/><text>Mumps</text></annotation></sentence></passage></document></collection>"
+    )
+    (document,) = read_standoff(tmp_path / "corpus.xml")
+    assert document.text == "Flu.  Mumps."
+    assert document.mentions == (Mention(6, 11, "Virus"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pubtator", "1|t|Flu kills\n1\t0\t5\tFlu\tVirus", "'Flu k' at 0-5, and not 'Flu'"),
+        ("a.pubtator", "1|t|Flu\n1\t0\t9\tFlu\tVirus", "outside its text"),
+        ("a.pubtator", "1\t0\t3\tFlu\tVirus", "neither title nor abstract"),
+        ("a.jsonl", '{"text": "Flu"}', "not in the form"),
+        ("a.json", "{", "not in the form"),
+        ("a.xml", "<collection>", "not in the form"),
+        ("a.xml", "<collection/>", "holds no document"),
+    ],
+)
+def test_what_is_no_gold_is_told(tmp_path: Path, name, content, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        read_standoff(tmp_path / name)
+
+
+def test_other_files_are_left_to_others(tmp_path: Path):
+    (tmp_path / "a.tsv").write_text("Flu\tB-Virus\n")
+    assert read_standoff(tmp_path / "a.tsv") is None
+    assert read_standoff(tmp_path) is None
+    (sentence,) = read_sentences(tmp_path)
+    assert sentence.tags == ["B-Virus"]
