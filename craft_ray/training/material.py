@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import label_of
-from craft_ray.model.checkpoint import max_positions, one_line, special_tokens, to_numpy
+from craft_ray.model.checkpoint import OWN_SETTINGS, max_positions, one_line, special_tokens, to_numpy
 from craft_ray.model.shipped import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Subwords, Windower, word_splitter
@@ -89,7 +89,8 @@ class TrainingData:
         return cls(
             base=base,
             recipe=recipe,
-            config=model.config.to_diff_dict(),
+            # What an earlier training of the base found out holds for its weights alone.
+            config={n: v for n, v in model.config.to_diff_dict().items() if n not in OWN_SETTINGS},
             weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
             word_shape=word_shape,
             tokenizer=tokenizer,

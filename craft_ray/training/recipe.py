@@ -96,7 +96,8 @@ class TrainingFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: str | None = Field(
-        default=None, description="corpus to train on: an IOB file, or a folder of CRAFT as released"
+        default=None,
+        description="corpus to train on: IOB, PubTator, BioC, JSON lines, a brat folder, or CRAFT's release",
     )
     train_ids: str | None = Field(default=None, description="articles of CRAFT to train on, one id per line")
     dev: str | None = Field(default=None, description="corpus to measure on after each epoch, in either form")

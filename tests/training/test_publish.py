@@ -5,8 +5,9 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.tagger import Tagger
-from craft_ray.training.corpora import Corpus, keys_shown, mention_keys, read_iob
+from craft_ray.training.corpora import Corpus, TaggedSentence, keys_shown, mention_keys, read_iob
 from craft_ray.training.material import TrainingData
 from craft_ray.training.publish import export_checkpoint
 from craft_ray.training.recipe import Recipe
@@ -51,6 +52,14 @@ def test_labels_of_ones_own_are_learnt_and_come_back(tiny_checkpoint: Path, tmp_
     assert "fine-tuned on viruses" in card
     assert "| Virus | 1.0000 | 1.0000 | 1.0000 | 40 |" in card
     assert "cellular components" not in card
+
+
+def test_what_the_base_was_measured_to_need_is_not_passed_on():
+    corpus = Corpus("corpus", [TaggedSentence(["Pax6"], ["B-Protein"])])
+    data = TrainingData.load("craft", corpus, corpus, [], Recipe())
+    assert load_checkpoint("craft").activation_ranges
+    assert not {"activation_ranges", "score_calibration", "window_pieces", "refine_mentions"} & set(data.config)
+    assert data.config["hidden_size"] == 384
 
 
 def test_keys_of_ones_own_labels_are_those_of_their_mentions(tmp_path: Path):
