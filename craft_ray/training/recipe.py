@@ -97,7 +97,7 @@ class TrainingFile(BaseModel):
 
     train: str | None = Field(
         default=None,
-        description="corpus to train on: IOB, PubTator, BioC, JSON lines, a brat folder, or CRAFT's release",
+        description="corpus to train on: IOB, PubTator, BioC, JSON lines, brat, or CRAFT's release",
     )
     train_ids: str | None = Field(default=None, description="articles of CRAFT to train on, one id per line")
     dev: str | None = Field(default=None, description="corpus to measure on after each epoch, in either form")
