@@ -52,9 +52,14 @@ OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "f
 
 @pytest.fixture(scope="module")
 def undisturbed(corpus: Path, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The command's summary and the folder it wrote."""
+    """The command's summary and the folder it wrote; corpora and recipe are from a file, one setting of it not."""
     output = tmp_path_factory.mktemp("undisturbed") / "model"
-    done = run_command("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", output, *OPTIONS)
+    recipe = output.parent / "recipe.yaml"
+    recipe.write_text(
+        f"train: {corpus}\ndev: {corpus}\nbase: {encoder}\n"
+        f"recipe: {{learning_rate: 3.0e-3, epochs: {EPOCHS}, precision: bf16}}\n"
+    )
+    done = run_command("train", "--recipe", recipe, "--output", output, "--precision", "fp32", "--json")
     assert done.code == 0, done.stderr
     return done.summary
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.model.shipped import DEFAULT, SHIPPED
 from craft_ray.training.recipe import Recipe, read_training_file
 
 
@@ -54,3 +55,12 @@ def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path: Path)
         wanted.given("dev")
     with pytest.raises(SettingsError, match="greater than 0"):
         wanted.with_options({"epochs": 0})
+
+
+def test_the_recipe_of_the_default_model_keeps_its_articles_apart(monkeypatch):
+    monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
+    file = read_training_file(SHIPPED[DEFAULT] / "recipe.yaml")
+    assert (file.given("base"), file.given("train")) == ("craft-iob", "/data/craft")
+    learnt, kept_apart = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
+    assert (len(learnt), len(kept_apart), len(learnt | kept_apart)) == (58, 9, 67)
+    assert file.recipe.disjoint
