@@ -16,7 +16,13 @@ def block(shard: int, statuses: list[str], end: dict[str, object] | None = None)
 
 
 def end(found: int, emitted: int, unchanged: int = 0, superseded: int = 0) -> dict[str, object]:
-    return {"found": found, "emitted": emitted, "unchanged": unchanged, "superseded": superseded}
+    return {
+        "found": found,
+        "emitted": emitted,
+        "unchanged": unchanged,
+        "superseded": superseded,
+        "titles_alone": 0,
+    }
 
 
 def take(account: Account, *blocks: WrittenBlock) -> list[str]:
