@@ -61,6 +61,24 @@ def test_a_majority_decides_for_all_occurrences():
     assert refined("APP a APP b", (0, 0, PROTEIN)) == [("APP", PROTEIN)]
 
 
+def test_without_a_majority_for_one_label_mentions_stay_as_they_are():
+    text = "APP a APP b APP c APP d APP e APP f APP g APP"
+    proteins, chemicals = [(i, i, PROTEIN) for i in (0, 2, 4)], [(i, i, CHEMICAL) for i in (6, 8)]
+    assert refined(text, *proteins, *chemicals) == [("APP", PROTEIN)] * 3 + [("APP", CHEMICAL)] * 2
+
+
+def test_mentions_that_come_share_no_word_and_lie_in_one_sentence():
+    text = "N B a N B b N B c N B d"
+    words = words_of(text)
+    spans = Spans(*(np.array(column) for column in ([0, 3, 6], [1, 4, 7], [PROTEIN] * 3)))
+    score = np.full(3, 0.5, np.float32)
+    assert agreed(words, spans, score)[0].first.tolist() == [0, 3, 6, 9]
+    words.sentence[10:] = 1  # a sentence begins between the last N and B
+    assert agreed(words, spans, score)[0].first.tolist() == [0, 3, 6]
+    twice = words_of("N N a N N b N N c N N N")
+    assert agreed(twice, spans, score)[0].rows()[:, :2].tolist() == [[0, 1], [3, 4], [6, 7], [9, 10]]
+
+
 def test_case_and_blanks_tell_texts_apart_and_no_mention_crosses_a_sentence():
     text = "NF B a NF B b NF B c NF\nB d NF  B e nf B"
     mentions = [(0, 1, PROTEIN), (3, 4, PROTEIN), (6, 7, PROTEIN)]
@@ -73,6 +91,9 @@ def test_a_mention_that_comes_has_the_mean_score_times_the_share_that_was_found(
     result, score = agreed(words, spans, np.array([0.9, 0.6, 0.6], np.float32))
     assert result.first.tolist() == [0, 2, 4, 6]
     assert score == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
+    spans = Spans(*(np.array(column) for column in ([0, 2, 4, 6], [0, 2, 4, 6], [PROTEIN] * 3 + [CHEMICAL])))
+    _, score = agreed(words, spans, np.array([0.9, 0.6, 0.6, 0.1], np.float32))
+    assert score == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
 
 
 @pytest.mark.parametrize(
@@ -84,6 +105,7 @@ def test_a_mention_that_comes_has_the_mean_score_times_the_share_that_was_found(
         ("retinal cells (n = 3) n", [(0, 1, CHEMICAL)], []),
         ("retinal cells (see FGF) FGF", [(0, 1, CHEMICAL)], []),
         ("doxycycline (dox) doxDox", [(0, 0, CHEMICAL)], ["dox Chemical"]),
+        ("doxycycline (d) and d", [(0, 0, CHEMICAL)], []),
         ("doxycycline (", [(0, 0, CHEMICAL)], []),
         ("doxycycline (dox", [(0, 0, CHEMICAL)], []),
     ],
