@@ -3,6 +3,7 @@
 Ray is imported where there is something to read: on a night with nothing new that would be most of the time.
 """
 
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,10 @@ from craft_ray.tables.writer import Tables
 if TYPE_CHECKING:
     from craft_ray.annotation.prepare import ReadTask
 
+_ON_RAY = tuple(f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus"))
+"""Modules of a run that import Ray. They are imported before Ray is connected to: where several nodes share a machine, a
+node that is done with a job's package removes its files under the driver."""
+
 
 def annotate(
     inputs: Sequence[str],
@@ -81,6 +86,8 @@ def annotate(
                 nonlocal grounder
                 grounder = load_grounder(settings, storage)
                 model.prepare()
+                for module in _ON_RAY:
+                    importlib.import_module(module)
                 connection.enter_context(ray_session(settings))
                 stop.listen()
                 return time.monotonic()

@@ -1,5 +1,6 @@
 """The signals that end a run."""
 
+import _thread
 import os
 import signal
 import sys
@@ -43,7 +44,8 @@ class StopRequest(threading.Event):
                     os.write(sys.stderr.fileno(), STOPPING.encode())
             elif time.monotonic() - self._interrupted >= FORCED_AFTER:
                 os._exit(StoppedError.exit_code)
-        self.set()
+        # In a thread of its own: a signal may find this one within `wait`, holding the lock that `set` takes.
+        _thread.start_new_thread(self.set, ())
 
 
 @contextmanager

@@ -61,3 +61,16 @@ def test_handlers_are_as_before_at_the_end():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.wait(10)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_finds_the_process_within_its_wait_is_heard():
+    program = """
+import os, signal
+from craft_ray.core.signals import stop_on_signal
+with stop_on_signal() as stop:
+    with stop._cond:  # as `wait` holds it
+        os.kill(os.getpid(), signal.SIGTERM)
+    print(stop.wait(10))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"

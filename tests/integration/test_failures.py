@@ -127,15 +127,15 @@ def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
 
 def test_input_that_is_evidently_wrong_stops_the_run(local_ray: None, tmp_path: Path):
     write(tmp_path, "good.jsonl", GOOD)
-    (tmp_path / "bad.jsonl").write_text("not JSON\n" * 140)
+    (tmp_path / "bad.jsonl").write_text('{"id": "first", "text": "A mouse."}\n' + "{broken\n" * 140)
     options = {"model": "stand-in"}
     with pytest.raises(
-        RunError, match=r"140 of 200 documents were rejected \(bad_json 140\), more than max_rejected 0.6"
+        RunError, match=r"140 of 201 documents were rejected \(bad_json 140\), more than max_rejected 0.6"
     ):
         craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), max_rejected=0.6, **options)
-    assert assert_consistent_counts(tmp_path / "out") == {"annotated": 60, "rejected": 140}
+    assert assert_consistent_counts(tmp_path / "out") == {"annotated": 61, "rejected": 140}
     craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "lenient"), max_rejected=0.8, **options)
-    assert assert_consistent(tmp_path / "lenient") == {"annotated": 60, "rejected": 140}
+    assert assert_consistent(tmp_path / "lenient") == {"annotated": 61, "rejected": 140}
 
 
 def assert_consistent_counts(output: Path) -> dict[str, int]:

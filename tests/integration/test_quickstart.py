@@ -25,7 +25,7 @@ def test_each_cell_of_the_notebook_runs_and_gives_what_it_shows(
             shown.append(eval(last, names))
     tagged, pairs, documents, frame, counts = shown
     assert ">Pax6 <small>Protein</small></mark>" in tagged._repr_html_()
-    assert ("Chemical", "calcium") in {(label, mention) for label, mention, _ in pairs}
+    assert ("Chemical", "glucose") in {(label, mention) for label, mention, _ in pairs}
     assert documents["annotated"] == 3
     assert list(frame.columns) == ["doc_id", "label", "mention", "score"]
     assert counts["mentions"].is_monotonic_decreasing
