@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from craft_ray.annotation.prepare import ReadTask
 
 _ON_RAY = tuple(f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus"))
-"""Modules of a run that import Ray. They are imported before Ray is connected to: where several nodes share a machine, a
-node that is done with a job's package removes its files under the driver."""
+"""Modules of a run that import Ray. They are imported before Ray is connected to.
+
+Where several nodes share a machine, a node that is done with a job's package removes its files under the driver."""
 
 
 def annotate(
