@@ -30,7 +30,7 @@ NOTE_AFTER = 60.0
 """Seconds after which the finished shards are recorded, so that a run that is killed need not read them again."""
 
 LOGGED = ("shard", "size", "found", "emitted", "unchanged", "superseded", "reason", "detail")
-"""What a log line says of a shard whose documents are all committed."""
+"""Fields of the log line about a shard whose documents are all committed."""
 
 JUDGED_FROM = 100
 """Documents from which on the share of the rejected is judged."""

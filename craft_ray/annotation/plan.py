@@ -114,7 +114,7 @@ class Attempt(IntEnum):
 
     FIRST = 0
     RETRY = 1
-    """What chance has taken comes through now."""
+    """Lost by chance, a shard comes through now."""
     ISOLATE = 2
     """Each document is a block of its own."""
     REJECT = 3

@@ -46,7 +46,7 @@ from craft_ray.tables.blocks import REPEATED, RETRACTED
 from craft_ray.tables.ledger import Ledger, Outcome, entries
 
 LOST = "its process died each time"
-"""What the account says of a document or a shard that no pass could bring through."""
+"""The detail of a document or a shard that no pass could bring through."""
 
 
 ROWS = 1024

@@ -94,7 +94,7 @@ GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
         lambda r: float(r["pubmed_file"]["rows_before_the_input_was_read"]),
     ),
 )
-"""What is aimed at: a figure of the result, the goal, and its direction."""
+"""Goals: a figure of the result, the goal, and its direction."""
 
 
 def check_goals(result: dict[str, Any]) -> list[dict[str, Any]]:

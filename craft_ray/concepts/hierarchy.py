@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from craft_ray.concepts.lexicon import Lexicon
 
 WEIGHT = 0.65
-"""What each is_a step leaves of a class's contribution, as the CRAFT shared task of 2019 has it."""
+"""The share of a class's contribution that each is_a step keeps, as in the CRAFT shared task of 2019."""
 
 
 def parents_of(lexicon: Lexicon, concept: int) -> NDArray[np.uint32]:

@@ -15,10 +15,10 @@ from craft_ray.storage.storage import TEMPORARY, Storage
 from craft_ray.tables.snapshots import Snapshot
 
 MANIFEST = "_export.json"
-"""What says that an export is whole; written last. Its name keeps it out of what reads the folder."""
+"""The file that says that an export is whole; written last. Its name keeps it out of what reads the folder."""
 
 BEGUN = "_export.begun"
-"""What says that a folder is an export's, and which files in it, from its begin until the manifest is there."""
+"""The file that says that a folder is an export's, and which files in it, until the manifest is there."""
 
 LISTED = 100
 """Documents that the format cannot hold which the manifest names."""

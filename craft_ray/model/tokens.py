@@ -14,7 +14,7 @@ from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.windows import Subwords, Windower, join_pieces
 
 TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
-"""What the replica reads of a prepared row."""
+"""The columns of a tokenized row that the replica reads."""
 
 BATCH = 200_000
 """Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""

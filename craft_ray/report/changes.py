@@ -23,7 +23,7 @@ KINDS = {
     "removed": "marks of bad records or shards that have become readable",
     "vanished": "gone though nothing withdrew them: were the tables changed by hand?",
 }
-"""What may become of a document between two states."""
+"""The changes that a document can undergo between two states."""
 
 _DOCUMENTS = """
     CREATE TEMP TABLE changed AS

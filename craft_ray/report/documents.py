@@ -21,7 +21,7 @@ _ABOUT = ("doc_id", "title", "year", "journal", "text", "sections", "n_entities"
 _MARKED = ("doc_id", "label", "start", "end", "score", "mention", "section")
 
 _FILE = "__fragment_index"
-"""What Arrow calls the number of the file, of those of a dataset, that a row is from."""
+"""Arrow's name for the number of the file in a dataset that a row is from."""
 
 _CHOOSE = f"""
     SELECT doc_id, {_FILE} FROM found WHERE status = 'annotated' AND n_entities > 0

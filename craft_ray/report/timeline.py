@@ -11,7 +11,7 @@ STEPS = {
     "first_commit": "first commit",
     "last_commit": "all the rest",
 }
-"""What a run is at until it reaches each point of its timeline."""
+"""The step of a run that ends at each point of its timeline."""
 
 LAST_STEP = "tables are closed"
 

@@ -58,7 +58,7 @@ _TOLD = {
     r"no space left|disk quota|\bstorage full\b": "the disk is full",
     r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
 }
-"""What clients in other languages tell by their messages alone."""
+"""Failures that clients in other languages tell by their messages alone."""
 
 _LASTING = frozenset(
     _CAUSES[name]

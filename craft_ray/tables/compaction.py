@@ -16,10 +16,10 @@ from craft_ray.tables.snapshots import Snapshot, TableVersion, open_snapshot, ta
 from craft_ray.tables.writer import Tables
 
 PARTITIONS = ((LABEL,), (LABEL, YEAR))
-"""What `entities` can be partitioned by; `documents` never is."""
+"""The columns that `entities` can be partitioned by; `documents` never is."""
 
 SORTS = ("doc_id", "mention", YEAR)
-"""What tables can be sorted by; `documents`, which has no mentions, is by doc_id then."""
+"""The columns that tables can be sorted by; `documents`, which has no mentions, is by doc_id then."""
 
 BATCH = 64_000
 """Rows that go from the database to the writer at once."""

@@ -112,7 +112,7 @@ def by_passage(record: Record, parts: Sequence[Section]) -> list[list[Entity]]:
 
 
 LINE_BREAKS = re.compile("[\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
-"""What ends a line in one tool or another (all that `str.splitlines` knows)."""
+"""Characters that end a line in one tool or another: all that `str.splitlines` knows."""
 
 TABS_AND_BREAKS = re.compile("[\\t\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
 

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
-"""What Linux tells of the processor; absent on other systems."""
+"""Linux's description of the processor; absent on other systems."""
 
 
 def has_gpu() -> bool:
