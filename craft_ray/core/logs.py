@@ -74,7 +74,10 @@ class _Handler(logging.StreamHandler[Any]):
         )
 
 
-_PLAIN = logging.makeLogRecord({}).__dict__.keys() | {"message", "_ray_timestamp_ns"}
+_ADDED = {"message", "asctime", "_ray_timestamp_ns"}
+"""Attributes of a record that are no event's: other handlers' formatters and Ray add them."""
+
+_PLAIN = logging.makeLogRecord({}).__dict__.keys() | _ADDED
 
 
 def _is_sentence(record: logging.LogRecord) -> bool:
@@ -90,5 +93,4 @@ def _sentence(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
 
 
 def _with_bound(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event.pop("_ray_timestamp_ns", None)  # which Ray gives every record of a process that it runs in
-    return {**_bound, **event}
+    return {**_bound, **{key: value for key, value in event.items() if key not in _ADDED}}

@@ -1,6 +1,8 @@
 """Log lines: events for machines, sentences for people."""
 
+import io
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -47,3 +49,16 @@ def test_people_get_events_too_if_they_ask(capsys: pytest.CaptureFixture[str]):
     assert lines[0] == "committed: documents 3"
     assert lines[1] == "shard: shard a\N{REPLACEMENT CHARACTER}[2J.xml, reason bad_xml"
     assert len(lines) == 3
+
+
+def test_another_handler_of_the_process_adds_nothing(capsys: pytest.CaptureFixture[str]):
+    other = logging.StreamHandler(io.StringIO())
+    other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers[:] = [other]
+    log_as("text")
+    log_all()
+    assert capsys.readouterr().err == "the cluster at a\N{REPLACEMENT CHARACTER}[2J does not answer\n"
+    log_as("json")
+    log_all()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {name for line in lines for name in line} & {"message", "asctime"} == set()
