@@ -59,7 +59,7 @@ def train(
     output:    receives fp16 safetensors, tokenizer, configuration with the six names and a model card (README.md); a
                local folder or an s3:// address
     auxiliary: corpora with labels of their own, learnt together with `train` before it is learnt alone
-    workers:   processes that train together, one a GPU where the cluster has any, else one a CPU core or more
+    workers:   processes that train together: one per GPU where the cluster has any, else one per CPU core or more
     accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
     on_step:   called with the step and the number of steps
 

@@ -1,4 +1,4 @@
-"""A Ray that does not come up is told of in one sentence."""
+"""One sentence tells of a Ray that does not come up."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is wrong with settings is told whole: every mistake, where it is, and what was likely meant."""
+"""Mistakes in settings are told all at once, each with its place and the likely meaning."""
 
 from pathlib import Path
 

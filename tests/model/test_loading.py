@@ -44,7 +44,7 @@ def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: P
 
 
 class Hostile:
-    """What a pickle can do: on loading it would write a file."""
+    """A pickle that would write a file on loading."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

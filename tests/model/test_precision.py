@@ -1,4 +1,4 @@
-"""What `auto` stands for, and what a device cannot compute."""
+"""The choice of `auto`, and formats that a device cannot compute."""
 
 from pathlib import Path
 

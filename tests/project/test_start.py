@@ -1,4 +1,4 @@
-"""What is imported before it is needed costs every start."""
+"""Imports that are not needed yet would cost every start."""
 
 import subprocess
 import sys
