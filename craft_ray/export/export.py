@@ -13,7 +13,7 @@ from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.export.formats import format_named
 from craft_ray.export.manifest import BEGUN, MANIFEST, begin_export, check_destination, make_manifest
-from craft_ray.export.parts import PartAccount, TaskAccount, write_shards
+from craft_ray.export.parts import STOPPED, PartAccount, TaskAccount, write_shards
 from craft_ray.export.plan import ExportPlan, PartSizes, Selection, check_text, cut, groups, labels_of
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
@@ -21,8 +21,6 @@ from craft_ray.tables.snapshots import Snapshot, open_snapshot, tables_exist
 
 RAY_FROM = 100_000
 """Documents from which on Ray is worth its start."""
-
-STOPPED = "stopped by a signal; the export is not whole, and the same command begins it anew"
 
 Show = Callable[[int, int], None]
 
@@ -49,7 +47,7 @@ def export(
     with_ray:    one task per part on Ray; told by the number of documents if None
     show:        is told how many shards are done, of how many
 
-    Raises SettingsError for what cannot be, Stopped after a signal, and RunError if the account does not add up or the
+    Raises SettingsError for what cannot be, StoppedError after a signal, and RunError if the account does not add up or the
     tables lost files meanwhile. The manifest is there only if all shards are.
     """
     storage, output, destination = Storage(settings.s3, settings.patience), absolute(output), absolute(destination)
@@ -98,8 +96,14 @@ def _counted(show: Show, shards: int) -> Callable[[PartAccount], None]:
 def _here(
     storage: Storage, plan: ExportPlan, snapshot: Snapshot, settings: Settings, done: Callable[[PartAccount], None]
 ) -> list[TaskAccount]:
-    """Write all shards in this process, in one pass over the tables."""
-    return [write_shards(storage, plan, range(len(plan.starts)), done)]
+    """Write all shards in this process, in one pass over the tables.
+
+    Raises StoppedError after a signal.
+    """
+    # The signal is looked at between documents: an exception out of its handler could fall between any two lines, such
+    # as those that create a temporary file and see to its removal.
+    with stop_on_signal() as stop:
+        return [write_shards(storage, plan, range(len(plan.starts)), done, stop.is_set)]
 
 
 def _in_ray(
@@ -107,7 +111,7 @@ def _in_ray(
 ) -> list[TaskAccount]:
     """Write the shards in Ray tasks.
 
-    Raises Stopped after a signal; Ray ends the tasks, and what they had half written with them.
+    Raises StoppedError after a signal; Ray ends the tasks, and what they had half written with them.
     """
     finished: list[TaskAccount] = []
     with stop_on_signal() as stop, ray_session(settings):

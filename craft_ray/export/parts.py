@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO, cast
 
-from craft_ray.core.errors import RunError
+from craft_ray.core.errors import RunError, StoppedError
 from craft_ray.core.version import __version__
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Collection, Exporter, Record, Unrepresentable
@@ -18,6 +18,8 @@ from craft_ray.export.rows import annotated_documents, count_entities
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.snapshots import open_versions
+
+STOPPED = "stopped by a signal; the export is not whole, and the same command begins it anew"
 
 LISTED = 20
 """Documents that a format cannot hold which are named of each shard."""
@@ -60,23 +62,33 @@ def write_shards(
     plan: ExportPlan,
     shards: range,
     done: Callable[[PartAccount], None] = lambda account: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> TaskAccount:
     """Write consecutive shards, each published whole.
 
-    done: is told each shard, as soon as it is published
+    done:    is called with the account of each shard, as soon as it is published
+    stopped: is asked before each document whether to end
 
-    Raises SettingsError if the texts or the versions are gone, and RunError if documents and entities do not fit.
+    Raises SettingsError if the texts or the versions are gone, RunError if documents and entities do not fit, and
+    StoppedError if it was asked to end: a shard that was half written is removed.
     """
     snapshot = open_versions(storage, plan.output, plan.versions)
     accounts = []
     with annotated_documents(snapshot, plan, shards) as found:
         for shard in shards:
-            account = _write(storage, plan, shard, islice(found, plan.counts[shard]))
+            account = _write(storage, plan, shard, _until(stopped, islice(found, plan.counts[shard])))
             accounts.append(account)
             done(account)
         if next(found, None) is not None:
             raise RunError("there are more documents than were planned for")
     return TaskAccount(accounts, count_entities(snapshot, plan, shards))
+
+
+def _until(stopped: Callable[[], bool], documents: Iterator[Record]) -> Iterator[Record]:
+    for record in documents:
+        if stopped():
+            raise StoppedError(STOPPED)
+        yield record
 
 
 def _write(storage: Storage, plan: ExportPlan, shard: int, documents: Iterator[Record]) -> PartAccount:
