@@ -17,22 +17,33 @@ from craft_ray.bench.measure import BenchSizes, machine
 from craft_ray.bench.model_stage import model_stage, precisions_here, share_of_peak
 from craft_ray.bench.start import short_commands, start
 from craft_ray.bench.whole_jobs import pubmed_file, sleepers, ten_times, whole_job
+from craft_ray.core.settings import EMBEDDED
 from craft_ray.model.loading import load_checkpoint
 
 
 def run_benchmark(
-    given: Sequence[str], sizes: BenchSizes, on_step: Callable[[str], None] = lambda step: None
+    given: Sequence[str],
+    sizes: BenchSizes,
+    on_step: Callable[[str], None] = lambda step: None,
+    model: str = EMBEDDED,
 ) -> dict[str, Any]:
     """Measure everything on the documents of the inputs, repeated under new ids as often as needed.
 
     Returns what bench.json holds: `machine`, then a part for each figure, with `goals` of ratio, goal and whether met.
 
-    Raises SettingsError if the inputs hold no documents, RunError if what is compared does not agree.
+    model: a model that ships, a local folder, or a Hugging Face id
+
+    Raises SettingsError if the inputs hold no documents or there is no such model, RunError if what is
+    compared does not agree.
     """
     documents = read_inputs(given)
-    checkpoint = load_checkpoint()
+    checkpoint = load_checkpoint(model)
     precisions = precisions_here(checkpoint)
-    result: dict[str, Any] = {"machine": machine(), "sizes": {n: getattr(sizes, n) for n in sizes.__slots__}}
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "model": model,
+        "sizes": {n: getattr(sizes, n) for n in sizes.__slots__},
+    }
     with tempfile.TemporaryDirectory(prefix="craft-ray-bench-") as folder:
         inputs = Inputs(documents, checkpoint, Path(folder), sizes, os.cpu_count() or 1)
         parts: dict[str, Callable[[], dict[str, Any]]] = {

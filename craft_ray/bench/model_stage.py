@@ -17,9 +17,9 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Precision
 from craft_ray.model.engines.processor import capabilities
 from craft_ray.model.inference import Model
+from craft_ray.model.loading import find_model
 from craft_ray.model.precision import choose_precision
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.shipped import EMBEDDED_FOLDER
 from craft_ray.model.tagger import Tagger
 from craft_ray.model.windows import Windower, Windows
 
@@ -36,7 +36,7 @@ def model_stage(
     """
     sentences, tokens = _sentences(inputs, inputs.sizes.stage)
     packed, single = (_windows(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
-    rival = load_rival(str(EMBEDDED_FOLDER), "cpu", inputs.cores)
+    rival = load_rival(find_model(inputs.checkpoint.source), "cpu", inputs.cores)
     spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
     agreement = {p: _agreement(inputs, sentences, spans, p) for p in precisions}
     if agreement["fp32"] != 1:
@@ -107,8 +107,8 @@ def precisions_here(checkpoint: Checkpoint) -> list[Precision]:
 def _agreement(
     inputs: Inputs, sentences: list[str], spans: list[list[tuple[str, int, int]]], precision: Precision
 ) -> float:
-    """Share of sentences in which our spans, each sentence read alone, are the pipeline's."""
-    tagger = Tagger(inputs.checkpoint, precision)
+    """Share of sentences in which our spans, each sentence read alone and not refined, are the pipeline's."""
+    tagger = Tagger(replace(inputs.checkpoint, config=inputs.checkpoint.config | {"refine_mentions": False}), precision)
     same = [
         [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == theirs
         for sentence, theirs in zip(sentences, spans, strict=True)

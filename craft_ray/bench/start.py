@@ -25,12 +25,13 @@ def start(inputs: Inputs) -> dict[str, Any]:
     one that was, and with none.
     """
     files = inputs.jsonl("start", inputs.sizes.rival, 4)
+    named = inputs.checkpoint.source
     environment = os.environ | {"XDG_CACHE_HOME": str(inputs.folder / "cache")}
     return {
         name: _first_rows(
             [*_CRAFT_RAY, "annotate", *map(str, files), "--model", model], inputs.fresh("start"), environment
         )
-        for name, model in (("first time", "embedded"), ("embedded", "embedded"), (STAND_IN, STAND_IN))
+        for name, model in (("first time", named), ("embedded", named), (STAND_IN, STAND_IN))
     }
 
 

@@ -23,8 +23,8 @@ from craft_ray.core.errors import RunError
 from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import Checkpoint, update_config
 from craft_ray.model.engines.stand_in import STAND_IN
+from craft_ray.model.loading import find_model
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.shipped import EMBEDDED_FOLDER
 from craft_ray.model.windows import Windower
 
 SLEEPERS = (1, 2, 4, 8)
@@ -74,8 +74,8 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
     files = inputs.jsonl("rival", inputs.sizes.rival, 4)
     too_long = sentences_too_long(files, inputs.checkpoint)
     folder = inputs.folder / "sentence-model"
-    shutil.copytree(EMBEDDED_FOLDER, folder)
-    update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0])
+    shutil.copytree(find_model(inputs.checkpoint.source), folder)
+    update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0], refine_mentions=False)
     speeds = stage["tokens_per_second"]
     best = max(PIPELINE_BATCHES, key=lambda size: float(speeds[f"pipeline, batch {size}"]["median"]))
     seconds: dict[str, Measured] = {name: Measured() for name in ("pattern", "exact", "default")}
@@ -164,7 +164,8 @@ def _job(inputs: Inputs, files: Sequence[Path], **settings: Any) -> Job:
     output = inputs.fresh("job")
     with ray_session(load_settings()), peak_memory() as peaks:
         first = FirstRows()
-        summary = annotate([str(file) for file in files], str(output), load_settings(**settings), first)
+        given = {"model": inputs.checkpoint.source} | settings
+        summary = annotate([str(file) for file in files], str(output), load_settings(**given), first)
     return Job(summary, dict(peaks), first.before_the_end)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import Json
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import EMBEDDED
 
 EXAMPLES = """Example:
 
@@ -28,6 +29,7 @@ def bench(
         "bench"
     ),
     quick: Annotated[bool, typer.Option(help="Minutes in place of a quarter of an hour, for rough figures.")] = False,
+    model: Annotated[str, typer.Option(help="A model that ships, a folder, or a Hugging Face id.")] = EMBEDDED,
     as_json: Json = False,
 ) -> None:
     """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
@@ -45,7 +47,7 @@ def bench(
 
     on = console(stderr=True)
     sizes = BenchSizes.quick() if quick else BenchSizes()
-    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: on.print(f"measuring {step}"))
+    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: on.print(f"measuring {step}"), model)
     output.mkdir(parents=True, exist_ok=True)
     (output / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     plot(result, output / "bench.png")

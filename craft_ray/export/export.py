@@ -47,8 +47,8 @@ def export(
     with_ray:    one task per part on Ray; told by the number of documents if None
     show:        is told how many shards are done, of how many
 
-    Raises SettingsError for what cannot be, StoppedError after a signal, and RunError if the account does not add up or the
-    tables lost files meanwhile. The manifest is there only if all shards are.
+    Raises SettingsError for what cannot be, StoppedError after a signal, and RunError if the account does not add up or
+    the tables lost files meanwhile. The manifest is there only if all shards are.
     """
     storage, output, destination = Storage(settings.s3, settings.patience), absolute(output), absolute(destination)
     format_named(format)
