@@ -3,8 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,14 @@ class Account:
 
     shards:      the shards to read
     passed_over: files that are no input by their names
-    known:       shards that need not be read, and the documents in them
+    known:       whole shards that need not be read, and the documents in all that need not
+    known_broken: shards that need not be read since their content is broken as it was before, and why
     """
 
     shards: Sequence[Shard]
     passed_over: Sequence[str] = ()
     known: tuple[int, int] = (0, 0)
+    known_broken: Mapping[str, str] = field(default_factory=dict)
     timeline: Timeline = field(default_factory=Timeline)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -85,7 +88,7 @@ class Account:
     bytes_done: int = 0
     bytes_total: int = 0
     broken: dict[str, str] = field(default_factory=dict)
-    """The first shards that could not be read to their end, and why."""
+    """The first shards that cannot be read to their end, and why."""
     _ends: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Accounts of shards that have closed, until they are finished."""
     _finished: set[int] = field(default_factory=set)
@@ -104,6 +107,7 @@ class Account:
     def __post_init__(self) -> None:
         self._shards = {shard.number: shard for shard in self.shards}
         self.bytes_total = sum(shard.size for shard in self.shards)
+        self.broken = dict(islice(self.known_broken.items(), LISTED))
 
     def arrived(self, block: WrittenBlock) -> None:
         """Count a block's documents and closed shards as received."""
@@ -193,9 +197,18 @@ class Account:
         return self._sum("unchanged") + self.known[1] + self._unchanged - self._redone
 
     @property
+    def unreadable(self) -> int:
+        """Shards that cannot be read to their end, also those that were not tried again."""
+        return self._sums["broken"] + len(self.known_broken)
+
+    @property
     def committed(self) -> int:
         """Documents written by this run."""
         return sum(self.statuses.values())
+
+    @property
+    def _read_whole(self) -> int:
+        return self.shards_done - self._sums["broken"]
 
     def _sum(self, name: str) -> int:
         return self._sums[name] + sum(int(end[name]) for end in self._ends.values())
@@ -208,7 +221,7 @@ class Account:
     @property
     def status(self) -> str:
         """Status of a finished run, for a scheduler."""
-        if self.statuses["rejected"] or self._sums["broken"]:
+        if self.statuses["rejected"] or self.unreadable:
             return "partly_rejected"
         return "complete" if self.committed else "nothing_new"
 
@@ -218,12 +231,11 @@ class Account:
         Where a revision takes the place of what this very run wrote, both have been counted.
         """
         superseded = self.superseded + self._sum("superseded")
-        broken = self._sums["broken"]
         return {
             "craft_ray_documents": {**self.statuses, "unchanged": self.unchanged, "superseded": superseded},
             "craft_ray_rejected": dict(self.reasons),
             "craft_ray_entities": dict(self.labels),
-            "craft_ray_shards": {"read": self.shards_done - broken, "broken": broken},
+            "craft_ray_shards": {"read": self._read_whole, "broken": self.unreadable},
             "craft_ray_tokens": {"": self.tokens},
             "craft_ray_bytes_read": {"": self.bytes_done},
         }
@@ -244,10 +256,10 @@ class Account:
             "entities": dict(sorted(self.labels.items())),
             "with_id": {label: self.with_id[label] for label in sorted(self.labels)},
             "shards": {
-                "found": len(self.shards) + self.known[0],
+                "found": len(self.shards) + self.known[0] + len(self.known_broken),
                 "known": self.known[0],
-                "read": self.shards_done - self._sums["broken"],
-                "unreadable": self._sums["broken"],
+                "read": self._read_whole,
+                "unreadable": self.unreadable,
                 "broken": dict(self.broken),
                 "passed_over": list(self.passed_over[:LISTED]),
                 "files_passed_over": len(self.passed_over),

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, shard_signature
 from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import SHARDS, Document
+from craft_ray.core.schema import BY_CHANCE, SHARDS, Document
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import Model, prepare_model
@@ -103,10 +103,10 @@ def reasons_to_read(shards: Sequence[Shard], finished: pa.Table, signature: str)
             reasons[shard.name] = "new"
         elif (shard.size, shard.tag) != (row["size"], row["tag"]):
             reasons[shard.name] = "changed"
-        elif row["reason"] is not None:
-            reasons[shard.name] = "broken before"
+        elif row["reason"] in BY_CHANCE:
+            reasons[shard.name] = "unreadable before"
         elif row["signature"] is None:
-            reasons[shard.name] = "documents failed before"
+            reasons[shard.name] = "to be tried again"
         elif row["signature"] != signature:
             reasons[shard.name] = "read with another model, version or settings"
     return reasons

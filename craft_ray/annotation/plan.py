@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account, Timeline
+from craft_ray.core.schema import BY_CHANCE
 from craft_ray.core.settings import Settings
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
@@ -18,12 +19,19 @@ from craft_ray.storage.shards import Listing, Shard
 from craft_ray.tables.known import Known, read_known
 from craft_ray.tables.writer import Tables
 
+_BEFORE = ["shard", "size", "tag", "found", "reason", "detail"]
+
 
 def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
-    """True if any shard has changed since it was read whole, so that it must be read whatever the model."""
-    whole = finished_shards.filter(pc.is_null(finished_shards["reason"]))
-    known = set(zip(*(whole[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
+    """True if any shard has changed since it was read, so that it must be read whatever the model."""
+    read = finished_shards.filter(_is_settled(finished_shards))
+    known = set(zip(*(read[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
     return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
+
+
+def _is_settled(finished_shards: pa.Table) -> pa.ChunkedArray:
+    """True for shards that were read as far as their content lets them be; (shards,) of booleans."""
+    return pc.invert(pc.is_in(finished_shards["reason"], pa.array(BY_CHANCE)))
 
 
 def shard_signature(checkpoint: Checkpoint, settings: Settings) -> str:
@@ -44,23 +52,24 @@ def plan_shards(
 
     finished_shards: what the table `shards` holds
 
-    A shard is read if it has changed since it was read whole, or would now be read in another way. If none is, what the
-    tables hold need not be known.
+    A shard is read if it has changed since it was read, would now be read in another way, or could not be read by
+    chance. One that is broken for good is not opened again, but counted as broken in each run. If none is read, what
+    the tables hold need not be known.
     """
     signature = shard_signature(checkpoint, settings)
     read = finished_shards.filter(
-        pc.and_(pc.equal(finished_shards["signature"], signature), pc.is_null(finished_shards["reason"]))
+        pc.and_(pc.equal(finished_shards["signature"], signature), _is_settled(finished_shards))
     )
-    columns = [read[name].to_pylist() for name in ("shard", "size", "tag", "found")]
-    whole = {(name, size, tag): found for name, size, tag, found in zip(*columns, strict=True)}
-    to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in whole]
-    documents = sum(whole.get((shard.name, shard.size, shard.tag), 0) for shard in listing.shards)
+    before = {(row["shard"], row["size"], row["tag"]): row for row in read.select(_BEFORE).to_pylist()}
+    to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in before]
+    unread = [row for shard in listing.shards if (row := before.get((shard.name, shard.size, shard.tag)))]
+    broken = {row["shard"]: f"{row['reason']}: {row['detail']}" for row in unread if row["reason"]}
     known = Known.nothing()
     if to_read:
         known = read_known(tables.documents, [shard.name for shard in to_read], finished_shards)
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
-    account = Account(shards, listing.passed_over, (len(listing.shards) - len(to_read), documents), Timeline(began))
-    return account, known, signature
+    of_known = (len(unread) - len(broken), sum(row["found"] for row in unread))
+    return Account(shards, listing.passed_over, of_known, broken, Timeline(began)), known, signature
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,9 @@ REASONS = {
 }
 """Why a document is rejected; the list in tables/README.md is checked against this one."""
 
+BY_CHANCE = ("failed", "unreadable")
+"""Reasons that may be gone at another try; all others stand in the content, and stay while that does not change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -180,7 +183,8 @@ SHARDS = pa.schema(
 """`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
 
 `size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
-is to be read again in any case, for documents that failed); found = emitted + unchanged + superseded, and `reason`
-tells why the shard could not be read to its end. `restated` holds ids, as `identity.id_hash`, of documents that the
-tables had from an earlier shard and that this one gives once more: a shard that comes late and lies between is older.
+is to be read again in any case: documents failed, or `rejected --retry` asks for it); found = emitted + unchanged +
+superseded, and `reason` tells why the shard could not be read to its end. `restated` holds ids, as `identity.id_hash`,
+of documents that the tables had from an earlier shard and that this one gives once more: a shard that comes late and
+lies between is older.
 """

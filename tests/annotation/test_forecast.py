@@ -24,10 +24,11 @@ def finished(*rows: dict) -> pa.Table:
 
 
 def test_each_shard_to_read_has_a_reason():
-    shards = [Shard(name, 10, "a") for name in ("new", "whole", "broken", "failed", "other")]
+    shards = [Shard(name, 10, "a") for name in ("new", "whole", "broken", "unreadable", "failed", "other")]
     before = finished(
         {"shard": "whole"},
         {"shard": "broken", "reason": "bad_gzip"},
+        {"shard": "unreadable", "reason": "unreadable"},
         {"shard": "failed", "signature": None},
         {"shard": "other", "signature": "another"},
         {"shard": "grown"},
@@ -35,8 +36,8 @@ def test_each_shard_to_read_has_a_reason():
     )
     assert reasons_to_read([*shards, Shard("grown", 11, "a")], before, "same") == {
         "new": "new",
-        "broken": "broken before",
-        "failed": "documents failed before",
+        "unreadable": "unreadable before",
+        "failed": "to be tried again",
         "other": "read with another model, version or settings",
         "grown": "changed",
     }

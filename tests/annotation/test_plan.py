@@ -43,9 +43,43 @@ def test_a_shard_whose_size_tag_or_name_has_changed_is_read(tmp_path: Path, chan
     assert not any_changed([SHARD], held)
 
 
-@pytest.mark.parametrize("finished", [{"reason": "bad_gzip"}, {"signature": "of another model"}, {"signature": None}])
-def test_a_shard_that_was_broken_or_read_in_another_way_is_read(tmp_path: Path, finished: dict[str, object]):
+@pytest.mark.parametrize(
+    "finished",
+    [
+        {"reason": "unreadable"},
+        {"reason": "failed"},
+        {"reason": "bad_gzip", "signature": "of an earlier version"},
+        {"signature": "of another model"},
+        {"signature": None},
+    ],
+)
+def test_a_shard_that_failed_by_chance_or_would_be_read_in_another_way_is_read(
+    tmp_path: Path, finished: dict[str, object]
+):
     assert read_again(tmp_path, SHARD, **finished)
+
+
+def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_as_broken(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    _, _, signature = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
+    row = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "signature": signature, "found": 3}
+    held = pa.Table.from_pylist([row | {"reason": "bad_xml", "detail": "it ends early"}], schema=SHARDS)
+    assert not any_changed([SHARD], held)
+    account, _, _ = plan_shards(tables, held, Listing([SHARD], []), CHECKPOINT, Settings(), 0.0)
+    assert not account.shards
+    assert account.status == "partly_rejected"
+    summary = account.summary()
+    assert summary["adds_up"]
+    assert summary["documents"]["unchanged"] == 3
+    assert summary["shards"] == {
+        "found": 1,
+        "known": 0,
+        "read": 0,
+        "unreadable": 1,
+        "broken": {SHARD.name: "bad_xml: it ends early"},
+        "passed_over": [],
+        "files_passed_over": 0,
+    }
 
 
 def test_a_shard_is_read_where_its_format_is_set_otherwise(tmp_path: Path):

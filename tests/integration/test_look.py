@@ -51,6 +51,11 @@ def test_what_cannot_be_shown_is_a_bad_setting(
     assert sentence in done.stderr
 
 
+def test_rejected_documents_are_tried_again_on_request(command, output: Path):
+    done = command("rejected", output, "--retry", "--json")
+    assert (done.code, done.summary) == (0, {"to_read_again": []}), done.stderr
+
+
 def test_the_tables_are_asked_in_sql(command, output: Path):
     counted = "SELECT label, count(*) AS n FROM entities JOIN documents USING (doc_id) GROUP BY 1 ORDER BY 1"
     rows = [json.loads(line) for line in command("query", output, counted, "--json").stdout.splitlines()]

@@ -1,48 +1,114 @@
-"""A file that is there is not created again, also on servers that answer as AWS does."""
+"""A file that is there is not created again, on S3 servers of different makers."""
 
-from collections.abc import Iterator
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from craft_ray.core.errors import OutputBusyError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
+from tests.support.ceph_server import running_ceph
+from tests.support.commands import COMMAND, run_command
+from tests.support.moto_server import running_moto
+from tests.support.outputs import close, document_rows, entity_rows
+from tests.support.s3_server import S3Access
+
+
+@pytest.fixture(scope="module", params=["moto", "ceph", "seaweedfs"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Access]:
+    if request.param == "seaweedfs":
+        yield request.getfixturevalue("s3_server")
+        return
+    with running_moto() if request.param == "moto" else running_ceph(tmp_path_factory.mktemp("ceph")) as started:
+        yield started
 
 
 @pytest.fixture
-def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """Storage on moto's server, which names the failed condition as AWS does, with the bucket `tables`."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "moto")
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    made = Storage(S3Settings(endpoint_url=f"http://{host}:{port}", region="us-east-1"), patience=5)
-    try:
-        made.filesystem("s3://tables").call_s3("create_bucket", Bucket="tables")
-        yield made
-    finally:
-        server.stop()
+def prefix(server: S3Access, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server.fresh_prefix()
 
 
-def test_of_two_writers_one_creates_the_file(storage: Storage):
-    assert storage.create("s3://tables/lease", b"first")
-    assert not storage.create("s3://tables/lease", b"second")
-    assert storage.read_bytes("s3://tables/lease") == b"first"
+@pytest.fixture
+def storage(prefix: str) -> Storage:
+    return Storage(S3Settings(), patience=5)
 
 
-def test_a_writer_whose_own_file_is_there_has_created_it(storage: Storage):
+def test_of_two_writers_one_creates_the_file(storage: Storage, prefix: str):
+    assert storage.create(f"{prefix}/lease", b"first")
+    assert not storage.create(f"{prefix}/lease", b"second")
+    assert storage.read_bytes(f"{prefix}/lease") == b"first"
+
+
+def test_a_writer_whose_own_file_is_there_has_created_it(storage: Storage, prefix: str):
     """As after an acknowledgement that was lost."""
-    assert storage.create("s3://tables/acknowledgement", b"mine")
-    assert storage.create("s3://tables/acknowledgement", b"mine")
+    assert storage.create(f"{prefix}/acknowledgement", b"mine")
+    assert storage.create(f"{prefix}/acknowledgement", b"mine")
 
 
-def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage):
+def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage, prefix: str):
     with (
-        lease.held(storage, "s3://tables/out", "first", lambda seconds: False, lambda text: None),
+        lease.held(storage, prefix, "first", lambda seconds: False, lambda text: None),
         pytest.raises(OutputBusyError),
-        lease.held(storage, "s3://tables/out", "second", lambda seconds: False, lambda text: None),
+        lease.held(storage, prefix, "second", lambda seconds: False, lambda text: None),
     ):
         pytest.fail("two runs hold one output")
+
+
+@pytest.mark.long
+@pytest.mark.integration
+def test_of_two_jobs_that_begin_at_once_one_annotates_and_may_be_killed(prefix: str, tmp_path: Path):
+    """The other ends with 4. Run again after the kill, the job leaves the tables of one that nobody disturbed."""
+    for number in range(40):
+        lines = (json.dumps({"id": f"{number}-{n}", "text": f"Mouse {n} has Pax6 in its eye."}) for n in range(20))
+        (tmp_path / f"{number:02}.jsonl").write_text("\n".join(lines))
+    job = ["annotate", tmp_path, "--model", "stand-in:500", "--cpus", "2", "--output"]
+    with ExitStack() as ending:
+        jobs = [ending.enter_context(started(*job, f"{prefix}/out")) for _ in range(2)]
+        busy = first_to_end(jobs)
+        assert busy.returncode == 4, busy.stderr and busy.stderr.read()
+        (working,) = [one for one in jobs if one is not busy]
+        log = f"{prefix}/out/documents/_delta_log"
+        until(lambda: len(Storage(S3Settings()).names(log)) > 3 or working.poll() is not None)
+        assert working.poll() is None, working.stderr and working.stderr.read()
+        working.kill()
+        assert working.wait(timeout=30) == -signal.SIGKILL
+    again = run_command(*job, f"{prefix}/out", "--json")
+    assert again.code == 0, again.stderr
+    assert again.summary is not None
+    assert 0 < again.summary["documents"]["unchanged"] < 800
+    assert run_command(*job, tmp_path / "local").code == 0
+    options = Storage(S3Settings()).delta_options(prefix)
+    assert document_rows(f"{prefix}/out", options) == document_rows(tmp_path / "local")
+    assert close(entity_rows(f"{prefix}/out", options), entity_rows(tmp_path / "local"))
+
+
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A job that is ended with the test."""
+    with subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_to_end(processes: Sequence[subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    until(lambda: any(process.poll() is not None for process in processes))
+    return next(process for process in processes if process.poll() is not None)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other processes do, looking ten times a second."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import s3fs
@@ -19,24 +19,17 @@ BUCKET = "corpus"
 
 
 @dataclass
-class S3Server:
-    """A server that can be killed and started again on the same port and folder, and how to sign requests to it."""
+class S3Access:
+    """How to reach a server on this machine and to sign requests to it."""
 
-    folder: Path
     port: int
     key: str
     secret: str
-    _process: subprocess.Popen[bytes] | None = None
-    _filesystem: s3fs.S3FileSystem | None = None
+    _filesystem: s3fs.S3FileSystem | None = field(default=None, kw_only=True)
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,6 +56,19 @@ class S3Server:
     def fresh_prefix(self) -> str:
         """A part of the bucket that no other test uses."""
         return f"s3://{BUCKET}/{secrets.token_hex(6)}"
+
+
+@dataclass
+class S3Server(S3Access):
+    """A server that can be killed and started again on the same port and folder."""
+
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, kw_only=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
 
     def start(self) -> None:
         """Start the process and wait until it takes a signed PUT."""
@@ -98,7 +104,7 @@ class S3Server:
         log = self.folder / "server.log"
         with log.open("ab") as sink:
             self._process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, cwd=self.folder)
-        _wait_until_it_takes_a_put(self, self._process, log)
+        wait_until_it_takes_a_put(self, self._process, log)
 
     def kill(self) -> None:
         """SIGKILL: nothing is written down that was not."""
@@ -118,7 +124,7 @@ class S3Server:
 @contextmanager
 def running_s3_server(folder: Path) -> Iterator[S3Server]:
     """Start a server that keeps its data in a folder, and stop it by its process id."""
-    server = S3Server(folder, _free_port(), secrets.token_hex(8), secrets.token_hex(16))
+    server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16), folder)
     try:
         server.start()
         yield server
@@ -126,12 +132,16 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
         server.stop()
 
 
-def _wait_until_it_takes_a_put(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_takes_a_put(
+    server: S3Access, process: subprocess.Popen[bytes], log: Path, make_bucket: bool = False
+) -> None:
     """The health endpoint answers before the bucket is there, so a signed PUT is what tells."""
     deadline = time.monotonic() + 60
     filesystem = server.filesystem()
     while True:
         try:
+            if make_bucket:
+                filesystem.call_s3("create_bucket", Bucket=BUCKET)
             filesystem.pipe_file(f"{BUCKET}/ready", b"")
             return
         except (OSError, BotoCoreError, ClientError):  # not listening yet, or no bucket yet
@@ -140,7 +150,7 @@ def _wait_until_it_takes_a_put(server: S3Server, process: subprocess.Popen[bytes
             time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """The first of five free ports whose gRPC twins, 10,000 above, are free as well."""
     for port in random.sample(range(21000, 44000, 7), 500):  # at random, for other tests start servers as well
         if all(_is_free(port + offset) for i in range(5) for offset in (i, i + 10_000)):

@@ -1,0 +1,99 @@
+"""A real Ceph cluster for tests: a monitor, an OSD that keeps its objects in memory, and the RADOS gateway (S3)."""
+
+import secrets
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.s3_server import S3Access, free_port, wait_until_it_takes_a_put
+
+PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+
+CONFIGURATION = """
+[global]
+fsid = {fsid}
+mon host = [v2:127.0.0.1:{port}/0]
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+auth cluster required = none
+auth service required = none
+auth client required = none
+ms mon client mode = crc
+mon data = {folder}/mon
+mon data avail warn = 1
+mon data avail crit = 1
+mon allow pool size one = true
+mon max pg per osd = 1000
+osd data = {folder}/osd
+osd objectstore = memstore
+memstore device bytes = 536870912
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 1
+osd pool default pgp num = 1
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+run dir = {folder}
+pid file = {folder}/$name.pid
+admin socket = {folder}/$name.asok
+log file = {folder}/$name.log
+mon cluster log file = {folder}/cluster.log
+
+[client.rgw]
+keyring = {folder}/keyring
+rgw frontends = beast endpoint=127.0.0.1:{s3_port}
+"""
+
+
+@contextmanager
+def running_ceph(folder: Path) -> Iterator[S3Access]:
+    """Start a cluster of one of each below a folder, and end its processes by their ids.
+
+    Skips the test where Ceph is not installed (Debian: ceph-mon, ceph-osd, radosgw).
+    """
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        pytest.skip(f"Ceph is not installed: no {missing[0]}")
+    port, fsid = free_port(), str(uuid.uuid4())
+    access = S3Access(port + 1, secrets.token_hex(8), secrets.token_hex(16))
+    configuration = folder / "ceph.conf"
+    configuration.write_text(CONFIGURATION.format(fsid=fsid, folder=folder, port=port, s3_port=port + 1))
+    (folder / "mon").mkdir()
+    (folder / "osd").mkdir()
+    ours = ["-c", str(configuration)]
+    monitors = str(folder / "monitors")
+    _run("monmaptool", "--create", "--addv", "a", f"[v2:127.0.0.1:{port}]", "--fsid", fsid, monitors)
+    _run("ceph-mon", *ours, "--mkfs", "-i", "a", "--monmap", monitors)
+    with ExitStack() as processes:
+        processes.enter_context(_process(folder, "ceph-mon", *ours, "-i", "a", "-f"))
+        osd = str(uuid.uuid4())
+        _run("ceph-osd", *ours, "-i", "0", "--mkfs", "--osd-uuid", osd)
+        _run("ceph", *ours, "osd", "new", osd, "0")
+        processes.enter_context(_process(folder, "ceph-osd", *ours, "-i", "0", "-f"))
+        _run("ceph-authtool", "--create-keyring", str(folder / "keyring"), "--gen-key", "-n", "client.rgw")
+        as_gateway = [*ours, "-n", "client.rgw"]
+        user = ["user", "create", "--uid=test", "--display-name=test"]
+        _run("radosgw-admin", *as_gateway, *user, f"--access-key={access.key}", f"--secret-key={access.secret}")
+        gateway = processes.enter_context(_process(folder, "radosgw", *as_gateway, "-f"))
+        wait_until_it_takes_a_put(access, gateway, folder / "radosgw.log", make_bucket=True)
+        yield access
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+
+
+@contextmanager
+def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{command[0]}.log").open("ab") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink)
+    try:
+        yield process
+    finally:
+        process.kill()  # what it holds is in memory, and goes with it
+        process.wait(timeout=30)
