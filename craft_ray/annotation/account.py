@@ -278,12 +278,14 @@ class Account:
 class ShardAccount:
     """Counts of one shard: found = emitted + unchanged + superseded.
 
+    named:        the name by which its documents without an id are called
     titles_alone: documents among those found that have a title and no other text
     restated:     ids of those unchanged that the tables have from an earlier shard
     """
 
     shard: str
     shard_number: int
+    named: str
     found: int = 0
     emitted: int = 0
     unchanged: int = 0

@@ -107,7 +107,7 @@ def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCh
         with storage.open(shard.name) as stream:
             checked.format = format_of(stream, shard.name, options)
         with storage.open(shard.name) as stream:
-            items = read_shard(stream, shard.name, options)
+            items = read_shard(stream, shard.path, options)
             yield from islice(items, DOCUMENTS)
             checked.whole = next(items, None) is None
     except ShardError as error:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account, Timeline
+from craft_ray.annotation.naming import named_by_address, named_by_path
 from craft_ray.core.schema import BY_CHANCE
 from craft_ray.core.settings import Settings
 from craft_ray.core.version import __version__
@@ -66,10 +67,19 @@ def plan_shards(
     broken = {row["shard"]: f"{row['reason']}: {row['detail']}" for row in unread if row["reason"]}
     known = Known.nothing()
     if to_read:
-        known = read_known(tables.documents, [shard.name for shard in to_read], finished_shards)
+        to_read = named_shards(tables, to_read, listing, finished_shards)
+        known = read_known(tables.documents, {shard.name: shard.named for shard in to_read}, finished_shards)
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     of_known = (len(unread) - len(broken), sum(row["found"] for row in unread))
     return Account(shards, listing.passed_over, of_known, broken, Timeline(began)), known, signature
+
+
+def named_shards(tables: Tables, shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
+    """The shards with the names by which their documents without an id are called in an output."""
+    if tables.names_by_path:
+        listed = {shard.name for shard in listing.shards}
+        return named_by_path(shards, listed, finished_shards, tables.exists)
+    return named_by_address(shards)
 
 
 @dataclass(frozen=True, slots=True)

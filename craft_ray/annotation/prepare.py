@@ -59,7 +59,7 @@ class ReadTask:
 
     tokenizer:     as JSON; max_tokens and window_pieces as in `Checkpoint`
     fingerprint:   of the model, part of each document's key
-    rejected:      by shard, the rejected rows in the tables that are named by their place in it, for want of an id
+    rejected:      by shard's name, rejected rows in the tables that are named by their place in it, for want of an id
     read:          (shards,) ranks of all shards that the run reads, sorted
     unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
     options:       how documents are read
@@ -101,12 +101,14 @@ class Preprocessor:
     rows_at_once: int = ROWS
     refusal: str | None = None
 
-    def prepare(self, stream: BinaryIO, shard: str, number: int) -> Iterator[pa.Table]:
+    def prepare(self, stream: BinaryIO, shard: str, number: int, named: str = "") -> Iterator[pa.Table]:
         """Yield TOKENIZED tables for a shard; the last row of the last one closes it.
+
+        named: the name by which its documents without an id are called; `shard` if not given
 
         Depends on nothing but its arguments, as a task that Ray runs again must.
         """
-        account = ShardAccount(shard, number)
+        account = ShardAccount(shard, number, named or shard)
         rows: list[Row] = []
         size = 0
         for row in self._rows(stream, account):
@@ -117,14 +119,14 @@ class Preprocessor:
                 rows, size = [], 0
         yield self._table(rows, account, closing=True)
 
-    def closing(self, shard: str, number: int, reason: str, detail: str) -> pa.Table:
+    def closing(self, shard: Shard, reason: str, detail: str) -> pa.Table:
         """The table of a shard that could not even be opened."""
-        account = ShardAccount(shard, number, reason=reason, detail=detail)
+        account = ShardAccount(shard.name, shard.number, shard.named, reason=reason, detail=detail)
         return self._table(self._needed([_mark(account)], account), account, closing=True)
 
     def _rows(self, stream: BinaryIO, account: ShardAccount) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
-        mended = set(self.task.rejected.get(account.shard, ()))
+        mended = set(self.task.rejected.get(account.named, ()))
         for items in self._items(stream, account):
             mended.difference_update(item.doc_id for item in items)
             yield from self._needed(items, account)
@@ -140,8 +142,8 @@ class Preprocessor:
         items: list[Item] = []
         size = place = 0
         try:
-            for place, item in enumerate(read_shard(stream, account.shard, self.task.options)):
-                items.append(self._judged(checked(item, seen, account.shard, place)))
+            for place, item in enumerate(read_shard(stream, account.named, self.task.options)):
+                items.append(self._judged(checked(item, seen, account.named, place)))
                 size += _size(items[-1])
                 if size >= BATCH or len(items) >= ROWS:
                     yield items
@@ -263,7 +265,7 @@ def _mark_id(shard: str) -> str:
 def _mark(account: ShardAccount) -> Rejection:
     """The row that stands for what a broken shard did not give."""
     detail = as_detail(f"after {account.found} documents: {account.detail}")
-    return Rejection(_mark_id(account.shard), account.reason or "unreadable", detail)
+    return Rejection(_mark_id(account.named), account.reason or "unreadable", detail)
 
 
 def prepare_shards(
@@ -284,7 +286,7 @@ def prepare_shards(
                 shard = Shard(**fields)
                 with bound(run_id=shared.run_id, shard=shard.name):
                     if attempt is Attempt.REJECT and shard.number in shared.unread:
-                        yield preparer.closing(shard.name, shard.number, "failed", LOST)
+                        yield preparer.closing(shard, "failed", LOST)
                     else:
                         yield from _prepared(preparer, shard, storage)
     except Exception as error:
@@ -297,10 +299,10 @@ def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage) -> Iterato
     except StorageError:
         raise
     except Exception as error:  # whatever storage raises costs this shard alone
-        yield preparer.closing(shard.name, shard.number, "unreadable", describe(error))
+        yield preparer.closing(shard, "unreadable", describe(error))
         return
     with stream:
-        yield from preparer.prepare(stream, shard.name, shard.number)
+        yield from preparer.prepare(stream, shard.name, shard.number, shard.named)
 
 
 @lru_cache(maxsize=1)

@@ -66,7 +66,7 @@ def rejection_of(row: pa.Table, reason: str, detail: str) -> pa.Table:
     item = Rejection(fields["doc_id"], reason, detail[:1000])
     content = identity.content_hash(item)
     key = identity.key(item.doc_id, content, "")
-    account = ShardAccount(fields["shard"], fields["shard_number"])
+    account = ShardAccount(fields["shard"], fields["shard_number"], fields["shard"])
     columns = columns_of([Row(item, "rejected", content, key, identity.id_hash(item.doc_id))], account)
     empty: dict[str, list[Any]] = {name: [[]] for name in TOKENIZED.names if name not in columns} | {"n_tokens": [0]}
     return pa.table(columns | empty, schema=TOKENIZED)

@@ -178,6 +178,7 @@ SHARDS = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("run_id", pa.string()),
+        ("named", pa.string()),
     ]
 )
 """`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
@@ -186,5 +187,5 @@ SHARDS = pa.schema(
 is to be read again in any case: documents failed, or `rejected --retry` asks for it); found = emitted + unchanged +
 superseded, and `reason` tells why the shard could not be read to its end. `restated` holds ids, as `identity.id_hash`,
 of documents that the tables had from an earlier shard and that this one gives once more: a shard that comes late and
-lies between is older.
+lies between is older. `named` is the name by which its documents without an id are called; null if that is `shard`.
 """

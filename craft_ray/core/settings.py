@@ -87,7 +87,7 @@ class Settings(BaseModel):
         description="column of the text in JSON, CSV and Parquet, a section of its own; default: found by usual names",
     )
     id_prefix: str | None = Field(
-        default=None, description="text before each id; `shard` is the file's name, for ids that repeat across files"
+        default=None, description="text before each id; `shard` is the file's path, for ids that repeat across files"
     )
     model_sha256: str | None = Field(
         default=None,

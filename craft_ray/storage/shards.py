@@ -1,7 +1,8 @@
 """The files that the inputs stand for, in the order in which they are ranked."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from craft_ray.core.errors import SettingsError
@@ -12,16 +13,22 @@ from craft_ray.storage.storage import Storage
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file to read. `name` is its absolute path or s3:// address; `number` its rank among all shards known.
+    """A file to read.
 
-    Ranks order shards by base name, then path: PubMed's files, named in order of issue, in order of issue.
-    `tag` changes with the content: an object's ETag, a file's time of change.
+    name:   its absolute path or s3:// address
+    tag:    changes with the content: an object's ETag, a file's time of change
+    number: its rank among all shards known. Ranks order shards by base name, then path: PubMed's files, named in order
+            of issue, in order of issue
+    path:   from the input's own folder on, as `notes/a.txt`; it stays where a folder of inputs moves
+    named:  the name by which its documents without an id are called (`annotation/naming.py`)
     """
 
     name: str
     size: int
     tag: str = ""
     number: int = -1
+    path: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ def list_shards(
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
-    files = {shard.name: shard for shard in listed}
+    files = {shard.name: replace(shard, path=_path(shard.name, _folder(shard.name))) for shard in listed}
     passed_over: set[str] = set()
     for given in inputs:
         with as_settings_error(f"the input {given}"):
@@ -61,7 +68,9 @@ def list_shards(
             if (readable := _readable(shard.name)) != shard.name:
                 passed_over.add(readable)  # no table can hold the name
             elif not below or (is_input(below[-1]) and not hidden):
-                files[shard.name] = shard
+                before = files.get(shard.name)
+                if before is None or len(shard.path) > len(before.path):
+                    files[shard.name] = shard
             else:
                 passed_over.add(shard.name)
     if not files and not passed_over:
@@ -79,18 +88,20 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
     storage.check_reachable(url)
     filesystem = storage.filesystem(url)
     named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
+    top = url if named and named[url]["type"] == "directory" else _folder(url)
     if not named and any(mark in url for mark in "*?["):
         named = filesystem.glob(url, detail=True)
+        top = _folder(re.split(r"[*?\[]", url)[0])
     if not named:
         raise SettingsError(f"the input {url} does not exist")
     for path, info in named.items():
         if info["type"] != "directory":
-            yield _shard(restored(url, path), info), []
+            yield _shard(restored(url, path), info, top), []
             continue
         folder = restored(url, path)
         for file, detail in filesystem.find(path, detail=True).items():
             name = restored(url, file)
-            yield _shard(name, detail), name[len(folder) :].strip("/").split("/")
+            yield _shard(name, detail, top), name[len(folder) :].strip("/").split("/")
 
 
 def _readable(name: str) -> str:
@@ -98,9 +109,19 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _shard(name: str, info: dict[str, Any]) -> Shard:
+def _shard(name: str, info: dict[str, Any], top: str) -> Shard:
     tag = info.get("ETag") or info.get("mtime") or ""
-    return Shard(name, int(info["size"]), str(tag).strip('"'))
+    return Shard(name, int(info["size"]), str(tag).strip('"'), path=_path(name, top))
+
+
+def _folder(name: str) -> str:
+    """The folder that a file is in."""
+    return name.rpartition("/")[0]
+
+
+def _path(name: str, top: str) -> str:
+    """The path of a file from a folder above it on, that folder's own name included."""
+    return name[len(_folder(top)) :].lstrip("/")
 
 
 def rank(name: str) -> tuple[str, str]:

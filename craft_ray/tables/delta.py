@@ -14,6 +14,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
@@ -86,6 +87,7 @@ class NumberedTable:
     """A table opened for writing, or made if there is none.
 
     later: columns that tables of earlier versions may lack, until `widen` adds them
+    properties: those that a table which is made now gets
 
     Raises SettingsError if it is a table of another kind, StorageError if storage fails for too long.
     """
@@ -98,18 +100,19 @@ class NumberedTable:
         schema: pa.Schema,
         partition_by: Sequence[str] = (),
         later: Sequence[str] = (),
+        properties: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._storage = storage
         self._later = [schema.field(column) for column in later]
         self._output = output
         self.path = join(output, name)
-        self.delta = self.with_retries(lambda: self._open(schema, partition_by))
+        self.delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
         self._last = self._sequence()
         """The number of this handle's last commit, or of the last that it found."""
         self._opened_at: float | None = None
         """When this handle's fence was made, by the clock of storage."""
 
-    def _open(self, schema: pa.Schema, partition_by: Sequence[str]) -> DeltaTable:
+    def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._storage.delta_options(self._output)
         try:
             table = DeltaTable(self.path, storage_options=options)
@@ -120,7 +123,8 @@ class NumberedTable:
                 mode="ignore",
                 partition_by=list(partition_by) or None,
                 storage_options=options,
-                configuration={"delta.dataSkippingStatsColumns": "doc_id"},
+                configuration={"delta.dataSkippingStatsColumns": "doc_id", **properties},
+                raise_if_key_not_exists=False,
             )
         later = {field.name for field in self._later}
         missing = set(schema.names) - {field.name for field in table.schema().fields} - later
@@ -188,6 +192,16 @@ class NumberedTable:
             self.commit(
                 lambda properties: self.delta.alter.add_columns(missing, commit_properties=properties), self.pair
             )
+
+    def set_properties(self, properties: Mapping[str, str]) -> None:
+        """Set properties of the table, which need be none of Delta's."""
+        alter = self.delta.alter
+        self.commit(
+            lambda commit: alter.set_table_properties(
+                dict(properties), raise_if_not_exists=False, commit_properties=commit
+            ),
+            self.pair,
+        )
 
     def add(self, files: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = ()) -> None:
         """Commit files that are written, in place of some of the table's."""

@@ -1,6 +1,6 @@
 """The content of `documents` when a run begins, read in a stream into a ledger of 25 bytes per document."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,7 @@ class Known:
     """The content of `documents` when a run begins.
 
     number:   of each shard, by rank
-    rejected: by shard, the rejected rows that are named by their place in it, for want of an id
+    rejected: by shard's name, the rejected rows that are named by their place in it, for want of an id
     """
 
     ledger: Ledger
@@ -40,14 +40,15 @@ class Known:
         return cls(Ledger.of(np.zeros(0, ENTRY)), {}, {})
 
 
-def read_known(documents: NumberedTable, shards: Collection[str], finished_shards: pa.Table) -> Known:
+def read_known(documents: NumberedTable, shards: Mapping[str, str], finished_shards: pa.Table) -> Known:
     """The content of `documents`, as a run that reads `shards` needs it.
 
+    shards:          by address, the name by which a shard's documents without an id are called
     finished_shards: the content of the table `shards`
     """
     rejected: dict[str, list[str]] = {}
     code: dict[str, int] = {}
-    part = documents.with_retries(lambda: _columns(documents, set(shards), code, rejected))
+    part = documents.with_retries(lambda: _columns(documents, set(shards.values()), code, rejected))
     pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
     repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
     names = sorted({*code, *shards, *repeating["shard"].to_pylist()}, key=rank)
@@ -61,7 +62,7 @@ def read_known(documents: NumberedTable, shards: Collection[str], finished_shard
 
 
 def _columns(
-    documents: NumberedTable, shards: Collection[str], code: dict[str, int], rejected: dict[str, list[str]]
+    documents: NumberedTable, names: Collection[str], code: dict[str, int], rejected: dict[str, list[str]]
 ) -> Part:
     """The rows of `documents` as unsorted columns; their revisions name shards by `code`, in the order of their coming.
 
@@ -76,9 +77,17 @@ def _columns(
         _enter(part, slice(at, at + batch.num_rows), batch, code)
         at += batch.num_rows
         for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():
-            if row["shard"] in shards and row["doc_id"].startswith(row["shard"]):
-                rejected.setdefault(row["shard"], []).append(row["doc_id"])
+            if (name := _place(row["doc_id"], row["shard"], names)) is not None:
+                rejected.setdefault(name, []).append(row["doc_id"])
     return part
+
+
+def _place(doc_id: str, shard: str, names: Collection[str]) -> str | None:
+    """The shard's name among some by whose place in it a rejected row is named; None if it has an id of its own."""
+    ends = [len(doc_id), *(at for at, character in enumerate(doc_id) if character in "#!")]
+    file = shard.rpartition("/")[2]
+    found = (doc_id[:end] for end in ends if doc_id[:end] in names)
+    return next((name for name in found if name.rpartition("/")[2] == file), None)
 
 
 def _enter(part: Part, place: slice, batch: pa.RecordBatch, code: dict[str, int]) -> None:

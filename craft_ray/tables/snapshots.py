@@ -17,6 +17,7 @@ from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.delta import pair_of, pair_of_commit
 from craft_ray.tables.records import read_records
+from craft_ray.tables.version import check_version
 
 _BUFFER = 4 << 20
 """Bytes of a column that are fetched at once."""
@@ -164,9 +165,11 @@ def _snapshot(entities: DeltaTable, documents: DeltaTable, run_id: str | None) -
 def _table(storage: Storage, output: str, name: str, version: int | None) -> DeltaTable:
     path = join(output, name)
     try:
-        return storage.with_retries(
+        table = storage.with_retries(
             output, lambda: DeltaTable(path, version=version, storage_options=storage.delta_options(output))
         )
+        check_version(table, output)
+        return table
     except (DeltaError, OSError) as error:
         which = "no table" if version is None else f"no version {version} of the table"
         raise SettingsError(f"there is {which} at {path}: {describe(error)}") from error

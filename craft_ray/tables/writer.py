@@ -29,6 +29,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable, next_number
 from craft_ray.tables.replacing import file_without, files_without
+from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ class Tables:
         self._run_id = run_id
         try:
             self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL], CONCEPT_COLUMNS)
-            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS)
-            self.shards = NumberedTable(storage, output, "shards", SHARDS)
+            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=NEW)
+            self.shards = NumberedTable(storage, output, "shards", SHARDS, later=["named"])
+            check_version(self.documents.delta, output)
             self._begin()
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {describe(error)}") from error
@@ -73,7 +75,10 @@ class Tables:
         if self.entities.pair != pair:
             self.entities.undo(pair)
         self.entities.widen()
+        if version_of(self.documents.delta) < VERSION:
+            self.documents.set_properties(MIGRATED)
         self.shards.fence()
+        self.shards.widen()
 
     @property
     def by_name(self) -> dict[str, NumberedTable]:
@@ -145,6 +150,15 @@ class Tables:
         """Files without the rows of some documents."""
         rest = (file_without(file, table.path, self._storage, self._run_id, schema, doc_ids) for file in files)
         return [file for file in rest if file is not None]
+
+    @property
+    def names_by_path(self) -> bool:
+        """True if documents without an id are named by their path from the input's own folder on."""
+        return names_by_path(self.documents.delta)
+
+    def exists(self, url: str) -> bool:
+        """True if there is a file at an address."""
+        return self._storage.size(url) is not None
 
     def finished_shards(self) -> pa.Table:
         """The content of `shards`, one row per shard."""

@@ -19,7 +19,7 @@ def test_revisions_of_a_run_are_replaced_at_once_and_not_each_time_that_shards_a
     monkeypatch.setattr(module, "NOTE_AFTER", -1.0)
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "mouse"))])
-    ledger = read_known(tables.documents, [], SHARDS.empty_table()).ledger
+    ledger = read_known(tables.documents, {}, SHARDS.empty_table()).ledger
     commits = Commits(tables, ledger, Account([]), "run", "signature", 1.0)
     before = tables.documents.version
     for shard, name in enumerate("ab", 1):

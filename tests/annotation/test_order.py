@@ -57,7 +57,7 @@ def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chanc
     """What a run does, one step after the other, its blocks in any order."""
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
-    known = read_known(tables.documents, list(shards), tables.finished_shards())
+    known = read_known(tables.documents, {name: name for name in shards}, tables.finished_shards())
     listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
     account = Account(listed)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)

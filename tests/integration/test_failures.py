@@ -120,7 +120,7 @@ def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
     with ray_whose_workers(readers_die_of_poison):
         summary = craft_ray.annotate(str(tmp_path / "in"), str(tmp_path / "out"), model="stand-in")
     assert summary["adds_up"]
-    unreadable = f"{tmp_path}/in/{POISON}.jsonl#unreadable"
+    unreadable = f"in/{POISON}.jsonl#unreadable"
     assert outcomes(tmp_path / "out") == dict.fromkeys(GOOD, ("annotated", None)) | {unreadable: ("rejected", "failed")}
     assert_consistent(tmp_path / "out")
 

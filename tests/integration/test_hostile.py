@@ -40,7 +40,7 @@ def test_nothing_hostile_is_lost_or_takes_a_good_document_with_it(
     expected = {"first": OK, "last": OK}
     expected |= {"PMID:990000001": OK, "PMID:990000002": OK, "PMID:990000003": "deleted", "PMCID:PMC990000004": OK}
     for case in corpus:
-        expected |= case.expected(str(folder / case.name))
+        expected |= case.expected(f"{folder.name}/{case.name}")
 
     summary = craft_ray.annotate(str(folder), str(tmp_path), model="stand-in")
     rows = document_rows(tmp_path)
@@ -78,8 +78,8 @@ def outcomes(corpus: list[Case], folder: Path, found: dict[str, str]) -> str:
     """A Markdown table: input, what became of it."""
     table = ["| input | what became of it |", "|---|---|"]
     for case in corpus:
-        became = Counter(found.get(doc_id, "LOST") for doc_id in case.expected(str(folder / case.name)))
-        shard = found.get(f"{folder / case.name}#unreadable")
+        became = Counter(found.get(doc_id, "LOST") for doc_id in case.expected(f"{folder.name}/{case.name}"))
+        shard = found.get(f"{folder.name}/{case.name}#unreadable")
         if shard:
             became[shard] -= 1
         parts = [f"{count} {status}" for status, count in became.items() if count]

@@ -19,12 +19,41 @@ pytestmark = pytest.mark.integration
 MODEL = "stand-in"
 
 
-def nightly(folder: Path, output: Path, **settings: Any) -> dict[str, Any]:
+def nightly(folder: Path | str, output: Path, **settings: Any) -> dict[str, Any]:
     return craft_ray.annotate(str(folder), str(output), model=MODEL, keep_versions=5, **settings)
 
 
 def counts(summary: dict[str, Any]) -> dict[str, int]:
     return {name: n for name, n in summary["documents"].items() if n and name != "found"}
+
+
+def test_a_folder_that_has_moved_is_the_same_corpus(local_ray: None, tmp_path: Path):
+    """Its documents have no ids; one of them is broken, and mended after the move."""
+    folder, output = tmp_path / "here" / "notes", tmp_path / "out"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("A mouse.")
+    (folder / "b.jsonl").write_text('{"text": "A rat."}\n{broken\n')
+    assert counts(nightly(folder, output)) == {"annotated": 2, "rejected": 1}
+    before = document_rows(output, without=("shard",))
+    assert [row["doc_id"] for row in before] == ["notes/a.txt", "notes/b.jsonl#1", "notes/b.jsonl#2"]
+
+    (tmp_path / "there").mkdir()
+    folder = folder.rename(tmp_path / "there" / "notes")
+    moved = nightly(f"{folder}/*", output)
+    assert (moved["status"], counts(moved)) == ("nothing_new", {"unchanged": 3})
+    assert document_rows(output, without=("shard",)) == before
+
+    (folder / "b.jsonl").write_text('{"text": "A rat."}\n{"text": "Yeast."}\n')
+    nightly(folder, output)
+    assert {row["doc_id"]: row["status"] for row in document_rows(output)} == dict.fromkeys(
+        ("notes/a.txt", "notes/b.jsonl#1", "notes/b.jsonl#2"), "annotated"
+    )
+    other = tmp_path / "elsewhere" / "notes"
+    other.mkdir(parents=True)
+    (other / "a.txt").write_text("A worm.")
+    nightly(other, output)
+    found = {row["doc_id"]: row["text"] for row in document_rows(output)}
+    assert (found["notes/a.txt"], found[f"{other}/a.txt"]) == ("A mouse.", "A worm.")
 
 
 def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tmp_path: Path):

@@ -84,7 +84,7 @@ def test_of_two_jobs_that_begin_at_once_one_annotates_and_may_be_killed(prefix: 
     again = run_command(*job, f"{prefix}/out", "--json")
     assert again.code == 0, again.stderr
     assert again.summary is not None
-    assert 0 < again.summary["documents"]["unchanged"] < 800
+    assert again.summary["documents"]["unchanged"] > 0
     assert run_command(*job, tmp_path / "local").code == 0
     options = Storage(S3Settings()).delta_options(prefix)
     assert document_rows(f"{prefix}/out", options) == document_rows(tmp_path / "local")

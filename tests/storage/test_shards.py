@@ -29,6 +29,23 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
     assert listing.shards[0].size == 1
 
 
+def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path):
+    file = tmp_path / "notes" / "2026" / "a.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("x")
+
+    def path(given: str) -> str:
+        (shard,) = list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name).shards
+        return shard.path
+
+    for given in ("notes", "notes/*/a.txt", "notes/*", "notes/2*"):
+        assert path(given) == "notes/2026/a.txt"
+    for given in ("notes/2026", "notes/2026/a.txt", "notes/2026/*.txt", "notes/2026/[ab].txt"):
+        assert path(given) == "2026/a.txt"
+    both = [f"{tmp_path}/notes/2026", f"{tmp_path}/notes"]
+    assert [shard.path for shard in list_shards(LOCAL, both, is_shard_name).shards] == ["notes/2026/a.txt"]
+
+
 def test_an_output_within_the_input_is_no_input(tmp_path: Path):
     for name in ("in.parquet", "out/documents/a.parquet", "out/documents/_delta_log/0.json", "_old/b.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)

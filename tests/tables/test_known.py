@@ -14,7 +14,7 @@ def test_what_is_known_is_what_was_committed(tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), shard=2), block(tmp_path, ("c", "fly"), shard=1)])
     gone = block(tmp_path, ("b", ""), status="deleted", shard=3)
     tables.replace([gone], [all_of(gone)])
-    known = read_known(tables.documents, ["shard9"], SHARDS.empty_table())
+    known = read_known(tables.documents, {"shard9": "shard9"}, SHARDS.empty_table())
     assert known.number == {"shard1": 0, "shard2": 1, "shard3": 2, "shard9": 3}
     held, found = known.ledger.lookup(identity.id_hashes("abcd"))
     assert found.tolist() == [True, True, True, False]
@@ -27,5 +27,5 @@ def test_rejected_rows_that_are_named_by_their_place_are_known_by_the_shards_tha
     rejected = {"status": "rejected", "version": 0, "key": 1}
     rows = [{"doc_id": doc_id, "shard": shard} | rejected for doc_id, shard in [("in/a#3", "in/a"), ("in/b#1", "in/b")]]
     write_tables(tmp_path, [*rows, {"doc_id": "PMID:1", "shard": "in/a"} | rejected], [])
-    known = read_known(Tables(STORAGE, str(tmp_path)).documents, ["in/a"], SHARDS.empty_table())
+    known = read_known(Tables(STORAGE, str(tmp_path)).documents, {"in/a": "in/a"}, SHARDS.empty_table())
     assert known.rejected == {"in/a": ["in/a#3"]}

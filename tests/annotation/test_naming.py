@@ -1,0 +1,56 @@
+"""Documents without an id are named by the path from their input on: a folder that has moved is the same corpus."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from craft_ray.annotation.naming import named_by_path
+from craft_ray.core.schema import SHARDS
+from craft_ray.storage.shards import Shard
+
+NOTES = Shard("/a/in/notes.txt", 10, "1", path="in/notes.txt")
+MOVED = replace(NOTES, name="/b/in/notes.txt")
+CHANGED = replace(MOVED, size=11, tag="2")
+
+
+def finished(*rows: dict[str, object]) -> pa.Table:
+    return pa.Table.from_pylist([{"size": 10, "tag": "1", "run_id": "1"} | row for row in rows], schema=SHARDS)
+
+
+READ = {"shard": NOTES.name, "named": NOTES.path}
+
+
+def names(shards: list[Shard], held: pa.Table, *there: str) -> list[str]:
+    listed = {shard.name for shard in shards}
+    return [shard.named for shard in named_by_path(shards, listed, held, lambda url: url in there)]
+
+
+def test_a_new_shard_is_named_by_its_path():
+    assert names([NOTES], finished()) == ["in/notes.txt"]
+
+
+def test_a_shard_keeps_its_name_whatever_input_it_is_found_in():
+    below = replace(NOTES, path="notes.txt")
+    assert names([below], finished(READ)) == ["in/notes.txt"]
+
+
+def test_a_shard_that_has_moved_keeps_its_name_also_where_it_has_changed():
+    assert names([MOVED], finished(READ)) == ["in/notes.txt"]
+    assert names([CHANGED], finished(READ)) == ["in/notes.txt"]
+
+
+def test_two_shards_that_are_both_there_never_share_a_name():
+    assert names([CHANGED], finished(READ), NOTES.name) == [MOVED.name]
+    assert names([NOTES, MOVED], finished()) == ["in/notes.txt", MOVED.name]
+    assert names([CHANGED, NOTES], finished(READ), NOTES.name) == [MOVED.name, "in/notes.txt"]
+    listed_and_known = {MOVED.name, NOTES.name}
+    (copy,) = named_by_path([MOVED], listed_and_known, finished(READ), lambda url: True)
+    assert copy.named == MOVED.name
+
+
+def test_where_a_moved_shard_comes_back_beside_the_other_it_gets_another_name():
+    held = finished(READ, {"shard": MOVED.name, "named": NOTES.path, "run_id": "2"})
+    assert names([replace(NOTES, tag="3"), replace(CHANGED, tag="4")], held, NOTES.name, MOVED.name) == [
+        NOTES.name,
+        "in/notes.txt",
+    ]
