@@ -72,10 +72,7 @@ def run_pipeline(
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            # A replica takes with it all that it was given, so where each document counts it is given one at a time.
-            compute=ray.data.ActorPoolStrategy(
-                size=plan.replicas, max_tasks_in_flight_per_actor=1 if attempt is Attempt.ISOLATE else None
-            ),
+            compute=replica_pool(plan.replicas, attempt),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
             max_task_retries=REPLICA_RETRIES,
@@ -98,6 +95,19 @@ def run_pipeline(
             if failure is not None:
                 raise RunError(failure)
             yield block
+
+
+def replica_pool(replicas: int, attempt: Attempt) -> ray.data.ActorPoolStrategy:
+    """Replicas that begin a block while the last one is still computed, so that no device waits between blocks."""
+    # A replica takes with it all that it was given, so where each document counts it is given one at a time.
+    calls = 1 if attempt is Attempt.ISOLATE else 2
+    return ray.data.ActorPoolStrategy(
+        size=replicas,
+        max_tasks_in_flight_per_actor=1 if attempt is Attempt.ISOLATE else None,
+        max_concurrent_calls_per_actor=calls,
+        # Else Ray Data hands the calls of a class to one thread, one after the other.
+        enable_true_multi_threading=calls > 1,
+    )
 
 
 class Halted(Exception):

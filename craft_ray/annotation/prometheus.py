@@ -5,9 +5,10 @@ Counters alone, for Ray forgets gauges that are not set again: speeds and shares
 """
 
 import os
+import threading
 import time
 from collections import Counter as Counts
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -41,16 +42,43 @@ def timed_commit(kind: str) -> Iterator[None]:
         _commits().observe(time.monotonic() - began, tags={"kind": kind})
 
 
+class BusyTime:
+    """Seconds in which at least one of several threads is at work."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._at_work = 0
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """A thread begins."""
+        with self._lock:
+            if self._at_work == 0:
+                self._since = self._clock()
+            self._at_work += 1
+
+    def end(self) -> float:
+        """A thread is done; the seconds since the last of them was, or since the first began."""
+        with self._lock:
+            self._at_work -= 1
+            seconds, self._since = self._clock() - self._since, self._clock()
+            return seconds
+
+
+_busy = BusyTime()
+
+
 @contextmanager
 def busy_replica(tokens: int) -> Iterator[None]:
     """Count a block that a replica computes."""
-    began = time.monotonic()
+    _busy.begin()
     try:
         yield
     finally:
         replica = {"replica": f"{os.uname().nodename}:{os.getpid()}"}
         _counter("craft_ray_replica_tokens").inc(tokens, tags=replica)
-        _counter("craft_ray_replica_busy_seconds").inc(time.monotonic() - began, tags=replica)
+        _counter("craft_ray_replica_busy_seconds").inc(_busy.end(), tags=replica)
 
 
 class PrometheusCounters:

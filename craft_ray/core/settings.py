@@ -112,12 +112,15 @@ class Settings(BaseModel):
         default=False, description="compile the model for a GPU (torch.compile): costs a minute, for long runs"
     )
     token_budget: int | None = Field(
-        default=None, ge=64, description="padded tokens per model batch; default: 512 on a CPU, 65,536 on a GPU"
+        default=None,
+        ge=64,
+        description="tokens per model batch, padding included; default: 512 on a CPU, 32,768 on a GPU",
     )
     block_mb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the blocks between stages; default: 2 on a CPU, 16 on a GPU",
+        description="size of the blocks between stages; default: 2 on a CPU, 16 on GPUs, and 2 per GPU up to 128 where "
+        "there are more than 8",
     )
     ontology: tuple[str, ...] = Field(
         default=(),

@@ -1,15 +1,17 @@
 """Token ids to label ids and scores. Knows tensors, and neither text nor Ray."""
 
 import os
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.batches import Batch, Batches, SpecialTokens
+from craft_ray.model.batches import Batch, Batches, PackedBatch, SpecialTokens
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import ENGINES
 from craft_ray.model.engines.engine import OutOfMemory, Placement, Precision
@@ -32,6 +34,7 @@ class DeployedModel:
     device: str
     precision: Precision
     compile: bool = False
+    packed: bool = True
 
 
 def prepare_model(
@@ -54,17 +57,19 @@ def prepare_model(
 
 
 class Model:
-    """A model form at work.
+    """A model form at work. Several threads may use it: one begins its batches when another has begun its last one.
 
-    token_budget: padded tokens that a batch holds at most; halves for good when a batch does not fit in memory.
+    token_budget: tokens that a batch holds at most, padding included; halves for good when a batch does not fit in
+                  memory
     threads:      CPU threads of this process
     """
 
     def __init__(self, form: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
-        placement = Placement(form.device, form.precision, threads, form.compile)
+        placement = Placement(form.device, form.precision, threads, form.compile, form.packed)
         self._engine = ENGINES[form.engine].load(form.content, placement)
         self._frame = form.frame
         self._n_labels = form.n_labels
+        self._turn = threading.Lock()
         self.token_budget = token_budget
 
     @classmethod
@@ -106,27 +111,43 @@ class Model:
     ) -> NDArray[np.float32]:
         """Scores that `predict` takes its labels from: (words, labels), before the softmax."""
         logits = np.zeros((len(token_ids), self._n_labels), np.float32)
-        for batch in Batches.of(token_ids, window_length, self._frame).all(self.token_budget):
+        batches = Batches.of(token_ids, window_length, self._frame)
+        done = 0
+        while done < len(batches):
+            batch = self._cut(batches, done)
             logits[batch.position] = self._engine.logits(batch)[batch.inside]
+            done += batch.n_windows
         return logits[word_piece]
+
+    def _cut(self, batches: Batches, first: int) -> Batch | PackedBatch:
+        return (batches.pack if self._engine.packs else batches.cut)(first, self.token_budget)
 
     def _run(
         self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]
-    ) -> Iterator[tuple[Batch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
+    ) -> Iterator[tuple[Batch | PackedBatch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
         """All windows in batches, some always under way."""
         batches = Batches.of(token_ids, window_length, self._frame)
-        started: deque[tuple[int, Batch, Any]] = deque()
+        with ExitStack() as turn:
+            turn.enter_context(self._turn)
+            yield from self._begun_in_turn(batches, turn.close)
+
+    def _begun_in_turn(
+        self, batches: Batches, all_begun: Callable[[], None]
+    ) -> Iterator[tuple[Batch | PackedBatch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
+        started: deque[tuple[int, Batch | PackedBatch, Any]] = deque()
         ahead = 0
         while started or ahead < len(batches):
             if ahead < len(batches) and len(started) < self._engine.depth:
-                batch = batches.cut(ahead, self.token_budget)
+                batch = self._cut(batches, ahead)
                 try:
                     started.append((ahead, batch, self._engine.start(batch)))
                 except OutOfMemory as error:
                     self._shrink(batch, error)
                     continue
-                ahead += len(batch.n_tokens)
+                ahead += batch.n_windows
                 continue
+            if ahead == len(batches):
+                all_begun()
             first, batch, handle = started.popleft()
             try:
                 yield batch, self._engine.finish(handle)
@@ -136,7 +157,7 @@ class Model:
                 ahead = first
                 started.clear()
 
-    def _shrink(self, batch: Batch, error: OutOfMemory) -> None:
-        if len(batch.n_tokens) == 1:
+    def _shrink(self, batch: Batch | PackedBatch, error: OutOfMemory) -> None:
+        if batch.n_windows == 1:
             raise error
         self.token_budget //= 2

@@ -117,6 +117,7 @@ class AllOutside:
     """An engine that finds nothing."""
 
     depth = 1
+    packs = False
 
     def start(self, batch):
         return batch.token_ids.shape

@@ -1,7 +1,7 @@
 """The interface of engines, and how one is chosen.
 
-An engine takes the next batch while others are still at work. `start` and `finish` may be called by several threads;
-each finishes what it started.
+An engine takes the next batch, `batches.Batch` or `batches.PackedBatch`, while others are still at work. `start` and
+`finish` may be called by several threads; each finishes what it started.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint
 
 Arrays = tuple[NDArray[np.int8], NDArray[np.float32]]
-"""Label ids and scores, both (rows, length)."""
+"""Label ids and scores, both in the shape of the batch's `inside`."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
@@ -25,18 +24,23 @@ class OutOfMemory(Exception):
 
 
 class Engine(Protocol):
-    """`depth`: batches that a thread should have started before it waits for the first."""
+    """The interface of all engines.
+
+    depth: batches that a thread should have started before it waits for the first
+    packs: whether batches are packed; else they are rectangles
+    """
 
     depth: int
+    packs: bool
 
-    def start(self, batch: Batch) -> Any:
+    def start(self, batch: Any) -> Any:
         """Begin a batch; raises OutOfMemory."""
 
     def finish(self, started: Any) -> Arrays:
         """Wait for a batch's labels and scores; raises OutOfMemory."""
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Start and finish a batch for its logits, (rows, length, labels)."""
+    def logits(self, batch: Any) -> NDArray[np.float32]:
+        """Start and finish a batch for its logits: (..., labels), else in the shape of its `inside`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,14 @@ class Placement:
     device:  `cpu` or `cuda`
     threads: CPU threads of the process
     compile: whether the network is compiled for the device first
+    packed:  whether windows are packed, where the engine can
     """
 
     device: str
     precision: Precision
     threads: int = 1
     compile: bool = False
+    packed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

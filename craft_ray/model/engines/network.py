@@ -36,9 +36,13 @@ class Network(torch.nn.Module):
         column = torch.arange(length, dtype=torch.int32, device=token_ids.device)
         inside = column[None, :] < n_tokens[:, None]
         mask = inside[:, None, None, :].expand(-1, 1, length, -1) if self.full_mask else inside.to(torch.int64)
-        logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
-        best = logits.softmax(-1).max(-1)
-        return Predictions(best.indices.to(torch.int8), best.values, logits)
+        return best_labels(self.model(input_ids=token_ids, attention_mask=mask).logits.float())
+
+
+def best_labels(logits: torch.Tensor) -> Predictions:
+    """The best label of each token and its probability, beside the logits (fp32) that they come from."""
+    best = logits.softmax(-1).max(-1)
+    return Predictions(best.indices.to(torch.int8), best.values, logits)
 
 
 def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, full_mask: bool = False) -> Network:
@@ -48,11 +52,11 @@ def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, fu
 
     logging.set_verbosity_error()  # it warns of settings that only training reads
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
-    model.load_state_dict({name: _tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
+    model.load_state_dict({name: to_tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
     return Network(model.to(dtype=dtype).eval().requires_grad_(False), full_mask)
 
 
-def _tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
+def to_tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
     """An array as a tensor, in place where the type allows: replicas of a node share the object store's pages."""
     with warnings.catch_warnings():
         # Arrays out of the object store are read-only, of which torch warns; inference never writes to them.

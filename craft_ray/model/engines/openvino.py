@@ -160,6 +160,7 @@ class GraphEngine:
         self._compiled = graph.compiled(threads)
         self._idle = threading.local()
         self.depth = threads + 1
+        self.packs = False
 
     def start(self, batch: Batch) -> Any:
         """Hand the batch to the next stream that is free; its arrays must live until it is finished."""

@@ -27,6 +27,7 @@ class StandInEngine:
         self._free = 0.0
         self._lock = threading.Lock()
         self.depth = 1
+        self.packs = False
 
     def start(self, batch: Batch) -> Any:
         """Look the labels up, and book the time that the batch would take after those before it."""

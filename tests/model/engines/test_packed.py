@@ -1,0 +1,119 @@
+"""Packed windows: a BERT without padding gives the answers that transformers gives."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from craft_ray.model.batches import Batches, SpecialTokens
+from craft_ray.model.engines.network import build_network
+from craft_ray.model.engines.packed import PackedBert, attend_by_length, attend_flash, can_flash, can_pack, layout_of
+from craft_ray.model.inference import Model, prepare_model
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.sentences import sentence_spans
+from tests.model.engines.test_torch import SENTENCES, Waits
+from tests.support.models import predict, windows_of
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint: Path):
+    return load_checkpoint(str(tiny_checkpoint))
+
+
+def packed_batch(checkpoint, sentences, budget=512):
+    windows = windows_of(replace(checkpoint, window_pieces=0), sentences)
+    return Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint)).pack(0, budget)
+
+
+def logits_of(network: PackedBert, batch) -> np.ndarray:
+    with torch.inference_mode():
+        arrays = (torch.from_numpy(array) for array in (batch.token_ids, batch.place))
+        return network(*arrays, layout_of(batch.edges, "cpu")).logits.numpy()
+
+
+@pytest.mark.parametrize("which", ["tiny", "craft-iob"])
+def test_packed_logits_are_those_of_transformers(checkpoint, craft_iob, which):
+    """But for the order of sums: 30 times the rounding of one of fp32's numbers, at the size of the largest logit."""
+    chosen = checkpoint if which == "tiny" else craft_iob
+    batch = packed_batch(chosen, SENTENCES)
+    assert batch.n_windows == 3
+    packed = logits_of(PackedBert(chosen, torch.float32, attend_by_length), batch)
+    theirs = build_network(chosen)
+    for begin, end in zip(batch.edges[:-1], batch.edges[1:], strict=True):
+        ids = torch.from_numpy(batch.token_ids[None, begin:end])
+        with torch.inference_mode():
+            alone = theirs(ids, torch.tensor([end - begin], dtype=torch.int32)).logits[0].numpy()
+        assert packed[begin:end] == pytest.approx(alone, abs=30 * 2.0**-23 * float(np.abs(alone).max()))
+
+
+def test_on_real_articles_packed_and_padded_windows_give_the_same_labels(data: Path):
+    craft = load_checkpoint("craft")
+    text = (sorted((data / "craft" / "txt").glob("*.txt"))[3]).read_text(encoding="utf-8")[:20_000]
+    windows = windows_of(craft, [text[a:b] for a, b in sentence_spans(text)])
+    form = prepare_model(craft, "cpu", "fp32", "torch")
+    packed, padded = (Model(replace(form, packed=way), token_budget=1024, threads=2) for way in (True, False))
+    label, score = predict(packed, windows)
+    assert (label > 0).sum() > 200
+    other_label, other_score = predict(padded, windows)
+    assert np.array_equal(label, other_label)
+    assert score == pytest.approx(other_score, abs=1e-4)
+    logits = packed.logits(windows.token_ids, windows.window_length, windows.word_piece)
+    assert np.array_equal(logits.argmax(-1), label)
+
+
+def test_in_batches_of_one_shape_a_window_has_the_same_bits_whatever_is_beside_it(craft_iob):
+    network = PackedBert(craft_iob, torch.float32, attend_by_length)
+
+    def first_window(neighbours):
+        batch = packed_batch(craft_iob, [SENTENCES[2], *neighbours])
+        token_ids, place, _ = batch.filled()
+        filled = replace(batch, token_ids=token_ids, place=place)
+        at = np.flatnonzero(np.diff(batch.edges) == longest)[0]
+        return logits_of(network, filled)[batch.edges[at] : batch.edges[at + 1]]
+
+    longest = np.diff(packed_batch(craft_iob, SENTENCES[2:]).edges)[0]
+    alone = first_window([])
+    assert np.array_equal(first_window(["Calcium."] * 3), alone)
+    assert np.array_equal(first_window([*SENTENCES[:2], "Mice and rats are rodents that eat, " * 4 + "."]), alone)
+
+
+def test_nobody_waits_for_a_packed_batch(checkpoint):
+    batch = packed_batch(checkpoint, SENTENCES)
+    network = PackedBert(checkpoint, torch.float32, attend_by_length)
+    with Waits() as waits:
+        logits_of(network, batch)
+    assert waits.count == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_kernels_of_a_gpu_take_a_packed_batch(checkpoint, dtype):
+    """On tensors without content, whose shapes and types torch checks as if there were a GPU."""
+    token_ids, place, edges = packed_batch(checkpoint, SENTENCES).filled()
+    network = PackedBert(checkpoint, dtype, attend_flash(longest=512))
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        for module in network.modules():
+            for name, parameter in list(module._parameters.items()):
+                fake = torch.empty(parameter.shape, dtype=dtype, device="cuda")
+                module._parameters[name] = torch.nn.Parameter(fake, requires_grad=False)
+        inputs = [torch.empty(len(a), dtype=torch.int32, device="cuda") for a in (token_ids, place, edges)]
+        answers = network(*inputs)
+    assert mode is not None
+    assert answers.logits.shape == (512, len(checkpoint.id2label))
+    assert answers.logits.device.type == "cuda"
+    assert answers.label.dtype == torch.int8
+
+
+def test_flash_needs_half_precision_and_a_gpu_that_has_it(craft_iob):
+    assert can_flash(craft_iob, torch.float16, (9, 0))
+    assert can_flash(craft_iob, torch.bfloat16, (8, 0))
+    assert not can_flash(craft_iob, torch.float32, (9, 0))
+    assert not can_flash(craft_iob, torch.float16, (7, 5))
+
+
+def test_only_a_bert_is_packed(checkpoint):
+    assert can_pack(checkpoint)
+    for other in ({"model_type": "roberta"}, {"hidden_act": "gelu_new"}, {"position_embedding_type": "relative_key"}):
+        assert not can_pack(replace(checkpoint, config=checkpoint.config | other))
