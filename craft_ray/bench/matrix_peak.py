@@ -1,7 +1,7 @@
 """The cost of matrix products alone: this machine's peak by number format, and a model's multiply-adds."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines.engine import Precision
 from craft_ray.model.engines.int8 import QuantizedLinear
 from craft_ray.model.engines.openvino import GraphPrecision, OpenVinoModel, trace
 
@@ -26,6 +27,28 @@ def matrix_peak(precision: GraphPrecision, threads: int, seconds: float = 1.0) -
         best = max(best, _graph_rate(precision, threads, rows, inputs, outputs, seconds))
         best = max(best, _torch_rate(precision, rows, inputs, outputs, seconds))
     return best
+
+
+def device_peak(precision: Precision, device: str, sizes: Sequence[tuple[int, int, int]], seconds: float) -> float:
+    """The same of torch's kernels alone, on a device; fp32 is full fp32, as everywhere in this package."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    wait = torch.cuda.synchronize if device.startswith("cuda") else _nothing
+    best = 0.0
+    with torch.inference_mode():
+        for rows, inputs, outputs in sizes:
+            left, right = (torch.randn(n, inputs, device=device).to(dtype) for n in (rows, outputs))
+
+            def run(left: torch.Tensor = left, right: torch.Tensor = right) -> None:
+                for _ in range(10):
+                    torch.nn.functional.linear(left, right)
+                wait()
+
+            best = max(best, _rate(run, 10 * 2.0 * rows * inputs * outputs, seconds))
+    return best
+
+
+def _nothing() -> None:
+    """A CPU is done when the call returns."""
 
 
 def operations(checkpoint: Checkpoint, window_length: NDArray[np.int32]) -> float:

@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from craft_ray.bench.baselines import PIPELINE_BATCHES, token_classification
 from craft_ray.bench.inputs import Inputs
@@ -34,8 +35,8 @@ def model_stage(
 
     Raises RunError if fp32 finds other spans than the pipeline.
     """
-    sentences, tokens = _sentences(inputs, inputs.sizes.stage)
-    packed, single = (_windows(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
+    sentences, tokens = sentences_of(inputs, inputs.sizes.stage)
+    packed, single = (windows_of(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
     rival = load_rival(find_model(inputs.checkpoint.source), "cpu", inputs.cores)
     spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
     agreement = {p: _agreement(inputs, sentences, spans, p) for p in precisions}
@@ -59,8 +60,8 @@ def model_stage(
 
 def share_of_peak(inputs: Inputs, precisions: Sequence[Precision], stage: dict[str, Any]) -> dict[str, Any]:
     """The model stage against the time of its multiply-adds at the measured peak."""
-    sentences, tokens = _sentences(inputs, inputs.sizes.stage)
-    windows = _windows(inputs, sentences, inputs.checkpoint.window_pieces)
+    sentences, tokens = sentences_of(inputs, inputs.sizes.stage)
+    windows = windows_of(inputs, sentences, inputs.checkpoint.window_pieces)
     special = len(inputs.checkpoint.prefix) + len(inputs.checkpoint.suffix)
     count = operations(inputs.checkpoint, windows.window_length + special)
     report = {}
@@ -72,7 +73,7 @@ def share_of_peak(inputs: Inputs, precisions: Sequence[Precision], stage: dict[s
     return {"operations_per_token": round(count / tokens), "formats": report}
 
 
-def _sentences(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
+def sentences_of(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
     """Sentences of the texts with at least so many word pieces, and how many they have."""
     windower = Windower.of(inputs.checkpoint)
     chosen: list[str] = []
@@ -86,7 +87,8 @@ def _sentences(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
     return chosen, count
 
 
-def _windows(inputs: Inputs, sentences: list[str], window_pieces: int) -> Windows:
+def windows_of(inputs: Inputs, sentences: list[str], window_pieces: int) -> Windows:
+    """The windows of sentences, of so many word pieces each at most; 0 for one sentence per window."""
     _, windows = replace(Windower.of(inputs.checkpoint), window_pieces=window_pieces)(sentences)
     return windows
 
@@ -118,12 +120,12 @@ def _agreement(
 
 def model_rate(inputs: Inputs, tokens: int) -> float:
     """Tokens per second of the model alone, as by default, on the documents of a job of so many tokens."""
-    sentences, count = _sentences(inputs, tokens)
-    windows = _windows(inputs, sentences, inputs.checkpoint.window_pieces)
+    sentences, count = sentences_of(inputs, tokens)
+    windows = windows_of(inputs, sentences, inputs.checkpoint.window_pieces)
     model = Model.of(inputs.checkpoint)
     return in_turn({"model": partial(predict_windows, model, windows)}, count, inputs.sizes.repeats)["model"].median
 
 
-def predict_windows(model: Model, windows: Windows) -> object:
+def predict_windows(model: Model, windows: Windows) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Run the model over windows and return its label ids and scores."""
     return model.predict(windows.token_ids, windows.window_length, windows.word_piece)

@@ -40,6 +40,23 @@ def plot(result: dict[str, Any], file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
+def plot_gpu(result: dict[str, Any], file: Path) -> None:
+    """Speeds of each model in each form beside the pipeline, and of whole jobs beside the host path."""
+    figure = Figure(figsize=(6 * (len(result["models"]) + 1), 6), layout="constrained")
+    *stages, jobs = figure.subplots(1, len(result["models"]) + 1)
+    for axes, (name, part) in zip(stages, result["models"].items(), strict=True):
+        rows = part["pipeline"] | {form: row for form, row in part["forms"].items() if "failed" not in row}
+        speeds = {row: found["tokens_per_second"] for row, found in rows.items()}
+        _bars(axes, speeds, [row not in part["pipeline"] for row in speeds])
+        axes.set_title(name)
+    rates = {name: job["steady_tokens_per_second"] for name, job in result["jobs"].items()}
+    points = {name: dict.fromkeys(("median", "lowest", "highest"), rate) for name, rate in rates.items()}
+    _bars(jobs, points, ["replica" in name for name in rates])
+    jobs.set_title("whole jobs, steady")
+    figure.suptitle(f"{result['device']['name']}; {result['machine']['processor']}", fontsize=10)
+    figure.savefig(file, dpi=120)
+
+
 def _bars(axes: Any, speeds: dict[str, dict[str, float]], ours: list[bool]) -> None:
     medians = [speed["median"] for speed in speeds.values()]
     spread = [

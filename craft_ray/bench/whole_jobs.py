@@ -94,10 +94,10 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
                 gpu=False,
             )
             seconds["pattern"].values.append(time.monotonic() - began)
-        exact = _job(inputs, files, model=str(folder), precision="fp32")
+        exact = run_job(inputs, files, model=str(folder), precision="fp32")
         tokens = exact.summary["tokens"]
         rows = same_rows(output, Path(exact.summary["tables"]["entities"]), too_long)
-        default = _job(inputs, files)
+        default = run_job(inputs, files)
         seconds["exact"].values.append(exact.running)
         seconds["default"].values.append(default.running)
     return {
@@ -118,10 +118,10 @@ def ten_times(inputs: Inputs, host: dict[str, Any]) -> dict[str, Any]:
     `ceiling_of_these_cores` is what the share of the model stage can reach: a token that the model computes on all
     cores has its host path to go on the same ones.
     """
-    once = _job(inputs, inputs.jsonl("once", inputs.sizes.job, 4))
+    once = run_job(inputs, inputs.jsonl("once", inputs.sizes.job, 4))
     model = model_rate(inputs, inputs.sizes.job)
-    five = _job(inputs, inputs.jsonl("five", 5 * inputs.sizes.job, 20))
-    ten = _job(inputs, inputs.jsonl("ten", 10 * inputs.sizes.job, 40))
+    five = run_job(inputs, inputs.jsonl("five", 5 * inputs.sizes.job, 20))
+    ten = run_job(inputs, inputs.jsonl("ten", 10 * inputs.sizes.job, 40))
     path = inputs.cores * host["tokens_per_second_per_core"]["all"]["median"]
     return {
         "once": once.report(),
@@ -138,13 +138,13 @@ def sleepers(inputs: Inputs) -> dict[str, Any]:
     for replicas in SLEEPERS:
         tokens = replicas * inputs.sizes.sleeper_rate * inputs.sizes.sleeper_seconds
         files = inputs.jsonl(f"sleepers-{replicas}", tokens, 4 * replicas)
-        job = _job(inputs, files, model=f"{STAND_IN}:{inputs.sizes.sleeper_rate}", replicas=replicas)
+        job = run_job(inputs, files, model=f"{STAND_IN}:{inputs.sizes.sleeper_rate}", replicas=replicas)
         share = job.summary["steady_tokens_per_second"] / (replicas * inputs.sizes.sleeper_rate)
         report[str(replicas)] = job.report() | {
             "share_of_proportion": round(share, 3),
             "host_path_full": share < 0.9,
         }
-    free = _job(
+    free = run_job(
         inputs, inputs.jsonl("free", 8 * inputs.sizes.sleeper_rate * inputs.sizes.sleeper_seconds, 32), model=STAND_IN
     )
     return {"rate_of_one": inputs.sizes.sleeper_rate, "replicas": report, "without_sleep": free.report()}
@@ -155,11 +155,11 @@ def pubmed_file(inputs: Inputs) -> dict[str, Any]:
     file = inputs.folder / "pubmed" / "pubmed.xml"
     file.parent.mkdir()
     write_citations(file, inputs.documents.citations, inputs.sizes.citations)
-    job = _job(inputs, [file], model=STAND_IN)
+    job = run_job(inputs, [file], model=STAND_IN)
     return {"citations": inputs.sizes.citations, "megabytes": round(file.stat().st_size / 1e6)} | job.report()
 
 
-def _job(inputs: Inputs, files: Sequence[Path], **settings: Any) -> Job:
+def run_job(inputs: Inputs, files: Sequence[Path], **settings: Any) -> Job:
     """A whole annotation run in a Ray of its own, watched."""
     output = inputs.fresh("job")
     with ray_session(load_settings()), peak_memory() as peaks:

@@ -30,6 +30,9 @@ def bench(
     ),
     quick: Annotated[bool, typer.Option(help="Minutes in place of a quarter of an hour, for rough figures.")] = False,
     model: Annotated[str, typer.Option(help="A model that ships, a folder, or a Hugging Face id.")] = EMBEDDED,
+    gpu: Annotated[
+        bool, typer.Option(help="Measure this machine's GPU instead: 25 minutes, gpu.json and gpu.png.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
@@ -39,18 +42,29 @@ def bench(
     """
     try:
         from craft_ray.bench.benchmark import run_benchmark
+        from craft_ray.bench.gpu import GpuSizes, run_gpu_benchmark
         from craft_ray.bench.inputs import SAMPLE
         from craft_ray.bench.measure import BenchSizes
-        from craft_ray.bench.plot import plot
+        from craft_ray.bench.plot import plot, plot_gpu
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
 
+    if gpu and quick:
+        raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")
     on = console(stderr=True)
-    sizes = BenchSizes.quick() if quick else BenchSizes()
-    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: on.print(f"measuring {step}"), model)
+    given = inputs or [str(SAMPLE)]
+
+    def tell(step: str) -> None:
+        on.print(f"measuring {step}")
+
+    if gpu:
+        name, draw, result = "gpu", plot_gpu, run_gpu_benchmark(given, GpuSizes(), tell, model)
+    else:
+        sizes = BenchSizes.quick() if quick else BenchSizes()
+        name, draw, result = "bench", plot, run_benchmark(given, sizes, tell, model)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "bench.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    plot(result, output / "bench.png")
+    (output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draw(result, output / f"{name}.png")
     if as_json:
         print(json.dumps(result))
     else:
