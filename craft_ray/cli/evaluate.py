@@ -9,6 +9,8 @@ from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import Json, ModelOption, SettingsFile
+from craft_ray.cli.rows import Csv, print_rows
+from craft_ray.core.errors import SettingsError
 
 Seen = Annotated[
     str | None,
@@ -44,7 +46,13 @@ def evaluate_tokens(
 
 
 def evaluate_documents(
-    craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released: texts and Knowtator XML.")],
+    gold: Annotated[
+        str | None,
+        typer.Option(help="Gold corpus: PubTator, BioC, JSON lines, brat, IOB, or CRAFT as released.", metavar="PATH"),
+    ] = None,
+    craft: Annotated[
+        str | None, typer.Option(help="The same, of CRAFT as released: texts and Knowtator XML.", metavar="FOLDER")
+    ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Articles to score, one PubMed id per line.", show_default="all of the folder")
     ] = None,
@@ -61,25 +69,36 @@ def evaluate_documents(
             show_default="the one that ships, which knows the strings of all CRAFT articles",
         ),
     ] = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="List each mention that was missed or invented, with its context.")
+    ] = False,
     precision: PrecisionOption = "auto",
+    as_csv: Csv = False,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
     """Score the whole annotation path on raw articles against standoff mentions: exact span and label.
 
-    With `--concepts`, the ids too: exact span and id, and the measure of the CRAFT shared task of 2019.
+    `relaxed` counts a mention that overlaps one of the same label. With `--concepts`, the ids too: exact span and id,
+    and the measure of the CRAFT shared task of 2019.
     """
     from craft_ray.training.corpora import keys_shown
     from craft_ray.training.craft import read_craft
     from craft_ray.training.evaluation import evaluate_documents as run
-    from craft_ray.training.gold import read_sentences
+    from craft_ray.training.gold import read_documents, read_sentences
 
-    documents = read_craft(craft, ids)
+    if (gold is None) == (craft is None):
+        raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
+    documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
     if concepts:
         _evaluate_concepts(documents, model, lexicon, precision, as_json, settings)
         return
     seen = keys_shown(read_sentences(train)) if train else None
-    _show_scores(run(*_model(model, settings, precision, documents), seen=seen), as_json)
+    scores, wrong = run(*_model(model, settings, precision, documents), seen=seen)
+    if errors:
+        print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
+    if not as_csv:
+        _show_scores(scores, as_json)
 
 
 def _evaluate_concepts(
@@ -154,6 +173,8 @@ def print_scores(scores: dict[str, Any]) -> None:
     for name in ("precision", "recall", "f1", "mentions"):
         table.add_column(name, justify="right")
     parts = [(f"{part} in training", scores[part]) for part in ("seen", "unseen") if scores[part]]
+    if "relaxed" in scores:
+        parts.append(("all, relaxed", scores["relaxed"]["all"] | {"support": scores["support"]}))
     for name, row in [*scores["per_label"].items(), *parts, ("all", scores)]:
         figures = (f"{row[figure]:.4f}" for figure in ("precision", "recall", "f1"))
         add_row(table, name, *figures, f"{row['support']:,}")

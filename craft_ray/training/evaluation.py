@@ -22,7 +22,16 @@ from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Subwords, Windower
 from craft_ray.training.corpora import TaggedSentence, mention_keys
 from craft_ray.training.craft import GoldDocument
-from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, is_right, score_by_label, total
+from craft_ray.training.errors import list_errors
+from craft_ray.training.metrics import (
+    Counts,
+    confusion,
+    expected_calibration_error,
+    is_right,
+    score_by_label,
+    score_relaxed,
+    total,
+)
 
 
 def evaluate_tokens(
@@ -113,8 +122,11 @@ def evaluate_documents(
     gold: Sequence[GoldDocument],
     model: Model | None = None,
     seen: NDArray[np.int64] | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], pa.Table]:
     """The whole annotation path against standoff: a mention is right if its span and its label are exactly gold's.
+
+    Returns scores, and the mentions that were missed or invented as rows of `errors.ERRORS`. `relaxed` of the scores
+    takes a mention for right that overlaps one of gold's with the same label.
 
     Gold mentions in several pieces are counted as `discontinuous` and left out. Accuracy and loss are over the words
     that annotation makes, tagged by the mentions as `corpora.tag_words` does.
@@ -144,7 +156,8 @@ def evaluate_documents(
     text = "".join(document.text for document in gold)
     seen = checkpoint.seen if seen is None else seen
     in_training = (_seen(s, text, tags, seen) for s in (gold_spans, spans))
-    return _report(gold_spans, spans, entities["score"].to_numpy(), tags.names, *in_training) | {
+    report = _report(gold_spans, spans, entities["score"].to_numpy(), tags.names, *in_training) | {
+        "relaxed": score_relaxed(gold_spans, spans, tags.names),
         "accuracy": float((label == gold_tags).mean()),
         "loss": _loss(logits, gold_tags),
         "discontinuous": sum(sum(document.discontinuous.values()) for document in gold),
@@ -152,6 +165,7 @@ def evaluate_documents(
         "words": len(label),
         "seconds": seconds,
     }
+    return report, list_errors(gold, gold_spans, spans, tags.names)
 
 
 def tag_numbers(checkpoint: Checkpoint) -> dict[str, int]:

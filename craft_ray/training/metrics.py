@@ -47,6 +47,40 @@ def is_right(gold: Spans, predicted: Spans) -> NDArray[np.bool_]:
     return np.isin(_codes(predicted, width), _codes(gold, width))
 
 
+def overlaps(spans: Spans, others: Spans) -> NDArray[np.bool_]:
+    """(spans,): whether each mention shares a word with one of the others that has the same label."""
+    found = np.zeros(len(spans.first), np.bool_)
+    for label in np.unique(spans.label):
+        mine, theirs = np.flatnonzero(spans.label == label), np.flatnonzero(others.label == label)
+        if not len(theirs):
+            continue
+        theirs = theirs[np.argsort(others.first[theirs], kind="stable")]
+        reach = np.maximum.accumulate(others.last[theirs])
+        before = np.searchsorted(others.first[theirs], spans.last[mine], side="right")
+        found[mine] = (before > 0) & (reach[np.maximum(before, 1) - 1] >= spans.first[mine])
+    return found
+
+
+def score_relaxed(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each label, and of `all`, where a mention of the same label that overlaps counts.
+
+    A mention of gold may make several predictions right, and the other way round.
+    """
+    right, found = overlaps(predicted, gold), overlaps(gold, predicted)
+    parts = {name: (predicted.label == number, gold.label == number) for number, name in enumerate(names)}
+    everything = np.ones(len(right), np.bool_), np.ones(len(found), np.bool_)
+    return {
+        name: _relaxed(right[of_predicted], found[of_gold])
+        for name, (of_predicted, of_gold) in [*parts.items(), ("all", everything)]
+    }
+
+
+def _relaxed(right: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
+    precision, recall = (float(side.mean()) if len(side) else 0.0 for side in (right, found))
+    both = precision + recall
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
+
+
 def _codes(spans: Spans, width: int) -> NDArray[np.int64]:
     """One number for each mention, equal for equal mentions."""
     codes: NDArray[np.int64] = (spans.first * width + spans.last) * 128 + spans.label

@@ -175,6 +175,24 @@ def test_the_annotation_path_is_evaluated_on_articles_of_craft(command, tmp_path
     assert done.summary is not None
     assert done.summary["f1"] == done.summary["accuracy"] == 1.0
     assert (done.summary["seen"]["support"], done.summary["unseen"]["support"]) == (1, 0)
+    assert done.summary["relaxed"]["all"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
     bad = command("evaluate", "documents", "--craft", tmp_path / "none")
     assert bad.code == 2
     assert "is no CRAFT corpus" in bad.stderr
+
+
+def test_what_a_model_missed_and_invented_is_listed(command, tmp_path: Path):
+    gold = tmp_path / "gold.pubtator"
+    gold.write_text("1|t|The mouse eye.\n1|a|An odd word.\n1\t4\t13\tmouse eye\tTaxon\n1\t18\t21\todd\tCell\n")
+    done = command("evaluate", "documents", "--gold", gold, "--errors", "--json")
+    assert done.code == 0, done.stderr
+    *rows, scores = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["error"], row["label"], row["mention"], row["instead"]) for row in rows] == [
+        ("invented", "Taxon", "mouse", "Taxon: mouse eye"),
+        ("missed", "Taxon", "mouse eye", "Taxon: mouse"),
+        ("missed", "Cell", "odd", None),
+    ]
+    assert rows[0]["context"] == "The mouse eye.\nAn odd word."
+    assert (scores["f1"], scores["relaxed"]["Taxon"]["f1"]) == (0, 1)
+    bad = command("evaluate", "documents")
+    assert (bad.code, bad.stderr) == (2, "craft-ray: give the corpus to score: --gold PATH, or --craft FOLDER\n")

@@ -12,7 +12,7 @@ from craft_ray.core.schema import Entity, Section
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Collection, Record
 from craft_ray.model.tags import Mention
-from craft_ray.training.gold import read_sentences
+from craft_ray.training.gold import read_documents, read_sentences
 from craft_ray.training.standoff import read_standoff
 
 TITLE, ABSTRACT = "𝛽-actin and TNF-α", "In mice <Pax6> & TNF-α bind."
@@ -106,3 +106,15 @@ def test_other_files_are_left_to_others(tmp_path: Path):
     assert read_standoff(tmp_path) is None
     (sentence,) = read_sentences(tmp_path)
     assert sentence.tags == ["B-Virus"]
+
+
+def test_documents_of_any_gold_have_their_texts_and_labels_as_the_tables_spell_them(tmp_path: Path):
+    (tmp_path / "corpus.pubtator").write_text("1|t|A mouse.\n1\t2\t7\tmouse\tTaxon\n1\t0\t1\tA\tGGP\n")
+    (document,) = read_documents(tmp_path / "corpus.pubtator")
+    assert document.mentions == (Mention(0, 1, "Protein"), Mention(2, 7, "Taxon"))
+    (tmp_path / "corpus.tsv").write_text("T\tB-Cell\ncells\tI-Cell\nlive\tO\n\nAlone\tO\n")
+    tagged, plain = read_documents(tmp_path / "corpus.tsv")
+    assert (tagged.text, tagged.mentions) == ("T cells live", (Mention(0, 7, "Cell"),))
+    assert (plain.text, plain.mentions) == ("Alone", ())
+    with pytest.raises(SettingsError, match="a list of articles goes with a folder of CRAFT"):
+        read_documents(tmp_path / "corpus.tsv", "ids")
