@@ -21,6 +21,7 @@ from craft_ray.annotation.concepts import described, write_concepts
 from craft_ray.concepts.grounding import SHOWN, Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
+from craft_ray.core.descriptions import KEY, descriptions_of
 from craft_ray.core.errors import CraftRayError, RunError, SettingsError, StoppedError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import CONCEPT_COLUMNS, LABEL
@@ -51,7 +52,8 @@ def ground(
     begins, RunError if the run cannot go on, and StoppedError on a signal.
     """
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
-    grounder = load_grounder(settings, storage)
+    model = _model_of(storage, output)
+    grounder = load_grounder(settings, storage, descriptions_of(model.get(KEY, {}), model.get(KEY)))
     if grounder is None:
         raise SettingsError("there is nothing to ground with: name ontologies with --ontology")
     run_id = new_run_id()
@@ -63,7 +65,7 @@ def ground(
             run_id,
             inputs=[],
             output=output,
-            model=_model_of(storage, output),
+            model=model,
             settings=settings.model_dump(mode="json"),
             lexicon=described(grounder.lexicon),
         )

@@ -85,7 +85,7 @@ def annotate(
 
             def connect() -> float:
                 nonlocal grounder
-                grounder = load_grounder(settings, storage)
+                grounder = load_grounder(settings, storage, model.checkpoint.result().descriptions)
                 model.prepare()
                 for module in _ON_RAY:
                     importlib.import_module(module)
@@ -161,7 +161,7 @@ class _Run:
             self.run_id,
             inputs=inputs,
             output=self.output,
-            model={"source": checkpoint.source, "fingerprint": checkpoint.fingerprint, "labels": checkpoint.id2label},
+            model=checkpoint.about,
             settings=settings.model_dump(mode="json"),
             lexicon=described(self.grounder.lexicon) if self.grounder else None,
         )
@@ -286,7 +286,7 @@ class _Run:
             "run_id": self.run_id,
             "status": status,
             **self.account.summary(),
-            "model": {"source": self.checkpoint.source, "fingerprint": self.checkpoint.fingerprint},
+            "model": {name: value for name, value in self.checkpoint.about.items() if name != "labels"},
             "output": self.output,
             "tables": {name: self.tables.path(name) for name in ("entities", "documents", "shards")},
         }

@@ -13,8 +13,8 @@ from rich.table import Table
 from craft_ray.cli.console import add_row, console, shown
 from craft_ray.cli.described import takes
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
+from craft_ray.core.descriptions import KEY, descriptions_of
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
-from craft_ray.core.labels import meanings
 from craft_ray.core.logs import LogFormat, log_as, logs_json
 from craft_ray.core.settings import Settings
 from craft_ray.core.text import one_line
@@ -183,11 +183,11 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     table.add_column(style="dim", overflow="fold")
     for name, number in summary["documents"].items():
         add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
-    meaning = meanings(summary["entities"])
+    known = descriptions_of(summary["entities"], summary["model"].get(KEY))
     for label, number in summary["entities"].items():
         with_id = summary.get("with_id", {}).get(label, 0)
         ids = f"{with_id:,} with an id; " if with_id else ""
-        add_row(table, f"entities {label}", f"{number:,}", ids + meaning.get(label, ""))
+        add_row(table, f"entities {label}", f"{number:,}", ids + (known[label].meaning if label in known else ""))
     for name, value, note in _shards(summary["shards"]):
         add_row(table, name, value, note)
     add_row(table, "time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")

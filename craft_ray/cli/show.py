@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import ModelOption, SettingsFile, opened
+from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import STYLES, segments
 from craft_ray.core.text import one_line, safe
@@ -79,9 +81,15 @@ def show(
 
 
 def print_document(
-    on: Console, document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], scores: bool = False
+    on: Console,
+    document: Mapping[str, Any],
+    entities: Sequence[Mapping[str, Any]],
+    scores: bool = False,
+    described: Mapping[str, LabelDescription] = MappingProxyType({}),
 ) -> None:
     """A document (columns of `documents`, or fields of an item) with its entities marked where they stand.
+
+    described: labels as the model describes them
 
     In colour nothing is added to the text, so that it can be copied; without colour an entity is `[Pax6|Protein]`.
     """
@@ -95,7 +103,7 @@ def print_document(
     if document.get("text") is None:
         on.print("deleted, or kept without its text", style="dim")
         return
-    styles = _styles(entities)
+    styles = _styles(entities, described)
     for section in document["sections"]:
         inside = [e for e in entities if section["start"] <= e["start"] < section["end"]]
         if section["name"] not in ("title", "text"):
@@ -111,11 +119,12 @@ def print_document(
         print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
 
 
-def _styles(entities: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """A style for each label; labels beside the six take the colours that are left, in order of their names."""
+def _styles(entities: Sequence[Mapping[str, Any]], described: Mapping[str, LabelDescription]) -> dict[str, str]:
+    """A style for each label: the model's, or CRAFT's; others take the colours that are left, by their names."""
     others = sorted({str(entity["label"]) for entity in entities} - STYLES.keys())
     free = ["black on bright_white", "white on magenta", "white on red", "black on cyan", "white on blue", "reverse"]
-    return STYLES | {label: free[min(number, len(free) - 1)] for number, label in enumerate(others)}
+    own = {label: one.style for label, one in described.items() if one.style}
+    return STYLES | {label: free[min(number, len(free) - 1)] for number, label in enumerate(others)} | own
 
 
 def _marked(
@@ -155,6 +164,7 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
     """Show one document of the tables."""
     import pyarrow.dataset as ds
 
+    from craft_ray.tables.records import last_model
     from craft_ray.tables.snapshots import open_snapshot
 
     snapshot = open_snapshot(storage, output)
@@ -164,7 +174,9 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
         hint = f"; did you mean PMID:{doc_id}?" if doc_id.isdecimal() else ""
         raise SettingsError(f"there is no document {doc_id} in {output}{hint}")
     entities = snapshot.entities.dataset.to_table(filter=of_it).sort_by("start").to_pylist()
-    print_document(on, found[0], entities, scores)
+    model = last_model(storage, output) or {}
+    described = descriptions_of({entity["label"] for entity in entities}, model.get(KEY))
+    print_document(on, found[0], entities, scores, described)
 
 
 def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool) -> None:
@@ -177,11 +189,12 @@ def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings
     from craft_ray.model.tagger import Tagger
 
     items = _items(storage, what)
-    grounder = load_grounder(settings, storage)
-    tagger = Tagger(load_checkpoint(settings.model, storage.fetch), ground=grounder.ground if grounder else None)
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    grounder = load_grounder(settings, storage, checkpoint.descriptions)
+    tagger = Tagger(checkpoint, ground=grounder.ground if grounder else None)
     for item in islice(items, limit):
         entities = tagger.tag_document(item) if isinstance(item, Document) else []
-        print_document(on, asdict(item), [asdict(entity) for entity in entities], scores)
+        print_document(on, asdict(item), [asdict(entity) for entity in entities], scores, checkpoint.descriptions)
 
 
 def _items(storage: "Storage", what: str) -> Iterator["Item"]:

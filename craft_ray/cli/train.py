@@ -1,8 +1,9 @@
 """`craft-ray train`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +14,14 @@ from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 from craft_ray.training.recipe import Recipe, TrainingFile, read_training_file
 
+if TYPE_CHECKING:
+    from craft_ray.training.corpora import Corpus
+
 EXAMPLES = """Examples:
 
     craft-ray train --train train.tsv --dev devel.tsv --base dmis-lab/biobert-base-cased-v1.2 --output biobert-craft
+
+    craft-ray train --train viruses.pubtator --dev-share 0.1 --labels labels.yaml --base craft --output viruses
 
     craft-ray train --recipe recipe.yaml --output model
 
@@ -47,6 +53,7 @@ def train(
     Killed at any moment and run again, it goes on from the last epoch.
     """
     from craft_ray.cli.console import steps_shown
+    from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
     from craft_ray.training.corpora import Corpus
     from craft_ray.training.gold import read_sentences
@@ -58,14 +65,17 @@ def train(
     file = read_training_file(recipe) if recipe else TrainingFile()
     given = chosen | {"swap": _shares(chosen["swap"]), "auxiliary": auxiliary or None}
     wanted = file.with_options({name: value for name, value in given.items() if value is not None})
+    trained_on, measured_on = _corpora(wanted, corpus)
+    described = read_descriptions(wanted.labels) if wanted.labels else {}
     with steps_shown(console(stderr=True)) as on_step:
         trained = run(
-            corpus(wanted.given("train"), wanted.train_ids),
-            corpus(wanted.given("dev"), wanted.dev_ids),
+            trained_on,
+            measured_on,
             wanted.given("base"),
             output,
             wanted.recipe,
             auxiliary=[corpus(path) for path in wanted.auxiliary],
+            labels=described,
             workers=workers,
             accumulate=accumulate,
             settings=load_settings(settings),
@@ -76,6 +86,21 @@ def train(
     else:
         print_scores(dict(trained.scores))
         print(output)
+
+
+def _corpora(wanted: TrainingFile, read: Callable[[str, str | None], "Corpus"]) -> tuple["Corpus", "Corpus"]:
+    """The corpus to train on and the one to measure on, which may be a share of the first.
+
+    Raises SettingsError if one is missing, or the second is given in both ways.
+    """
+    from craft_ray.training.corpora import split
+
+    if wanted.dev_share is not None and wanted.dev is not None:
+        raise SettingsError("--dev and --dev-share both say what to measure on: give one of them")
+    train = read(wanted.given("train"), wanted.train_ids)
+    if wanted.dev_share is None:
+        return train, read(wanted.given("dev"), wanted.dev_ids)
+    return split(train, wanted.dev_share, wanted.recipe.seed)
 
 
 def _shares(pairs: list[str] | None) -> dict[str, float] | None:

@@ -5,7 +5,7 @@ mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `P
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,18 +75,12 @@ def label_of(tag: str) -> str:
     return tag[2:] if tag[:2] in ("B-", "I-") else tag
 
 
-def meanings(names: Iterable[str]) -> dict[str, str]:
-    """A description of each label, for labels that are CRAFT's; of others nothing is known."""
-    names = set(names)
-    return {label.name: label.meaning for label in LABELS if label.name in names} if is_craft(names) else {}
-
-
 @dataclass(frozen=True, slots=True)
 class TagSet:
     """The meaning of a checkpoint's label ids, as arrays indexed by label id, so that decoding stays in columns.
 
     `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
-    `ontologies` are those of the labels, None where they are not CRAFT's.
+    `ontologies` are those of the labels, None where none is known.
     """
 
     names: tuple[str, ...]
@@ -115,6 +109,11 @@ class TagSet:
             begins=np.array([tag.startswith("B-") for tag in tags], np.bool_),
             ontologies=tuple(ONTOLOGY[name] if is_craft(names) else None for name in names),
         )
+
+    def with_ontologies(self, ontology: Mapping[str, str]) -> "TagSet":
+        """The same, with the ontologies of some labels."""
+        found = tuple(ontology.get(name, known) for name, known in zip(self.names, self.ontologies, strict=True))
+        return replace(self, ontologies=found)
 
 
 TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))

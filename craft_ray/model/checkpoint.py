@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TagSet
 
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
-OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions")
+OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions", KEY)
 """Keys that our training adds to config.json."""
 
 
@@ -71,7 +72,22 @@ class Checkpoint:
     @property
     def tags(self) -> TagSet:
         """The meaning of the label ids."""
-        return TagSet.from_id2label(self.id2label)
+        ontology = {label: one.prefixes[0] for label, one in self.descriptions.items() if one.prefixes}
+        return TagSet.from_id2label(self.id2label).with_ontologies(ontology)
+
+    @property
+    def descriptions(self) -> dict[str, LabelDescription]:
+        """Meaning and looks of its labels: CRAFT's own, and those in `label_descriptions` of config.json.
+
+        Raises SettingsError if that has a value that does not fit.
+        """
+        return descriptions_of(TagSet.from_id2label(self.id2label).names, self.config.get(KEY))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The model as records and summaries have it."""
+        about = {"source": self.source, "fingerprint": self.fingerprint, "labels": self.id2label}
+        return about | ({KEY: self.config[KEY]} if self.config.get(KEY) else {})
 
     @property
     def refine_mentions(self) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from craft_ray.core.labels import LABELS, meanings
+from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
+from craft_ray.core.labels import LABELS
 from craft_ray.core.marking import STYLES
 from craft_ray.core.schema import REASONS
 from craft_ray.core.text import safe
@@ -40,7 +41,8 @@ class LabelStyle:
 
 def render(content: Mapping[str, Any]) -> str:
     """The page of what was asked; see `_asked` and `_runs` for its parts."""
-    looks = label_styles([*content["labels"], *(row["label"] for row in content["scores"])])
+    described = ((content["run"] or {}).get("model") or {}).get(KEY)
+    looks = label_styles([*content["labels"], *(row["label"] for row in content["scores"])], described)
     colours = {look.name: look.ground for look in looks}
     labels = [{"label": look.name, "entities": content["labels"].get(look.name, 0)} for look in looks]
     account = (content["run"] or {}).get("account") or {}
@@ -93,17 +95,21 @@ def source_of(doc_id: str) -> str | None:
     return address + number if re.fullmatch(form, number, re.ASCII) else None
 
 
-def label_styles(names: Sequence[str]) -> list[LabelStyle]:
-    """How labels are shown: the six in their order, then others; each has letters of its own."""
+def label_styles(names: Sequence[str], described: Mapping[str, Any] | None = None) -> list[LabelStyle]:
+    """How labels are shown: the six in their order, then others; each has letters of its own.
+
+    described: what the model's record says of its labels (`core/descriptions.py`)
+    """
     known = [label.name for label in LABELS if label.name in names]
-    meaning = meanings(names)
+    known_of = descriptions_of(names, described)
     looks: list[LabelStyle] = []
     for number, name in enumerate([*known, *sorted({*names} - {*known})]):
-        ink, ground = STYLES.get(name, _OTHER[number % len(_OTHER)]).split(" on ")
+        about = known_of.get(name, LabelDescription())
+        ink, ground = (about.style or STYLES.get(name, _OTHER[number % len(_OTHER)])).split(" on ")
         letters = re.sub("[^A-Za-z0-9]", "", name)
-        options = [letters[:2], *(letters[:1] + letter for letter in letters[2:]), str(number)]
+        options = [about.letters, letters[:2], *(letters[:1] + letter for letter in letters[2:]), str(number)]
         mark = next(option for option in options if option and option not in {look.mark for look in looks})
-        looks.append(LabelStyle(name, number, mark, ink, ground, meaning.get(name, "")))
+        looks.append(LabelStyle(name, number, mark, ink, ground, about.meaning))
     return looks
 
 

@@ -20,6 +20,9 @@ from craft_ray.model.tags import DOCSTART, iob_to_spans
 LONG = 40
 """Letters in a row that make two texts the same sentence."""
 
+BLOCK = 20
+"""Consecutive sentences that a split keeps together."""
+
 GREEK = {
     letter: unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").lower()
     for letter in "αβγδεζηθικλμνξοπρστυφχψω"
@@ -129,6 +132,24 @@ class Corpus:
 
     name: str
     sentences: list[TaggedSentence]
+
+
+def split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
+    """A corpus in two: what is left, and about a share of its sentences, drawn at random in blocks of BLOCK.
+
+    Neighbours, which often tell the same, stay together.
+
+    Raises SettingsError if one of the two would be empty.
+    """
+    count = len(corpus.sentences)
+    blocks = -(-count // BLOCK)
+    drawn = np.random.default_rng(seed).permutation(blocks)[: round(blocks * share)]
+    is_dev = np.isin(np.arange(count) // BLOCK, drawn)
+    if not 0 < is_dev.sum() < count:
+        raise SettingsError(f"{corpus.name} has {count} sentences: too few for a share of {share:g} to measure on")
+    parts = ([s for s, dev in zip(corpus.sentences, is_dev, strict=True) if dev == wanted] for wanted in (False, True))
+    rest, dev = parts
+    return Corpus(corpus.name, rest), Corpus(f"{share:g} of {corpus.name}", dev)
 
 
 def without_overlap(corpus: Corpus, kept_apart: Corpus) -> Corpus:

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import ray.train
 import torch
 import transformers
 
+from craft_ray.core.descriptions import KEY, LabelDescription, as_json
 from craft_ray.core.labels import LABELS, is_craft
 from craft_ray.model.checkpoint import SEEN_FILE, update_config
 from craft_ray.model.loading import load_checkpoint
@@ -49,8 +51,8 @@ def _name_tokenizer(file: Path) -> None:
         file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def model_card(trained: Trained) -> str:
-    """The card as Markdown."""
+def model_card(trained: Trained, known: Mapping[str, LabelDescription] = MappingProxyType({})) -> str:
+    """The card as Markdown; `known` is what is known of the labels."""
     table = [
         "| Training Loss | Epoch | Step | Validation Loss | Precision | Recall | F1 | Accuracy |",
         "|:---:|:---:|:---:|:---:|:---:|:---:|:---:|:---:|",
@@ -72,7 +74,7 @@ def model_card(trained: Trained) -> str:
             f"F1 {trained.scores['f1']:.4f}, loss {trained.scores['loss']:.4f}, "
             f"accuracy {trained.scores['accuracy']:.4f}. In int8, as `craft_ray` runs it on a CPU where F1 falls by no "
             f"more than 0.002: F1 {trained.int8['f1']:.4f}.\n",
-            *_labels(trained.scores["per_label"]),
+            *_labels(trained.scores["per_label"], known),
             "",
             *parts,
             "\n`craft_ray` calibrates scores by `score_calibration` of config.json, fitted on the development set; the",
@@ -87,11 +89,15 @@ def model_card(trained: Trained) -> str:
     )
 
 
-def _labels(per_label: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A table of the labels, with what is known of CRAFT's."""
+def _labels(per_label: Mapping[str, Mapping[str, float]], known: Mapping[str, LabelDescription]) -> list[str]:
+    """A table of the labels, with what is known of them."""
     if not is_craft(per_label):
-        rows = [f"| {name} | {_figures(score)} |" for name, score in per_label.items()]
-        return ["| Label | Precision | Recall | F1 | Mentions |", "|---" * 5 + "|", *rows]
+        about = {name: known.get(name, LabelDescription()) for name in per_label}
+        rows = [
+            f"| {name} | {', '.join(about[name].prefixes)} | {about[name].meaning} | {_figures(score)} |"
+            for name, score in per_label.items()
+        ]
+        return ["| Label | Concepts | What it is | Precision | Recall | F1 | Mentions |", "|---" * 7 + "|", *rows]
     rows = [
         f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {_figures(per_label[label.name])} |"
         for label in LABELS
@@ -109,7 +115,13 @@ def _figures(score: Mapping[str, float]) -> str:
 
 
 def export_checkpoint(
-    folder: Path, material: TrainingData, weights: Weights, rows: list[dict[str, float]], train: Corpus, dev: Corpus
+    folder: Path,
+    material: TrainingData,
+    weights: Weights,
+    rows: list[dict[str, float]],
+    train: Corpus,
+    dev: Corpus,
+    labels: Mapping[str, LabelDescription] = MappingProxyType({}),
 ) -> Trained:
     """Write the checkpoint, calibrate its scores, measure it as it will be used, and write its card."""
     recipe = material.recipe
@@ -117,6 +129,8 @@ def export_checkpoint(
     config = material.last_stage(weights).config | {"window_pieces": read}
     if recipe.refine_mentions:
         config["refine_mentions"] = True
+    if labels:
+        config[KEY] = as_json(labels)
     model = build_model(config, weights, material.word_shape, attention="eager")
     if isinstance(cased := model.get_input_embeddings(), CasedEmbedding):
         plain = torch.nn.Embedding(*cased.weight.shape)
@@ -149,5 +163,6 @@ def export_checkpoint(
         scores=int8.exact,
         int8=int8.int8,
     )
-    (folder / "README.md").write_text(model_card(trained), encoding="utf-8")
+    known = load_checkpoint(str(folder)).descriptions
+    (folder / "README.md").write_text(model_card(trained, known), encoding="utf-8")
     return trained

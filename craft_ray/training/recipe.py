@@ -102,6 +102,12 @@ class TrainingFile(BaseModel):
     train_ids: str | None = Field(default=None, description="articles of CRAFT to train on, one id per line")
     dev: str | None = Field(default=None, description="corpus to measure on after each epoch, in either form")
     dev_ids: str | None = Field(default=None, description="articles of CRAFT to measure on, one id per line")
+    dev_share: float | None = Field(
+        default=None, gt=0, lt=1, description="in place of a corpus to measure on, this share of the one to train on"
+    )
+    labels: str | None = Field(
+        default=None, description="YAML file of what the labels mean: meaning, colour, letters, prefixes of concepts"
+    )
     base: str | None = Field(
         default=None, description="encoder to start from: a model that ships, a folder or a Hugging Face id"
     )

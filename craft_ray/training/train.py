@@ -10,10 +10,11 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from craft_ray.core.connection import ray_session
+from craft_ray.core.descriptions import LabelDescription, check_labels
 from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.labels import label_of
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
@@ -49,6 +52,7 @@ def train(
     recipe: Recipe | None = None,
     *,
     auxiliary: Sequence[Corpus] = (),
+    labels: Mapping[str, LabelDescription] = MappingProxyType({}),
     workers: int = 1,
     accumulate: int = 1,
     settings: Settings | None = None,
@@ -59,12 +63,13 @@ def train(
     output:    receives fp16 safetensors, tokenizer, configuration with the six names and a model card (README.md); a
                local folder or an s3:// address
     auxiliary: corpora with labels of their own, learnt together with `train` before it is learnt alone
+    labels:    what labels mean and how they are shown, for the checkpoint's config.json
     workers:   processes that train together: one per GPU where the cluster has any, else one per CPU core or more
     accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
     on_step:   called with the step and the number of steps
 
-    Raises SettingsError if the base cannot be read, `dev` has labels that `train` has not, or the batch cannot be
-    divided among workers; RunError if training fails.
+    Raises SettingsError if the base cannot be read, `dev` or `labels` has labels that `train` has not, or the batch
+    cannot be divided among workers; RunError if training fails.
     """
     recipe, settings = recipe or Recipe(), settings or load_settings()
     if not recipe.batch_tokens and recipe.batch_size % (workers * accumulate):
@@ -72,6 +77,7 @@ def train(
             f"a batch of {recipe.batch_size} cannot be divided into {workers * accumulate} equal parts: "
             "choose workers and accumulate so that it can"
         )
+    check_labels(labels, {label_of(tag) for sentence in train.sentences for tag in sentence.tags} - {"O"})
     storage, output = Storage(settings.s3), absolute(output)
     storage.check_writable(output)
     if recipe.disjoint:
@@ -86,7 +92,7 @@ def train(
         trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
         weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
-        result = export_checkpoint(Path(folder), material, weights, trained[0][1], train, dev)
+        result = export_checkpoint(Path(folder), material, weights, trained[0][1], train, dev, labels)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
     return result

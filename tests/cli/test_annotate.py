@@ -43,7 +43,7 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
         "files_passed_over": 0,
         "passed_over": [],
     }
-    rest = {"entities": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
+    rest = {"model": {}, "entities": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
     print_summary(console(), summary(found=9, superseded=2) | rest | {"titles_alone": 3})
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "found" in line and line.rstrip().endswith("3 with a title alone")]

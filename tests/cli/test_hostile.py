@@ -55,6 +55,7 @@ def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFix
         "documents": {"found": 1, "rejected": 1},
         "titles_alone": 0,
         "rejected": {"bad_gzip": 1},
+        "model": {"label_descriptions": {MARKUP: {"meaning": HOSTILE}}},
         "entities": {MARKUP: 1},
         "shards": shards | {"passed_over": [MARKUP]},
         "seconds": 1.0,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from craft_ray.core.labels import TagSet, canonical_tags, is_craft, meanings
+from craft_ray.core.descriptions import descriptions_of
+from craft_ray.core.labels import TagSet, canonical_tags, is_craft
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,7 @@ def test_the_labels_of_another_model_stay_as_they_are_and_get_no_ontology(names:
     tags = TagSet.from_id2label(dict(enumerate(["O", *(f"B-{name}" for name in names)])))
     assert tags.names == tuple(names)
     assert set(tags.ontologies) == {None}
-    assert meanings(names) == {}
+    assert descriptions_of(names) == {}
 
 
 def test_a_corpus_of_genes_is_not_one_of_cellular_components():
@@ -25,4 +26,4 @@ def test_the_tags_of_craft_iob_are_folded_however_few_a_file_has():
 
 
 def test_tables_that_lack_some_of_the_six_labels_are_still_of_craft():
-    assert set(meanings(["Gene", "Taxon"])) == {"Gene", "Taxon"}
+    assert set(descriptions_of(["Gene", "Taxon"])) == {"Gene", "Taxon"}

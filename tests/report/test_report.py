@@ -172,6 +172,9 @@ def test_labels_can_be_told_apart_without_colour_and_be_read():
     assert len({look.mark for look in looks}) == len({look.number for look in looks}) == len(names)
     assert all(re.fullmatch("[A-Za-z0-9]{1,2}", look.mark) for look in looks)
     assert min(contrast(look.ink, look.ground) for look in looks) >= 4.5
+    own = {"Celebrity": {"colour": "#331100", "letters": "Cy", "meaning": "who is well known"}}
+    look = next(look for look in label_styles(names, own) if look.name == "Celebrity")
+    assert (look.mark, look.ink, look.ground, look.meaning) == ("Cy", "white", "#331100", "who is well known")
     lines = re.findall(r"--style: (\w+)", module._packed("page.css"))
     assert len(set(lines)) == 5  # and of the sixth label a line above as well
 

@@ -16,6 +16,7 @@ from craft_ray.training.corpora import (
     keys_shown,
     mention_keys,
     read_iob,
+    split,
     text_key,
     without_overlap,
 )
@@ -185,3 +186,15 @@ def test_a_bad_craft_folder_is_a_bad_setting(tmp_path: Path):
         read_craft(folder)
     with pytest.raises(SettingsError, match="a list of articles goes with a folder"):
         read_sentences(folder / "txt/1.txt", folder / "ids")
+
+
+def test_a_share_to_measure_on_is_drawn_in_blocks_and_leaves_the_rest_to_train_on():
+    corpus = Corpus("viruses", [TaggedSentence([str(n)], ["O"]) for n in range(1000)])
+    rest, dev = split(corpus, 0.1, seed=1)
+    numbers = [[int(s.words[0]) for s in part.sentences] for part in (rest, dev)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(1000))
+    assert [len(part) for part in numbers] == [900, 100]
+    assert all(set(range(n // 20 * 20, n // 20 * 20 + 20)) <= set(numbers[1]) for n in numbers[1])
+    assert split(corpus, 0.1, seed=1)[1] == dev != split(corpus, 0.1, seed=2)[1]
+    with pytest.raises(SettingsError, match=r"viruses has 20 sentences: too few for a share of 0.1"):
+        split(Corpus("viruses", corpus.sentences[:20]), 0.1, seed=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from craft_ray.core.descriptions import LabelDescription
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.tagger import Tagger
 from craft_ray.training.corpora import Corpus, TaggedSentence, keys_shown, mention_keys, read_iob
@@ -39,18 +40,21 @@ def test_labels_of_ones_own_are_learnt_and_come_back(tiny_checkpoint: Path, tmp_
     data = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], recipe)
     learnt = Last()
     fit(data.last_stage(data.weights), str(tmp_path / "checkpoints"), learnt)
-    trained = export_checkpoint(tmp_path / "model", data, learnt.weights, learnt.rows, corpus, corpus)
+    described = {"Virus": LabelDescription(meaning="a virus", prefixes=("MONDO",), colour="#CC3311")}
+    trained = export_checkpoint(tmp_path / "model", data, learnt.weights, learnt.rows, corpus, corpus, described)
     assert trained.scores["f1"] == learnt.rows[-1]["f1"] == 1.0
     found = Tagger.load(str(tmp_path / "model")).tag("The goose has mumps")
     assert [(entity.label, entity.mention, entity.ontology) for entity in found] == [
         ("Host", "goose", None),
-        ("Virus", "mumps", None),
+        ("Virus", "mumps", "MONDO"),
     ]
+    assert load_checkpoint(str(tmp_path / "model")).descriptions == described
+    assert "label_descriptions" not in TrainingData.load(str(tmp_path / "model"), corpus, corpus, [], recipe).config
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert set(config["label2id"]) == {"O", "B-Virus", "I-Virus", "B-Host", "I-Host"}
     card = (tmp_path / "model" / "README.md").read_text()
     assert "fine-tuned on viruses" in card
-    assert "| Virus | 1.0000 | 1.0000 | 1.0000 | 40 |" in card
+    assert "| Virus | MONDO | a virus | 1.0000 | 1.0000 | 1.0000 | 40 |" in card
     assert "cellular components" not in card
 
 

@@ -1,0 +1,57 @@
+"""What labels of one's own mean and how they are shown."""
+
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.descriptions import LabelDescription, as_json, check_labels, descriptions_of, read_descriptions
+from craft_ray.core.errors import SettingsError
+
+FILE = """
+Disease:
+  meaning: diseases and symptoms
+  colour: "#CC3311"
+  letters: Di
+  prefixes: [MONDO, DOID]
+Drug: {meaning: drugs}
+"""
+
+
+def test_a_file_of_labels_comes_back_from_what_a_checkpoint_keeps(tmp_path: Path):
+    (tmp_path / "labels.yaml").write_text(FILE)
+    read = read_descriptions(tmp_path / "labels.yaml")
+    assert read["Disease"].prefixes == ("MONDO", "DOID")
+    assert as_json(read)["Drug"] == {"meaning": "drugs"}
+    assert descriptions_of(["Disease", "Drug", "Other"], as_json(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Disease: {colour: red}", "line 1"),
+        ('Disease: {colour: "#fff;}body{"}', "setting colour"),
+        ("Disease:\n  color: '#ffffff'", "did you mean colour"),
+        ("Disease: an illness", "Disease has no values"),
+        ("Disease: {letters: '<b>'}", "setting letters"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_line(text: str, sentence: str, tmp_path: Path):
+    (tmp_path / "labels.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=sentence) as told:
+        read_descriptions(tmp_path / "labels.yaml")
+    assert "labels.yaml, line" in str(told.value)
+
+
+def test_a_label_that_the_corpus_has_not_is_told_with_the_nearest():
+    with pytest.raises(SettingsError, match=r"Diseases is described.*; did you mean Disease?"):
+        check_labels({"Diseases": LabelDescription()}, ["Disease"])
+
+
+@pytest.mark.parametrize(("colour", "ink"), [("#ffffff", "black"), ("#000000", "white"), ("#F0E442", "black")])
+def test_the_ink_is_what_can_be_read_on_a_colour(colour: str, ink: str):
+    assert LabelDescription(colour=colour).style == f"{ink} on {colour.lower()}"
+
+
+def test_craft_labels_are_known_without_a_file_and_others_are_not():
+    assert descriptions_of(["Gene", "Taxon"])["Gene"].prefixes == ("GO",)
+    assert descriptions_of(["GENE"]) == {}
