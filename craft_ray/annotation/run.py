@@ -18,6 +18,7 @@ from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import described, write_concepts
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
+from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
@@ -98,7 +99,7 @@ def annotate(
             if not tables_exist(storage, output):
                 ray_ready = connect()
                 model.checkpoint.result()  # a bad model ends the run before tables are made
-            tables = Tables(storage, output, run_id)
+            tables = Tables(storage, output, run_id, run_on_cluster)
             finished_shards = tables.finished_shards()
             if ray_ready is None and any_changed(listing.shards, finished_shards):
                 ray_ready = connect()

@@ -12,7 +12,6 @@ import json
 import re
 import secrets
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -38,9 +37,6 @@ _RANDOM_BITS = 24
 
 ROWS_IN_GROUP = 64_000
 """Rows of a group in a rewritten file; what a query skips or reads at once."""
-
-SMALL, LARGE, MANY = 8 << 20, 128 << 20, 16
-"""Bytes of the files that a run's end merges, bytes of those that so many of them in one partition become."""
 
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
 """How delta-rs writes files; its own default is Snappy, which takes a third more."""
@@ -207,16 +203,21 @@ class NumberedTable:
         """Commit files that are written, in place of some of the table's."""
         self._commit_files(files, pair, "append", removed)
 
+    def rearrange(self, files: Iterable[DataFile], removed: Iterable[DataFile]) -> None:
+        """Commit files that hold the rows of others, in their place; the pair stays, and no row changes."""
+        self._commit_files(files, self.pair, "append", removed, changes=False)
+
     def _commit_files(
         self,
         files: Iterable[DataFile],
         pair: int,
         mode: Literal["append", "overwrite"],
         removed: Iterable[DataFile] = (),
+        changes: bool = True,
     ) -> None:
         now = int(time.time() * 1000)
-        actions: list[AddAction | RemoveAction] = [add_action(file, now) for file in files]
-        actions += [RemoveAction(file.path, True, now, file.size, _values(file)) for file in removed]
+        actions: list[AddAction | RemoveAction] = [add_action(file, now, changes) for file in files]
+        actions += [RemoveAction(file.path, changes, now, file.size, _values(file)) for file in removed]
         self.commit(
             lambda properties: self.delta.create_write_transaction(
                 actions,
@@ -282,20 +283,6 @@ class NumberedTable:
                 "were they changed by hand?"
             )
         self.commit(lambda properties: self.delta.restore(half - 1, commit_properties=properties), pair)
-
-    def compact(self) -> None:
-        """Merge small files: those of a few runs among themselves, and many such into large ones.
-
-        So what a night adds is written again with no more than a SMALL file beside it, and not with a large one.
-        """
-        below: Counter[Any] = Counter(tuple(file.partition.values()) for file in self.files() if file.size < LARGE // 2)
-        size = LARGE if max(below.values(), default=0) >= MANY else SMALL
-        self.commit(
-            lambda properties: self.delta.optimize.compact(
-                target_size=size, writer_properties=WRITER, commit_properties=properties
-            ),
-            self.pair,
-        )
 
     def vacuum(self, run_id: str, kept: Sequence[int] = ()) -> None:
         """Remove files that neither the table nor its `kept` versions refer to, but none of a run that began later.
@@ -377,15 +364,19 @@ class NumberedTable:
         return self.delta.transaction_version(SEQUENCE) or 0
 
 
-def add_action(file: DataFile, now: int) -> AddAction:
-    """The Delta action that adds a written file; `now` in milliseconds since 1970."""
+def add_action(file: DataFile, now: int, changes: bool = True) -> AddAction:
+    """The Delta action that adds a written file.
+
+    now:     in milliseconds since 1970
+    changes: false if its rows stood in other files before
+    """
     stats = {
         "numRecords": file.rows,
         "minValues": {"doc_id": file.first_id},
         "maxValues": {"doc_id": file.last_id},
         "nullCount": {"doc_id": 0},
     }
-    return AddAction(file.path, file.size, _values(file), now, True, json.dumps(stats))
+    return AddAction(file.path, file.size, _values(file), now, changes, json.dumps(stats))
 
 
 def _values(file: DataFile) -> dict[str, str | None]:

@@ -28,7 +28,7 @@ from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable, next_number
-from craft_ray.tables.replacing import file_without, files_without
+from craft_ray.tables.rewriting import MANY, Place, Removal, Rewrite, RunAll, merges, removals, run_here
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
 
@@ -44,13 +44,15 @@ class _Part:
 class Tables:
     """The tables of one output, opened for writing; any earlier run is shut out.
 
-    run_id: the run whose uncommitted files are removed at its end
+    run_id:  the run whose uncommitted files are removed at its end
+    run_all: runs what rewrites files, here or on a cluster
 
     Raises SettingsError if they cannot be opened or are not ours, StorageError if storage fails for too long.
     """
 
-    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed") -> None:
+    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed", run_all: RunAll = run_here) -> None:
         self._storage = storage
+        self._run_all = run_all
         self.output = output
         self._run_id = run_id
         try:
@@ -119,11 +121,8 @@ class Tables:
             return 0
         doc_ids = pa.concat_arrays([part.doc_ids for part in parts]).sort()
         pair = next_number(self.documents.pair)
-        for table, schema in (
-            (self.entities, entities_schema(self.partition_by)),
-            (self.documents, DOCUMENTS),
-        ):
-            added, removed = files_without(table, self._storage, self._run_id, schema, doc_ids)
+        for table in (self.entities, self.documents):
+            added, removed = self._rewritten(removals(self._place(table), table.files(), doc_ids))
             written = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
             table.add([*written, *added], pair, removed)
         return sum(file.rows for part in parts for file in part.documents)
@@ -140,16 +139,27 @@ class Tables:
         others = documents["doc_id"].filter(pa.array(~written)).combine_chunks()
         return _Part(
             doc_ids,
-            self._filtered(self.documents, DOCUMENTS, block.documents, others),
-            self._filtered(self.entities, entities_schema(self.partition_by), block.entities, others),
+            self._filtered(self.documents, block.documents, others),
+            self._filtered(self.entities, block.entities, others),
         )
 
-    def _filtered(
-        self, table: NumberedTable, schema: pa.Schema, files: Sequence[DataFile], doc_ids: pa.Array
-    ) -> list[DataFile]:
+    def _filtered(self, table: NumberedTable, files: Sequence[DataFile], doc_ids: pa.Array) -> list[DataFile]:
         """Files without the rows of some documents."""
-        rest = (file_without(file, table.path, self._storage, self._run_id, schema, doc_ids) for file in files)
-        return [file for file in rest if file is not None]
+        return [rest for file in files for rest in Removal(self._place(table), file, doc_ids).run()]
+
+    def _place(self, table: NumberedTable) -> Place:
+        schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
+        return Place(self._storage, table.path, schema, self._run_id)
+
+    def _rewritten(self, rewrites: Sequence[Rewrite]) -> tuple[list[DataFile], list[DataFile]]:
+        """Files to add and files to remove, as rewrites give them."""
+        added: list[DataFile] = []
+        removed: list[DataFile] = []
+        for rewrite, files in zip(rewrites, self._run_all(rewrites), strict=True):
+            if tuple(files) != tuple(rewrite.files):
+                added += files
+                removed += rewrite.files
+        return added, removed
 
     @property
     def names_by_path(self) -> bool:
@@ -201,13 +211,19 @@ class Tables:
         Raises RunError if another run has begun meanwhile, before anything is removed.
         """
         rows = self.finished_shards()
-        if rows.num_rows != self.shards.count():
+        if rows.num_rows != self.shards.count() or (compact and len(self.shards.files()) > MANY):
             self.shards.overwrite(rows, self.documents.pair)
         if compact:
-            for table in self.by_name.values():
-                table.compact()
+            self.merge()
         for name, table in self.by_name.items():
             table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
+
+    def merge(self) -> None:
+        """Merge small files, one commit to each table that has any."""
+        for table in (self.entities, self.documents):
+            added, removed = self._rewritten(merges(self._place(table), table.files()))
+            if removed:
+                table.rearrange(added, removed)
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Put a table's rows in new files, in the order in which they come.

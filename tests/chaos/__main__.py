@@ -18,7 +18,8 @@ def main() -> int:
         epilog="Examples:  python -m tests.chaos --blows 100 --report report.json   |   "
         "python -m tests.chaos --blows 10 --seed 7.  Exit code 0: nothing lost, nothing twice, nothing let in; else 1. "
         "A seed fixes which blows come and after what time; what they hit depends on the machine as well. "
-        "100 blows take about half an hour on two cores.",
+        "100 blows take about half an hour on two cores. Drivers are suspended as well, and some overtaken by a "
+        "run under another host's name, for which `unshare --uts` needs to be allowed.",
     )
     parser.add_argument("--blows", type=int, default=100, help="how many; 100 if not given")
     parser.add_argument("--seed", type=int, help="of all randomness; a new one, which is printed, if not given")

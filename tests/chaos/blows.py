@@ -18,11 +18,21 @@ REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
 """What is in the titles of the processes that run the three stages."""
 
 
+SUSPENDED = (5.0, 120.0)
+"""Seconds for which a driver is stopped."""
+
+OVERTAKEN = "driver overtaken"
+"""The blow beside which another run begins, as if from another machine."""
+
+
 class Driver(Protocol):
     """The process of the run that is being struck."""
 
     def signalled(self, number: int) -> bool:
         """Send it a signal; False if it has ended."""
+
+    def suspend(self, seconds: float) -> bool:
+        """Stop it, and let it go on after so many seconds; False if it has ended or is stopped."""
 
 
 @dataclass
@@ -53,6 +63,11 @@ def _driver_killed(scene: Scene) -> bool:
 
 def _driver_terminated(scene: Scene) -> bool:
     return scene.driver.signalled(signal.SIGTERM)
+
+
+def _driver_suspended(scene: Scene) -> bool:
+    """As a laptop that sleeps does it, a debugger, or a container that is frozen."""
+    return scene.driver.suspend(scene.random.uniform(*SUSPENDED))
 
 
 def _process_killed(title: str) -> Callable[[Scene], bool]:
@@ -142,6 +157,8 @@ BLOWS = {
     for blow in (
         Blow("driver killed", _driver_killed, 1.0, fatal=True),
         Blow("driver terminated", _driver_terminated, 1.0, fatal=True),
+        Blow("driver suspended", _driver_suspended, 1.0),
+        Blow(OVERTAKEN, _driver_suspended, 1.0, fatal=True),
         Blow("replica killed", _process_killed(REPLICA), 1.5),
         Blow("replica out of memory", _replica_out_of_memory, 0.5),
         Blow("reader killed", _process_killed(READER), 1.5),

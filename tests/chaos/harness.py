@@ -1,6 +1,5 @@
 """Runs the command against the cluster and the store, strikes it, runs it again until it ends, and compares."""
 
-import json
 import os
 import random
 import signal
@@ -12,21 +11,18 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from cluster.local.cluster import ROOT, RayCluster, running_cluster
+from craft_ray.core.errors import OutputBusyError
 from tests.chaos import outcome
-from tests.chaos.blows import BLOWS, Blow, Scene
+from tests.chaos.blows import BLOWS, OVERTAKEN, Blow, Scene
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.report import Report
+from tests.chaos.run import LONGEST_RUN, Run
 from tests.support.s3_server import S3Server, running_s3_server
-
-LONGEST_RUN = 240.0
-"""Seconds after which a run counts as hanging."""
 
 LONGEST_STOP = 10.0
 """Seconds that a driver has to end after SIGTERM."""
@@ -40,60 +36,6 @@ _STORAGE = {
     "bandwidth limit",
     "lost acknowledgement",
 }
-
-
-@dataclass
-class Run:
-    """One `craft-ray annotate`, as a process."""
-
-    process: subprocess.Popen[bytes]
-    folder: Path
-    began: float = field(default_factory=time.monotonic)
-    blows: list[str] = field(default_factory=list)
-    terminated_at: float | None = None
-    head_lost_at: float | None = None
-    ended: float | None = None
-
-    def signalled(self, number: int) -> bool:
-        if self.process.poll() is not None:
-            return False
-        if number == signal.SIGTERM:
-            self.terminated_at = time.monotonic()
-        self.process.send_signal(number)
-        return True
-
-    @property
-    def code(self) -> int | None:
-        return self.process.poll()
-
-    @property
-    def stderr(self) -> str:
-        return (self.folder / "stderr").read_text(encoding="utf-8", errors="replace")
-
-    @property
-    def summary(self) -> dict[str, Any] | None:
-        last = (self.folder / "stdout").read_text(encoding="utf-8").strip().rpartition("\n")[2]
-        return json.loads(last) if last.startswith("{") else None
-
-    @property
-    def sentence(self) -> str:
-        """The last line of stderr."""
-        return (self.stderr.strip().splitlines() or [""])[-1]
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it ends within so many seconds."""
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        self.ended = self.ended or time.monotonic()
-        return True
-
-    def end(self) -> None:
-        """Kill it if it runs."""
-        if self.code is None:
-            self.process.kill()
-        self.wait(30)
 
 
 class Harness:
@@ -135,11 +77,19 @@ class Harness:
         write_inputs(folder, documents)
         self.store.filesystem().put(f"{folder}/", f"{self.prefix}/in/", recursive=True)
 
-    def start(self, output: str, environment: dict[str, str] | None = None, hurried: bool = False) -> Run:
-        """Start the command; `hurried`: with replicas that answer at once, which change no row."""
+    def start(
+        self, output: str, environment: dict[str, str] | None = None, hurried: bool = False, elsewhere: bool = False
+    ) -> Run:
+        """Start the command.
+
+        hurried:   with replicas that answer at once, which change no row
+        elsewhere: under another host's name, so that it cannot look whether the process of an earlier run lives
+        """
         folder = self.folder / f"run{len(self._started) + 1}"
         folder.mkdir()
         command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
+        if elsewhere:
+            command = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", *command]
         variables = {
             "CRAFT_RAY_BLOCK_MB": "0.08",
             "CRAFT_RAY_REPLICAS": "2",
@@ -204,19 +154,35 @@ class Harness:
         left = deque(blows)
         seen: Counter[str] = Counter()
         orphans: set[str] = set()
+        asleep: Run | None = None
         while True:
-            run = self.start(output, hurried=not left)
+            run = self.start(output, hurried=not left, elsewhere=asleep is not None)
             self._strike(run, output, left, patient)
-            if not run.wait(max(0.0, run.began + LONGEST_RUN - time.monotonic())):
+            if run.blows[-1:] == [OVERTAKEN]:
+                self._await_sleeper(asleep)
+                asleep = run
+                continue
+            if not run.wait(max(0.0, run.latest - time.monotonic())):
                 self._failed(run, "hangs")
             run.end()
             ended = datetime.now(UTC)
             self._mend()
-            self._judge(run)
-            if run.code == 0:
+            self._judge(run, beside=asleep)
+            if run.code == 0 and asleep is None:
                 break
             self._look_between_runs(output, ended, seen, orphans, run)
+            if run.code in (0, OutputBusyError.exit_code):
+                self._await_sleeper(asleep)
+                asleep = None  # what it leaves, a last run removes
         self.compare(output)
+
+    def _await_sleeper(self, asleep: Run | None) -> None:
+        """Wait until a run that slept has woken up and ended, and judge it."""
+        if asleep is not None:
+            if not asleep.wait(max(0.0, asleep.latest - time.monotonic())):
+                self._failed(asleep, "hangs after it woke up")
+            asleep.end()
+            self._judge(asleep)
 
     def compare(self, output: str) -> None:
         """Compare an output at rest with the undisturbed one's, and count what is wrong."""
@@ -292,8 +258,8 @@ class Harness:
             self.cluster.restart()
         self.cluster.replace_dead_workers()
 
-    def _judge(self, run: Run) -> None:
-        """Whether a run ended as it may after its blows."""
+    def _judge(self, run: Run, beside: Run | None = None) -> None:
+        """Whether a run ended as it may after its blows, and beside another that slept."""
         assert run.ended is not None
         report, code = self.report, run.code
         report.runs[str(code)] += 1
@@ -307,7 +273,7 @@ class Harness:
                 self._failed(run, f"ended with {code} and no sentence that says why")
             report.errors[f"{code} {run.sentence[:200]}"] += 1
         if run.terminated_at is not None:
-            stop = run.ended - run.terminated_at
+            stop = run.ended - max(run.terminated_at, run.awake_at)
             report.stop_seconds_most = max(report.stop_seconds_most, round(stop, 2))
             hurt = _STORAGE.intersection(run.blows)
             if code not in (0, 3) and not (code in (1, 2) and hurt):
@@ -317,9 +283,7 @@ class Harness:
         elif run.head_lost_at is not None:
             lost = run.ended - run.head_lost_at
             report.head_lost_seconds_most = max(report.head_lost_seconds_most, round(lost, 2))
-        elif "driver killed" not in run.blows and code not in (
-            (0, 1, 2) if _STORAGE.intersection(run.blows) else (0, 1)
-        ):
+        elif "driver killed" not in run.blows and code not in _allowed(run, beside):
             self._failed(run, f"ended with {code}")
         if code == 0 and not (run.summary and run.summary["adds_up"]):
             self._failed(run, "ended with 0 and a summary that does not add up")
@@ -353,6 +317,12 @@ class Harness:
             f"between runs: {now.total()} documents committed, {rows} in {len(blocks)} blocks to do again "
             f"(the oldest waited {overdue:.0f} s)"
         )
+
+
+def _allowed(run: Run, beside: Run | None) -> set[int]:
+    """Exit codes of a run that was neither killed nor told to end."""
+    hurt = {2} if _STORAGE.intersection(run.blows) else set()
+    return {0, 1} | hurt | ({OutputBusyError.exit_code} if beside else set())
 
 
 def random_blows(source: random.Random, number: int) -> list[Blow]:

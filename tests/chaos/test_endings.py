@@ -12,9 +12,10 @@ import pytest
 
 from cluster.local.cluster import running_cluster
 from tests.chaos import outcome
-from tests.chaos.harness import Harness, Run, chosen_blows
+from tests.chaos.harness import Harness, chosen_blows
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Fault, Kind
+from tests.chaos.run import Run
 from tests.support.commands import Finished, run_command
 from tests.support.outputs import assert_consistent, document_rows, entity_rows
 

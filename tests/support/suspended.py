@@ -57,8 +57,7 @@ def main(output: str, step: str) -> None:
         stop()
         tables.finish(compact=True)
     elif step == STEPS[3]:
-        for table in tables.by_name.values():
-            table.compact()
+        tables.merge()
         stop()
         tables.documents.vacuum(RUN)
     else:

@@ -1,6 +1,5 @@
 """One numbered table: commits told from another run's, lost acknowledgements, what a vacuum may remove."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,6 @@ from deltalake.exceptions import CommitFailedError
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.tables import delta
 from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action, next_number
 from tests.support.outputs import STORAGE, block, rows
 
@@ -70,27 +68,6 @@ def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
     table.overwrite(written, 2, predicate="doc_id = 'c'")
     for uri in table.delta.file_uris():
         assert pq.ParquetFile(uri).metadata.row_group(0).column(0).compression == "ZSTD"
-    table.compact()
-    assert {pq.ParquetFile(uri).metadata.row_group(0).column(0).compression for uri in table.delta.file_uris()} == {
-        "ZSTD"
-    }
-
-
-def test_a_compaction_merges_small_files_at_once_and_large_ones_when_they_are_many(tmp_path: Path, monkeypatch):
-    table = opened(tmp_path)
-    size = block(tmp_path, ("m", "mouse")).documents[0].size
-    monkeypatch.setattr(delta, "SMALL", 2 * size)
-    monkeypatch.setattr(delta, "LARGE", 100 * size)
-    monkeypatch.setattr(delta, "MANY", 4)
-    counts = []
-    for night in range(8):
-        table.add(block(tmp_path, *((f"{night}{n}", "a mouse " * 40) for n in range(9))).documents, table.pair)
-        table.compact()
-        counts.append(len(table.files()))
-    assert max(counts) <= 4
-    assert counts.count(1) >= 2
-    assert any(later == earlier + 1 for earlier, later in pairwise(counts))
-    assert len(rows(tmp_path, "documents")) == 72
 
 
 def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Path):

@@ -1,0 +1,34 @@
+"""Files of the tables written again by tasks on the cluster."""
+
+from collections.abc import Iterator, Sequence
+
+from craft_ray.tables.blocks import DataFile
+from craft_ray.tables.rewriting import Rewrite, run_here
+
+ALONE = 128 << 20
+"""Bytes of files up to which the driver writes them itself, which takes some five seconds."""
+
+CPUS, TRIES = 0.5, 4
+"""Share of a core that a task claims, for the stages of the run hold most of each, and how often it is tried."""
+
+
+def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
+    """Run rewrites as tasks of Ray, which must be connected, or here where they are small; gives the files of each.
+
+    A task that Ray runs twice writes new files each time, and those of one try alone are given.
+    """
+    if sum(file.size for rewrite in rewrites for file in rewrite.files) <= ALONE:
+        yield from run_here(rewrites)
+        return
+    import ray  # a run without new input does without, and has nothing so large to write
+
+    if not ray.is_initialized():
+        yield from run_here(rewrites)
+        return
+    task = ray.remote(num_cpus=CPUS, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(_run)
+    for answer in [task.remote(rewrite) for rewrite in rewrites]:
+        yield ray.get(answer)
+
+
+def _run(rewrite: Rewrite) -> Sequence[DataFile]:
+    return rewrite.run()

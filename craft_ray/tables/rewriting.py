@@ -1,0 +1,236 @@
+"""Files of a table written again: without the rows of some documents, or several as one, in order of their documents.
+
+Each rewrite is a task of its own that gives files which no table refers to yet, so it may run on any node, and twice.
+"""
+
+import uuid
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from craft_ray.core.errors import RunError
+from craft_ray.storage.addresses import join
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.blocks import DataFile, partition_folder
+from craft_ray.tables.database import database
+
+SMALL, LARGE, MANY = 8 << 20, 32 << 20, 16
+"""Bytes of the files that a run's end merges, bytes of those that so many of them in one partition become."""
+
+AT_ONCE, MEMORY = 256 << 20, "1GB"
+"""Bytes of the files that one merge takes together, and the memory in which it sorts them, else on disk."""
+
+GROUP, FEWEST, MOST = 4 << 20, 1_000, 64_000
+"""Bytes of a row group, which a reader skips or reads whole, and its rows at the least and at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The table whose files are written again, for a task on any node.
+
+    schema: of its rows, with the columns that its partitions hold
+    run_id: the run whose name the new files bear
+    """
+
+    storage: Storage
+    folder: str
+    schema: pa.Schema
+    run_id: str
+
+    def new_path(self, file: DataFile) -> str:
+        """A path below the folder that no other file has, in the partition of a file."""
+        return f"{partition_folder(file.partition)}{self.run_id}-{uuid.uuid4().hex}.parquet"
+
+    def columns(self, file: DataFile) -> pa.Schema:
+        """The columns that files of a partition hold."""
+        return pa.schema([field for field in self.schema if field.name not in file.partition])
+
+
+class Rewrite(Protocol):
+    """Files that take the place of others."""
+
+    @property
+    def files(self) -> Sequence[DataFile]:
+        """The files to be replaced."""
+
+    def run(self) -> Sequence[DataFile]:
+        """Write what takes their place; the same files if nothing need be written."""
+
+
+RunAll = Callable[[Sequence[Rewrite]], Iterable[Sequence[DataFile]]]
+"""Runs rewrites, here or on a cluster; gives the files of each, in order."""
+
+
+def run_here(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
+    """Run rewrites one after the other."""
+    return (rewrite.run() for rewrite in rewrites)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A file without the rows of some documents.
+
+    doc_ids: sorted
+    """
+
+    place: Place
+    file: DataFile
+    doc_ids: pa.Array
+
+    @property
+    def files(self) -> Sequence[DataFile]:
+        """The one file."""
+        return (self.file,)
+
+    def run(self) -> Sequence[DataFile]:
+        """The file itself if it holds none of the documents, none if it holds nothing else, or one of its other rows.
+
+        Its ids are read first.
+        """
+        place, file = self.place, self.file
+        with place.storage.open(join(place.folder, file.path)) as stream:
+            source = pq.ParquetFile(stream)
+            ids = source.read(["doc_id"])["doc_id"].cast(pa.string())
+            kept = pc.invert(pc.is_in(ids, value_set=self.doc_ids))
+            rows = pc.sum(kept).as_py() or 0
+            if rows == source.metadata.num_rows:
+                return (file,)
+            if not rows:
+                return ()
+            path = place.new_path(file)
+            types = pa.schema([place.schema.field(name) for name in source.schema_arrow.names])
+            with place.storage.publishing(join(place.folder, path)) as sink:
+                with pq.ParquetWriter(sink, types, compression="zstd") as writer:
+                    for part in _parts(source, kept):
+                        writer.write_table(part.cast(types))
+                size = sink.tell()
+        bounds = pc.min_max(ids.filter(kept)).as_py()
+        return (DataFile(path, size, rows, bounds["min"], bounds["max"], file.partition),)
+
+
+def _parts(source: pq.ParquetFile, kept: pa.ChunkedArray) -> Iterable[pa.Table]:
+    """The rows that are kept, a row group at a time."""
+    at = 0
+    for group in range(source.num_row_groups):
+        rows = source.read_row_group(group)
+        yield rows.filter(kept.slice(at, rows.num_rows))
+        at += rows.num_rows
+
+
+def removals(place: Place, files: Iterable[DataFile], doc_ids: pa.Array) -> list[Removal]:
+    """The removals after which a table has no row of some documents: of files that by their statistics may hold any.
+
+    doc_ids: sorted
+    """
+    wanted = doc_ids.to_pylist()
+    found = []
+    for file in files:
+        first, last = 0, len(wanted)
+        if file.first_id and file.last_id:  # else a file without statistics
+            first, last = bisect_left(wanted, file.first_id), bisect_right(wanted, file.last_id)
+        if first < last:
+            found.append(Removal(place, file, pa.array(wanted[first:last], pa.string())))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Files of one partition as new ones of about `file_bytes`, their rows sorted by document."""
+
+    place: Place
+    files: Sequence[DataFile]
+    file_bytes: int
+
+    def run(self) -> Sequence[DataFile]:
+        """Write the new files.
+
+        Raises RunError if they do not hold as many rows as the old.
+        """
+        rows, size = sum(file.rows for file in self.files), sum(file.size for file in self.files)
+        in_file = -(-rows // max(1, round(size / self.file_bytes)))
+        in_group = min(MOST, max(FEWEST, GROUP * rows // size))
+        schema = self.place.columns(self.files[0])
+        paths = [join(self.place.folder, file.path) for file in self.files]
+        filesystem, _ = self.place.storage.arrow_filesystem(paths[0])
+        within = [self.place.storage.arrow_filesystem(path)[1] for path in paths]
+        source = ds.dataset(within, schema, format="parquet", filesystem=filesystem)
+        order = ", ".join(f'"{name}"' for name in ("doc_id", "start") if name in schema.names)
+        with database(files=source) as connection:
+            connection.execute(f"SET memory_limit = '{MEMORY}'")
+            sorted_rows = connection.sql(f"FROM files ORDER BY {order}").to_arrow_reader(in_group)
+            written = [self._write(part, schema) for part in _in_files(sorted_rows, in_file)]
+        if sum(file.rows for file in written) != rows:
+            raise RunError(f"{sum(file.rows for file in written)} rows were read of files of {rows}")
+        return written
+
+    def _write(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> DataFile:
+        path = self.place.new_path(self.files[0])
+        first = last = ""
+        rows = 0
+        with self.place.storage.publishing(join(self.place.folder, path)) as sink:
+            with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+                for batch in batches:
+                    part = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                    writer.write_table(part)
+                    first = first or part["doc_id"][0].as_py()
+                    last = part["doc_id"][-1].as_py()
+                    rows += part.num_rows
+            size = sink.tell()
+        return DataFile(path, size, rows, first, last, self.files[0].partition)
+
+
+def _in_files(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Batches for one file after the other, of so many rows each; each must be used up before the next is asked for."""
+    left = (batch for batch in batches if batch.num_rows)
+    held = next(left, None)
+
+    def one_file() -> Iterator[pa.RecordBatch]:
+        nonlocal held
+        room = rows
+        while held is not None and room:
+            part = held.slice(0, room)
+            room -= part.num_rows
+            held = held.slice(part.num_rows) if part.num_rows < held.num_rows else next(left, None)
+            yield part
+
+    for _ in count():
+        if held is None:
+            return
+        yield one_file()
+
+
+def merges(place: Place, files: Iterable[DataFile]) -> list[Merge]:
+    """The merges of a table's small files: those of a few runs among themselves, and many such into large ones.
+
+    So what a night adds is written again with no more than a SMALL file beside it, and not with a large one. Files of
+    neighbouring documents go together, so that each new file covers few ids and a later revision touches few files.
+    """
+    by_partition: dict[tuple[object, ...], list[DataFile]] = defaultdict(list)
+    for file in files:
+        by_partition[tuple(file.partition.values())].append(file)
+    found = []
+    for members in by_partition.values():
+        below = [file for file in members if file.size < LARGE // 2]
+        size = LARGE if len(below) >= MANY else SMALL
+        small = sorted((file for file in below if file.size < size // 2), key=lambda file: file.first_id or "")
+        found += [Merge(place, group, size) for group in _groups(small) if len(group) > 1]
+    return found
+
+
+def _groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
+    """Files that follow each other, AT_ONCE bytes together."""
+    group: list[DataFile] = []
+    for file in files:
+        group.append(file)
+        if sum(member.size for member in group) >= AT_ONCE:
+            yield group
+            group = []
+    yield group

@@ -1,0 +1,84 @@
+"""One run of the command, as a process that can be signalled and suspended."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LONGEST_RUN = 240.0
+"""Seconds after which a run counts as hanging."""
+
+
+@dataclass
+class Run:
+    """One `craft-ray annotate`, as a process."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    began: float = field(default_factory=time.monotonic)
+    blows: list[str] = field(default_factory=list)
+    terminated_at: float | None = None
+    head_lost_at: float | None = None
+    ended: float | None = None
+    awake_at: float = 0.0
+    """When its last suspension ends."""
+
+    def signalled(self, number: int) -> bool:
+        if self.process.poll() is not None:
+            return False
+        if number == signal.SIGTERM:
+            self.terminated_at = time.monotonic()
+        self.process.send_signal(number)
+        return True
+
+    def suspend(self, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self.awake_at or not self.signalled(signal.SIGSTOP):
+            return False
+        self.awake_at = now + seconds
+        waking = threading.Timer(seconds, self.signalled, [signal.SIGCONT])
+        waking.daemon = True
+        waking.start()
+        return True
+
+    @property
+    def latest(self) -> float:
+        """When it hangs if it has not ended by then."""
+        return max(self.began, self.awake_at) + LONGEST_RUN
+
+    @property
+    def code(self) -> int | None:
+        return self.process.poll()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        last = (self.folder / "stdout").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+        return json.loads(last) if last.startswith("{") else None
+
+    @property
+    def sentence(self) -> str:
+        """The last line of stderr."""
+        return (self.stderr.strip().splitlines() or [""])[-1]
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        self.ended = self.ended or time.monotonic()
+        return True
+
+    def end(self) -> None:
+        """Kill it if it runs."""
+        if self.code is None:
+            self.process.kill()
+        self.wait(30)

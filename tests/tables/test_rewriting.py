@@ -1,0 +1,131 @@
+"""Files written again: what is merged with what, rows in order of documents, and nothing lost on the way."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from craft_ray.core.errors import RunError
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.tables import rewriting
+from craft_ray.tables.blocks import DataFile
+from craft_ray.tables.rewriting import Merge, Place, Removal, merges, removals
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, all_of, block, rows
+
+
+def place(output: Path, name: str = "documents") -> Place:
+    return Place(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
+
+
+def read(output: Path, file: DataFile, name: str = "documents") -> pq.ParquetFile:
+    return pq.ParquetFile(output / name / file.path)
+
+
+def test_a_merge_puts_rows_in_order_of_their_documents_and_splits_them_into_files_of_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rewriting, "FEWEST", 2)
+    monkeypatch.setattr(rewriting, "GROUP", 1)
+    written = [block(tmp_path, *((name, f"a mouse of {name}") for name in names)) for names in ("dhb", "gac", "fie")]
+    files = [file for one in written for file in one.documents]
+    new = Merge(place(tmp_path), files, sum(file.size for file in files) // 2).run()
+    assert [(file.first_id, file.last_id, file.rows) for file in new] == [("a", "e", 5), ("f", "i", 4)]
+    tables = [read(tmp_path, file) for file in new]
+    assert pa.concat_tables([table.read(["doc_id", "text"]) for table in tables]).to_pylist() == [
+        {"doc_id": name, "text": f"a mouse of {name}"} for name in "abcdefghi"
+    ]
+    assert [table.num_row_groups for table in tables] == [3, 3]
+    assert tables[0].metadata.row_group(0).column(0).compression == "ZSTD"
+    assert all((tmp_path / "documents" / file.path).stat().st_size == file.size for file in new)
+
+
+def test_entities_are_merged_within_their_partition_and_keep_all_columns(tmp_path: Path):
+    written = [block(tmp_path, (name, "mouse")) for name in "ba"]
+    before = [read(tmp_path, file, "entities").read() for one in written for file in one.entities]
+    (merge,) = merges(place(tmp_path, "entities"), [file for one in written for file in one.entities])
+    (new,) = merge.run()
+    assert new.path.startswith("label=Taxon/run-")
+    assert new.partition == {"label": "Taxon"}
+    after = read(tmp_path, new, "entities").read()
+    assert after.to_pylist() == pa.concat_tables(before[::-1]).to_pylist()
+    assert after.schema.names == [name for name in ENTITIES.names if name != "label"]
+
+
+def test_a_merge_that_reads_fewer_rows_than_the_log_has_fails(tmp_path: Path):
+    written = [block(tmp_path, (name, "mouse")) for name in "ab"]
+    files = [file for one in written for file in one.documents]
+    lying = DataFile(files[0].path, files[0].size, 2, "a", "b")
+    with pytest.raises(RunError, match="2 rows were read of files of 3"):
+        Merge(place(tmp_path), [lying, files[1]], 1 << 20).run()
+
+
+def file(first: str, size: int, last: str = "", **partition: str) -> DataFile:
+    return DataFile(f"{first}.parquet", size, 10, first, last or first, partition)
+
+
+def test_small_files_are_merged_at_once_and_large_ones_when_they_are_many(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "SMALL", 10)
+    monkeypatch.setattr(rewriting, "LARGE", 100)
+    monkeypatch.setattr(rewriting, "MANY", 4)
+    few = [file("b", 4), file("a", 1), file("c", 5), file("d", 60)]
+    (merge,) = merges(place(Path()), few)
+    assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b"], 10)
+    (merge,) = merges(place(Path()), [*few, file("e", 49), file("f", 50)])
+    assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b", "c", "e"], 100)
+    assert merges(place(Path()), [file("a", 1, label="Taxon"), file("b", 1, label="Cell")]) == []
+
+
+def test_neighbouring_documents_are_merged_together(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "AT_ONCE", 4)
+    found = merges(place(Path()), [file(name, 2) for name in "dacb"])
+    assert [[one.first_id for one in merge.files] for merge in found] == [["a", "b"], ["c", "d"]]
+
+
+def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    size = block(tmp_path, ("m", "mouse")).documents[0].size
+    monkeypatch.setattr(rewriting, "SMALL", 3 * size)
+    monkeypatch.setattr(rewriting, "LARGE", 100 * size)
+    monkeypatch.setattr(rewriting, "MANY", 4)
+    tables = Tables(STORAGE, str(tmp_path))
+    counts = []
+    for night in range(8):
+        tables.append([block(tmp_path, *((f"{night}{n}", "a mouse " * 40) for n in range(9)))])
+        tables.finish(compact=True)
+        counts.append(len(tables.documents.files()))
+    assert max(counts) <= 4
+    assert any(later == earlier + 1 for earlier, later in pairwise(counts)), "no night may rewrite all"
+    assert len(rows(tmp_path, "documents")) == len(rows(tmp_path, "entities")) == 72
+
+
+def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
+    files = [file("a", 1, "c"), file("d", 1, "f"), file("g", 1, "i"), DataFile("x", 1, 1, "", "")]
+    found = removals(place(tmp_path), files, pa.array(["b", "bb", "g"]))
+    assert [(one.file.path, one.doc_ids.to_pylist()) for one in found] == [
+        ("a.parquet", ["b", "bb"]),
+        ("g.parquet", ["g"]),
+        ("x", ["b", "bb", "g"]),
+    ]
+
+
+def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: Path):
+    (own,) = block(tmp_path, ("a", "mouse"), ("c", "rat")).documents
+    assert Removal(place(tmp_path), own, pa.array(["b"])).run() == (own,)
+    assert Removal(place(tmp_path), own, pa.array(["a", "c"])).run() == ()
+    (rest,) = Removal(place(tmp_path), own, pa.array(["a"])).run()
+    assert (rest.first_id, rest.last_id, rest.rows) == ("c", "c", 1)
+    assert read(tmp_path, rest).read(["doc_id"])["doc_id"].to_pylist() == ["c"]
+
+
+def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
+    """Who follows the table by Delta's log sees no row come or go by a merge."""
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "ab":
+        new = block(tmp_path, (name, "mouse"))
+        tables.replace([new], [all_of(new)])
+    tables.merge()
+    log = sorted((tmp_path / "documents" / "_delta_log").glob("*.json"))[-1].read_text()
+    assert '"dataChange":false' in log
+    assert '"dataChange":true' not in log
