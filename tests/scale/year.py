@@ -1,0 +1,115 @@
+"""A year of nights: files, log, and whether the last nights cost more than the first ones.
+
+`python -m tests.scale.year --help`. Each night opens the tables anew as a run does, reads what they hold, adds new
+citations, replaces some of the newest tenth, deletes a few, records its shard and closes. Then the logs become
+a day older, for what clears them looks at the age of their files. One process, no model.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from craft_ray.core.schema import SHARDS
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.known import read_known
+from craft_ray.tables.writer import Tables
+from tests.scale.citations import all_written
+
+FIRST = 10_000_000
+"""The number of the first citation."""
+
+
+def night(storage: Storage, output: str, number: int, last: int, size: tuple[int, int, int]) -> float:
+    """One night; the last citation so far is given. Returns its seconds of the processor, without making its blocks.
+
+    size: citations that are new, revised and deleted
+    """
+    new, revised, deleted = size
+    chance = np.random.default_rng(number)
+    run_id = f"2026{number:04}T000000-00000000"
+    fresh = last + np.arange(1, new + 1)
+    newest = np.sort(
+        chance.choice(np.arange(FIRST, last + 1)[-(last - FIRST) // 10 :], revised + deleted, replace=False)
+    )
+    gone = np.sort(chance.choice(newest, deleted, replace=False))
+    began = time.process_time()
+    tables = Tables(storage, output, run_id)
+    known = read_known(tables.documents, {}, tables.finished_shards())
+    opened = time.process_time() - began
+    appended = all_written(tables, storage, fresh, number * 100, run_id)
+    replacing = [
+        *all_written(tables, storage, np.setdiff1d(newest, gone), number * 100 + 50, run_id),
+        *all_written(tables, storage, gone, number * 100 + 90, run_id, "deleted"),
+    ]
+    began = time.process_time()
+    tables.append(appended)
+    tables.replace(replacing, [np.ones(len(block.entries), np.bool_) for block in replacing])
+    shard: dict[str, Any] = {"shard": f"pubmed26n{number:05}.xml.gz", "found": new + revised, "run_id": run_id}
+    tables.record_finished(pa.Table.from_pylist([shard], schema=SHARDS))
+    tables.finish(compact=True)
+    assert len(known.ledger.parts[0]) == last - FIRST + 1
+    return opened + time.process_time() - began
+
+
+def a_day_passes(output: str) -> None:
+    """Make the files of all logs a day older."""
+    for path in Path(output).glob("*/_delta_log/*"):
+        at = path.stat().st_mtime - 86_400
+        os.utime(path, (at, at))
+
+
+def main() -> None:
+    """Measure, and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--known", type=int, default=30_000, help="citations before the first night")
+    parser.add_argument("--nights", type=int, default=365)
+    parser.add_argument("--new", type=int, default=300, help="citations of a night")
+    parser.add_argument("--revised", type=int, default=300)
+    parser.add_argument("--deleted", type=int, default=10)
+    given = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="craft-ray-scale-")
+    try:
+        storage, output = Storage(S3Settings()), str(Path(folder, "out"))
+        tables = Tables(storage, output, "first")
+        tables.append(all_written(tables, storage, np.arange(FIRST, FIRST + given.known), 90_000, "first"))
+        tables.finish(compact=True)
+        seconds = []
+        last = FIRST + given.known - 1
+        for number in range(given.nights):
+            seconds.append(night(storage, output, number, last, (given.new, given.revised, given.deleted)))
+            last += given.new
+            a_day_passes(output)
+        tables = Tables(storage, output, "after")
+        report = {
+            "nights": given.nights,
+            "citations": last - FIRST + 1,
+            "rows": tables.counts(),
+            "files": {name: len(table.files()) for name, table in tables.by_name.items()},
+            "files_in_log": {
+                name: len(list(Path(table.path, "_delta_log").iterdir())) for name, table in tables.by_name.items()
+            },
+            "mb_of_log": round(sum(f.stat().st_size for f in Path(output).glob("*/_delta_log/*")) / 1e6, 1),
+            "mb": round(sum(file.size for table in tables.by_name.values() for file in table.files()) / 1e6, 1),
+            "cpu_seconds_of_a_night": {
+                "the tenth and its neighbours": round(median(seconds[5:15]), 2),
+                "the last ten": round(median(seconds[-10:]), 2),
+                "most": round(max(seconds), 2),
+            },
+        }
+    finally:
+        shutil.rmtree(folder)
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
