@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
+
+if TYPE_CHECKING:
+    from craft_ray.storage.shards import Shard
 
 LISTED = 100
 """Broken shards and passed-over files that a summary names; of further ones it gives the number."""
@@ -72,7 +74,7 @@ class Account:
     known_broken: shards that need not be read since their content is broken as it was before, and why
     """
 
-    shards: Sequence[Shard]
+    shards: "Sequence[Shard]"
     passed_over: Sequence[str] = ()
     known: tuple[int, int] = (0, 0)
     known_broken: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Account:
     _unchanged: int = 0
     """Documents that proved unchanged only when they arrived."""
     _redone: int = 0
-    _shards: dict[int, Shard] = field(default_factory=dict)
+    _shards: "dict[int, Shard]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._shards = {shard.number: shard for shard in self.shards}
@@ -148,7 +150,7 @@ class Account:
             self.labels.update(block.labels)
             self.with_id.update(block.with_id)
 
-    def take_finished(self) -> list[tuple[Shard, dict[str, Any]]]:
+    def take_finished(self) -> "list[tuple[Shard, dict[str, Any]]]":
         """Shards that have closed with all their documents since the last call, and the account of each.
 
         To be called when all that arrived is committed.
@@ -165,7 +167,7 @@ class Account:
             del self._ends[shard.number], self._received[shard.number]
         return whole
 
-    def missing(self) -> list[Shard]:
+    def missing(self) -> "list[Shard]":
         """Shards that are not finished."""
         return [shard for shard in self.shards if shard.number not in self._finished]
 
@@ -173,7 +175,7 @@ class Account:
         """Numbers of the shards that have not even closed."""
         return {shard.number for shard in self.shards} - self._finished - set(self._ends)
 
-    def forget(self, shards: Sequence[Shard]) -> None:
+    def forget(self, shards: "Sequence[Shard]") -> None:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
         for shard in shards:
             self._redone += self._received.pop(shard.number, 0)

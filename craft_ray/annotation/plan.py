@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,13 +13,15 @@ import pyarrow.compute as pc
 from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.naming import named_by_address, named_by_path
 from craft_ray.core.schema import BY_CHANCE
-from craft_ray.core.settings import Settings
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import read_options
 from craft_ray.storage.shards import Listing, Shard
-from craft_ray.tables.known import Known, read_known
-from craft_ray.tables.writer import Tables
+
+if TYPE_CHECKING:
+    from craft_ray.core.settings import Settings
+    from craft_ray.tables.known import Known
+    from craft_ray.tables.writer import Tables
 
 _BEFORE = ["shard", "size", "tag", "found", "reason", "detail"]
 
@@ -35,20 +38,20 @@ def _is_settled(finished_shards: pa.Table) -> pa.ChunkedArray:
     return pc.invert(pc.is_in(finished_shards["reason"], pa.array(BY_CHANCE)))
 
 
-def shard_signature(checkpoint: Checkpoint, settings: Settings) -> str:
+def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
     """A digest of all that decides what a shard of given bytes becomes; a shard with another one is read again."""
     how = [__version__, checkpoint.fingerprint, *read_options(settings).signature()]
     return hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
 
 
 def plan_shards(
-    tables: Tables,
+    tables: "Tables",
     finished_shards: pa.Table,
     listing: Listing,
     checkpoint: Checkpoint,
-    settings: Settings,
+    settings: "Settings",
     began: float,
-) -> tuple[Account, Known, str]:
+) -> "tuple[Account, Known, str]":
     """The account of a run before it begins, what the tables hold, and the signature of its shards.
 
     finished_shards: what the table `shards` holds
@@ -57,6 +60,8 @@ def plan_shards(
     chance. One that is broken for good is not opened again, but counted as broken in each run. If none is read, what
     the tables hold need not be known.
     """
+    from craft_ray.tables.known import Known, read_known  # with deltalake, which read tasks do without
+
     signature = shard_signature(checkpoint, settings)
     read = finished_shards.filter(
         pc.and_(pc.equal(finished_shards["signature"], signature), _is_settled(finished_shards))
@@ -74,7 +79,7 @@ def plan_shards(
     return Account(shards, listing.passed_over, of_known, broken, Timeline(began)), known, signature
 
 
-def named_shards(tables: Tables, shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
+def named_shards(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
     """The shards with the names by which their documents without an id are called in an output."""
     if tables.names_by_path:
         listed = {shard.name for shard in listing.shards}
@@ -97,7 +102,7 @@ class Plan:
     write_cpus: float
 
 
-def make_plan(settings: Settings, nodes: Sequence[dict[str, float]]) -> Plan:
+def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
     """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica a GPU, else one for eight cores.
 
     Replicas claim a quarter of the cores that they compute on, so that tasks always find room: a pool that claims all

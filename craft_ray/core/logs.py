@@ -10,8 +10,6 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import structlog
-
 from craft_ray.core.text import one_line
 
 LogFormat = Literal["text", "json"]
@@ -60,6 +58,8 @@ class _Handler(logging.StreamHandler[Any]):
         self.format_name = format
         if not events:
             self.addFilter(_is_sentence)
+        import structlog  # a replica, which logs little, starts without it
+
         render = structlog.processors.JSONRenderer() if format == "json" else _sentence
         self.setFormatter(
             structlog.stdlib.ProcessorFormatter(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from craft_ray.core.schema import LABEL
 from craft_ray.storage.addresses import join
-from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import ENTRY
+
+if TYPE_CHECKING:
+    from craft_ray.storage.storage import Storage
 
 RETRACTED = "retracted"
 """Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
@@ -95,7 +97,7 @@ def partitions(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[dict[s
 
 
 def write_file(
-    table: pa.Table, storage: Storage, folder: str, run_id: str, partition: Mapping[str, Any] | None = None
+    table: pa.Table, storage: "Storage", folder: str, run_id: str, partition: Mapping[str, Any] | None = None
 ) -> DataFile:
     """Write one Parquet file; its name tells the run, and is one that no other try of this task takes."""
     partition = partition or {}

@@ -9,14 +9,19 @@ import pytest
 @pytest.mark.parametrize(
     ("program", "heavy"),
     [
-        ("import craft_ray.annotation.replica", ["torch", "transformers", "openvino"]),
+        (
+            "import craft_ray.annotation.replica",
+            ["torch", "transformers", "openvino", "deltalake", "fsspec", "lxml", "structlog"],
+        ),
+        ("import craft_ray.annotation.prepare", ["torch", "transformers", "openvino", "deltalake", "structlog"]),
+        ("import craft_ray.annotation.write", ["torch", "transformers", "openvino", "deltalake", "lxml", "structlog"]),
         (
             "from craft_ray.cli.app import app; app(['--help'], standalone_mode=False)",
             ["torch", "transformers", "openvino", "pyarrow", "ray", "duckdb", "deltalake"],
         ),
         ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
     ],
-    ids=["a replica on a CPU", "the help of the command", "the package"],
+    ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "the package"],
 )
 def test_nothing_heavy_is_imported_by(program: str, heavy: list[str]):
     asked = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"

@@ -13,7 +13,6 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, StandIn, own_settings, special_tokens
 from craft_ray.model.engines.engine import Arrays, EngineSpec
-from craft_ray.model.shipped import EMBEDDED_FOLDER
 from craft_ray.model.tokens import load_tokenizer
 
 STAND_IN = "stand-in"
@@ -56,6 +55,8 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
 
     One word piece in eight gets a label, so that mentions are about as frequent as in CRAFT.
     """
+    from craft_ray.model.shipped import EMBEDDED_FOLDER  # replicas are made from what the driver has read
+
     rate = source.partition(":")[2]
     try:
         tokens_per_second = float(rate) if rate else None
