@@ -96,8 +96,10 @@ class Account:
     _finished: set[int] = field(default_factory=set)
     _sums: Counter[str] = field(default_factory=Counter)
     """Over finished shards."""
-    failed: set[int] = field(default_factory=set)
-    """Numbers of the shards with documents that failed; another run may bring them through."""
+    to_read_again: set[int] = field(default_factory=set)
+    """Numbers of the shards that the next run reads again: documents of them failed, or were left out by a limit."""
+    cut_short: int = 0
+    """Shards of which a limit left documents out."""
     _received: Counter[int] = field(default_factory=Counter)
     _repeated: dict[int, list[int]] = field(default_factory=dict)
     """By shard, ids of documents that the tables had from an earlier one, until it is finished."""
@@ -119,7 +121,7 @@ class Account:
             if status != RETRACTED:
                 self._received[number] += 1
             if reason == "failed":
-                self.failed.add(number)
+                self.to_read_again.add(number)
         for number, dropped in block.superseded.items():
             self._received[number] += dropped
             self.superseded += dropped
@@ -159,6 +161,9 @@ class Account:
         for shard, end in whole:
             self._finished.add(shard.number)
             self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded", "titles_alone")})
+            if end.get("cut_short"):
+                self.to_read_again.add(shard.number)
+                self.cut_short += 1
             if end["reason"]:
                 self._sums["broken"] += 1
                 if len(self.broken) < LISTED:
@@ -263,6 +268,7 @@ class Account:
                 "read": self._read_whole,
                 "unreadable": self.unreadable,
                 "broken": dict(self.broken),
+                "cut_short": self.cut_short,
                 "passed_over": list(self.passed_over[:LISTED]),
                 "files_passed_over": len(self.passed_over),
             },
@@ -283,6 +289,7 @@ class ShardAccount:
     named:        the name by which its documents without an id are called
     titles_alone: documents among those found that have a title and no other text
     restated:     ids of those unchanged that the tables have from an earlier shard
+    cut_short:    True if the settings' limit left documents out
     """
 
     shard: str
@@ -294,5 +301,6 @@ class ShardAccount:
     superseded: int = 0
     titles_alone: int = 0
     restated: list[int] = field(default_factory=list)
+    cut_short: bool = False
     reason: str | None = None
     detail: str | None = None

@@ -147,7 +147,7 @@ class Commits:
             rows: list[dict[str, Any]] = [
                 {name: end[name] for name in SHARDS.names if name in end}
                 | {"size": shard.size, "tag": shard.tag, **self._origin}
-                | ({"signature": None} if shard.number in self._account.failed else {})
+                | ({"signature": None} if shard.number in self._account.to_read_again else {})
                 for shard, end in whole
             ]
             with prometheus.timed_commit("note"):

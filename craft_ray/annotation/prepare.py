@@ -63,6 +63,7 @@ class ReadTask:
     read:          (shards,) ranks of all shards that the run reads, sorted
     unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
     options:       how documents are read
+    limit:         documents to read of each shard; None for all
     """
 
     tokenizer: str
@@ -74,6 +75,7 @@ class ReadTask:
     read: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     unread: frozenset[int] = frozenset()
     options: ReadOptions = field(default_factory=ReadOptions)
+    limit: int | None = None
     run_id: str = ""
     log_format: LogFormat = "text"
 
@@ -132,6 +134,7 @@ class Preprocessor:
             yield from self._needed(items, account)
         if account.reason is not None:
             yield from self._needed([_mark(account)], account)
+        if account.reason is not None or account.cut_short:
             return
         for doc_id in sorted(mended):
             yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
@@ -143,6 +146,9 @@ class Preprocessor:
         size = place = 0
         try:
             for place, item in enumerate(read_shard(stream, account.named, self.task.options)):
+                if place == self.task.limit:
+                    account.cut_short = True
+                    break
                 items.append(self._judged(checked(item, seen, account.named, place)))
                 size += _size(items[-1])
                 if size >= BATCH or len(items) >= ROWS:

@@ -278,6 +278,7 @@ class _Run:
             read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
             unread=frozenset(self.account.unread()),
             options=read_options(self.settings),
+            limit=self.settings.limit,
             run_id=self.run_id,
             log_format=self.settings.log_format,
         )

@@ -212,6 +212,8 @@ def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield "shards read", f"{shards['read']:,} of {shards['found']:,}", ""
     if shards["known"]:
         yield "shards known", f"{shards['known']:,}", "unchanged since they were read"
+    if shards["cut_short"]:
+        yield "shards cut short", f"{shards['cut_short']:,}", "by --limit; a run without it reads the rest"
     for shard, reason in shards["broken"].items():
         yield "shard broken", "", f"{shard}: {reason}"
     if shards["unreadable"] > len(shards["broken"]):

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SHORT = {"model": "-m"}
+SHORT = {"model": "-m", "limit": "-n"}
 """One-letter names of options."""
 
 

@@ -164,6 +164,8 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
     """Show one document of the tables."""
     import pyarrow.dataset as ds
 
+    from craft_ray.report.queries import nearest_document
+    from craft_ray.tables.database import database, views
     from craft_ray.tables.records import last_model
     from craft_ray.tables.snapshots import open_snapshot
 
@@ -171,8 +173,9 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
     of_it = ds.field("doc_id") == doc_id
     found = snapshot.documents.dataset.to_table(filter=of_it).to_pylist()
     if not found:
-        hint = f"; did you mean PMID:{doc_id}?" if doc_id.isdecimal() else ""
-        raise SettingsError(f"there is no document {doc_id} in {output}{hint}")
+        with database(**views(snapshot)) as connection:
+            like = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
+        raise SettingsError(f"there is no document {doc_id} in {output}{f'; did you mean {like}?' if like else ''}")
     entities = snapshot.entities.dataset.to_table(filter=of_it).sort_by("start").to_pylist()
     model = last_model(storage, output) or {}
     described = descriptions_of({entity["label"] for entity in entities}, model.get(KEY))

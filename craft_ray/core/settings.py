@@ -86,6 +86,11 @@ class Settings(BaseModel):
         default=(),
         description="column of the text in JSON, CSV and Parquet, a section of its own; default: found by usual names",
     )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="documents to read of each file, for a trial; a run without it reads the rest; default: all",
+    )
     id_prefix: str | None = Field(
         default=None, description="text before each id; `shard` is the file's path, for ids that repeat across files"
     )

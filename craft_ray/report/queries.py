@@ -66,6 +66,14 @@ def rejected_documents(connection: duckdb.DuckDBPyConnection, reason: str | None
     return connection.sql(_REJECTED, params={"reason": reason, "limit": limit}).to_arrow_table()
 
 
+def nearest_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> str | None:
+    """The id most like one that no document has, if any is like it: at most a third of its characters differ."""
+    query = "SELECT doc_id FROM documents ORDER BY damerau_levenshtein(doc_id, $id), doc_id LIMIT 1"
+    like = "SELECT doc_id FROM ({query}) WHERE damerau_levenshtein(doc_id, $id) <= length($id) / 3"
+    found = connection.execute(like.format(query=query), {"id": doc_id}).fetchone()
+    return None if found is None else str(found[0])
+
+
 def top_mentions(
     connection: duckdb.DuckDBPyConnection, labels: Sequence[str] = (), by: str = "mentions", limit: int = 20
 ) -> pa.Table:

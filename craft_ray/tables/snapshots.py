@@ -12,6 +12,7 @@ from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import ANCESTORS, CONCEPTS, SHARDS
+from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -116,9 +117,13 @@ def open_snapshot(storage: Storage, output: str, reference: str | None = None) -
     if reference is None or (reference.isdecimal() and len(reference) < 8):  # run ids begin with a date
         documents = _table(storage, output, "documents", None if reference is None else int(reference))
         return _snapshot(_entities_beside(storage, output, documents), documents, None)
-    found = [record for record in read_records(storage, output) if record["run_id"].startswith(reference)]
+    records = list(read_records(storage, output))
+    found = [record for record in records if record["run_id"].startswith(reference)]
     if len(found) != 1:
-        raise SettingsError(f"{len(found) or 'no'} runs in {output} are named {reference}: `craft-ray runs` lists them")
+        like = "" if found else nearest(reference, (record["run_id"] for record in records))
+        raise SettingsError(
+            f"{len(found) or 'no'} runs in {output} are named {reference}: `craft-ray runs` lists them{like}"
+        )
     if not found[0].get("tables"):
         raise SettingsError(f"the run {found[0]['run_id']} did not come to an end, so there is no state that it left")
     return _at(storage, output, found[0]["tables"], found[0]["run_id"])

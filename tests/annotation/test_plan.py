@@ -77,6 +77,7 @@ def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_a
         "read": 0,
         "unreadable": 1,
         "broken": {SHARD.name: "bad_xml: it ends early"},
+        "cut_short": 0,
         "passed_over": [],
         "files_passed_over": 0,
     }

@@ -38,6 +38,7 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
         "read": 1,
         "found": 1,
         "known": 0,
+        "cut_short": 0,
         "broken": {},
         "unreadable": 0,
         "files_passed_over": 0,

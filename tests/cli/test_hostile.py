@@ -50,7 +50,15 @@ def test_json_holds_what_is_there(output: str):
 
 
 def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFixture[str]):
-    shards = {"read": 0, "found": 1, "known": 0, "broken": {MARKUP: HOSTILE}, "unreadable": 1, "files_passed_over": 1}
+    shards = {
+        "cut_short": 0,
+        "read": 0,
+        "found": 1,
+        "known": 0,
+        "broken": {MARKUP: HOSTILE},
+        "unreadable": 1,
+        "files_passed_over": 1,
+    }
     summary = {
         "documents": {"found": 1, "rejected": 1},
         "titles_alone": 0,

@@ -40,6 +40,7 @@ def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entitie
         (["no-such.xml"], "there is no file"),
         (["EMPTY"], "there are no tables in"),
         (["PMID:1", "--in", "OUT"], "there is no document PMID:1"),
+        (["PMID:99000001", "--in", "OUT"], "; did you mean PMID:990000001?"),
     ],
 )
 def test_what_cannot_be_shown_is_a_bad_setting(

@@ -56,6 +56,21 @@ def test_a_folder_that_has_moved_is_the_same_corpus(local_ray: None, tmp_path: P
     assert (found["notes/a.txt"], found[f"{other}/a.txt"]) == ("A mouse.", "A worm.")
 
 
+def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None, tmp_path: Path):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.jsonl").write_text("".join(f'{{"id": "{name}{n}", "text": "A mouse."}}\n' for n in range(5)))
+    (folder / "c.txt").write_text("A rat.")
+    trial = nightly(folder, output, limit=3)
+    assert (counts(trial), trial["shards"]["cut_short"]) == ({"annotated": 7}, 2)
+    assert trial["adds_up"]
+    rest = nightly(folder, output)
+    assert (counts(rest), rest["shards"]["known"]) == ({"annotated": 4, "unchanged": 7}, 1)
+    again = nightly(folder, output, limit=3)
+    assert (again["status"], again["shards"]["known"]) == ("nothing_new", 3)
+
+
 def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

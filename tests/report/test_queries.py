@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import ENTITIES
-from craft_ray.report.queries import pairs, top_mentions
+from craft_ray.report.queries import nearest_document, pairs, top_mentions
 from craft_ray.tables.database import database
 
 entities = st.lists(
@@ -66,3 +66,11 @@ def test_pairs_and_their_lift_are_those_of_a_plain_count(rows, second: str):
         apart = single["Protein", row["first"]] * single[second, row["second"]]
         assert row["lift"] == pytest.approx(row["sentences"] * len(sentences) / apart)
     assert [row["lift"] for row in found] == sorted((row["lift"] for row in found), reverse=True)
+
+
+def test_an_id_that_does_not_exist_has_a_nearest_one_if_any_is_like_it():
+    documents = pa.table({"doc_id": ["PMID:26228458", "PMID:1", "notes/a.txt"]})
+    with database(documents=ds.dataset(documents)) as connection:
+        assert nearest_document(connection, "PMID:26228485") == "PMID:26228458"
+        assert nearest_document(connection, "note/a.txt") == "notes/a.txt"
+        assert nearest_document(connection, "an-id-of-another-kind") is None
