@@ -1,4 +1,4 @@
-"""What tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
+"""Fixtures that tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
 
 import json
 import os
@@ -9,6 +9,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+
+# Processes of tests share the cores: threads of OpenMP that wait for each other in busy loops would take most of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Idle workers that Ray keeps for the next test; one per core otherwise, and each start costs two seconds of CPU.
+os.environ.setdefault("RAY_num_workers_soft_limit", "8")
 
 import pytest
 from hypothesis import settings
@@ -73,8 +78,8 @@ def form_of(craft_iob: Checkpoint) -> Callable[..., DeployedModel]:
 
 @pytest.fixture(scope="session")
 def model_of(form_of: Callable[..., DeployedModel]) -> Callable[..., Model]:
-    """The same at work on all cores; for tests that leave it as it is."""
-    return cache(lambda *form: Model(form_of(*form), threads=os.cpu_count() or 1))
+    """The same at work on one core; for tests that leave it as it is."""
+    return cache(lambda *form: Model(form_of(*form)))
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +127,11 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="module")
 def local_ray() -> None:
     """A Ray of two cores for runs in this process; modules that follow each other share it, and it ends with pytest."""
+    start_ray()
+
+
+def start_ray() -> None:
+    """Start a Ray of two cores in this process, if there is none."""
     import ray  # only here: unit tests need none
 
     if not ray.is_initialized():

@@ -4,8 +4,8 @@
     source /tmp/craft-ray-cluster-$UID/environment   where it is, for `craft-ray`, `ray job submit` and `ray status`
     python cluster/local/cluster.py down
 
-Each node is a `ray start --block`, and its processes are found as descendants of it, so that no other Ray on the
-machine is ever touched.
+Each node is a `ray start --block`. Its processes are found as descendants of it, so no other Ray on the machine is
+ever touched.
 """
 
 import json
@@ -31,7 +31,7 @@ import typer
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 RAYLET = "raylet/raylet"
-"""What is in the title of a node's raylet."""
+"""Part of the title of a node's raylet."""
 
 RAY_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",  # until a process gives up a head that is gone; 60 otherwise
@@ -70,14 +70,14 @@ class Node:
 
     @property
     def ended(self) -> bool:
-        """Whether its `ray start` has ended."""
+        """True if its `ray start` has ended."""
         with suppress(psutil.NoSuchProcess):
             return bool(self.process.status() == psutil.STATUS_ZOMBIE)
         return True
 
     @property
     def alive(self) -> bool:
-        """Whether it is up and its raylet runs."""
+        """True if it is up and its raylet runs."""
         up = not self.ended and "Ray runtime started" in self.log.read_text(encoding="utf-8")
         return up and bool(self.named(RAYLET))
 
@@ -127,6 +127,7 @@ class RayCluster:
             "--dashboard-agent-listen-port=0",
             "--disable-usage-stats",
             "--block",
+            *([] if dashboard else ["--include-log-monitor=false"]),  # a process per node, which no test listens to
         ]
         self._cpus = cpus
         self._options = options
@@ -141,7 +142,7 @@ class RayCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a driver needs to reach the cluster."""
+        """The variables by which a driver reaches the cluster."""
         found = self._common_environment | {"RAY_ADDRESS": self.address}
         return found | ({"RAY_API_SERVER_ADDRESS": self.dashboard_address} if self._dashboard else {})
 

@@ -16,7 +16,7 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="module")
-def shared_harness(seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+def shared_harness(local_ray: None, seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("chaos") / "work"
     with running_harness(folder, seed, documents=400, rate=2_500) as harness:
         harness.undisturbed()

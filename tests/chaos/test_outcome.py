@@ -25,7 +25,7 @@ def output(s3_server: S3Server) -> str:
 
 
 def test_rows_that_are_missing_double_or_changed_are_counted(s3_server: S3Server, output: str):
-    whole = outcome.outcome(s3_server, output)
+    whole = outcome.outcome(output, outcome.options(s3_server))
     assert outcome.differing(whole, whole) == 0
     assert outcome.differing(replace(whole, documents=whole.documents[1:]), whole) == 1
     assert outcome.differing(replace(whole, entities=whole.entities * 2), whole) == 2

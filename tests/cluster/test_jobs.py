@@ -76,7 +76,7 @@ def submit(environment: dict[str, str], job: str, *arguments: str | Path) -> sub
     )
 
 
-def until(what: Callable[[], bool], seconds: float = 90) -> None:
+def until(what: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline
@@ -111,15 +111,15 @@ def test_a_job_is_watched_stopped_and_submitted_again(
         ids = range(shard, DOCUMENTS, SHARDS)
         lines = [json.dumps({"id": f"n{i}", "text": f"Mouse {i} has a gene. " * 8}) for i in ids]
         (notes / f"{shard}.jsonl").write_text("\n".join(lines if shard else [*lines, "{broken"]))
-    arguments = (notes, "--output", output, "--model", "stand-in:700", "--log-format", "json", "--json")
+    arguments = (notes, "--output", output, "--log-format", "json", "--json", "--model")
 
-    with submit(environment, "first", *arguments) as first:
+    with submit(environment, "first", *arguments, "stand-in:300") as first:  # slow: it is stopped long before its end
         waiting = set(expressions())
         until(lambda: not waiting.difference_update([e for e in waiting if prometheus.query(e)]) and not waiting)
         replicas = prometheus.query("sum by (replica) (ray_craft_ray_replica_tokens_total)")
         committed = sum(float(row["value"][1]) for row in prometheus.query("sum(ray_craft_ray_entities_total)"))
         client.stop_job("first")
-        logs, _ = first.communicate(timeout=60)
+        logs, _ = first.communicate(timeout=240)
     assert len(replicas) == 2
     assert client.get_job_status("first") == JobStatus.STOPPED
     stopped = json.loads(next(line for line in logs.splitlines() if line.startswith('{"run_id"') and "adds_up" in line))
@@ -131,8 +131,8 @@ def test_a_job_is_watched_stopped_and_submitted_again(
     kept = stopped["documents"]["annotated"]
     assert 0 < kept < DOCUMENTS
 
-    with submit(environment, "second", *arguments) as second:
-        logs, _ = second.communicate(timeout=120)
+    with submit(environment, "second", *arguments, "stand-in") as second:
+        logs, _ = second.communicate(timeout=240)
     assert client.get_job_status("second") == JobStatus.SUCCEEDED, logs
     assert second.returncode == 0
     done = json.loads(next(line for line in logs.splitlines() if line.startswith('{"run_id"') and "adds_up" in line))

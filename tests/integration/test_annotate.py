@@ -21,12 +21,12 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def real_inputs(data: Path, tmp_path_factory, request) -> Path:
-    """A folder of all real inputs; in the short form with every fourth article of CRAFT."""
+    """A folder of all real inputs; in the short form with every eighth article of CRAFT."""
     folder = tmp_path_factory.mktemp("inputs") / "in"
     for name in ("pubmed", "jats"):
         shutil.copytree(data / name, folder / name)
     (folder / "craft").mkdir()
-    for article in sorted((data / "craft/jats").iterdir())[:: 1 if request.config.getoption("long") else 4]:
+    for article in sorted((data / "craft/jats").iterdir())[:: 1 if request.config.getoption("long") else 8]:
         shutil.copy(article, folder / "craft")
     return folder
 
@@ -40,8 +40,8 @@ def undisturbed(local_ray: None, real_inputs: Path, tiny_checkpoint: Path, tmp_p
 
 
 def test_real_articles_by_the_embedded_model(local_ray: None, data: Path, tmp_path: Path, request):
-    """All 67 articles of CRAFT in the long form, every sixteenth in the short one; and all others."""
-    articles = sorted(map(str, (data / "craft/jats").iterdir()))[:: 1 if request.config.getoption("long") else 16]
+    """All 67 articles of CRAFT in the long form, every 32nd in the short one; and all others."""
+    articles = sorted(map(str, (data / "craft/jats").iterdir()))[:: 1 if request.config.getoption("long") else 32]
     inputs = [*articles, str(data / "pubmed"), str(data / "jats")]
     annotated = len(articles) + 65
     summary = craft_ray.annotate(inputs, str(tmp_path))
@@ -162,13 +162,13 @@ def test_revisions_that_meet_within_a_run_are_counted_as_the_tables_have_them(
 ):
     """Each file is a block of its own, so that revisions of one citation are committed one after the other."""
     for number in range(6):
-        content = [citation(pmid, f"Title {pmid} of mice in revision {number}") for pmid in range(1, 40)]
+        content = [citation(pmid, f"Title {pmid} of mice in revision {number}") for pmid in range(1, 14)]
         pubmed_file(tmp_path / f"pubmed26n000{number}.xml", *content)
     output = tmp_path / "out"
     summary = craft_ray.annotate(f"{tmp_path}/*.xml", str(output), model=str(tiny_checkpoint), block_mb=0.001)
-    assert _some(summary, "found", "annotated", "superseded") == (234, 39, 195)
+    assert _some(summary, "found", "annotated", "superseded") == (78, 13, 65)
     assert summary["adds_up"]
-    assert {text for _, text in titles(output).values()} == {f"Title {i} of mice in revision 5" for i in range(1, 40)}
+    assert {text for _, text in titles(output).values()} == {f"Title {i} of mice in revision 5" for i in range(1, 14)}
     assert sum(summary["entities"].values()) == len(entity_rows(output))
     assert_consistent(output)
 

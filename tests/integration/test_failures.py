@@ -1,4 +1,4 @@
-"""What goes wrong within a run on real processes: documents that kill, models that fail, evidently wrong input."""
+"""Failures within a run on real processes: documents that kill, models that fail, evidently wrong input."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import ray
 
 import craft_ray
 from craft_ray.core.errors import RunError, SettingsError
+from tests.conftest import start_ray
 from tests.support.outputs import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration
@@ -23,7 +24,7 @@ POISON = "poison"
 
 @contextmanager
 def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
-    """A local Ray, each worker process of which runs `setup` before anything else."""
+    """A local Ray, each worker process of which runs `setup` before anything else; afterwards a plain one again."""
     ray.shutdown()  # that of the tests before
     ray.init(
         address="local",
@@ -36,6 +37,7 @@ def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        start_ray()
 
 
 def replicas_die_of_poison() -> None:
@@ -105,11 +107,7 @@ def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_pat
     }
     assert_consistent(tmp_path / "out")
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        craft_ray.annotate(str(tmp_path / "in"), str(tmp_path / "out"), model="stand-in")
-    finally:
-        ray.shutdown()
+    craft_ray.annotate(str(tmp_path / "in"), str(tmp_path / "out"), model="stand-in")
     assert outcomes(tmp_path / "out")["bad"] == ("annotated", None)
 
 

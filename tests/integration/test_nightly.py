@@ -2,11 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from deltalake import DeltaTable
 
 import craft_ray
@@ -213,11 +214,17 @@ def test_a_folder_that_is_no_output_is_told_of(command, tmp_path: Path):
         assert told in done.stderr
 
 
-def test_a_run_with_nothing_new_starts_no_ray(tmp_path: Path):
-    ray.shutdown()  # that of the tests before
+def test_a_run_with_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     first = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
     assert "ray_ready" in first["timeline"]
-    again = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
+    program = (
+        "import json, sys, craft_ray;"
+        f"summary = craft_ray.annotate({str(SAMPLE)!r}, {str(tmp_path)!r}, model={MODEL!r});"
+        "print(json.dumps(summary | {'imported': 'ray' in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    again = json.loads(done.stdout)
     assert (again["status"], again["documents"]["unchanged"]) == ("nothing_new", 4)
     assert "ray_ready" not in again["timeline"]
+    assert not again["imported"]
     assert_consistent(tmp_path)

@@ -1,4 +1,4 @@
-"""What a run shows of itself to others: no credential anywhere, no port beyond this machine."""
+"""A run shows others nothing of itself: no credential anywhere, no port beyond this machine."""
 
 import os
 import subprocess

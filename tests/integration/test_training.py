@@ -1,9 +1,11 @@
 """Fine-tuning on Ray Train: the same numbers twice and on two workers, resuming, a checkpoint that annotates."""
 
+import re
 import subprocess
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -12,11 +14,11 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTok
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.corpora import Corpus, read_iob
+from craft_ray.training.publish import Trained
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
 from tests.conftest import save_random_bert
 from tests.support.commands import COMMAND, run_command
-from tests.support.s3_server import S3Server
 
 SENTENCES = [
     ("Pax6 is expressed in the mouse .", "B-GGP O O O O B-Taxon O"),
@@ -46,29 +48,30 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 pytestmark = pytest.mark.integration
 
-EPOCHS = 8
+EPOCHS = 6
+RECIPE = Recipe(learning_rate=3e-3, epochs=EPOCHS, precision="fp32")
 OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
 
 
+class Undisturbed(NamedTuple):
+    """A training that nothing disturbed, and its checkpoint."""
+
+    trained: Trained
+    folder: Path
+
+
 @pytest.fixture(scope="module")
-def undisturbed(corpus: Path, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """The command's summary and the folder it wrote; corpora and recipe are from a file, one setting of it not."""
-    output = tmp_path_factory.mktemp("undisturbed") / "model"
-    recipe = output.parent / "recipe.yaml"
-    recipe.write_text(
-        f"train: {corpus}\ndev: {corpus}\nbase: {encoder}\n"
-        f"recipe: {{learning_rate: 3.0e-3, epochs: {EPOCHS}, precision: bf16}}\n"
-    )
-    done = run_command("train", "--recipe", recipe, "--output", output, "--precision", "fp32", "--json")
-    assert done.code == 0, done.stderr
-    return done.summary
+def undisturbed(local_ray: None, corpus: Path, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed") / "model"
+    small = Corpus("small", read_iob(corpus))
+    return Undisturbed(train(small, small, encoder, str(folder), RECIPE), folder)
 
 
-def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed, corpus):
-    rows, folder = undisturbed["epochs"], Path(undisturbed["output"])
+def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed: Undisturbed):
+    (rows, scores), folder = (undisturbed.trained.rows, undisturbed.trained.scores), undisturbed.folder
     assert [row["step"] for row in rows] == list(range(3, 3 * EPOCHS + 1, 3))
-    assert rows[-1]["f1"] == undisturbed["f1"] == 1.0
-    assert rows[-1]["loss"] == pytest.approx(undisturbed["loss"], abs=0.01)  # weights are saved in half precision
+    assert rows[-1]["f1"] == scores["f1"] == 1.0
+    assert rows[-1]["loss"] == pytest.approx(scores["loss"], abs=0.01)  # weights are saved in half precision
     card = (folder / "README.md").read_text()
     assert "| Training Loss | Epoch | Step | Validation Loss | Precision | Recall | F1 | Accuracy |" in card
     assert f"| {rows[0]['training_loss']:.4f} | 1.0 | 3 | {rows[0]['loss']:.4f} | {rows[0]['precision']:.4f} |" in card
@@ -82,12 +85,12 @@ def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed, corp
     }
     checkpoint = load_checkpoint(str(folder))
     assert checkpoint.tags.names == ("Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical")
-    assert undisturbed["seen"]["support"] == 8 * 8
-    assert undisturbed["unseen"]["support"] == 0
+    assert scores["seen"]["support"] == 8 * 8
+    assert scores["unseen"]["support"] == 0
 
 
 @pytest.mark.long
-def test_two_workers_and_accumulation_take_the_same_steps(undisturbed, corpus, encoder, tmp_path, s3_server: S3Server):
+def test_two_workers_and_accumulation_take_the_same_steps(undisturbed: Undisturbed, corpus, encoder, s3_server):
     """And the output may be on S3."""
     address = s3_server.fresh_prefix()
     done = run_command(
@@ -96,14 +99,20 @@ def test_two_workers_and_accumulation_take_the_same_steps(undisturbed, corpus, e
         environment=s3_server.environment,
     )
     assert done.code == 0, done.stderr
-    for ours, theirs in zip(done.summary["epochs"], undisturbed["epochs"], strict=True):
+    for ours, theirs in zip(done.summary["epochs"], undisturbed.trained.rows, strict=True):
         assert ours == pytest.approx(theirs, abs=2e-3)
 
 
 @pytest.mark.parametrize("worker", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_a_killed_driver_goes_on_from_the_last_epoch(undisturbed, corpus, encoder, tmp_path, worker: bool):
-    """And a killed worker."""
-    output = tmp_path / "model"
+def test_a_killed_driver_goes_on_from_the_last_epoch(
+    undisturbed: Undisturbed, command, corpus, encoder, tmp_path, worker: bool
+):
+    """And a killed worker. The command that goes on has corpora and recipe from a file, one setting of it not."""
+    output, recipe = tmp_path / "model", tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"train: {corpus}\ndev: {corpus}\nbase: {encoder}\n"
+        f"recipe: {{learning_rate: 3.0e-3, epochs: {EPOCHS}, precision: bf16}}\n"
+    )
     arguments = ("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", output, *OPTIONS)
     driver = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     checkpoints: set[str] = set()
@@ -118,15 +127,18 @@ def test_a_killed_driver_goes_on_from_the_last_epoch(undisturbed, corpus, encode
             it.kill()
             seen_when_killed = len(checkpoints)
     driver.kill()
-    driver.wait()
+    driver.communicate()
     assert not worker or 0 < seen_when_killed < 4
     assert not (output / "config.json").exists()
 
-    done = run_command(*arguments)
+    done = command("train", "--recipe", recipe, "--output", output, "--precision", "fp32", "--json")
     assert done.code == 0, done.stderr
-    assert done.summary["epochs"] == undisturbed["epochs"]
+    steps = list(map(int, re.findall(r"step (\d+) of", done.stderr)))
+    assert 3 < steps[0] <= steps[-1] == 3 * EPOCHS
+    assert done.summary["epochs"] == undisturbed.trained.rows
+    assert done.summary["f1"] == undisturbed.trained.scores["f1"]
     assert not (output / STATE).exists()
-    ours, theirs = load_checkpoint(str(output)), load_checkpoint(undisturbed["output"])
+    ours, theirs = load_checkpoint(str(output)), load_checkpoint(str(undisturbed.folder))
     assert ours.fingerprint == theirs.fingerprint
 
 

@@ -58,7 +58,9 @@ def test_engines_and_formats_agree(craft_iob, model_of, data: Path):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
-def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path):
+def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
+    # Else each core gets a process that compiles, and the import of torch in them takes longer than this network.
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     windows = windows_of(checkpoint, ["Pax6 acts in the mouse eye."] * 9 + ["Calcium."])
     plain, compiled = (

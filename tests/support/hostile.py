@@ -608,7 +608,7 @@ def _identifiers() -> Iterator[Case]:
 
 
 def _sizes(long: bool) -> Iterator[Case]:
-    size = 100_000_000 if long else 5_000_000
+    size = 100_000_000 if long else 1_000_000
     yield Case("paragraph.txt", lambda: (f"{TEXT} " * (size // 36)).encode(), {"@": OK})
     yield Case("no-sentence.jsonl", lambda: line("no-sentence", "Pax6 mouse " * 100_000), {"no-sentence": OK})
     table = f"<td>{'mice ' * 20}</td>" * 100_000
