@@ -1,8 +1,8 @@
 """Ids anew over the tables of an output, without the model: ontologies change every month.
 
 Each file of `entities` becomes a new one with other ids; one commit puts all of them in place. Until then readers see
-the ids as they were. The new files' names are made of the lexicon's fingerprint and the old file's name, so a run that
-was killed is followed by one that finds the files that are done.
+the ids as they were. The name of a new file is made of the lexicon's fingerprint and the old file's name. So the next
+run after a killed one finds the files that are done.
 """
 
 import hashlib

@@ -67,8 +67,8 @@ def annotate(
 
     Only what is new or changed since earlier runs is annotated.
 
-    Raises SettingsError and Busy before any work begins, RunError if the run cannot go on or does not add up, and
-    Stopped on SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
+    Raises SettingsError and OutputBusyError before any work begins. Raises RunError if the run cannot go on or does not
+    add up, and StoppedError on SIGINT or SIGTERM. Whatever is raised, what was committed is kept.
     """
     began = time.monotonic()
     read_options(settings)  # a bad one is told before any work
@@ -198,7 +198,7 @@ class _Run:
     ) -> None:
         """All between a run's beginning and its end.
 
-        Raises RunError if the tables and the account do not agree in the end, and Stopped if a signal came.
+        Raises RunError if the tables and the account do not agree in the end, and StoppedError if a signal came.
         """
         settings, account = self.settings, self.account
         commits = Commits(self.tables, self.known.ledger, account, self.run_id, self.signature, settings.max_rejected)

@@ -1,7 +1,7 @@
 """The last step on a worker: a block of annotated rows becomes Parquet files that no table refers to yet.
 
-The driver alone commits them (`tables`). So a task that Ray runs twice, or one that outlives its driver, leaves files
-that count for nothing and that the next closing vacuum removes.
+The driver alone commits them (`tables`). A task that Ray runs twice, or one that outlives its driver, leaves files that
+count for nothing. The next closing vacuum removes them.
 """
 
 import hashlib

@@ -3,10 +3,10 @@
 CraftRayError
 ├── SettingsError   stops the run before work begins (exit 2)
 ├── RunError        stops the run (exit 1); what is committed is kept
-│   └── StorageError storage did not answer for as long as the run is patient
-├── Stopped         a signal ended the run (exit 3); what is committed is kept
-├── Busy            another run is at work on the output (exit 4); nothing was begun
-├── DocumentsRejectedError    the run is complete, and was not to reject anything (exit 5)
+│   └── StorageError  storage did not answer for as long as the run is patient
+├── StoppedError    a signal ended the run (exit 3); what is committed is kept
+├── OutputBusyError another run is at work on the output (exit 4); nothing was begun
+├── DocumentsRejectedError  the run is complete, and was not to reject anything (exit 5)
 └── ShardError      the rest of a shard is skipped and counted; its documents so far are kept
 """
 

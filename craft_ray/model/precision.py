@@ -1,4 +1,4 @@
-"""Which engine and number format a run uses on a device."""
+"""The engine and the number format of a run on a device."""
 
 from typing import Literal, get_args
 

@@ -107,8 +107,8 @@ def trimmed(words: Words, spans: Spans) -> tuple[Spans, NDArray[np.int64]]:
 def agreed(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
     """The mentions of a document after its majorities, with raw scores, in order.
 
-    A text that is a mention with one label in at least half of its occurrences, and in CHOSEN at least, is one with
-    that label in all. If it is a mention in fewer, in none. A mention that comes so has the mean score of those that
+    A text may be a mention with one label in at least half of its occurrences, and in CHOSEN at least. Then it is one
+    with that label in all; else in none. A mention that comes so has the mean score of those that
     were found, times the share that they are of all occurrences. Occurrences within other mentions do not count.
     """
     if not len(spans.first):

@@ -1,8 +1,8 @@
 """Sentences to words, word pieces and windows that fit the model, as flat columns; pure.
 
 A window is one sentence, or as many consecutive ones of a document as fit the size that a model was trained with. A
-sentence that is longer than the model takes is covered by overlapping windows, and each of its words is read in the
-window where it has the most context, so nothing is cut at any length.
+sentence that is longer than the model takes is covered by overlapping windows. Each of its words is read in the window
+where it has the most context. So nothing is cut at any length.
 """
 
 from collections.abc import Sequence
@@ -218,8 +218,8 @@ def _cover(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Cover runs of `length` pieces with windows of at most `limit`.
 
-    Windows of one run start `stride` pieces apart and share an eighth of the limit on each side, so that a word
-    whose first piece is at p is read in window (p - context) // stride, at least `context` pieces from either end.
+    Windows of one run start `stride` pieces apart and share an eighth of the limit on each side. A word whose first
+    piece is at p is read in window (p - context) // stride. It is at least `context` pieces from either end.
 
     Returns each window's first piece, length and run, and each word's window.
     """

@@ -1,7 +1,7 @@
 """A part of a table of entities that stands for the whole, where the whole is too long to read.
 
-Whole row groups are read, for that is the least that can be read of a Parquet file. They are drawn in proportion to
-their rows, label by label, so that each label is seen however rare it is, and weighted so that its count comes out.
+Whole row groups are read, for that is the least that can be read of a Parquet file. They are drawn label by label, in
+proportion to their rows, so each label is seen however rare it is. They are weighted so that its count comes out.
 """
 
 import math

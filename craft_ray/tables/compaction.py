@@ -42,7 +42,7 @@ def compact(
     wait:         as in `lease.held`
 
     No row changes, and readers see a table as it was until its commit. Runs go on in the new layout. Raises
-    SettingsError for what cannot be, and Busy if a run is at work.
+    SettingsError for what cannot be, and OutputBusyError if a run is at work.
     """
     if partition_by is not None and tuple(partition_by) not in PARTITIONS:
         raise SettingsError(f"cannot partition by {','.join(partition_by)}: choose label, or label,year")

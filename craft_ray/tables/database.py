@@ -1,7 +1,7 @@
 """DuckDB over the tables of an output: in memory, and on disk where that is not enough.
 
-DuckDB sees the Delta snapshots as Arrow datasets and pushes columns and filters down to them, so what is on object
-storage is read through the same client, and with the same credentials, as everything else.
+DuckDB sees the Delta snapshots as Arrow datasets, and pushes columns and filters down to them. So object storage is
+read through the same client, and with the same credentials, as everything else.
 """
 
 import tempfile

@@ -37,7 +37,7 @@ def held(
     wait:   sleeps so many seconds, and is true if a signal came meanwhile
     notify: is told why the start is delayed
 
-    Raises Busy if another run holds it, and Stopped if a signal came while that was being found out.
+    Raises OutputBusyError if another run holds it, and StoppedError if a signal came while that was being found out.
     """
     check_creates_once(storage, output)
     mine = {"run_id": run_id, "place": _place(), "pid": os.getpid(), "born": _born(os.getpid()), "beat": 0}
@@ -98,7 +98,7 @@ def _acquire(
 def _outlive(storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]) -> None:
     """Return once a lease is over.
 
-    Raises Busy as soon as its run shows that it lives.
+    Raises OutputBusyError as soon as its run shows that it lives.
     """
     first = _read(storage, url)
     if first is None or first.get("released"):

@@ -1,8 +1,8 @@
 """New names in known contexts: mentions of a training corpus replaced by others of their label; pure.
 
 Most protein names that a model will meet were never shown to it, so it has to tell them by their surroundings and their
-form. Mention replacement (Dai and Adel 2020, "An analysis of simple data augmentation for named entity recognition")
-takes from it the way out of knowing the training corpus's names by heart.
+form. Mention replacement keeps it from learning the names of the training corpus by heart (Dai and Adel 2020, "An
+analysis of simple data augmentation for named entity recognition").
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """Case for an encoder that has none: a cased vocabulary over the uncased one's embeddings.
 
 Names of genes and proteins differ from words by their case (Pax6, SHH, Cat), which an uncased encoder never sees. Each
-cased piece begins with the embedding of its lower-case form, so the encoder starts out as it was; what upper case
-means is learnt as one vector for each word_shape of writing, shared by all pieces, and added into the embeddings at the
-end. The result is a common BERT with a cased WordPiece vocabulary of the size that the uncased one had.
+cased piece begins with the embedding of its lower-case form, so the encoder starts out as it was. The
+meaning of upper case is learnt as one vector for each word shape, shared by all pieces. The vectors are added into the
+embeddings at the end. The result is a common BERT with a cased WordPiece vocabulary of the same size.
 """
 
 import unicodedata

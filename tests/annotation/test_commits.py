@@ -1,4 +1,4 @@
-"""When what has arrived is committed."""
+"""Commits: when blocks that have arrived become part of the tables."""
 
 from pathlib import Path
 

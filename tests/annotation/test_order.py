@@ -54,7 +54,7 @@ def model() -> Model:
 
 
 def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random) -> Account:
-    """What a run does, one step after the other, its blocks in any order."""
+    """The steps of a run one after the other, its blocks in any order."""
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
     known = read_known(tables.documents, {name: name for name in shards}, tables.finished_shards())

@@ -1,4 +1,4 @@
-"""Which shards a run reads."""
+"""The shards that a run reads."""
 
 from dataclasses import replace
 from pathlib import Path

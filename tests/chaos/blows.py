@@ -1,4 +1,4 @@
-"""What can be done to a run. Each blow strikes once and says whether there was anything to strike."""
+"""Blows that a run can be dealt. Each strikes once and says whether there was anything to strike."""
 
 import random
 import signal
@@ -15,7 +15,7 @@ from tests.chaos.proxy import Fault, Kind, Proxy
 from tests.support.s3_server import S3Server
 
 REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
-"""What is in the titles of the processes that run the three stages."""
+"""Parts of the titles of the processes that run the three stages."""
 
 
 SUSPENDED = (5.0, 120.0)

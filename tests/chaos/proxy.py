@@ -28,7 +28,7 @@ from yarl import URL
 Kind = Literal["slow_down", "latency", "reset", "truncate", "bandwidth", "lost_acknowledgement"]
 
 METHODS = {"lost_acknowledgement": ("PUT", "POST", "DELETE"), "truncate": ("GET",)}
-"""What some faults befall; the others befall all requests."""
+"""Requests that some faults befall; the others befall all."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer"}
 """Headers about one connection alone, which no signature covers."""

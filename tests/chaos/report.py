@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Report:
-    """What was struck, and what came of it."""
+    """Figures of blows and of their consequences."""
 
     seed: int
     blows: Counter[str] = field(default_factory=Counter)
@@ -43,14 +43,14 @@ class Report:
     head_lost_seconds_most: float = 0.0
     """From the loss of the head to the end of the driver, at the most."""
     failures: list[str] = field(default_factory=list)
-    """What must not be: unclear errors, wrong exit codes, runs that hang."""
+    """Breaches of what a run promises: unclear errors, wrong exit codes, runs that hang."""
     errors: Counter[str] = field(default_factory=Counter)
     """The sentences that runs ended with."""
     seconds: float = 0.0
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost, nothing was twice and nothing was let in."""
+        """True if nothing was lost, nothing was twice and nothing was let in."""
         wrong = (self.lost, self.duplicated, self.different, self.halves, self.vanished, self.unreferenced)
         return not any(wrong) and not self.failures
 

@@ -69,7 +69,7 @@ class Run:
         return (self.stderr.strip().splitlines() or [""])[-1]
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ends within so many seconds."""
+        """True if it ends within so many seconds."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -90,7 +90,7 @@ def plan_of(output: Path, run_id: str) -> dict[str, Any]:
 def test_empty_pools_grow_to_what_a_run_waits_for_and_one_without_work_asks_for_nothing(
     empty_pools: RayCluster, tmp_path: Path
 ):
-    first = annotate(empty_pools, SAMPLE / "citations.xml", tmp_path, gpus="1", cpus="3", seconds="60")
+    first = annotate(empty_pools, SAMPLE / "citations.xml", tmp_path, gpus="1", cpus="3", seconds="240")
     assert first.code == 0, first.stderr
     assert first.summary is not None
     plan = plan_of(tmp_path, first.summary["run_id"])

@@ -29,11 +29,11 @@ CHOICES = (
     {"s3-secret", "spot-eks", "model-cache"},
     {"s3-irsa", "spot-aks", "model-cache"},
 )
-"""What a site may choose of the components; each with others, and without any that it does not need."""
+"""Components that a site may choose; each with others, and without any that it does not need."""
 
 GB = 10**9
 SECONDS_TO_STOP = 10
-"""What a run takes at the most to commit what is done."""
+"""Seconds that a run takes at most to commit what is done."""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What cluster/README.md says: its commands, its links, and its costs, computed again from what it says goes in."""
+"""The page cluster/README.md: its commands, its links, and its costs, computed again from their stated terms."""
 
 import re
 from pathlib import Path

@@ -42,7 +42,7 @@ def notes(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    """What the user's shell has where craft-ray's environment is active."""
+    """The variables of a user's shell where craft-ray's environment is active."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(Path.home()), **SMALL}
 
@@ -57,7 +57,7 @@ def log_of(slurm: Slurm, job: str) -> str:
 
 
 def summaries(slurm: Slurm, job: str) -> list[dict[str, Any]]:
-    """What each of a job's runs printed last."""
+    """The summaries that the runs of a job printed."""
     return [json.loads(line) for line in log_of(slurm, job).splitlines() if line.startswith('{"run_id"')]
 
 

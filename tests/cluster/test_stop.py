@@ -1,4 +1,4 @@
-"""What a KubeRay head runs before it is taken away, on a real head with a job server: runs commit what is done."""
+"""The script that a KubeRay head runs before it is taken away, on a real head with a job server."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def head() -> Iterator[dict[str, str]]:
 
 
 def ray_job(head: dict[str, str], *arguments: str) -> str:
-    """What `ray job` prints; a process of its own, for Ray reads how to authenticate once a process."""
+    """The output of `ray job`; a process of its own, for Ray reads how to authenticate once a process."""
     command = [Path(sys.executable).with_name("ray"), "job", *arguments]
     return subprocess.run(
         command, env=os.environ | head, capture_output=True, text=True, check=True, timeout=120

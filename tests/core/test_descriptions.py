@@ -1,4 +1,4 @@
-"""What labels of one's own mean and how they are shown."""
+"""Labels of one's own: their meanings, and how they are shown."""
 
 from pathlib import Path
 

@@ -136,7 +136,7 @@ def test_labels_scores_ids_and_empty_documents_are_filtered_and_the_account_adds
 
 
 def reread(output: Path, destination: Path, selection: Selection = Selection()) -> list[dict[str, Any]]:  # noqa: B008
-    """What an export holds; its account must add up."""
+    """The files of an export; its account must add up."""
     manifest = run(output, destination, selection=selection, sizes=PartSizes(documents=5))
     documents, entities = manifest["documents"], manifest["entities"]
     found = read(destination)

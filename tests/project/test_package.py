@@ -1,4 +1,4 @@
-"""What is released: an sdist, and the wheel made of it, which works where it is installed, with the weights inside."""
+"""The release: an sdist, and the wheel made of it, which works where it is installed, with the weights inside."""
 
 import os
 import shutil

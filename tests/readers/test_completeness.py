@@ -20,7 +20,7 @@ def test_real_articles_come_in_whole(data, folder: str):
 
 
 def test_the_walk_sees_words_that_are_lost_and_glued(tmp_path):
-    """What the reader leaves out on purpose in an element that the walk does not know."""
+    """The words that the reader leaves out on purpose in an element that the walk does not know."""
     article = tmp_path / "x.nxml"
     article.write_text("<article><body><p>Mice <label>run</label> far</p><p>and wide</p></body></article>")
     assert compare(article).counts() == (4, 0, 0)

@@ -1,4 +1,4 @@
-"""What readers make of inputs that mean harm."""
+"""Readers on inputs that mean harm."""
 
 import io
 import json

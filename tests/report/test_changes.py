@@ -1,4 +1,4 @@
-"""What changed between two states of the tables is what a plain comparison of their rows finds."""
+"""Changes between two states of the tables are those that a plain comparison of their rows finds."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an export takes, by format, in one process and on Ray: `python -m tests.scale.export --help`.
+"""The cost of an export, by format, in one process and on Ray: `python -m tests.scale.export --help`.
 
 The synthetic tables of `tests.scale.report`: 25 entities and some 1,000 characters a document, files and commits as
 runs make them. Each export is made by the command in a process of its own.

@@ -13,7 +13,7 @@ from craft_ray.bench.memory import peak_memory
 
 
 def measured(*arguments: str) -> dict[str, Any]:
-    """What the command says with --json, its seconds by the clock, and peaks of memory in MB.
+    """The summary that the command prints with --json, its seconds by the clock, and peaks of memory in MB.
 
     peak_mb:     the command's own process
     peak_all_mb: with all that it starts, shared pages counted once, seen every half second

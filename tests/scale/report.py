@@ -1,4 +1,4 @@
-"""What a report takes as tables grow: `python -m tests.scale.report --help`.
+"""The cost of a report as tables grow: `python -m tests.scale.report --help`.
 
 Synthetic tables in the real layout, 25 entities a document, files and commits as runs make them. Each report is made by
 the command in a process of its own, whose peak memory the operating system tells.

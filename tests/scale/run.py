@@ -1,4 +1,4 @@
-"""What a run costs beside its model, as documents and shards grow: `python -m tests.scale.run --help`.
+"""The cost of a run beside its model, as documents and shards grow: `python -m tests.scale.run --help`.
 
 Synthetic documents and a stand-in for the model, so that hundreds of thousands go through a small machine. From two
 sizes comes the slope, and from the slope what a larger collection would need.

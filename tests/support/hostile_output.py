@@ -8,7 +8,7 @@ from craft_ray.tables.records import RunRecord
 from tests.support.outputs import STORAGE, document, write_tables
 
 HOSTILE = '</title></style><script>window.ran=1</script>"><img src=x onerror=window.ran=1>\u202egnp.exe\x1b[31m\x00'
-"""What a document may hold: tags, ends of tags, an attribute's end, a control that turns text around, and bytes."""
+"""Text that a document may hold: tags, ends of tags, an attribute's end, a control that turns text round, and bytes."""
 
 
 def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None:

@@ -46,7 +46,7 @@ def document_rows(
 
 
 def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance: float = 2e-4) -> bool:
-    """Whether entity rows are equal, scores within the tolerance of fp32 sums taken in another order."""
+    """True if entity rows are equal, scores within the tolerance of fp32 sums taken in another order."""
     return len(first) == len(second) and all(
         all(abs(a - b) <= tolerance if isinstance(a, float) else a == b for a, b in zip(one, other, strict=True))
         for one, other in zip(first, second, strict=True)
@@ -54,7 +54,7 @@ def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance
 
 
 def assert_consistent(output: str | Path, options: dict[str, str] | None = None) -> Counter[str]:
-    """What must hold of any output at rest: unique ids, offsets that reproduce the text, counts that agree."""
+    """Check what holds of any output at rest: unique ids, offsets that reproduce the text, counts that agree."""
     documents = table(output, "documents", options)
     assert len(set(documents["doc_id"].to_pylist())) == documents.num_rows
     texts = dict(zip(documents["doc_id"].to_pylist(), documents["text"].to_pylist(), strict=True))

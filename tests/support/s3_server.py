@@ -136,7 +136,7 @@ def wait_until_it_takes_a_put(
     server: S3Access, process: subprocess.Popen[bytes], log: Path, make_bucket: bool = False
 ) -> None:
     """The health endpoint answers before the bucket is there, so a signed PUT is what tells."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     filesystem = server.filesystem()
     while True:
         try:

@@ -60,7 +60,7 @@ class Slurm:
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def run(self, *command: str | Path, **environment: str) -> str:
-        """What one of Slurm's commands prints."""
+        """Run one of Slurm's commands; returns its output."""
         done = subprocess.run(
             [str(part) for part in command],
             env=os.environ | self.environment | environment,
@@ -75,11 +75,11 @@ class Slurm:
         return done.stdout.strip()
 
     def job(self, number: str) -> dict[str, str]:
-        """What the controller knows of a job: JobState, ExitCode, Restarts, Reason."""
+        """The fields of a job as the controller shows them: JobState, ExitCode, Restarts, Reason."""
         fields = self.run("scontrol", "--oneliner", "show", "job", number).split()
         return dict(field.partition("=")[::2] for field in fields)
 
-    def wait(self, number: str, condition: Callable[[dict[str, str]], bool], seconds: float = 120) -> dict[str, str]:
+    def wait(self, number: str, condition: Callable[[dict[str, str]], bool], seconds: float = 240) -> dict[str, str]:
         """The job, once a condition holds."""
         deadline = time.monotonic() + seconds
         while not condition(job := self.job(number)):
@@ -135,7 +135,7 @@ class Slurm:
         except RuntimeError:
             return []
 
-    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
         """Wait for a condition; all processes must live meanwhile."""
         deadline = time.monotonic() + seconds
         while not condition():

@@ -1,4 +1,4 @@
-"""What becomes of a document that arrives, in whatever order documents arrive."""
+"""The ledger decides what becomes of a document that arrives, in whatever order documents arrive."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""What those see who read an output with other tools: during a run, after it was killed, and at rest."""
+"""Other tools on an output: what they see during a run, after it was killed, and at rest."""
 
 from collections.abc import Callable
 from pathlib import Path

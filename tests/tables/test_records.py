@@ -1,4 +1,4 @@
-"""The records of runs, as those who look at an output are told of them."""
+"""The records of runs, as they are shown to those who look at an output."""
 
 from pathlib import Path
 

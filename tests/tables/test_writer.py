@@ -209,7 +209,7 @@ def test_a_run_that_wakes_up_after_another_has_begun_is_shut_out_of_all_tables(t
 
 
 def test_a_run_that_has_seen_another_begin_is_shut_out_as_well(tmp_path: Path):
-    """What a handle has read of another's commits, Delta no longer takes for a conflict."""
+    """Delta takes for no conflict what a handle has read of another's commits."""
     earlier = Tables(STORAGE, str(tmp_path))
     Tables(STORAGE, str(tmp_path))
     for table in earlier.by_name.values():

@@ -1,4 +1,4 @@
-"""What a model missed and invented, and scores that forgive wrong borders."""
+"""Errors of a model: what it missed and invented, and scores that forgive wrong borders."""
 
 import numpy as np
 from hypothesis import given

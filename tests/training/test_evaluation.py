@@ -1,4 +1,4 @@
-"""What is measured: against seqeval on real sentences, against standoff on real articles."""
+"""Scores, compared with seqeval's on real sentences and with standoff on real articles."""
 
 from dataclasses import replace
 from pathlib import Path

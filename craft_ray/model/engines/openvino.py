@@ -1,6 +1,6 @@
 """A checkpoint as an OpenVINO graph: converted once, on the driver, and run by CPU replicas without torch.
 
-OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three formats, and it gives the same bits for a
+OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three formats. It gives the same bits for a
 window whatever the batch around it.
 """
 

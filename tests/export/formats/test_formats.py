@@ -1,4 +1,4 @@
-"""What each format holds, read back by our readers and by other tools: the same text, the same offsets."""
+"""The content of each format, read back by our readers and by other tools: the same text, the same offsets."""
 
 import csv
 import gzip
@@ -117,7 +117,7 @@ def test_bioc_json_likewise_and_every_character_stays(record: Record):
 
 
 def assert_bioc(oracle, record: Record, text: str) -> None:
-    """What the bioc library has read: passages at their places, annotations at theirs."""
+    """A document as the bioc library has read it: passages at their places, annotations at theirs."""
     for passage, section in zip(oracle.passages, record.sections, strict=True):
         assert (passage.infons["type"], passage.offset) == (section.name, section.start)
         assert passage.text == text[section.start : section.end]
