@@ -6,7 +6,7 @@ One row per document, whatever becomes of it, and one row that closes the shard 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, BinaryIO
 
@@ -103,17 +103,21 @@ class Preprocessor:
     rows_at_once: int = ROWS
     refusal: str | None = None
 
-    def prepare(self, stream: BinaryIO, shard: str, number: int, named: str = "") -> Iterator[pa.Table]:
+    def prepare(
+        self, stream: BinaryIO, shard: str, number: int, named: str = "", format: str = ""
+    ) -> Iterator[pa.Table]:
         """Yield TOKENIZED tables for a shard; the last row of the last one closes it.
 
-        named: the name by which its documents without an id are called; `shard` if not given
+        named:  the name by which its documents without an id are called; `shard` if not given
+        format: what it is read as; as the task's options say if not given
 
         Depends on nothing but its arguments, as a task that Ray runs again must.
         """
         account = ShardAccount(shard, number, named or shard)
         rows: list[Row] = []
         size = 0
-        for row in self._rows(stream, account):
+        options = replace(self.task.options, format=format) if format else self.task.options
+        for row in self._rows(stream, account, options):
             rows.append(row)
             size += _size(row.item)
             if size >= BATCH or len(rows) >= self.rows_at_once:
@@ -126,10 +130,10 @@ class Preprocessor:
         account = ShardAccount(shard.name, shard.number, shard.named, reason=reason, detail=detail)
         return self._table(self._needed([_mark(account)], account), account, closing=True)
 
-    def _rows(self, stream: BinaryIO, account: ShardAccount) -> Iterator["Row"]:
+    def _rows(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
         mended = set(self.task.rejected.get(account.named, ()))
-        for items in self._items(stream, account):
+        for items in self._items(stream, account, options):
             mended.difference_update(item.doc_id for item in items)
             yield from self._needed(items, account)
         if account.reason is not None:
@@ -139,13 +143,13 @@ class Preprocessor:
         for doc_id in sorted(mended):
             yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
 
-    def _items(self, stream: BinaryIO, account: ShardAccount) -> Iterator[list[Item]]:
+    def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[Item]]:
         """The shard's items, so many at once as are looked up together; how reading ended is noted in the account."""
         seen: set[tuple[int, int]] = set()
         items: list[Item] = []
         size = place = 0
         try:
-            for place, item in enumerate(read_shard(stream, account.named, self.task.options)):
+            for place, item in enumerate(read_shard(stream, account.named, options)):
                 if place == self.task.limit:
                     account.cut_short = True
                     break
@@ -308,7 +312,7 @@ def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage) -> Iterato
         yield preparer.closing(shard, "unreadable", describe(error))
         return
     with stream:
-        yield from preparer.prepare(stream, shard.name, shard.number, shard.named)
+        yield from preparer.prepare(stream, shard.name, shard.number, shard.named, shard.format)
 
 
 @lru_cache(maxsize=1)

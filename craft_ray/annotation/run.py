@@ -31,11 +31,11 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import DeployedModel
 from craft_ray.model.precision import check_choice
-from craft_ray.readers import is_shard_name, read_options
+from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.shards import Shard, list_shards, shard_of_format
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
@@ -60,10 +60,12 @@ def annotate(
     settings: Settings,
     on_progress: Callable[[Account], None] = lambda account: None,
     inputs_from: str | None = None,
+    deleted_from: str | None = None,
 ) -> dict[str, Any]:
     """Annotate all documents of the inputs into the tables of an output, and return the run's summary.
 
-    inputs_from: a list of further files, as `read_list` reads it
+    inputs_from:  a list of further files, as `read_list` reads it
+    deleted_from: a list of ids to delete, as `readers.deletions` reads it
 
     Only what is new or changed since earlier runs is annotated.
 
@@ -77,6 +79,7 @@ def annotate(
     with stop_on_signal() as stop:
         model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
         listed = read_list(storage, inputs_from) if inputs_from else []
+        listed += [shard_of_format(storage, deleted_from, deletions.READER.name)] if deleted_from else []
         listing = list_shards(storage, inputs, is_shard_name, output, listed)
         storage.check_writable(output)
         model.fail_early()
@@ -114,7 +117,7 @@ def annotate(
                 account.timeline.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
             with bound(run_id=run_id):
-                named = [*(absolute(given) for given in inputs), *([inputs_from] if inputs_from else [])]
+                named = [*(absolute(given) for given in inputs), *filter(None, (inputs_from, deleted_from))]
                 return run.to_its_end(named, model, stop, on_progress)
 
 

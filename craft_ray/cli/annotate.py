@@ -45,6 +45,10 @@ def annotate(
         str | None,
         typer.Option(help="List of further files (address, size, tag; - for standard input).", metavar="FILE"),
     ] = None,
+    deleted_from: Annotated[
+        str | None,
+        typer.Option(help="List of ids to delete, one on each line, as PubMed's deleted.pmids.gz.", metavar="FILE"),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
     ] = False,
@@ -85,10 +89,12 @@ def annotate(
     try:
         loaded = load_settings(settings, **chosen)
         log_as(loaded.log_format, verbose=verbose)
-        if inputs_from and (check or dry_run):
-            raise SettingsError("--inputs-from goes with neither --check nor --dry-run: name the files")
-        if not inputs and not inputs_from:
-            raise SettingsError("no input is named: give files, folders or globs, or --inputs-from FILE")
+        if (inputs_from or deleted_from) and (check or dry_run):
+            raise SettingsError("--inputs-from and --deleted-from go with neither --check nor --dry-run: name files")
+        if not (inputs or inputs_from or deleted_from):
+            raise SettingsError(
+                "no input is named: give files, folders or globs, --inputs-from FILE or --deleted-from FILE"
+            )
         if check:
             print_checked(inputs, loaded, as_json)
             return
@@ -101,7 +107,7 @@ def annotate(
         from craft_ray.annotation.run import annotate as run
 
         with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
-            summary = run(inputs, output, loaded, show, inputs_from)
+            summary = run(inputs, output, loaded, show, inputs_from, deleted_from)
         if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _in_vain(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:

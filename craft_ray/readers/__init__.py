@@ -10,7 +10,7 @@ from typing import BinaryIO
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.core.settings import Settings
-from craft_ray.readers import bioc, csv, jats, jsonl, medline, parquet, pubmed, pubtator, text, unpacking
+from craft_ray.readers import bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text, unpacking
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.refusing import refusal
 from craft_ray.readers.unpacking import Stream, first_bytes, is_tar, members, unpacked
@@ -25,6 +25,7 @@ READERS: tuple[Reader, ...] = (
     jsonl.READER,
     parquet.READER,
     text.READER,
+    deletions.READER,
 )
 """All formats; where several match a shard, the first one reads it."""
 

@@ -21,6 +21,7 @@ class Shard:
             of issue, in order of issue
     path:   from the input's own folder on, as `notes/a.txt`; it stays where a folder of inputs moves
     named:  the name by which its documents without an id are called (`annotation/naming.py`)
+    format: the format that it is read as, whatever the settings say
     """
 
     name: str
@@ -29,6 +30,7 @@ class Shard:
     number: int = -1
     path: str = ""
     named: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,19 @@ def list_shards(
     if not files:
         raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
     return Listing(sorted(files.values(), key=lambda shard: rank(shard.name)), sorted(passed_over - set(files)))
+
+
+def shard_of_format(storage: Storage, given: str, format: str) -> Shard:
+    """The shard of one file that is read as a format; its tag tells the format, so that it is read anew as another.
+
+    Raises SettingsError if there is no such file, or it cannot be reached.
+    """
+    with as_settings_error(f"the file {given}"):
+        found = list(_files(storage, absolute(given)))
+    if len(found) != 1:
+        raise SettingsError(f"{given} is not one file but {len(found)}")
+    ((shard, _),) = found
+    return replace(shard, tag=f"{shard.tag} {format}", format=format)
 
 
 def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:

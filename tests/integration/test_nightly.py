@@ -11,6 +11,8 @@ import pytest
 from deltalake import DeltaTable
 
 import craft_ray
+from craft_ray.annotation.run import annotate
+from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
 from tests.support.outputs import assert_consistent, document_rows, entity_rows
 from tests.support.pubmed import citation, deletion, pubmed_file
@@ -55,6 +57,30 @@ def test_a_folder_that_has_moved_is_the_same_corpus(local_ray: None, tmp_path: P
     nightly(other, output)
     found = {row["doc_id"]: row["text"] for row in document_rows(output)}
     assert (found["notes/a.txt"], found[f"{other}/a.txt"]) == ("A mouse.", "A worm.")
+
+
+def test_documents_that_a_list_names_are_deleted_once_and_for_good(local_ray: None, tmp_path: Path):
+    folder, output, gone = tmp_path / "in", tmp_path / "out", tmp_path / "gone.txt"
+    folder.mkdir()
+    pubmed_file(folder / "pubmed26n0001.xml", citation(1, "Mice and rats"), citation(2, "Mice"))
+    (folder / "notes.jsonl").write_text('{"id": "note", "text": "Yeast."}\n')
+    gone.write_text("2\n3\n")
+
+    def night(*inputs: Path, **more: str) -> dict[str, Any]:
+        return annotate([str(folder), *map(str, inputs)], str(output), Settings(model=MODEL), **more)
+
+    assert night(gone)["shards"]["unreadable"] == 1, "as an input, a list of PMIDs is refused"
+    first = night(deleted_from=str(gone))
+    assert (first["status"], counts(first)) == ("complete", {"deleted": 2, "unchanged": 3})
+    gone.write_text("2\n3\n# withdrawn\nnote\n")
+    second = night(deleted_from=str(gone))
+    assert (second["status"], counts(second)) == ("complete", {"deleted": 1, "unchanged": 5})
+    pubmed_file(folder / "pubmed26n0002.xml", citation(2, "Mice again"), citation(3, "Rats"))
+    third = night(deleted_from=str(gone))
+    assert (third["status"], counts(third)) == ("nothing_new", {"unchanged": 6, "superseded": 2})
+    rows = {row["doc_id"]: row["status"] for row in document_rows(output)}
+    assert rows == {"PMID:1": "annotated", "PMID:2": "deleted", "PMID:3": "deleted", "note": "deleted"}
+    assert_consistent(output)
 
 
 def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None, tmp_path: Path):
