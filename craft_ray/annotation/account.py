@@ -83,6 +83,8 @@ class Account:
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     with_id: Counter[str] = field(default_factory=Counter)
+    precisions: Counter[str] = field(default_factory=Counter)
+    """Committed documents that the model has read, by the number format of its answers."""
     exact: bool = True
     """True if `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
@@ -150,6 +152,7 @@ class Account:
             self.statuses.update(status for status in block.status if status != RETRACTED)
             self.reasons.update(reason for reason in block.reason if reason)
             self.labels.update(block.labels)
+            self.precisions.update(block.precisions)
             self.with_id.update(block.with_id)
 
     def take_finished(self) -> "list[tuple[Shard, dict[str, Any]]]":
@@ -273,6 +276,7 @@ class Account:
                 "files_passed_over": len(self.passed_over),
             },
             "tokens": self.tokens,
+            "precisions": dict(sorted(self.precisions.items())),
             "seconds": round(seconds, 3),
             "tokens_per_second": round(self.tokens / seconds, 1),
             "steady_tokens_per_second": rate and round(rate, 1),

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from craft_ray.annotation import prometheus
-from craft_ray.annotation.rows import failure_of, rejection_of
+from craft_ray.annotation.rows import ANSWERS, failure_of, rejection_of
 from craft_ray.model.inference import DeployedModel, Model
 from craft_ray.model.tokens import TOKEN_COLUMNS
 
@@ -47,7 +47,7 @@ class Replica:
 
 
 def predict_block(block: pa.Table, model: Model) -> pa.Table:
-    """Append `label_ids` (a list of int8 per row, an item per word) and `scores` (float32)."""
+    """The block with ANSWERS in place of its token columns."""
     token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
     pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)
     words = pc.fill_null(pc.list_value_length(word_piece), 0).to_numpy().astype(np.int64)
@@ -59,9 +59,9 @@ def predict_block(block: pa.Table, model: Model) -> pa.Table:
     )
     offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
     block = block.append_column("label_ids", pa.ListArray.from_arrays(offsets, pa.array(label)))
-    return block.append_column("scores", pa.ListArray.from_arrays(offsets, pa.array(score))).drop_columns(
-        list(TOKEN_COLUMNS)
-    )
+    block = block.append_column("scores", pa.ListArray.from_arrays(offsets, pa.array(score)))
+    computed_in = pa.array([model.precision if count else None for count in words.tolist()], pa.string())
+    return block.append_column("computed_in", computed_in).drop_columns(list(TOKEN_COLUMNS))
 
 
 def _refused(row: pa.Table, error: Exception) -> pa.Table:
@@ -71,6 +71,6 @@ def _refused(row: pa.Table, error: Exception) -> pa.Table:
 
 def _answered(row: pa.Table) -> pa.Table:
     """A prepared row without words in the columns of `annotated`."""
-    for name, kind in (("label_ids", pa.int8()), ("scores", pa.float32())):
-        row = row.append_column(name, pa.array([[]], pa.list_(kind)))
+    for name, kind in ANSWERS.items():
+        row = row.append_column(name, pa.array([[] if pa.types.is_list(kind) else None], kind))
     return row.drop_columns(list(TOKEN_COLUMNS))

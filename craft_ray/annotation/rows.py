@@ -42,6 +42,9 @@ TOKENIZED = pa.schema(
 )
 """A row for each document between reading and writing. Word offsets count in the document; the others as in Windows."""
 
+ANSWERS = {"label_ids": pa.list_(pa.int8()), "scores": pa.list_(pa.float32()), "computed_in": pa.string()}
+"""Columns that a replica adds: an item per word, and the number format of a document's answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -89,6 +89,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         repeated=repeated,
         superseded=superseded,
         with_id=_with_id(entities),
+        precisions=Counter(block["computed_in"].drop_null().to_pylist()),
     )
 
 

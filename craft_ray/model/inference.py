@@ -72,6 +72,11 @@ class Model:
         self._turn = threading.Lock()
         self.token_budget = token_budget
 
+    @property
+    def precision(self) -> Precision:
+        """The number format that it computes in now; a network that overflows in fp16 goes on in bf16."""
+        return self._engine.precision
+
     @classmethod
     def of(
         cls,

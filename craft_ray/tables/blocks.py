@@ -65,6 +65,8 @@ class WrittenBlock:
     """Rows of each shard that were dropped for a better revision in the same block."""
     with_id: Counter[str] = field(default_factory=Counter)
     """Entities that have a concept, by label."""
+    precisions: Counter[str] = field(default_factory=Counter)
+    """Documents by the number format of their answers."""
 
     @property
     def labels(self) -> Counter[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from craft_ray.annotation.rows import TOKENIZED
+from craft_ray.annotation.rows import ANSWERS, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
@@ -146,9 +146,7 @@ def commit(
 ) -> WrittenBlock:
     """Add documents to an output's tables, in one commit of each."""
     storage = storage or Storage(S3Settings())
-    schema = TOKENIZED.append(pa.field("label_ids", pa.list_(pa.int8()))).append(
-        pa.field("scores", pa.list_(pa.float32()))
-    )
+    schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
     written = write_block(
         pa.Table.from_pylist(list(rows), schema=schema),
         WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder),
@@ -201,6 +199,7 @@ def block(
     table = table.append_column(
         "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
     )
+    table = table.append_column("computed_in", pa.nulls(len(rows), pa.string()))
     return write_block(table, WriteTask(STORAGE, str(output), run_id, Decoder(tags), True, partition_by))
 
 

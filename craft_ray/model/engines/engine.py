@@ -28,10 +28,12 @@ class Engine(Protocol):
 
     depth: batches that a thread should have started before it waits for the first
     packs: whether batches are packed; else they are rectangles
+    precision: the number format that it computes in now
     """
 
     depth: int
     packs: bool
+    precision: Precision
 
     def start(self, batch: Any) -> Any:
         """Begin a batch; raises OutOfMemory."""

@@ -161,6 +161,7 @@ class GraphEngine:
         self._idle = threading.local()
         self.depth = threads + 1
         self.packs = False
+        self.precision: Precision = graph.precision
 
     def start(self, batch: Batch) -> Any:
         """Hand the batch to the next stream that is free; its arrays must live until it is finished."""

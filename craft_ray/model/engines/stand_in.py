@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, StandIn, own_settings, special_tokens
-from craft_ray.model.engines.engine import Arrays, EngineSpec
+from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision
 from craft_ray.model.tokens import load_tokenizer
 
 STAND_IN = "stand-in"
@@ -27,6 +27,7 @@ class StandInEngine:
         self._lock = threading.Lock()
         self.depth = 1
         self.packs = False
+        self.precision: Precision = "fp32"
 
     def start(self, batch: Batch) -> Any:
         """Look the labels up, and book the time that the batch would take after those before it."""

@@ -27,7 +27,7 @@ class TorchEngine:
         torch.set_num_threads(placement.threads)
         self._checkpoint = checkpoint
         self._placement = placement
-        self._precision = placement.precision
+        self.precision: Precision = placement.precision
         self._device = placement.device
         self._on_gpu = placement.device.startswith("cuda")
         # What attends by length has another shape for each batch, which compiling anew would cost a minute each.
@@ -43,7 +43,7 @@ class TorchEngine:
 
         try:
             with self._one_at_a_time:  # a CUDA graph has one place for inputs, and one for answers
-                precision, answers = self._precision, self._answers(batch)
+                precision, answers = self.precision, self._answers(batch)
                 if not self._on_gpu:
                     return batch, precision, None, (answers.label, answers.score)
                 host = tuple(torch.empty_like(t, device="cpu", pin_memory=True) for t in (answers.label, answers.score))
@@ -83,9 +83,9 @@ class TorchEngine:
 
     def _widen(self) -> None:
         with self._one_at_a_time:
-            if self._precision == "fp16":  # else another thread has done it
+            if self.precision == "fp16":  # else another thread has done it
                 log.warning("the model overflows in fp16; this replica goes on in bf16")
-                self._precision = "bf16"
+                self.precision = "bf16"
                 self._network = self._built()
 
     def _packable(self) -> bool:
@@ -103,7 +103,7 @@ class TorchEngine:
     def _dtype(self) -> Any:
         import torch
 
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self._precision]
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
     def _built(self) -> Any:
         import torch
