@@ -13,6 +13,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
@@ -180,6 +181,17 @@ class NumberedTable:
         self._opened_at = self.with_retries(
             lambda: self._storage.modified(join(self.path, "_delta_log", f"{self.version:020}.json"))
         )
+
+    @contextmanager
+    def naming_a_later_run(self) -> Iterator[None]:
+        """Raise TakenOverError for what fails within after another run has begun: that one removes files."""
+        try:
+            yield
+        except Exception as error:
+            self.with_retries(self.delta.update_incremental)
+            if self._sequence() != self._last:
+                raise TakenOverError(self._output) from error
+            raise
 
     def widen(self) -> None:
         """Add the columns that tables of earlier versions have not; their rows are null there."""

@@ -116,6 +116,11 @@ class Tables:
         winners = np.zeros(len(every), np.bool_)
         winners[candidates[best(every[candidates])]] = True
         masks = np.split(winners, np.cumsum([len(block.entries) for block in blocks])[:-1])
+        with self.documents.naming_a_later_run():
+            return self._replace_by(blocks, masks)
+
+    def _replace_by(self, blocks: Sequence[WrittenBlock], masks: Sequence[NDArray[np.bool_]]) -> int:
+        """Commit the documents of blocks that masks mark, in place of those with their ids; returns how many."""
         parts = [self._part(block, mask) for block, mask in zip(blocks, masks, strict=True) if mask.any()]
         if not parts:
             return 0
@@ -221,9 +226,10 @@ class Tables:
     def merge(self) -> None:
         """Merge small files, one commit to each table that has any."""
         for table in (self.entities, self.documents):
-            added, removed = self._rewritten(merges(self._place(table), table.files()))
-            if removed:
-                table.rearrange(added, removed)
+            with table.naming_a_later_run():
+                added, removed = self._rewritten(merges(self._place(table), table.files()))
+                if removed:
+                    table.rearrange(added, removed)
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Put a table's rows in new files, in the order in which they come.

@@ -246,6 +246,29 @@ def test_a_run_that_wakes_up_at_its_end_removes_nothing_of_a_later_one(tmp_path:
     assert_only_the_snapshot(tmp_path)
 
 
+@pytest.mark.parametrize("wakes_at", ["compaction", "replacement"])
+def test_a_run_that_wakes_up_when_its_files_are_gone_hears_of_the_later_one(tmp_path: Path, wakes_at: str):
+    earlier = Tables(STORAGE, str(tmp_path), EARLIER)
+    for name in "ab":
+        earlier.append([block(tmp_path, (name, "mouse"), run_id=EARLIER)])
+    revised = block(tmp_path, ("b", "rat"), shard=1, run_id=EARLIER)
+    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
+    go_on = earlier.merge if wakes_at == "compaction" else lambda: earlier.replace([revised], [all_of(revised)])
+    with pytest.raises(RunError, match="another run has taken over"):
+        go_on()
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "mouse", "Taxon")]
+
+
+def test_a_file_of_the_tables_that_is_gone_is_an_error_and_no_other_run(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    for file in tables.documents.files():
+        (tmp_path / "documents" / file.path).unlink()
+    with pytest.raises(FileNotFoundError):
+        tables.merge()
+
+
 def test_a_run_that_wakes_up_in_its_vacuum_removes_nothing_of_a_later_one(tmp_path: Path):
     """The vacuum's own commit was made when another run began; what lies there now is the other's."""
     earlier = Tables(STORAGE, str(tmp_path), EARLIER)
