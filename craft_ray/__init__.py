@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from craft_ray.core.version import __version__
 
 if TYPE_CHECKING:
+    from craft_ray.annotation.tagger import Tagger
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
     from craft_ray.core.settings import Settings
-    from craft_ray.model.tagger import Tagger
     from craft_ray.tables.output import Output
 
 __all__ = [
@@ -41,7 +41,7 @@ _HOMES = {
     "Output": "tables.output",
     "Section": "core.schema",
     "Settings": "core.settings",
-    "Tagger": "model.tagger",
+    "Tagger": "annotation.tagger",
     "errors": "core.errors",
 }
 """Where the public names are defined; each is imported when it is first used."""

@@ -5,15 +5,35 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.hierarchy import ancestor_rows
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.core.logs import log
 from craft_ray.core.schema import ANCESTORS, CONCEPTS
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.records import read_records
 from craft_ray.tables.writer import Tables
 
 
 def described(lexicon: Lexicon) -> dict[str, Any]:
     """A lexicon as a run's record has it."""
     return {"fingerprint": lexicon.fingerprint, "sources": list(lexicon.sources)}
+
+
+def warn_of_other_filter(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
+    """Log a warning if earlier documents were annotated with another `grounded_only`: they keep what they have."""
+    only = sorted(grounder.only) if grounder else []
+    last = next((record for record in read_records(storage, tables.output) if record.get("inputs")), None)
+    if last is None or not tables.counts()["documents"]:
+        return
+    before = last.get("grounded_only", last["settings"].get("grounded_only") or [])
+    if sorted(before) != only:
+        log.warning(
+            "from now on mentions that no concept fits are left out of %s, before of %s: documents that are not "
+            "annotated again stay as they are",
+            ", ".join(only) or "no label",
+            ", ".join(sorted(before)) or "no label",
+        )
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:

@@ -48,12 +48,15 @@ def ground(
 ) -> dict[str, Any]:
     """Give all entities of an output their ids by the lexicon of the settings; returns a summary.
 
-    No entity comes or goes: `grounded_only` is for annotation. Raises SettingsError and OutputBusyError before any work
-    begins, RunError if the run cannot go on, and StoppedError on a signal.
+    No entity comes or goes: `grounded_only` is for annotation alone.
+
+    Raises SettingsError and OutputBusyError before any work begins, RunError if the run cannot go on, and StoppedError
+    on a signal.
     """
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     model = _model_of(storage, output)
-    grounder = load_grounder(settings, storage, descriptions_of(model.get(KEY, {}), model.get(KEY)))
+    unfiltered = settings.model_copy(update={"grounded_only": ()})
+    grounder = load_grounder(unfiltered, storage, described=descriptions_of(model.get(KEY, {}), model.get(KEY)))
     if grounder is None:
         raise SettingsError("there is nothing to ground with: name ontologies with --ontology")
     run_id = new_run_id()
@@ -194,7 +197,7 @@ def _write(
         row = documents.indices.to_numpy().astype(np.int64)
         label = pa.repeat(pa.scalar(file.partition[LABEL], pa.string()), rows.num_rows)
         asked = pa.table({"label": label, "mention": rows["mention"].cast(pa.string()), "row": row})
-        found = grounder.ground(asked, [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()])
+        found = grounder.identify(asked, [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()])
         kept = [name for name in rows.schema.names if name not in CONCEPT_COLUMNS]
         grounded = rows.select(kept)
         for column in CONCEPT_COLUMNS:

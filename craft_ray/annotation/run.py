@@ -15,7 +15,7 @@ import numpy as np
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.concepts import described, write_concepts
+from craft_ray.annotation.concepts import described, warn_of_other_filter, write_concepts
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
 from craft_ray.annotation.rewrites import run_on_cluster
@@ -89,8 +89,10 @@ def annotate(
 
             def connect() -> float:
                 nonlocal grounder
-                grounder = load_grounder(settings, storage, model.checkpoint.result().descriptions)
                 model.prepare()
+                checkpoint = model.checkpoint.result()  # a bad model ends the run before tables are made
+                labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+                grounder = load_grounder(settings, storage, *labels)
                 for module in _ON_RAY:
                     importlib.import_module(module)
                 connection.enter_context(ray_session(settings))
@@ -101,7 +103,6 @@ def annotate(
             ray_ready = None
             if not tables_exist(storage, output):
                 ray_ready = connect()
-                model.checkpoint.result()  # a bad model ends the run before tables are made
             tables = Tables(storage, output, run_id, run_on_cluster)
             finished_shards = tables.finished_shards()
             if ray_ready is None and any_changed(listing.shards, finished_shards):
@@ -114,6 +115,7 @@ def annotate(
             if ray_ready is None and account.shards:
                 ray_ready = connect()
             if ray_ready is not None:
+                warn_of_other_filter(storage, tables, grounder)
                 account.timeline.reached("ray_ready", ray_ready)
             run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
             with bound(run_id=run_id):
@@ -168,6 +170,7 @@ class _Run:
             model=checkpoint.about,
             settings=settings.model_dump(mode="json"),
             lexicon=described(self.grounder.lexicon) if self.grounder else None,
+            grounded_only=sorted(self.grounder.only) if self.grounder else [],
         )
         log.info(
             "run began",

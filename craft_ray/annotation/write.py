@@ -60,7 +60,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     repeated, block = _entries(block.filter(repeats)), block.filter(pc.invert(repeats))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
-    entities, counts = _grounded(*decode(block, task.decoder), block, _at_hand(task.grounder))
+    entities, counts, ungrounded = _grounded(*decode(block, task.decoder), block, _at_hand(task.grounder))
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
     documents = _with_origin(documents, task.run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
     if not task.keep_text:
@@ -88,7 +88,8 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         failure=failures[0] if failures else None,
         repeated=repeated,
         superseded=superseded,
-        with_id=_with_id(entities),
+        with_id=_by_label(entities.filter(pc.is_valid(entities["concept_id"]))),
+        ungrounded=ungrounded,
         precisions=Counter(block["computed_in"].drop_null().to_pylist()),
     )
 
@@ -105,14 +106,14 @@ def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder 
 
 def _grounded(
     entities: pa.Table, counts: NDArray[np.int64], block: pa.Table, grounder: "Grounder | None"
-) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Entities with their concepts, and how many each document has left."""
+) -> tuple[pa.Table, NDArray[np.int64], Counter[str]]:
+    """Entities with their concepts, how many each document has left, and by label how many were left out."""
     if grounder is None:
         for name in CONCEPT_COLUMNS:
             entities = entities.append_column(name, pa.nulls(entities.num_rows, ENTITIES.field(name).type))
-        return entities, counts
-    entities = grounder.ground(entities, block["text"].to_pylist())
-    return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows)
+        return entities, counts, Counter()
+    entities, ungrounded = grounder.ground(entities, block["text"].to_pylist())
+    return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows), _by_label(ungrounded)
 
 
 def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
@@ -121,10 +122,9 @@ def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:
     return table
 
 
-def _with_id(entities: pa.Table) -> Counter[str]:
-    """Entities that have a concept, by label."""
-    found = entities.filter(pc.is_valid(entities["concept_id"]))[LABEL].value_counts().to_pylist()
-    return Counter({pair["values"]: pair["counts"] for pair in found})
+def _by_label(entities: pa.Table) -> Counter[str]:
+    """How many entities each label has."""
+    return Counter({pair["values"]: pair["counts"] for pair in entities[LABEL].value_counts().to_pylist()})
 
 
 def _entries(block: pa.Table) -> NDArray[np.void]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.annotation.tagger import Tagger
 from craft_ray.bench.baselines import PIPELINE_BATCHES, token_classification
 from craft_ray.bench.inputs import Inputs
 from craft_ray.bench.matrix_peak import matrix_peak, operations
@@ -21,7 +22,6 @@ from craft_ray.model.inference import Model
 from craft_ray.model.loading import find_model
 from craft_ray.model.precision import choose_precision
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.tagger import Tagger
 from craft_ray.model.windows import Windower, Windows
 
 

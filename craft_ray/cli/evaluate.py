@@ -2,15 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import Json, ModelOption, SettingsFile
+from craft_ray.cli.options import GroundedOnly, Json, ModelOption, SettingsFile
 from craft_ray.cli.rows import Csv, print_rows
 from craft_ray.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from craft_ray.concepts.grounding import Grounder
+    from craft_ray.core.settings import Settings
+    from craft_ray.model.checkpoint import Checkpoint
 
 Seen = Annotated[
     str | None,
@@ -72,6 +77,7 @@ def evaluate_documents(
     errors: Annotated[
         bool, typer.Option("--errors", help="List each mention that was missed or invented, with its context.")
     ] = False,
+    grounded_only: GroundedOnly = None,
     precision: PrecisionOption = "auto",
     as_csv: Csv = False,
     as_json: Json = False,
@@ -79,9 +85,13 @@ def evaluate_documents(
 ) -> None:
     """Score the whole annotation path on raw articles against standoff mentions: exact span and label.
 
-    `relaxed` counts a mention that overlaps one of the same label. With `--concepts`, the ids too: exact span and id,
-    and the measure of the CRAFT shared task of 2019.
+    Mentions that no concept fits are left out as `annotate` does. `relaxed` counts a mention that overlaps one of the
+    same label. With `--concepts`, the ids are scored too: exact span and id, and the measure of the CRAFT shared task
+    of 2019.
     """
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.engines.engine import Precision
+    from craft_ray.model.inference import Model
     from craft_ray.training.corpora import keys_shown
     from craft_ray.training.craft import read_craft
     from craft_ray.training.evaluation import evaluate_documents as run
@@ -90,36 +100,47 @@ def evaluate_documents(
     if (gold is None) == (craft is None):
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
+    checkpoint, grounder = _with_lexicon(lexicon, load_settings(settings, model=model, grounded_only=grounded_only))
     if concepts:
-        _evaluate_concepts(documents, model, lexicon, precision, as_json, settings)
+        _evaluate_concepts(documents, checkpoint, grounder, precision, as_json)
         return
     seen = keys_shown(read_sentences(train)) if train else None
-    scores, wrong = run(*_model(model, settings, precision, documents), seen=seen)
+    scores, wrong = run(checkpoint, documents, Model.of(checkpoint, cast(Precision, precision)), seen, grounder)
     if errors:
         print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
     if not as_csv:
         _show_scores(scores, as_json)
 
 
+def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":
+    """The model of the settings, and its grounder with a lexicon, else with the one that ships."""
+    from craft_ray.concepts.loading import grounder_of
+    from craft_ray.concepts.sources import SHIPPED, read_lexicon
+    from craft_ray.core.logs import log
+    from craft_ray.model.loading import load_checkpoint
+    from craft_ray.storage.storage import Storage
+
+    storage = Storage(settings.s3)
+    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
+    labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+    grounder = grounder_of(settings, words, *labels)
+    if lexicon is None and grounder and grounder.only:
+        log.warning("the lexicon that ships knows the strings of CRAFT's articles, so figures on them are too good")
+    return checkpoint, grounder
+
+
 def _evaluate_concepts(
-    documents: Any, model: str | None, lexicon: str | None, precision: str, as_json: bool, settings: Path | None
+    documents: Any, checkpoint: "Checkpoint", grounder: "Grounder | None", precision: str, as_json: bool
 ) -> None:
     """Score mentions with their ids, and print the figures."""
-    from craft_ray.concepts.grounding import Grounder
-    from craft_ray.concepts.loading import prefixes_of
-    from craft_ray.concepts.scores import shipped_scores
-    from craft_ray.concepts.sources import SHIPPED, read_lexicon
-    from craft_ray.core.settings import load_settings
-    from craft_ray.model.tagger import Tagger
-    from craft_ray.storage.storage import Storage
+    from craft_ray.annotation.tagger import Tagger
     from craft_ray.training.end_to_end import evaluate_concepts
 
-    chosen = load_settings(settings)
-    words = read_lexicon(Storage(chosen.s3), lexicon or str(SHIPPED))
-    only = frozenset(chosen.grounded_only)
-    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_of(chosen), only)
-    tagger = Tagger(_checkpoint(model, settings), cast(Any, precision), grounder.ground)
-    scores = evaluate_concepts(tagger, grounder, documents)
+    if grounder is None:
+        raise SettingsError("concepts are switched off by the settings, so there are no ids to score")
+    tagger = Tagger(checkpoint, cast(Any, precision), grounder)
+    scores = evaluate_concepts(tagger.tag_documents, grounder.lexicon, documents)
     if as_json:
         print(json.dumps(scores))
         return
@@ -143,20 +164,15 @@ def _evaluate_concepts(
 
 def _model(model: str | None, settings: Path | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:
     """The first arguments of an evaluation: the checkpoint, gold, and the model at work."""
+    from craft_ray.core.settings import load_settings
     from craft_ray.model.engines.engine import Precision
     from craft_ray.model.inference import Model
-
-    checkpoint = _checkpoint(model, settings)
-    return checkpoint, gold, Model.of(checkpoint, cast(Precision, precision))
-
-
-def _checkpoint(model: str | None, settings: Path | None) -> Any:
-    from craft_ray.core.settings import load_settings
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
 
     chosen = load_settings(settings, model=model)
-    return load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
+    checkpoint = load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
+    return checkpoint, gold, Model.of(checkpoint, cast(Precision, precision))
 
 
 def _show_scores(scores: dict[str, Any], as_json: bool) -> None:
@@ -190,4 +206,6 @@ def print_scores(scores: dict[str, Any]) -> None:
     line = f"accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}, calibration error {scores['ece']:.4f}"
     if "discontinuous" in scores:
         line += f", {scores['discontinuous']:,} mentions in several pieces left out"
+    if scores.get("ungrounded"):
+        line += f", {scores['ungrounded']:,} predictions left out, as no concept fits"
     on.print(line)

@@ -22,6 +22,14 @@ ModelOption = Annotated[
         show_default="craft",
     ),
 ]
+GroundedOnly = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Label whose mentions are left out where no concept fits, or `none`; repeatable.",
+        show_default="as the model's config.json says",
+        metavar="LABEL",
+    ),
+]
 Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]
 At = Annotated[
     str | None,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import ModelOption, SettingsFile, opened
+from craft_ray.cli.options import GroundedOnly, ModelOption, SettingsFile, opened
 from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import STYLES, segments
@@ -51,6 +51,7 @@ def show(
         str | None, typer.Option("--in", help="Tables to look the document id up in.", metavar="OUT")
     ] = None,
     model: ModelOption = None,
+    grounded_only: GroundedOnly = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", help="Documents of files, or entities of tables, to show.", min=1)
     ] = 20,
@@ -68,7 +69,7 @@ def show(
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.snapshots import read_entities, tables_exist
 
-    chosen, on = load_settings(settings, model=model), console()
+    chosen, on = load_settings(settings, model=model, grounded_only=grounded_only), console()
     storage = Storage(chosen.s3)
     if in_ is not None:
         _show_held(on, *opened(in_, settings), what, scores)
@@ -86,12 +87,15 @@ def print_document(
     entities: Sequence[Mapping[str, Any]],
     scores: bool = False,
     described: Mapping[str, LabelDescription] = MappingProxyType({}),
+    ungrounded: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """A document (columns of `documents`, or fields of an item) with its entities marked where they stand.
 
     described: labels as the model describes them
 
     In colour nothing is added to the text, so that it can be copied; without colour an entity is `[Pax6|Protein]`.
+
+    ungrounded: by label, how many mentions were left out because no concept fits them
     """
     about = [document.get(name) for name in ("doc_id", "year", "journal")]
     if any(about):
@@ -114,6 +118,9 @@ def print_document(
     for label, count in Counter(entity["label"] for entity in entities).most_common():
         legend.append(f" {one_line(label)} ", styles[label]).append(f" {count:,}  ")
     on.print(legend)
+    if ungrounded:
+        left_out = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(ungrounded.items()))
+        on.print(Text(f"left out, as no concept fits (--grounded-only none shows them): {left_out}"), style="dim")
     if scores:
         known = [name for name in ("concept_id", "concept_name") if any(entity.get(name) for entity in entities)]
         print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
@@ -186,18 +193,15 @@ def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings
     """Annotate documents of files, or a text, in this process."""
     from dataclasses import asdict
 
-    from craft_ray.concepts.loading import load_grounder
+    from craft_ray.annotation.tagger import Entities, Tagger
     from craft_ray.core.schema import Document
-    from craft_ray.model.loading import load_checkpoint
-    from craft_ray.model.tagger import Tagger
 
     items = _items(storage, what)
-    checkpoint = load_checkpoint(settings.model, storage.fetch)
-    grounder = load_grounder(settings, storage, checkpoint.descriptions)
-    tagger = Tagger(checkpoint, ground=grounder.ground if grounder else None)
+    tagger = Tagger.load(settings=settings)
     for item in islice(items, limit):
-        entities = tagger.tag_document(item) if isinstance(item, Document) else []
-        print_document(on, asdict(item), [asdict(entity) for entity in entities], scores, checkpoint.descriptions)
+        entities = tagger.tag_document(item) if isinstance(item, Document) else Entities("")
+        rows = [asdict(entity) for entity in entities]
+        print_document(on, asdict(item), rows, scores, tagger.descriptions, entities.ungrounded)
 
 
 def _items(storage: "Storage", what: str) -> Iterator["Item"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,17 @@ SHOWN = 16
 DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
 
 
+class Grounded(NamedTuple):
+    """Mentions with CONCEPT_COLUMNS.
+
+    entities:   those that stay
+    ungrounded: those that nothing fits, of labels whose other mentions alone stay
+    """
+
+    entities: pa.Table
+    ungrounded: pa.Table
+
+
 @dataclass(frozen=True)
 class Grounder:
     """A lexicon, and how it is asked.
@@ -35,8 +47,17 @@ class Grounder:
     prefixes: Mapping[str, Sequence[str]]
     only: frozenset[str] = frozenset()
 
-    def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
-        """The entities with CONCEPT_COLUMNS, without those that `only` leaves out.
+    def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
+        """The entities with their concepts, those apart that `only` leaves out; arguments as for `identify`."""
+        found = self.identify(entities, texts)
+        stays = pc.or_(
+            pc.is_valid(found["concept_id"]),
+            pc.invert(pc.is_in(found["label"], pa.array(sorted(self.only), pa.string()))),
+        )
+        return Grounded(found.filter(stays), found.filter(pc.invert(stays)))
+
+    def identify(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
+        """All the entities, with CONCEPT_COLUMNS.
 
         entities: with the columns label, mention, and row, the place of each one's document in `texts`
         """
@@ -69,13 +90,7 @@ class Grounder:
             concept[changed], match[changed] = in_documents.concept[back[changed]], in_documents.match[back[changed]]
             of[changed] = back[changed] + len(distinct)
             rivals = rivals | {n + len(distinct): others for n, others in in_documents.rivals.items()}
-        result = self._columns(entities, place, concept, match, of, rivals)
-        if not self.only:
-            return result
-        fits = pc.or_(
-            pc.is_valid(result["concept_id"]), pc.invert(pc.is_in(result["label"], pa.array(sorted(self.only))))
-        )
-        return result.filter(fits)
+        return self._columns(entities, place, concept, match, of, rivals)
 
     def _allowed(self, labels: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
         """(labels, prefixes) where each label's mentions are looked up, and the prefix whose rules apply to each."""

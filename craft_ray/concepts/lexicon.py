@@ -58,6 +58,11 @@ class Lexicon:
         """True if it holds strings of an annotated corpus."""
         return bool((self.tier == CORPUS).any())
 
+    @property
+    def named_prefixes(self) -> frozenset[str]:
+        """The prefixes of which it holds names."""
+        return frozenset(self.prefixes[n] for n in np.unique(self.ontology[self.concept]).tolist())
+
     def numbers(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
         """The concept of each id, old ids too; -1 for ids that the lexicon has not."""
         wanted = pa.array(ids, pa.string())

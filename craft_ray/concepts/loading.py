@@ -1,19 +1,24 @@
-"""The grounder that a run's settings describe."""
+"""The lexicon and the grounder that a run's settings and its model describe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from craft_ray.concepts import sources
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.scores import shipped_scores
 from craft_ray.core.descriptions import LabelDescription
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical
 from craft_ray.core.settings import Settings
+from craft_ray.core.validation import nearest
 from craft_ray.storage.storage import Storage
+
+NOT_DESCRIBED: Mapping[str, LabelDescription] = MappingProxyType({})
 
 
 def prefixes_of(
-    settings: Settings, described: Mapping[str, LabelDescription] = MappingProxyType({})
+    settings: Settings, described: Mapping[str, LabelDescription] = NOT_DESCRIBED
 ) -> dict[str, tuple[str, ...]]:
     """By label, the prefixes of the concepts that its mentions mean: by the settings, else by the model."""
     of_model = {label: one.prefixes for label, one in described.items() if one.prefixes}
@@ -27,17 +32,49 @@ def all_prefixes(by_label: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def load_grounder(
-    settings: Settings, storage: Storage, described: Mapping[str, LabelDescription] = MappingProxyType({})
+    settings: Settings,
+    storage: Storage,
+    labels: Sequence[str] = (),
+    by_default: Sequence[str] = (),
+    described: Mapping[str, LabelDescription] = NOT_DESCRIBED,
 ) -> Grounder | None:
-    """The lexicon of the settings, ready to be asked; None where concepts are switched off or none can be had.
+    """`grounder_of` the lexicon of the settings; None where concepts are switched off or no lexicon can be had.
 
-    described: the labels as the model describes them
-
-    Raises SettingsError if an ontology cannot be used.
+    Raises SettingsError as `grounder_of` does, and if an ontology cannot be used.
     """
-    if not settings.concepts or (not settings.ontology and not sources.SHIPPED.is_file()):
-        return None
+    lexicon = None
+    if settings.concepts and (settings.ontology or sources.SHIPPED.is_file()):
+        prefixes = all_prefixes(prefixes_of(settings, described))
+        lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), prefixes)
+    return grounder_of(settings, lexicon, labels, by_default, described)
+
+
+def grounder_of(
+    settings: Settings,
+    lexicon: Lexicon | None,
+    labels: Sequence[str] = (),
+    by_default: Sequence[str] = (),
+    described: Mapping[str, LabelDescription] = NOT_DESCRIBED,
+) -> Grounder | None:
+    """A lexicon, ready to be asked about a model's mentions; None without a lexicon.
+
+    labels:     the labels that the model finds
+    by_default: those of them whose mentions are left out where no concept fits, if the settings say nothing
+    described:  the labels as the model describes them
+
+    Raises SettingsError if the settings name a label whose mentions would all be left out, or one that there is not.
+    """
     by_label = prefixes_of(settings, described)
-    lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), all_prefixes(by_label))
-    only = frozenset(canonical(label) for label in settings.grounded_only)
+    named = lexicon.named_prefixes if lexicon else frozenset[str]()
+    known = [label for label in labels if named.intersection(by_label.get(label, ()))]
+    if settings.grounded_only is None:
+        only = frozenset(by_default).intersection(known)
+    else:
+        only = frozenset(map(canonical, settings.grounded_only))
+        for label in sorted(only.difference(known)):
+            if label in labels:
+                raise SettingsError(f"grounded_only {label}: no names are known for it, so all its mentions would go")
+            raise SettingsError(f"grounded_only {label}: the model has no such label{nearest(label, labels)}")
+    if lexicon is None:
+        return None
     return Grounder(lexicon, shipped_scores(lexicon.prefixes, lexicon.has_corpus), by_label, only)

@@ -20,7 +20,14 @@ from craft_ray.core.labels import TagSet
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
-OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions", KEY)
+OWN_SETTINGS = (
+    "window_pieces",
+    "score_calibration",
+    "activation_ranges",
+    "refine_mentions",
+    "grounded_only",
+    KEY,
+)
 """Keys that our training adds to config.json."""
 
 
@@ -96,6 +103,17 @@ class Checkpoint:
         The rule was chosen for the labels of CRAFT's release; for others it is off.
         """
         return self.stand_in is None and self.config.get("refine_mentions") is True
+
+    @property
+    def grounded_only(self) -> tuple[str, ...]:
+        """Labels whose mentions are better left out where no concept fits, by `grounded_only` of config.json.
+
+        A stand-in has none. Raises SettingsError for what is no list of the model's labels.
+        """
+        given = () if self.stand_in is not None else self.config.get("grounded_only", ())
+        if not isinstance(given, list | tuple) or any(name not in self.tags.names for name in given):
+            raise SettingsError(f"grounded_only in config.json is no list of the labels {', '.join(self.tags.names)}")
+        return tuple(given)
 
 
 def max_positions(config: Any, tokenizer: Any) -> int:

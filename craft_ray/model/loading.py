@@ -84,7 +84,7 @@ def _checkpoint_in(folder: str, source: str) -> Checkpoint:
         fingerprint=fingerprint_of(content.weights, decides),
     )
     try:
-        _ = checkpoint.tags
+        _ = checkpoint.tags, checkpoint.grounded_only
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from error
     return checkpoint

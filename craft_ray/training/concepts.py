@@ -61,7 +61,7 @@ def answers(
             "row": pa.array([n for n, _ in rows], pa.int64()),
         }
     )
-    found = grounder.ground(mentions, [d.text for d in documents])
+    found = grounder.identify(mentions, [d.text for d in documents])
     gold = lexicon.numbers([c.concept_id for _, c in rows])
     concept = np.where(found["concept_id"].is_valid(), lexicon.numbers(found["concept_id"].combine_chunks()), -1)
     columns = zip(

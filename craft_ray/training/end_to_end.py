@@ -1,33 +1,32 @@
 """Mentions and ids end to end, from raw text: exact spans, exact spans and ids, and the shared task's own measure."""
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.hierarchy import wang_similarity
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.core.schema import Document, Entity, Section
-from craft_ray.model.tagger import Tagger
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import Counts, total
 
 
-def evaluate_concepts(tagger: Tagger, grounder: Grounder, gold: Sequence[GoldDocument]) -> dict[str, Any]:
+def evaluate_concepts(
+    tag: Callable[[Sequence[Document]], Sequence[Sequence[Entity]]], lexicon: Lexicon, gold: Sequence[GoldDocument]
+) -> dict[str, Any]:
     """The whole path against standoff with ids, by label and in all.
 
     `span` counts a mention of one piece as right if its span and label are gold's, `id` if its id is too; `shared_task`
     is the official measure of 2019, over mentions of several pieces as well. Ids that the lexicon knows as older ones
     count as the newer. Of predictions without an id, the official measure knows nothing.
 
-    tagger: one that grounds by `grounder`
+    tag: finds entities with the concepts of the lexicon, as `Tagger.tag_documents` does
     """
     documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),)) for d in gold]
-    found = tagger.tag_documents(documents)
-    lexicon = grounder.lexicon
+    found = tag(documents)
     number = _Numbers(lexicon, gold, found)
     labels = sorted({concept.label for document in gold for concept in document.concepts})
     rows = {label: _of_label(label, gold, found, number, lexicon) for label in labels}

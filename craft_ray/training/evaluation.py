@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import Document, Section
@@ -122,6 +123,7 @@ def evaluate_documents(
     gold: Sequence[GoldDocument],
     model: Model | None = None,
     seen: NDArray[np.int64] | None = None,
+    grounder: Grounder | None = None,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The whole annotation path against standoff: a mention is right if its span and its label are exactly gold's.
 
@@ -130,6 +132,8 @@ def evaluate_documents(
 
     Gold mentions in several pieces are counted as `discontinuous` and left out. Accuracy and loss are over the words
     that annotation makes, tagged by the mentions as `corpora.tag_words` does.
+
+    grounder: leaves out mentions that no concept fits, and counts them as `ungrounded`; none are without it
 
     Raises SettingsError if the mentions have labels that the model does not know.
     """
@@ -145,6 +149,10 @@ def evaluate_documents(
     logits = np.concatenate([_document_logits(model, tokens, number) for number in range(len(gold))])
     label, probability = _answers(logits)
     entities, _ = decode(with_predictions(documents, tokens, label, probability), Decoder.of(checkpoint))
+    ungrounded = 0
+    if grounder is not None:
+        entities, left_out = grounder.ground(entities, [document.text for document in documents])
+        ungrounded = left_out.num_rows
     seconds = time.perf_counter() - began
 
     base = shift[entities["row"].to_numpy()]
@@ -161,6 +169,7 @@ def evaluate_documents(
         "accuracy": float((label == gold_tags).mean()),
         "loss": _loss(logits, gold_tags),
         "discontinuous": sum(sum(document.discontinuous.values()) for document in gold),
+        "ungrounded": ungrounded,
         "documents": len(gold),
         "words": len(label),
         "seconds": seconds,

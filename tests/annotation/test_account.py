@@ -1,5 +1,8 @@
 """The account of a run adds up only if each document found is accounted for."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 
 from craft_ray.annotation.account import Account
@@ -55,3 +58,10 @@ def test_a_shard_that_is_read_again_counts_once():
     assert take(account, block(0, ["annotated"], end(found=3, emitted=1, unchanged=2))) == ["a"]
     assert account.adds_up()
     assert (account.committed, account.unchanged) == (3, 0)
+
+
+def test_mentions_that_were_left_out_are_in_the_summary():
+    account = Account([Shard("a", 10, number=0)])
+    left_out = [Counter(Taxon=2), Counter(Taxon=1, Cell=4)]
+    take(account, *(replace(block(0, ["annotated"]), ungrounded=counts) for counts in left_out))
+    assert account.summary()["ungrounded"] == {"Cell": 4, "Taxon": 3}

@@ -41,9 +41,12 @@ def test_without_a_lexicon_the_columns_are_null(tmp_path: Path):
     assert table(tmp_path, "entities").select(CONCEPT_COLUMNS).drop_null().num_rows == 0
 
 
-def test_mentions_that_nothing_fits_are_left_out_and_not_counted(tmp_path: Path):
-    commit(tmp_path, DOCUMENTS, grounder=grounder(only=frozenset({"Protein"})))
+def test_mentions_that_nothing_fits_are_left_out_and_counted_apart(tmp_path: Path):
+    every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
+    written = commit(tmp_path, DOCUMENTS, grounder=grounder(only=frozenset({"Protein"})))
     assert_consistent(tmp_path)
+    assert written.labels + written.ungrounded == every.labels
+    assert set(written.ungrounded) == {"Protein"}
     assert {mention for mention, _ in mentions(tmp_path)} == {"Pax6", "mouse", "yeast"}
 
 

@@ -44,10 +44,14 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
         "files_passed_over": 0,
         "passed_over": [],
     }
-    rest = {"model": {}, "entities": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
+    rest = {"entities": {"Cell": 3}, "with_id": {"Cell": 2}, "ungrounded": {"Cell": 1, "Taxon": 5}}
+    rest |= {"model": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
     print_summary(console(), summary(found=9, superseded=2) | rest | {"titles_alone": 3})
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "found" in line and line.rstrip().endswith("3 with a title alone")]
     assert [line for line in lines if "superseded" in line and "--id-prefix shard" in line]
+    left_out = [line.split()[1:3] for line in lines if "left out" in line]
+    assert left_out == [["Cell", "3"], ["Taxon", "0"]]
+    assert any("2 with an id; 1 left out, as no concept fits; cell types" in line for line in lines)
     print_summary(console(), summary(found=9) | rest | {"titles_alone": 0})
     assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())

@@ -22,7 +22,7 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
             "row": pa.array([0] * len(mentions), pa.int64()),
         }
     )
-    found = by.ground(table, [text])
+    found = by.identify(table, [text])
     assert found.select(CONCEPT_COLUMNS).schema.types == [ENTITIES.field(name).type for name in CONCEPT_COLUMNS]
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
@@ -68,7 +68,7 @@ def test_the_text_of_a_document_decides() -> None:
 
 def test_a_document_tells_nothing_about_another() -> None:
     table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": pa.array([0, 1], pa.int64())})
-    found = GROUNDER.ground(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
+    found = GROUNDER.identify(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
     assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
 
@@ -100,10 +100,12 @@ def test_an_abbreviation_never_removes_a_concept() -> None:
     assert row["concept_id"] == "NCBITaxon:10090"
 
 
-def test_labels_may_be_kept_to_mentions_that_fit() -> None:
-    mentions = [("Cell", "neuron"), ("Cell", "thing"), ("Taxon", "thing")]
-    rows = ground(mentions, by=grounder(only=frozenset({"Cell"})))
-    assert [(row["label"], row["mention"]) for row in rows] == [("Cell", "neuron"), ("Taxon", "thing")]
+def test_mentions_that_nothing_fits_are_set_apart_for_the_labels_that_are_kept_to_mentions_that_fit() -> None:
+    mentions = pa.table({"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]})
+    kept, ungrounded = grounder(only=frozenset({"Cell"})).ground(mentions, [""])
+    assert [(row["label"], row["mention"]) for row in kept.to_pylist()] == [("Cell", "neuron"), ("Taxon", "thing")]
+    assert [(row["label"], row["mention"]) for row in ungrounded.to_pylist()] == [("Cell", "thing")]
+    assert grounder().ground(mentions, [""]).ungrounded.num_rows == 0
 
 
 def test_no_mentions_are_no_rows() -> None:

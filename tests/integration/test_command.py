@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from craft_ray.annotation.tagger import Tagger
+from craft_ray.core.schema import Document
+from craft_ray.readers import read_shard
 from tests.conftest import SAMPLE
 from tests.support.commands import COMMAND, run_command
 from tests.support.outputs import assert_consistent, close, document_rows, entity_rows
@@ -18,13 +22,23 @@ from tests.support.s3_server import BUCKET, S3Server
 pytestmark = pytest.mark.integration
 
 
-def test_the_sample_is_annotated_and_shown(tmp_path: Path):
+def documents_of(file: Path) -> list[Document]:
+    with file.open("rb") as stream:
+        return [item for item in read_shard(stream, file.name) if isinstance(item, Document)]
+
+
+def test_the_sample_is_annotated_as_the_tagger_does_and_shown(tmp_path: Path):
     done = run_command("annotate", SAMPLE, "--output", tmp_path, "--json")
     assert done.code == 0, done.stderr
     assert done.summary is not None
     assert done.summary["documents"]["annotated"] == 3
     assert done.summary["documents"]["deleted"] == 1
     assert "documents annotated" in done.stderr
+    read = [item for file in SAMPLE.iterdir() for item in documents_of(file)]
+    tagged = Tagger.load().tag_documents(read)
+    assert done.summary["entities"] == Counter(entity.label for found in tagged for entity in found)
+    assert done.summary["ungrounded"] == sum((found.ungrounded for found in tagged), Counter())
+    assert sum(done.summary["ungrounded"].values()) > 0
     shown = run_command("show", tmp_path, "--limit", "100")
     assert "Pax6" in shown.stdout
     assert "Protein" in shown.stdout

@@ -139,3 +139,17 @@ def test_a_remote_model_leaves_nothing_behind_on_disk(tmp_path: Path):
     checkpoint = load_checkpoint("s3://bucket/model", lambda url: Path(shutil.copytree(find_model(DEFAULT), copied)))
     assert not copied.exists()
     assert checkpoint.fingerprint == load_checkpoint(DEFAULT).fingerprint
+
+
+def test_labels_that_are_kept_to_mentions_that_fit_stand_in_the_models_config(tiny_checkpoint: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    plain = load_checkpoint(str(folder))
+    assert plain.grounded_only == ()
+    update_config(folder, grounded_only=["Cell", "Taxon"])
+    kept = load_checkpoint(str(folder))
+    assert kept.grounded_only == ("Cell", "Taxon")
+    assert kept.fingerprint == plain.fingerprint  # no document is annotated anew for it
+    for bad in (["Virus"], "Cell", [["Cell"]], 1):
+        update_config(folder, grounded_only=bad)
+        with pytest.raises(SettingsError, match=r"grounded_only in config\.json is no list of the labels"):
+            load_checkpoint(str(folder))

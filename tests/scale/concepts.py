@@ -71,7 +71,7 @@ def main() -> None:
         }
     )
     began = time.process_time()
-    found = grounder.ground(mentions, [None] * (given.mentions // 150 + 1))
+    found = grounder.identify(mentions, [None] * (given.mentions // 150 + 1))
     print(
         json.dumps(
             {

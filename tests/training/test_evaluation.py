@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from seqeval.metrics import f1_score, precision_score, recall_score
 
+from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.shipped import SHIPPED
-from craft_ray.model.tagger import Tagger
 from craft_ray.model.tags import Mention
 from craft_ray.model.windows import Windower
 from craft_ray.training.corpora import TaggedSentence, keys_shown, read_iob
 from craft_ray.training.craft import GoldDocument, read_craft
 from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens, tag_numbers
+from tests.support.ontologies import grounder
 
 KEYS = {"precision", "recall", "f1", "accuracy", "loss", "per_label", "seen", "unseen", "ece"}
 
@@ -83,6 +84,17 @@ def test_documents_whose_gold_is_what_the_model_finds_score_1(craft_iob, model_o
     assert scores.keys() >= KEYS
     shifted = replace(gold, mentions=tuple(Mention(m.start, m.end + 1, m.label) for m in gold.mentions))
     assert evaluate_documents(craft_iob, [shifted], model_of())[0]["f1"] == 0.0
+
+
+def test_mentions_that_no_concept_fits_are_no_predictions(craft_iob, model_of):
+    text = "Pax6 and Shh act in the mouse eye."
+    by = grounder(only=frozenset({"Protein"}))
+    found = Tagger(craft_iob, grounder=by).tag(text)
+    assert found.ungrounded == {"Protein": 1}
+    gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {})
+    scores, _ = evaluate_documents(craft_iob, [gold], model_of(), grounder=by)
+    assert (scores["precision"], scores["ungrounded"]) == (1.0, 1)
+    assert evaluate_documents(craft_iob, [gold], model_of())[0]["precision"] < 1.0
 
 
 def test_labels_that_the_model_does_not_know_are_a_bad_setting(craft_iob):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.descriptions import LabelDescription
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.tagger import Tagger
 from craft_ray.training.corpora import Corpus, TaggedSentence, keys_shown, mention_keys, read_iob
 from craft_ray.training.material import TrainingData
 from craft_ray.training.publish import export_checkpoint

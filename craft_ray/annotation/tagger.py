@@ -1,16 +1,18 @@
 """Texts and documents in this process, without Ray."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.marking import html_marked
 from craft_ray.core.schema import Document, Entity, Section
-from craft_ray.core.settings import EMBEDDED
+from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.engines.engine import Precision
@@ -18,20 +20,22 @@ from craft_ray.model.inference import Model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
-
-Ground = Callable[[pa.Table, Sequence[str | None]], pa.Table]
-"""Gives a table of entities their concepts; the texts are those of its documents, which `row` numbers."""
+from craft_ray.storage.storage import Storage
 
 CHUNK = 200_000
 """Characters that are predicted together."""
 
 
 class Entities(list[Entity]):
-    """The entities of a text, in order. A notebook shows the text with its entities marked."""
+    """The entities of a text, in order. A notebook shows the text with its entities marked.
 
-    def __init__(self, text: str, entities: Iterable[Entity] = ()) -> None:
+    ungrounded: by label, how many mentions were left out because no concept fits them
+    """
+
+    def __init__(self, text: str, entities: Iterable[Entity] = (), ungrounded: Mapping[str, int] | None = None) -> None:
         super().__init__(entities)
         self.text = text
+        self.ungrounded = Counter(ungrounded or {})
 
     def _repr_html_(self) -> str:
         return html_marked(self.text, [asdict(entity) for entity in self])
@@ -46,21 +50,31 @@ class Tagger:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", ground: Ground | None = None
+        self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", grounder: Grounder | None = None
     ) -> None:
-        """ground: gives entities their concepts, as `Grounder.ground` does; they have none without it"""
-        self._ground = ground
+        """grounder: gives entities their concepts; they have none without it"""
+        self._grounder = grounder
+        self.descriptions = checkpoint.descriptions
+        """The labels as the model describes them."""
         self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
         self._model = Model.of(checkpoint, precision)
 
     @classmethod
-    def load(cls, model: str | Path = EMBEDDED) -> "Tagger":
-        """Load the embedded model, a local folder or a Hugging Face id.
+    def load(cls, model: str | Path | None = None, settings: Settings | None = None) -> "Tagger":
+        """Load a model, and the lexicon of the settings.
 
-        Raises SettingsError if there is no such model.
+        model:    a model that ships, a local folder or a Hugging Face id; that of the settings if None
+        settings: those of the environment and of craft-ray.yaml if None
+
+        Raises SettingsError if there is no such model, or an ontology cannot be used.
         """
-        return cls(load_checkpoint(str(model)))
+        chosen = settings or load_settings()
+        storage = Storage(chosen.s3)
+        checkpoint = load_checkpoint(chosen.model if model is None else str(model), storage.fetch)
+        labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+        grounder = load_grounder(chosen, storage, *labels)
+        return cls(checkpoint, chosen.precision, grounder)
 
     def tag(self, text: str) -> Entities:
         """The entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
@@ -94,10 +108,12 @@ class Tagger:
             token_ids, window_length, (word_piece + np.repeat(np.cumsum(pieces) - pieces, words)).astype(np.int32)
         )
         entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
-        if self._ground is not None:
-            entities = self._ground(entities, [document.text for document in documents])
-        columns = [name for name in Entity.__dataclass_fields__ if name in entities.schema.names]
         found = [Entities(document.text) for document in documents]
+        if self._grounder is not None:
+            entities, ungrounded = self._grounder.ground(entities, [document.text for document in documents])
+            for row, left_out in zip(*(ungrounded[name].to_pylist() for name in ("row", "label")), strict=True):
+                found[row].ungrounded[left_out] += 1
+        columns = [name for name in Entity.__dataclass_fields__ if name in entities.schema.names]
         for row, entity in zip(entities["row"].to_pylist(), entities.select(columns).to_pylist(), strict=True):
             found[row].append(Entity(**entity))
         return found

@@ -7,11 +7,13 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
+from craft_ray.annotation.tagger import Entities, Tagger
 from craft_ray.core.schema import Entity
+from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.shipped import SHIPPED
-from craft_ray.model.tagger import Entities, Tagger
+from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 
 
 def test_spans_are_those_of_the_transformers_pipeline(data: Path):
@@ -82,3 +84,24 @@ def test_a_notebook_shows_the_text_with_its_entities_marked_and_escaped():
     shown = Entities(text, [Entity("Protein", 3, 7, "Pax6", 0.9, "text", "PR", 0, 18)])._repr_html_()
     assert "&lt;b&gt;<mark" in shown
     assert ">Pax6 <small>Protein</small></mark>&lt;/b&gt; binds." in shown
+
+
+@pytest.mark.usefixtures("no_lexicon_ships")
+def test_mentions_that_no_concept_fits_are_left_out_and_counted_as_the_model_says(tmp_path: Path):
+    text = "Pax6 is expressed in the mouse eye; zebrafish neurons need glucose, and so does Shh."
+    ontology = (obo_file(tmp_path, OBO + "\n[Term]\nid: NCBITaxon:7955\nname: Danio rerio\n"),)
+    by_default = Tagger.load(settings=Settings(ontology=ontology)).tag(text)
+    every = Tagger.load(settings=Settings(ontology=ontology, grounded_only=())).tag(text)
+    assert {(e.label, e.mention, e.concept_id) for e in every} >= {
+        ("Protein", "Pax6", "PR:000012318"),
+        ("Protein", "Shh", None),
+        ("Taxon", "mouse", "NCBITaxon:10090"),
+        ("Taxon", "zebrafish", None),
+        ("Chemical", "glucose", None),
+    }
+    assert not every.ungrounded
+    assert list(by_default) == [e for e in every if e.concept_id or e.label == "Protein"]
+    assert by_default.ungrounded == {"Taxon": 1, "Chemical": 1}
+    assert Tagger.load(settings=Settings(concepts=False)).tag(text) == [
+        replace(e, concept_id=None, concept_name=None, concept_score=None, concept_match=None) for e in every
+    ]
