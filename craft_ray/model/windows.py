@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer, PreTokenizer, Split
 from tokenizers.pre_tokenizers import Sequence as Sequenced
 
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.wordpieces import WordPieces, word_pieces
+from craft_ray.model.wordpieces import SYMBOLS, WordPieces, word_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def word_splitter() -> PreTokenizer:
     BERT takes `Pax6−/−` for the words `Pax6−`, `/` and `−`, for a minus sign is a symbol in Unicode and no punctuation;
     and authors write a deletion as in `Cln3Δex7`.
     """
-    splitter: PreTokenizer = Sequenced([BertPreTokenizer(), Split(Regex(r"[\p{S}Δ]"), "isolated")])
+    splitter: PreTokenizer = Sequenced([BertPreTokenizer(), Split(Regex(SYMBOLS), "isolated")])
     return splitter
 
 

@@ -19,6 +19,18 @@ from tokenizers import Tokenizer
 COVERED = (range(0x20, 0x530), range(0x1E00, 0x2300))
 """Code points that are looked into: Latin, Greek and Cyrillic letters, punctuation, arrows, signs of mathematics."""
 
+SYMBOLS = r"[\p{S}Δ]"
+"""Characters at which tokenizers of our own training split words as well (`windows.word_splitter`)."""
+
+_SPLITTERS = (
+    [{"type": "BertPreTokenizer"}],
+    [
+        {"type": "BertPreTokenizer"},
+        {"type": "Split", "pattern": {"Regex": SYMBOLS}, "behavior": "Isolated", "invert": False},
+    ],
+)
+"""Pre-tokenizers that look at single characters alone, as `tokenizers` describes them."""
+
 KEPT = 200_000
 """Distinct words remembered, some 30 MB; beyond them the memory begins anew."""
 
@@ -86,10 +98,13 @@ class WordPieces:
 
 @lru_cache(maxsize=4)
 def word_pieces(tokenizer: Tokenizer) -> WordPieces | None:
-    """The word pieces of a tokenizer that is BERT's in all its steps; None for any other."""
+    """The word pieces of a tokenizer that is BERT's in all its steps, or also splits at SYMBOLS; None for any other."""
     described = json.loads(tokenizer.to_str())
-    steps = [(described[step] or {}).get("type") for step in ("normalizer", "pre_tokenizer", "model")]
-    if steps != ["BertNormalizer", "BertPreTokenizer", "WordPiece"] or described["truncation"] or described["padding"]:
+    splitter = described["pre_tokenizer"] or {}
+    steps = [(described[step] or {}).get("type") for step in ("normalizer", "model")]
+    if steps != ["BertNormalizer", "WordPiece"] or described["truncation"] or described["padding"]:
+        return None
+    if splitter.get("pretokenizers", [splitter]) not in _SPLITTERS:
         return None
     return WordPieces(tokenizer, [token["content"] for token in described["added_tokens"]])
 
