@@ -72,11 +72,22 @@ def annotate(
 ) -> None:
     """Annotate documents into the Delta tables `entities` and `documents`.
 
-    Run again with the same output, it annotates only what is new or changed. Exit codes: 0 the run came to its end and
-    its account adds up, 1 it failed, 2 a bad setting, 3 stopped by a signal with everything committed kept, 4 another
-    run is at work on the output, 5 documents were rejected and either none is annotated or `--fail-on-rejected` was
-    given. With `--json`, `status` says the same in a word: nothing_new, complete, partly_rejected, failed, stopped or
-    busy.
+    Run again with the same output, it annotates only what is new or changed. With `--json`, `status` says what the exit
+    code says in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
+
+    Exit codes:
+
+    - 0: the run came to its end and its account adds up
+
+    - 1: it failed
+
+    - 2: a bad setting
+
+    - 3: stopped by a signal; everything committed is kept
+
+    - 4: another run is at work on the output
+
+    - 5: documents were rejected, and either none is annotated or `--fail-on-rejected` was given
     """
     from craft_ray.core.settings import load_settings
 

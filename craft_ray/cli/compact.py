@@ -17,7 +17,7 @@ def compact(
         str | None,
         typer.Option(help="Partition `entities` by label, or label,year.", metavar="COLUMNS", show_default="as it is"),
     ] = None,
-    sort: Annotated[str, typer.Option(help="doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
+    sort: Annotated[str, typer.Option(help="Column to sort by: doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
     file_mb: Annotated[int, typer.Option(help="Size that files are to have, about.", min=1)] = 128,
     keep_versions: Annotated[
         int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="as the last run")
@@ -27,9 +27,9 @@ def compact(
 ) -> None:
     """Rewrite the tables so that questions read little: sorted, in large files, partitioned as asked.
 
-    A question about one document reads a file where the tables are sorted by doc_id, one about a label of one year only
-    its partition where they are partitioned so. No row changes, and runs go on in the new layout; not while one is at
-    work (exit code 4).
+    Sorted by doc_id, a question about one document reads one file. Partitioned by label and year, a question about a
+    label in one year reads only that partition. No row changes, and later runs keep the layout. While a run is at work,
+    it is refused with exit code 4.
     """
     from craft_ray.core.settings import load_settings
     from craft_ray.tables.compaction import compact as run

@@ -55,16 +55,16 @@ def export(
 ) -> None:
     """Write documents with their entities for other tools: BioC, PubTator, brat, CoNLL, JSON lines or CSV.
 
-    Files are DEST/part-00000.xml.gz and so on, in order of document ids, each there whole or not at all. Written last
-    is DEST/_export.json, with what is in each and the versions of the tables: it says that the export is whole. A
-    folder that an earlier export has left is written anew; any other must be empty, or needs --overwrite. Rejected and
-    deleted documents are left out and counted.
+    Files are DEST/part-00000.xml.gz and so on, in order of document ids, each there whole or not at all. The file
+    DEST/_export.json is written last and says that the export is whole. It holds the counts of each part and the
+    versions of the tables. A folder that an earlier export has left is written anew. Any other folder must be empty, or
+    needs --overwrite. Rejected and deleted documents are left out and counted.
 
     Offsets count Unicode code points of the document's text in all formats. What a format cannot hold is replaced by
-    as many characters, so that offsets stay, and counted as `altered`: control characters in XML and CoNLL by U+FFFD,
-    line breaks in PubTator's title and abstract by blanks. CoNLL writes words as the model reads them, and of mentions
-    that overlap only the longest. A shard of brat is a tar archive with a folder of .txt and .ann files. CSV is an
-    entity a row, as it is: a spreadsheet takes a mention that begins with =, +, - or @ for a formula.
+    as many characters, so that offsets stay, and counted as `altered`. In XML and CoNLL, control characters become
+    U+FFFD. In PubTator's title and abstract, line breaks become blanks. CoNLL writes words as the model reads them, and
+    of mentions that overlap only the longest. A part of brat is a tar archive with a folder of .txt and .ann files. CSV
+    has one row per entity, as it is: a spreadsheet takes a mention that begins with =, +, - or @ for a formula.
     """
     from craft_ray.cli.console import steps_shown
     from craft_ray.core.settings import load_settings

@@ -20,7 +20,7 @@ def report(
     output: Output,
     html: Annotated[str, typer.Option(help="The page, on disk or s3://; written over if it is there.", metavar="FILE")],
     samples: Annotated[int, typer.Option(help="Documents to show with their entities marked.", min=0, max=200)] = 12,
-    seed: Annotated[int, typer.Option(help="Which documents are shown, and which rows are read of large tables.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of documents, and of rows of large tables.")] = 0,
     exact: Annotated[
         bool, typer.Option("--exact", help="Read all entities, also where there are more than 100 million.")
     ] = False,
@@ -32,10 +32,10 @@ def report(
 ) -> None:
     """Write a page about an output that a mail can carry: what ran, what was found, and documents to look at.
 
-    One HTML file that needs no network: documents by what became of them, entities by label, section, year and score,
-    the most frequent mentions with their spellings, how fast the run was, what was rejected and why, and some documents
-    with their entities marked. Of more than 100 million entities it reads a sample for sections, scores and mentions,
-    and says so.
+    The page is one HTML file that needs no network. It counts documents by what became of them, and entities by label,
+    section, year and score. It lists the most frequent mentions with their spellings, and what was rejected and why. It
+    tells how fast the run was, and shows some documents with their entities marked. Of more than 100 million entities
+    it reads a sample for sections, scores and mentions, and says so.
     """
     from craft_ray.report.report import ROWS, write_report
     from craft_ray.storage.addresses import absolute
