@@ -125,7 +125,7 @@ def start(atheris: object, run: Callable[[bytes], None], corpus: Sequence[bytes]
 
 def seeds(reader: str) -> list[bytes]:
     """A small good shard, and the sample's where it has one."""
-    from tests.support.hostile import GOOD  # after the readers, which it imports, are instrumented
+    from tests.support.hostile.making import GOOD  # after the readers, which it imports, are instrumented
 
     sample = {"pubmed": "citations.xml", "jats": "article.nxml"}
     return [GOOD[reader], *([(SAMPLE / sample[reader]).read_bytes()] if reader in sample else [])]

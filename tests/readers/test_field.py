@@ -12,7 +12,7 @@ import pytest
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.readers import ReadOptions, detect, read_shard
-from tests.support.hostile import tar
+from tests.support.hostile.making import tar
 
 
 def read(content: bytes | str, name: str, **options) -> list[Item]:

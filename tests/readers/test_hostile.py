@@ -13,7 +13,8 @@ from craft_ray.core.schema import REASONS, Document
 from craft_ray.readers import limits, read_shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
-from tests.support.hostile import Case, article, cases
+from tests.support.hostile import cases
+from tests.support.hostile.making import Case, article
 from tests.support.models import TOKENIZER
 
 PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(entries([], [], [], []))))

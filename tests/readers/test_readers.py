@@ -19,7 +19,7 @@ from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection, Section
 from craft_ray.readers import READERS, Reader, ReadOptions, detect, is_shard_name, read_shard
 from tests.conftest import SAMPLE
-from tests.support.hostile import GOOD, tar
+from tests.support.hostile.making import GOOD, tar
 
 
 def read(content: bytes, name: str, format: str | None = None) -> list[Item]:
