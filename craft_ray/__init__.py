@@ -16,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 from craft_ray.core.version import __version__
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from craft_ray.annotation.tagger import Tagger
+    from craft_ray.cli.console import Show
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
     from craft_ray.core.settings import Settings
@@ -51,12 +54,18 @@ Address = str | PathLike[str]
 
 
 def annotate(
-    inputs: Address | Iterable[Address], output: Address, settings: "Settings | None" = None, **chosen: Any
+    inputs: Address | Iterable[Address],
+    output: Address,
+    settings: "Settings | None" = None,
+    *,
+    progress: bool | None = None,
+    **chosen: Any,
 ) -> dict[str, Any]:
     """Annotate documents into the tables of an output, as `craft-ray annotate` does; returns the run's summary.
 
     inputs:   files, folders and globs, on disk or s3://
     settings: all settings of the run; those of the environment and of craft-ray.yaml if None
+    progress: show how far the run has come; None shows it in a notebook alone
     chosen:   single settings instead, such as model="...", replicas=2, format="jats"
 
     Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`.
@@ -67,7 +76,19 @@ def annotate(
     if settings is not None and chosen:
         raise TypeError(f"give either settings or {', '.join(chosen)}")
     addresses = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
-    return run([fspath(given) for given in addresses], fspath(output), settings or load_settings(**chosen))
+    loaded = settings or load_settings(**chosen)
+    with _progress(progress, loaded) as show:
+        return run([fspath(given) for given in addresses], fspath(output), loaded, show)
+
+
+def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
+    """What shows a run's progress: a line in a notebook, else as the command does, or nothing."""
+    from craft_ray.cli.console import console, shown
+    from craft_ray.cli.notebook import in_notebook, shown_in_notebook
+
+    if wanted is not False and in_notebook():
+        return shown_in_notebook()
+    return shown(console(stderr=True), settings.log_format, quiet=not wanted)
 
 
 def open(output: Address, at: str | None = None, settings: "Settings | None" = None) -> "Output":

@@ -223,13 +223,17 @@ class Account:
     def _read_whole(self) -> int:
         return self.shards_done - self._sums["broken"]
 
+    @property
+    def accounted(self) -> int:
+        """Documents of which it is known what became of them."""
+        return self.committed + self.unchanged + self.superseded + self._sum("superseded")
+
     def _sum(self, name: str) -> int:
         return self._sums[name] + sum(int(end[name]) for end in self._ends.values())
 
     def adds_up(self) -> bool:
         """True if each document found is accounted for."""
-        superseded = self.superseded + self._sum("superseded")
-        return not self.missing() and self.found == self.committed + self.unchanged + superseded
+        return not self.missing() and self.found == self.accounted
 
     @property
     def status(self) -> str:
@@ -254,12 +258,17 @@ class Account:
         }
 
     def summary(self) -> dict[str, Any]:
-        """The account as JSON has it."""
+        """The account as JSON has it.
+
+        Of a run that was stopped, what is found and in none of the other counts is left for the next run.
+        """
         seconds = time.monotonic() - self.timeline.started
         rate = self.timeline.steady_rate
         return {
             "documents": {
-                "found": self.found,
+                "found": max(
+                    self.found, self.accounted
+                ),  # of a shard that has not closed, more may be known than its sum
                 **{status: self.statuses[status] for status in ("annotated", "rejected", "deleted")},
                 "unchanged": self.unchanged,
                 "superseded": self.superseded + self._sum("superseded"),

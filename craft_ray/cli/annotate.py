@@ -220,8 +220,12 @@ def _note(name: str, number: int, summary: dict[str, Any]) -> str:
     """The words beside a count of documents."""
     if name == "rejected":
         return ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-    if name == "found" and summary["titles_alone"]:
-        return f"{summary['titles_alone']:,} with a title alone"
+    if name == "found":
+        left = 2 * number - sum(summary["documents"].values())
+        told = [f"{left:,} are left for the next run"] if left else []
+        return ", ".join(
+            told + ([f"{summary['titles_alone']:,} with a title alone"] if summary["titles_alone"] else [])
+        )
     if name == "superseded" and number:
         return "another document of the same id is newer; if ids repeat across files, give --id-prefix shard"
     return ""

@@ -129,7 +129,7 @@ def _line(console: Console, account: "Account") -> None:
     left = time_left(account)
     told = "time left unknown" if left is None else f"{left:,.0f} s left"
     elapsed = time.monotonic() - account.timeline.started
-    console.print(f"{describe(account)}, {_share(account):.0%} read, {elapsed:,.0f} s, {told}", soft_wrap=True)
+    console.print(f"{describe(account)}, {read_share(account):.0%} read, {elapsed:,.0f} s, {told}", soft_wrap=True)
 
 
 def _log_progress(account: "Account") -> None:
@@ -138,7 +138,7 @@ def _log_progress(account: "Account") -> None:
         extra={
             "documents": account.committed,
             "tokens": account.tokens,
-            "tokens_per_second": round(rate(account)),
+            "tokens_per_second": round(rate(account) or 0),
             "bytes": account.bytes_done,
             "bytes_total": account.bytes_total,
             "shards": account.shards_done,
@@ -150,19 +150,23 @@ def _log_progress(account: "Account") -> None:
 def describe(account: "Account") -> str:
     """One line: documents committed, the speed of the last minute, and how many were rejected if any were."""
     rejected = account.statuses["rejected"]
+    speed = rate(account)
     told = [
         f"{account.committed:,} documents",
         f"{rejected:,} rejected" if rejected else "",
-        f"{rate(account):,.0f} tokens/s",
+        "" if speed is None else f"{speed:,.0f} tokens/s",
     ]
     return ", ".join(part for part in told if part)
 
 
-def rate(account: "Account") -> float:
-    """Tokens per second over the commits of the last RATE_WITHIN seconds; the start of the run is not in it."""
+def rate(account: "Account") -> float | None:
+    """Tokens per second over the commits of the last RATE_WITHIN seconds; None until there are two commits.
+
+    The start of the run is not in it.
+    """
     commits = account.timeline.commits
     if len(commits) < 2:
-        return 0.0
+        return None
     ended, _, last = commits[-1]
     began, _, first = next(commit for commit in commits if commit[0] >= ended - RATE_WITHIN)
     if began == ended:
@@ -172,12 +176,12 @@ def rate(account: "Account") -> float:
 
 def time_left(account: "Account") -> float | None:
     """Seconds that the rest takes at the pace since the first commit; None while that is unknown."""
-    share, commits = _share(account), account.timeline.commits
-    if not commits or not share > 0:
+    share, pace = read_share(account), account.timeline.steady_rate
+    if not pace or not share > 0:
         return None
-    return (time.monotonic() - commits[0][0]) * (1 - share) / share
+    return account.timeline.commits[-1][2] * (1 - share) / share / pace
 
 
-def _share(account: "Account") -> float:
+def read_share(account: "Account") -> float:
     """The share of all bytes that lies in shards read to their end."""
     return account.bytes_done / account.bytes_total if account.bytes_total else 1.0

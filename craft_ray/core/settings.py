@@ -25,7 +25,7 @@ FILE = "craft-ray.yaml"
 
 PREFIX = "CRAFT_RAY_"
 
-NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES")
+NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES", "CRAFT_RAY_RECORDINGS")
 """Variables that are no settings of a run: one shows stack traces, the others are for the tests."""
 
 ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]

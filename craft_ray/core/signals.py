@@ -17,7 +17,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FORCED_AFTER = 0.5
 """Seconds after a first Ctrl-C within which another is the same one, passed on by a shell or a wrapper."""
 
-STOPPING = "\nstopping: what is done is being committed; Ctrl-C again ends at once\n"
+STOPPING = "\r\x1b[2Kstopping: what is done is being committed; Ctrl-C again ends at once\n"
+"""Written over the line that the cursor is in, which is a bar of progress and the terminal's own `^C`."""
 
 
 class StopRequest(threading.Event):

@@ -51,6 +51,14 @@ def test_a_document_that_is_found_and_not_accounted_for_does_not_add_up():
     assert not account.adds_up()
 
 
+def test_of_a_run_that_was_stopped_what_is_found_is_never_less_than_what_is_committed():
+    account = Account([Shard("a", 10, number=0)])
+    take(account, block(0, ["annotated", "annotated"]))
+    assert account.summary()["documents"] | {"found": 2, "annotated": 2} == account.summary()["documents"]
+    take(account, block(0, ["annotated"], end(found=9, emitted=9)))
+    assert account.summary()["documents"] | {"found": 9, "annotated": 3} == account.summary()["documents"]
+
+
 def test_a_shard_that_is_read_again_counts_once():
     account = Account([Shard("a", 10, number=0)])
     take(account, block(0, ["annotated", "annotated"]))

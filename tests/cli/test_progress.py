@@ -25,11 +25,13 @@ def account(*commits: tuple[float, int, int], done: int = 0, rejected: int = 0) 
 def test_the_speed_is_that_of_the_last_minute_without_the_start():
     assert rate(account((300, 10, 1000), (50, 20, 2000), (0, 30, 52_000))) == pytest.approx(1000)
     assert rate(account((300, 10, 1000), (0, 20, 4000))) == pytest.approx(10)
-    assert rate(account((1, 10, 1000))) == 0
+    assert rate(account((1, 10, 1000))) is None
+    assert describe(account((1, 10, 1000))) == "10 documents"
 
 
 def test_time_left_is_reckoned_from_the_first_commit_on():
-    assert time_left(account((100, 10, 1000), (0, 20, 2000), done=250)) == pytest.approx(300, abs=1)
+    assert time_left(account((100, 10, 1000), (0, 20, 2000), done=250)) == pytest.approx(600, abs=1)
+    assert time_left(account((0, 800, 9000), done=400)) is None
     assert time_left(account(done=0)) is None
     assert time_left(account((100, 10, 1000), done=0)) is None
 

@@ -1,0 +1,56 @@
+"""Progress of a run in a notebook: one line below the cell, written anew as the run goes on."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from craft_ray.cli.console import Show, describe, read_share, time_left
+
+if TYPE_CHECKING:
+    from craft_ray.annotation.account import Account
+
+EVERY = 0.5
+"""Seconds between two states of the line, at least: each is a message to the browser."""
+
+
+def in_notebook() -> bool:
+    """True in a process that serves a notebook, and not in IPython at a terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+@contextmanager
+def shown_in_notebook() -> Iterator[Show]:
+    """A function that shows an account as it grows. At the end the line tells the last state."""
+    from IPython.display import display
+
+    line = display(_as_text("starting"), raw=True, display_id=True)
+    last = float("-inf")
+    told = "starting"
+
+    def show(account: "Account") -> None:
+        nonlocal last, told
+        told = _line(account)
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            line.update(_as_text(told), raw=True)
+
+    try:
+        yield show
+    finally:
+        line.update(_as_text(told), raw=True)
+
+
+def _as_text(line: str) -> dict[str, Any]:
+    """A line as a notebook takes it: text, of which nothing is markup."""
+    return {"text/plain": line}
+
+
+def _line(account: "Account") -> str:
+    elapsed = timedelta(seconds=round(time.monotonic() - account.timeline.started))
+    left = time_left(account)
+    parts = [describe(account), f"{read_share(account):.0%} read", str(elapsed)]
+    return ", ".join([*parts, *([] if left is None else [f"{timedelta(seconds=round(left))} left"])])

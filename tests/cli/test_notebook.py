@@ -1,0 +1,54 @@
+"""Progress in a notebook: a line below the cell, of which nothing is markup."""
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+
+from craft_ray.annotation.account import Account
+from craft_ray.cli import notebook
+from craft_ray.cli.notebook import in_notebook, shown_in_notebook
+from craft_ray.storage.shards import Shard
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """IPython with what the browser would get in `display_pub.outputs`."""
+    shell = InteractiveShell.instance()
+    shell.display_pub = CapturingDisplayPublisher(parent=shell)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def test_only_a_shell_with_a_kernel_is_a_notebook(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+    assert not in_notebook()
+    monkeypatch.setattr(shell, "kernel", SimpleNamespace(), raising=False)
+    assert in_notebook()
+
+
+def test_one_line_tells_how_far_a_run_has_come(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(notebook, "EVERY", 0.0)
+    account = Account([Shard("<b>a</b>", 1000, number=0)])
+    with shown_in_notebook() as show:
+        account.timeline.started = time.monotonic() - 90
+        account.timeline.commits = [(time.monotonic() - 60, 5, 0), (time.monotonic(), 1234, 6000)]
+        account.statuses.update(annotated=1234)
+        account.bytes_done = 250
+        show(account)
+    first, *updates = shell.display_pub.outputs
+    assert first["data"] == {"text/plain": "starting"}
+    assert [update["data"] for update in updates] == [
+        {"text/plain": "1,234 documents, 100 tokens/s, 25% read, 0:01:30, 0:03:00 left"}
+    ] * 2
+    assert {update["transient"]["display_id"] for update in updates} == {first["transient"]["display_id"]}
+    assert all(update["update"] for update in updates)
+
+
+def test_what_a_browser_gets_is_not_sent_for_every_block(shell: InteractiveShell):
+    with shown_in_notebook() as show:
+        for _ in range(100):
+            show(Account([Shard("a", 1000, number=0)]))
+    assert len(shell.display_pub.outputs) == 3  # the beginning, the first state and the last

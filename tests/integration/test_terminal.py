@@ -1,0 +1,85 @@
+"""A run as a person sees it in a terminal, and Ctrl-C once and twice.
+
+CRAFT_RAY_RECORDINGS names a folder for the screens, to be looked at.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.signals import FORCED_AFTER
+from tests.support.commands import COMMAND
+from tests.support.outputs import document_rows
+from tests.support.terminal import CTRL_C, Terminal, terminal
+
+pytestmark = pytest.mark.integration
+
+DOCUMENTS = 2000
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> list[str | Path]:
+    """A run of some 20 seconds, with many commits."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(40):
+        lines = [
+            {"id": f"{number}-{n}", "text": f"Mouse {n} has Pax6 in its eye. " * 2} for n in range(DOCUMENTS // 40)
+        ]
+        (folder / f"{number:02}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    model = ["--model", "stand-in:1500", "--block-mb", "0.02"]
+    return [*COMMAND, "annotate", folder, "--output", tmp_path / "out", "--cpus", "2", *model]
+
+
+def record(name: str, at: Terminal | list[str]) -> None:
+    """Keep a screen as text where a folder is named for it."""
+    if folder := os.environ.get("CRAFT_RAY_RECORDINGS"):
+        lines = at if isinstance(at, list) else at.lines
+        Path(folder, f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def shows_a_pace(lines: list[str]) -> bool:
+    """From the second commit on."""
+    return any(" documents, " in line and "tokens/s" in line and " left" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [80, pytest.param(120, marks=pytest.mark.long)])
+def test_a_run_that_is_stopped_once_tells_what_is_kept(job: list[str | Path], columns: int, tmp_path: Path):
+    with terminal(job, columns) as at:
+        running = at.until(shows_a_pace)
+        record(f"{columns}-running", running)
+        (progress,) = [line for line in running if " documents, " in line]
+        assert re.fullmatch(r"[\d,]+ documents, [\d,]+ tokens/s \S+ +\d+ % 0:\d\d:\d\d 0:\d\d:\d\d left", progress)
+        at.press(CTRL_C)
+        record(
+            f"{columns}-stopping", at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
+        )
+        assert at.to_its_end() == 3
+        record(f"{columns}-stopped", at)
+        shown = "\n".join(at.lines)
+        assert "Traceback" not in shown
+        kept = len(document_rows(tmp_path / "out"))
+        assert 0 < kept < DOCUMENTS
+        assert [line.split()[2] for line in at.lines if line.startswith("documents annotated")] == [f"{kept:,}"]
+        found, *others = (line.split() for line in at.lines if line.startswith("documents "))
+        left = int(found[3].replace(",", "")) if found[3:] else 0
+        assert int(found[2].replace(",", "")) == left + sum(int(words[2].replace(",", "")) for words in others)
+        assert any("stopped by a signal" in line for line in at.lines)
+        assert not any(" left" in line for line in at.lines)  # nothing of the bar stays
+
+
+@pytest.mark.long
+def test_a_second_ctrl_c_ends_a_run_at_once(job: list[str | Path], tmp_path: Path):
+    with terminal(job, 80) as at:
+        at.until(shows_a_pace)
+        at.press(CTRL_C)
+        at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
+        at.watch(FORCED_AFTER)  # one that comes sooner is the first, passed on by a shell
+        at.press(CTRL_C)
+        assert at.to_its_end() == 3
+        record("80-forced", at)
+        assert not any("Traceback" in line or line.startswith("documents found") for line in at.lines)
+        assert 0 < len(document_rows(tmp_path / "out")) < DOCUMENTS

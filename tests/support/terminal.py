@@ -1,0 +1,101 @@
+"""A command in a real terminal: a pseudo-terminal, whose screen an emulator (pyte) keeps as a person would see it."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyte
+
+CTRL_C = b"\x03"
+
+
+class Terminal:
+    """A command at work in a terminal of some columns.
+
+    lines: what the screen shows, without trailing blanks
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], descriptor: int, columns: int, rows: int) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display if line.strip()]
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._descriptor, keys)
+
+    def until(self, condition: Callable[[list[str]], bool], timeout: float = 120) -> list[str]:
+        """Read what the command prints until the screen is as wanted; the screen then."""
+        deadline = time.monotonic() + timeout
+        while not condition(self.lines):
+            assert time.monotonic() < deadline, f"not seen: {self.lines}"
+            assert self._read(0.5), f"the command has ended: {self.lines}"
+        return self.lines
+
+    def to_its_end(self, timeout: float = 120) -> int:
+        """Read all that is left; the exit code."""
+        deadline = time.monotonic() + timeout
+        while self._read(0.5):
+            assert time.monotonic() < deadline, f"it does not end: {self.lines}"
+        return self.process.wait(timeout=30)
+
+    def watch(self, seconds: float) -> None:
+        """Read what the command prints within a time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self._read(deadline - time.monotonic()):
+            pass
+
+    def _read(self, seconds: float) -> bool:
+        """Read what is there or comes within a time; False once nobody can write any more."""
+        if not select.select([self._descriptor], [], [], max(0.0, seconds))[0]:
+            return True
+        try:
+            content = os.read(self._descriptor, 1 << 16)
+        except OSError:  # as Linux tells that the other end is closed
+            return False
+        self._stream.feed(content)
+        return bool(content)
+
+
+@contextmanager
+def terminal(
+    command: Sequence[str | Path], columns: int, rows: int = 40, environment: Mapping[str, str] | None = None
+) -> Iterator[Terminal]:
+    """Start a command as the foreground of a new terminal; it is killed at the end if it is still there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def attach() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    size = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)}
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, **size, **(environment or {})},
+        preexec_fn=attach,
+    )
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours, columns, rows)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=30)
+        os.close(ours)
