@@ -82,7 +82,7 @@ def annotate(
 
 
 def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
-    """What shows a run's progress: a line in a notebook, else as the command does, or nothing."""
+    """The display of a run's progress: a line in a notebook, else as the command has it, or none."""
     from craft_ray.cli.console import console, shown
     from craft_ray.cli.notebook import in_notebook, shown_in_notebook
 
