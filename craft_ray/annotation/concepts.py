@@ -36,6 +36,15 @@ def warn_of_other_filter(storage: Storage, tables: Tables, grounder: Grounder | 
         )
 
 
+def concepts_in_step(storage: Storage, output: str) -> bool:
+    """True if `concepts` and `ancestors` tell of the ids that `entities` has, as the last run's record says.
+
+    A run that dies after its last commit leaves them behind, and then another completes them.
+    """
+    last = next(read_records(storage, output), None)
+    return last is None or last.get("concepts_in_step") is True
+
+
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
     """Bring `concepts` and `ancestors` in step with the ids that `entities` has."""
     ids = tables.concept_ids()

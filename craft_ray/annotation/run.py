@@ -15,7 +15,7 @@ import numpy as np
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.concepts import described, warn_of_other_filter, write_concepts
+from craft_ray.annotation.concepts import concepts_in_step, described, warn_of_other_filter, write_concepts
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
 from craft_ray.annotation.rewrites import run_on_cluster
@@ -87,12 +87,15 @@ def annotate(
         with lease.held(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
             grounder: Grounder | None = None
 
-            def connect() -> float:
+            def load_lexicon() -> None:
                 nonlocal grounder
-                model.prepare()
                 checkpoint = model.checkpoint.result()  # a bad model ends the run before tables are made
                 labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
                 grounder = load_grounder(settings, storage, *labels)
+
+            def connect() -> float:
+                model.prepare()
+                load_lexicon()
                 for module in _ON_RAY:
                     importlib.import_module(module)
                 connection.enter_context(ray_session(settings))
@@ -117,7 +120,11 @@ def annotate(
             if ray_ready is not None:
                 warn_of_other_filter(storage, tables, grounder)
                 account.timeline.reached("ray_ready", ray_ready)
-            run = _Run(settings, storage, output, run_id, checkpoint, grounder, tables, account, known, signature, lost)
+            in_step = concepts_in_step(storage, output)
+            if grounder is None and not in_step:
+                load_lexicon()
+            state = (checkpoint, grounder, in_step, tables, account, known, signature, lost)
+            run = _Run(settings, storage, output, run_id, *state)
             with bound(run_id=run_id):
                 named = [*(absolute(given) for given in inputs), *filter(None, (inputs_from, deleted_from))]
                 return run.to_its_end(named, model, stop, on_progress)
@@ -145,6 +152,8 @@ class _Run:
     run_id: str
     checkpoint: Checkpoint
     grounder: Grounder | None
+    in_step: bool
+    """True if the run before left the tables of concepts in step with `entities`."""
     tables: Tables
     account: Account
     known: Known
@@ -171,6 +180,7 @@ class _Run:
             settings=settings.model_dump(mode="json"),
             lexicon=described(self.grounder.lexicon) if self.grounder else None,
             grounded_only=sorted(self.grounder.only) if self.grounder else [],
+            concepts_in_step=self.in_step and not account.shards,
         )
         log.info(
             "run began",
@@ -227,6 +237,7 @@ class _Run:
             )
         if self.grounder:
             write_concepts(self.tables, self.grounder.lexicon)
+            record.add(concepts_in_step=True)
         self.tables.finish(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")

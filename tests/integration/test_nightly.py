@@ -12,9 +12,10 @@ from deltalake import DeltaTable
 
 import craft_ray
 from craft_ray.annotation.run import annotate
+from craft_ray.core.errors import RunError
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
-from tests.support.outputs import assert_consistent, document_rows, entity_rows
+from tests.support.outputs import assert_consistent, document_rows, entity_rows, table
 from tests.support.pubmed import citation, deletion, pubmed_file
 
 pytestmark = pytest.mark.integration
@@ -254,3 +255,29 @@ def test_a_run_with_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     assert "ray_ready" not in again["timeline"]
     assert not again["imported"]
     assert_consistent(tmp_path)
+
+
+def test_tables_of_concepts_that_a_run_left_behind_are_completed_by_the_next_though_it_finds_nothing_new(
+    local_ray: None, tmp_path: Path
+):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Pax6 is expressed in the mouse eye.")
+    output.mkdir()
+    in_the_way = output / "ancestors"
+    in_the_way.write_text("Where a table cannot be made, storage fails for this table alone.")
+    settings = Settings(patience=1)
+    with pytest.raises(RunError):
+        annotate([str(folder)], str(output), settings)
+    ids = {row["concept_id"] for row in table(output, "entities").to_pylist()}
+    assert "NCBITaxon:10088" in ids
+    in_the_way.unlink()
+
+    assert annotate([str(folder)], str(output), settings)["status"] == "nothing_new"
+    assert {row["id"] for row in table(output, "concepts").to_pylist()} >= ids
+    assert {row["id"] for row in table(output, "ancestors").to_pylist()} == ids
+    versions = DeltaTable(f"{output}/concepts").version()
+    last = annotate([str(folder)], str(output), settings)
+    record = json.loads((output / "runs" / f"{last['run_id']}.json").read_text())
+    assert (record["status"], record["lexicon"]) == ("nothing_new", None), "in step, so no lexicon is loaded"
+    assert DeltaTable(f"{output}/concepts").version() == versions
