@@ -13,10 +13,15 @@ LONGEST_GAP = 1001
 
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
 
+_UNEVEN = ("  ", "\n", "\t", "\r")
+"""Texts without any of these have single spaces alone, as most do. The pattern would replace each by itself."""
+
 
 def squeeze(text: str) -> str:
     """XML text with each run of XML white space as one space; other spaces (no-break, thin) are kept."""
-    return _XML_SPACE.sub(" ", text).strip(" ")
+    if any(white in text for white in _UNEVEN):
+        text = _XML_SPACE.sub(" ", text)
+    return text.strip(" ")
 
 
 class Composer:
