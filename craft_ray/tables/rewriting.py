@@ -28,6 +28,9 @@ SMALL, LARGE, MANY = 8 << 20, 32 << 20, 16
 AT_ONCE, MEMORY = 256 << 20, "1GB"
 """Bytes of the files that one merge takes together, and the memory in which it sorts them, else on disk."""
 
+THREADS = 2
+"""Threads of one merge; on a cluster many run at once."""
+
 GROUP, FEWEST, MOST = 4 << 20, 1_000, 64_000
 """Bytes of a row group, which a reader skips or reads whole, and its rows at the least and at the most."""
 
@@ -165,6 +168,7 @@ class Merge:
         order = ", ".join(f'"{name}"' for name in ("doc_id", "start") if name in schema.names)
         with database(files=source) as connection:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
+            connection.execute(f"SET threads = {THREADS}")
             sorted_rows = connection.sql(f"FROM files ORDER BY {order}").to_arrow_reader(in_group)
             written = [self._write(part, schema) for part in _in_files(sorted_rows, in_file)]
         if sum(file.rows for file in written) != rows:

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.core.errors import RunError
+from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.tables import rewriting
 from craft_ray.tables.blocks import DataFile
+from craft_ray.tables.compaction import compact
 from craft_ray.tables.rewriting import Merge, Place, Removal, merges, removals
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows
@@ -98,6 +100,26 @@ def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pyt
     assert max(counts) <= 4
     assert any(later == earlier + 1 for earlier, later in pairwise(counts)), "no night may rewrite all"
     assert len(rows(tmp_path, "documents")) == len(rows(tmp_path, "entities")) == 72
+
+
+@pytest.mark.parametrize("partition_by", [("label",), ("label", "year")])
+def test_what_the_command_compact_has_written_is_merged_and_replaced_as_well(
+    tmp_path: Path, partition_by: tuple[str, ...]
+):
+    """It writes by delta-rs, whose files have other Arrow types and whose paths are spelled in another way."""
+    tags = TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"})
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "HeLa"), ("b", "rat"), tags=tags, year=2020)])
+    compact(STORAGE, str(tmp_path), partition_by)
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("c", "fly"), tags=tags, year=2020, partition_by=partition_by)])
+    new = block(tmp_path, ("a", "mouse"), shard=1, tags=tags, year=2020, partition_by=partition_by)
+    tables.replace([new], [all_of(new)])
+    assert len(tables.entities.files()) == len(tables.documents.files()) == 3
+    tables.finish(compact=True)
+    assert len(tables.entities.files()) == len(tables.documents.files()) == 1
+    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "fly")]
+    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
 
 
 def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
