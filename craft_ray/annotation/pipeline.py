@@ -72,7 +72,7 @@ def run_pipeline(
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
-            compute=replica_pool(plan.replicas, attempt),
+            compute=replica_pool(plan.replicas, plan.max_replicas, attempt),
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
             max_task_retries=REPLICA_RETRIES,
@@ -97,12 +97,17 @@ def run_pipeline(
             yield block
 
 
-def replica_pool(replicas: int, attempt: Attempt) -> ray.data.ActorPoolStrategy:
-    """Replicas that begin a block while the last one is still computed, so that no device waits between blocks."""
+def replica_pool(fewest: int, most: int, attempt: Attempt) -> ray.data.ActorPoolStrategy:
+    """Replicas that begin a block while the last one is still computed, so that no device waits between blocks.
+
+    Where `most` is more than `fewest`, Ray adds replicas while all are busy and the cluster has room, and asks an
+    autoscaler for it; it takes away those that have nothing to do.
+    """
     # A replica takes with it all that it was given, so where each document counts it is given one at a time.
     calls = 1 if attempt is Attempt.ISOLATE else 2
     return ray.data.ActorPoolStrategy(
-        size=replicas,
+        min_size=fewest,
+        max_size=most,
         max_tasks_in_flight_per_actor=1 if attempt is Attempt.ISOLATE else None,
         max_concurrent_calls_per_actor=calls,
         # Else Ray Data hands the calls of a class to one thread, one after the other.

@@ -89,9 +89,13 @@ def named_shards(tables: "Tables", shards: Sequence[Shard], listing: Listing, fi
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors."""
+    """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors.
+
+    replicas, max_replicas: as a run begins, and as the cluster may grow to hold
+    """
 
     replicas: int
+    max_replicas: int
     device: str
     token_budget: int
     threads: int
@@ -121,7 +125,8 @@ def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
         replica_cpus = round(0.25 * min(threads, cpus / replicas), 3)
     small = cpus < 8
     return Plan(
-        replicas=replicas,
+        replicas=min(replicas, settings.max_replicas or replicas),
+        max_replicas=settings.max_replicas or replicas,
         device="cuda" if gpus else "cpu",
         token_budget=settings.token_budget or (32_768 if gpus else 512),
         threads=threads,

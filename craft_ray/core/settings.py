@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableVariable
@@ -107,6 +107,12 @@ class Settings(BaseModel):
     replicas: int | None = Field(
         default=None, ge=1, description="number of model replicas; default: one per GPU, or one per eight CPU cores"
     )
+    max_replicas: int | None = Field(
+        default=None,
+        ge=1,
+        description="model replicas at the most, where their number may follow a cluster that grows and shrinks during "
+        "a run; default: as many as it begins with",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         default="auto", description="number format of the model; auto: the fastest that does no harm; fp32 is exact"
     )
@@ -183,6 +189,13 @@ class Settings(BaseModel):
         if len(labels) > 1:
             raise PydanticCustomError("none_and_labels", "give either labels or none")
         return ()
+
+    @field_validator("max_replicas")
+    @classmethod
+    def _is_no_less(cls, most: int | None, others: ValidationInfo) -> int | None:
+        if most is not None and most < (others.data.get("replicas") or 1):
+            raise PydanticCustomError("max_replicas", "less than replicas")
+        return most
 
     @field_validator("notify")
     @classmethod

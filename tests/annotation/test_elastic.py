@@ -1,0 +1,83 @@
+"""The number of replicas follows the cluster, within bounds."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import ray
+import ray.data
+from ray.cluster_utils import Cluster
+
+from craft_ray.annotation.pipeline import replica_pool
+from craft_ray.annotation.plan import Attempt, make_plan
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import Settings, load_settings
+
+
+@ray.remote(num_cpus=0)
+class Register:
+    """The replicas that have begun."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._names: set[str] = set()
+        self._complete = asyncio.Event()
+
+    async def enter(self, name: str) -> None:
+        """Note a replica, and return once as many as are wanted are there."""
+        self._names.add(name)
+        if len(self._names) >= self._wanted:
+            self._complete.set()
+        await self._complete.wait()
+
+
+class Replica:
+    """Answers a block once there are as many replicas as its register waits for."""
+
+    def __init__(self, register: "ray.actor.ActorHandle") -> None:
+        self._register = register
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        ray.get(self._register.enter.remote(ray.get_runtime_context().get_actor_id()))
+        return block
+
+
+@pytest.mark.integration
+@pytest.mark.long
+def test_replicas_are_added_on_a_node_that_comes_during_the_run():
+    """The first node has room for one; no block is answered before there are two."""
+    ray.shutdown()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        ray.init(cluster.address)
+        register = Register.remote(2)
+        blocks = ray.data.range(16, override_num_blocks=16).map_batches(
+            Replica,
+            fn_constructor_args=(register,),
+            batch_format="pyarrow",
+            compute=replica_pool(1, 4, Attempt.FIRST),
+            num_cpus=1,
+        )
+        refs = blocks.iter_batches(batch_size=None)
+        cluster.add_node(num_cpus=1)
+        assert sorted(row for batch in refs for row in batch["id"].tolist()) == list(range(16))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("settings", "bounds"),
+    [({}, (8, 8)), ({"replicas": 2}, (2, 2)), ({"max_replicas": 20}, (8, 20)), ({"max_replicas": 3}, (3, 3))],
+)
+def test_the_bounds_of_the_pool_are_as_the_settings_say(settings: dict[str, int], bounds: tuple[int, int]):
+    plan = asdict(make_plan(Settings(**settings), [{"CPU": 12, "GPU": 8}]))
+    assert (plan["replicas"], plan["max_replicas"]) == bounds
+
+
+def test_bounds_in_the_wrong_order_are_a_bad_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"setting max_replicas.*less than replicas"):
+        load_settings(replicas=4, max_replicas=3)
