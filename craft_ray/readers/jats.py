@@ -24,6 +24,16 @@ _BACK_APART = {"ack": "acknowledgements", "app-group": "appendices", "app": "app
 """Parts of the back matter that are no part of `back`."""
 
 
+_OTHER_TYPES = {
+    "item-info": "Elsevier",
+    "articleinfo": "IEEE",
+    "journal": "Copernicus",
+    "pubfm": "Nature",
+    "art-admin": "RSC",
+}
+"""Elements near the start of an `article` by which publishers' own document types are known."""
+
+
 def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each article; one without an id is named by its shard and its number in it.
 
@@ -35,9 +45,7 @@ def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
 
 def _article(article: Any, fallback_id: str, include: tuple[str, ...]) -> Iterator[Item]:
     if not _is_jats(article):
-        first = next((local_name(child) for child in article if local_name(child)), None)
-        detail = f"an `article` of another document type than JATS; it begins with `{first}`" if first else "no content"
-        yield Rejection(fallback_id, "unknown_format", detail)
+        yield Rejection(fallback_id, "unknown_format", _of_another_type(article))
         return
     without_namespace(article)
     meta = article.find("front/article-meta")
@@ -51,6 +59,17 @@ def _article(article: Any, fallback_id: str, include: tuple[str, ...]) -> Iterat
             more = {"part_of": doc_id}
             year = _year(meta_of_part) or _year(meta)
             yield _document(part, meta_of_part, f"{doc_id}#sub{number}", year, _journal(article), include, more)
+
+
+def _of_another_type(article: Any) -> str:
+    """The kind of an `article` that is not JATS, as far as its first elements tell."""
+    parts = [name for child in article if (name := local_name(child))]
+    if not parts:
+        return "no content"
+    maker = next((maker for part, maker in _OTHER_TYPES.items() if part in parts[:3]), None)
+    if maker is None:
+        return f"an `article` of another document type than JATS; it begins with `{parts[0]}`"
+    return f"an `article` of {maker}'s own document type: get it as JATS, or get its citation from PubMed"
 
 
 def _is_jats(article: Any) -> bool:

@@ -154,11 +154,18 @@ def test_jats_in_a_namespace_is_read(article: str, around: str):
 @pytest.mark.parametrize(
     ("article", "named"),
     [
-        ("<article><pubfm/><fm><atl>Pax6</atl></fm><bdy><p>Mice.</p></bdy></article>", "pubfm"),
-        ("<article><art-admin/><art-front><titlegrp><title>Pax6</title></titlegrp></art-front></article>", "art-admin"),
+        ("<article><pubfm/><fm><atl>Pax6</atl></fm><bdy><p>Mice.</p></bdy></article>", "Nature's own"),
+        ("<article><art-admin/><art-front><titlegrp><title>Pax6</title></titlegrp></art-front></article>", "RSC's own"),
+        (
+            "<article><journal><journal_title>G</journal_title></journal><title>Mice</title></article>",
+            "Copernicus's own",
+        ),
+        ("<publication><article><title>Mice</title><articleinfo/></article></publication>", "IEEE's own"),
+        ('<ja:article xmlns:ja="http://x"><ja:item-info/><ja:head/></ja:article>', "Elsevier's own"),
+        ("<article><other/></article>", "begins with `other`"),
         (
             '<article xmlns="http://www.elsevier.com/xml/ja/dtd"><item-info/><body><p>x</p></body></article>',
-            "item-info",
+            "Elsevier's own",
         ),
     ],
 )
