@@ -37,7 +37,7 @@ def test_a_run_writes_no_credential_and_listens_on_loopback_alone(s3_server: S3S
                 except psutil.Error:
                     continue  # it has ended meanwhile
             with suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+                process.wait(1)  # a look takes a good part of a second of CPU
         said, _ = process.communicate()
         assert process.returncode == 0, said
         files = [file for file in Path(ray_folder).rglob("*") if file.is_file()]
