@@ -25,7 +25,7 @@ class StandInEngine:
         self._stand_in = stand_in
         self._free = 0.0
         self._lock = threading.Lock()
-        self.depth = 1
+        self.depth = 2  # as on a GPU
         self.packs = False
         self.precision: Precision = "fp32"
 
