@@ -22,8 +22,8 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partition_folder
 from craft_ray.tables.database import database
 
-SMALL, LARGE, MANY = 8 << 20, 32 << 20, 16
-"""Bytes of the files that a run's end merges, bytes of those that so many of them in one partition become."""
+FILE = 16 << 20
+"""Bytes of the files that small ones become. The larger they are, the more a revision makes a run write again."""
 
 AT_ONCE, MEMORY = 256 << 20, "1GB"
 """Bytes of the files that one merge takes together, and the memory in which it sorts them, else on disk."""
@@ -212,27 +212,22 @@ def _in_files(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Iterator
 
 
 def merges(place: Place, files: Iterable[DataFile]) -> list[Merge]:
-    """The merges of a table's small files: those of a few runs among themselves, and many such into large ones.
+    """The merges of a table's small files, those of less than half a FILE, within each partition.
 
-    So what a night adds is written again with no more than a SMALL file beside it, and not with a large one. Files of
-    neighbouring documents go together, so that each new file covers few ids and a later revision touches few files.
+    So what a night adds is written again with no more than half a FILE beside it. Files of neighbouring documents go
+    together, so that each new file covers few ids and a later revision touches few files.
     """
     by_partition: dict[tuple[object, ...], list[DataFile]] = defaultdict(list)
     for file in files:
-        by_partition[tuple(file.partition.values())].append(file)
-    found = []
-    for members in by_partition.values():
-        below = [file for file in members if file.size < LARGE // 2]
-        size = LARGE if len(below) >= MANY else SMALL
-        small = sorted((file for file in below if file.size < size // 2), key=lambda file: file.first_id or "")
-        found += [Merge(place, group, size) for group in _groups(small) if len(group) > 1]
-    return found
+        if file.size < FILE // 2:
+            by_partition[tuple(file.partition.values())].append(file)
+    return [Merge(place, group, FILE) for small in by_partition.values() for group in _groups(small) if len(group) > 1]
 
 
 def _groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
-    """Files that follow each other, AT_ONCE bytes together."""
+    """Files whose documents follow each other, AT_ONCE bytes together."""
     group: list[DataFile] = []
-    for file in files:
+    for file in sorted(files, key=lambda file: file.first_id or ""):
         group.append(file)
         if sum(member.size for member in group) >= AT_ONCE:
             yield group

@@ -28,8 +28,11 @@ from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable, next_number
-from craft_ray.tables.rewriting import MANY, Place, Removal, Rewrite, RunAll, merges, removals, run_here
+from craft_ray.tables.rewriting import Place, Removal, Rewrite, RunAll, merges, removals, run_here
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
+
+SHARD_FILES = 16
+"""Files of `shards` above which it is written anew as one; each run adds some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,7 @@ class Tables:
         Raises RunError if another run has begun meanwhile, before anything is removed.
         """
         rows = self.finished_shards()
-        if rows.num_rows != self.shards.count() or (compact and len(self.shards.files()) > MANY):
+        if rows.num_rows != self.shards.count() or (compact and len(self.shards.files()) > SHARD_FILES):
             self.shards.overwrite(rows, self.documents.pair)
         if compact:
             self.merge()

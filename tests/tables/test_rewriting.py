@@ -68,15 +68,10 @@ def file(first: str, size: int, last: str = "", **partition: str) -> DataFile:
     return DataFile(f"{first}.parquet", size, 10, first, last or first, partition)
 
 
-def test_small_files_are_merged_at_once_and_large_ones_when_they_are_many(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rewriting, "SMALL", 10)
-    monkeypatch.setattr(rewriting, "LARGE", 100)
-    monkeypatch.setattr(rewriting, "MANY", 4)
-    few = [file("b", 4), file("a", 1), file("c", 5), file("d", 60)]
-    (merge,) = merges(place(Path()), few)
+def test_only_small_files_are_merged_and_only_within_a_partition(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "FILE", 10)
+    (merge,) = merges(place(Path()), [file("b", 4), file("a", 1), file("c", 5), file("d", 60)])
     assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b"], 10)
-    (merge,) = merges(place(Path()), [*few, file("e", 49), file("f", 50)])
-    assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b", "c", "e"], 100)
     assert merges(place(Path()), [file("a", 1, label="Taxon"), file("b", 1, label="Cell")]) == []
 
 
@@ -88,9 +83,7 @@ def test_neighbouring_documents_are_merged_together(monkeypatch: pytest.MonkeyPa
 
 def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     size = block(tmp_path, ("m", "mouse")).documents[0].size
-    monkeypatch.setattr(rewriting, "SMALL", 3 * size)
-    monkeypatch.setattr(rewriting, "LARGE", 100 * size)
-    monkeypatch.setattr(rewriting, "MANY", 4)
+    monkeypatch.setattr(rewriting, "FILE", 3 * size)
     tables = Tables(STORAGE, str(tmp_path))
     counts = []
     for night in range(8):
