@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.concepts.hierarchy import ancestor_rows
+from craft_ray.concepts.hierarchy import lineage
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.core.logs import log
 from craft_ray.core.schema import ANCESTORS, CONCEPTS
@@ -54,10 +56,11 @@ def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
     tables.write_concepts(concepts, ancestors)
 
 
-def concept_rows(lexicon: Lexicon, numbers: Any) -> tuple[pa.Table, pa.Table]:
+def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
     """Rows of CONCEPTS and ANCESTORS for some concepts and, in CONCEPTS, for all classes above them."""
-    rows = ancestor_rows(lexicon, numbers.tolist())
-    every = lexicon.numbers(sorted({above for _, above, _ in rows}))
+    concept, ancestor, distance = lineage(lexicon, numbers)
+    every = np.unique(ancestor)
+    every = every[pc.sort_indices(lexicon.ids.take(pa.array(every))).to_numpy()]
     version = {source["prefix"]: source["version"] for source in reversed(lexicon.sources)}
     prefixes = [lexicon.prefixes[n] for n in lexicon.ontology[every].tolist()]
     concepts = {
@@ -66,5 +69,9 @@ def concept_rows(lexicon: Lexicon, numbers: Any) -> tuple[pa.Table, pa.Table]:
         "ontology": prefixes,
         "version": [version.get(prefix) for prefix in prefixes],
     }
-    ancestors = {name: [row[n] for row in rows] for n, name in enumerate(ANCESTORS.names)}
+    ancestors = {
+        "id": lexicon.ids.take(pa.array(concept)),
+        "ancestor": lexicon.ids.take(pa.array(ancestor)),
+        "distance": distance,
+    }
     return pa.table(concepts, schema=CONCEPTS), pa.table(ancestors, schema=ANCESTORS)

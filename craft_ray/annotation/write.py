@@ -10,6 +10,7 @@ import pickle
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,8 +97,12 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
 
 def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder | None:
     """The grounder itself; its arrays are views into the node's object store."""
-    if grounder is None or isinstance(grounder, Grounder):
-        return grounder
+    return grounder if grounder is None or isinstance(grounder, Grounder) else _held(grounder)
+
+
+@lru_cache(maxsize=1)
+def _held(grounder: "ray.ObjectRef[Grounder]") -> Grounder:
+    """The run's grounder, which remembers from block to block what this process has asked it."""
     import ray
 
     held: Grounder = ray.get(grounder)

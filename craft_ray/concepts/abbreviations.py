@@ -7,7 +7,8 @@ written from the description in the paper.
 import re
 
 _PARENTHESIS = re.compile(r"\(([^()\[\]\n;,]{2,10})[),;]")
-_REVERSED = re.compile(r"([\w+-]{2,10}) \(([^()\[\]\n;,]{6,80})[),;]")
+_LONG_PARENTHESIS = re.compile(r" \(([^()\[\]\n;,]{6,80})[),;]")
+_WORD_BEFORE = re.compile(r"[\w+-]{2,10}\Z")
 _SENTENCE_END = re.compile(r"[.!?;:]\s|[()\[\]\n]")
 LONGEST = 10
 """Characters of an abbreviation."""
@@ -33,8 +34,9 @@ def definitions(text: str) -> dict[str, str]:
             found.setdefault(short, long)
             if short.endswith("s") and long.endswith("s"):
                 found.setdefault(short[:-1], long[:-1])
-    for match in _REVERSED.finditer(text):
-        short, long = match.groups()
+    for match in _LONG_PARENTHESIS.finditer(text):
+        word = _WORD_BEFORE.search(text, max(0, match.start() - LONGEST), match.start())
+        short, long = word.group() if word else "", match.group(1)
         if _may_be_short(short) and _long_form(short, long) == long:
             found.setdefault(short, long)
     return found
@@ -49,15 +51,16 @@ def _long_form(short: str, before: str) -> str | None:
 
     Its first letter must begin a word.
     """
-    at = len(before) - 1
+    small = before.lower() if before.isascii() else "".join(c if len(c.lower()) > 1 else c.lower() for c in before)
+    at = len(before)
     for place in range(len(short) - 1, -1, -1):
         letter = short[place].lower()
         if not letter.isalnum():
             continue
-        while at >= 0 and (before[at].lower() != letter or (place == 0 and at > 0 and before[at - 1].isalnum())):
-            at -= 1
+        at = small.rfind(letter, 0, at)
+        while place == 0 and at > 0 and before[at - 1].isalnum():
+            at = small.rfind(letter, 0, at)
         if at < 0:
             return None
-        at -= 1
-    long = before[at + 1 :]
+    long = before[at:]
     return long if len(long) > len(short) and short not in long.split() else None

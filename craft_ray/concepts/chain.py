@@ -4,7 +4,7 @@ A mention is looked up as it is, in every form at once, and the surest match cou
 looked up by its variants (`variants`), one kind after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SINGULAR, keys
 from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, find_names
-from craft_ray.concepts.variants import BEFORE_RELATED, SYMBOLS, VARIANTS
+from craft_ray.concepts.variants import BEFORE_RELATED, OF_DOCUMENT, SYMBOLS, VARIANTS
 
 NONE = -1
 
@@ -45,11 +45,21 @@ _ORDER = (
 MATCHES = (*(name for _, _, name in _ORDER), *VARIANTS)
 """The steps that find a concept, as `concept_match` spells them."""
 
+ALONE = frozenset(VARIANTS) - OF_DOCUMENT
+"""Kinds of variants that a mention has wherever it stands."""
+
+DEFINED, LAST = frozenset({"abbreviation", "genus"}), frozenset({"context"})
+"""Kinds that ask the document: those that go before others, and the one that is tried when all else has failed."""
+
 _FROM_RELATED = next(rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED)
 _DIRECT = len(_ORDER)
 _RANK = np.full((RELATED + 1, RELAXED + 1), NONE, np.int64)
 for _rank, (_tier, _form, _) in enumerate(_ORDER):
     _RANK[_tier, _form] = _rank
+
+
+Row = tuple[int, int, tuple[int, ...]]
+"""What was found for one string: concept, match and rivals, as in `Found`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,34 @@ class Found:
     concept: NDArray[np.int64]
     match: NDArray[np.int64]
     rivals: dict[int, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> "Found":
+        """The concepts of strings that were found before, a row each."""
+        concept, match = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
+        return cls(concept, match, {n: list(row[2]) for n, row in enumerate(rows) if row[2]})
+
+    def rows(self) -> list[Row]:
+        """A row per string."""
+        rivals = [tuple(self.rivals.get(n, ())) for n in range(len(self.concept))]
+        return list(zip(self.concept.tolist(), self.match.tolist(), rivals, strict=True))
+
+    def take(self, places: NDArray[np.int64]) -> "Found":
+        """The concepts of some of the strings, or of strings several times."""
+        rivals = {n: self.rivals[p] for n, p in enumerate(places.tolist()) if p in self.rivals}
+        return Found(self.concept[places], self.match[places], rivals)
+
+    def followed_by(self, other: "Found") -> "Found":
+        """These strings, then others."""
+        rivals = self.rivals | {n + len(self.concept): some for n, some in other.rivals.items()}
+        return Found(np.append(self.concept, other.concept), np.append(self.match, other.match), rivals)
+
+    def surer(self, other: "Found") -> "Found":
+        """By string what the earlier kind of variant found, in this or in other; this where none of them has one."""
+        better = (other.match >= _DIRECT) & ((self.match < _DIRECT) | (other.match < self.match))
+        rivals = {n: some for n, some in self.rivals.items() if not better[n]}
+        rivals |= {n: some for n, some in other.rivals.items() if better[n]}
+        return Found(np.where(better, other.concept, self.concept), np.where(better, other.match, self.match), rivals)
 
     def open(self) -> NDArray[np.int64]:
         """The strings that a variant may find, or find better."""
@@ -116,14 +154,18 @@ def by_variants(
     prefixes: Sequence[str],
     contexts: Sequence[Context],
     found: Found,
+    kinds: Container[str] = frozenset(VARIANTS),
 ) -> Found:
     """The same for strings that names did not find, or only related names, by their variants.
 
     prefixes: (strings,) the prefix whose rules apply to each string
     contexts: (strings,) the document of each
+    kinds:    the kinds of variants that are tried
     """
     found = Found(found.concept.copy(), found.match.copy(), dict(found.rivals))
     for number, (name, variants) in enumerate(VARIANTS.items()):
+        if name not in kinds:
+            continue
         left = found.open() if name in BEFORE_RELATED else np.flatnonzero(found.concept == NONE)
         pairs = [
             (place, text)

@@ -50,9 +50,12 @@ class Context:
     def ending_with(self, name: str) -> Iterable[str]:
         """Longer names in the text that end with a name: `replication fork` for `fork`."""
         before = Counter[str]()
-        at = self.text.find(name)
-        while at >= 0:
-            if match := _LAST_WORD.search(self.text, max(0, at - LONGEST_WORD), at):
+        text = self.text
+        at = text.find(name, 1)
+        while at > 0:
+            if (text[at - 1].isspace() or text[at - 1] == "-") and (
+                match := _LAST_WORD.search(text, max(0, at - LONGEST_WORD), at)
+            ):
                 before[match.group(1).casefold()] += 1
-            at = self.text.find(name, at + 1)
+            at = text.find(name, at + 1)
         return [f"{word} {name}" for word, _ in before.most_common(MOST)]

@@ -1,7 +1,7 @@
 """Ids for a table of mentions: one look-up per distinct mention, then what the documents tell about the rest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.concepts.chain import MATCHES, NONE, Found, by_names, by_variants
+from craft_ray.concepts.chain import ALONE, DEFINED, LAST, MATCHES, NONE, Found, Row, by_names, by_variants
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.scores import Scores
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
+
+REMEMBERED = 100_000
+"""Mentions whose concepts a process remembers; most mentions of a run occur again and again."""
 
 SHOWN = 16
 """Characters of a lexicon's fingerprint that each row has."""
@@ -33,6 +36,26 @@ class Grounded(NamedTuple):
     ungrounded: pa.Table
 
 
+@dataclass(frozen=True, slots=True)
+class _Strings:
+    """Distinct mentions, (strings,) each.
+
+    allowed: (strings, prefixes) the prefixes in which each is looked up
+    rules:   the prefix whose rules apply to each
+    """
+
+    text: list[str]
+    label: list[str]
+    allowed: NDArray[np.bool_]
+    rules: list[str]
+
+    def take(self, places: NDArray[np.int64]) -> "_Strings":
+        """Some of them, or some several times."""
+        at = places.tolist()
+        text, label, rules = ([column[n] for n in at] for column in (self.text, self.label, self.rules))
+        return _Strings(text, label, self.allowed[places], rules)
+
+
 @dataclass(frozen=True)
 class Grounder:
     """A lexicon, and how it is asked.
@@ -46,6 +69,8 @@ class Grounder:
     scores: Scores
     prefixes: Mapping[str, Sequence[str]]
     only: frozenset[str] = frozenset()
+    seen: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
+    """By label and mention, what names gave, and what its variants gave, without any document."""
 
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
         """The entities with their concepts, those apart that `only` leaves out; arguments as for `identify`."""
@@ -67,30 +92,22 @@ class Grounder:
         names = labels.dictionary.to_pylist()
         allowed, rules = self._allowed(names)
         asked = np.flatnonzero(np.any(allowed, axis=1)[label]) if len(names) else np.empty(0, np.int64)
-        distinct, first, inverse = np.unique(
+        _, first, inverse = np.unique(
             mention[asked] * max(1, len(names)) + label[asked], return_index=True, return_inverse=True
         )
         which = asked[first]
-        strings = mentions.dictionary.take(pa.array(mention[which])).to_pylist()
-        found = by_names(self.lexicon, strings, allowed[label[which]])
-        row = entities["row"].to_numpy()
-        place, concept, match, rivals = asked, found.concept[inverse], found.match[inverse], found.rivals
-        of = inverse.copy()  # for each mention asked, the string whose rivals are its own
+        strings = _Strings(
+            mentions.dictionary.take(pa.array(mention[which])).to_pylist(),
+            [names[n] for n in label[which].tolist()],
+            allowed[label[which]],
+            [rules[n] for n in label[which].tolist()],
+        )
+        found, alone = self._alone(strings)
+        of = inverse
         if len(found.open()):
-            in_documents, back = self._in_documents(
-                found,
-                inverse,
-                row[asked],
-                strings,
-                allowed[label[which]],
-                [rules[n] for n in label[which]],
-                texts,
-            )
-            changed = np.flatnonzero(back >= 0)
-            concept[changed], match[changed] = in_documents.concept[back[changed]], in_documents.match[back[changed]]
-            of[changed] = back[changed] + len(distinct)
-            rivals = rivals | {n + len(distinct): others for n, others in in_documents.rivals.items()}
-        return self._columns(entities, place, concept, match, of, rivals)
+            row = entities["row"].to_numpy()[asked]
+            found, of = self._in_documents(found, alone, strings, inverse, row, texts)
+        return self._columns(entities, asked, found, of)
 
     def _allowed(self, labels: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
         """(labels, prefixes) where each label's mentions are looked up, and the prefix whose rules apply to each."""
@@ -98,51 +115,58 @@ class Grounder:
         allowed = np.array([[prefix in some for prefix in self.lexicon.prefixes] for some in wanted], np.bool_)
         return allowed.reshape(len(labels), len(self.lexicon.prefixes)), [some[0] if some else "" for some in wanted]
 
+    def _alone(self, strings: "_Strings") -> tuple[Found, Found]:
+        """The concepts of strings by names, and by names or variants without any document."""
+        asked = list(zip(strings.label, strings.text, strict=True))
+        new = np.array([n for n, one in enumerate(asked) if one not in self.seen], np.int64)
+        if len(self.seen) + len(new) > REMEMBERED:
+            self.seen.clear()
+            new = np.arange(len(asked))
+        if len(new):
+            unseen = strings.take(new)
+            found = by_names(self.lexicon, unseen.text, unseen.allowed)
+            contexts = [Context()] * len(new)
+            alone = by_variants(self.lexicon, unseen.text, unseen.allowed, unseen.rules, contexts, found, ALONE)
+            for n, by_name, by_variant in zip(new.tolist(), found.rows(), alone.rows(), strict=True):
+                self.seen[asked[n]] = (by_name, by_variant)
+        rows = [self.seen[one] for one in asked]
+        return Found.of([row for row, _ in rows]), Found.of([row for _, row in rows])
+
     def _in_documents(
         self,
         found: Found,
+        alone: Found,
+        strings: "_Strings",
         inverse: NDArray[np.int64],
         row: NDArray[np.int64],
-        strings: Sequence[str],
-        allowed: NDArray[np.bool_],
-        rules: Sequence[str],
         texts: Sequence[str | None],
     ) -> tuple[Found, NDArray[np.int64]]:
-        """Variants of what names left open, one look-up per string and document; and each mention's place in them."""
-        is_left = np.zeros(len(strings), np.bool_)
+        """Found for each string, then for each string and document that names left open; and each mention's place."""
+        is_left = np.zeros(len(strings.text), np.bool_)
         is_left[found.open()] = True
         mine = np.flatnonzero(is_left[inverse])
         pairs, back = np.unique(inverse[mine] * (len(texts) + 1) + row[mine], return_inverse=True)
         string, document = np.divmod(pairs, len(texts) + 1)
         contexts = {number: Context(texts[number] or "") for number in set(document.tolist())}
-        start = Found(
-            found.concept[string],
-            found.match[string],
-            {n: found.rivals[s] for n, s in enumerate(string.tolist()) if s in found.rivals},
-        )
-        result = by_variants(
-            self.lexicon,
-            [strings[s] for s in string.tolist()],
-            allowed[string],
-            [rules[s] for s in string.tolist()],
-            [contexts[number] for number in document.tolist()],
-            start,
-        )
-        places = np.full(len(inverse), NONE, np.int64)
-        places[mine] = back
-        return result, places
+        own = strings.take(string)
+        own_contexts = [contexts[number] for number in document.tolist()]
+        asked = (self.lexicon, own.text, own.allowed, own.rules, own_contexts)
+        here = by_variants(*asked, found.take(string), DEFINED).surer(alone.take(string))
+        here = by_variants(*asked, here, LAST)
+        places = inverse.copy()
+        places[mine] = back + len(strings.text)
+        return found.followed_by(here), places
 
     def _columns(
         self,
         entities: pa.Table,
         place: NDArray[np.int64],
-        concept: NDArray[np.int64],
-        match: NDArray[np.int64],
+        found: Found,
         of: NDArray[np.int64],
-        rivals: Mapping[int, list[int]],
     ) -> pa.Table:
-        """The entities with what was found for those at `place`."""
+        """The entities with what was found for those at `place`; `of` is where in `found`."""
         lexicon, count = self.lexicon, entities.num_rows
+        concept, match, rivals = found.concept[of], found.match[of], found.rivals
         has = concept != NONE
         ambiguous = np.isin(of, np.fromiter(rivals, np.int64, len(rivals)))
         number, step, score = (

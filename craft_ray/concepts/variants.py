@@ -18,6 +18,8 @@ SYMBOLS = frozenset({"PR"})
 
 def written_out(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """The mention with the abbreviations of its document written out: `RGCs`, `type I AECs`."""
+    if not context.defined:
+        return
     if long := context.long_form(mention):
         yield long
     changed = re.sub(r"[\w+-]+", lambda match: context.long_form(match.group()) or match.group(), mention)
@@ -213,6 +215,9 @@ VARIANTS: dict[str, Variants] = {
     "context": longer_here,
 }
 """The kinds of variants in the order in which they are tried; a kind's name is what `concept_match` says."""
+
+OF_DOCUMENT = frozenset({"abbreviation", "genus", "context"})
+"""Kinds that ask the mention's document; the others give the same wherever the mention stands."""
 
 BEFORE_RELATED = frozenset({"abbreviation", "word order"})
 """Kinds that are surer than a related, narrow or broad synonym."""

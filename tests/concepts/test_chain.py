@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from craft_ray.concepts import grounding
 from craft_ray.concepts.chain import MATCHES
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
@@ -114,3 +115,27 @@ def test_no_mentions_are_no_rows() -> None:
 
 def test_each_step_has_a_name_of_its_own() -> None:
     assert len(set(MATCHES)) == len(MATCHES)
+
+
+def test_what_was_asked_before_is_answered_as_the_first_time_and_by_its_own_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = ["retinal ganglion cells (RGNs)", "Of the RGNs of yeast fork."]
+    mentions = [("Cell", "RGNs"), ("Cell", "neurons"), ("Taxon", "yeasts"), ("Cell", "of thing"), ("Protein", "Pax6")]
+    table = pa.table(
+        {
+            "label": [label for label, _ in mentions] * 2,
+            "mention": [mention for _, mention in mentions] * 2,
+            "row": [0] * len(mentions) + [1] * len(mentions),
+        }
+    )
+    by = grounder()
+    first = by.identify(table, texts)
+    assert first["concept_id"].to_pylist()[0] == "CL:0000740"
+    assert first["concept_id"].to_pylist()[len(mentions)] is None, "the other document does not say what it means"
+    assert set(by.seen) == set(mentions)
+    assert by.identify(table, texts).equals(first)
+    assert by.identify(table, texts[::-1])["concept_id"].to_pylist()[0] is None
+    monkeypatch.setattr(grounding, "REMEMBERED", 3)
+    assert by.identify(table.slice(0, 2), texts).equals(first.slice(0, 2))
+    assert set(by.seen) == set(mentions[:2]), "memory is bounded"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from craft_ray.concepts.hierarchy import ancestors, wang_similarity
+from craft_ray.concepts.hierarchy import ancestors, lineage, wang_similarity
 from craft_ray.concepts.lexicon import CORPUS, Lexicon
 from craft_ray.concepts.merge import merged
 from craft_ray.concepts.packing import NotALexiconError, pack, unpack, with_fingerprint
@@ -82,3 +82,20 @@ def test_similarity_is_that_of_wang() -> None:
     shared = (0.65 + 1) + (0.65**2 + 0.65)
     assert wang_similarity(made, ganglion, neuron) == pytest.approx(shared / (1 + 0.65 + 0.65**2 + 1.65))
     assert wang_similarity(made, neuron, gene) == 0
+
+
+def test_the_lineage_of_many_concepts_is_that_of_each() -> None:
+    """Several ways to one class, of which the shortest counts, and classes that go round in a circle."""
+    terms = {1: (), 2: (1,), 3: (2, 1), 4: (3, 2), 5: (6,), 6: (7,), 7: (6,), 8: (4, 7)}
+    stanzas = [
+        f"[Term]\nid: CL:{n}\nname: class {n}\n" + "".join(f"is_a: CL:{above}\n" for above in parents)
+        for n, parents in terms.items()
+    ]
+    made = builder("format-version: 1.2\n\n" + "\n".join(stanzas)).lexicon()
+    every = np.arange(len(made.ids))
+    found: dict[int, dict[int, int]] = {n: {} for n in every.tolist()}
+    for concept, ancestor, distance in zip(*lineage(made, every), strict=True):
+        assert ancestor not in found[int(concept)]
+        found[int(concept)][int(ancestor)] = int(distance)
+    assert found == {n: ancestors(made, n) for n in every.tolist()}
+    assert len(lineage(made, every[:0]).concept) == 0
