@@ -10,7 +10,6 @@ Every commit moves two of Delta's application transactions:
 
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Field, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -30,14 +29,13 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
-
-SEQUENCE, PAIR = "craft-ray", "craft-ray-pair"
-"""Names of the application transactions, and of what a commit's log entry holds of them."""
-
-_RANDOM_BITS = 24
+from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
 ROWS_IN_GROUP = 64_000
 """Rows of a group in a rewritten file; what a query skips or reads at once."""
+
+CHECKPOINT_AFTER = 20
+"""Commits since the last checkpoint after which a run's end writes one; a night makes about seven."""
 
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
 """How delta-rs writes files; its own default is Snappy, which takes a third more."""
@@ -53,31 +51,6 @@ class TakenOverError(RunError):
 
     def __init__(self, output: str) -> None:
         super().__init__(f"another run has taken over the tables of {output}; this one stops")
-
-
-def next_number(last: int) -> int:
-    """A number above the last one, which no other process comes to as well: its lower bits are random."""
-    return ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-
-
-def commit_properties(number: int, pair: int) -> CommitProperties:
-    """The properties of a commit that moves both transactions."""
-    return CommitProperties(
-        app_transactions=[Transaction(SEQUENCE, number), Transaction(PAIR, pair)],
-        custom_metadata={SEQUENCE: str(number), PAIR: str(pair)},
-    )
-
-
-def pair_of(table: DeltaTable) -> int:
-    """The last pair that a table has; before pairs had numbers of their own, those of the commits were equal."""
-    pair = table.transaction_version(PAIR)
-    return (table.transaction_version(SEQUENCE) or 0) if pair is None else pair
-
-
-def pair_of_commit(commit: Mapping[str, Any]) -> int | None:
-    """The same as a commit's log entry has it; None for a commit that moved no transaction."""
-    number = commit.get(PAIR, commit.get(SEQUENCE))
-    return None if number is None else int(number)
 
 
 class NumberedTable:
@@ -312,6 +285,20 @@ class NumberedTable:
         for path in sorted(unnamed):
             if self._is_past(path, run_id):
                 self.with_retries(lambda: self._storage.remove(join(self.path, path)))  # noqa: B023
+
+    def shorten_log(self) -> None:
+        """Write a checkpoint if many commits have come since the last, and remove the log that Delta keeps no longer.
+
+        Whoever opens the table reads each commit since the last checkpoint; delta-rs itself writes one per hundred.
+        """
+        last = join(self.path, "_delta_log", "_last_checkpoint")
+        try:
+            checkpoint = int(json.loads(self._storage.read_bytes(last))["version"])
+        except FileNotFoundError:
+            checkpoint = 0
+        if self.version - checkpoint >= CHECKPOINT_AFTER:
+            self.with_retries(self.delta.create_checkpoint)
+            self.with_retries(self.delta.cleanup_metadata)
 
     def _is_past(self, path: str, run_id: str) -> bool:
         """True if a file that no commit names is of this run or of an earlier one."""

@@ -16,7 +16,7 @@ from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.delta import pair_of, pair_of_commit
+from craft_ray.tables.numbers import pair_of, pair_of_commit
 from craft_ray.tables.records import read_records
 from craft_ray.tables.version import check_version
 

@@ -27,7 +27,8 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
-from craft_ray.tables.delta import NumberedTable, next_number
+from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.numbers import next_number
 from craft_ray.tables.rewriting import Place, Removal, Rewrite, RunAll, merges, removals, run_here
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
@@ -211,7 +212,7 @@ class Tables:
             table.vacuum(self._run_id)
 
     def finish(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
-        """Close a run: merge small files, and remove files that no table refers to.
+        """Close a run: merge small files, remove files that no table refers to, and keep the logs short.
 
         After it the Parquet files are exactly the tables' snapshots, and those of the versions of `entities` and
         `documents` that are `kept`.
@@ -225,6 +226,7 @@ class Tables:
             self.merge()
         for name, table in self.by_name.items():
             table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
+            table.shorten_log()
 
     def merge(self) -> None:
         """Merge small files, one commit to each table that has any."""

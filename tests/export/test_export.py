@@ -21,7 +21,7 @@ from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.shards import list_shards
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.delta import next_number
+from craft_ray.tables.numbers import next_number
 from craft_ray.tables.snapshots import open_snapshot
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, commit, document_without_text, numbered_document, rows

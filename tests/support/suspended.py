@@ -5,7 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-from craft_ray.tables.delta import NumberedTable, next_number
+from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.numbers import next_number
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block
 

@@ -10,7 +10,8 @@ from deltalake.exceptions import CommitFailedError
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action, next_number
+from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action
+from craft_ray.tables.numbers import next_number
 from tests.support.outputs import STORAGE, block, rows
 
 

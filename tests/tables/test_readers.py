@@ -8,7 +8,7 @@ import polars
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.tables.delta import next_number
+from craft_ray.tables.numbers import next_number
 from craft_ray.tables.snapshots import open_snapshot, read_entities
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows

@@ -1,5 +1,6 @@
 """The commit protocol on disk: pairs in step, replaced rows, fencing, injection, nothing left lying."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,9 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
-from craft_ray.tables.delta import NumberedTable, add_action, next_number
+from craft_ray.tables import delta
+from craft_ray.tables.delta import NumberedTable, add_action
+from craft_ray.tables.numbers import next_number
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows
 
@@ -339,6 +342,26 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
     tables.finish(compact=True)
     assert_only_the_snapshot(tmp_path, files=1)
     assert len(rows(tmp_path, "documents")) == 5
+
+
+def test_nights_leave_logs_that_are_short_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(delta, "CHECKPOINT_AFTER", 10)
+    for night in range(6):
+        tables = Tables(STORAGE, str(tmp_path), f"2026010{night}T000000-00000000")
+        tables.append([block(tmp_path, (f"{night}", "mouse"))])
+        tables.finish(compact=True)
+        for folder in tmp_path.glob("*/_delta_log"):
+            for path in folder.iterdir():
+                os.utime(path, (path.stat().st_mtime - 10 * 86_400,) * 2)
+    for name in ("entities", "documents", "shards"):
+        log = tmp_path / name / "_delta_log"
+        checkpoint = json.loads((log / "_last_checkpoint").read_text())["version"]
+        versions = sorted(int(path.stem) for path in log.glob("*.json"))
+        assert versions[-1] - checkpoint < 10
+        assert versions[0] > 0 or name == "shards", "what is older than 30 days goes"
+    assert [name for name, *_ in rows(tmp_path, "entities")] == [f"{night}" for night in range(6)]
+    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("6", "rat"))])
+    assert len(rows(tmp_path, "documents")) == 7
 
 
 def finished(run_id: str, **shards: int) -> pa.Table:

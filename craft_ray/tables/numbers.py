@@ -1,0 +1,37 @@
+"""The numbers that commits carry as Delta's application transactions: how they are made and read back."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+
+SEQUENCE, PAIR = "craft-ray", "craft-ray-pair"
+"""Names of the application transactions, and of what a commit's log entry holds of them."""
+
+_RANDOM_BITS = 24
+
+
+def next_number(last: int) -> int:
+    """A number above the last one, which no other process comes to as well: its lower bits are random."""
+    return ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+
+
+def commit_properties(number: int, pair: int) -> CommitProperties:
+    """The properties of a commit that moves both transactions."""
+    return CommitProperties(
+        app_transactions=[Transaction(SEQUENCE, number), Transaction(PAIR, pair)],
+        custom_metadata={SEQUENCE: str(number), PAIR: str(pair)},
+    )
+
+
+def pair_of(table: DeltaTable) -> int:
+    """The last pair that a table has; before pairs had numbers of their own, those of the commits were equal."""
+    pair = table.transaction_version(PAIR)
+    return (table.transaction_version(SEQUENCE) or 0) if pair is None else pair
+
+
+def pair_of_commit(commit: Mapping[str, Any]) -> int | None:
+    """The same as a commit's log entry has it; None for a commit that moved no transaction."""
+    number = commit.get(PAIR, commit.get(SEQUENCE))
+    return None if number is None else int(number)
