@@ -35,8 +35,9 @@ from craft_ray.cli import (
     train,
 )
 from craft_ray.cli.console import console
-from craft_ray.core.errors import CraftRayError, Interrupted, message
+from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
 from craft_ray.core.logs import log, logs_json
+from craft_ray.core.packages import EXTRA, missing
 from craft_ray.core.text import one_line
 from craft_ray.core.version import __version__
 
@@ -146,6 +147,10 @@ def _exit_code(run: Callable[..., Any]) -> int:
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA or os.environ.get("CRAFT_RAY_DEBUG"):
+            raise
+        return _fail(SettingsError(missing(error.name, "this")), SettingsError.exit_code)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
             error.show()

@@ -12,6 +12,7 @@ from craft_ray.cli.described import takes
 from craft_ray.cli.evaluate import print_scores
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.packages import require
 from craft_ray.training.recipe import Recipe, TrainingFile, read_training_file
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def train(
 
     Killed at any moment and run again, it goes on from the last epoch.
     """
+    for package in ("torch", "transformers", "accelerate"):
+        require(package, "training")  # told before Ray starts
     from craft_ray.cli.console import steps_shown
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.packages import require
 from craft_ray.core.settings import EMBEDDED
 from craft_ray.model.checkpoint import (
     CONFIG_FILE,
@@ -150,6 +151,8 @@ def _read_own(folder: Path, source: str) -> _Content | None:
 
 def _read_with_transformers(folder: str, source: str) -> _Content:
     """Any token-classification checkpoint."""
+    for package in ("torch", "transformers"):
+        require(package, f"the model {source}")
     # Slow to import (2 to 4 s), and workers never need them.
     from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
     from transformers.utils import logging

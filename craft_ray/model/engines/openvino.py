@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.packages import is_installed, require
 from craft_ray.core.version import __version__
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, one_line
+from craft_ray.model.engines.bert_graph import bert_graph, is_plain_bert
 from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision, as_out_of_memory
 from craft_ray.model.engines.graph_cache import cached
 from craft_ray.model.engines.processor import capabilities, processor_name
@@ -72,10 +74,16 @@ class OpenVinoModel:
 
 
 def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
-    """The checkpoint's network as a graph, out of the cache where an earlier run left it.
+    """The checkpoint's network as a graph; a converted one comes out of the cache where an earlier run left it.
 
-    Raises SettingsError if OpenVINO does not know some of its operations.
+    Raises SettingsError if OpenVINO does not know some of its operations, or torch is missing to convert it.
     """
+    if precision != "bf16" and is_plain_bert(checkpoint):
+        openvino = _openvino()
+        model = openvino.Model(**bert_graph(checkpoint, openvino.opset15, precision == "int8"), name="bert")
+        return _stored(model, precision)
+    for package in ("torch", "transformers"):
+        require(package, f"the model {checkpoint.source} in {precision}")
     content = cached(_cache_key(checkpoint, precision), lambda: _convert(checkpoint, precision).to_bytes())
     return OpenVinoModel.from_bytes(content, precision)
 
@@ -88,7 +96,9 @@ def _cache_key(checkpoint: Checkpoint, precision: GraphPrecision) -> str:
         "activation_ranges": checkpoint.activation_ranges,
         "precision": precision,
         "processor": processor_name(),
-        "versions": {name: metadata.version(name) for name in ("openvino", "torch", "transformers")},
+        "versions": {
+            name: metadata.version(name) for name in ("openvino", "torch", "transformers") if is_installed(name)
+        },
         "craft_ray": __version__,
     }
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
@@ -119,9 +129,14 @@ def trace(module: Any, example: Any, precision: GraphPrecision) -> OpenVinoModel
     openvino = _openvino()
     with _quiet(), torch.inference_mode():
         model = openvino.convert_model(module, example_input=example)
+    return _stored(model, precision)
+
+
+def _stored(model: Any, precision: GraphPrecision) -> OpenVinoModel:
+    """A graph of OpenVINO's as bytes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.xml"
-        openvino.save_model(model, file, compress_to_fp16=False)
+        _openvino().save_model(model, file, compress_to_fp16=False)
         return OpenVinoModel(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
 
 
@@ -198,13 +213,13 @@ class GraphEngine:
 
 def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
     """int8 where the checkpoint has ranges for it and the processor multiplies 8-bit integers; else bf16 where the
-    processor does; else fp32.
+    processor does, and torch is there to make the graph; else fp32.
     """
     able = capabilities()
     # Processors without these add products in 16 bits, which overflow.
     if checkpoint.activation_ranges and able & {"avx512_vnni", "avx_vnni", "i8mm"}:
         return "int8"
-    return "bf16" if able & {"avx512_bf16", "amx_bf16"} else "fp32"
+    return "bf16" if able & {"avx512_bf16", "amx_bf16"} and is_installed("torch") else "fp32"
 
 
 SPEC = EngineSpec(

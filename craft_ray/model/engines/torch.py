@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.logs import log
+from craft_ray.core.packages import require
 from craft_ray.model.batches import Batch, PackedBatch
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Arrays, EngineSpec, Placement, Precision, as_out_of_memory
@@ -147,11 +148,18 @@ def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
     return "fp32" if device == "cpu" else "fp16"
 
 
+def _deployed(checkpoint: Checkpoint, precision: Precision) -> Checkpoint:
+    """The checkpoint itself, from which each replica builds its network."""
+    for package in ("torch", "transformers"):
+        require(package, "the engine torch, as on every GPU,")
+    return checkpoint
+
+
 SPEC = EngineSpec(
     name="torch",
     devices=("cuda", "cpu"),
     precisions=("fp32", "bf16", "fp16"),
     fastest=_fastest,
-    deploy=lambda checkpoint, precision: checkpoint,
+    deploy=_deployed,
     load=TorchEngine,
 )
