@@ -145,13 +145,22 @@ def commit(
     grounder: Grounder | None = None,
 ) -> WrittenBlock:
     """Add documents to an output's tables, in one commit of each."""
+    return commit_blocks(output, [rows], keep_text, storage, grounder)[0]
+
+
+def commit_blocks(
+    output: str | Path,
+    blocks: Sequence[Sequence[Mapping[str, Any]]],
+    keep_text: bool = True,
+    storage: Storage | None = None,
+    grounder: Grounder | None = None,
+) -> list[WrittenBlock]:
+    """The same for several blocks, each in files of its own."""
     storage = storage or Storage(S3Settings())
     schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
-    written = write_block(
-        pa.Table.from_pylist(list(rows), schema=schema),
-        WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder),
-    )
-    Tables(storage, str(output)).append([written])
+    task = WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder)
+    written = [write_block(pa.Table.from_pylist(list(rows), schema=schema), task) for rows in blocks]
+    Tables(storage, str(output)).append(written)
     return written
 
 

@@ -1,0 +1,86 @@
+"""Ids anew as a command: killed in the middle, on S3, and what `diff` tells of a changed ontology."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from tests.support.commands import COMMAND, run_command
+from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.outputs import assert_consistent, commit, commit_blocks, document_rows, numbered_document, table
+from tests.support.s3_server import BUCKET, S3Server
+
+pytestmark = pytest.mark.integration
+
+NEWER = OBO.replace("NCBITaxon:4932", "NCBITaxon:559292").replace('"yeast" RELATED', '"yeast" EXACT')
+"""A version in which yeast has another id."""
+
+FILES = 60
+"""Blocks of the output that is killed: two files each, so that a kill comes while most are to be written."""
+
+
+def ids(output: Path | str, options: dict[str, str] | None = None) -> set[tuple[str, str | None]]:
+    rows = table(output, "entities", options).to_pylist()
+    return {(row["mention"], row["concept_id"]) for row in rows}
+
+
+def contents(output: Path) -> list[tuple[object, ...]]:
+    rows = table(output, "entities").drop_columns(["run_id", "block_id", "concept_candidates"]).to_pylist()
+    tables = [sorted(tuple(row.values()) for row in table(output, n).to_pylist()) for n in ("concepts", "ancestors")]
+    return [sorted(map(str, rows)), *tables, document_rows(output)]
+
+
+def test_killed_in_the_middle_and_run_again_it_gives_the_tables_of_an_undisturbed_run(tmp_path: Path):
+    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    documents = [numbered_document(number) for number in range(3 * FILES)]
+    commit_blocks(killed, [documents[at : at + 3] for at in range(0, len(documents), 3)], grounder=grounder())
+    shutil.copytree(killed, undisturbed)
+    before = ids(killed)
+    assert ("yeast", "NCBITaxon:4932") in before
+    ontology = obo_file(tmp_path, NEWER)
+    process = subprocess.Popen([*COMMAND, "ground", str(killed), "--ontology", ontology], env=os.environ)
+    while not (done := list(killed.rglob("ground-*.parquet"))):
+        assert process.poll() is None, "it ended before it was killed"
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    assert len(done) < 2 * FILES
+    assert ids(killed) == before, "until all files are there, readers see the ids as they were"
+
+    for output in (killed, undisturbed):
+        finished = run_command("ground", output, "--ontology", ontology, "--json")
+        assert finished.code == 0, finished.stderr
+        assert finished.summary["status"] == "complete"
+    assert ("yeast", "NCBITaxon:559292") in ids(killed)
+    assert contents(killed) == contents(undisturbed)
+    assert_consistent(killed)
+
+
+def test_on_s3_with_an_ontology_on_s3_and_diff_tells_what_changed(
+    s3_server: S3Server, command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings())
+    output = f"s3://{BUCKET}/ground/tables"
+    commit(output, [numbered_document(number) for number in range(30)], storage=storage)
+    options = storage.delta_options(output)
+    yeasts = sum(row["mention"] == "yeast" for row in table(output, "entities", options).to_pylist())
+    for text, name, concept in ((OBO, "older.obo", "4932"), (NEWER, "newer.obo.gz", "559292")):
+        ontology = f"s3://{BUCKET}/ground/{name}"
+        storage.write_bytes(ontology, Path(obo_file(tmp_path, text, name)).read_bytes())
+        done = command("ground", output, "--ontology", ontology, "--keep-versions", "2")
+        assert done.code == 0, done.stderr
+        assert ("yeast", f"NCBITaxon:{concept}") in ids(output, options)
+    assert {("yeast", "NCBITaxon:559292"), ("Pax6", "PR:000012318")} <= ids(output, options)
+    told = json.loads(command("diff", output, "--json").stdout)
+    changed = {row["concept_id"]: row["change"] for moved in told["concepts"].values() for row in moved}
+    assert changed["NCBITaxon:559292"] == yeasts
+    assert changed["NCBITaxon:4932"] == -yeasts
+    assert all(entities["before"] == entities["after"] for entities in told["entities"].values())
