@@ -90,9 +90,9 @@ class TorchEngine:
                 self._network = self._built()
 
     def _packable(self) -> bool:
-        from craft_ray.model.engines.packed import can_pack
+        from craft_ray.model.engines.bert import is_bert
 
-        return self._placement.packed and can_pack(self._checkpoint)
+        return self._placement.packed and is_bert(self._checkpoint)
 
     def _has_flash(self) -> bool:
         import torch
@@ -109,15 +109,16 @@ class TorchEngine:
     def _built(self) -> Any:
         import torch
 
+        from craft_ray.model.engines.bert import Bert
         from craft_ray.model.engines.network import build_network
         from craft_ray.model.engines.one_shape import OneShape, record_cuda_graph
-        from craft_ray.model.engines.packed import PackedBert, attend_by_length, attend_flash
+        from craft_ray.model.engines.packed import attend_by_length, attend_flash
 
         checkpoint = self._checkpoint
         if self.packs:
             longest = checkpoint.max_tokens + len(checkpoint.prefix) + len(checkpoint.suffix)
             attention = attend_flash(longest) if self._one_shape else attend_by_length
-            network: torch.nn.Module = PackedBert(checkpoint, self._dtype(), attention)
+            network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention)
         else:
             network = build_network(checkpoint, self._dtype(), full_mask=self._on_gpu)
         network = network.to(self._device)
