@@ -5,14 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.blows import OVERTAKEN
 from tests.chaos.harness import Harness, campaign, chosen_blows, running_harness
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("after", ["driver killed", pytest.param("driver terminated", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "after",
+    [
+        "driver killed",
+        pytest.param("driver terminated", marks=pytest.mark.long),
+        pytest.param(OVERTAKEN, marks=pytest.mark.long),
+    ],
+)
 def test_tables_are_equal_after_blows_and_runs_until_one_ends(harness: Harness, after: str):
-    """A run is struck while it works, goes on, and is killed or stopped; another one completes its tables."""
+    """A run is struck while it works, goes on, and is killed, stopped or suspended; another completes its tables."""
     blows = ["lost acknowledgement", "replica killed", "503 SlowDown", "node lost", "writer killed"]
     if after == "driver terminated":
         blows = ["connection reset", "raylet killed", "reader killed", "truncated body", "store killed"]

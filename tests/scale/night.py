@@ -2,7 +2,8 @@
 
 `python -m tests.scale.night --help`. In one process and without a model: the tables are made as a first run makes them,
 its blocks coming in no order. Then so many documents are replaced: some of the newest tenth, as most of PubMed's
-revisions are, and some from anywhere.
+revisions are, and some from anywhere. What is written again depends on how many files there are: 100,000 citations in
+files of 0.5 MB are written again in the same proportion as 3 million in files of 16 MB.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
+from craft_ray.tables import rewriting
 from craft_ray.tables.writer import Tables
 from tests.scale.citations import BLOCK, all_written, written
 
@@ -63,7 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--known", type=int, default=300_000)
     parser.add_argument("--documents", type=int, default=3_000, help="documents of a night")
+    parser.add_argument("--file-mb", type=float, default=rewriting.FILE / (1 << 20), help="size of the files")
     given = parser.parse_args()
+    rewriting.FILE = int(given.file_mb * (1 << 20))
     folder = tempfile.mkdtemp(prefix="craft-ray-scale-")
     try:
         storage = Storage(S3Settings())
@@ -81,6 +85,7 @@ def main() -> None:
         fresh = numbers[-1] + 1 + np.arange(given.documents)
         report = {
             "known": given.known,
+            "file_mb": given.file_mb,
             "mb": round(sum(files_of(tables).values()) / 1e6, 1),
             "cpu_seconds_of_the_first_merge": merge,
             "files": {name: len(table.files()) for name, table in tables.by_name.items()},
