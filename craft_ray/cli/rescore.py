@@ -1,0 +1,65 @@
+"""`craft-ray rescore`."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from craft_ray.cli.console import add_row, console
+from craft_ray.cli.options import Json, SettingsFile
+
+EXAMPLES = """Example:
+
+    craft-ray rescore model --craft CRAFT --ids dev-ids.txt --lexicon lexicon-of-the-others
+"""
+
+
+def rescore(
+    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is written to.")],
+    craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.")],
+    ids: Annotated[str, typer.Option(help="Articles that the model has not learnt, one PubMed id per line.")],
+    lexicon: Annotated[
+        str, typer.Option(help="Lexicon of `craft-ray concepts build`, made without these articles.", metavar="FILE")
+    ],
+    as_json: Json = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Let a model score its mentions by what the lexicon and the whole document say of them.
+
+    Figures are of articles that a fit has left out. A model without it gives the network's own scores.
+    """
+    from craft_ray.annotation.tagger import Tagger
+    from craft_ray.concepts.grounding import Grounder
+    from craft_ray.concepts.loading import prefixes_of
+    from craft_ray.concepts.scores import shipped_scores
+    from craft_ray.concepts.sources import read_lexicon
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.checkpoint import update_config
+    from craft_ray.model.loading import load_checkpoint
+    from craft_ray.storage.storage import Storage
+    from craft_ray.training.craft import read_craft
+    from craft_ray.training.rescoring import fit_rescoring
+
+    chosen = load_settings(settings)
+    words = read_lexicon(Storage(chosen.s3), lexicon)
+    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_of(chosen))
+    tagger = Tagger(load_checkpoint(model), "fp32", grounder)
+    rescoring, report = fit_rescoring(tagger.tag_documents, read_craft(craft, ids))
+    update_config(Path(model), rescoring=rescoring.as_json())
+    if as_json:
+        print(json.dumps(report | {"rescoring": rescoring.as_json()}))
+    else:
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("characters", "", "P", "R", "F1", "calibration error"):
+        table.add_column(name, justify="right" if name else "left")
+    for length, row in report["lengths"].items():
+        for name, ece in zip(("before", "after"), row["ece"], strict=True):
+            measures = (f"{row[name][measure]:.4f}" for measure in ("precision", "recall", "f1"))
+            add_row(table, length, name, *measures, f"{ece:.4f}")
+    console().print(table)

@@ -1,0 +1,104 @@
+"""Mentions scored anew."""
+
+from math import log
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from craft_ray.concepts.rescoring import FAMILIES, FEATURES, LENGTH, Rescoring, features
+
+FITTED = Rescoring.of(
+    {
+        "weights": dict.fromkeys(FEATURES, 0.0)
+        | {"score in document": 0.9, "mentions in document": 0.7, "found by corpus": 1.0, "found by none": -2.9},
+        "intercept": -0.5,
+        "threshold": 0.3,
+    }
+)
+
+
+def entities(*rows: tuple[int, str, str, float, str | None]) -> pa.Table:
+    columns = list(zip(*rows, strict=True))
+    return pa.table(
+        {
+            "row": pa.array(columns[0], pa.int64()),
+            "label": pa.array(columns[1], pa.string()),
+            "mention": pa.array(columns[2], pa.string()),
+            "score": pa.array(columns[3], pa.float32()),
+            "concept_match": pa.array(columns[4], pa.string()),
+        }
+    )
+
+
+def test_features_are_of_the_mention_and_of_its_document():
+    found = features(
+        entities(
+            (0, "Protein", "Pax-6", 0.5, "corpus folded"),
+            (0, "Protein", "Pax-6", 0.9, "corpus folded"),
+            (0, "Gene", "Pax-6", 0.9, "abbreviation"),
+            (1, "Protein", "Pax-6", 0.9, None),
+        ),
+        ["x" * LENGTH, "x" * 10],
+    )
+    assert list(found) == list(FEATURES)
+    assert found["score"].tolist() == pytest.approx([0, log(9), log(9), log(9)], abs=1e-6)
+    assert found["score in document"].tolist() == pytest.approx([log(9) / 2, log(9) / 2, log(9), log(9)], abs=1e-6)
+    assert found["mentions in document"].tolist() == pytest.approx([log(2), log(2), 0, 0])
+    assert found["words"].tolist() == [3, 3, 3, 3]
+    assert found["document length"].tolist() == pytest.approx([0, 0, 0, log(10 / LENGTH)])
+    families = np.column_stack([found[f"found by {family}"] for family in FAMILIES])
+    assert [FAMILIES[place] for place in families.argmax(axis=1)] == ["corpus", "corpus", "variant", "none"]
+    assert families.sum(axis=1).tolist() == [1, 1, 1, 1]
+
+
+def test_a_name_that_is_known_or_often_used_has_a_higher_score_than_one_that_is_neither():
+    scores = FITTED.scores(
+        entities(
+            (0, "Protein", "Pax6", 0.9, "corpus"),
+            *((0, "Protein", "Bub66", 0.9, None) for _ in range(20)),
+            (0, "Protein", "Fig", 0.9, None),
+        ),
+        ["a text"],
+    )
+    known, often, neither = scores[0], scores[1], scores[-1]
+    assert neither < FITTED.threshold < often < known
+
+
+def test_no_other_document_of_a_block_changes_a_score_by_a_bit():
+    rng = np.random.default_rng(7)
+    rows = [
+        (row, rng.choice(["Protein", "Gene"]), f"name {rng.integers(9)}", rng.random(), rng.choice(["name", "head"]))
+        for row in range(50)
+        for _ in range(rng.integers(1, 40))
+    ]
+    texts = ["x" * int(rng.integers(1, 9000)) for _ in range(50)]
+    together = FITTED.scores(entities(*rows), texts)
+    for document, text in enumerate(texts):
+        mine = [n for n, row in enumerate(rows) if row[0] == document]
+        alone = FITTED.scores(entities(*((0, *rows[n][1:]) for n in mine)), [text])
+        assert alone.tobytes() == together[mine].tobytes()
+
+
+def test_no_mention_has_no_score():
+    empty = entities((0, "Gene", "x", 0.5, None)).slice(0, 0)
+    assert len(FITTED.scores(empty, [])) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "needs weights, an intercept and a threshold"),
+        ({"weights": {}, "intercept": 0, "threshold": 0}, "a weight for each of: score, "),
+        (FITTED.as_json() | {"intercept": "high"}, "what is no number"),
+        (FITTED.as_json() | {"threshold": float("nan")}, "what is no number"),
+        (FITTED.as_json() | {"more": 1}, "needs weights, an intercept and a threshold"),
+    ],
+)
+def test_what_is_no_rescoring_is_refused(given: object, said: str):
+    with pytest.raises(ValueError, match=said):
+        Rescoring.of(given)
+
+
+def test_a_rescoring_is_read_as_it_was_written():
+    assert Rescoring.of(FITTED.as_json()) == FITTED
