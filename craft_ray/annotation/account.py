@@ -85,8 +85,8 @@ class Account:
     with_id: Counter[str] = field(default_factory=Counter)
     precisions: Counter[str] = field(default_factory=Counter)
     """Committed documents that the model has read, by the number format of its answers."""
-    ungrounded: Counter[str] = field(default_factory=Counter)
-    """Mentions left out by `grounded_only`, by label; those of a document that was revised within the run too."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Mentions left out by score or by `grounded_only`, by label; those of a document revised within the run too."""
     exact: bool = True
     """True if `statuses`, `reasons` and `labels` are what stands in the tables of this run."""
     tokens: int = 0
@@ -156,7 +156,7 @@ class Account:
             self.labels.update(block.labels)
             self.precisions.update(block.precisions)
             self.with_id.update(block.with_id)
-            self.ungrounded.update(block.ungrounded)
+            self.left_out.update(block.left_out)
 
     def take_finished(self) -> "list[tuple[Shard, dict[str, Any]]]":
         """Shards that have closed with all their documents since the last call, and the account of each.
@@ -277,7 +277,7 @@ class Account:
             "rejected": dict(sorted(self.reasons.items())),
             "entities": dict(sorted(self.labels.items())),
             "with_id": {label: self.with_id[label] for label in sorted(self.labels)},
-            "ungrounded": dict(sorted(self.ungrounded.items())),
+            "left_out": dict(sorted(self.left_out.items())),
             "shards": {
                 "found": len(self.shards) + self.known[0] + len(self.known_broken),
                 "known": self.known[0],

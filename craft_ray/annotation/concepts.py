@@ -23,18 +23,16 @@ def described(lexicon: Lexicon) -> dict[str, Any]:
 
 
 def warn_of_other_filter(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
-    """Log a warning if earlier documents were annotated with another `grounded_only`: they keep what they have."""
-    only = sorted(grounder.only) if grounder else []
+    """Log a warning if other mentions were left out of earlier documents: they keep what they have."""
     last = next((record for record in read_records(storage, tables.output) if record.get("inputs")), None)
     if last is None or not tables.counts()["documents"]:
         return
-    before = last.get("grounded_only", last["settings"].get("grounded_only") or [])
-    if sorted(before) != only:
+    before, now = last.get("left_out") or left_out_by(None), left_out_by(grounder)
+    if before != now:
         log.warning(
-            "from now on mentions that no concept fits are left out of %s, before of %s: documents that are not "
-            "annotated again stay as they are",
-            ", ".join(only) or "no label",
-            ", ".join(sorted(before)) or "no label",
+            "other mentions are left out than before (%s in place of %s): documents that are not annotated again stay "
+            "as they are",
+            *(", ".join(f"{name} {value}" for name, value in rule.items()) for rule in (now, before)),
         )
 
 
@@ -45,6 +43,12 @@ def concepts_in_step(storage: Storage, output: str) -> bool:
     """
     last = next(read_records(storage, output), None)
     return last is None or last.get("concepts_in_step") is True
+
+
+def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
+    """Which mentions a run leaves out, as its record has it."""
+    lowest = grounder.lowest_score if grounder else 0
+    return {"min_score": lowest, "grounded_only": sorted(grounder.only) if grounder else []}
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:

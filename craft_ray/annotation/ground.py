@@ -48,14 +48,14 @@ def ground(
 ) -> dict[str, Any]:
     """Give all entities of an output their ids by the lexicon of the settings; returns a summary.
 
-    No entity comes or goes: `grounded_only` is for annotation alone.
+    No entity comes or goes and scores stay: `min_score` and `grounded_only` are for annotation alone.
 
     Raises SettingsError and OutputBusyError before any work begins, RunError if the run cannot go on, and StoppedError
     on a signal.
     """
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     model = _model_of(storage, output)
-    unfiltered = settings.model_copy(update={"grounded_only": ()})
+    unfiltered = settings.model_copy(update={"grounded_only": (), "min_score": None})
     grounder = load_grounder(unfiltered, storage, described=descriptions_of(model.get(KEY, {}), model.get(KEY)))
     if grounder is None:
         raise SettingsError("there is nothing to ground with: name ontologies with --ontology")

@@ -15,7 +15,13 @@ import numpy as np
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.concepts import concepts_in_step, described, warn_of_other_filter, write_concepts
+from craft_ray.annotation.concepts import (
+    concepts_in_step,
+    described,
+    left_out_by,
+    warn_of_other_filter,
+    write_concepts,
+)
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
 from craft_ray.annotation.rewrites import run_on_cluster
@@ -90,7 +96,7 @@ def annotate(
             def load_lexicon() -> None:
                 nonlocal grounder
                 checkpoint = model.checkpoint.result()  # a bad model ends the run before tables are made
-                labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+                labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
                 grounder = load_grounder(settings, storage, *labels)
 
             def connect() -> float:
@@ -179,7 +185,7 @@ class _Run:
             model=checkpoint.about,
             settings=settings.model_dump(mode="json"),
             lexicon=described(self.grounder.lexicon) if self.grounder else None,
-            grounded_only=sorted(self.grounder.only) if self.grounder else [],
+            left_out=left_out_by(self.grounder),
             concepts_in_step=self.in_step and not account.shards,
         )
         log.info(

@@ -29,13 +29,13 @@ CHUNK = 200_000
 class Entities(list[Entity]):
     """The entities of a text, in order. A notebook shows the text with its entities marked.
 
-    ungrounded: by label, how many mentions were left out because no concept fits them
+    left_out: by label, how many mentions were left out, for their score or since no concept fits them
     """
 
-    def __init__(self, text: str, entities: Iterable[Entity] = (), ungrounded: Mapping[str, int] | None = None) -> None:
+    def __init__(self, text: str, entities: Iterable[Entity] = (), left_out: Mapping[str, int] | None = None) -> None:
         super().__init__(entities)
         self.text = text
-        self.ungrounded = Counter(ungrounded or {})
+        self.left_out = Counter(left_out or {})
 
     def _repr_html_(self) -> str:
         return html_marked(self.text, [asdict(entity) for entity in self])
@@ -72,7 +72,7 @@ class Tagger:
         chosen = settings or load_settings()
         storage = Storage(chosen.s3)
         checkpoint = load_checkpoint(chosen.model if model is None else str(model), storage.fetch)
-        labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+        labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)
         return cls(checkpoint, chosen.precision, grounder)
 
@@ -110,9 +110,9 @@ class Tagger:
         entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
         found = [Entities(document.text) for document in documents]
         if self._grounder is not None:
-            entities, ungrounded = self._grounder.ground(entities, [document.text for document in documents])
-            for row, left_out in zip(*(ungrounded[name].to_pylist() for name in ("row", "label")), strict=True):
-                found[row].ungrounded[left_out] += 1
+            entities, left_out = self._grounder.ground(entities, [document.text for document in documents])
+            for row, name in zip(*(left_out[name].to_pylist() for name in ("row", "label")), strict=True):
+                found[row].left_out[name] += 1
         columns = [name for name in Entity.__dataclass_fields__ if name in entities.schema.names]
         for row, entity in zip(entities["row"].to_pylist(), entities.select(columns).to_pylist(), strict=True):
             found[row].append(Entity(**entity))

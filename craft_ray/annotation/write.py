@@ -61,7 +61,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     repeated, block = _entries(block.filter(repeats)), block.filter(pc.invert(repeats))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
-    entities, counts, ungrounded = _grounded(*decode(block, task.decoder), block, _at_hand(task.grounder))
+    entities, counts, left_out = _grounded(*decode(block, task.decoder), block, _at_hand(task.grounder))
     documents = block.append_column("n_entities", pa.array(counts, pa.int32()))
     documents = _with_origin(documents, task.run_id, block_id).select(DOCUMENTS.names).cast(DOCUMENTS)
     if not task.keep_text:
@@ -90,7 +90,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         repeated=repeated,
         superseded=superseded,
         with_id=_by_label(entities.filter(pc.is_valid(entities["concept_id"]))),
-        ungrounded=ungrounded,
+        left_out=left_out,
         precisions=Counter(block["computed_in"].drop_null().to_pylist()),
     )
 
@@ -117,8 +117,8 @@ def _grounded(
         for name in CONCEPT_COLUMNS:
             entities = entities.append_column(name, pa.nulls(entities.num_rows, ENTITIES.field(name).type))
         return entities, counts, Counter()
-    entities, ungrounded = grounder.ground(entities, block["text"].to_pylist())
-    return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows), _by_label(ungrounded)
+    entities, left_out = grounder.ground(entities, block["text"].to_pylist())
+    return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows), _by_label(left_out)
 
 
 def _with_origin(table: pa.Table, run_id: str, block_id: str) -> pa.Table:

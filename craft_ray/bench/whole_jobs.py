@@ -75,7 +75,7 @@ def whole_job(inputs: Inputs, stage: dict[str, Any]) -> dict[str, Any]:
     too_long = sentences_too_long(files, inputs.checkpoint)
     folder = inputs.folder / "sentence-model"
     shutil.copytree(find_model(inputs.checkpoint.source), folder)
-    update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0], refine_mentions=False, grounded_only=[])
+    update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0], refine_mentions=False, rescoring=None)
     speeds = stage["tokens_per_second"]
     best = max(PIPELINE_BATCHES, key=lambda size: float(speeds[f"pipeline, batch {size}"]["median"]))
     seconds: dict[str, Measured] = {name: Measured() for name in ("pattern", "exact", "default")}

@@ -200,13 +200,13 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     table.add_column(style="dim", overflow="fold")
     for name, number in summary["documents"].items():
         add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
-    ungrounded = summary.get("ungrounded", {})
-    labels = sorted({*summary["entities"], *ungrounded})
+    left_out = summary.get("left_out", {})
+    labels = sorted({*summary["entities"], *left_out})
     known = descriptions_of(labels, summary["model"].get(KEY))
     for label in labels:
         number, with_id = summary["entities"].get(label, 0), summary.get("with_id", {}).get(label, 0)
         note = f"{with_id:,} with an id; " if with_id else ""
-        note += f"{out:,} left out, as no concept fits; " if (out := ungrounded.get(label, 0)) else ""
+        note += f"{out:,} left out as less sure; " if (out := left_out.get(label, 0)) else ""
         add_row(table, f"entities {label}", f"{number:,}", note + (known[label].meaning if label in known else ""))
     for name, value, note in _shards(summary["shards"]):
         add_row(table, name, value, note)

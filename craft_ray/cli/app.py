@@ -28,6 +28,7 @@ from craft_ray.cli import (
     query,
     rejected,
     report,
+    rescore,
     runs,
     settings,
     show,
@@ -77,6 +78,7 @@ COMMANDS = (
     Command(evaluate.evaluate_tokens, name="evaluate tokens"),
     Command(evaluate.evaluate_documents, name="evaluate documents"),
     Command(quantize.quantize),
+    Command(rescore.rescore, rescore.EXAMPLES),
     Command(bench.bench, bench.EXAMPLES),
 )
 

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, Json, ModelOption, SettingsFile
+from craft_ray.cli.options import GroundedOnly, Json, MinScore, ModelOption, SettingsFile
 from craft_ray.cli.rows import Csv, print_rows
 from craft_ray.core.errors import SettingsError
 
@@ -77,6 +77,7 @@ def evaluate_documents(
     errors: Annotated[
         bool, typer.Option("--errors", help="List each mention that was missed or invented, with its context.")
     ] = False,
+    min_score: MinScore = None,
     grounded_only: GroundedOnly = None,
     precision: PrecisionOption = "auto",
     as_csv: Csv = False,
@@ -85,7 +86,7 @@ def evaluate_documents(
 ) -> None:
     """Score the whole annotation path on raw articles against standoff mentions: exact span and label.
 
-    Mentions that no concept fits are left out as `annotate` does. `relaxed` counts a mention that overlaps one of the
+    Mentions are scored and left out as `annotate` does. `relaxed` counts a mention that overlaps one of the
     same label. With `--concepts`, the ids are scored too: exact span and id, and the measure of the CRAFT shared task
     of 2019.
     """
@@ -100,7 +101,8 @@ def evaluate_documents(
     if (gold is None) == (craft is None):
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
-    checkpoint, grounder = _with_lexicon(lexicon, load_settings(settings, model=model, grounded_only=grounded_only))
+    chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
+    checkpoint, grounder = _with_lexicon(lexicon, chosen)
     if concepts:
         _evaluate_concepts(documents, checkpoint, grounder, precision, as_json)
         return
@@ -123,9 +125,9 @@ def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoin
     storage = Storage(settings.s3)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
-    labels = (checkpoint.tags.names, checkpoint.grounded_only, checkpoint.descriptions)
+    labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
     grounder = grounder_of(settings, words, *labels)
-    if lexicon is None and grounder and grounder.only:
+    if lexicon is None and grounder and (grounder.only or grounder.rescoring):
         log.warning("the lexicon that ships knows the strings of CRAFT's articles, so figures on them are too good")
     return checkpoint, grounder
 
@@ -206,6 +208,6 @@ def print_scores(scores: dict[str, Any]) -> None:
     line = f"accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}, calibration error {scores['ece']:.4f}"
     if "discontinuous" in scores:
         line += f", {scores['discontinuous']:,} mentions in several pieces left out"
-    if scores.get("ungrounded"):
-        line += f", {scores['ungrounded']:,} predictions left out, as no concept fits"
+    if scores.get("left_out"):
+        line += f", {scores['left_out']:,} predictions left out as less sure"
     on.print(line)

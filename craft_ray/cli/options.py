@@ -25,9 +25,18 @@ ModelOption = Annotated[
 GroundedOnly = Annotated[
     list[str] | None,
     typer.Option(
-        help="Label whose mentions are left out where no concept fits, or `none`; repeatable.",
-        show_default="as the model's config.json says",
+        help="Label whose mentions are left out where no concept fits; repeatable.",
+        show_default="none",
         metavar="LABEL",
+    ),
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        help="Lowest score of mentions that stay; 0 keeps all.",
+        show_default="as the model's config.json says",
+        min=0,
+        max=1,
     ),
 ]
 Output = Annotated[str, typer.Argument(help="Folder of the tables, on disk or s3://.", metavar="OUT")]

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, ModelOption, SettingsFile, opened
+from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, opened
 from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import STYLES, segments
@@ -51,6 +51,7 @@ def show(
         str | None, typer.Option("--in", help="Tables to look the document id up in.", metavar="OUT")
     ] = None,
     model: ModelOption = None,
+    min_score: MinScore = None,
     grounded_only: GroundedOnly = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", help="Documents of files, or entities of tables, to show.", min=1)
@@ -69,7 +70,7 @@ def show(
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.snapshots import read_entities, tables_exist
 
-    chosen, on = load_settings(settings, model=model, grounded_only=grounded_only), console()
+    chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
     storage = Storage(chosen.s3)
     if in_ is not None:
         _show_held(on, *opened(in_, settings), what, scores)
@@ -87,7 +88,7 @@ def print_document(
     entities: Sequence[Mapping[str, Any]],
     scores: bool = False,
     described: Mapping[str, LabelDescription] = MappingProxyType({}),
-    ungrounded: Mapping[str, int] = MappingProxyType({}),
+    left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """A document (columns of `documents`, or fields of an item) with its entities marked where they stand.
 
@@ -95,7 +96,7 @@ def print_document(
 
     In colour nothing is added to the text, so that it can be copied; without colour an entity is `[Pax6|Protein]`.
 
-    ungrounded: by label, how many mentions were left out because no concept fits them
+    left_out: by label, how many mentions were left out
     """
     about = [document.get(name) for name in ("doc_id", "year", "journal")]
     if any(about):
@@ -118,9 +119,9 @@ def print_document(
     for label, count in Counter(entity["label"] for entity in entities).most_common():
         legend.append(f" {one_line(label)} ", styles[label]).append(f" {count:,}  ")
     on.print(legend)
-    if ungrounded:
-        left_out = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(ungrounded.items()))
-        on.print(Text(f"left out, as no concept fits (--grounded-only none shows them): {left_out}"), style="dim")
+    if left_out:
+        counts = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(left_out.items()))
+        on.print(Text(f"left out as less sure (--min-score 0 shows them): {counts}"), style="dim")
     if scores:
         known = [name for name in ("concept_id", "concept_name") if any(entity.get(name) for entity in entities)]
         print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
@@ -201,7 +202,7 @@ def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings
     for item in islice(items, limit):
         entities = tagger.tag_document(item) if isinstance(item, Document) else Entities("")
         rows = [asdict(entity) for entity in entities]
-        print_document(on, asdict(item), rows, scores, tagger.descriptions, entities.ungrounded)
+        print_document(on, asdict(item), rows, scores, tagger.descriptions, entities.left_out)
 
 
 def _items(storage: "Storage", what: str) -> Iterator["Item"]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from craft_ray.concepts.chain import ALONE, DEFINED, LAST, MATCHES, NONE, Found, Row, by_names, by_variants
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import Scores
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
@@ -28,12 +29,12 @@ DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
 class Grounded(NamedTuple):
     """Mentions with CONCEPT_COLUMNS.
 
-    entities:   those that stay
-    ungrounded: those that nothing fits, of labels whose other mentions alone stay
+    entities: those that stay
+    left_out: those that are no mentions after all: their score is too low, or nothing fits them where something must
     """
 
     entities: pa.Table
-    ungrounded: pa.Table
+    left_out: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +64,53 @@ class Grounder:
     prefixes: by label, the prefixes in which its mentions are looked up; mentions of other labels get no id
     scores:   how often each step is right
     only:     labels whose mentions are left out where nothing fits
+    rescoring: how mentions of labels that the lexicon has names for are scored anew; None leaves the network's scores
+    min_score: mentions with a lower score are left out; None for the threshold of the rescoring, where there is one
     """
 
     lexicon: Lexicon
     scores: Scores
     prefixes: Mapping[str, Sequence[str]]
     only: frozenset[str] = frozenset()
+    rescoring: Rescoring | None = None
+    min_score: float | None = None
     seen: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
     """By label and mention, what names gave, and what its variants gave, without any document."""
 
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
-        """The entities with their concepts, those apart that `only` leaves out; arguments as for `identify`."""
-        found = self.identify(entities, texts)
-        stays = pc.or_(
+        """The entities with their concepts and scores, those apart that are left out; arguments as for `identify`."""
+        found, lowest = self._rescored(self.identify(entities, texts), texts)
+        fits = pc.or_(
             pc.is_valid(found["concept_id"]),
             pc.invert(pc.is_in(found["label"], pa.array(sorted(self.only), pa.string()))),
         )
+        stays = pc.and_(fits, pc.greater_equal(found["score"], pa.array(lowest)))
         return Grounded(found.filter(stays), found.filter(pc.invert(stays)))
+
+    def _rescored(self, found: pa.Table, texts: Sequence[str | None]) -> tuple[pa.Table, NDArray[np.float32]]:
+        """The entities with their new scores, and (entities,) the lowest score of one that stays."""
+        lowest = np.full(found.num_rows, self.min_score or 0.0, np.float32)
+        if self.rescoring is None:
+            return found, lowest
+        known = pc.is_in(found["label"], pa.array(sorted(self.known), pa.string())).to_numpy()
+        place = found.schema.get_field_index("score")
+        score = np.where(known, self.rescoring.scores(found, texts), found["score"].to_numpy())
+        if self.min_score is None:
+            lowest[known] = self.rescoring.threshold
+        return found.set_column(place, found.schema.field(place), pa.array(score, pa.float32())), lowest
+
+    @property
+    def lowest_score(self) -> float:
+        """Score from which on mentions stay."""
+        if self.min_score is not None:
+            return self.min_score
+        return self.rescoring.threshold if self.rescoring else 0.0
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Labels that the lexicon has names for."""
+        named = self.lexicon.named_prefixes
+        return frozenset(label for label, prefixes in self.prefixes.items() if named.intersection(prefixes))
 
     def identify(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
         """All the entities, with CONCEPT_COLUMNS.

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from craft_ray.concepts import sources
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
 from craft_ray.core.descriptions import LabelDescription
 from craft_ray.core.errors import SettingsError
@@ -35,7 +37,7 @@ def load_grounder(
     settings: Settings,
     storage: Storage,
     labels: Sequence[str] = (),
-    by_default: Sequence[str] = (),
+    rescoring: Any = None,
     described: Mapping[str, LabelDescription] = NOT_DESCRIBED,
 ) -> Grounder | None:
     """`grounder_of` the lexicon of the settings; None where concepts are switched off or no lexicon can be had.
@@ -46,35 +48,38 @@ def load_grounder(
     if settings.concepts and (settings.ontology or sources.SHIPPED.is_file()):
         prefixes = all_prefixes(prefixes_of(settings, described))
         lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), prefixes)
-    return grounder_of(settings, lexicon, labels, by_default, described)
+    return grounder_of(settings, lexicon, labels, rescoring, described)
 
 
 def grounder_of(
     settings: Settings,
     lexicon: Lexicon | None,
     labels: Sequence[str] = (),
-    by_default: Sequence[str] = (),
+    rescoring: Any = None,
     described: Mapping[str, LabelDescription] = NOT_DESCRIBED,
 ) -> Grounder | None:
     """A lexicon, ready to be asked about a model's mentions; None without a lexicon.
 
-    labels:     the labels that the model finds
-    by_default: those of them whose mentions are left out where no concept fits, if the settings say nothing
-    described:  the labels as the model describes them
+    labels:    the labels that the model finds
+    rescoring: how its mentions are scored anew, as its config.json has it; None if they are not
+    described: the labels as the model describes them
 
-    Raises SettingsError if the settings name a label whose mentions would all be left out, or one that there is not.
+    Raises SettingsError if the settings name a label whose mentions would all be left out, or one that there is not, if
+    they ask for a lowest score where no lexicon gives one, and for a rescoring that is none.
     """
-    by_label = prefixes_of(settings, described)
-    named = lexicon.named_prefixes if lexicon else frozenset[str]()
-    known = [label for label in labels if named.intersection(by_label.get(label, ()))]
-    if settings.grounded_only is None:
-        only = frozenset(by_default).intersection(known)
-    else:
-        only = frozenset(map(canonical, settings.grounded_only))
-        for label in sorted(only.difference(known)):
-            if label in labels:
-                raise SettingsError(f"grounded_only {label}: no names are known for it, so all its mentions would go")
-            raise SettingsError(f"grounded_only {label}: the model has no such label{nearest(label, labels)}")
-    if lexicon is None:
-        return None
-    return Grounder(lexicon, shipped_scores(lexicon.prefixes, lexicon.has_corpus), by_label, only)
+    only = frozenset(map(canonical, settings.grounded_only))
+    grounder = None
+    if lexicon is not None:
+        try:
+            fitted = None if rescoring is None else Rescoring.of(rescoring)
+        except ValueError as error:
+            raise SettingsError(f"the model's config.json: {error}") from error
+        scores = shipped_scores(lexicon.prefixes, lexicon.has_corpus)
+        grounder = Grounder(lexicon, scores, prefixes_of(settings, described), only, fitted, settings.min_score)
+    elif settings.min_score is not None:
+        raise SettingsError("min_score: mentions are scored by the lexicon, and concepts are off")
+    for label in sorted(only.difference(grounder.known if grounder else ())):
+        if label in labels:
+            raise SettingsError(f"grounded_only {label}: no names are known for it, so all its mentions would go")
+        raise SettingsError(f"grounded_only {label}: the model has no such label{nearest(label, labels)}")
+    return grounder

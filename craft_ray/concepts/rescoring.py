@@ -63,7 +63,9 @@ class Rescoring:
         numbers = [*weights.values(), given["intercept"], given["threshold"]]
         if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
             raise ValueError("rescoring has what is no number")
-        return cls({name: float(weights[name]) for name in FEATURES}, float(given["intercept"]), float(given["threshold"]))
+        return cls(
+            {name: float(weights[name]) for name in FEATURES}, float(given["intercept"]), float(given["threshold"])
+        )
 
     def as_json(self) -> dict[str, Any]:
         """As config.json holds it."""
@@ -90,7 +92,8 @@ def features(entities: pa.Table, texts: Sequence[str | None]) -> dict[str, NDArr
     - `document length`: the logarithm of its characters per LENGTH
     - one for each of FAMILIES, 1 or 0
 
-    entities: with the columns label, mention, score, concept_match, and row, the place of each one's document in `texts`
+    entities: with the columns label, mention, score, concept_match, and row, the place of each one's document in
+              `texts`
     """
     row = entities["row"].to_numpy()
     inner = np.clip(entities["score"].to_numpy().astype(np.float64), EDGE, 1 - EDGE)
@@ -120,7 +123,9 @@ def _groups(row: NDArray[np.int64], label: pa.ChunkedArray, mention: pa.ChunkedA
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    return pc.dictionary_encode(column.cast(pa.string()).combine_chunks()).indices.to_numpy().astype(np.int64)
+    encoded = pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
+    codes: NDArray[np.int64] = encoded.indices.to_numpy().astype(np.int64)
+    return codes
 
 
 def _families(match: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -128,4 +133,5 @@ def _families(match: pa.ChunkedArray) -> NDArray[np.int64]:
     encoded = pc.dictionary_encode(match.cast(pa.string()).combine_chunks())
     first = [name.partition(" ")[0] for name in encoded.dictionary.to_pylist()]
     number = np.array([FAMILIES.index(name if name in FAMILIES else "variant") for name in [*first, "none"]], np.int64)
-    return number[pc.fill_null(encoded.indices, len(first)).to_numpy()]
+    places: NDArray[np.int32] = pc.fill_null(encoded.indices, len(first)).to_numpy()
+    return number[places]

@@ -139,10 +139,14 @@ class Settings(BaseModel):
         "ids, local or s3://; default: the lexicon that ships",
     )
     concepts: bool = Field(default=True, description="give mentions the ids of ontology concepts")
-    grounded_only: tuple[str, ...] | None = Field(
+    min_score: float | None = Field(
         default=None,
-        description="labels whose mentions are left out where no concept fits, or `none`; default: as the model's "
-        "config.json says",
+        ge=0,
+        le=1,
+        description="lowest score of mentions that stay; 0 keeps all; default: as the model's config.json says",
+    )
+    grounded_only: tuple[str, ...] = Field(
+        default=(), description="labels whose mentions are left out where no concept fits; default: none"
     )
     concept_prefixes: dict[str, tuple[str, ...]] = Field(
         default={},
@@ -180,15 +184,6 @@ class Settings(BaseModel):
         description="on an autoscaling cluster: resources to request and wait for before a run with new input starts",
     )
     s3: S3Settings = Field(default=S3Settings(), description="how to reach object storage")
-
-    @field_validator("grounded_only")
-    @classmethod
-    def _without_none(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if labels is None or "none" not in labels:
-            return labels
-        if len(labels) > 1:
-            raise PydanticCustomError("none_and_labels", "give either labels or none")
-        return ()
 
     @field_validator("max_replicas")
     @classmethod

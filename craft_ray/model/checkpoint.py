@@ -25,7 +25,7 @@ OWN_SETTINGS = (
     "score_calibration",
     "activation_ranges",
     "refine_mentions",
-    "grounded_only",
+    "rescoring",
     KEY,
 )
 """Keys that our training adds to config.json."""
@@ -105,15 +105,12 @@ class Checkpoint:
         return self.stand_in is None and self.config.get("refine_mentions") is True
 
     @property
-    def grounded_only(self) -> tuple[str, ...]:
-        """Labels whose mentions are better left out where no concept fits, by `grounded_only` of config.json.
+    def rescoring(self) -> Any:
+        """How mentions are scored anew (`concepts.rescoring`), by `rescoring` of config.json; None if they are not.
 
-        A stand-in has none. Raises SettingsError for what is no list of the model's labels.
+        A stand-in has none.
         """
-        given = () if self.stand_in is not None else self.config.get("grounded_only", ())
-        if not isinstance(given, list | tuple) or any(name not in self.tags.names for name in given):
-            raise SettingsError(f"grounded_only in config.json is no list of the labels {', '.join(self.tags.names)}")
-        return tuple(given)
+        return None if self.stand_in is not None else self.config.get("rescoring")
 
 
 def max_positions(config: Any, tokenizer: Any) -> int:

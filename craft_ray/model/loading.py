@@ -69,6 +69,8 @@ def _checkpoint_in(folder: str, source: str) -> Checkpoint:
     if content.config.get("refine_mentions") is True:
         # A setting that came later is left out where it is off, so that earlier outputs stay up to date.
         decides.append("refined")
+    if content.config.get("rescoring") is not None:
+        decides.append(content.config["rescoring"])
     checkpoint = Checkpoint(
         source=source,
         config=content.config | {"id2label": id2label},
@@ -85,7 +87,7 @@ def _checkpoint_in(folder: str, source: str) -> Checkpoint:
         fingerprint=fingerprint_of(content.weights, decides),
     )
     try:
-        _ = checkpoint.tags, checkpoint.grounded_only
+        _ = checkpoint.tags
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from error
     return checkpoint

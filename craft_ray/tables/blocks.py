@@ -67,8 +67,8 @@ class WrittenBlock:
     """Entities that have a concept, by label."""
     precisions: Counter[str] = field(default_factory=Counter)
     """Documents by the number format of their answers."""
-    ungrounded: Counter[str] = field(default_factory=Counter)
-    """Mentions that are in no file, for no concept fits them, by label."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Mentions that are in no file, for their score or since no concept fits them, by label."""
 
     @property
     def labels(self) -> Counter[str]:

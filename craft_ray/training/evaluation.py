@@ -133,7 +133,7 @@ def evaluate_documents(
     Gold mentions in several pieces are counted as `discontinuous` and left out. Accuracy and loss are over the words
     that annotation makes, tagged by the mentions as `corpora.tag_words` does.
 
-    grounder: leaves out mentions that no concept fits, and counts them as `ungrounded`; none are without it
+    grounder: scores mentions and leaves some out, which are counted as `left_out`; none are without it
 
     Raises SettingsError if the mentions have labels that the model does not know.
     """
@@ -149,10 +149,10 @@ def evaluate_documents(
     logits = np.concatenate([_document_logits(model, tokens, number) for number in range(len(gold))])
     label, probability = _answers(logits)
     entities, _ = decode(with_predictions(documents, tokens, label, probability), Decoder.of(checkpoint))
-    ungrounded = 0
+    left_out = 0
     if grounder is not None:
         entities, left_out = grounder.ground(entities, [document.text for document in documents])
-        ungrounded = left_out.num_rows
+        left_out = left_out.num_rows
     seconds = time.perf_counter() - began
 
     base = shift[entities["row"].to_numpy()]
@@ -169,7 +169,7 @@ def evaluate_documents(
         "accuracy": float((label == gold_tags).mean()),
         "loss": _loss(logits, gold_tags),
         "discontinuous": sum(sum(document.discontinuous.values()) for document in gold),
-        "ungrounded": ungrounded,
+        "left_out": left_out,
         "documents": len(gold),
         "words": len(label),
         "seconds": seconds,

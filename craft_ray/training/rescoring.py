@@ -64,8 +64,9 @@ class Examples:
 def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring, dict[str, Any]]:
     """The rescoring that fits articles best, and what it does to articles that a fit has not seen.
 
-    The threshold is the lowest whose mean F1 over the lengths of PIECES is within GIVEN_UP of the best. The second result has, for each length,
-    precision, recall and F1 `before` and `after`, and `ece`, the calibration error of the scores before and after.
+    The threshold is the lowest whose mean F1 over the lengths of PIECES is within GIVEN_UP of the best. The second
+    result has, for each length, precision, recall and F1 `before` and `after`, and `ece`, the calibration error of the
+    scores before and after.
 
     tag: finds entities with concepts, not yet scored anew, as `Tagger.tag_documents` does; its lexicon must not know
          the articles' strings

@@ -71,5 +71,5 @@ def test_a_shard_that_is_read_again_counts_once():
 def test_mentions_that_were_left_out_are_in_the_summary():
     account = Account([Shard("a", 10, number=0)])
     left_out = [Counter(Taxon=2), Counter(Taxon=1, Cell=4)]
-    take(account, *(replace(block(0, ["annotated"]), ungrounded=counts) for counts in left_out))
-    assert account.summary()["ungrounded"] == {"Cell": 4, "Taxon": 3}
+    take(account, *(replace(block(0, ["annotated"]), left_out=counts) for counts in left_out))
+    assert account.summary()["left_out"] == {"Cell": 4, "Taxon": 3}

@@ -45,8 +45,8 @@ def test_mentions_that_nothing_fits_are_left_out_and_counted_apart(tmp_path: Pat
     every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
     written = commit(tmp_path, DOCUMENTS, grounder=grounder(only=frozenset({"Protein"})))
     assert_consistent(tmp_path)
-    assert written.labels + written.ungrounded == every.labels
-    assert set(written.ungrounded) == {"Protein"}
+    assert written.labels + written.left_out == every.labels
+    assert set(written.left_out) == {"Protein"}
     assert {mention for mention, _ in mentions(tmp_path)} == {"Pax6", "mouse", "yeast"}
 
 

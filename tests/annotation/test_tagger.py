@@ -87,11 +87,11 @@ def test_a_notebook_shows_the_text_with_its_entities_marked_and_escaped():
 
 
 @pytest.mark.usefixtures("no_lexicon_ships")
-def test_mentions_that_no_concept_fits_are_left_out_and_counted_as_the_model_says(tmp_path: Path):
+def test_mentions_that_no_concept_fits_are_left_out_and_counted_on_request(tmp_path: Path):
     text = "Pax6 is expressed in the mouse eye; zebrafish neurons need glucose, and so does Shh."
     ontology = (obo_file(tmp_path, OBO + "\n[Term]\nid: NCBITaxon:7955\nname: Danio rerio\n"),)
-    by_default = Tagger.load(settings=Settings(ontology=ontology)).tag(text)
-    every = Tagger.load(settings=Settings(ontology=ontology, grounded_only=())).tag(text)
+    chosen = Tagger.load(settings=Settings(ontology=ontology, min_score=0, grounded_only=("Taxon",))).tag(text)
+    every = Tagger.load(settings=Settings(ontology=ontology, min_score=0)).tag(text)
     assert {(e.label, e.mention, e.concept_id) for e in every} >= {
         ("Protein", "Pax6", "PR:000012318"),
         ("Protein", "Shh", None),
@@ -99,9 +99,21 @@ def test_mentions_that_no_concept_fits_are_left_out_and_counted_as_the_model_say
         ("Taxon", "zebrafish", None),
         ("Chemical", "glucose", None),
     }
-    assert not every.ungrounded
-    assert list(by_default) == [e for e in every if e.concept_id or e.label == "Protein"]
-    assert by_default.ungrounded == {"Taxon": 1, "Chemical": 1}
-    assert Tagger.load(settings=Settings(concepts=False)).tag(text) == [
-        replace(e, concept_id=None, concept_name=None, concept_score=None, concept_match=None) for e in every
-    ]
+    assert not every.left_out
+    assert list(chosen) == [e for e in every if e.concept_id or e.label != "Taxon"]
+    assert chosen.left_out == {"Taxon": 1}
+    alone = Tagger.load(settings=Settings(concepts=False)).tag(text)
+    assert [(e.label, e.start, e.end) for e in alone] == [(e.label, e.start, e.end) for e in every]
+    assert not any(e.concept_match for e in alone)
+
+
+def test_mentions_are_scored_and_left_out_as_the_model_says():
+    text = "Pax6 is expressed in the mouse eye. " + "The Zfqx of each neuron was fixed by Wexl. " * 2
+    by_default = Tagger.load().tag(text)
+    every = Tagger.load(settings=Settings(min_score=0)).tag(text)
+    lowest = load_checkpoint().rescoring["threshold"]
+    assert list(by_default) == [e for e in every if e.score >= lowest]
+    assert sum(by_default.left_out.values()) == len(every) - len(by_default)
+    known = {e.mention: e.score for e in every}
+    assert known["Pax6"] > 0.9
+    assert known["mouse"] > 0.9

@@ -44,7 +44,7 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
         "files_passed_over": 0,
         "passed_over": [],
     }
-    rest = {"entities": {"Cell": 3}, "with_id": {"Cell": 2}, "ungrounded": {"Cell": 1, "Taxon": 5}}
+    rest = {"entities": {"Cell": 3}, "with_id": {"Cell": 2}, "left_out": {"Cell": 1, "Taxon": 5}}
     rest |= {"model": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
     print_summary(console(), summary(found=9, superseded=2) | rest | {"titles_alone": 3})
     lines = capsys.readouterr().out.splitlines()
@@ -52,6 +52,6 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
     assert [line for line in lines if "superseded" in line and "--id-prefix shard" in line]
     left_out = [line.split()[1:3] for line in lines if "left out" in line]
     assert left_out == [["Cell", "3"], ["Taxon", "0"]]
-    assert any("2 with an id; 1 left out, as no concept fits; cell types" in line for line in lines)
+    assert any("2 with an id; 1 left out as less sure; cell types" in line for line in lines)
     print_summary(console(), summary(found=9) | rest | {"titles_alone": 0})
     assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())

@@ -1,6 +1,7 @@
 """From mentions to concepts, each step of the chain on its own."""
 
 from collections.abc import Sequence
+from math import exp
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from craft_ray.concepts import grounding
 from craft_ray.concepts.chain import MATCHES
 from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.rescoring import FEATURES, Rescoring
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
 from tests.support.ontologies import grounder
 
@@ -102,11 +104,28 @@ def test_an_abbreviation_never_removes_a_concept() -> None:
 
 
 def test_mentions_that_nothing_fits_are_set_apart_for_the_labels_that_are_kept_to_mentions_that_fit() -> None:
-    mentions = pa.table({"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]})
-    kept, ungrounded = grounder(only=frozenset({"Cell"})).ground(mentions, [""])
+    columns = {"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
+    mentions = pa.table(columns | {"score": pa.array([0.9, 0.9, 0.9], pa.float32())})
+    kept, left_out = grounder(only=frozenset({"Cell"})).ground(mentions, [""])
     assert [(row["label"], row["mention"]) for row in kept.to_pylist()] == [("Cell", "neuron"), ("Taxon", "thing")]
-    assert [(row["label"], row["mention"]) for row in ungrounded.to_pylist()] == [("Cell", "thing")]
-    assert grounder().ground(mentions, [""]).ungrounded.num_rows == 0
+    assert [(row["label"], row["mention"]) for row in left_out.to_pylist()] == [("Cell", "thing")]
+    assert grounder().ground(mentions, [""]).left_out.num_rows == 0
+
+
+def test_mentions_are_scored_anew_where_the_lexicon_has_names_and_set_apart_below_the_lowest_score() -> None:
+    columns = {"label": ["Cell", "Cell", "Virus"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
+    mentions = pa.table(columns | {"score": pa.array([0.5, 0.9, 0.1], pa.float32())})
+    weights = dict.fromkeys(FEATURES, 0.0) | {"found by name": 2.0, "found by none": -2.0}
+    rescoring = Rescoring(weights, 0.0, 0.3)
+    kept, left_out = grounder(rescoring=rescoring).ground(mentions, [""])
+    known, unknown = 1 / (1 + exp(-2)), 1 / (1 + exp(2))
+    assert kept["mention"].to_pylist() == ["neuron", "thing"]
+    assert kept["score"].to_pylist() == pytest.approx([known, 0.1])
+    assert left_out["score"].to_pylist() == pytest.approx([unknown])
+    everything = grounder(rescoring=rescoring, min_score=0.0).ground(mentions, [""])
+    assert everything.entities["score"].to_pylist() == pytest.approx([known, unknown, 0.1])
+    assert everything.left_out.num_rows == 0
+    assert grounder(min_score=0.8).ground(mentions, [""]).entities["mention"].to_pylist() == ["thing"]
 
 
 def test_no_mentions_are_no_rows() -> None:

@@ -1,37 +1,50 @@
-"""Which labels are kept to mentions that fit: as the settings say, else as the model says, if the lexicon can tell."""
+"""What is left out: as the settings say, else as the model says, where the lexicon can tell."""
 
 import pytest
 
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.loading import grounder_of
+from craft_ray.concepts.rescoring import FEATURES
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from tests.support.ontologies import OBO, builder
 
 LABELS = ("Cell", "Protein", "Taxon", "Virus")
+RESCORING = {"weights": dict.fromkeys(FEATURES, 0.0), "intercept": 0.0, "threshold": 0.4}
 
 
 def lexicon(text: str = OBO) -> Lexicon:
     return builder(text).lexicon()
 
 
-def only(settings: Settings, text: str = OBO) -> frozenset[str]:
-    grounder = grounder_of(settings, lexicon(text), LABELS, ("Cell", "Taxon"))
-    assert grounder is not None
-    return grounder.only
+def grounder(settings: Settings, text: str = OBO) -> Grounder:
+    made = grounder_of(settings, lexicon(text), LABELS, RESCORING)
+    assert made is not None
+    return made
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [(None, {"Cell", "Taxon"}), ((), set()), (("none",), set()), (("GGP",), {"Protein"}), (("Cell",), {"Cell"})],
-)
-def test_the_settings_go_before_the_model(given: tuple[str, ...] | None, kept: set[str]) -> None:
-    assert only(Settings(grounded_only=given)) == kept
+@pytest.mark.parametrize(("given", "lowest"), [(None, 0.4), (0, 0), (0.9, 0.9)])
+def test_the_settings_go_before_the_model(given: float | None, lowest: float) -> None:
+    assert grounder(Settings(min_score=given)).lowest_score == lowest
 
 
-def test_the_models_own_choice_counts_only_where_the_lexicon_has_names() -> None:
-    no_taxa = OBO.split("[Term]\nid: NCBITaxon:10090")[0]
-    assert only(Settings(), no_taxa) == {"Cell"}
+def test_a_model_without_a_rescoring_leaves_nothing_out() -> None:
+    made = grounder_of(Settings(), lexicon(), LABELS)
+    assert made is not None
+    assert (made.lowest_score, made.only) == (0, frozenset())
+
+
+@pytest.mark.parametrize(("given", "only"), [((), set()), (("GGP",), {"Protein"}), (("Cell",), {"Cell"})])
+def test_labels_may_be_kept_to_mentions_that_fit(given: tuple[str, ...], only: set[str]) -> None:
+    assert grounder(Settings(grounded_only=given)).only == only
+
+
+def test_labels_count_as_known_where_the_lexicon_has_names() -> None:
+    without_taxa = OBO.split("[Term]\nid: NCBITaxon:10090")[0]
+    assert {"Cell", "Taxon"} <= grounder(Settings()).known
+    assert "Cell" in grounder(Settings(), without_taxa).known
+    assert "Taxon" not in grounder(Settings(), without_taxa).known
 
 
 @pytest.mark.parametrize(
@@ -40,10 +53,17 @@ def test_the_models_own_choice_counts_only_where_the_lexicon_has_names() -> None
 )
 def test_a_label_whose_mentions_would_all_go_is_a_bad_setting(label: str, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
-        only(Settings(grounded_only=(label,)))
+        grounder(Settings(grounded_only=(label,)))
 
 
-def test_without_a_lexicon_nothing_is_left_out_and_no_label_can_be_named() -> None:
-    assert grounder_of(Settings(), None, LABELS, ("Cell",)) is None
+def test_without_a_lexicon_nothing_is_left_out_and_nothing_may_be_asked_for() -> None:
+    assert grounder_of(Settings(), None, LABELS, RESCORING) is None
     with pytest.raises(SettingsError, match="no names are known"):
         grounder_of(Settings(grounded_only=("Cell",)), None, LABELS)
+    with pytest.raises(SettingsError, match="min_score: mentions are scored by the lexicon"):
+        grounder_of(Settings(min_score=0.5), None, LABELS)
+
+
+def test_a_models_rescoring_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"config.json: rescoring needs weights"):
+        grounder_of(Settings(), lexicon(), LABELS, {"threshold": 0.4})

@@ -28,7 +28,7 @@ def test_arguments_go_before_the_environment_and_that_before_the_file(tmp_path: 
         ("s3: {secret: x}", "setting s3.secret"),
         ("- a list", "holds no settings, only list"),
         ("a: [", "is not YAML"),
-        ("grounded_only: [Cell, none]", "setting grounded_only: give either labels or none"),
+        ("min_score: 2", "setting min_score: "),
     ],
 )
 def test_a_bad_file_is_told_in_one_sentence(content, sentence, tmp_path: Path):

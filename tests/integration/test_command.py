@@ -37,8 +37,8 @@ def test_the_sample_is_annotated_as_the_tagger_does_and_shown(tmp_path: Path):
     read = [item for file in SAMPLE.iterdir() for item in documents_of(file)]
     tagged = Tagger.load().tag_documents(read)
     assert done.summary["entities"] == Counter(entity.label for found in tagged for entity in found)
-    assert done.summary["ungrounded"] == sum((found.ungrounded for found in tagged), Counter())
-    assert sum(done.summary["ungrounded"].values()) > 0
+    assert done.summary["left_out"] == sum((found.left_out for found in tagged), Counter())
+    assert sum(done.summary["left_out"].values()) > 0
     shown = run_command("show", tmp_path, "--limit", "100")
     assert "Pax6" in shown.stdout
     assert "Protein" in shown.stdout

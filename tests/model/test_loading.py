@@ -141,15 +141,15 @@ def test_a_remote_model_leaves_nothing_behind_on_disk(tmp_path: Path):
     assert checkpoint.fingerprint == load_checkpoint(DEFAULT).fingerprint
 
 
-def test_labels_that_are_kept_to_mentions_that_fit_stand_in_the_models_config(tiny_checkpoint: Path, tmp_path: Path):
+def test_how_mentions_are_scored_anew_stands_in_the_models_config_and_is_part_of_the_model(
+    tiny_checkpoint: Path, tmp_path: Path
+):
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
     plain = load_checkpoint(str(folder))
-    assert plain.grounded_only == ()
-    update_config(folder, grounded_only=["Cell", "Taxon"])
-    kept = load_checkpoint(str(folder))
-    assert kept.grounded_only == ("Cell", "Taxon")
-    assert kept.fingerprint == plain.fingerprint  # no document is annotated anew for it
-    for bad in (["Virus"], "Cell", [["Cell"]], 1):
-        update_config(folder, grounded_only=bad)
-        with pytest.raises(SettingsError, match=r"grounded_only in config\.json is no list of the labels"):
-            load_checkpoint(str(folder))
+    assert plain.rescoring is None
+    update_config(folder, rescoring={"threshold": 0.3})
+    scored = load_checkpoint(str(folder))
+    assert scored.rescoring == {"threshold": 0.3}
+    assert scored.fingerprint != plain.fingerprint  # its documents are others
+    update_config(folder, rescoring=None)
+    assert load_checkpoint(str(folder)).fingerprint == plain.fingerprint

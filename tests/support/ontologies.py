@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,11 +123,9 @@ def builder(text: str = OBO) -> Builder:
     return made
 
 
-def grounder(
-    strings: Mapping[tuple[str, str], int] | None = None, only: frozenset[str] = frozenset(), text: str = OBO
-) -> Grounder:
-    """A grounder over an ontology and strings of a corpus."""
+def grounder(strings: Mapping[tuple[str, str], int] | None = None, text: str = OBO, **how: Any) -> Grounder:
+    """A grounder over an ontology and strings of a corpus; `how` are its other fields."""
     made = builder(text)
     made.add_strings(strings or {})
     lexicon = made.lexicon()
-    return Grounder(lexicon, scores_for(lexicon.prefixes, {}), DEFAULT_PREFIXES, only)
+    return Grounder(lexicon, scores_for(lexicon.prefixes, {}), DEFAULT_PREFIXES, **how)

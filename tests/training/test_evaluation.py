@@ -90,10 +90,10 @@ def test_mentions_that_no_concept_fits_are_no_predictions(craft_iob, model_of):
     text = "Pax6 and Shh act in the mouse eye."
     by = grounder(only=frozenset({"Protein"}))
     found = Tagger(craft_iob, grounder=by).tag(text)
-    assert found.ungrounded == {"Protein": 1}
+    assert found.left_out == {"Protein": 1}
     gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {})
     scores, _ = evaluate_documents(craft_iob, [gold], model_of(), grounder=by)
-    assert (scores["precision"], scores["ungrounded"]) == (1.0, 1)
+    assert (scores["precision"], scores["left_out"]) == (1.0, 1)
     assert evaluate_documents(craft_iob, [gold], model_of())[0]["precision"] < 1.0
 
 
