@@ -8,8 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import ray
 
-from craft_ray.core.settings import S3Settings
+from craft_ray.annotation import ground as module
+from craft_ray.annotation.ground import ground
+from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage.storage import Storage
 from tests.support.commands import COMMAND, run_command
 from tests.support.ontologies import OBO, grounder, obo_file
@@ -84,3 +87,24 @@ def test_on_s3_with_an_ontology_on_s3_and_diff_tells_what_changed(
     assert changed["NCBITaxon:559292"] == yeasts
     assert changed["NCBITaxon:4932"] == -yeasts
     assert all(entities["before"] == entities["after"] for entities in told["entities"].values())
+
+
+def test_the_parts_of_a_large_table_are_tasks_on_ray_and_give_the_same(
+    local_ray: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    one, several = tmp_path / "one", tmp_path / "several"
+    documents = [numbered_document(number) for number in range(30)]
+    commit_blocks(one, [documents[at : at + 5] for at in range(0, 30, 5)])
+    shutil.copytree(one, several)
+    settings = Settings(ontology=(obo_file(tmp_path, NEWER),))
+    ground(str(one), settings)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 40)
+    tasks: list[int] = []
+    put = ray.put
+    monkeypatch.setattr(module.ray, "put", lambda held: tasks.append(1) or put(held))
+    done: list[tuple[int, int]] = []
+    ground(str(several), settings, lambda *progress: done.append(progress))
+    assert tasks, "the lexicon went to the object store"
+    assert len(done) >= module.RAY_FROM
+    assert contents(several) == contents(one)
+    assert_consistent(several)

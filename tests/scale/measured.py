@@ -15,6 +15,7 @@ from craft_ray.bench.memory import peak_memory
 def measured(*arguments: str) -> dict[str, Any]:
     """The summary that the command prints with --json, its seconds by the clock, and peaks of memory in MB.
 
+    cpu_seconds: of the command's own process
     peak_mb:     the command's own process
     peak_all_mb: with all that it starts, shared pages counted once, seen every half second
     """
@@ -29,6 +30,7 @@ def measured(*arguments: str) -> dict[str, Any]:
     assert status == 0, said
     return {
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mb": round(usage.ru_maxrss / 1024),
         "peak_all_mb": round(peaks["peak_all_mb"] - own),
         "said": json.loads(said.splitlines()[-1]),
