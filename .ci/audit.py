@@ -12,13 +12,14 @@ from importlib import metadata
 
 
 def installed(package: str = "craft-ray") -> dict[str, str]:
-    """Versions of a package's dependencies, and of theirs, by name; extras left out."""
+    """Versions of a package's dependencies, and of theirs, by name; of extras, only its own `torch` is in."""
     versions: dict[str, str] = {}
     waiting = [package]
     while waiting:
         for requirement in metadata.requires(waiting.pop()) or []:
             name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
-            if "extra ==" in requirement or name in versions:
+            extra = re.search(r"extra == .(\w+)", requirement)
+            if name in versions or (extra and (extra[1] != "torch" or name not in ("torch", "transformers"))):
                 continue
             try:
                 versions[name] = metadata.version(name)

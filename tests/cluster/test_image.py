@@ -42,7 +42,8 @@ def test_it_installs_what_the_project_names(tmp_path: Path):
     making = re.sub(r"--mount=\S+", "", step).partition("&& pip")[0]
     subprocess.run(making.replace("python -c", f"{sys.executable} -c"), shell=True, cwd=tmp_path, check=True)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert (tmp_path / "requirements.txt").read_text().split("\n") == ["ray[default]", *project["dependencies"], ""]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["torch"]]
+    assert (tmp_path / "requirements.txt").read_text().split("\n") == ["ray[default]", *needed, ""]
     constraints = (tmp_path / "constraints.txt").read_text()
     assert "\nray==" in constraints
     assert "torch==" not in constraints  # the list names a build, and the image another
