@@ -12,6 +12,7 @@ from pathlib import Path
 
 # Processes of tests share the cores: threads of OpenMP that wait for each other in busy loops would take most of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Idle workers that Ray keeps for the next test; one per core otherwise, and each start costs two seconds of CPU.
 os.environ.setdefault("RAY_num_workers_soft_limit", "8")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 otherwise, which a busy machine exceeds
