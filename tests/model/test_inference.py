@@ -81,7 +81,7 @@ def test_logits_are_what_labels_come_from(craft_iob, model_of, data: Path):
 
 
 def test_threads_share_a_model(craft_iob, model_of, data: Path):
-    windows = windows_of(craft_iob, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:200]])
+    windows = windows_of(craft_iob, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:80]])
     model = model_of("int8", "openvino")
     alone = predict(model, windows)
     with ThreadPoolExecutor(4) as pool:
