@@ -6,6 +6,7 @@ of the node.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,10 @@ class Lexicon:
         """True if it holds strings of an annotated corpus."""
         return bool((self.tier == CORPUS).any())
 
-    @property
+    @cached_property
     def named_prefixes(self) -> frozenset[str]:
         """The prefixes of which it holds names."""
-        return frozenset(self.prefixes[n] for n in np.unique(self.ontology[self.concept]).tolist())
+        return frozenset(self.prefixes[n] for n in np.flatnonzero(np.bincount(self.ontology[self.concept])).tolist())
 
     def numbers(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
         """The concept of each id, old ids too; -1 for ids that the lexicon has not."""
