@@ -1,5 +1,6 @@
 """Files written again: what is merged with what, rows in order of documents, and nothing lost on the way."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 
 from craft_ray.core.errors import RunError
 from craft_ray.core.labels import TagSet
-from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.tables import rewriting
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
+from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.rewriting import Merge, Place, Removal, merges, removals
@@ -77,7 +78,8 @@ def test_only_small_files_are_merged_and_only_within_a_partition(monkeypatch: py
 
 def test_neighbouring_documents_are_merged_together(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewriting, "AT_ONCE", 4)
-    found = merges(place(Path()), [file(name, 2) for name in "dacb"])
+    files = [replace(file(name, 2), path=path) for name, path in zip("dacb", "wzxy", strict=True)]
+    found = merges(place(Path()), files)
     assert [[one.first_id for one in merge.files] for merge in found] == [["a", "b"], ["c", "d"]]
 
 
@@ -144,3 +146,27 @@ def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
     log = sorted((tmp_path / "documents" / "_delta_log").glob("*.json"))[-1].read_text()
     assert '"dataChange":false' in log
     assert '"dataChange":true' not in log
+
+
+def test_a_file_that_proves_to_hold_no_replaced_document_stays_in_the_table(tmp_path: Path):
+    """One commit may not add and remove the same file."""
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
+    new = block(tmp_path, ("b", "fly"), shard=1)
+    tables.replace([new], [all_of(new)])
+    for name in ("entities", "documents"):
+        assert '"remove"' not in sorted((tmp_path / name / "_delta_log").glob("*.json"))[-1].read_text()
+    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
+
+
+def test_finished_shards_of_many_nights_become_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writer, "SHARD_FILES", 2)
+    tables = Tables(STORAGE, str(tmp_path))
+    for night in range(3):
+        row = {"shard": f"{night}", "found": 1, "run_id": "run"}
+        tables.record_finished(pa.Table.from_pylist([row], schema=SHARDS))
+    tables.finish(compact=False)
+    assert len(tables.shards.files()) == 3
+    tables.finish(compact=True)
+    assert len(tables.shards.files()) == 1
+    assert sorted(tables.finished_shards()["shard"].to_pylist()) == ["0", "1", "2"]
