@@ -72,26 +72,35 @@ def test_a_block_begins_when_the_last_batch_of_the_one_before_has_begun(tiny_che
         assert len(other.result(SECONDS)[0]) == 1
 
 
-def test_a_block_that_fails_lets_the_next_one_begin(tiny_checkpoint: Path, monkeypatch):
+@pytest.mark.parametrize("step", ["start", "finish", "answer"])
+def test_a_block_that_fails_lets_the_next_one_begin(tiny_checkpoint: Path, monkeypatch, step: str):
     class Fails(Device):
         def start(self, batch):
-            if int(batch.token_ids[0, 1]) == bad:
+            if step == "start" and int(batch.token_ids[0, 1]) == bad:
                 raise ValueError("no")
             return super().start(batch)
+
+        def finish(self, started):
+            if step == "finish" and started[0] == bad:
+                raise ValueError("no")
+            label, score = super().finish(started)
+            return (label[:, :1] if started[0] == bad else label), score
 
     device = Fails()
     spec = EngineSpec("noting", ("cpu",), ("fp32",), lambda *_: "fp32", lambda *_: None, lambda *_: device)
     monkeypatch.setitem(ENGINES, spec.name, spec)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
-    model = Model(prepare_model(checkpoint, engine="noting"))
-    broken, sound = (windows_of(checkpoint, [[word]]) for word in ("mouse", "gene"))
-    bad, piece = int(broken.token_ids[0]), int(sound.token_ids[0])
-    device.expect(piece)
-    device.allowed[piece].set()
-    with pytest.raises(ValueError, match="no"):
-        predict(model, broken)
+    model = Model(prepare_model(checkpoint, engine="noting"), token_budget=16)
+    broken, sound = (windows_of(checkpoint, block) for block in ([["mouse"], ["rat"], ["cell"]], [["gene"]]))
+    bad = int(broken.token_ids[0])
+    for each in (*broken.token_ids.tolist(), *sound.token_ids.tolist()):
+        device.expect(each)
+        device.allowed[each].set()
     with ThreadPoolExecutor(1) as pool:
+        with pytest.raises((ValueError, IndexError)) as held:  # with its frames, as a replica's handler holds them
+            predict(model, broken)
         assert len(pool.submit(predict, model, sound).result(SECONDS)[0]) == 1
+        assert held.tb is not None
 
 
 class Meeting:
