@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import ray
 
 from craft_ray.annotation import rewrites
 from craft_ray.annotation.rewrites import run_on_cluster
@@ -42,4 +43,6 @@ def test_the_tables_are_the_same_whether_tasks_or_the_driver_write_files_again(
 
 def test_without_ray_the_driver_writes_them_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewrites, "ALONE", 0)
+    was_there = ray.is_initialized()
     assert nights(tmp_path).counts() == {"entities": 6, "documents": 6}
+    assert ray.is_initialized() == was_there, "none is started for it"

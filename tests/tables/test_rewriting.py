@@ -159,6 +159,14 @@ def test_a_file_that_proves_to_hold_no_replaced_document_stays_in_the_table(tmp_
     assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
 
 
+def test_files_are_left_as_they_are_where_no_compaction_is_wanted(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    tables.finish(compact=False)
+    assert len(tables.entities.files()) == len(tables.documents.files()) == 2
+
+
 def test_finished_shards_of_many_nights_become_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(writer, "SHARD_FILES", 2)
     tables = Tables(STORAGE, str(tmp_path))
