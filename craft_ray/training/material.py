@@ -185,6 +185,8 @@ def _tags_of(corpus: Corpus) -> tuple[str, ...]:
 
 def _load_base(base: str, labels: int) -> tuple[Any, Any]:
     """The encoder with a new head of so many labels, and its tokenizer; a model that ships keeps its own head."""
+    transformers.logging.set_verbosity_error()  # its reports are of the head, which is to be a new one
+    transformers.logging.disable_progress_bar()
     shipped = shipped_folder(base)
     base = str(shipped) if shipped else base
     try:

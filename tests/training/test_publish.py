@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+import transformers
 from safetensors.numpy import load_file
 
 from craft_ray.annotation.tagger import Tagger
@@ -71,3 +73,11 @@ def test_keys_of_ones_own_labels_are_those_of_their_mentions(tmp_path: Path):
     shown = keys_shown(read_iob(tmp_path / "viruses.txt"))
     mentions = [("Virus", "Bird flu"), ("Host", "hens"), ("Host", "goose"), ("Virus", "mumps")]
     assert set(shown) == set(mention_keys(*zip(*mentions, strict=True)))
+
+
+def test_a_base_whose_head_has_other_labels_is_read_without_a_word(capfd: pytest.CaptureFixture[str]):
+    transformers.logging.set_verbosity_warning()
+    transformers.logging.enable_progress_bar()
+    corpus = Corpus("corpus", [TaggedSentence(["flu"], ["B-Virus"])])
+    TrainingData.load("craft", corpus, corpus, [], Recipe())
+    assert capfd.readouterr() == ("", "")
