@@ -1,8 +1,6 @@
-"""BERT for token classification, over windows laid out in any way: padded or packed.
+"""BERT for token classification in torch, over windows laid out in any way: padded or packed.
 
-It is made from a checkpoint without transformers, which takes longer to import than the rest of a conversion. In fp32
-and int8, OpenVINO's graphs of it give what those of transformers' network give to the last bit. In torch the answers
-are the same but for the order of sums.
+Its answers are those of transformers' network but for the order of sums.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,10 +45,7 @@ def is_bert(checkpoint: Checkpoint) -> bool:
 
 
 class Bert(torch.nn.Module):
-    """Token ids, their places in their windows, both int32 and (...), and the attention's layout, to `Predictions`.
-
-    parts: transformers' names of what each linear layer computes, by its own name; the last layer is not among them
-    """
+    """Token ids, their places in their windows, both int32 and (...), and the attention's layout, to `Predictions`."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, attention: Attention) -> None:
         super().__init__()
@@ -67,12 +62,10 @@ class Bert(torch.nn.Module):
         self.norms = torch.nn.ParameterDict({"embedded": _frozen(weights["bert.embeddings.LayerNorm.weight"])})
         self.norm_biases = torch.nn.ParameterDict({"embedded": _frozen(weights["bert.embeddings.LayerNorm.bias"])})
         self.layers = torch.nn.ModuleList()
-        self.parts: dict[str, tuple[str, ...]] = {}
         for number in range(config["num_hidden_layers"]):
             prefix = f"bert.encoder.layer.{number}."
             products = {own: tuple(prefix + part for part in parts) for own, parts in _PRODUCTS.items()}
             self.layers.append(torch.nn.ModuleDict({own: _linear(weights, parts) for own, parts in products.items()}))
-            self.parts |= {f"layers.{number}.{own}": parts for own, parts in products.items()}
             for own, theirs in _NORMS.items():
                 self.norms[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.weight"])
                 self.norm_biases[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.bias"])
@@ -94,20 +87,6 @@ class Bert(torch.nn.Module):
     def _norm(self, hidden: torch.Tensor, name: str) -> torch.Tensor:
         weight = self.norms[name]
         return functional.layer_norm(hidden, weight.shape, weight, self.norm_biases[name], self.epsilon)
-
-
-class PaddedBert(torch.nn.Module):
-    """Token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`: as `Network`."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        self.bert = Bert(checkpoint, torch.float32, attend_padded)
-
-    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
-        """Attend to all but padding."""
-        column = torch.arange(token_ids.shape[1], dtype=torch.int32, device=token_ids.device)[None, :]
-        answers: Predictions = self.bert(token_ids, column, column < n_tokens[:, None])
-        return answers
 
 
 def attend_padded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import Checkpoint
 
 _LAYER = "bert.encoder.layer"
@@ -43,8 +44,13 @@ def bert_graph(checkpoint: Checkpoint, ops: Any, quantized: bool) -> dict[str, l
 
     ops:       OpenVINO's operations
     quantized: simulate int8 in the linear layers of which the checkpoint has the range, as `int8.QuantizedLinear` does
+
+    Raises SettingsError if the checkpoint has the range of a layer that there is not.
     """
-    return _Builder(checkpoint, ops, checkpoint.activation_ranges if quantized else {}).graph()
+    ranges = checkpoint.activation_ranges if quantized else {}
+    if unknown := {name for name in ranges if f"{name}.weight" not in checkpoint.weights}:
+        raise SettingsError(f"activation_ranges name {min(unknown)}, which the model does not have")
+    return _Builder(checkpoint, ops, ranges).graph()
 
 
 class _Builder:

@@ -14,7 +14,6 @@ import torch
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.engines.bert import Bert
 from craft_ray.model.engines.network import Network, build_network
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -57,24 +56,6 @@ def quantize(network: Network, ranges: Ranges) -> Network:
         except AttributeError as error:
             raise SettingsError(f"activation_ranges name {name}, which the model does not have") from error
         setattr(network.model.get_submodule(parent), own, QuantizedLinear(linear, low, high))
-    return network
-
-
-def quantize_bert(network: Bert, ranges: Ranges) -> Bert:
-    """The same in a BERT of our own. Layers that one product computes read the same, so they have the same range.
-
-    Raises SettingsError if there is no such layer, or if such layers differ in their ranges.
-    """
-    if unknown := ranges.keys() - {part for parts in network.parts.values() for part in parts}:
-        raise SettingsError(f"activation_ranges name {min(unknown)}, which the model does not have")
-    for own, parts in network.parts.items():
-        given = {ranges.get(part) for part in parts}
-        if len(given) > 1:
-            raise SettingsError(f"activation_ranges differ between {', '.join(parts)}, which have the same inputs")
-        if (found := given.pop()) is not None:
-            parent, _, name = own.rpartition(".")
-            linear = network.get_submodule(own)
-            network.get_submodule(parent)[name] = QuantizedLinear(linear, *found)  # type: ignore[operator]
     return network
 
 

@@ -107,18 +107,12 @@ def _cache_key(checkpoint: Checkpoint, precision: GraphPrecision) -> str:
 def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
     import torch
 
-    from craft_ray.model.engines.bert import PaddedBert, is_bert
-    from craft_ray.model.engines.int8 import quantize, quantize_bert
+    from craft_ray.model.engines.int8 import quantize
     from craft_ray.model.engines.network import build_network
 
-    if is_bert(checkpoint) and precision != "bf16":  # in which the two round in other places
-        network: torch.nn.Module = PaddedBert(checkpoint)
-        if precision == "int8":
-            quantize_bert(network.bert, checkpoint.activation_ranges)  # type: ignore[arg-type]
-    else:
-        network = build_network(checkpoint)
-        if precision == "int8":
-            quantize(network, checkpoint.activation_ranges)
+    network = build_network(checkpoint)
+    if precision == "int8":
+        network = quantize(network, checkpoint.activation_ranges)
     example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
     try:
         return trace(network, example, precision)
