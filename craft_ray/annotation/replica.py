@@ -15,7 +15,7 @@ from craft_ray.model.tokens import TOKEN_COLUMNS
 
 
 class Replica:
-    """An actor of Ray Data's pool; made once per actor, called once per block, by two threads."""
+    """An actor of Ray Data's pool; made once per actor, called once per block; on a GPU by two threads."""
 
     def __init__(self, form: "ray.ObjectRef[DeployedModel]", token_budget: int, threads: int) -> None:
         # Its arrays are views into the node's object store.

@@ -57,7 +57,7 @@ def test_replicas_are_added_on_a_node_that_comes_during_the_run():
             Replica,
             fn_constructor_args=(register,),
             batch_format="pyarrow",
-            compute=replica_pool(1, 4, Attempt.FIRST),
+            compute=replica_pool(1, 4, Attempt.FIRST, on_gpus=False),
             num_cpus=1,
         )
         refs = blocks.iter_batches(batch_size=None)

@@ -118,7 +118,9 @@ class Meeting:
 @pytest.mark.usefixtures("local_ray")
 def test_ray_data_gives_a_replica_two_blocks_at_once():
     blocks = ray.data.range(4, override_num_blocks=4)
-    met = blocks.map_batches(Meeting, batch_format="pyarrow", compute=replica_pool(1, 1, Attempt.FIRST), num_cpus=0.25)
+    met = blocks.map_batches(
+        Meeting, batch_format="pyarrow", compute=replica_pool(1, 1, Attempt.FIRST, on_gpus=True), num_cpus=0.25
+    )
     assert sorted(row["id"] for row in met.take_all()) == [0, 1, 2, 3]
 
 
