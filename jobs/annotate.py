@@ -2,7 +2,7 @@
 
     read      CPU tasks turn shards into documents, and text into windows of token ids   annotation/prepare.py, readers/
     predict   replicas of the model, one per GPU, give label ids and scores              annotation/replica.py, model/
-    write     CPU tasks turn label ids into entities, in files not yet part of a table   annotation/write.py
+    write     CPU tasks turn label ids into entities with ids, in files of no table yet  annotation/write.py, concepts/
     commit    the driver adds the files to the tables, entities and documents together   annotation/commits.py, tables/
 
 `annotation/pipeline.py` chains the first three on Ray Data. Takes the arguments of `craft-ray annotate`, and ends with
