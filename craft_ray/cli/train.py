@@ -61,6 +61,7 @@ def train(
     from craft_ray.training.corpora import Corpus
     from craft_ray.training.gold import read_sentences
     from craft_ray.training.train import train as run
+    from craft_ray.training.trainer import TrainingListener
 
     def corpus(path: str, ids: str | None = None) -> Corpus:
         return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
@@ -70,7 +71,21 @@ def train(
     wanted = file.with_options({name: value for name, value in given.items() if value is not None})
     trained_on, measured_on = _corpora(wanted, corpus)
     described = read_descriptions(wanted.labels) if wanted.labels else {}
-    with steps_shown(console(stderr=True)) as on_step:
+    on = console(stderr=True)
+
+    class Shown(TrainingListener):
+        """Shows steps as they come, and a line of figures after each epoch."""
+
+        def __init__(self, show: Callable[[int, int], None]) -> None:
+            self._show = show
+
+        def on_step(self, step: int, steps: int) -> None:
+            self._show(step, steps)
+
+        def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+            on.print(_epoch_line(rows[-1]), highlight=False)
+
+    with steps_shown(on) as show:
         trained = run(
             trained_on,
             measured_on,
@@ -82,13 +97,19 @@ def train(
             workers=workers,
             accumulate=accumulate,
             settings=load_settings(settings),
-            on_step=on_step,
+            listener=Shown(show),
         )
     if as_json:
         print(json.dumps({**trained.scores, "epochs": trained.rows, "output": output}))
     else:
         print_scores(dict(trained.scores))
         print(output)
+
+
+def _epoch_line(row: dict[str, float]) -> str:
+    """An epoch's figures on the corpus to measure on."""
+    figures = ", ".join(f"{name} {row[key]:.4f}" for name, key in (("F1", "f1"), ("P", "precision"), ("R", "recall")))
+    return f"epoch {row['epoch']:g}: {figures}, loss {row['loss']:.4f}; training loss {row['training_loss']:.4f}"
 
 
 def _corpora(wanted: TrainingFile, read: Callable[[str, str | None], "Corpus"]) -> tuple["Corpus", "Corpus"]:

@@ -37,6 +37,9 @@ ROWS_IN_GROUP = 64_000
 CHECKPOINT_AFTER = 20
 """Commits since the last checkpoint after which a run's end writes one; a night makes about seven."""
 
+DELTAS_OWN = 100
+"""The same in a partitioned table: `entities/*/*.parquet` takes a checkpoint, which is Parquet, for a file of data."""
+
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
 """How delta-rs writes files; its own default is Snappy, which takes a third more."""
 
@@ -296,7 +299,7 @@ class NumberedTable:
             checkpoint = int(json.loads(self._storage.read_bytes(last))["version"])
         except FileNotFoundError:
             checkpoint = 0
-        if self.version - checkpoint >= CHECKPOINT_AFTER:
+        if self.version - checkpoint >= (DELTAS_OWN if self.partition_by else CHECKPOINT_AFTER):
             self.with_retries(self.delta.create_checkpoint)
             self.with_retries(self.delta.cleanup_metadata)
 

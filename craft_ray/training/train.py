@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,9 @@ from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import LabelDescription, check_labels
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.labels import label_of
+from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings, load_settings
+from craft_ray.model.checkpoint import CONFIG_FILE
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
 from craft_ray.training.averaging import AVERAGED_FILE
@@ -39,6 +41,9 @@ from craft_ray.training.trainer import Phase, TrainingListener, Weights, fit
 
 TRIES = 3
 """Times that training goes on from its last checkpoint after workers were killed."""
+
+NOBODY = TrainingListener()
+"""Who is told of a training that nobody listens to."""
 
 STATE = ".training"
 """Folder of the output that holds checkpoints while training lasts."""
@@ -56,7 +61,7 @@ def train(
     workers: int = 1,
     accumulate: int = 1,
     settings: Settings | None = None,
-    on_step: Callable[[int, int], None] = lambda step, steps: None,
+    listener: TrainingListener = NOBODY,
 ) -> Trained:
     """Fine-tune `base` on a corpus, measure on another after each epoch, and write a Hugging Face folder.
 
@@ -66,10 +71,10 @@ def train(
     labels:    what labels mean and how they are shown, for the checkpoint's config.json
     workers:   processes that train together: one per GPU where the cluster has any, else one per CPU core or more
     accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
-    on_step:   called with the step and the number of steps
+    listener:  is told of steps and epochs, in a thread of its own
 
-    Raises SettingsError if the base cannot be read, `dev` or `labels` has labels that `train` has not, or the batch
-    cannot be divided among workers; RunError if training fails.
+    Raises SettingsError if `output` holds a finished model, the base cannot be read, `dev` or `labels` has labels that
+    `train` has not, or the batch cannot be divided among workers; RunError if training fails.
     """
     recipe, settings = recipe or Recipe(), settings or load_settings()
     if not recipe.batch_tokens and recipe.batch_size % (workers * accumulate):
@@ -80,11 +85,13 @@ def train(
     check_labels(labels, {label_of(tag) for sentence in train.sentences for tag in sentence.tags} - {"O"})
     storage, output = Storage(settings.s3), absolute(output)
     storage.check_writable(output)
+    if storage.size(join(output, CONFIG_FILE)) is not None and not storage.names(join(output, STATE)):
+        raise SettingsError(f"there is a finished model in {output}: choose another folder")
     if recipe.disjoint:
         train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
     material = TrainingData.load(base, train, dev, auxiliary, recipe)
     with ray_session(settings):
-        run = _Run(storage, output, workers, accumulate, on_step, _fingerprint(train, dev, auxiliary, base, recipe))
+        run = _Run(storage, output, workers, accumulate, listener, _fingerprint(train, dev, auxiliary, base, recipe))
         weights = material.weights
         if auxiliary:
             weights, _ = run.fit(material.joint_stage(weights), "joint")
@@ -95,6 +102,8 @@ def train(
         result = export_checkpoint(Path(folder), material, weights, trained[0][1], train, dev, labels)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
+    if result.scores["f1"] == 0:
+        log.warning("F1 is 0: the model finds no mention of the development corpus as gold has it")
     return result
 
 
@@ -131,7 +140,7 @@ class _Run:
     output: str
     workers: int
     accumulate: int
-    on_step: Callable[[int, int], None]
+    listener: TrainingListener
     fingerprint: str
 
     def fit(self, phase: Phase, name: str) -> tuple[Weights, list[dict[str, float]]]:
@@ -139,10 +148,10 @@ class _Run:
         filesystem, path = self.storage.arrow_filesystem(join(self.output, STATE))
         gpu = ray.cluster_resources().get("GPU", 0) > 0
         cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.workers)
-        with _steps(self.on_step) as steps:
+        with _told(self.listener) as news:
             trainer = TorchTrainer(
                 _work,
-                train_loop_config={"stage": ray.put(phase), "steps": steps, "accumulate": self.accumulate},
+                train_loop_config={"stage": ray.put(phase), "news": news, "accumulate": self.accumulate},
                 scaling_config=ScalingConfig(
                     num_workers=self.workers,
                     use_gpu=gpu,
@@ -189,7 +198,7 @@ def _work(config: dict[str, Any]) -> None:
         fit(
             phase,
             join(folder, "checkpoints"),
-            _Reporter(config["steps"]),
+            _Reporter(config["news"]),
             workers=context.get_world_size(),
             accumulate=config["accumulate"],
             resume=resume,
@@ -197,42 +206,48 @@ def _work(config: dict[str, Any]) -> None:
 
 
 class _Reporter(TrainingListener):
-    """Tells Ray Train of epochs and the driver of steps."""
+    """Tells Ray Train of epochs, and the driver of both."""
 
-    def __init__(self, steps: Queue) -> None:
-        self.steps = steps
+    def __init__(self, news: Queue) -> None:
+        self.news = news
 
     def on_step(self, step: int, steps: int) -> None:
         """Every step is told, for a queue takes thousands a second."""
-        self.steps.put_nowait((step, steps))
+        self.news.put_nowait((TrainingListener.on_step.__name__, (step, steps)))
 
     def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-        """All workers report, as Ray Train wants; the first brings the checkpoint."""
-        kept = ray.train.Checkpoint.from_directory(checkpoint) if checkpoint else None
+        """All workers report, as Ray Train wants; the first brings the checkpoint, and tells the driver."""
+        kept = None
+        if checkpoint:
+            kept = ray.train.Checkpoint.from_directory(checkpoint)
+            self.news.put_nowait((TrainingListener.on_epoch.__name__, (rows, None)))
         ray.train.report({"rows": rows}, checkpoint=kept)
 
 
 @contextmanager
-def _steps(on_step: Callable[[int, int], None]) -> Iterator[Queue]:
-    """A queue whose steps are passed on by a thread of the driver."""
-    steps = Queue()
+def _told(listener: TrainingListener) -> Iterator[Queue]:
+    """A queue of calls, which a thread of the driver makes; all are made before the end."""
+    news = Queue()
     ended = threading.Event()
 
     def pass_on() -> None:
-        while not ended.is_set():
+        while True:
             try:
-                on_step(*steps.get(timeout=0.5))
+                name, arguments = news.get(timeout=0.5)
             except Empty:
+                if ended.is_set():
+                    return
                 continue
+            getattr(listener, name)(*arguments)
 
-    thread = threading.Thread(target=pass_on, name="craft-ray-steps", daemon=True)
+    thread = threading.Thread(target=pass_on, name="craft-ray-training", daemon=True)
     thread.start()
     try:
-        yield steps
+        yield news
     finally:
         ended.set()
         thread.join()
-        steps.shutdown()
+        news.shutdown()
 
 
 def _read_weights(folder: Path) -> Weights:

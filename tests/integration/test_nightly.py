@@ -15,7 +15,7 @@ from craft_ray.annotation.run import annotate
 from craft_ray.core.errors import RunError
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
-from tests.support.outputs import assert_consistent, document_rows, entity_rows, table
+from tests.support.outputs import assert_consistent, data_files, document_rows, entity_rows, table
 from tests.support.pubmed import citation, deletion, pubmed_file
 
 pytestmark = pytest.mark.integration
@@ -175,7 +175,7 @@ def assert_consistent_with_kept(output: Path) -> None:
             for record in records
             for uri in DeltaTable(str(output / name), version=record["tables"][name]).file_uris()
         }
-        assert {path.name for path in (output / name).rglob("*.parquet")} == files
+        assert {path.name for path in data_files(output / name)} == files
     documents = document_rows(output)
     assert sum(row["n_entities"] for row in documents) == len(entity_rows(output))
 

@@ -17,6 +17,7 @@ from craft_ray.training.corpora import Corpus, read_iob
 from craft_ray.training.publish import Trained
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
+from craft_ray.training.trainer import TrainingListener
 from tests.conftest import save_random_bert
 from tests.support.commands import COMMAND, run_command
 
@@ -136,6 +137,7 @@ def test_a_killed_driver_goes_on_from_the_last_epoch(
     steps = list(map(int, re.findall(r"step (\d+) of", done.stderr)))
     assert 3 < steps[0] <= steps[-1] == 3 * EPOCHS
     assert done.summary["epochs"] == undisturbed.trained.rows
+    assert f"epoch {EPOCHS}: F1 1.0000, " in done.stderr
     assert done.summary["f1"] == undisturbed.trained.scores["f1"]
     assert not (output / STATE).exists()
     ours, theirs = load_checkpoint(str(output)), load_checkpoint(str(undisturbed.folder))
@@ -167,13 +169,26 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
     small = Corpus("small", read_iob(corpus))
     auxiliary = [Corpus("other", read_iob(other))]
     steps = []
+    epochs = []
+
+    class Listener(TrainingListener):
+        def on_step(self, step: int, steps_in_all: int) -> None:
+            steps.append((step, steps_in_all))
+
+        def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
+            epochs.append(rows[-1])
+
     trained = train(
         *(small, small, str(base), str(tmp_path / "out"), recipe),
         auxiliary=auxiliary,
-        on_step=lambda *step: steps.append(step),
+        listener=Listener(),
     )
     assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
     assert trained.rows[-1]["step"] == 2
+    assert len(epochs) == 3
+    assert trained.rows[-1] in epochs
+    with pytest.raises(SettingsError, match="there is a finished model in"):
+        train(small, small, str(base), str(tmp_path / "out"), recipe)
     checkpoint = load_checkpoint(str(tmp_path / "out"))
     assert checkpoint.max_tokens == 510
     assert checkpoint.window_pieces == 32

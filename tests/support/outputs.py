@@ -53,6 +53,11 @@ def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance
     )
 
 
+def data_files(table: Path) -> set[Path]:
+    """The Parquet files of a table's folder, checkpoints of its log apart."""
+    return {path for path in table.rglob("*.parquet") if path.parent.name != "_delta_log"}
+
+
 def assert_consistent(output: str | Path, options: dict[str, str] | None = None) -> Counter[str]:
     """Check what holds of any output at rest: unique ids, offsets that reproduce the text, counts that agree."""
     documents = table(output, "documents", options)
@@ -69,7 +74,7 @@ def assert_consistent(output: str | Path, options: dict[str, str] | None = None)
     for name in ("entities", "documents", "shards"):
         if options is None:
             snapshot = {Path(uri).name for uri in DeltaTable(f"{output}/{name}").file_uris()}
-            assert {path.name for path in Path(output, name).rglob("*.parquet")} == snapshot
+            assert {path.name for path in data_files(Path(output, name))} == snapshot
     return Counter(documents["status"].to_pylist())
 
 

@@ -8,6 +8,7 @@ import polars
 import pytest
 from deltalake import DeltaTable
 
+from craft_ray.tables.delta import CHECKPOINT_AFTER
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.snapshots import open_snapshot, read_entities
 from craft_ray.tables.writer import Tables
@@ -36,7 +37,7 @@ def by_our_own_commands(output: Path) -> list[tuple[str, str]]:
 
 
 def by_plain_files(output: Path) -> list[tuple[str, str]]:
-    files = f"{output}/entities/*/*.parquet"
+    files = f"{output}/entities/label=*/*.parquet"
     return duckdb.sql(f"SELECT doc_id, mention FROM read_parquet('{files}') ORDER BY ALL").fetchall()
 
 
@@ -65,6 +66,24 @@ def test_during_a_run_readers_of_delta_see_what_is_committed(running: Tables, tm
 def test_at_rest_plain_files_are_the_tables(running: Tables, tmp_path: Path, reader: Reader):
     running.finish(compact=True)
     assert reader(tmp_path) == REVISED
+
+
+def test_plain_files_are_the_tables_beside_a_checkpoint_of_their_log(running: Tables, tmp_path: Path):
+    running.finish(compact=True)
+    DeltaTable(tmp_path / "entities").create_checkpoint()
+    assert list(tmp_path.glob("entities/*/*.checkpoint.parquet"))
+    assert by_plain_files(tmp_path) == REVISED
+
+
+def test_a_dozen_nights_leave_no_checkpoint_among_the_folders_of_labels(tmp_path: Path):
+    """As `entities/*/*.parquet`, which many will type, would match it."""
+    for night in range(12):
+        tables = Tables(STORAGE, str(tmp_path), f"202601{night + 1:02}T000000-00000000")
+        tables.append([block(tmp_path, (f"{night}", "mouse"))])
+        tables.finish(compact=True)
+    assert tables.entities.version > CHECKPOINT_AFTER
+    assert list(tmp_path.glob("documents/_delta_log/*.checkpoint.parquet"))
+    assert not list(tmp_path.glob("entities/_delta_log/*.checkpoint.parquet"))
 
 
 @pytest.mark.parametrize("reader", [*DELTA, by_plain_files])

@@ -28,7 +28,9 @@ def test_appended_documents_are_read_back_by_any_reader(tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
-    plain = duckdb.sql(f"SELECT doc_id, mention, label FROM read_parquet('{tmp_path}/entities/*/*.parquet') ORDER BY 1")
+    plain = duckdb.sql(
+        f"SELECT doc_id, mention, label FROM read_parquet('{tmp_path}/entities/label=*/*.parquet') ORDER BY 1"
+    )
     assert plain.fetchall() == rows(tmp_path, "entities")
     assert tables.counts() == {"entities": 2, "documents": 2}
 
@@ -346,6 +348,7 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
 
 def test_nights_leave_logs_that_are_short_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(delta, "CHECKPOINT_AFTER", 10)
+    monkeypatch.setattr(delta, "DELTAS_OWN", 10)
     for night in range(6):
         tables = Tables(STORAGE, str(tmp_path), f"2026010{night}T000000-00000000")
         tables.append([block(tmp_path, (f"{night}", "mouse"))])
