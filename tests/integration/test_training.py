@@ -185,7 +185,7 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
     )
     assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
     assert trained.rows[-1]["step"] == 2
-    assert len(epochs) == 3
+    assert [row["step"] for row in epochs] == [1, 2] * 3
     assert trained.rows[-1] in epochs
     with pytest.raises(SettingsError, match="there is a finished model in"):
         train(small, small, str(base), str(tmp_path / "out"), recipe)
