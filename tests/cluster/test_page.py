@@ -66,7 +66,7 @@ def test_measured_figures_are_those_of_the_readme():
     documents, seconds = re.search(r"([\d,]+) documents in [\d,]+ shards \| (\d+) s", readme).groups()  # type: ignore[union-attr]
     assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
     assert figure["host path, tokens/s a core"] == float(host.replace(",", ""))
-    assert f"one core of the host path does {host} tokens/s" in TEXT
+    assert f"one core of the host path does {host} tokens/s of PubMed" in TEXT
     assert figure["bookkeeping, seconds per document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
 
 
