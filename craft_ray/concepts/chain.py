@@ -59,7 +59,7 @@ for _rank, (_tier, _form, _) in enumerate(_ORDER):
 
 
 Row = tuple[int, int, tuple[int, ...]]
-"""What was found for one string: concept, match and rivals, as in `Found`."""
+"""The concept, match and rivals of one string, as in `Found`."""
 
 
 @dataclass(frozen=True, slots=True)

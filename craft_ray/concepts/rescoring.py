@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 FAMILIES = ("corpus", "name", "synonym", "related", "variant", "none")
-"""What found the concept: the first word of `concept_match`, or else a variant of the mention, or nothing did."""
+"""How a concept was found: the first word of `concept_match`, else by a variant of the mention, or not at all."""
 
 FEATURES = (
     "score",

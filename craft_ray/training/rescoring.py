@@ -1,7 +1,7 @@
 """Fit how a model's mentions are scored anew (see `concepts.rescoring`), on articles that it has not learnt.
 
 Whole articles are seldom what is annotated, so the same articles are also read in pieces of several lengths, each
-piece as a document of its own. What is told of the result comes from fits that left out the article that they score.
+piece as a document of its own. The figures come from fits that left out the article that they score.
 """
 
 from collections.abc import Callable, Sequence

@@ -43,7 +43,7 @@ TRIES = 3
 """Times that training goes on from its last checkpoint after workers were killed."""
 
 NOBODY = TrainingListener()
-"""Who is told of a training that nobody listens to."""
+"""The listener of a training that nobody watches."""
 
 STATE = ".training"
 """Folder of the output that holds checkpoints while training lasts."""
@@ -71,7 +71,7 @@ def train(
     labels:    what labels mean and how they are shown, for the checkpoint's config.json
     workers:   processes that train together: one per GPU where the cluster has any, else one per CPU core or more
     accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
-    listener:  is told of steps and epochs, in a thread of its own
+    listener:  called after steps and epochs, in a thread of its own
 
     Raises SettingsError if `output` holds a finished model, the base cannot be read, `dev` or `labels` has labels that
     `train` has not, or the batch cannot be divided among workers; RunError if training fails.

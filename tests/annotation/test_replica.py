@@ -1,4 +1,4 @@
-"""What a replica tells of its answers reaches the account of the run."""
+"""The number format of a replica's answers reaches the account of the run."""
 
 import io
 import json
