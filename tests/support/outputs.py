@@ -14,7 +14,7 @@ from craft_ray.annotation.rows import ANSWERS, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.labels import TAG_SET, TAGS, TagSet
-from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.storage.storage import Storage
@@ -279,3 +279,19 @@ def rows(output: Path, name: str) -> list[tuple]:
     columns = {"entities": ["doc_id", "mention", "label"], "documents": ["doc_id", "status", "n_entities"]}[name]
     table = DeltaTable(str(output / name)).to_pyarrow_table(columns=columns)
     return sorted(tuple(row.values()) for row in table.to_pylist())
+
+
+def assert_only_the_snapshot(output: Path, files: int | None = None) -> None:
+    """The data files of both tables are those of their snapshots; `files` is how many each has."""
+    for name in ("entities", "documents"):
+        found = {str(path.relative_to(output / name)) for path in data_files(output / name)}
+        assert found == {
+            str(Path(uri).relative_to(output / name)) for uri in DeltaTable(str(output / name)).file_uris()
+        }
+        assert files is None or len(found) == files
+
+
+def finished(run_id: str, **shards: int) -> pa.Table:
+    """Rows of the table `shards`: how many documents each shard had."""
+    found = [{"shard": name, "found": count, "run_id": run_id} for name, count in shards.items()]
+    return pa.Table.from_pylist(found, schema=SHARDS)

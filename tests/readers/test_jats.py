@@ -1,0 +1,173 @@
+"""JATS of many publishers: small articles made by hand, and the words that must come of each."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from craft_ray.core.schema import Document, Rejection
+from tests.support.reading import jats, only, read, sections
+
+
+@dataclass(frozen=True)
+class Jats:
+    """Parts of an article and the sections that they give, with the optional parts that are read."""
+
+    sections: list[tuple[str, str]]
+    body: str = ""
+    meta: str = ""
+    after: str = ""
+    include: tuple[str, ...] = ()
+
+
+CAPTION = "<table-wrap><caption><p>Rates.</p></caption>"
+TABLE = f"{CAPTION}<table><tr><th>Gene</th><th>x</th></tr><tr><td>Pax6</td><td>1</td></tr></table>"
+TITLE = "<title-group><article-title>{}</article-title></title-group>"
+JATS = {
+    "text in an abstract without a paragraph": Jats(
+        [("abstract", "Lens of mice.")], meta="<abstract>Lens of <i>mice</i>.</abstract>"
+    ),
+    "text in the body around blocks": Jats(
+        [("body", "Pax6 acts."), ("caption", "An eye."), ("body", "It is old.")],
+        "Pax6 acts.<fig><caption><p>An eye.</p></caption></fig>It is old.",
+    ),
+    "notes under a table": Jats(
+        [("caption", "Rates.\nOf ten mice.")],
+        f"{CAPTION}<table-wrap-foot><fn-group><fn><label>a</label><p>Of ten mice.</p></fn></fn-group></table-wrap-foot>"
+        "</table-wrap>",
+    ),
+    "credits of a figure": Jats(
+        [("caption", "An eye.\nBy the authors.")],
+        "<fig><caption><p>An eye.</p></caption><attrib>By the authors.</attrib></fig>",
+    ),
+    "a subtitle and a translated title": Jats(
+        [("title", "Pax6\nIn mice"), ("trans-title", "Pax6 chez la souris")],
+        meta="<title-group><article-title>Pax6</article-title><subtitle>In mice</subtitle><trans-title-group>"
+        "<trans-title>Pax6 chez la souris</trans-title></trans-title-group></title-group>",
+    ),
+    "TeX in a title": Jats(
+        [("title", "The μ opioid receptor")],
+        meta=TITLE.format("The <alternatives><tex-math>\\mu</tex-math><math>μ</math></alternatives> opioid receptor"),
+    ),
+    "marks of footnotes and citations": Jats(
+        [("body", "Their demand 22 rose, mice 3 , 4 too, and Ca2+ fell.")],
+        '<p>Their demand<xref ref-type="fn">22</xref>rose, mice<sup><xref ref-type="bibr">3</xref> , '
+        '<xref ref-type="bibr">4</xref></sup>too, and Ca<sup>2+</sup> fell.<fn><p>A note.</p></fn></p>',
+    ),
+    "a line of PubMed Central's": Jats(
+        [("caption", "Primers.")],
+        "<supplementary-material><caption><p>Primers.</p></caption><media><caption><p>"
+        "Click here for additional data file.</p></caption></media></supplementary-material>",
+    ),
+    "descriptions for the blind": Jats(
+        [("body", "Mice ran.")], "<p>Mice <inline-graphic><alt-text>arrow</alt-text></inline-graphic>ran.</p>"
+    ),
+    "tables, if asked for": Jats(
+        [("caption", "Rates."), ("table", "Gene\tx\nPax6\t1")], f"{TABLE}</table-wrap>", include=("tables",)
+    ),
+    "tables, if not": Jats([("caption", "Rates.")], f"{TABLE}</table-wrap>"),
+    "footnotes, if asked for": Jats(
+        [("body", "Mice ran."), ("footnotes", "Fast.")], "<p>Mice ran.<fn><p>Fast.</p></fn></p>", include=("footnotes",)
+    ),
+    "back matter, if asked for": Jats(
+        [
+            ("body", "Mice ran."),
+            ("acknowledgements", "We thank."),
+            ("appendix/Primers", "Primers\nACGT."),
+            ("back/Funding", "Funding\nBy all."),
+        ],
+        "<p>Mice ran.</p>",
+        after="<back><ack><p>We thank.</p></ack>"
+        "<app-group><app><sec><title>Primers</title><p>ACGT.</p></sec></app></app-group>"
+        "<sec><title>Funding</title><p>By all.</p></sec><ref-list><ref>No.</ref></ref-list></back>",
+        include=("acknowledgements", "appendices", "back"),
+    ),
+    "the English abstract of an article in Portuguese": Jats(
+        [("abstract", "Of mice.")],
+        meta='<abstract/><trans-abstract xml:lang="en"><p>Of mice.</p></trans-abstract>'
+        '<trans-abstract xml:lang="es"><p>De ratones.</p></trans-abstract>',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", JATS.values(), ids=JATS.keys())
+def test_jats_gives_its_words_in_their_sections(case: Jats):
+    language = 'xml:lang="pt"' if "trans-abstract" in case.meta else ""
+    found = only(jats(case.body, case.meta, case.after, language), "x.nxml", include=case.include)
+    assert sections(found) == case.sections
+
+
+@pytest.mark.parametrize(
+    "article",
+    [
+        '<article xmlns="https://jats.nlm.nih.gov/ns/archiving/1.3/"><front><article-meta>'
+        '<article-id pub-id-type="pmc">7</article-id></article-meta></front>'
+        "<body><sec><title>Methods</title><p>Mice ran.</p></sec></body></article>",
+        '<j:article xmlns:j="http://jats.nlm.nih.gov"><j:front><j:article-meta><j:article-id pub-id-type="pmcid">PMC7'
+        "</j:article-id></j:article-meta></j:front><j:body><j:sec><j:title>Methods</j:title><j:p>Mice ran.</j:p>"
+        "</j:sec></j:body></j:article>",
+    ],
+)
+@pytest.mark.parametrize("around", ["{}", "<OAI-PMH xmlns='oai'><record><metadata>{}</metadata></record></OAI-PMH>"])
+def test_jats_in_a_namespace_is_read(article: str, around: str):
+    found = only(around.format(article), "x.xml")
+    assert found.doc_id == "PMCID:PMC7"
+    assert sections(found) == [("body/Methods", "Methods\nMice ran.")]
+
+
+@pytest.mark.parametrize(
+    ("article", "named"),
+    [
+        ("<article><pubfm/><fm><atl>Pax6</atl></fm><bdy><p>Mice.</p></bdy></article>", "Nature's own"),
+        ("<article><art-admin/><art-front><titlegrp><title>Pax6</title></titlegrp></art-front></article>", "RSC's own"),
+        (
+            "<article><journal><journal_title>G</journal_title></journal><title>Mice</title></article>",
+            "Copernicus's own",
+        ),
+        ("<publication><article><title>Mice</title><articleinfo/></article></publication>", "IEEE's own"),
+        ('<ja:article xmlns:ja="http://x"><ja:item-info/><ja:head/></ja:article>', "Elsevier's own"),
+        ("<article><other/></article>", "begins with `other`"),
+        (
+            '<article xmlns="http://www.elsevier.com/xml/ja/dtd"><item-info/><body><p>x</p></body></article>',
+            "Elsevier's own",
+        ),
+    ],
+)
+def test_an_article_of_another_document_type_is_rejected(article: str, named: str):
+    (found,) = read(article, "x.xml")
+    assert isinstance(found, Rejection)
+    assert (found.reason, named in found.detail) == ("unknown_format", True)
+
+
+REVIEWED = jats(
+    "<p>Mice ran.</p>",
+    '<article-id pub-id-type="pmc">7</article-id><pub-date iso-8601-date="2021-03-04"/>',
+    '<sub-article article-type="translation" xml:lang="fr"><front-stub><title-group>'
+    "<article-title>Des souris</article-title></title-group></front-stub><body><p>Les souris.</p></body></sub-article>"
+    '<response response-type="reply"><body><p>We agree.</p></body></response>',
+)
+
+
+def test_sub_articles_are_documents_of_their_own_on_request_and_counted_if_not():
+    (article,) = read(REVIEWED, "x.nxml")
+    assert isinstance(article, Document)
+    assert (article.text, article.year) == ("Mice ran.", 2021)
+    assert article.metadata["words_left_out"] == {"sub-articles": 6}
+    article, translation, reply = read(REVIEWED, "x.nxml", include=("sub-articles",))
+    assert isinstance(article, Document)
+    assert isinstance(translation, Document)
+    assert isinstance(reply, Document)
+    assert "words_left_out" not in article.metadata
+    assert (translation.doc_id, translation.title) == ("PMCID:PMC7#sub1", "Des souris")
+    assert translation.metadata == {"article_type": "translation", "part_of": "PMCID:PMC7", "language": "fr"}
+    assert (reply.doc_id, reply.text, reply.year) == ("PMCID:PMC7#sub2", "We agree.", 2021)
+
+
+def test_words_that_a_setting_would_read_are_counted():
+    found = only(
+        jats(
+            f"<p>Mice ran.<fn><p>Very fast.</p></fn></p>{TABLE}</table-wrap>",
+            after="<back><ack><p>We thank.</p></ack></back>",
+        ),
+        "x.nxml",
+    )
+    assert found.metadata["words_left_out"] == {"footnotes": 2, "tables": 4, "acknowledgements": 2}

@@ -1,0 +1,89 @@
+"""PubMed: citations in XML, the files that its "Save" button gives, and its CSV."""
+
+import pytest
+
+from craft_ray.core.schema import Deletion, Document, Rejection
+from tests.support.reading import only, read, sections
+
+
+def citation(pmid: int, article: str, more: str = "") -> str:
+    return f"<MedlineCitation><PMID>{pmid}</PMID><Article>{article}</Article>{more}</MedlineCitation>"
+
+
+OTHER = '<OtherAbstract Type="NASA"{}><AbstractText>Of mice.</AbstractText></OtherAbstract>'
+ABSTRACT = "<Abstract><AbstractText>Ours.</AbstractText></Abstract>"
+
+
+@pytest.mark.parametrize(
+    ("article", "more", "expected", "left_out"),
+    [
+        ("<ArticleTitle>Pax6</ArticleTitle>", OTHER.format(""), [("title", "Pax6"), ("abstract", "Of mice.")], None),
+        ("<ArticleTitle>Pax6</ArticleTitle>", OTHER.format(' Language="fre"'), [("title", "Pax6")], ["fre"]),
+        (ABSTRACT, OTHER.format(' Language="eng"'), [("abstract", "Ours.")], ["eng"]),
+        ("<VernacularTitle>Mäuse</VernacularTitle>", "", [("title", "Mäuse")], None),
+    ],
+)
+def test_pubmed_gives_an_english_abstract_wherever_it_stands(article, more, expected, left_out):
+    found = only(
+        f"<PubmedArticleSet><PubmedArticle>{citation(1, article, more)}</PubmedArticle></PubmedArticleSet>", "x.xml"
+    )
+    assert sections(found) == expected
+    assert found.metadata.get("other_abstracts_left_out") == left_out
+
+
+def test_the_old_root_of_medline_files_is_read():
+    title = "<ArticleTitle>Pax6</ArticleTitle>"
+    deletion = "<DeleteCitation><PMID>3</PMID></DeleteCitation>"
+    content = f"<MedlineCitationSet>{citation(1, title)}{citation(2, title)}{deletion}</MedlineCitationSet>"
+    first, second, third = read(content, "medline.xml")
+    assert [first.doc_id, second.doc_id, third] == ["PMID:1", "PMID:2", Deletion("PMID:3")]
+
+
+def test_utf16_with_a_byte_order_mark_is_xml():
+    content = f"<PubmedArticleSet>{citation(1, '<ArticleTitle>Mäuse</ArticleTitle>')}</PubmedArticleSet>"
+    for encoding in ("utf-16", "utf-8-sig"):
+        assert only(content.encode(encoding), "x.xml").text == "Mäuse"
+
+
+MEDLINE = """
+PMID- 123
+OWN - NLM
+TI  - Loss of Pax6 disturbs
+      the lens.
+AB  - BACKGROUND: Mice see. RESULTS: Not
+      without Pax6.
+LA  - eng
+DP  - 2020 Jan-Feb
+JT  - A journal of eyes
+AU  - Cat JA
+
+PMID- 124
+TI  - Next.
+PMID- 125
+TT  - Mäuse.
+OAB - Of mice.
+OABL- eng
+"""
+
+
+@pytest.mark.parametrize("name", ["pubmed-pax6-set.txt", "x.nbib", "x"])
+def test_what_pubmed_saves_is_citations(name: str):
+    first, second, third = read(MEDLINE, name)
+    assert isinstance(first, Document)
+    assert (first.doc_id, first.year, first.journal) == ("PMID:123", 2020, "A journal of eyes")
+    assert sections(first) == [
+        ("title", "Loss of Pax6 disturbs the lens."),
+        ("abstract", "BACKGROUND: Mice see. RESULTS: Not without Pax6."),
+    ]
+    assert (second.doc_id, sections(second)) == ("PMID:124", [("title", "Next.")])
+    assert (third.doc_id, sections(third)) == ("PMID:125", [("title", "Mäuse."), ("abstract", "Of mice.")])
+
+
+PUBMED_CSV = 'PMID,Title,Authors,Publication Year\n123,"Pax6, and\nthe lens.",Cat JA,2020\n124,Next.,,2021,x\n'
+
+
+def test_pubmeds_csv_gives_its_titles():
+    first, second = read(PUBMED_CSV, "csv-pax6-set.csv")
+    assert isinstance(first, Document)
+    assert (first.doc_id, sections(first)) == ("PMID:123", [("Title", "Pax6, and\nthe lens.")])
+    assert second == Rejection("csv-pax6-set.csv#2", "bad_record", "5 fields for 4 columns")
