@@ -266,9 +266,8 @@ class Account:
         rate = self.timeline.steady_rate
         return {
             "documents": {
-                "found": max(
-                    self.found, self.accounted
-                ),  # of a shard that has not closed, more may be known than its sum
+                # Of a shard that has not closed, more may be known than its sum.
+                "found": max(self.found, self.accounted),
                 **{status: self.statuses[status] for status in ("annotated", "rejected", "deleted")},
                 "unchanged": self.unchanged,
                 "superseded": self.superseded + self._sum("superseded"),

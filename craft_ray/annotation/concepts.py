@@ -46,7 +46,7 @@ def concepts_in_step(storage: Storage, output: str) -> bool:
 
 
 def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
-    """Which mentions a run leaves out, as its record has it."""
+    """The rule by which a run leaves mentions out, as its record has it."""
     lowest = grounder.lowest_score if grounder else 0
     return {"min_score": lowest, "grounded_only": sorted(grounder.only) if grounder else []}
 

@@ -11,7 +11,7 @@ import numpy as np
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.marking import html_marked
-from craft_ray.core.schema import Document, Entity, Section
+from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
@@ -122,7 +122,7 @@ class Tagger:
 def _document(text: str) -> Document:
     if not isinstance(text, str):
         raise TypeError(f"a text is a str, not {type(text).__name__}")
-    return Document("", text, (Section("text", 0, len(text)),) if text else ())
+    return document_of("", text)
 
 
 def _chunks(documents: Sequence[Document]) -> Iterator[list[Document]]:

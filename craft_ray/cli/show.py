@@ -210,13 +210,13 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
 
     Raises SettingsError if there are none.
     """
-    from craft_ray.core.schema import Document, Section
+    from craft_ray.core.schema import Document, document_of
     from craft_ray.readers import is_shard_name
     from craft_ray.storage.addresses import is_remote
     from craft_ray.storage.shards import list_shards
 
     def of_text(text: str) -> Iterator[Document]:
-        yield Document("", text, (Section("text", 0, len(text)),) if text else ())
+        yield document_of("", text)
 
     if what == "-":
         return of_text(sys.stdin.read())

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.core.odds import log_odds, probability
+
 FAMILIES = ("corpus", "name", "synonym", "related", "variant", "none")
 """How a concept was found: the first word of `concept_match`, else by a variant of the mention, or not at all."""
 
@@ -78,7 +80,7 @@ class Rescoring:
         odds = np.full(entities.num_rows, self.intercept)
         for name in FEATURES:
             odds += self.weights[name] * columns[name]
-        score: NDArray[np.float32] = (1 / (1 + np.exp(-odds))).astype(np.float32)
+        score: NDArray[np.float32] = probability(odds).astype(np.float32)
         return score
 
 
@@ -96,8 +98,7 @@ def features(entities: pa.Table, texts: Sequence[str | None]) -> dict[str, NDArr
               `texts`
     """
     row = entities["row"].to_numpy()
-    inner = np.clip(entities["score"].to_numpy().astype(np.float64), EDGE, 1 - EDGE)
-    odds = np.log(inner) - np.log1p(-inner)
+    odds = log_odds(entities["score"].to_numpy(), EDGE)
     group = _groups(row, entities["label"], entities["mention"])
     count = np.bincount(group)
     length = pc.fill_null(pc.utf8_length(pa.array(texts, pa.string())), 0).to_numpy()

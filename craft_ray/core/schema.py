@@ -33,6 +33,11 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def document_of(doc_id: str, text: str) -> Document:
+    """A document of one section, `text`; of none if there is no text."""
+    return Document(doc_id, text, (Section("text", 0, len(text)),) if text else ())
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A document that cannot be annotated: `reason` is one of REASONS, `detail` is for a person."""

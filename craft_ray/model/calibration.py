@@ -8,6 +8,8 @@ the order of scores; slope and intercept are fitted on the development set and t
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.core.odds import log_odds, probability
+
 NONE = (1.0, 0.0)
 """The calibration that leaves scores as they are."""
 
@@ -20,7 +22,7 @@ def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> 
     if calibration == NONE:
         return score
     slope, intercept = calibration
-    result: NDArray[np.float32] = _sigmoid(slope * _logit(score) + intercept).astype(np.float32)
+    result: NDArray[np.float32] = probability(slope * log_odds(score, EDGE) + intercept).astype(np.float32)
     return result
 
 
@@ -34,25 +36,14 @@ def fit_calibration(score: NDArray[np.float32], right: NDArray[np.bool_]) -> tup
     """
     if len(score) < 10 or right.all() or not right.any():
         return NONE
-    inputs = np.column_stack([_logit(score), np.ones(len(score))])
+    inputs = np.column_stack([log_odds(score, EDGE), np.ones(len(score))])
     weights = np.array(NONE)
     for _ in range(100):
-        probability = _sigmoid(inputs @ weights)
-        gradient = inputs.T @ (right - probability)
-        curvature = (inputs * (probability * (1 - probability))[:, None]).T @ inputs + 1e-6 * np.eye(2)
+        expected = probability(inputs @ weights)
+        gradient = inputs.T @ (right - expected)
+        curvature = (inputs * (expected * (1 - expected))[:, None]).T @ inputs + 1e-6 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         weights = weights + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
     return (float(weights[0]), float(weights[1])) if weights[0] > 0 else NONE
-
-
-def _logit(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    inner = np.clip(probability.astype(np.float64), EDGE, 1 - EDGE)
-    odds: NDArray[np.float64] = np.log(inner) - np.log1p(-inner)
-    return odds
-
-
-def _sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    probability: NDArray[np.float64] = 1 / (1 + np.exp(-odds))
-    return probability

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from craft_ray.core.schema import Document, Item, Rejection, Section
+from craft_ray.core.schema import Item, Rejection, document_of
 from craft_ray.readers.limits import read_whole
 from craft_ray.readers.reader import Reader, ReadOptions
 
@@ -18,7 +18,7 @@ def read_text(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
     except UnicodeDecodeError as error:
         yield Rejection(shard, "bad_encoding", str(error))
         return
-    yield Document(shard, text, (Section("text", 0, len(text)),) if text else ())
+    yield document_of(shard, text)
 
 
 READER = Reader("text", read_text, suffixes=("txt",), matches=lambda head: head.suffix == "txt")

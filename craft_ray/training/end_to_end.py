@@ -9,7 +9,7 @@ import numpy as np
 
 from craft_ray.concepts.hierarchy import wang_similarity
 from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.core.schema import Document, Entity, Section
+from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import Counts, total
 
@@ -25,7 +25,7 @@ def evaluate_concepts(
 
     tag: finds entities with the concepts of the lexicon, as `Tagger.tag_documents` does
     """
-    documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),)) for d in gold]
+    documents = [document_of(d.doc_id, d.text) for d in gold]
     found = tag(documents)
     number = _Numbers(lexicon, gold, found)
     labels = sorted({concept.label for document in gold for concept in document.concepts})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TagSet
-from craft_ray.core.schema import Document, Section
+from craft_ray.core.schema import document_of
 from craft_ray.model.calibration import calibrated, fit_calibration
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode, span_means
@@ -143,7 +143,7 @@ def evaluate_documents(
     mentions = [(m.start + at, m.end + at, m.label) for d, at in zip(gold, shift, strict=True) for m in d.mentions]
     gold_spans = _spans([m[0] for m in mentions], [m[1] for m in mentions], [m[2] for m in mentions], tags)
     model = model or Model.of(checkpoint)
-    documents = [Document(d.doc_id, d.text, (Section("text", 0, len(d.text)),) if d.text else ()) for d in gold]
+    documents = [document_of(d.doc_id, d.text) for d in gold]
     began = time.perf_counter()
     tokens = tokenize(documents, Windower.of(checkpoint))
     logits = np.concatenate([_document_logits(model, tokens, number) for number in range(len(gold))])

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from craft_ray.concepts.rescoring import FEATURES, Rescoring, features
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import Document, Entity, Section
+from craft_ray.core.odds import probability
+from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
@@ -81,7 +82,7 @@ def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring
         weights, intercept = _fit([_without(part, left_out) for part in examples.values()])
         for length, part in examples.items():
             own = part.article == left_out
-            unseen[length][own] = 1 / (1 + np.exp(-(part.features[own] @ weights + intercept)))
+            unseen[length][own] = probability(part.features[own] @ weights + intercept)
     f1 = {
         threshold: np.mean([part.measures(unseen[length] >= threshold)["f1"] for length, part in examples.items()])
         for threshold in THRESHOLDS
@@ -117,7 +118,7 @@ def pieces(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
 
 def _examples(tag: Tag, articles: Sequence[GoldDocument], length: int | None) -> Examples:
     places = [(number, *place) for number, article in enumerate(articles) for place in pieces(article, length)]
-    documents = [_document(articles[number].text[begin:end]) for number, begin, end in places]
+    documents = [document_of("", articles[number].text[begin:end]) for number, begin, end in places]
     found = tag(documents)
     rows = [(row, entity) for row, entities in enumerate(found) for entity in entities]
     table = pa.Table.from_pylist(
@@ -145,10 +146,6 @@ def _examples(tag: Tag, articles: Sequence[GoldDocument], length: int | None) ->
         table["score"].to_numpy().astype(np.float64),
         sum(begin <= a and b <= end for number, begin, end in places for a, b, _ in gold[number]),
     )
-
-
-def _document(text: str) -> Document:
-    return Document("", text, (Section("text", 0, len(text)),) if text else ())
 
 
 def _without(part: Examples, article: int) -> Examples:
