@@ -34,8 +34,9 @@ def report(
 
     The page is one HTML file that needs no network. It counts documents by what became of them, and entities by label,
     section, year and score. It lists the most frequent mentions with their spellings, and what was rejected and why. It
-    tells how fast the run was, and shows some documents with their entities marked. Of more than 100 million entities
-    it reads a sample for sections, scores and mentions, and says so.
+    tells what changed since the run before, where that state is kept (`--keep-versions`), and how fast the run was. It
+    shows some documents with their entities marked. Of more than 100 million entities it reads a sample for sections,
+    scores and mentions, and says so.
     """
     from craft_ray.report.report import ROWS, write_report
     from craft_ray.storage.addresses import absolute

@@ -22,6 +22,7 @@ from craft_ray.core.version import __version__
 from craft_ray.report import charts
 from craft_ray.report import statistics as figures
 from craft_ray.report import timeline as pace
+from craft_ray.report.changes import KINDS
 
 _OTHER = ("black on #bbbbbb", "black on #ddccaa", "black on #aaddcc", "black on #ccbbee")
 """Styles of labels that are not among the six, in turn."""
@@ -42,7 +43,10 @@ class LabelStyle:
 def render(content: Mapping[str, Any]) -> str:
     """The page of what was asked; see `_asked` and `_runs` for its parts."""
     described = ((content["run"] or {}).get("model") or {}).get(KEY)
-    looks = label_styles([*content["labels"], *(row["label"] for row in content["scores"])], described)
+    changes = content["changes"] if isinstance(content["changes"], dict) else {"entities": {}}
+    looks = label_styles(
+        [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]], described
+    )
     colours = {look.name: look.ground for look in looks}
     labels = [{"label": look.name, "entities": content["labels"].get(look.name, 0)} for look in looks]
     account = (content["run"] or {}).get("account") or {}
@@ -66,6 +70,7 @@ def render(content: Mapping[str, Any]) -> str:
             table=_by_section(content["sections"], looks),
             documents=_account(content["statuses"]),
             reasons=REASONS,
+            kinds=KINDS,
             style=Markup(style),
             script=Markup(script),
             style_hash=_hash(style),
@@ -167,7 +172,7 @@ def _environment() -> jinja2.Environment:
         finalize=lambda value: safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= {"grouped": lambda number: f"{number:,.0f}", "estimated": _estimated, "as_json": json.dumps}
-    environment.filters["source"] = source_of
+    environment.filters |= {"source": source_of, "signed": lambda number: f"{number:+,}"}
     return environment
 
 

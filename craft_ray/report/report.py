@@ -12,20 +12,24 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from craft_ray.core.errors import RunError
+from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import UNREADABLE
 from craft_ray.report import documents as samples
 from craft_ray.report import statistics as figures
+from craft_ray.report.changes import compare
 from craft_ray.report.page import render
 from craft_ray.report.sampling import TableSample, all_rows, is_sorted_by_mention, sample
 from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.database import database
 from craft_ray.tables.records import runs_of
-from craft_ray.tables.snapshots import Snapshot, open_snapshot
+from craft_ray.tables.snapshots import Snapshot, before_last_change, open_snapshot
 
 ROWS = 100_000_000
 """Entities up to which a report reads all; of larger tables it reads a sample of this size."""
+
+COMPARED = 5_000_000
+"""Rows in files that the state before the last change has not, or has alone, up to which a report compares the two."""
 
 RUNS = 20
 """Runs that are listed."""
@@ -62,6 +66,8 @@ def write_report(
         raise RunError(
             f"cannot read the tables of {output}: {describe(error)}; if a run has ended meanwhile, try again"
         ) from error
+    tell("comparing with the run before")
+    content |= {"changes": _changes(storage, output, snapshot)}
     tell("drawing")
     page = render(content | _runs(storage, output) | {"output": output, "number": number, "title": title}).encode()
     with as_settings_error(f"the page {target}"):
@@ -116,6 +122,25 @@ def _asked(
         tell("looking up documents to show")
         shown = samples.choose_documents(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
         return content | {"samples": shown}
+
+
+def _changes(storage: Storage, output: str, now: Snapshot) -> dict[str, Any] | str | None:
+    """What the last run changed that changed anything; why that cannot be told, or None where there is no state before.
+
+    Files that both states have are not read. A compaction moves all rows to new files, and the rest is left to `diff`.
+    """
+    try:
+        reference = before_last_change(storage, output)
+    except SettingsError:  # the first run
+        return None
+    try:
+        before = open_snapshot(storage, output, reference)
+        pairs = ((before.documents, now.documents), (before.entities, now.entities))
+        if sum(old.rows_not_in(new) + new.rows_not_in(old) for old, new in pairs) > COMPARED:
+            return "Too many rows stand in other files than before: craft-ray diff compares the two states."
+        return compare(before, now)
+    except SettingsError:
+        return "The state before is not kept: craft-ray annotate --keep-versions 1 keeps it for the next report."
 
 
 def _runs(storage: Storage, output: str) -> dict[str, Any]:

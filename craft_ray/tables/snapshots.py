@@ -43,6 +43,10 @@ class TableVersion:
         fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
         return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
 
+    def rows_not_in(self, other: "TableVersion") -> int:
+        """How many rows stand in files that another version does not have."""
+        return sum(rows for path, rows in self.rows.items() if path not in other.rows)
+
     def stream(
         self, columns: Sequence[str], wanted: ds.Expression, asked: Sequence[str], at_once: int
     ) -> pa.RecordBatchReader:

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from lxml import html
 
+from craft_ray.annotation.account import Account
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report import page as module
 from craft_ray.report.page import every_year, label_styles, source_of
 from craft_ray.report.report import write_report
+from craft_ray.tables.records import RunRecord, kept_versions
+from craft_ray.tables.writer import Tables
 from tests.support.hostile_output import HOSTILE, write_hostile_output
-from tests.support.outputs import STORAGE, document, write_tables
+from tests.support.outputs import STORAGE, all_of, block, document, write_tables
 
 
 @pytest.fixture
@@ -107,6 +110,50 @@ def test_documents_are_shown_with_their_mentions_where_they_stand(output: Path, 
     assert [mark.text_content() for mark in marks] == ["Pax6", "mouse"]
     assert [mark.get("title") for mark in marks] == ["Protein, score 0.93, 0 to 4", "Taxon, score 0.93, 12 to 17"]
     assert "Pax6 in the mouse." in articles["Eyes"].text_content()
+
+
+def night(output: Path, day: int, documents: dict[str, str], keep: int) -> str:
+    """A run that annotates documents, each a Taxon mention of its whole text, and leaves its record."""
+    run_id = f"202601{day:02}T000000-aaaaaaaa"
+    tables = Tables(STORAGE, str(output), run_id)
+    blocks = [block(output, (doc_id, text), shard=day, run_id=run_id) for doc_id, text in documents.items()]
+    tables.replace(blocks, [all_of(one) for one in blocks])
+    tables.finish(compact=True, kept=kept_versions(STORAGE, str(output), keep))
+    record = RunRecord(STORAGE, str(output), run_id, inputs=[], model={"source": "embedded", "fingerprint": "f" * 64})
+    record.close("complete", Account([]).summary(), [], tables.versions())
+    return run_id
+
+
+def test_it_tells_what_changed_since_the_run_before(tmp_path: Path):
+    output = tmp_path / "tables"
+    first = night(output, 1, {"PMID:1": "mouse", "PMID:2": "rat"}, keep=1)
+    page = written(output, tmp_path / "page.html")
+    assert not page.xpath("//*[@id='changes'] | //a[@href='#changes']")  # there is no run before
+    night(output, 2, {"PMID:2": HOSTILE, "PMID:3": "mouse"}, keep=1)
+    page = written(output, tmp_path / "page.html")
+    told = text_of(page, "changes")
+    assert f"From what the run {first} left, 2 documents, to now, 3." in told
+    assert re.search(r"added annotated, and were not there 1 PMID:3", told)
+    assert re.search(r"revised annotated again, their content has changed 1 PMID:2", told)
+    assert "Taxon 2 3 +1 +1 added" in told
+    assert re.search(r"Mentions that lost most .* rat -1 Taxon", told)
+    assert not page.xpath("//section[@id='changes']//script")
+    links = page.xpath("//section[@id='changes']//a/@href")
+    assert links == ["https://pubmed.ncbi.nlm.nih.gov/3", "https://pubmed.ncbi.nlm.nih.gov/2"]
+
+
+def test_a_state_that_is_not_kept_or_too_far_from_this_one_is_not_compared_and_the_page_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for day, keep in ((1, 0), (2, 0)):
+        night(tmp_path / "a", day, {"PMID:1": f"mouse {day}"}, keep)
+    page = written(tmp_path / "a", tmp_path / "page.html")
+    assert "The state before is not kept: craft-ray annotate --keep-versions 1" in text_of(page, "changes")
+    for day in (1, 2):
+        night(tmp_path / "b", day, {"PMID:1": f"mouse {day}"}, keep=1)
+    monkeypatch.setattr("craft_ray.report.report.COMPARED", 3)  # two documents, two entities
+    page = written(tmp_path / "b", tmp_path / "page.html")
+    assert "craft-ray diff compares the two states" in text_of(page, "changes")
 
 
 def test_a_sampled_page_says_what_was_read_and_what_is_exact(output: Path, tmp_path: Path, monkeypatch):
