@@ -39,7 +39,7 @@ from craft_ray.cli.console import console
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
 from craft_ray.core.logs import log, logs_json
 from craft_ray.core.packages import EXTRA, missing
-from craft_ray.core.text import one_line
+from craft_ray.core.text import one_line, safe
 from craft_ray.core.version import __version__
 
 
@@ -164,7 +164,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
 
 
 def _fail(error: BaseException, code: int) -> int:
-    """Tell of an error, as one line without what a terminal would obey, or as a log line where these are JSON."""
+    """Tell of an error, in text without what a terminal would obey, or as a log line where these are JSON."""
     if os.environ.get("CRAFT_RAY_DEBUG"):
         console(stderr=True).print_exception()
     if logs_json():
@@ -172,4 +172,6 @@ def _fail(error: BaseException, code: int) -> int:
         log.error("command failed", extra={**run, "error": message(error), "exit_code": code})
     else:
         print(f"craft-ray: {one_line(message(error))}", file=sys.stderr)
+        if place := getattr(error, "place", ""):
+            print(safe(place), file=sys.stderr)
     return code

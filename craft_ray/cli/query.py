@@ -58,7 +58,7 @@ def query(
             if found is not None:  # None for a statement that gives no rows
                 print_rows(found.to_arrow_reader(), "csv" if as_csv else "json lines" if as_json else "table")
         except duckdb.Error as error:
-            raise SettingsError(f"the query fails: {_reason(error)}") from error
+            raise _failed(error) from error
 
 
 def _text(sql: str | None, file: Path | None) -> str:
@@ -73,11 +73,14 @@ def _text(sql: str | None, file: Path | None) -> str:
         raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
 
 
-def _reason(error: Exception) -> str:
-    """DuckDB's message in one sentence: the first line, and what it proposes instead."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate", "LINE "))]
-    return "; ".join([lines[0], *told]) if lines else type(error).__name__
+def _failed(error: Exception) -> SettingsError:
+    """DuckDB's message: its first line and what it proposes instead, and below them where in the query it is."""
+    lines = [line.rstrip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    at = next((number for number, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
+    proposed = [line for line in lines[1:at] if line.startswith(("Did you mean", "Candidate"))]
+    failed = SettingsError("; ".join([f"the query fails: {lines[0]}", *proposed]))
+    failed.place = "\n".join(lines[at : at + 2])
+    return failed
 
 
 @contextmanager

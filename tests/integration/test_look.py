@@ -65,7 +65,7 @@ def test_the_tables_are_asked_in_sql(command, output: Path):
     assert [(row["label"], int(row["n"])) for row in as_csv] == [(row["label"], row["n"]) for row in rows]
     assert "Protein" in command("query", output, counted).stdout
     wrong = command("query", output, "SELECT nothing FROM nowhere")
-    assert (wrong.code, wrong.stderr.count("\n")) == (2, 1)
+    assert (wrong.code, wrong.stderr.count("\n")) == (2, 3)
     assert command("query", output, "CREATE TABLE t AS SELECT 1 AS x").code == 0
 
 
