@@ -20,6 +20,9 @@ FORCED_AFTER = 0.5
 STOPPING = "\r\x1b[2Kstopping: what is done is being committed; Ctrl-C again ends at once\n"
 """Written over the line that the cursor is in, which is a bar of progress and the terminal's own `^C`."""
 
+FORCED = "\r\x1b[2K\x1b[?25hended at once: the same command goes on from what is committed\n"
+"""The same for a second Ctrl-C, which leaves a bar no time to go; the cursor, which the bar hides, is shown again."""
+
 
 class StopRequest(threading.Event):
     """Set by SIGINT and SIGTERM; any number of them is one, but a second Ctrl-C ends the process.
@@ -41,12 +44,18 @@ class StopRequest(threading.Event):
         if number == signal.SIGINT:
             if self._interrupted is None:
                 self._interrupted = time.monotonic()
-                if sys.stderr.isatty() and not logs_json():
-                    os.write(sys.stderr.fileno(), STOPPING.encode())
+                _tell(STOPPING)
             elif time.monotonic() - self._interrupted >= FORCED_AFTER:
+                _tell(FORCED)
                 os._exit(StoppedError.exit_code)
         # In a thread of its own: a signal may find this one within `wait`, holding the lock that `set` takes.
         _thread.start_new_thread(self.set, ())
+
+
+def _tell(line: str) -> None:
+    """Write to the terminal, if there is one, past all that buffers."""
+    if sys.stderr.isatty() and not logs_json():
+        os.write(sys.stderr.fileno(), line.encode())
 
 
 @contextmanager

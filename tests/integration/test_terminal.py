@@ -6,6 +6,7 @@ CRAFT_RAY_RECORDINGS names a folder for the screens, to be looked at.
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,31 @@ def test_a_run_that_is_stopped_once_tells_what_is_kept(job: list[str | Path], co
         assert not any(re.search(r"\d:\d\d:\d\d", line) for line in at.lines)  # nothing of the bar stays
 
 
+BAR = """
+import threading
+from craft_ray.annotation.account import Account
+from craft_ray.cli.console import console, shown
+from craft_ray.core import signals
+signals.FORCED_AFTER = 0
+with shown(console(stderr=True)) as show, signals.stop_on_signal():
+    show(Account([]))
+    threading.Event().wait()
+"""
+
+
+def test_a_second_ctrl_c_leaves_no_bar_and_a_cursor():
+    with terminal([sys.executable, "-c", BAR], 80) as at:
+        at.until(lambda lines: any("0 documents" in line for line in lines))
+        assert not at.shows_a_cursor
+        at.press(CTRL_C)
+        at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
+        at.press(CTRL_C)
+        assert at.to_its_end() == 3
+        assert at.shows_a_cursor
+        assert [line for line in at.lines if "documents" in line] == []
+        assert at.lines[-1] == "ended at once: the same command goes on from what is committed"
+
+
 @pytest.mark.long
 def test_a_second_ctrl_c_ends_a_run_at_once(job: list[str | Path], tmp_path: Path):
     with terminal(job, 80) as at:
@@ -81,5 +107,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once(job: list[str | Path], tmp_path: Pat
         at.press(CTRL_C)
         assert at.to_its_end() == 3
         record("80-forced", at)
+        assert at.shows_a_cursor
+        assert not any(re.search(r"\d:\d\d:\d\d", line) for line in at.lines)  # nothing of the bar stays
         assert not any("Traceback" in line or line.startswith("documents found") for line in at.lines)
         assert 0 < len(document_rows(tmp_path / "out")) < DOCUMENTS

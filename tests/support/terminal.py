@@ -34,6 +34,10 @@ class Terminal:
     def lines(self) -> list[str]:
         return [line.rstrip() for line in self._screen.display if line.strip()]
 
+    @property
+    def shows_a_cursor(self) -> bool:
+        return not self._screen.cursor.hidden
+
     def press(self, keys: bytes) -> None:
         os.write(self._descriptor, keys)
 
