@@ -75,7 +75,7 @@ def ground(
         try:
             counts = _ground_all(tables, storage, output, grounder, settings, stop, on_progress)
             record.add(concepts_in_step=True)
-            tables.finish(settings.compact, kept_versions(storage, output, settings.keep_versions))
+            tables.finish(settings.compact, kept_versions(storage, output, settings.keep_versions), stop.is_set)
         except Exception as error:
             ours = error if isinstance(error, CraftRayError) else RunError(f"grounding failed: {explain(error)}")
             record.close(ours.status, {}, [], tables.versions(), str(ours))

@@ -15,7 +15,8 @@ CPUS, TRIES = 0.5, 4
 def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
     """Run rewrites as tasks of Ray, which must be connected, or here where they are small; gives the files of each.
 
-    A task that Ray runs twice writes new files each time, and those of one try alone are given.
+    A task that Ray runs twice writes new files each time, and those of one try alone are given. Tasks are cancelled
+    whose files are not asked for any more.
     """
     if sum(file.size for rewrite in rewrites for file in rewrite.files) <= ALONE:
         yield from run_here(rewrites)
@@ -26,8 +27,13 @@ def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
         yield from run_here(rewrites)
         return
     task = ray.remote(num_cpus=CPUS, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(_run)
-    for answer in [task.remote(rewrite) for rewrite in rewrites]:
-        yield ray.get(answer)
+    waiting = [task.remote(rewrite) for rewrite in rewrites]
+    try:
+        while waiting:
+            yield ray.get(waiting.pop(0))
+    finally:
+        for answer in waiting:
+            ray.cancel(answer, force=True)
 
 
 def _run(rewrite: Rewrite) -> Sequence[DataFile]:

@@ -244,7 +244,8 @@ class _Run:
         if self.grounder:
             write_concepts(self.tables, self.grounder.lexicon)
             record.add(concepts_in_step=True)
-        self.tables.finish(settings.compact, kept_versions(self.storage, self.output, settings.keep_versions))
+        kept = kept_versions(self.storage, self.output, settings.keep_versions)
+        self.tables.finish(settings.compact, kept, stop.is_set)
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")
         if (rows := self.tables.counts()["documents"]) != commits.rows:

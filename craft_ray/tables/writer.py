@@ -11,7 +11,7 @@ no other pair has. From this follows:
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,14 +160,18 @@ class Tables:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
         return Place(self._storage, table.path, schema, self._run_id)
 
-    def _rewritten(self, rewrites: Sequence[Rewrite]) -> tuple[list[DataFile], list[DataFile]]:
-        """Files to add and files to remove, as rewrites give them."""
+    def _rewritten(
+        self, rewrites: Sequence[Rewrite], stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[list[DataFile], list[DataFile]]:
+        """Files to add and files to remove, as rewrites give them; of those that have run when it is stopped."""
         added: list[DataFile] = []
         removed: list[DataFile] = []
         for rewrite, files in zip(rewrites, self._run_all(rewrites), strict=True):
             if tuple(files) != tuple(rewrite.files):
                 added += files
                 removed += rewrite.files
+            if stopped():
+                break
         return added, removed
 
     @property
@@ -211,11 +215,15 @@ class Tables:
                 table.overwrite(rows, self.documents.pair)
             table.vacuum(self._run_id)
 
-    def finish(self, compact: bool, kept: Sequence[dict[str, int]] = ()) -> None:
+    def finish(
+        self, compact: bool, kept: Sequence[dict[str, int]] = (), stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         """Close a run: merge small files, remove files that no table refers to, and keep the logs short.
 
         After it the Parquet files are exactly the tables' snapshots, and those of the versions of `entities` and
         `documents` that are `kept`.
+
+        stopped: asked after each merge, of at most `rewriting.AT_ONCE` bytes; what is not merged then is the next run's
 
         Raises RunError if another run has begun meanwhile, before anything is removed.
         """
@@ -223,16 +231,18 @@ class Tables:
         if rows.num_rows != self.shards.count() or (compact and len(self.shards.files()) > SHARD_FILES):
             self.shards.overwrite(rows, self.documents.pair)
         if compact:
-            self.merge()
+            self.merge(stopped)
         for name, table in self.by_name.items():
             table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
             table.shorten_log()
 
-    def merge(self) -> None:
-        """Merge small files, one commit to each table that has any."""
+    def merge(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Merge small files, one commit to each table that has any. stopped: as in `finish`"""
         for table in (self.entities, self.documents):
+            if stopped():
+                return
             with table.naming_a_later_run():
-                added, removed = self._rewritten(merges(self._place(table), table.files()))
+                added, removed = self._rewritten(merges(self._place(table), table.files()), stopped)
                 if removed:
                     table.rearrange(added, removed)
 

@@ -1,5 +1,7 @@
 """Files written again: what is merged with what, rows in order of documents, and nothing lost on the way."""
 
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +16,9 @@ from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.rewriting import Merge, Place, Removal, merges, removals
+from craft_ray.tables.rewriting import Merge, Place, Removal, Rewrite, merges, removals
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block, rows
+from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
 
 
 def place(output: Path, name: str = "documents") -> Place:
@@ -95,6 +97,31 @@ def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pyt
     assert max(counts) <= 4
     assert any(later == earlier + 1 for earlier, later in pairwise(counts)), "no night may rewrite all"
     assert len(rows(tmp_path, "documents")) == len(rows(tmp_path, "entities")) == 72
+
+
+def test_a_signal_ends_merging_after_the_merge_at_hand_and_the_next_run_merges_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stop = threading.Event()
+
+    def signalled(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
+        for files in rewriting.run_here(rewrites):
+            stop.set()
+            yield files
+
+    tables = Tables(STORAGE, str(tmp_path), run_all=signalled)
+    for name in "abcdefgh":
+        tables.append([block(tmp_path, (name, f"a mouse of {name}"))])
+    before = rows(tmp_path, "entities"), rows(tmp_path, "documents")
+    monkeypatch.setattr(rewriting, "AT_ONCE", 1 + max(file.size for file in tables.entities.files()))  # two files
+    tables.finish(compact=True, stopped=stop.is_set)
+    assert [len(table.files()) for table in (tables.entities, tables.documents)] == [7, 8]
+    assert_only_the_snapshot(tmp_path)
+    assert (rows(tmp_path, "entities"), rows(tmp_path, "documents")) == before
+    monkeypatch.undo()
+    Tables(STORAGE, str(tmp_path)).finish(compact=True)
+    assert_only_the_snapshot(tmp_path, files=1)
+    assert (rows(tmp_path, "entities"), rows(tmp_path, "documents")) == before
 
 
 @pytest.mark.parametrize("partition_by", [("label",), ("label", "year")])
