@@ -94,7 +94,8 @@ def annotate(
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
     address: SecretStr | None = None
-    logs: LogFormat = "json" if "json" in (chosen.get("log_format"), os.environ.get("CRAFT_RAY_LOG_FORMAT")) else "text"
+    asked = chosen.get("log_format") or os.environ.get("CRAFT_RAY_LOG_FORMAT")
+    logs: LogFormat = "json" if asked == "json" or (asked is None and logs_json()) else "text"
     log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
     inputs = inputs or []
     try:

@@ -36,8 +36,9 @@ from craft_ray.cli import (
     train,
 )
 from craft_ray.cli.console import console
+from craft_ray.cli.options import log_format_asked
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
-from craft_ray.core.logs import log, logs_json
+from craft_ray.core.logs import log, log_as, logs_json
 from craft_ray.core.packages import EXTRA, missing
 from craft_ray.core.text import one_line, safe
 from craft_ray.core.version import __version__
@@ -132,6 +133,8 @@ def main() -> NoReturn:
     """Run the command; errors of ours end as one sentence on stderr and their exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)  # until a run has handlers of its own
+    if log_format_asked(sys.argv[1:]) == "json":
+        log_as("json")  # also for what fails before settings are read
     sys.exit(_exit_code(app))
 
 
@@ -155,6 +158,8 @@ def _exit_code(run: Callable[..., Any]) -> int:
         return _fail(SettingsError(missing(error.name, "this")), SettingsError.exit_code)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
+            if logs_json():
+                return _fail(SettingsError(error.format_message()), int(error.exit_code))
             error.show()
             return int(error.exit_code)
         if os.environ.get("CRAFT_RAY_DEBUG"):

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from craft_ray.core.logs import LogFormat, log
+from craft_ray.core.logs import LogFormat, log, logs_json
 from craft_ray.core.text import one_line
 
 if TYPE_CHECKING:
@@ -94,6 +94,17 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
+def tell(on: Console, line: str, **fields: object) -> None:
+    """Tell what is being done beside a command's result: a line for a person, or one of the log where that is JSON.
+
+    fields: of the log's line, where `line` is not all that a program wants
+    """
+    if logs_json():
+        log.info(line, extra=fields)
+    else:
+        on.print(one_line(line), style="dim", soft_wrap=True)
+
+
 @contextmanager
 def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
     """A function that shows the steps of training, or the like: a bar on a terminal, a line now and then in a log."""
@@ -103,9 +114,9 @@ def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int,
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY or step == steps:
             last = time.monotonic()
-            console.print(f"{unit} {step:,} of {steps:,}", highlight=False)
+            tell(console, f"{unit} {step:,} of {steps:,}")
 
-    if not console.is_terminal:
+    if logs_json() or not console.is_terminal:
         yield line
         return
     with _progress(console) as progress:

@@ -1,14 +1,13 @@
 """`craft-ray export`."""
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.console import add_row, console, plain_table, tell
 from craft_ray.cli.options import At, Json, Output, SettingsFile, known_labels, opened
 from craft_ray.export.formats import EXPORTERS
 
@@ -95,7 +94,7 @@ def export(
             show=show,
         )
     if to == "csv":
-        print(FORMULAS, file=sys.stderr)
+        tell(console(stderr=True), FORMULAS)
     if as_json:
         print(json.dumps(manifest))
     else:

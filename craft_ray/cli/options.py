@@ -1,5 +1,8 @@
 """Options that several commands take, and what they open."""
 
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +13,7 @@ from craft_ray.core.labels import canonical
 from craft_ray.core.validation import nearest
 
 if TYPE_CHECKING:
+    from craft_ray.core.logs import LogFormat
     from craft_ray.storage.storage import Storage
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
@@ -55,6 +59,38 @@ SettingsFile = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commit and each broken shard.")]
+
+
+_ASKS_FOR_JSON = re.compile(r"""^["']?log_format["']?\s*:\s*["']?json\b""", re.MULTILINE)
+"""The line of a settings file, which need be no YAML otherwise."""
+
+
+def log_format_asked(arguments: Sequence[str]) -> "LogFormat":
+    """The format of logs by arguments, the environment or a settings file, whatever else is wrong with these.
+
+    For what is told before the settings are read, or since they cannot be.
+    """
+    from craft_ray.core.settings import FILE, PREFIX
+
+    given = _last_value("--log-format", arguments) or os.environ.get(f"{PREFIX}LOG_FORMAT")
+    if given is None:
+        try:
+            text = Path(_last_value("--settings", arguments) or FILE).read_text(encoding="utf-8", errors="replace")
+        except OSError:  # told when the settings are read
+            text = ""
+        given = "json" if _ASKS_FOR_JSON.search(text) else "text"
+    return "json" if given == "json" else "text"
+
+
+def _last_value(option: str, arguments: Sequence[str]) -> str | None:
+    """The last value that arguments give an option, as `--name value` or `--name=value`."""
+    found = None
+    for number, argument in enumerate(arguments):
+        if argument == option:
+            found = next(iter(arguments[number + 1 : number + 2]), None)
+        elif argument.startswith(f"{option}="):
+            found = argument.partition("=")[2]
+    return found
 
 
 def storage_of(output: str, settings: Path | None) -> tuple["Storage", str]:

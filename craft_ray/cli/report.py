@@ -1,11 +1,12 @@
 """`craft-ray report`."""
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from craft_ray.cli.console import console
+from craft_ray.cli.console import console, tell
 from craft_ray.cli.options import Json, Output, SettingsFile, opened
 
 EXAMPLES = """Examples:
@@ -50,7 +51,7 @@ def report(
         samples,
         seed,
         None if exact else ROWS,
-        tell=lambda step: on.print(step, style="dim"),
+        tell=partial(tell, on),
         title=title,
     )
     if as_json:

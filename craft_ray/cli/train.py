@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_ray.cli.console import console
+from craft_ray.cli.console import console, tell
 from craft_ray.cli.described import takes
 from craft_ray.cli.evaluate import print_scores
 from craft_ray.cli.options import Json, SettingsFile
@@ -83,7 +83,7 @@ def train(
             self._show(step, steps)
 
         def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-            on.print(_epoch_line(rows[-1]), highlight=False)
+            tell(on, _epoch_line(rows[-1]))
 
     with steps_shown(on) as show:
         trained = run(

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,8 +13,10 @@ from typer.testing import CliRunner
 
 from craft_ray import __version__
 from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
+from craft_ray.cli.options import log_format_asked
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log, log_as
+from tests.support.commands import COMMAND, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +87,48 @@ def test_a_bad_setting_is_a_json_line_too_if_json_was_asked_for(capsys: pytest.C
     arguments = ["annotate", "x", "-o", str(tmp_path), "--replicas", "0", "--log-format", "json"]
     assert _exit_code(lambda **options: app(arguments, **options)) == 2
     assert "setting replicas" in json.loads(capsys.readouterr().err)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file", "variable", "format"),
+    [
+        (["annotate", "x", "--log-format", "json"], None, None, "json"),
+        (["annotate", "x", "--log-format=text"], "log_format: json", "json", "text"),
+        (["compact", "out"], None, "json", "json"),
+        (["compact", "out"], "replicas: [\n'log_format': 'json'", None, "json"),
+        (["runs", "out", "--settings", "night.yaml"], None, None, "json"),
+        (["runs", "out", "--settings=none.yaml"], "log_format: json", None, "text"),
+        (["top"], "s3:\n  log_format: json", None, "text"),
+        ([], None, None, "text"),
+    ],
+)
+def test_json_is_asked_for_by_argument_variable_or_file_whatever_else_is_wrong_there(
+    arguments: list[str], file: str | None, variable: str | None, format: str, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "night.yaml").write_text("log_format: json\n")
+    if file is not None:
+        (tmp_path / "craft-ray.yaml").write_text(file)
+    if variable is not None:
+        monkeypatch.setenv("CRAFT_RAY_LOG_FORMAT", variable)
+    assert log_format_asked(arguments) == format
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["annotate", "x", "-o", "out"], "setting replicas: "),
+        (["compact", "out"], "there are no tables in out"),
+        (["top", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments: list[str], told: str, tmp_path: Path):
+    (tmp_path / "craft-ray.yaml").write_text("log_format: json\n" + ("replicas: 0\n" if "annotate" in arguments else ""))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (done.returncode, line["exit_code"], line["level"]) == (2, 2, "error")
+    assert told in line["error"]
 
 
 def test_a_wrong_option_ends_with_2(capsys: pytest.CaptureFixture[str]):
