@@ -10,8 +10,14 @@ from numpy.typing import NDArray
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.hierarchy import lineage
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.loading import load_grounder
+from craft_ray.concepts.sources import EMBEDDED
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import ANCESTORS, CONCEPTS
+from craft_ray.core.settings import Settings
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.storage.addresses import absolute
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.records import read_records
 from craft_ray.tables.writer import Tables
@@ -22,10 +28,44 @@ def described(lexicon: Lexicon) -> dict[str, Any]:
     return {"fingerprint": lexicon.fingerprint, "sources": list(lexicon.sources)}
 
 
-def warn_of_other_filter(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
-    """Log a warning if other mentions were left out of earlier documents: they keep what they have."""
-    last = next((record for record in read_records(storage, tables.output) if record.get("inputs")), None)
-    if last is None or not tables.counts()["documents"]:
+def with_absolute_ontologies(settings: Settings) -> Settings:
+    """The settings as a run records them, for a later one, which may begin in another folder."""
+    named = (file if file == EMBEDDED else absolute(file) for file in settings.ontology)
+    return settings.model_copy(update={"ontology": tuple(named)})
+
+
+def with_ontologies_of(storage: Storage, output: str, settings: Settings) -> Settings:
+    """The settings with the ontologies that the output's ids are by, if they name none themselves."""
+    if settings.ontology or not settings.concepts:
+        return with_absolute_ontologies(settings)
+    last = _last_with(storage, output, "lexicon")
+    of_output = (last.get("settings") or {}).get("ontology") or ()
+    return with_absolute_ontologies(settings.model_copy(update={"ontology": tuple(of_output)}))
+
+
+def load_run_grounder(asked: Settings, chosen: Settings, storage: Storage, checkpoint: Checkpoint) -> Grounder | None:
+    """The grounder of a run.
+
+    chosen: the settings that were `asked` for, with the ontologies of the output (`with_ontologies_of`)
+
+    Raises SettingsError if an ontology cannot be used.
+    """
+    labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
+    try:
+        return load_grounder(chosen, storage, *labels)
+    except SettingsError as error:
+        if asked.ontology or not chosen.ontology:
+            raise
+        raise SettingsError(
+            f"{error}; the last run gave the output's ids by it: name another with --ontology, or the lexicon that ships "
+            f"with --ontology {EMBEDDED}"
+        ) from error
+
+
+def warn_of_other_rules(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
+    """Log a warning if earlier documents lack other mentions, or have ids by another lexicon: they keep what they have."""
+    last = _last_with(storage, tables.output, "inputs")
+    if not last or not tables.counts()["documents"]:
         return
     before, now = last.get("left_out") or left_out_by(None), left_out_by(grounder)
     if before != now:
@@ -34,6 +74,17 @@ def warn_of_other_filter(storage: Storage, tables: Tables, grounder: Grounder | 
             "as they are",
             *(", ".join(f"{name} {value}" for name, value in rule.items()) for rule in (now, before)),
         )
+    lexicon = _last_with(storage, tables.output, "lexicon").get("lexicon")
+    if grounder and lexicon and lexicon["fingerprint"] != grounder.lexicon.fingerprint:
+        log.warning(
+            "ids are given by another lexicon than before: documents that are not annotated again keep theirs; "
+            "`craft-ray ground` with the same --ontology gives all of them ids by one"
+        )
+
+
+def _last_with(storage: Storage, output: str, key: str) -> dict[str, Any]:
+    """The record of an output's last run that has a value for a key; empty if none has."""
+    return next((record for record in read_records(storage, output) if record.get(key)), {})
 
 
 def concepts_in_step(storage: Storage, output: str) -> bool:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 
-from craft_ray.annotation.concepts import described, write_concepts
+from craft_ray.annotation.concepts import described, with_absolute_ontologies, write_concepts
 from craft_ray.concepts.grounding import SHOWN, Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
@@ -69,7 +69,7 @@ def ground(
             inputs=[],
             output=output,
             model=model,
-            settings=settings.model_dump(mode="json"),
+            settings=with_absolute_ontologies(settings).model_dump(mode="json"),
             lexicon=described(grounder.lexicon),
         )
         try:

@@ -19,7 +19,9 @@ from craft_ray.annotation.concepts import (
     concepts_in_step,
     described,
     left_out_by,
-    warn_of_other_filter,
+    load_run_grounder,
+    warn_of_other_rules,
+    with_ontologies_of,
     write_concepts,
 )
 from craft_ray.annotation.loading import ModelLoading
@@ -27,7 +29,6 @@ from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, pla
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import nodes, ray_session, wait_for_resources
 from craft_ray.core.errors import CraftRayError, RunError, SettingsError, StoppedError
 from craft_ray.core.logs import bound, log
@@ -92,12 +93,12 @@ def annotate(
         run_id = new_run_id()
         with lease.held(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
             grounder: Grounder | None = None
+            asked, settings = settings, with_ontologies_of(storage, output, settings)
 
             def load_lexicon() -> None:
                 nonlocal grounder
                 checkpoint = model.checkpoint.result()  # a bad model ends the run before tables are made
-                labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
-                grounder = load_grounder(settings, storage, *labels)
+                grounder = load_run_grounder(asked, settings, storage, checkpoint)
 
             def connect() -> float:
                 model.prepare()
@@ -124,7 +125,7 @@ def annotate(
             if ray_ready is None and account.shards:
                 ray_ready = connect()
             if ray_ready is not None:
-                warn_of_other_filter(storage, tables, grounder)
+                warn_of_other_rules(storage, tables, grounder)
                 account.timeline.reached("ray_ready", ray_ready)
             in_step = concepts_in_step(storage, output)
             if grounder is None and not in_step:

@@ -27,7 +27,7 @@ def ground(
         ),
     ] = None,
     keep_versions: Annotated[
-        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="0")
+        int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="as the last run")
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -136,7 +136,8 @@ class Settings(BaseModel):
     ontology: tuple[str, ...] = Field(
         default=(),
         description="ontologies (OBO or OBO Graphs JSON, plain or gzip) or compiled lexicons from which mentions get "
-        "ids, local or s3://; default: the lexicon that ships",
+        "ids, local or s3://, or `embedded` for the lexicon that ships; default: those of the output's last run, else "
+        "`embedded`",
     )
     concepts: bool = Field(default=True, description="give mentions the ids of ontology concepts")
     min_score: float | None = Field(

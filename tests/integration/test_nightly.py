@@ -11,10 +11,13 @@ import pytest
 from deltalake import DeltaTable
 
 import craft_ray
+from craft_ray.annotation.ground import ground
 from craft_ray.annotation.run import annotate
-from craft_ray.core.errors import RunError
+from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
+from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import assert_consistent, data_files, document_rows, entity_rows, table
 from tests.support.pubmed import citation, deletion, pubmed_file
 
@@ -281,3 +284,43 @@ def test_tables_of_concepts_that_a_run_left_behind_are_completed_by_the_next_tho
     record = json.loads((output / "runs" / f"{last['run_id']}.json").read_text())
     assert (record["status"], record["lexicon"]) == ("nothing_new", None), "in step, so no lexicon is loaded"
     assert DeltaTable(f"{output}/concepts").version() == versions
+
+
+def test_ontologies_stand_with_the_output_until_others_are_named(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """`ground` with a user's ontology, and nights after it that name none."""
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    mine = Path(obo_file(tmp_path, OBO.replace("NCBITaxon:10090", "NCBITaxon:777")))
+
+    def ids() -> set[str]:
+        return {row["concept_id"] for row in table(output, "entities").to_pylist() if row["mention"] == "mouse"}
+
+    def told() -> list[str]:
+        lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        caplog.clear()
+        return [line for line in lines if "another lexicon" in line]
+
+    monkeypatch.setattr(log, "propagate", True)
+    (folder / "a.txt").write_text("The mouse.")
+    annotate([str(folder)], str(output), Settings())
+    assert (ids(), told()) == ({"NCBITaxon:10088"}, [])
+    monkeypatch.chdir(tmp_path)
+    ground(str(output), Settings(ontology=(mine.name,)))
+    assert ids() == {"NCBITaxon:777"}
+    monkeypatch.chdir(folder)
+    (folder / "b.txt").write_text("A mouse.")
+    annotate([str(folder)], str(output), Settings())
+    assert (ids(), told()) == ({"NCBITaxon:777"}, [])
+    assert "NCBITaxon:777" in {row["id"] for row in table(output, "concepts").to_pylist()}
+
+    (folder / "c.txt").write_text("One mouse.")
+    gone = mine.rename(tmp_path / "gone.obo")
+    with pytest.raises(SettingsError, match=f"{mine}.*name another with --ontology, or .* --ontology embedded"):
+        annotate([str(folder)], str(output), Settings())
+    assert len(document_rows(output)) == 2
+    annotate([str(folder)], str(output), Settings(ontology=("embedded",)))
+    assert ids() == {"NCBITaxon:777", "NCBITaxon:10088"}
+    assert len(told()) == 1
+    assert gone.exists()
