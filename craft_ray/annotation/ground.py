@@ -21,7 +21,7 @@ from craft_ray.annotation.concepts import described, with_absolute_ontologies, w
 from craft_ray.concepts.grounding import SHOWN, Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
-from craft_ray.core.descriptions import KEY, descriptions_of
+from craft_ray.core.descriptions import KEY, descriptions_of, labels_in
 from craft_ray.core.errors import CraftRayError, RunError, SettingsError, StoppedError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import CONCEPT_COLUMNS, LABEL
@@ -56,7 +56,8 @@ def ground(
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     model = _model_of(storage, output)
     unfiltered = settings.model_copy(update={"grounded_only": (), "min_score": None})
-    grounder = load_grounder(unfiltered, storage, described=descriptions_of(model.get(KEY, {}), model.get(KEY)))
+    described_labels = descriptions_of(model.get(KEY, {}), model.get(KEY))
+    grounder = load_grounder(unfiltered, storage, labels_in(model), described=described_labels)
     if grounder is None:
         raise SettingsError("there is nothing to ground with: name ontologies with --ontology")
     run_id = new_run_id()

@@ -313,7 +313,7 @@ class _Run:
             "run_id": self.run_id,
             "status": status,
             **self.account.summary(),
-            "model": {name: value for name, value in self.checkpoint.about.items() if name != "labels"},
+            "model": self.checkpoint.about,
             "output": self.output,
             "tables": {name: self.tables.path(name) for name in ("entities", "documents", "shards")},
         }

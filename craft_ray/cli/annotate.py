@@ -13,7 +13,7 @@ from rich.table import Table
 from craft_ray.cli.console import add_row, console, shown
 from craft_ray.cli.described import takes
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
-from craft_ray.core.descriptions import KEY, descriptions_of
+from craft_ray.core.descriptions import descriptions_in
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
 from craft_ray.core.logs import LogFormat, log_as, logs_json
 from craft_ray.core.settings import Settings
@@ -203,7 +203,7 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
         add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
     left_out = summary.get("left_out", {})
     labels = sorted({*summary["entities"], *left_out})
-    known = descriptions_of(labels, summary["model"].get(KEY))
+    known = descriptions_in(summary["model"], labels)
     for label in labels:
         number, with_id = summary["entities"].get(label, 0), summary.get("with_id", {}).get(label, 0)
         note = f"{with_id:,} with an id; " if with_id else ""

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, opened
-from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
+from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import STYLES, segments
 from craft_ray.core.text import one_line, safe
@@ -186,7 +186,7 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
         raise SettingsError(f"there is no document {doc_id} in {output}{f'; did you mean {like}?' if like else ''}")
     entities = snapshot.entities.dataset.to_table(filter=of_it).sort_by("start").to_pylist()
     model = last_model(storage, output) or {}
-    described = descriptions_of({entity["label"] for entity in entities}, model.get(KEY))
+    described = descriptions_in(model, {entity["label"] for entity in entities})
     print_document(on, found[0], entities, scores, described)
 
 

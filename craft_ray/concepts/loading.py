@@ -11,7 +11,7 @@ from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
 from craft_ray.core.descriptions import LabelDescription
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import canonical
+from craft_ray.core.labels import canonical, is_craft
 from craft_ray.core.settings import Settings
 from craft_ray.core.validation import nearest
 from craft_ray.storage.storage import Storage
@@ -20,12 +20,16 @@ NOT_DESCRIBED: Mapping[str, LabelDescription] = MappingProxyType({})
 
 
 def prefixes_of(
-    settings: Settings, described: Mapping[str, LabelDescription] = NOT_DESCRIBED
+    settings: Settings, described: Mapping[str, LabelDescription] = NOT_DESCRIBED, labels: Sequence[str] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """By label, the prefixes of the concepts that its mentions mean: by the settings, else by the model."""
+    """By label, the prefixes of the concepts that its mentions mean: by the settings, else by the model.
+
+    labels: those of the model; a `Gene` among labels that are not CRAFT's is no cellular component
+    """
     of_model = {label: one.prefixes for label, one in described.items() if one.prefixes}
     of_settings = {canonical(label): tuple(some) for label, some in settings.concept_prefixes.items()}
-    return DEFAULT_PREFIXES | of_model | of_settings
+    known = DEFAULT_PREFIXES if is_craft(labels) else {n: p for n, p in DEFAULT_PREFIXES.items() if n != "Gene"}
+    return known | of_model | of_settings
 
 
 def all_prefixes(by_label: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -46,7 +50,7 @@ def load_grounder(
     """
     lexicon = None
     if settings.concepts and (settings.ontology or sources.SHIPPED.is_file()):
-        prefixes = all_prefixes(prefixes_of(settings, described))
+        prefixes = all_prefixes(prefixes_of(settings, described, labels))
         lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), prefixes)
     return grounder_of(settings, lexicon, labels, rescoring, described)
 
@@ -75,7 +79,7 @@ def grounder_of(
         except ValueError as error:
             raise SettingsError(f"the model's config.json: {error}") from error
         scores = shipped_scores(lexicon.prefixes, lexicon.has_corpus)
-        grounder = Grounder(lexicon, scores, prefixes_of(settings, described), only, fitted, settings.min_score)
+        grounder = Grounder(lexicon, scores, prefixes_of(settings, described, labels), only, fitted, settings.min_score)
     elif settings.min_score is not None:
         raise SettingsError("min_score: mentions are scored by the lexicon, and concepts are off")
     for label in sorted(only.difference(grounder.known if grounder else ())):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import LABELS, is_craft
+from craft_ray.core.labels import LABELS, is_craft, label_of
 from craft_ray.core.validation import nearest, read_yaml, validated
 
 KEY = "label_descriptions"
@@ -67,15 +67,34 @@ def as_json(descriptions: Mapping[str, LabelDescription]) -> dict[str, Any]:
     return {label: one.model_dump(exclude_defaults=True, mode="json") for label, one in descriptions.items()}
 
 
-def descriptions_of(labels: Iterable[str], described: Mapping[str, Any] | None = None) -> dict[str, LabelDescription]:
+def descriptions_in(model: Mapping[str, Any], labels: Iterable[str]) -> dict[str, LabelDescription]:
+    """Meaning and looks of an output's labels.
+
+    model: as a run's record or its summary has it; of its labels an output may lack some
+
+    Raises SettingsError as `descriptions_of` does.
+    """
+    return descriptions_of(labels, model.get(KEY), labels_in(model))
+
+
+def labels_in(model: Mapping[str, Any]) -> list[str]:
+    """The labels of a model as a run's record or its summary has it; none if it does not tell."""
+    tags: Iterable[str] = (model.get("labels") or {}).values()
+    return list(dict.fromkeys(label_of(tag) for tag in tags if tag != "O"))
+
+
+def descriptions_of(
+    labels: Iterable[str], described: Mapping[str, Any] | None = None, of_model: Iterable[str] = ()
+) -> dict[str, LabelDescription]:
     """Meaning and looks of labels: as a checkpoint or a record has them, and those of CRAFT's own.
 
     described: as `as_json` gives it
+    of_model:  all labels of the model, where these are some of them
 
     Raises SettingsError if that has a value that does not fit.
     """
     names = list(labels)
     craft = {label.name: LabelDescription(meaning=label.meaning, prefixes=(label.ontology,)) for label in LABELS}
-    known = {name: craft[name] for name in names if name in craft} if is_craft(names) else {}
+    known = {name: craft[name] for name in names if name in craft} if is_craft(list(of_model) or names) else {}
     given = described or {}
     return known | {name: validated(LabelDescription, given[name]) for name in names if name in given}

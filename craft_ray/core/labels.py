@@ -54,13 +54,15 @@ def canonical(name: str) -> str:
 def is_craft(names: Iterable[str]) -> bool:
     """True if labels are CRAFT's own: all six in any spelling, or some as CRAFT-IOB or the tables spell them.
 
-    Elsewhere the same words mean other things: in most corpora `GENE` is a gene, and not a cellular component.
+    Elsewhere the same words mean other things: in most corpora a `Gene` is a gene, and not a cellular component. So
+    some of the six with `Gene` among them are not CRAFT's.
 
-    >>> is_craft(["SO", "CL", "GGP", "GENE", "Taxon", "CHEBI"]), is_craft(["GENE"])
-    (True, False)
+    >>> is_craft(["SO", "CL", "GGP", "GENE", "Taxon", "CHEBI"]), is_craft(["Cell", "Taxon"]), is_craft(["Gene", "Taxon"])
+    (True, True, False)
     """
     given = set(names)
-    return {canonical(name) for name in given} == set(ONTOLOGY) or given <= _TAG_NAMES or given <= set(ONTOLOGY)
+    own = set(ONTOLOGY)
+    return {canonical(name) for name in given} == own or given <= _TAG_NAMES or given <= own - {"Gene"}
 
 
 def canonical_tags(tags: Sequence[str]) -> list[str]:

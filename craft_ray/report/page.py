@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
+from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.labels import LABELS
 from craft_ray.core.marking import STYLES
 from craft_ray.core.schema import REASONS
@@ -42,10 +43,10 @@ class LabelStyle:
 
 def render(content: Mapping[str, Any]) -> str:
     """The page of what was asked; see `_asked` and `_runs` for its parts."""
-    described = ((content["run"] or {}).get("model") or {}).get(KEY)
+    model = (content["run"] or {}).get("model") or {}
     changes = content["changes"] if isinstance(content["changes"], dict) else {"entities": {}}
     looks = label_styles(
-        [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]], described
+        [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]], model
     )
     colours = {look.name: look.ground for look in looks}
     labels = [{"label": look.name, "entities": content["labels"].get(look.name, 0)} for look in looks]
@@ -100,13 +101,13 @@ def source_of(doc_id: str) -> str | None:
     return address + number if re.fullmatch(form, number, re.ASCII) else None
 
 
-def label_styles(names: Sequence[str], described: Mapping[str, Any] | None = None) -> list[LabelStyle]:
+def label_styles(names: Sequence[str], model: Mapping[str, Any] = MappingProxyType({})) -> list[LabelStyle]:
     """How labels are shown: the six in their order, then others; each has letters of its own.
 
-    described: what the model's record says of its labels (`core/descriptions.py`)
+    model: as the run's record has it, with what it says of its labels (`core/descriptions.py`)
     """
     known = [label.name for label in LABELS if label.name in names]
-    known_of = descriptions_of(names, described)
+    known_of = descriptions_in(model, names)
     looks: list[LabelStyle] = []
     for number, name in enumerate([*known, *sorted({*names} - {*known})]):
         about = known_of.get(name, LabelDescription())

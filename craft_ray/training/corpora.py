@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
-from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, label_of
+from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, is_craft, label_of
 from craft_ray.model.tags import DOCSTART, iob_to_spans
 
 LONG = 40
@@ -83,7 +83,7 @@ def tag_names(sentences: Iterable[TaggedSentence]) -> tuple[str, ...]:
     ('O', 'B-Disease', 'I-Disease')
     """
     labels = {label_of(tag) for sentence in sentences for tag in sentence.tags} - {"O"}
-    if labels <= set(ONTOLOGY):
+    if labels <= set(ONTOLOGY) and is_craft(labels):
         return TAGS
     return ("O", *(f"{prefix}-{label}" for label in sorted(labels) for prefix in "BI"))
 

@@ -6,6 +6,7 @@ import pytest
 
 from craft_ray.core.descriptions import LabelDescription, as_json, check_labels, descriptions_of, read_descriptions
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import ONTOLOGY
 
 FILE = """
 Disease:
@@ -53,5 +54,5 @@ def test_the_ink_is_what_can_be_read_on_a_colour(colour: str, ink: str):
 
 
 def test_craft_labels_are_known_without_a_file_and_others_are_not():
-    assert descriptions_of(["Gene", "Taxon"])["Gene"].prefixes == ("GO",)
+    assert descriptions_of(["Gene", "Taxon"], of_model=ONTOLOGY)["Gene"].prefixes == ("GO",)
     assert descriptions_of(["GENE"]) == {}

@@ -2,12 +2,19 @@
 
 import pytest
 
-from craft_ray.core.descriptions import descriptions_of
-from craft_ray.core.labels import TagSet, canonical_tags, is_craft
+from craft_ray.concepts.loading import prefixes_of
+from craft_ray.core.descriptions import descriptions_in, descriptions_of
+from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, is_craft
+from craft_ray.core.settings import Settings
+from craft_ray.training.corpora import TaggedSentence, tag_names
 
 
 @pytest.mark.parametrize(
-    "names", [["GENE"], ["gene"], ["Chemical", "Disease"], ["Gene_or_gene_product", "Cell"], ["protein", "DNA"]]
+    "names",
+    [
+        *(["GENE"], ["gene"], ["Gene"], ["Chemical", "Gene"]),
+        *(["Chemical", "Disease"], ["Gene_or_gene_product", "Cell"], ["protein", "DNA"]),
+    ],
 )
 def test_the_labels_of_another_model_stay_as_they_are_and_get_no_ontology(names: list[str]):
     tags = TagSet.from_id2label(dict(enumerate(["O", *(f"B-{name}" for name in names)])))
@@ -26,4 +33,16 @@ def test_the_tags_of_craft_iob_are_folded_however_few_a_file_has():
 
 
 def test_tables_that_lack_some_of_the_six_labels_are_still_of_craft():
-    assert set(descriptions_of(["Gene", "Taxon"])) == {"Gene", "Taxon"}
+    assert set(descriptions_of(["Cell", "Taxon"])) == {"Cell", "Taxon"}
+    of_craft = {"labels": dict(enumerate(TAGS))}
+    assert set(descriptions_in(of_craft, ["Gene", "Taxon"])) == {"Gene", "Taxon"}
+    of_another = {"labels": {0: "O", 1: "B-Gene", 2: "B-Taxon", 3: "B-Disease"}}
+    assert descriptions_in(of_another, ["Gene", "Taxon"]) == {}
+
+
+def test_a_model_of_genes_is_trained_for_genes_and_gets_no_ids_of_cellular_components():
+    genes = [TaggedSentence(["Pax6", "in", "mice"], ["B-Gene", "O", "O"])]
+    assert tag_names(genes) == ("O", "B-Gene", "I-Gene")
+    assert tag_names([TaggedSentence(["mice"], ["B-Taxon"])]) == TAGS
+    assert "Gene" not in prefixes_of(Settings(), labels=["Gene"])
+    assert prefixes_of(Settings(), labels=list(ONTOLOGY))["Gene"] == ("GO",)

@@ -10,6 +10,7 @@ import pytest
 from lxml import html
 
 from craft_ray.annotation.account import Account
+from craft_ray.core.descriptions import KEY
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report import page as module
 from craft_ray.report.page import every_year, label_styles, source_of
@@ -220,7 +221,7 @@ def test_labels_can_be_told_apart_without_colour_and_be_read():
     assert all(re.fullmatch("[A-Za-z0-9]{1,2}", look.mark) for look in looks)
     assert min(contrast(look.ink, look.ground) for look in looks) >= 4.5
     own = {"Celebrity": {"colour": "#331100", "letters": "Cy", "meaning": "who is well known"}}
-    look = next(look for look in label_styles(names, own) if look.name == "Celebrity")
+    look = next(look for look in label_styles(names, {KEY: own}) if look.name == "Celebrity")
     assert (look.mark, look.ink, look.ground, look.meaning) == ("Cy", "white", "#331100", "who is well known")
     lines = re.findall(r"--style: (\w+)", module._packed("page.css"))
     assert len(set(lines)) == 5  # and of the sixth label a line above as well
