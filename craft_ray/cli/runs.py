@@ -11,6 +11,7 @@ from rich.table import Table
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import Json, Output, SettingsFile, storage_of
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.text import one_line
 
 
 def runs(
@@ -36,7 +37,7 @@ def runs(
 
 
 def print_runs(on: Console, records: list[dict[str, Any]]) -> None:
-    """Run records, one per line."""
+    """Run records, one per line, and below them the models that they name."""
     table = Table(box=None, pad_edge=False)
     counted = ("annotated", "rejected", "deleted", "unchanged", "superseded")
     for name in ("run", "status", *counted, "entities", "seconds", "version", "model"):
@@ -55,3 +56,6 @@ def print_runs(on: Console, records: list[dict[str, Any]]) -> None:
             record["model"]["fingerprint"][:12],
         )
     on.print(table)
+    sources = {record["model"]["fingerprint"][:12]: record["model"]["source"] for record in records}
+    for fingerprint, source in sources.items():
+        on.print(one_line(f"model {fingerprint}: {source}"), style="dim", soft_wrap=True)

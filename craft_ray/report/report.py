@@ -22,7 +22,7 @@ from craft_ray.report.sampling import TableSample, all_rows, is_sorted_by_mentio
 from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.database import database
-from craft_ray.tables.records import runs_of
+from craft_ray.tables.records import read_record, runs_of
 from craft_ray.tables.snapshots import Snapshot, before_last_change, open_snapshot
 
 ROWS = 100_000_000
@@ -33,6 +33,9 @@ COMPARED = 5_000_000
 
 RUNS = 20
 """Runs that are listed."""
+
+LOOKED_UP = 50
+"""Records of older runs that are read for the models of their documents."""
 
 MEMORY = "1GB"
 """Of the database; what needs more goes to disk."""
@@ -69,7 +72,8 @@ def write_report(
     tell("comparing with the run before")
     content |= {"changes": _changes(storage, output, snapshot)}
     tell("drawing")
-    page = render(content | _runs(storage, output) | {"output": output, "number": number, "title": title}).encode()
+    content |= _runs(storage, output, content.pop("by_run"))
+    page = render(content | {"output": output, "number": number, "title": title}).encode()
     with as_settings_error(f"the page {target}"):
         storage.write_bytes(target, page)
     return {
@@ -99,6 +103,7 @@ def _asked(
             "rows": sum(snapshot.entities.rows.values()),
             "statuses": figures.statuses(connection).to_pylist(),
             "years": figures.years(connection).to_pylist(),
+            "by_run": figures.by_run(connection),
             "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
             "broken": figures.broken(connection, UNREADABLE).to_pylist(),
         }
@@ -143,9 +148,34 @@ def _changes(storage: Storage, output: str, now: Snapshot) -> dict[str, Any] | s
         return "The state before is not kept: craft-ray annotate --keep-versions 1 keeps it for the next report."
 
 
-def _runs(storage: Storage, output: str) -> dict[str, Any]:
-    """The runs that made an output, the newest first, and the last that annotated anything."""
+def _runs(storage: Storage, output: str, by_run: dict[str, int]) -> dict[str, Any]:
+    """The runs that made an output, the newest first, the last that annotated anything, and the models.
+
+    by_run: annotated documents by run, the run of most first
+    """
     records = list(islice(runs_of(storage, output), RUNS + 1))
     told = [record for record in records if record.get("account")]
     busy = [record for record in told if record["account"]["documents"]["annotated"]]
-    return {"runs": records[:RUNS], "more_runs": len(records) > RUNS, "run": next(iter(busy or told), None)}
+    return {
+        "runs": records[:RUNS],
+        "more_runs": len(records) > RUNS,
+        "run": next(iter(busy or told), None),
+        "models": _models(storage, output, by_run, {record["run_id"]: record for record in records}),
+    }
+
+
+def _models(
+    storage: Storage, output: str, by_run: dict[str, int], records: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The models by which the documents are annotated, each with their number.
+
+    records: those that are read already; of other runs those of most documents are read, LOOKED_UP of them
+    """
+    others = islice((run_id for run_id in by_run if run_id not in records), LOOKED_UP)
+    records = records | {run_id: found for run_id in others if (found := read_record(storage, output, run_id))}
+    models: dict[str, dict[str, Any]] = {}
+    for run_id, documents in by_run.items():
+        model = records.get(run_id, {}).get("model") or {"source": "not known", "fingerprint": ""}
+        told = {"source": model["source"], "fingerprint": model["fingerprint"], "documents": 0}
+        models.setdefault(model["fingerprint"], told)["documents"] += documents
+    return list(models.values())

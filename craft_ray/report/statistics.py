@@ -107,6 +107,8 @@ _YEARS = """
     FROM documents WHERE status = 'annotated' GROUP BY year ORDER BY year
 """
 
+_BY_RUN = "SELECT run_id, count(*) AS documents FROM documents WHERE status = 'annotated' GROUP BY run_id"
+
 _REJECTED = """
     SELECT reason, doc_id, left(detail, 300) AS detail, shard FROM (
         SELECT *, row_number() OVER (PARTITION BY reason ORDER BY doc_id) AS place
@@ -136,6 +138,12 @@ def statuses(connection: duckdb.DuckDBPyConnection) -> pa.Table:
 def years(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Annotated documents and their entities by year; columns year (null where there is none), documents, entities."""
     return connection.sql(_YEARS).to_arrow_table()
+
+
+def by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Annotated documents by the run that annotated them, the run of most first."""
+    found = connection.execute(f"{_BY_RUN} ORDER BY documents DESC, run_id").fetchall()
+    return {str(run_id): int(documents) for run_id, documents in found}
 
 
 def count_cells(connection: duckdb.DuckDBPyConnection) -> None:

@@ -82,6 +82,15 @@ def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
             yield content
 
 
+def read_record(storage: Storage, folder: str, run_id: str) -> dict[str, Any] | None:
+    """The record of one run; None if an output has none."""
+    try:
+        content: dict[str, Any] = json.loads(storage.read_bytes(join(folder, "runs", f"{run_id}.json")))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content
+
+
 def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:
     """The records of an output's runs, the newest first, a run that cannot say how it ended as `killed`."""
     at_work = holder(storage, output)

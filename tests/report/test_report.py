@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from lxml import html
+from typer.testing import CliRunner
 
 from craft_ray.annotation.account import Account
+from craft_ray.cli.app import app
 from craft_ray.core.descriptions import KEY
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report import page as module
@@ -113,14 +115,17 @@ def test_documents_are_shown_with_their_mentions_where_they_stand(output: Path, 
     assert "Pax6 in the mouse." in articles["Eyes"].text_content()
 
 
-def night(output: Path, day: int, documents: dict[str, str], keep: int) -> str:
+EMBEDDED = {"source": "embedded", "fingerprint": "f" * 64}
+
+
+def night(output: Path, day: int, documents: dict[str, str], keep: int, model: dict[str, str] = EMBEDDED) -> str:
     """A run that annotates documents, each a Taxon mention of its whole text, and leaves its record."""
     run_id = f"202601{day:02}T000000-aaaaaaaa"
     tables = Tables(STORAGE, str(output), run_id)
     blocks = [block(output, (doc_id, text), shard=day, run_id=run_id) for doc_id, text in documents.items()]
     tables.replace(blocks, [all_of(one) for one in blocks])
     tables.finish(compact=True, kept=kept_versions(STORAGE, str(output), keep))
-    record = RunRecord(STORAGE, str(output), run_id, inputs=[], model={"source": "embedded", "fingerprint": "f" * 64})
+    record = RunRecord(STORAGE, str(output), run_id, inputs=[], model=model)
     record.close("complete", Account([]).summary(), [], tables.versions())
     return run_id
 
@@ -155,6 +160,22 @@ def test_a_state_that_is_not_kept_or_too_far_from_this_one_is_not_compared_and_t
     monkeypatch.setattr("craft_ray.report.report.COMPARED", 3)  # two documents, two entities
     page = written(tmp_path / "b", tmp_path / "page.html")
     assert "craft-ray diff compares the two states" in text_of(page, "changes")
+
+
+def test_every_model_is_named_that_annotated_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    output, page = tmp_path / "tables", tmp_path / "page.html"
+    night(output, 1, {"PMID:1": "mouse", "PMID:2": "rat"}, keep=0)
+    (one,) = written(output, page).xpath("//*[@id='models']")
+    assert " ".join(one.text_content().split()) == "Annotated by embedded ffffffffffff (2 documents)."
+    night(output, 2, {"PMID:3": "yeast"}, keep=0, model={"source": "<b>mine</b>", "fingerprint": "a" * 64})
+    for listed in (20, 0):  # the records that are listed, and those that are looked up
+        monkeypatch.setattr("craft_ray.report.report.RUNS", listed)
+        (two,) = written(output, page).xpath("//*[@id='models']")
+        assert " ".join(two.text_content().split()) == (
+            "Annotated by 2 models: embedded ffffffffffff (2 documents), <b>mine</b> aaaaaaaaaaaa (1 document)."
+        )
+    shown = CliRunner().invoke(app, ["runs", str(output)]).output
+    assert {"model ffffffffffff: embedded", "model aaaaaaaaaaaa: <b>mine</b>"} <= set(shown.splitlines())
 
 
 def test_a_sampled_page_says_what_was_read_and_what_is_exact(output: Path, tmp_path: Path, monkeypatch):
