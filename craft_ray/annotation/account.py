@@ -92,6 +92,7 @@ class Account:
     tokens: int = 0
     superseded: int = 0
     bytes_done: int = 0
+    """Bytes of files that have been read, also of files that are not at their end."""
     bytes_total: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     """The first shards that cannot be read to their end, and why."""
@@ -110,6 +111,8 @@ class Account:
     _unchanged: int = 0
     """Documents that proved unchanged only when they arrived."""
     _redone: int = 0
+    _positions: dict[int, int] = field(default_factory=dict)
+    """By shard, how many of its bytes have been read."""
     _shards: "dict[int, Shard]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,11 +132,18 @@ class Account:
         for number, dropped in block.superseded.items():
             self._received[number] += dropped
             self.superseded += dropped
+        for number, position in block.positions.items():
+            self._read_to(number, position)
         for end in block.shard_ends:
             number = end["shard_number"]
-            if number not in self._ends:
-                self.bytes_done += self._shards[number].size
+            self._read_to(number, self._shards[number].size)
             self._ends[number] = end
+
+    def _read_to(self, number: int, position: int) -> None:
+        """Count a shard's bytes up to a position, where blocks come in any order."""
+        before = self._positions.get(number, 0)
+        self._positions[number] = max(before, min(position, self._shards[number].size))
+        self.bytes_done += self._positions[number] - before
 
     def received(self, revisions: NDArray[np.int64]) -> None:
         """Count rows that are in no file as received; (rows,) revisions, which name their shards."""
@@ -191,8 +201,8 @@ class Account:
         for shard in shards:
             self._redone += self._received.pop(shard.number, 0)
             self._repeated.pop(shard.number, None)
-            if self._ends.pop(shard.number, None) is not None:
-                self.bytes_done -= shard.size
+            self._ends.pop(shard.number, None)
+            self.bytes_done -= self._positions.pop(shard.number, 0)
 
     @property
     def shards_done(self) -> int:
@@ -306,6 +316,7 @@ class ShardAccount:
     titles_alone: documents among those found that have a title and no other text
     restated:     ids of those unchanged that the tables have from an earlier shard
     cut_short:    True if the settings' limit left documents out
+    position:     bytes of the file that have been read
     """
 
     shard: str
@@ -318,5 +329,6 @@ class ShardAccount:
     titles_alone: int = 0
     restated: list[int] = field(default_factory=list)
     cut_short: bool = False
+    position: int = 0
     reason: str | None = None
     detail: str | None = None

@@ -121,6 +121,7 @@ class Preprocessor:
             rows.append(row)
             size += _size(row.item)
             if size >= BATCH or len(rows) >= self.rows_at_once:
+                account.position = _position(stream)
                 yield self._table(rows, account)
                 rows, size = [], 0
         yield self._table(rows, account, closing=True)
@@ -259,6 +260,11 @@ def _bare(row: Row) -> Row:
     if not isinstance(row.item, Document):
         return row
     return Row(Deletion(row.item.doc_id, row.item.version), REPEATED, "", row.key, row.id_hash)
+
+
+def _position(stream: BinaryIO) -> int:
+    """Bytes of a file that have been read; 0 where its reader has closed it."""
+    return 0 if stream.closed else stream.tell()
 
 
 def _size(item: Item) -> int:

@@ -30,6 +30,7 @@ TOKENIZED = pa.schema(
         *(DOCUMENTS.field(name) for name in DOCUMENTS.names if name not in ("n_entities", "run_id", "block_id")),
         ("id_hash", pa.int64()),
         ("shard_number", pa.int32()),
+        ("position", pa.int64()),
         ("sentence_start", _INTS),
         ("sentence_end", _INTS),
         ("token_ids", _INTS),
@@ -40,7 +41,9 @@ TOKENIZED = pa.schema(
         ("word_end", _INTS),
     ]
 )
-"""A row for each document between reading and writing. Word offsets count in the document; the others as in Windows."""
+"""A row for each document between reading and writing. Word offsets count in the document; the others as in Windows.
+
+`position`: bytes of its file that had been read when the row was made."""
 
 ANSWERS = {"label_ids": pa.list_(pa.int8()), "scores": pa.list_(pa.float32()), "computed_in": pa.string()}
 """Columns that a replica adds: an item per word, and the number format of a document's answers."""
@@ -88,6 +91,7 @@ def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
         "key": [row.key for row in rows],
         "id_hash": [row.id_hash for row in rows],
         "shard_number": [account.shard_number] * len(rows),
+        "position": [account.position] * len(rows),
     }
     documents = [row.item if isinstance(row.item, Document) else None for row in rows]
     for name in ("title", "year", "journal", "text"):

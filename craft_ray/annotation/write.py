@@ -53,6 +53,7 @@ class WriteTask:
 
 def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     """Decode a block and write its files below OUT/documents and OUT/entities."""
+    positions = _positions(block)
     ends = pc.equal(block["status"], SHARD_END)
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
     failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
@@ -92,7 +93,15 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         with_id=_by_label(entities.filter(pc.is_valid(entities["concept_id"]))),
         left_out=left_out,
         precisions=Counter(block["computed_in"].drop_null().to_pylist()),
+        positions=positions,
     )
+
+
+def _positions(block: pa.Table) -> dict[int, int]:
+    """By shard, how many bytes of its file had been read."""
+    read = block.select(["shard_number", "position"]).drop_null()
+    rows = read.group_by("shard_number").aggregate([("position", "max")]).to_pylist()
+    return {row["shard_number"]: row["position_max"] for row in rows}
 
 
 def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder | None:

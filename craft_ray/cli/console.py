@@ -194,5 +194,5 @@ def time_left(account: "Account") -> float | None:
 
 
 def read_share(account: "Account") -> float:
-    """The share of all bytes that lies in shards read to their end."""
+    """The share of all bytes that has been read."""
     return account.bytes_done / account.bytes_total if account.bytes_total else 1.0

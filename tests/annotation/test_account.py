@@ -45,6 +45,19 @@ def test_a_shard_is_finished_once_all_its_documents_have_come_and_then_the_accou
     assert (account.found, account.committed, account.unchanged) == (4, 2, 1)
 
 
+def test_bytes_of_a_file_count_as_they_are_read_and_not_at_its_end_alone():
+    account = Account([Shard("a", 100, number=0), Shard("b", 50, number=1)])
+    read = []
+    for number, position in ((0, 40), (1, 10), (0, 30), (0, 90)):  # blocks come in any order
+        account.arrived(replace(block(number, ["annotated"]), positions={number: position}))
+        read.append(account.bytes_done)
+    assert read == [40, 50, 50, 100]
+    account.arrived(replace(block(1, ["annotated"], end(found=2, emitted=2)), positions={1: 60}))
+    assert account.bytes_done == 140  # no more than the file has
+    account.forget(account.shards)
+    assert account.bytes_done == 0
+
+
 def test_a_document_that_is_found_and_not_accounted_for_does_not_add_up():
     account = Account([Shard("a", 10, number=0)])
     assert take(account, block(0, ["annotated"], end(found=3, emitted=1, unchanged=1))) == ["a"]

@@ -1,5 +1,6 @@
 """From a shard's bytes to columns: the account, what is left out, what is rejected, determinism."""
 
+import gzip
 import io
 import json
 from collections.abc import Sequence
@@ -7,7 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from craft_ray.annotation import prepare as module
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED
 from craft_ray.model import tokens
@@ -81,6 +84,19 @@ def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_wher
     (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3)
     assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
     assert set(table["reason"].to_pylist()[:3]) == {"failed"}
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz"])
+def test_rows_tell_how_far_into_its_file_reading_has_come(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "BATCH", 100_000)
+    content = lines(*({"id": str(number), "text": f"{number} mice. " * 50} for number in range(4000)))
+    given = gzip.compress(content, 1, mtime=0) if name.endswith(".gz") else content
+    read: list[int] = []
+    for table in Preprocessor(task()).prepare(io.BytesIO(given), name, 3):
+        read += table["position"].drop_null().unique().to_pylist()
+    assert len(read) > 3
+    assert read == sorted(read)
+    assert 0 < read[0] < read[-1] <= len(given)
 
 
 def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():

@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 import craft_ray
 from craft_ray.annotation.ground import ground
 from craft_ray.annotation.run import annotate
+from craft_ray.cli.console import read_share
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
@@ -100,6 +101,16 @@ def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None,
     assert (counts(rest), rest["shards"]["known"]) == ({"annotated": 4, "unchanged": 7}, 1)
     again = nightly(folder, output, limit=3)
     assert (again["status"], again["shards"]["known"]) == ("nothing_new", 3)
+
+
+def test_progress_within_one_large_file_is_seen(local_ray: None, tmp_path: Path):
+    notes, shares = tmp_path / "notes.jsonl", set()
+    lines = (json.dumps({"id": str(n), "text": f"{n} mice. " * 50}) for n in range(6000))
+    notes.write_text("\n".join(lines))
+    chosen = Settings(model=MODEL, block_mb=0.2)
+    annotate([str(notes)], str(tmp_path / "out"), chosen, lambda account: shares.add(read_share(account)))
+    assert any(0 < share < 1 for share in shares)
+    assert max(shares) == 1
 
 
 def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tmp_path: Path):
