@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from craft_ray.cli.console import Show
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
-    from craft_ray.core.settings import Settings
+    from craft_ray.core.settings import Settings, load_settings
     from craft_ray.tables.output import Output
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "annotate",
     "errors",
+    "load_settings",
     "open",
 ]
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Settings": "core.settings",
     "Tagger": "annotation.tagger",
     "errors": "core.errors",
+    "load_settings": "core.settings",
 }
 """Where the public names are defined; each is imported when it is first used."""
 
@@ -68,17 +70,40 @@ def annotate(
     progress: show how far the run has come; None shows it in a notebook alone
     chosen:   single settings instead, such as model="...", replicas=2, format="jats"
 
-    Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`.
+    Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`, and TypeError for arguments of
+    another kind.
     """
     from craft_ray.annotation.run import annotate as run
     from craft_ray.core.settings import load_settings
 
     if settings is not None and chosen:
         raise TypeError(f"give either settings or {', '.join(chosen)}")
-    addresses = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
-    loaded = settings or load_settings(**chosen)
+    addresses = [inputs] if isinstance(inputs, str | PathLike) else list(_listed("inputs", inputs))
+    paths = [_path("inputs", given) for given in addresses]
+    loaded = _checked(settings) or load_settings(**chosen)
     with _progress(progress, loaded) as show:
-        return run([fspath(given) for given in addresses], fspath(output), loaded, show)
+        return run(paths, _path("output", output), loaded, show)
+
+
+def _listed(name: str, given: Any) -> Iterable[Any]:
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise TypeError(f"{name}: a path or several, not {type(given).__name__}")
+    return given
+
+
+def _path(name: str, given: Any) -> str:
+    if not isinstance(given, str | PathLike):
+        raise TypeError(f"{name}: a path is a str or a pathlib.Path, not {type(given).__name__}")
+    return str(fspath(given))
+
+
+def _checked(settings: Any) -> "Settings | None":
+    from craft_ray.core.settings import Settings
+
+    if settings is not None and not isinstance(settings, Settings):
+        told = f"settings: a craft_ray.Settings, not {type(settings).__name__}"
+        raise TypeError(f"{told}; craft_ray.load_settings(FILE) reads a file, and single settings are keyword arguments")
+    return settings
 
 
 def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
@@ -91,19 +116,22 @@ def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextMana
     return shown(console(stderr=True), settings.log_format, quiet=not wanted)
 
 
-def open(output: Address, at: str | None = None, settings: "Settings | None" = None) -> "Output":
-    """Open the tables of an output: `.entities`, `.documents` and `.shards`, each to Arrow, pandas or Polars.
+def open(output: Address, at: str | int | None = None, settings: "Settings | None" = None) -> "Output":
+    """Open the tables of an output: `.entities`, `.documents`, `.shards`, `.concepts` and `.ancestors`.
+
+    Each reads to Arrow, pandas or Polars.
 
     at: a run id or its beginning, or a version of `documents`; now if None
 
-    Raises SettingsError if there are no tables, or no such state of them.
+    Raises SettingsError if there are no tables, or no such state of them, and TypeError for arguments of another kind.
     """
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.output import open_output
 
-    return open_output(Storage((settings or load_settings()).s3), absolute(fspath(output)), at)
+    loaded = _checked(settings) or load_settings()
+    return open_output(Storage(loaded.s3), absolute(_path("output", output)), None if at is None else str(at))
 
 
 def __getattr__(name: str) -> Any:

@@ -94,7 +94,12 @@ class Tagger:
         return self.tag_documents([document])[0]
 
     def tag_documents(self, documents: Sequence[Document]) -> list[Entities]:
-        """The entities of each document as a reader gives it."""
+        """The entities of each document as a reader gives it.
+
+        Raises TypeError for what is no document.
+        """
+        if wrong := next((one for one in documents if not isinstance(one, Document)), None):
+            raise TypeError(f"a document is a craft_ray.Document, not {type(wrong).__name__}; tag_many takes texts")
         found: list[Entities] = []
         for chunk in _chunks(documents):
             found += self._tag(chunk)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table, tell
-from craft_ray.cli.options import At, Json, Output, SettingsFile, known_labels, opened
+from craft_ray.cli.options import At, Json, Output, SettingsFile, check_documents, known_labels, opened
 from craft_ray.export.formats import EXPORTERS
 
 EXAMPLES = """Examples:
@@ -72,7 +72,9 @@ def export(
     from craft_ray.tables.snapshots import open_snapshot
 
     storage, folder = opened(output, settings)
-    held = sorted(open_snapshot(storage, folder, at).entities.rows_by_label())
+    snapshot = open_snapshot(storage, folder, at)
+    check_documents(snapshot, output, doc_id or [])
+    held = sorted(snapshot.entities.rows_by_label())
     selection = Selection(
         labels=tuple(sorted(set(known_labels(label or [], held)))),
         min_score=min_score,

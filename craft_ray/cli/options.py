@@ -15,6 +15,7 @@ from craft_ray.core.validation import nearest
 if TYPE_CHECKING:
     from craft_ray.core.logs import LogFormat
     from craft_ray.storage.storage import Storage
+    from craft_ray.tables.snapshots import Snapshot
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 ModelOption = Annotated[
@@ -111,8 +112,34 @@ def opened(output: str, settings: Path | None) -> tuple["Storage", str]:
 
     storage, folder = storage_of(output, settings)
     if not tables_exist(storage, folder):
-        raise SettingsError(f"there are no tables in {output}: `craft-ray annotate INPUT --output {output}` makes them")
+        made = f"`craft-ray annotate INPUT --output {output}` makes them"
+        raise SettingsError(f"there are no tables in {output}: {made}{output_like(folder)}")
     return storage, folder
+
+
+def output_like(folder: str) -> str:
+    """`; did you mean ...?` if a folder of tables beside this one is named like it, else nothing."""
+    from craft_ray.storage.addresses import is_remote
+    from craft_ray.storage.local import nearest_beside
+
+    return "" if is_remote(folder) else nearest_beside(folder, lambda found: (found / "documents/_delta_log").is_dir())
+
+
+def check_documents(snapshot: "Snapshot", output: str, doc_ids: Sequence[str]) -> None:
+    """Raise SettingsError if a state of the tables has no document of one of some ids."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    from craft_ray.report.queries import nearest_document
+    from craft_ray.tables.database import database, views
+
+    wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
+    held = set(snapshot.documents.dataset.to_table(columns=["doc_id"], filter=wanted)["doc_id"].to_pylist())
+    for doc_id in doc_ids:
+        if doc_id not in held:
+            with database(**views(snapshot)) as connection:
+                like = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
+            raise SettingsError(f"there is no document {doc_id} in {output}{f'; did you mean {like}?' if like else ''}")
 
 
 def choice(option: str, given: str, *known: str) -> str:

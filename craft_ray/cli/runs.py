@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import Json, Output, SettingsFile, storage_of
+from craft_ray.cli.options import Json, Output, SettingsFile, output_like, storage_of
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.text import one_line
 
@@ -29,7 +29,8 @@ def runs(
     storage, folder = storage_of(output, settings)
     records = list(islice(runs_of(storage, folder), limit))
     if not records:
-        raise SettingsError(f"no run has written to {output}: `craft-ray annotate INPUT --output {output}` does")
+        made = f"`craft-ray annotate INPUT --output {output}` does"
+        raise SettingsError(f"no run has written to {output}: {made}{output_like(folder)}")
     if as_json:
         print(json.dumps(records))
     else:

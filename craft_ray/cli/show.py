@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, opened
+from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, check_documents, opened
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import STYLES, segments
@@ -172,22 +172,17 @@ def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores
     """Show one document of the tables."""
     import pyarrow.dataset as ds
 
-    from craft_ray.report.queries import nearest_document
-    from craft_ray.tables.database import database, views
     from craft_ray.tables.records import last_model
     from craft_ray.tables.snapshots import open_snapshot
 
     snapshot = open_snapshot(storage, output)
+    check_documents(snapshot, output, [doc_id])
     of_it = ds.field("doc_id") == doc_id
-    found = snapshot.documents.dataset.to_table(filter=of_it).to_pylist()
-    if not found:
-        with database(**views(snapshot)) as connection:
-            like = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
-        raise SettingsError(f"there is no document {doc_id} in {output}{f'; did you mean {like}?' if like else ''}")
+    (found,) = snapshot.documents.dataset.to_table(filter=of_it).to_pylist()
     entities = snapshot.entities.dataset.to_table(filter=of_it).sort_by("start").to_pylist()
     model = last_model(storage, output) or {}
     described = descriptions_in(model, {entity["label"] for entity in entities})
-    print_document(on, found[0], entities, scores, described)
+    print_document(on, found, entities, scores, described)
 
 
 def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool) -> None:

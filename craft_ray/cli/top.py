@@ -32,7 +32,7 @@ def top(
     settings: SettingsFile = None,
 ) -> None:
     """List the most frequent mentions, or with `--concepts` and `--under` the most frequent concepts."""
-    from craft_ray.report.queries import has_concepts, top_concepts, top_mentions, unknown_classes
+    from craft_ray.report.queries import has_concepts, nearest_class, top_concepts, top_mentions, unknown_classes
 
     by = choice("--by", by, "mentions", "documents")
     with database_of(output, at, settings) as (connection, held):
@@ -41,7 +41,9 @@ def top(
             if not has_concepts(connection):
                 raise SettingsError(f"the entities of {output} have no ids: `craft-ray ground {output}` gives them")
             if unknown := unknown_classes(connection, under or []):
-                raise SettingsError(f"no concept in {output} is {unknown[0]} or below it")
+                like = nearest_class(connection, unknown[0])
+                told = f"no concept in {output} is {unknown[0]} or below it"
+                raise SettingsError(f"{told}; did you mean {like}?" if like else told)
             rows = top_concepts(connection, labels, under or [], by, limit)
         else:
             rows = top_mentions(connection, labels, by, limit)

@@ -68,9 +68,18 @@ def rejected_documents(connection: duckdb.DuckDBPyConnection, reason: str | None
 
 def nearest_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> str | None:
     """The id most like one that no document has, if any is like it: at most a third of its characters differ."""
-    query = "SELECT doc_id FROM documents ORDER BY damerau_levenshtein(doc_id, $id), doc_id LIMIT 1"
-    like = "SELECT doc_id FROM ({query}) WHERE damerau_levenshtein(doc_id, $id) <= length($id) / 3"
-    found = connection.execute(like.format(query=query), {"id": doc_id}).fetchone()
+    return _nearest(connection, "SELECT doc_id AS name FROM documents", doc_id)
+
+
+def nearest_class(connection: duckdb.DuckDBPyConnection, id: str) -> str | None:
+    """Likewise for the id of a concept, or of a class above one."""
+    return _nearest(connection, "SELECT DISTINCT ancestor AS name FROM ancestors", id)
+
+
+def _nearest(connection: duckdb.DuckDBPyConnection, names: str, given: str) -> str | None:
+    first = f"SELECT name FROM ({names}) ORDER BY damerau_levenshtein(name, $given), name LIMIT 1"
+    like = f"SELECT name FROM ({first}) WHERE damerau_levenshtein(name, $given) <= length($given) / 3"
+    found = connection.execute(like, {"given": given}).fetchone()
     return None if found is None else str(found[0])
 
 

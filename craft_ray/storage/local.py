@@ -1,11 +1,13 @@
-"""Files on disk that are there whole or not at all."""
+"""Files on disk that are there whole or not at all, and what is named like one that is not there."""
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+
+from craft_ray.core.validation import nearest
 
 
 @contextmanager
@@ -43,3 +45,15 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def nearest_beside(path: str, wanted: Callable[[Path], bool] = lambda found: True) -> str:
+    """`; did you mean ...?` if what stands in a path's folder has a name like its last part, else nothing.
+
+    wanted: tells whether what is found can be meant
+    """
+    try:
+        beside = [found.name for found in Path(path).parent.iterdir() if wanted(found)]
+    except OSError:
+        return ""
+    return nearest(Path(path).name, beside)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.storage.addresses import absolute, restored
+from craft_ray.storage.addresses import absolute, is_remote, restored
 from craft_ray.storage.failures import as_settings_error
+from craft_ray.storage.local import nearest_beside
 from craft_ray.storage.storage import Storage
 
 
@@ -108,7 +109,8 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
         named = filesystem.glob(url, detail=True)
         top = _folder(re.split(r"[*?\[]", url)[0])
     if not named:
-        raise SettingsError(f"the input {url} does not exist")
+        like = "" if is_remote(url) else nearest_beside(url)
+        raise SettingsError(f"the input {url} does not exist{like}")
     for path, info in named.items():
         if info["type"] != "directory":
             yield _shard(restored(url, path), info, top), []

@@ -10,7 +10,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.marking import html_table
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.database import database
-from craft_ray.tables.snapshots import open_shards, open_snapshot, tables_exist
+from craft_ray.tables.snapshots import open_concepts, open_shards, open_snapshot, tables_exist
 
 if TYPE_CHECKING:
     import pandas
@@ -69,13 +69,15 @@ class Output:
     entities: TableReader
     documents: TableReader
     shards: TableReader
+    concepts: TableReader
+    ancestors: TableReader
 
     def sql(self, query: str, **parameters: Any) -> pa.Table:
-        """The rows of a query over the views `entities`, `documents` and `shards`; `$name` stands for a parameter.
+        """The rows of a query over views with the names of the tables; `$name` stands for a parameter.
 
         Raises duckdb.Error if the query fails.
         """
-        tables = {table.name: table.dataset for table in (self.entities, self.documents, self.shards)}
+        tables = {name: getattr(self, name).dataset for name in self.__dataclass_fields__}
         with database(**tables) as connection:
             return connection.sql(query, params=parameters or None).to_arrow_table()
 
@@ -92,6 +94,7 @@ def open_output(storage: Storage, output: str, at: str | None = None) -> Output:
         TableReader("entities", snapshot.entities.dataset),
         TableReader("documents", snapshot.documents.dataset),
         TableReader("shards", open_shards(storage, output)),
+        *(TableReader(name, dataset) for name, dataset in open_concepts(storage, output).items()),
     )
 
 

@@ -117,3 +117,15 @@ def test_mentions_are_scored_and_left_out_as_the_model_says():
     known = {e.mention: e.score for e in every}
     assert known["Pax6"] > 0.9
     assert known["mouse"] > 0.9
+
+
+def test_what_is_no_text_and_no_document_is_told():
+    tagger = Tagger.load("stand-in")
+    for told, call in (
+        ("tag_many takes several texts", lambda: tagger.tag_many("Pax6")),
+        ("a text is a str, not bytes", lambda: tagger.tag(b"Pax6")),
+        ("a text is a str, not NoneType", lambda: tagger.tag_many(["Pax6", None])),
+        ("a document is a craft_ray.Document, not str; tag_many takes texts", lambda: tagger.tag_documents(["Pax6"])),
+    ):
+        with pytest.raises(TypeError, match=told):
+            call()

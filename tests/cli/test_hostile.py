@@ -104,5 +104,12 @@ def test_unknown_labels_and_words_are_told_with_the_nearest(output: str):
         (["export", output, f"{output}/../x", "--to", "bioc_xml"], "did you mean bioc-xml?"),
         (["show", "2", "--in", output], "did you mean PMID:2?"),
         (["runs", f"{output}x"], "no run has written to"),
+        (["runs", f"{output}x"], "did you mean tables?"),
+        (["top", f"{output}x"], "did you mean tables?"),
+        (["top", f"{output}/documents"], "there are no tables in"),
+        (["annotate", f"{output}x", "-o", f"{output}/../o", "--check"], "does not exist; did you mean tables?"),
+        (["export", output, f"{output}/../x", "--to", "csv", "--doc-id", "PMID:22"], "no document PMID:22 in"),
+        (["export", output, f"{output}/../x", "--to", "csv", "--doc-id", "PMID:22"], "did you mean PMID:2?"),
+        (["diff", output, "--from", "20260101T000001"], "did you mean 20260101T000000-aaaa?"),
     ]:
         assert told in str(CliRunner().invoke(app, arguments).exception)
