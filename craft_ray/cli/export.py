@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table, tell
-from craft_ray.cli.options import At, Json, Output, SettingsFile, check_documents, known_labels, opened
+from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, check_documents, known_labels, opened
 from craft_ray.export.formats import EXPORTERS
 
 EXAMPLES = """Examples:
@@ -49,6 +50,7 @@ def export(
         bool | None,
         typer.Option("--ray/--no-ray", help="Write the parts in Ray tasks.", show_default="from 100,000 documents on"),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -81,7 +83,7 @@ def export(
         doc_ids=tuple(sorted(set(doc_id or ()))),
         with_entities=with_entities,
     )
-    with steps_shown(console(stderr=True), "part") as show:
+    with nullcontext(_unseen) if quiet else steps_shown(console(stderr=True), "part") as show:
         manifest = run(
             output,
             destination,
@@ -95,12 +97,16 @@ def export(
             with_ray=with_ray,
             show=show,
         )
-    if to == "csv":
+    if to == "csv" and not quiet:
         tell(console(stderr=True), FORMULAS)
     if as_json:
         print(json.dumps(manifest))
-    else:
+    elif not quiet:
         print_export(console(), manifest)
+
+
+def _unseen(part: int, parts: int) -> None:
+    """Shows nothing of an export's parts."""
 
 
 def print_export(on: Console, manifest: Mapping[str, Any]) -> None:

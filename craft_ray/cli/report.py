@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from craft_ray.cli.console import console, tell
-from craft_ray.cli.options import Json, Output, SettingsFile, opened
+from craft_ray.cli.options import Json, Output, Quiet, SettingsFile, opened
 
 EXAMPLES = """Examples:
 
@@ -19,7 +19,10 @@ EXAMPLES = """Examples:
 
 def report(
     output: Output,
-    html: Annotated[str, typer.Option(help="The page, on disk or s3://; written over if it is there.", metavar="FILE")],
+    html: Annotated[
+        str,
+        typer.Option("--html", "-o", help="The page, on disk or s3://; written over if it is there.", metavar="FILE"),
+    ],
     samples: Annotated[int, typer.Option(help="Documents to show with their entities marked.", min=0, max=200)] = 12,
     seed: Annotated[int, typer.Option(help="Seed of the choice of documents, and of rows of large tables.")] = 0,
     exact: Annotated[
@@ -28,6 +31,7 @@ def report(
     title: Annotated[
         str | None, typer.Option(help="Heading of the page.", show_default="the folder of the tables")
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -51,11 +55,11 @@ def report(
         samples,
         seed,
         None if exact else ROWS,
-        tell=partial(tell, on),
+        tell=(lambda step: None) if quiet else partial(tell, on),
         title=title,
     )
     if as_json:
         print(json.dumps(written))
-    else:
+    elif not quiet:
         read = f"{written['rows_read']:,} of {written['rows']:,}" if written["sampled"] else f"all {written['rows']:,}"
         print(f"{written['html']}: {written['bytes'] / 1e6:.1f} MB, {read} entities read in {written['seconds']} s")

@@ -60,6 +60,8 @@ def test_the_commands_speak_of_concepts(output: Path, capsys: pytest.CaptureFixt
     assert "NCBITaxon:10090" in printed[1]
     with pytest.raises(SettingsError, match="CHEBI:1"):
         top(str(output), under=["CHEBI:1"])
+    with pytest.raises(SettingsError, match=r"is NCBITaxon:40673 or below it; did you mean NCBITaxon:40674\?"):
+        top(str(output), under=["NCBITaxon:40673"])
     show("PMID:000003", in_=str(output), scores=True)
     assert "concept_id" in capsys.readouterr().out
 

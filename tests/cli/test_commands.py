@@ -1,0 +1,66 @@
+"""Commands by what they print, asked in one process over small tables."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from craft_ray.cli.app import app
+from craft_ray.cli.export import FORMULAS
+from tests.support.hostile_output import write_hostile_output
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("commands") / "tables"
+    write_hostile_output(folder)
+    return str(folder)
+
+
+def test_effective_settings_are_listed_with_where_each_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "craft-ray.yaml").write_text("replicas: 3\ns3: {region: eu-west-1}\n")
+    monkeypatch.setenv("CRAFT_RAY_PATIENCE", "7")
+    rows = json.loads(CliRunner().invoke(app, ["settings", "--model", "stand-in", "--json"]).output)
+    told = {row["setting"]: (row["value"], row["from"]) for row in rows}
+    assert told["model"] == ("stand-in", "argument")
+    assert told["patience"] == (7, "CRAFT_RAY_PATIENCE")
+    assert told["replicas"] == (3, "craft-ray.yaml, line 1")
+    assert told["s3.region"] == ("eu-west-1", "craft-ray.yaml, line 2")
+    assert told["engine"] == ("auto", "default")
+    assert "craft-ray.yaml, line 1" in CliRunner().invoke(app, ["settings"]).output
+
+
+def test_standard_input_and_folders_of_documents_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Pax6 in the mouse."))
+    monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
+    assert "[Pax6|Protein] in the [mouse|Taxon]." in CliRunner().invoke(app, ["show", "-"]).output
+    for name, text in (("a.txt", "One mouse."), ("b.txt", "Two mice.")):
+        (tmp_path / name).write_text(text)
+    shown = CliRunner().invoke(app, ["show", str(tmp_path), "--scores"]).output
+    assert [line for line in shown.splitlines() if "[" in line] == ["One [mouse|Taxon].", "Two [mice|Taxon]."]
+    assert "b.txt" not in CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output
+
+
+def test_an_export_for_spreadsheets_says_what_they_run(output: str, tmp_path: Path):
+    done = CliRunner().invoke(app, ["export", output, str(tmp_path / "csv"), "--to", "csv"])
+    assert FORMULAS in done.output
+    assert FORMULAS not in CliRunner().invoke(app, ["export", output, str(tmp_path / "jsonl"), "--to", "jsonl"]).output
+
+
+def test_quiet_commands_print_nothing_and_do_their_work(output: str, tmp_path: Path):
+    page, folder = tmp_path / "page.html", tmp_path / "csv"
+    for arguments in (["report", output, "-o", str(page), "-q"], ["export", output, str(folder), "--to", "csv", "-q"]):
+        done = CliRunner().invoke(app, arguments)
+        assert (done.exit_code, done.output) == (0, ""), done.exception
+    assert page.stat().st_size > 0
+    assert (folder / "_export.json").is_file()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands(shell: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("_CRAFT_RAY_COMPLETE", f"source_{shell}")
+    sourced = CliRunner().invoke(app, [], prog_name="craft-ray").output
+    assert "_CRAFT_RAY_COMPLETE" in sourced
