@@ -13,6 +13,7 @@ from craft_ray.cli.console import console
 from tests.support.hostile_output import HOSTILE, write_hostile_output
 
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+NAME = "notes[i] [bold]x \x1b[31m\u202e.jsonl"
 MARKUP = "notes[/i].pdf [bold]x[/bold] :smile:"
 
 
@@ -34,13 +35,29 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("query", "OUT", "SELECT * FROM documents"),
         ("query", "OUT", "SELECT * FROM shards"),
         ("rejected", "OUT"),
+        ("rejected", "OUT", "--retry"),
         ("runs", "OUT"),
+        ("diff", "OUT", "--from", "0"),
+        ("report", "OUT", "--html", "NEW/page.html", "--title", HOSTILE.replace("\x00", "")),
+        ("export", "OUT", "NEW", "--to", "jsonl"),
+        ("ground", "OUT"),
+        ("compact", "OUT"),
+        ("show", "IN"),
+        ("annotate", "IN", "--check"),
+        ("annotate", "IN", "--dry-run", "--output", "NEW", "--replica-speed", "1"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda arguments: " ".join(part for part in arguments if part.isascii() and len(part) < 20),
 )
-def test_nothing_that_a_terminal_obeys_is_printed(output: str, arguments: tuple[str, ...]):
-    done = CliRunner().invoke(app, [output if argument == "OUT" else argument for argument in arguments])
+def test_nothing_that_a_terminal_obeys_is_printed(
+    output: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / NAME).write_text(json.dumps({"id": HOSTILE, "text": f"A mouse {HOSTILE}"}) + "\n{broken")
+    places = {"OUT": output, "IN": str(tmp_path / "in"), "NEW": str(tmp_path / "new")}
+    done = CliRunner().invoke(app, [places.get(part, part.replace("NEW", places["NEW"])) for part in arguments])
     assert done.exit_code == 0, done.exception
+    assert done.output.strip()
     assert not OBEYED.search(done.output)
 
 
