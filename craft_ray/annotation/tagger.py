@@ -30,15 +30,23 @@ class Entities(list[Entity]):
     """The entities of a text, in order. A notebook shows the text with its entities marked.
 
     left_out: by label, how many mentions were left out, for their score or since no concept fits them
+    styles:   of the labels, as the model describes them
     """
 
-    def __init__(self, text: str, entities: Iterable[Entity] = (), left_out: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        entities: Iterable[Entity] = (),
+        left_out: Mapping[str, int] | None = None,
+        styles: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(entities)
         self.text = text
         self.left_out = Counter(left_out or {})
+        self.styles = dict(styles or {})
 
     def _repr_html_(self) -> str:
-        return html_marked(self.text, [asdict(entity) for entity in self])
+        return html_marked(self.text, [asdict(entity) for entity in self], self.styles)
 
 
 class Tagger:
@@ -113,7 +121,8 @@ class Tagger:
             token_ids, window_length, (word_piece + np.repeat(np.cumsum(pieces) - pieces, words)).astype(np.int32)
         )
         entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
-        found = [Entities(document.text) for document in documents]
+        styles = {label: one.style for label, one in self.descriptions.items() if one.style}
+        found = [Entities(document.text, styles=styles) for document in documents]
         if self._grounder is not None:
             entities, left_out = self._grounder.ground(entities, [document.text for document in documents])
             for row, name in zip(*(left_out[name].to_pylist() for name in ("row", "label")), strict=True):

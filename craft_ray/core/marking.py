@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 from craft_ray.core.text import safe
@@ -43,14 +44,19 @@ def segments(text: str, start: int, end: int, entities: Sequence[Mapping[str, An
         yield Segment(text[at:end])
 
 
-def html_marked(text: str, entities: Sequence[Mapping[str, Any]]) -> str:
-    """A text as HTML with its entities marked and named, for a notebook; everything in it is escaped."""
+def html_marked(
+    text: str, entities: Sequence[Mapping[str, Any]], styles: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """A text as HTML with its entities marked and named, for a notebook; everything in it is escaped.
+
+    styles: of labels, as in STYLES, before those
+    """
     parts = []
     for segment in segments(text, 0, len(text), entities):
         shown = _escaped(segment.text)
         if segment.entity is not None:
             label = segment.entity["label"]
-            ink, ground = STYLES.get(label, "black on #bbbbbb").split(" on ")
+            ink, ground = styles.get(label, STYLES.get(label, "black on #bbbbbb")).split(" on ")
             style = f"color:{ink};background:{ground};padding:0 .25em;border-radius:.25em"
             title = f"{_escaped(label)} {segment.entity['score']:.2f}"
             shown = f'<mark style="{style}" title="{title}">{shown} <small>{_escaped(label)}</small></mark>'

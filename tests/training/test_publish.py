@@ -50,6 +50,7 @@ def test_labels_of_ones_own_are_learnt_and_come_back(tiny_checkpoint: Path, tmp_
         ("Host", "goose", None),
         ("Virus", "mumps", "MONDO"),
     ]
+    assert "background:#cc3311" in found._repr_html_()
     assert load_checkpoint(str(tmp_path / "model")).descriptions == described
     assert "label_descriptions" not in TrainingData.load(str(tmp_path / "model"), corpus, corpus, [], recipe).config
     config = json.loads((tmp_path / "model" / "config.json").read_text())
