@@ -70,8 +70,8 @@ def annotate(
     progress: show how far the run has come; None shows it in a notebook alone
     chosen:   single settings instead, such as model="...", replicas=2, format="jats"
 
-    Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`, and TypeError for arguments of
-    another kind.
+    Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`, and TypeError for arguments
+    of another kind.
     """
     from craft_ray.annotation.run import annotate as run
     from craft_ray.core.settings import load_settings
@@ -102,7 +102,9 @@ def _checked(settings: Any) -> "Settings | None":
 
     if settings is not None and not isinstance(settings, Settings):
         told = f"settings: a craft_ray.Settings, not {type(settings).__name__}"
-        raise TypeError(f"{told}; craft_ray.load_settings(FILE) reads a file, and single settings are keyword arguments")
+        raise TypeError(
+            f"{told}; craft_ray.load_settings(FILE) reads a file, and single settings are keyword arguments"
+        )
     return settings
 
 

@@ -57,13 +57,13 @@ def load_run_grounder(asked: Settings, chosen: Settings, storage: Storage, check
         if asked.ontology or not chosen.ontology:
             raise
         raise SettingsError(
-            f"{error}; the last run gave the output's ids by it: name another with --ontology, or the lexicon that ships "
-            f"with --ontology {EMBEDDED}"
+            f"{error}; the last run gave the output's ids by it: name another with --ontology, or the lexicon that "
+            f"ships with --ontology {EMBEDDED}"
         ) from error
 
 
 def warn_of_other_rules(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
-    """Log a warning if earlier documents lack other mentions, or have ids by another lexicon: they keep what they have."""
+    """Log a warning if earlier documents lack other mentions, or have ids by another lexicon: they stay as they are."""
     last = _last_with(storage, tables.output, "inputs")
     if not last or not tables.counts()["documents"]:
         return

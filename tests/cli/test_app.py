@@ -123,7 +123,9 @@ def test_json_is_asked_for_by_argument_variable_or_file_whatever_else_is_wrong_t
     ],
 )
 def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments: list[str], told: str, tmp_path: Path):
-    (tmp_path / "craft-ray.yaml").write_text("log_format: json\n" + ("replicas: 0\n" if "annotate" in arguments else ""))
+    (tmp_path / "craft-ray.yaml").write_text(
+        "log_format: json\n" + ("replicas: 0\n" if "annotate" in arguments else "")
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
     (line,) = map(json.loads, done.stderr.splitlines())

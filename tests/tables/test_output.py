@@ -49,7 +49,9 @@ def test_concepts_are_tables_and_views_too(tmp_path: Path):
     write_concepts(Tables(STORAGE, str(tmp_path)), by.lexicon)
     opened = craft_ray.open(tmp_path, at=DeltaTable(str(tmp_path / "documents")).version())
     assert "Mus musculus" in opened.concepts.to_pandas()["name"].tolist()
-    asked = "SELECT DISTINCT name FROM entities JOIN ancestors ON concept_id = id JOIN concepts ON ancestor = concepts.id"
+    asked = (
+        "SELECT DISTINCT name FROM entities JOIN ancestors ON concept_id = id JOIN concepts ON ancestor = concepts.id"
+    )
     assert "Mus musculus" in opened.sql(asked)["name"].to_pylist()
 
 
