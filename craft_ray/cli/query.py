@@ -58,7 +58,7 @@ def query(
             if found is not None:  # None for a statement that gives no rows
                 print_rows(found.to_arrow_reader(), "csv" if as_csv else "json lines" if as_json else "table")
         except duckdb.Error as error:
-            raise _failed(error) from error
+            raise _failed(_with_place(connection, text, error)) from error
 
 
 def _text(sql: str | None, file: Path | None) -> str:
@@ -71,6 +71,18 @@ def _text(sql: str | None, file: Path | None) -> str:
         return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
+
+
+def _with_place(connection: "duckdb.DuckDBPyConnection", sql: str, error: "duckdb.Error") -> "duckdb.Error":
+    """The error with its place in the query, which DuckDB tells where it executes one, and not where it plans one."""
+    import duckdb
+
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):  # nothing has been executed
+        try:
+            connection.execute(sql)
+        except duckdb.Error as placed:
+            return placed
+    return error
 
 
 def _failed(error: Exception) -> SettingsError:

@@ -1,7 +1,7 @@
 """Commands by what they print, asked in one process over small tables."""
 
-import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,15 +33,20 @@ def test_effective_settings_are_listed_with_where_each_comes_from(tmp_path: Path
     assert "craft-ray.yaml, line 1" in CliRunner().invoke(app, ["settings"]).output
 
 
+def texts(shown: str) -> list[str]:
+    """What `show` prints, without the marks of mentions."""
+    return re.sub(r"\[([^]|]+)\|\w+\]", r"\1", shown).splitlines()
+
+
 def test_standard_input_and_folders_of_documents_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO("Pax6 in the mouse."))
     monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
-    assert "[Pax6|Protein] in the [mouse|Taxon]." in CliRunner().invoke(app, ["show", "-"]).output
+    shown = CliRunner().invoke(app, ["show", "-"], input="Pax6 in the mouse.").output
+    assert texts(shown)[0] == "Pax6 in the mouse." != shown.splitlines()[0]
     for name, text in (("a.txt", "One mouse."), ("b.txt", "Two mice.")):
         (tmp_path / name).write_text(text)
-    shown = CliRunner().invoke(app, ["show", str(tmp_path), "--scores"]).output
-    assert [line for line in shown.splitlines() if "[" in line] == ["One [mouse|Taxon].", "Two [mice|Taxon]."]
-    assert "b.txt" not in CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output
+    every = texts(CliRunner().invoke(app, ["show", str(tmp_path), "--scores"]).output)
+    assert every.index("One mouse.") < every.index("Two mice.")
+    assert "Two mice." not in texts(CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output)
 
 
 def test_an_export_for_spreadsheets_says_what_they_run(output: str, tmp_path: Path):
