@@ -18,7 +18,7 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
-from tests.support.ontologies import OBO, obo_file
+from tests.support.ontologies import obo_file
 from tests.support.outputs import assert_consistent, data_files, document_rows, entity_rows, table
 from tests.support.pubmed import citation, deletion, pubmed_file
 
@@ -105,7 +105,7 @@ def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None,
 
 def test_progress_within_one_large_file_is_seen(local_ray: None, tmp_path: Path):
     notes, shares = tmp_path / "notes.jsonl", set()
-    lines = (json.dumps({"id": str(n), "text": f"{n} mice. " * 50}) for n in range(6000))
+    lines = (json.dumps({"id": str(n), "text": "mice", "note": "x" * 1000}) for n in range(1500))
     notes.write_text("\n".join(lines))
     chosen = Settings(model=MODEL, block_mb=0.2)
     annotate([str(notes)], str(tmp_path / "out"), chosen, lambda account: shares.add(read_share(account)))
@@ -301,37 +301,33 @@ def test_ontologies_stand_with_the_output_until_others_are_named(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """`ground` with a user's ontology, and nights after it that name none."""
-    folder, output = tmp_path / "in", tmp_path / "out"
+    folder, output, mine = tmp_path / "in", tmp_path / "out", Path(obo_file(tmp_path))
     folder.mkdir()
-    mine = Path(obo_file(tmp_path, OBO.replace("NCBITaxon:10090", "NCBITaxon:777")))
 
-    def ids() -> set[str]:
-        return {row["concept_id"] for row in table(output, "entities").to_pylist() if row["mention"] == "mouse"}
-
-    def told() -> list[str]:
-        lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    def night(name: str, *ontology: str) -> tuple[set[str], int]:
+        """A run over one file more; the lexicons by which the tables' ids are, and warnings of another lexicon."""
+        (folder / name).write_text("The mouse.")
         caplog.clear()
-        return [line for line in lines if "another lexicon" in line]
+        annotate([str(folder)], str(output), Settings(ontology=ontology))
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        return lexicons(), sum("another lexicon" in line for line in told)
+
+    def lexicons() -> set[str]:
+        return {row["lexicon"] for row in table(output, "entities").to_pylist()}
 
     monkeypatch.setattr(log, "propagate", True)
-    (folder / "a.txt").write_text("The mouse.")
-    annotate([str(folder)], str(output), Settings())
-    assert (ids(), told()) == ({"NCBITaxon:10088"}, [])
+    (shipped,), told = night("a.txt")
+    assert told == 0
     monkeypatch.chdir(tmp_path)
     ground(str(output), Settings(ontology=(mine.name,)))
-    assert ids() == {"NCBITaxon:777"}
+    (by_mine,) = lexicons()
+    assert by_mine != shipped
     monkeypatch.chdir(folder)
-    (folder / "b.txt").write_text("A mouse.")
-    annotate([str(folder)], str(output), Settings())
-    assert (ids(), told()) == ({"NCBITaxon:777"}, [])
-    assert "NCBITaxon:777" in {row["id"] for row in table(output, "concepts").to_pylist()}
+    assert night("b.txt") == ({by_mine}, 0)
 
-    (folder / "c.txt").write_text("One mouse.")
     gone = mine.rename(tmp_path / "gone.obo")
     with pytest.raises(SettingsError, match=f"{mine}.*name another with --ontology, or .* --ontology embedded"):
-        annotate([str(folder)], str(output), Settings())
+        night("c.txt")
     assert len(document_rows(output)) == 2
-    annotate([str(folder)], str(output), Settings(ontology=("embedded",)))
-    assert ids() == {"NCBITaxon:777", "NCBITaxon:10088"}
-    assert len(told()) == 1
-    assert gone.exists()
+    assert night("c.txt", "embedded") == ({by_mine, shipped}, 1)
+    assert night("d.txt", str(gone))[1] == 1
