@@ -158,7 +158,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
         return _fail(SettingsError(missing(error.name, "this")), SettingsError.exit_code)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
-            if logs_json():
+            if logs_json() and hasattr(error, "format_message"):
                 return _fail(SettingsError(error.format_message()), int(error.exit_code))
             error.show()
             return int(error.exit_code)
