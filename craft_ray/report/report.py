@@ -130,7 +130,7 @@ def _asked(
 
 
 def _changes(storage: Storage, output: str, now: Snapshot) -> dict[str, Any] | str | None:
-    """What the last run changed that changed anything; why that cannot be told, or None where there is no state before.
+    """The changes by the last run that changed anything, or why they cannot be told; None without a state before.
 
     Files that both states have are not read. A compaction moves all rows to new files, and the rest is left to `diff`.
     """
