@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.annotation.closing import COUNTS, joined
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
@@ -96,8 +97,12 @@ class Account:
     bytes_total: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     """The first shards that cannot be read to their end, and why."""
+    _parts: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    """By shard, the accounts of its parts that have closed, until it is finished."""
     _ends: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Accounts of shards that have closed, until they are finished."""
+    read_whole: set[int] = field(default_factory=set)
+    """Numbers of the archives that one task must read, since their parts do not make up what it would read."""
     _finished: set[int] = field(default_factory=set)
     _sums: Counter[str] = field(default_factory=Counter)
     """Over finished shards."""
@@ -111,8 +116,9 @@ class Account:
     _unchanged: int = 0
     """Documents that proved unchanged only when they arrived."""
     _redone: int = 0
-    _positions: dict[int, int] = field(default_factory=dict)
-    """By shard, how many of its bytes have been read."""
+    """Documents that had been received when their shards were read again."""
+    _positions: dict[int, dict[int, int]] = field(default_factory=dict)
+    """By shard and part, how many of its bytes have been read."""
     _shards: "dict[int, Shard]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,18 +138,30 @@ class Account:
         for number, dropped in block.superseded.items():
             self._received[number] += dropped
             self.superseded += dropped
-        for number, position in block.positions.items():
-            self._read_to(number, position)
+        for (number, part), position in block.positions.items():
+            self._read_to(number, part, position)
         for end in block.shard_ends:
-            number = end["shard_number"]
-            self._read_to(number, self._shards[number].size)
-            self._ends[number] = end
+            self._closed(end)
 
-    def _read_to(self, number: int, position: int) -> None:
-        """Count a shard's bytes up to a position, where blocks come in any order."""
-        before = self._positions.get(number, 0)
-        self._positions[number] = max(before, min(position, self._shards[number].size))
-        self.bytes_done += self._positions[number] - before
+    def _closed(self, end: dict[str, Any]) -> None:
+        """Note that a part of a shard has closed, and the shard if it is the last one."""
+        number, part = end["shard_number"], end["part"]
+        self._read_to(number, part, _share(self._shards[number].size, end))
+        parts = self._parts.setdefault(number, {})
+        parts[part] = end
+        if len(parts) < end["parts"]:
+            return
+        if (whole := joined(list(parts.values()))) is not None:
+            self._ends[number] = whole
+        else:
+            self.read_whole.add(number)
+
+    def _read_to(self, number: int, part: int, position: int) -> None:
+        """Count a shard's bytes up to a position of a part's share, where blocks come in any order."""
+        positions = self._positions.setdefault(number, {})
+        before = positions.get(part, 0)
+        positions[part] = max(before, min(position, self._shards[number].size))
+        self.bytes_done += positions[part] - before
 
     def received(self, revisions: NDArray[np.int64]) -> None:
         """Count rows that are in no file as received; (rows,) revisions, which name their shards."""
@@ -155,6 +173,13 @@ class Account:
         numbers = identity.shard_numbers(entries["revision"]).tolist()
         for number, id in zip(numbers, entries["id"].tolist(), strict=True):
             self._repeated.setdefault(number, []).append(id)
+
+    def corrected(self, documents: int) -> None:
+        """Note documents that took the place of what their own shards gave in this run, which count for nothing.
+
+        Two files of an archive that have one id are told from each other only when one task reads both.
+        """
+        self._redone -= documents
 
     def wrote(self, blocks: Sequence[WrittenBlock]) -> None:
         """Count the documents and entities of one commit's blocks as committed."""
@@ -176,7 +201,7 @@ class Account:
         whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
         for shard, end in whole:
             self._finished.add(shard.number)
-            self._sums.update({name: int(end[name]) for name in ("found", "unchanged", "superseded", "titles_alone")})
+            self._sums.update({name: int(end[name]) for name in COUNTS})
             if end.get("cut_short"):
                 self.to_read_again.add(shard.number)
                 self.cut_short += 1
@@ -185,7 +210,7 @@ class Account:
                 if len(self.broken) < LISTED:
                     self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
             end["restated"] = sorted({*end["restated"], *self._repeated.pop(shard.number, ())})
-            del self._ends[shard.number], self._received[shard.number]
+            del self._ends[shard.number], self._parts[shard.number], self._received[shard.number]
         return whole
 
     def missing(self) -> "list[Shard]":
@@ -202,7 +227,8 @@ class Account:
             self._redone += self._received.pop(shard.number, 0)
             self._repeated.pop(shard.number, None)
             self._ends.pop(shard.number, None)
-            self.bytes_done -= self._positions.pop(shard.number, 0)
+            self._parts.pop(shard.number, None)
+            self.bytes_done -= sum(self._positions.pop(shard.number, {}).values())
 
     @property
     def shards_done(self) -> int:
@@ -308,27 +334,7 @@ class Account:
         }
 
 
-@dataclass(slots=True)
-class ShardAccount:
-    """Counts of one shard: found = emitted + unchanged + superseded.
-
-    named:        the name by which its documents without an id are called
-    titles_alone: documents among those found that have a title and no other text
-    restated:     ids of those unchanged that the tables have from an earlier shard
-    cut_short:    True if the settings' limit left documents out
-    position:     bytes of the file that have been read
-    """
-
-    shard: str
-    shard_number: int
-    named: str
-    found: int = 0
-    emitted: int = 0
-    unchanged: int = 0
-    superseded: int = 0
-    titles_alone: int = 0
-    restated: list[int] = field(default_factory=list)
-    cut_short: bool = False
-    position: int = 0
-    reason: str | None = None
-    detail: str | None = None
+def _share(size: int, end: Mapping[str, Any]) -> int:
+    """The bytes of a shard that count as read once a part of it has closed."""
+    each = size // int(end["parts"])
+    return each if end["part"] else size - each * (end["parts"] - 1)

@@ -67,7 +67,11 @@ class Commits:
         self._repeat(block.entries[outcomes == Outcome.REPEATED], held[outcomes == Outcome.REPEATED])
         # Superseded are those that lose against what is there, and those of this run that lose against these.
         self._account.superseded += int(np.isin(outcomes, (Outcome.SUPERSEDED, Outcome.UNCHANGED)).sum())
-        self._account.superseded += int((kept & (held["state"] == State.WRITTEN)).sum())
+        corrected = kept & (held["state"] != State.BEFORE) & (held["revision"] == block.entries["revision"])
+        self._account.corrected(int(corrected.sum()))
+        self._account.superseded += int((kept & ~corrected & (held["state"] == State.WRITTEN)).sum())
+        # Those that wait are counted as superseded once they are replaced.
+        self._account.superseded -= int((corrected & (held["state"] == State.WAITING)).sum())
         self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
         self.rows += int(new.sum()) - block.status.count(RETRACTED)
         if len(block.repeated):

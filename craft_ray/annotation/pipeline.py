@@ -11,14 +11,14 @@ import logging
 import pickle
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from craft_ray.annotation.plan import Attempt, Plan, group_shards
+from craft_ray.annotation.plan import Attempt, Plan
 from craft_ray.annotation.prepare import ReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks
@@ -32,7 +32,7 @@ REPLICA_RETRIES, TASK_RETRIES = 1, 2
 
 
 def run_pipeline(
-    shards: Sequence[Shard],
+    groups: Iterable[Sequence[Shard]],
     attempt: Attempt,
     plan: Plan,
     model: "ray.ObjectRef[DeployedModel]",
@@ -42,20 +42,19 @@ def run_pipeline(
 ) -> Iterator[WrittenBlock]:
     """Run shards through the stages; yield each block once its files are written.
 
-    halt: ends the work within a second when set; raises Halted
+    groups: the shards, or parts of some, that each read task gets (`plan.group_shards`)
+    halt:   ends the work within a second when set; raises Halted
 
     Raises RunError for what no other pass would mend.
     """
     _running.halt = halt
     # Its notices are about settings made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    groups = [
-        {"shards": json.dumps([asdict(shard) for shard in group])} for group in group_shards(shards, plan, attempt)
-    ]
+    tasks = [{"shards": json.dumps([asdict(shard) for shard in group])} for group in groups]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run
-    dataset = ray.data.from_items(groups, override_num_blocks=len(groups))
+    dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
     _configure(dataset.context, plan, attempt)
     written = (
         dataset.map_batches(

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from craft_ray.annotation.naming import named_by_address, named_by_path
 from craft_ray.core.schema import BY_CHANCE
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.readers import read_options
+from craft_ray.readers import ITEM, is_archive_name, read_options
 from craft_ray.storage.shards import Listing, Shard
 
 if TYPE_CHECKING:
@@ -76,7 +77,21 @@ def plan_shards(
         known = read_known(tables.documents, {shard.name: shard.named for shard in to_read}, finished_shards)
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     of_known = (len(unread) - len(broken), sum(row["found"] for row in unread))
-    return Account(shards, listing.passed_over, of_known, broken, Timeline(began)), known, signature
+    account = Account(shards, listing.passed_over, of_known, broken, Timeline(began))
+    account.read_whole = read_whole(shards, known, settings.limit)
+    return account, known, signature
+
+
+def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> set[int]:
+    """Numbers of the shards that one task must read from the first: a limit counts the documents of a file.
+
+    So must archives of which the tables have rejected items for an id that another file of theirs had given.
+    """
+    return {
+        shard.number
+        for shard in shards
+        if limit or any(ITEM in doc_id for doc_id in known.rejected.get(shard.named or shard.name, ()))
+    }
 
 
 def named_shards(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
@@ -92,6 +107,7 @@ class Plan:
     """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors.
 
     replicas, max_replicas: as a run begins, and as the cluster may grow to hold
+    read_slots: read tasks that find a core of their own
     """
 
     replicas: int
@@ -104,6 +120,7 @@ class Plan:
     replica_gpus: float
     read_cpus: float
     write_cpus: float
+    read_slots: int
 
 
 def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
@@ -135,6 +152,7 @@ def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
         replica_gpus=round(min(1.0, gpus / replicas), 3) if gpus else 0,
         read_cpus=0.31 if small else 0.91,
         write_cpus=0.21 if small else 0.61,
+        read_slots=max(1, int(cpus)),
     )
 
 
@@ -157,16 +175,34 @@ class Attempt(IntEnum):
     """Documents still missing, and shards that were not read to their end, are rejected."""
 
 
-def group_shards(shards: Sequence[Shard], plan: Plan, attempt: Attempt) -> Iterator[list[Shard]]:
-    """Shards for one task: small files together, so that Ray's cost a task does not show."""
+SMALLEST_PART, MOST_PARTS = 16 << 20, 16
+"""Bytes of the parts of an archive, at the least, and their number at the most. Each part unpacks the whole archive,
+which costs a small part of what parsing it costs (`tests/scale/archive.py`)."""
+
+
+def group_shards(
+    shards: Sequence[Shard], plan: Plan, attempt: Attempt, undivided: Container[int] = ()
+) -> Iterator[list[Shard]]:
+    """Shards for one task: small files together, so that Ray's cost a task does not show, and large archives in parts.
+
+    undivided: numbers of the shards that one task must read
+
+    Those that take longest come first, the others by rank.
+    """
     if attempt > Attempt.RETRY:
         yield from ([shard] for shard in shards)
         return
     total = sum(shard.size for shard in shards)
     target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
+    large = [shard for shard in shards if shard.size >= target]
+    for shard in sorted(large, key=lambda shard: shard.size, reverse=True):
+        parts = 1 if shard.number in undivided else _parts(shard, total, plan)
+        yield from ([replace(shard, part=part, parts=parts)] for part in range(parts))
     group: list[Shard] = []
     size = 0
     for shard in shards:
+        if shard.size >= target:
+            continue
         group.append(shard)
         size += shard.size
         if size >= target or len(group) >= 1000:
@@ -174,3 +210,10 @@ def group_shards(shards: Sequence[Shard], plan: Plan, attempt: Attempt) -> Itera
             group, size = [], 0
     if group:
         yield group
+
+
+def _parts(shard: Shard, total: int, plan: Plan) -> int:
+    """In how many parts a shard is read, so that no task has more to parse than its share of the bytes of all."""
+    if not is_archive_name(shard.name) or not shard.size:
+        return 1
+    return max(1, min(MOST_PARTS, shard.size // SMALLEST_PART, math.ceil(plan.read_slots * shard.size / total)))

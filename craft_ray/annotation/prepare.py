@@ -17,7 +17,7 @@ import ray.data
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.account import ShardAccount
+from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.rows import (
     SHARD_END,
@@ -33,11 +33,11 @@ from craft_ray.annotation.rows import (
 )
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, bound, log_as
-from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
+from craft_ray.core.schema import BY_CHANCE, UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.model.windows import Windower
-from craft_ray.readers import ReadOptions, read_shard
+from craft_ray.readers import ArchivePart, ReadOptions, read_files
 from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
@@ -103,55 +103,53 @@ class Preprocessor:
     rows_at_once: int = ROWS
     refusal: str | None = None
 
-    def prepare(
-        self, stream: BinaryIO, shard: str, number: int, named: str = "", format: str = ""
-    ) -> Iterator[pa.Table]:
-        """Yield TOKENIZED tables for a shard; the last row of the last one closes it.
-
-        named:  the name by which its documents without an id are called; `shard` if not given
-        format: what it is read as; as the task's options say if not given
+    def prepare(self, stream: BinaryIO, shard: Shard) -> Iterator[pa.Table]:
+        """Yield TOKENIZED tables for a shard, or one part of an archive; the last row of the last one closes it.
 
         Depends on nothing but its arguments, as a task that Ray runs again must.
         """
-        account = ShardAccount(shard, number, named or shard)
+        account = ShardAccount.of(shard)
         rows: list[Row] = []
         size = 0
-        options = replace(self.task.options, format=format) if format else self.task.options
+        options = replace(self.task.options, format=shard.format) if shard.format else self.task.options
         for row in self._rows(stream, account, options):
             rows.append(row)
             size += _size(row.item)
             if size >= BATCH or len(rows) >= self.rows_at_once:
-                account.position = _position(stream)
+                account.position = _position(stream) // account.parts
                 yield self._table(rows, account)
                 rows, size = [], 0
         yield self._table(rows, account, closing=True)
 
     def closing(self, shard: Shard, reason: str, detail: str) -> pa.Table:
         """The table of a shard that could not even be opened."""
-        account = ShardAccount(shard.name, shard.number, shard.named, reason=reason, detail=detail)
-        return self._table(self._needed([_mark(account)], account), account, closing=True)
+        account = ShardAccount.of(shard)
+        account.reason, account.detail = reason, detail
+        return self._table(self._needed(_marks(account), account), account, closing=True)
 
     def _rows(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
-        mended = set(self.task.rejected.get(account.named, ()))
+        part = ArchivePart(account.part, account.parts)
+        mended = {doc_id for doc_id in self.task.rejected.get(account.named, ()) if part.names(doc_id, account.named)}
         for items in self._items(stream, account, options):
             mended.difference_update(item.doc_id for item in items)
             yield from self._needed(items, account)
-        if account.reason is not None:
-            yield from self._needed([_mark(account)], account)
+        yield from self._needed(_marks(account), account)
         if account.reason is not None or account.cut_short:
             return
         for doc_id in sorted(mended):
-            yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, identity.id_hash(doc_id))
+            # An attempt before this one may have taken it back.
+            if self.task.ledger.holds(id_hash := identity.id_hash(doc_id)):
+                yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, id_hash)
 
     def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[Item]]:
         """The shard's items, so many at once as are looked up together; how reading ended is noted in the account."""
         seen: set[tuple[int, int]] = set()
         items: list[Item] = []
-        size = place = 0
+        size = 0
         try:
-            for place, item in enumerate(read_shard(stream, account.named, options)):
-                if place == self.task.limit:
+            for number, (place, item) in enumerate(_placed(stream, account, options)):
+                if number == self.task.limit:
                     account.cut_short = True
                     break
                 items.append(self._judged(checked(item, seen, account.named, place)))
@@ -165,6 +163,8 @@ class Preprocessor:
             raise
         except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
+        if account.parts > 1:
+            account.ids = sorted({id for id, _ in seen})
         yield items
 
     def _judged(self, item: Item) -> Item:
@@ -274,14 +274,22 @@ def _size(item: Item) -> int:
     return len(item.text) + len(item.title or "") + len(item.journal or "") + len(as_json(item.metadata))
 
 
-def _mark_id(shard: str) -> str:
-    return f"{shard}{UNREADABLE}"
+def _marks(account: ShardAccount) -> list[Item]:
+    """The row that stands for what a broken shard did not give, if it is broken.
+
+    All parts of an archive find its damage, and the first one tells. A part that failed by chance tells nothing, for
+    the shard is read once more, whole.
+    """
+    if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in BY_CHANCE):
+        return []
+    return [Rejection(f"{account.named}{UNREADABLE}", account.reason, as_detail(account.detail or ""))]
 
 
-def _mark(account: ShardAccount) -> Rejection:
-    """The row that stands for what a broken shard did not give."""
-    detail = as_detail(f"after {account.found} documents: {account.detail}")
-    return Rejection(_mark_id(account.named), account.reason or "unreadable", detail)
+def _placed(stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[tuple[str, Item]]:
+    """The items of a shard, or of a part of it, each with the name of its place."""
+    for name, items in read_files(stream, account.named, options, ArchivePart(account.part, account.parts)):
+        for number, item in enumerate(items):
+            yield f"{name}{number}", item
 
 
 def prepare_shards(
@@ -318,7 +326,7 @@ def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage) -> Iterato
         yield preparer.closing(shard, "unreadable", describe(error))
         return
     with stream:
-        yield from preparer.prepare(stream, shard.name, shard.number, shard.named, shard.format)
+        yield from preparer.prepare(stream, shard)
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from craft_ray.annotation.account import ShardAccount
+from craft_ray.annotation.closing import ShardAccount
 from craft_ray.core.schema import DOCUMENTS, UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.tables import identity
 
@@ -30,6 +30,7 @@ TOKENIZED = pa.schema(
         *(DOCUMENTS.field(name) for name in DOCUMENTS.names if name not in ("n_entities", "run_id", "block_id")),
         ("id_hash", pa.int64()),
         ("shard_number", pa.int32()),
+        ("part", pa.int16()),
         ("position", pa.int64()),
         ("sentence_start", _INTS),
         ("sentence_end", _INTS),
@@ -43,7 +44,7 @@ TOKENIZED = pa.schema(
 )
 """A row for each document between reading and writing. Word offsets count in the document; the others as in Windows.
 
-`position`: bytes of its file that had been read when the row was made."""
+`part`, `position`: as in `ShardAccount`, when the row was made."""
 
 ANSWERS = {"label_ids": pa.list_(pa.int8()), "scores": pa.list_(pa.float32()), "computed_in": pa.string()}
 """Columns that a replica adds: an item per word, and the number format of a document's answers."""
@@ -91,6 +92,7 @@ def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
         "key": [row.key for row in rows],
         "id_hash": [row.id_hash for row in rows],
         "shard_number": [account.shard_number] * len(rows),
+        "part": [account.part] * len(rows),
         "position": [account.position] * len(rows),
     }
     documents = [row.item if isinstance(row.item, Document) else None for row in rows]
@@ -103,9 +105,12 @@ def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
     return columns
 
 
-def checked(item: Item, seen: set[tuple[int, int]], shard: str, number: int) -> Item:
-    """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold."""
-    place = f"{shard}#item-{number}"
+def checked(item: Item, seen: set[tuple[int, int]], shard: str, place: str) -> Item:
+    """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold.
+
+    seen:  hashes of the ids of the shard's items so far, with their versions
+    place: the item's name where its id is none
+    """
     try:
         item.doc_id.encode()
     except UnicodeEncodeError:

@@ -25,7 +25,7 @@ from craft_ray.annotation.concepts import (
     write_concepts,
 )
 from craft_ray.annotation.loading import ModelLoading
-from craft_ray.annotation.plan import Attempt, Plan, any_changed, make_plan, plan_shards
+from craft_ray.annotation.plan import Attempt, Plan, any_changed, group_shards, make_plan, plan_shards
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
@@ -282,7 +282,8 @@ class _Run:
         def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
             read = ray.put(self._read_task())
             self.account.forget(shards)
-            return run_pipeline(shards, attempt, plan, shipped, read, write, halt)
+            groups = group_shards(shards, plan, attempt, self.account.read_whole)
+            return run_pipeline(groups, attempt, plan, shipped, read, write, halt)
 
         def show(account: Account) -> None:
             if self.lost.is_set():

@@ -97,11 +97,11 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     )
 
 
-def _positions(block: pa.Table) -> dict[int, int]:
-    """By shard, how many bytes of its file had been read."""
-    read = block.select(["shard_number", "position"]).drop_null()
-    rows = read.group_by("shard_number").aggregate([("position", "max")]).to_pylist()
-    return {row["shard_number"]: row["position_max"] for row in rows}
+def _positions(block: pa.Table) -> dict[tuple[int, int], int]:
+    """By shard and part, how many bytes of its file had been read."""
+    read = block.select(["shard_number", "part", "position"]).drop_null()
+    rows = read.group_by(["shard_number", "part"]).aggregate([("position", "max")]).to_pylist()
+    return {(row["shard_number"], row["part"]): row["position_max"] for row in rows}
 
 
 def _at_hand(grounder: "Grounder | ray.ObjectRef[Grounder] | None") -> Grounder | None:

@@ -18,6 +18,7 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
 
@@ -61,7 +62,7 @@ def _measure(file: Path, inputs: Inputs) -> tuple[int, dict[str, Measured]]:
     for turn in range(inputs.sizes.repeats + 1):
         clock = [time.process_time()]
         with storage.open(str(file)) as stream:
-            tables = [table for table in preparer.prepare(stream, file.name, 0) if table.num_rows]
+            tables = [table for table in preparer.prepare(stream, Shard(file.name, 0, number=0)) if table.num_rows]
         clock.append(time.process_time())
         blocks = [predict_block(table, model) for table in tables]
         clock.append(time.process_time())

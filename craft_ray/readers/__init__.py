@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from craft_ray.core.errors import SettingsError, ShardError
-from craft_ray.core.schema import Document, Item, Rejection
+from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
 from craft_ray.readers import bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text, unpacking
+from craft_ray.readers.parts import ITEM, WHOLE, ArchivePart
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.refusing import refusal
 from craft_ray.readers.unpacking import Stream, first_bytes, is_tar, members, unpacked
@@ -29,13 +30,31 @@ READERS: tuple[Reader, ...] = (
 )
 """All formats; where several match a shard, the first one reads it."""
 
-__all__ = ["READERS", "ReadOptions", "Reader", "detect", "format_of", "is_shard_name", "read_options", "read_shard"]
+__all__ = [
+    "ITEM",
+    "READERS",
+    "ArchivePart",
+    "ReadOptions",
+    "Reader",
+    "detect",
+    "format_of",
+    "is_archive_name",
+    "is_shard_name",
+    "read_files",
+    "read_options",
+    "read_shard",
+]
 
 
 def is_shard_name(name: str) -> bool:
     """True if a file in a folder is input, by its name; others are counted as passed over."""
     suffix = Head.of(name, b"").suffix
-    return suffix in unpacking.SUFFIXES or any(suffix in reader.suffixes for reader in READERS)
+    return is_archive_name(name) or any(suffix in reader.suffixes for reader in READERS)
+
+
+def is_archive_name(name: str) -> bool:
+    """True if a file is an archive by its name; its content alone tells for certain."""
+    return Head.of(name, b"").suffix in unpacking.SUFFIXES
 
 
 def read_options(settings: Settings) -> ReadOptions:
@@ -61,25 +80,60 @@ def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None)
 
     Raises ShardError where the rest cannot be read; what came before was yielded.
     """
-    options = options or ReadOptions()
+    for _, items in read_files(stream, shard, options or ReadOptions()):
+        yield from items
+
+
+def read_files(
+    stream: BinaryIO, shard: str, options: ReadOptions, part: ArchivePart = WHOLE
+) -> Iterator[tuple[str, Iterator[Item]]]:
+    """Yield each file of a shard: what the names of its items begin with, and the items, to be taken before the next.
+
+    part: the files of an archive that are read; a file that is no archive is all in the first part
+
+    An item is named so, with its number in the file behind, where its id is none. All parts of an archive end at the
+    same place and with the same error, no two of them give a file, and names do not depend on the number of parts.
+    """
     plain = unpacked(stream)
     head = first_bytes(plain)
     if not is_tar(head):
-        yield from _read(plain, head, shard, options)
+        if part.number == 0:
+            yield f"{shard}{ITEM}", _counted(_read(plain, head, shard, options))
         return
-    is_empty = True
-    for name, content in members(plain, shard, is_shard_name):
-        is_empty = False
-        if isinstance(content, Rejection):
-            yield content
-            continue
-        member = unpacked(content)
-        try:
-            yield from _read(member, first_bytes(member), name, options)
-        except ShardError as error:
-            yield Rejection(f"{name}#unreadable", error.reason, error.detail)
-    if is_empty:
+    files = 0
+    try:
+        for name, content in members(plain, is_shard_name, part.holds):
+            if content is not None:
+                items = _read_member(f"{shard}!{name}", content, options)
+                yield f"{part.place(shard, name)}{ITEM}{files}.", items
+            files += 1
+    except ShardError as error:
+        raise ShardError(error.reason, f"after {files} files: {error.detail}") from error
+    if not files:
         raise ShardError("no_documents", "an archive in which no file is input by its name")
+
+
+def _counted(items: Iterator[Item]) -> Iterator[Item]:
+    """The items of a file; where it breaks, the error tells after how many."""
+    number = 0
+    try:
+        for item in items:
+            number += 1
+            yield item
+    except ShardError as error:
+        raise ShardError(error.reason, f"after {number} documents: {error.detail}") from error
+
+
+def _read_member(name: str, content: BinaryIO | ShardError, options: ReadOptions) -> Iterator[Item]:
+    """Yield the items of an archive's file; that it is damaged, or is none that is read, is one of them."""
+    if isinstance(content, ShardError):
+        yield Rejection(name, content.reason, content.detail)
+        return
+    try:
+        stream = unpacked(content)
+        yield from _read(stream, first_bytes(stream), name, options)
+    except ShardError as error:
+        yield Rejection(f"{name}{UNREADABLE}", error.reason, error.detail)
 
 
 def format_of(stream: BinaryIO, shard: str, options: ReadOptions) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import Rejection
 from craft_ray.readers import limits
 from craft_ray.readers.reader import HEAD
 
@@ -27,36 +26,66 @@ def is_tar(head: bytes) -> bool:
 
 
 def members(
-    stream: Stream, archive_name: str, wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, BinaryIO | Rejection]]:
-    """Yield the name `archive!member` and the content of each file that is wanted by its name, or why it has none.
+    stream: Stream, wanted: Callable[[str], bool], read: Callable[[str], bool]
+) -> Iterator[tuple[str, BinaryIO | ShardError | None]]:
+    """Yield the name and the content of each file, or why it has none.
 
-    Raises ShardError (`bad_archive`) where the archive is damaged, ends without its mark or goes on after it.
+    wanted: tells plain files that are input by their names; of the others nothing is yielded
+    read:   tells those whose content is asked for; the others have None
+
+    Raises ShardError (`bad_archive`) where the archive is damaged, ends without its mark or goes on after it: after the
+    same files, whichever of them are read.
     """
     meter = limits.BoundedReader(stream)  # for headers, which have sizes of their own
     try:
-        with tarfile.open(fileobj=cast(IO[bytes], meter), mode="r|", tarinfo=_Member) as archive:
+        with tarfile.open(fileobj=cast(IO[bytes], meter), mode="r|", tarinfo=_Member, bufsize=BUFFER) as archive:
             while (member := archive.next()) is not None:
-                meter.reset()
-                name = f"{archive_name}!{member.name}"
-                if member.isfile() and not member.issparse():
-                    content = cast(IO[bytes], archive.extractfile(member))
-                    if wanted(member.name) and member.size > limits.LARGEST:
-                        yield name, Rejection(name, "too_large", limits.too_large().detail)
-                    elif wanted(member.name):
-                        yield name, io.BytesIO(content.read())
-                    while content.read(BUFFER):
-                        meter.reset()
-                elif not member.isdir():
-                    yield name, Rejection(name, "bad_archive", "a link, device or sparse file, not a plain one")
-                meter.reset()
                 cast(Any, archive).members.clear()  # or it keeps all that it has seen
+                meter.reset()
+                name, pieces = member.name, _pieces(archive, member, meter)
+                if member.isdir() or (_is_plain(member) and not wanted(name)):
+                    _pass_over(pieces)
+                elif (problem := _problem(member)) is not None:
+                    yield name, problem if read(name) else None
+                    _pass_over(pieces)
+                elif read(name):
+                    yield name, io.BytesIO(b"".join(pieces))
+                else:
+                    _pass_over(pieces)
+                    yield name, None
+                meter.reset()
             while rest := cast(Any, archive).fileobj.read(BUFFER):
                 meter.reset()
                 if any(rest):
                     raise ShardError("bad_archive", "content after the end of the archive")
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise ShardError("bad_archive", str(error)) from error
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    return member.isfile() and not member.issparse()
+
+
+def _problem(member: tarfile.TarInfo) -> ShardError | None:
+    """Why the content of a member is not read, if it is not."""
+    if not _is_plain(member):
+        return ShardError("bad_archive", "a link, device or sparse file, not a plain one")
+    return limits.too_large() if member.size > limits.LARGEST else None
+
+
+def _pieces(archive: tarfile.TarFile, member: tarfile.TarInfo, meter: limits.BoundedReader) -> Iterator[bytes]:
+    """Yield the content of a plain file; of what is none, nothing."""
+    if _is_plain(member):
+        content = cast(IO[bytes], archive.extractfile(member))
+        while piece := content.read(BUFFER):
+            meter.reset()
+            yield piece
+
+
+def _pass_over(pieces: Iterator[bytes]) -> None:
+    """Go on to where a file ends, so that damage within it is found."""
+    for _ in pieces:
+        pass
 
 
 class _Member(tarfile.TarInfo):

@@ -23,6 +23,7 @@ class Shard:
     path:   from the input's own folder on, as `notes/a.txt`; it stays where a folder of inputs moves
     named:  the name by which its documents without an id are called (`annotation/naming.py`)
     format: the format that it is read as, whatever the settings say
+    part:   the part of an archive that a task reads, of so many `parts` (`readers/parts.py`)
     """
 
     name: str
@@ -32,6 +33,8 @@ class Shard:
     path: str = ""
     named: str = ""
     format: str = ""
+    part: int = 0
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class WrittenBlock:
     """Documents by the number format of their answers."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Mentions that are in no file, for their score or since no concept fits them, by label."""
-    positions: dict[int, int] = field(default_factory=dict)
-    """By shard, bytes of its file that had been read when the block was made."""
+    positions: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By shard and part, bytes of its file that had been read when the block was made."""
 
     @property
     def labels(self) -> Counter[str]:

@@ -14,7 +14,7 @@ from craft_ray.tables.ledger import entries
 def block(shard: int, statuses: list[str], end: dict[str, object] | None = None) -> WrittenBlock:
     numbers = np.full(len(statuses), shard, np.int32)
     ids = np.arange(len(statuses))
-    ends = [] if end is None else [{"shard_number": shard, "restated": [], "reason": None} | end]
+    ends = [] if end is None else [{"shard_number": shard, "part": 0, "parts": 1, "restated": [], "reason": None} | end]
     return WrittenBlock("", [], [], entries(ids, ids, ids, ids < 0), numbers, statuses, [None] * len(statuses), 0, ends)
 
 
@@ -49,10 +49,10 @@ def test_bytes_of_a_file_count_as_they_are_read_and_not_at_its_end_alone():
     account = Account([Shard("a", 100, number=0), Shard("b", 50, number=1)])
     read = []
     for number, position in ((0, 40), (1, 10), (0, 30), (0, 90)):  # blocks come in any order
-        account.arrived(replace(block(number, ["annotated"]), positions={number: position}))
+        account.arrived(replace(block(number, ["annotated"]), positions={(number, 0): position}))
         read.append(account.bytes_done)
     assert read == [40, 50, 50, 100]
-    account.arrived(replace(block(1, ["annotated"], end(found=2, emitted=2)), positions={1: 60}))
+    account.arrived(replace(block(1, ["annotated"], end(found=2, emitted=2)), positions={(1, 0): 60}))
     assert account.bytes_done == 140  # no more than the file has
     account.forget(account.shards)
     assert account.bytes_done == 0

@@ -7,12 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.plan import read_whole
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.write import WriteTask, write_block
@@ -53,13 +55,16 @@ def model() -> Model:
     return Model(prepare_model(CHECKPOINT, "cpu"))
 
 
-def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random) -> Account:
-    """The steps of a run one after the other, its blocks in any order."""
+def run(
+    output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random, parts: int = 1
+) -> Account:
+    """The steps of a run one after the other, its blocks in any order; archives are read in so many parts."""
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
     known = read_known(tables.documents, {name: name for name in shards}, tables.finished_shards())
     listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
     account = Account(listed)
+    account.read_whole = read_whole(listed, known, None)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
     write = WriteTask(STORAGE, str(output), run_id, Decoder.of(CHECKPOINT))
@@ -71,7 +76,9 @@ def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chanc
         prepared = [
             rows
             for shard in missing
-            for rows in list(preparer.prepare(io.BytesIO(shards[shard.name]), shard.name, shard.number))
+            for count in [1 if shard.number in account.read_whole else parts]
+            for part in range(count)
+            for rows in prepared_part(preparer, shards[shard.name], shard, part, count)
         ]
         chance.shuffle(prepared)
         for rows in prepared:
@@ -83,6 +90,12 @@ def run(output: Path, model: Model, shards: dict[str, bytes], run_id: str, chanc
     assert account.adds_up()
     assert tables.counts()["documents"] == commits.rows
     return account
+
+
+def prepared_part(
+    preparer: Preprocessor, content: bytes, shard: Shard, part: int = 0, parts: int = 1
+) -> list[pa.Table]:
+    return list(preparer.prepare(io.BytesIO(content), replace(shard, part=part, parts=parts)))
 
 
 @given(contents=contents, seed=st.integers(0, 2**32))

@@ -15,6 +15,8 @@ from craft_ray.annotation import prepare as module
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED
 from craft_ray.model import tokens
+from craft_ray.storage.shards import Shard
+from craft_ray.tables import identity
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.models import TOKENIZER
 
@@ -27,7 +29,7 @@ def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
 
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
     preparer = Preprocessor(task(ledger, rejected={name: rejected}))
-    return pa.concat_tables(preparer.prepare(io.BytesIO(content), name, 3))
+    return pa.concat_tables(preparer.prepare(io.BytesIO(content), Shard(name, 0, number=3)))
 
 
 def lines(*records: dict) -> bytes:
@@ -68,21 +70,24 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
     assert table["doc_id"].to_pylist() == ["x.parquet#unreadable", "x.parquet"]
     assert table["status"].to_pylist() == ["rejected", SHARD_END]
     assert account(table)["reason"] == "bad_record"
-    held = Ledger.of(entries(table["id_hash"][:1].to_numpy(), table["key"][:1].to_numpy(), [3], [False]))
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a"], "text": ["Pax6"]}), sink)
     rejected = ["x.parquet#unreadable", "x.parquet#2"]
+    held = Ledger.of(entries(identity.id_hashes(rejected), [1, 2], [3, 3], [False, False]))
     again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
     assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
+    held.update(entries(identity.id_hashes(rejected[:1]), [0], [9], [True]))
+    again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
+    assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
 
 def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
     alone = Preprocessor(task(), rows_at_once=1)
-    tables = list(alone.prepare(io.BytesIO(content), "x.jsonl", 3))
+    tables = list(alone.prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3)))
     assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
     refusing = Preprocessor(task(), refusal="its process died each time")
-    (table,) = refusing.prepare(io.BytesIO(content), "x.jsonl", 3)
+    (table,) = refusing.prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3))
     assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
     assert set(table["reason"].to_pylist()[:3]) == {"failed"}
 
@@ -94,7 +99,7 @@ def test_rows_tell_how_far_into_its_file_reading_has_come(name: str, monkeypatch
     content = lines(*({"id": str(n), "text": "mice", "note": random.randbytes(500).hex()} for n in range(1000)))
     given = gzip.compress(content, 1, mtime=0) if name.endswith(".gz") else content
     read: list[int] = []
-    for table in Preprocessor(task()).prepare(io.BytesIO(given), name, 3):
+    for table in Preprocessor(task()).prepare(io.BytesIO(given), Shard(name, 0, number=3)):
         read += table["position"].drop_null().unique().to_pylist()
     assert len(read) > 3
     assert read == sorted(read)

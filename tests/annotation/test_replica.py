@@ -23,7 +23,7 @@ def test_the_account_tells_how_many_documents_each_number_format_computed(tiny_c
     for checkpoint, texts in ((sound, ["Pax6 acts.", ""]), (overflowing(sound, 1e6), ["Calcium.", "The mouse."])):
         lines = b"".join(json.dumps({"id": text, "text": text}).encode() + b"\n" for text in texts)
         task = ReadTask.of(checkpoint, Ledger.of(entries([], [], [], [])))
-        (rows,) = Preprocessor(task).prepare(io.BytesIO(lines), "x.jsonl", 0)
+        (rows,) = Preprocessor(task).prepare(io.BytesIO(lines), Shard("x.jsonl", 0, number=0))
         answered = predict_block(rows, Model(prepare_model(checkpoint, "cpu", "fp16", "torch")))
         block = write_block(answered, WriteTask(STORAGE, str(tmp_path), "run", Decoder.of(checkpoint)))
         account.arrived(block)

@@ -7,6 +7,7 @@ import pytest
 
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.shards import Shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.commands import CLUSTER, ROOT, in_tables, parsed
 
@@ -80,7 +81,7 @@ def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: st
     documents = tokens = 0
     for number, file in enumerate(sorted(data.glob(inputs))):
         with file.open("rb") as stream:
-            for table in preparer.prepare(stream, str(file), number):
+            for table in preparer.prepare(stream, Shard(str(file), 0, number=number)):
                 for row in table.select(["status", "n_tokens", "sections"]).to_pylist():
                     if row["status"] == "annotated" and any(section in part["name"] for part in row["sections"]):
                         documents, tokens = documents + 1, tokens + row["n_tokens"]

@@ -71,14 +71,14 @@ def readers_die_of_poison() -> None:
     """As a shard does that crashes the native code of a parser."""
     from craft_ray.annotation import prepare
 
-    read_shard = prepare.read_shard
+    read_files = prepare.read_files
 
-    def dying(stream, shard, options):
+    def dying(stream, shard, *more):
         if POISON in shard:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_shard(stream, shard, options)
+        return read_files(stream, shard, *more)
 
-    prepare.read_shard = dying
+    prepare.read_files = dying
 
 
 def write(folder: Path, name: str, texts: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS, Document
 from craft_ray.readers import limits, read_shard
+from craft_ray.storage.shards import Shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
 from tests.support.hostile import cases
@@ -21,7 +22,7 @@ PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(
 
 
 def prepared(case: Case) -> pa.Table:
-    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), case.name, 0))
+    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), Shard(case.name, 0, number=0)))
 
 
 def no_json(name: str) -> None:

@@ -20,6 +20,7 @@ from craft_ray.core.settings import Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
 
@@ -47,7 +48,9 @@ def main() -> None:
             for name, write in (("without", plain), ("with", replace(plain, grounder=grounder))):
                 began = time.process_time()
                 with file.open("rb") as stream:
-                    blocks = [table for table in preprocessor.prepare(stream, file.name, 0) if table.num_rows]
+                    blocks = [
+                        table for table in preprocessor.prepare(stream, Shard(file.name, 0, number=0)) if table.num_rows
+                    ]
                 written = [write_block(predict_block(block, model), write) for block in blocks]
                 if turn:  # the first warms up
                     taken[name].append(time.process_time() - began)

@@ -1,0 +1,224 @@
+"""An archive that several tasks read leaves the tables that one task leaves."""
+
+import gzip
+import io
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.closing import joined
+from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.plan import MOST_PARTS, SMALLEST_PART, Attempt, group_shards, make_plan
+from craft_ray.annotation.prepare import Preprocessor, ReadTask
+from craft_ray.annotation.replica import predict_block
+from craft_ray.annotation.rows import SHARD_END
+from craft_ray.annotation.write import WriteTask, write_block
+from craft_ray.core.settings import Settings
+from craft_ray.model.decode import Decoder
+from craft_ray.model.inference import Model, prepare_model
+from craft_ray.storage.shards import Shard
+from craft_ray.tables import identity
+from craft_ray.tables.ledger import Ledger, entries
+from craft_ray.tables.writer import Tables
+from tests.annotation.test_account import block
+from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
+from tests.support.hostile import cases
+from tests.support.hostile.making import line, tar
+from tests.support.models import TOKENIZER
+from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
+
+ARCHIVES = [case for case in cases() if ".tar" in case.name and "bomb" not in case.name]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model(prepare_model(CHECKPOINT, "cpu"))
+
+
+def files(*numbers: int, text: str = "A mouse") -> list[tuple[str, bytes]]:
+    return [(f"{number}.xml", pubmed({number: (1, f"{text} {number}")})) for number in numbers]
+
+
+def read(content: bytes, part: int, parts: int, rejected: Sequence[str] = ()) -> tuple[list[dict[str, Any]], Any]:
+    """The rows of a part, without how far it had come, and its account, where the tables hold some rejected ones."""
+    some = [0] * len(rejected)
+    ledger = Ledger.of(entries(identity.id_hashes(rejected), some, some, some))
+    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger, rejected={"x.tar": rejected})
+    tables = Preprocessor(task).prepare(io.BytesIO(content), Shard("x.tar", 0, number=3, part=part, parts=parts))
+    *rows, end = pa.concat_tables(tables).drop_columns(["part", "position"]).to_pylist()
+    assert end["status"] == SHARD_END
+    return rows, json.loads(end["detail"])
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: row["doc_id"])
+
+
+@pytest.mark.parametrize("case", ARCHIVES, ids=lambda case: case.name)
+def test_rows_and_accounts_of_the_parts_are_those_of_the_whole(case):
+    content = case.make()
+    rows, account = read(content, 0, 1)
+    for parts in (2, 3, 4):
+        given = [read(content, part, parts) for part in range(parts)]
+        assert in_order([row for rows, _ in given for row in rows]) == in_order(rows)
+        together = joined([end for _, end in given])
+        assert together is not None
+        assert together | {"parts": 1, "ids": [], "position": account["position"]} == account
+
+
+def test_the_mark_of_a_damaged_archive_is_given_once_and_taken_back_once():
+    content = gzip.compress(tar(*files(*range(12))), mtime=0)
+    broken = [row["doc_id"] for part in range(4) for row in read(content[:-40], part, 4)[0] if row["reason"]]
+    assert broken == ["x.tar#unreadable"]
+    rejected = ["x.tar#unreadable", "x.tar!3.xml#unreadable", "x.tar!7.xml#item-7.0", "x.tar!gone.xml#2"]
+    for parts in (1, 2, 3, 4):
+        rows = [row for part in range(parts) for row in read(content, part, parts, rejected)[0]]
+        assert sorted(row["doc_id"] for row in rows if row["status"] == "retracted") == sorted(rejected)
+
+
+class Failing(io.BytesIO):
+    """A file whose storage fails for good after its first bytes."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        if self.tell() > 2000:
+            raise PermissionError("taken away")
+        return super().read1(2000)
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.read1()
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def test_a_part_that_fails_by_chance_leaves_no_mark_and_its_archive_is_read_whole():
+    content = tar(*files(*range(12)))
+    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(entries([], [], [], [])))
+    stream = io.BufferedReader(Failing(content), 2000)
+    *rows, end = pa.concat_tables(Preprocessor(task).prepare(stream, Shard("x.tar", 0, number=3, parts=2))).to_pylist()
+    failed = json.loads(end["detail"])
+    assert failed["reason"] == "unreadable"
+    assert not [row for row in rows if row["status"] == "rejected"]
+    other = read(content, 1, 2)[1]
+    assert joined([failed, other]) is None
+
+
+def test_an_archive_is_closed_once_all_its_parts_have_and_its_bytes_count_once():
+    account = Account([Shard("x.tar", 1001, number=3)])
+    content = tar(*files(*range(12)))
+    for part, done in ((2, 333), (0, 668), (0, 668), (1, 1001)):
+        assert account.missing()
+        _, end = read(content, part, 3)
+        account.arrived(block(3, [], end))
+        assert account.bytes_done == done
+    assert account.found == 12
+    account.received(entries([0] * 12, [0] * 12, [3] * 12, [False] * 12)["revision"])
+    ((_, end),) = account.take_finished()
+    assert (end["found"], end["emitted"], account.missing()) == (12, 12, [])
+
+
+def die_after_a_part(output: Path, model: Model, content: bytes, part: int, parts: int) -> None:
+    """A run that has committed one part when it dies."""
+    tables = Tables(STORAGE, str(output), "20260101T000000-00000000")
+    account = Account([Shard("x.tar", len(content), number=0)])
+    commits = Commits(tables, Ledger(), account, "20260101T000000-00000000", "", 1.0)
+    task = ReadTask.of(CHECKPOINT, Ledger())
+    write = WriteTask(STORAGE, str(output), "20260101T000000-00000000", Decoder.of(CHECKPOINT))
+    for rows in prepared_part(Preprocessor(task), content, account.shards[0], part, parts):
+        commits.add(write_block(predict_block(rows, model), write))
+    commits.commit(all=True)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+@pytest.mark.parametrize("died", [None, 0, 1])
+def test_two_files_with_a_document_of_one_id_leave_what_one_task_leaves(
+    model: Model, tmp_path: Path, parts: int, died: int | None
+):
+    """The first in the archive stays, whichever part came first, and also after a run that died in between."""
+    twice = [*files(*range(6)), *((f"again/{n}.xml", pubmed({n: (1, f"A rat {n}")})) for n in (4, 1)), *files(7, 8)]
+    content = {"x.tar": tar(*twice, ("broken.jsonl", b"{\n" + line("good")))}
+    one = run(tmp_path / "one", model, content, "1", random.Random(parts))
+    if died is not None:
+        die_after_a_part(tmp_path / "several", model, content["x.tar"], died, parts)
+    several = run(tmp_path / "several", model, content, "1", random.Random(parts), parts)
+    counts = several.summary()["documents"]
+    assert counts["found"] == one.found == several.committed + several.unchanged + counts["superseded"]
+    assert counts["superseded"] == 0
+    assert (several.unchanged > 0) == (died is not None)
+    for output in ("one", "several"):
+        assert_consistent(tmp_path / output)
+    assert document_rows(tmp_path / "several") == document_rows(tmp_path / "one")
+    assert entity_rows(tmp_path / "several") == entity_rows(tmp_path / "one")
+    rejected = [row["doc_id"] for row in document_rows(tmp_path / "several") if row["reason"] == "duplicate_id"]
+    assert rejected == ["x.tar!again/1.xml#item-7.0", "x.tar!again/4.xml#item-6.0"]
+    again = run(tmp_path / "several", model, content, "2", random.Random(parts), parts)
+    assert (again.committed, again.unchanged) == (0, one.found)
+    assert document_rows(tmp_path / "several") == document_rows(tmp_path / "one")
+
+
+def test_a_limit_small_files_and_files_that_are_no_archive_keep_one_task():
+    plan = make_plan(Settings(), [{"CPU": 4}])
+    size = 10 * SMALLEST_PART
+    shards = [
+        Shard("in/a.tar.gz", size, number=0),
+        Shard("in/b.xml.gz", size, number=1),
+        Shard("in/c.tar", 9, number=2),
+    ]
+
+    def tasks(attempt: Attempt = Attempt.FIRST, undivided: Sequence[int] = ()) -> list[list[tuple[str, int, int]]]:
+        groups = group_shards(shards, plan, attempt, undivided)
+        return [[(shard.name[3], shard.part, shard.parts) for shard in group] for group in groups]
+
+    assert tasks() == [[("a", 0, 2)], [("a", 1, 2)], [("b", 0, 1)], [("c", 0, 1)]]
+    assert tasks(Attempt.RETRY) == tasks()
+    for whole in (tasks(undivided=[0]), tasks(Attempt.ISOLATE), tasks(Attempt.REJECT)):
+        assert whole == [[("a", 0, 1)], [("b", 0, 1)], [("c", 0, 1)]]
+
+
+@pytest.mark.parametrize(
+    ("cores", "sizes", "parts"),
+    [
+        (2, [10 * SMALLEST_PART], [2]),
+        (8, [10 * SMALLEST_PART], [8]),
+        (8, [3 * SMALLEST_PART], [3]),
+        (1000, [100 * SMALLEST_PART], [MOST_PARTS]),
+        (4, [10 * SMALLEST_PART] * 2, [2, 2]),
+        (4, [10 * SMALLEST_PART] * 8, [1] * 8),
+        (1, [10 * SMALLEST_PART], [1]),
+    ],
+)
+def test_an_archive_goes_in_as_many_parts_as_there_are_cores_for_it(cores: int, sizes: list[int], parts: list[int]):
+    plan = make_plan(Settings(), [{"CPU": cores}])
+    shards = [Shard(f"{number}.tar.gz", size, number=number) for number, size in enumerate(sizes)]
+    groups = list(group_shards(shards, plan, Attempt.FIRST))
+    assert [max(s.parts for (s,) in groups if s.number == number) for number in range(len(sizes))] == parts
+    assert [(s.number, s.part) for (s,) in groups] == [
+        (n, part) for n, count in enumerate(parts) for part in range(count)
+    ]
+
+
+def test_what_takes_longest_is_read_first():
+    plan = make_plan(Settings(), [{"CPU": 1}])
+    sizes = {"a.jsonl": 10, "b.xml.gz": 30 << 20, "c.jsonl": 10, "d.xml.gz": 40 << 20}
+    shards = [Shard(name, size, number=number) for number, (name, size) in enumerate(sizes.items())]
+    groups = [[shard.name for shard in group] for group in group_shards(shards, plan, Attempt.FIRST)]
+    assert groups == [["d.xml.gz"], ["b.xml.gz"], ["a.jsonl", "c.jsonl"]]
+
+
+def test_archives_in_parts_leave_what_whole_ones_leave_when_they_change(model: Model, tmp_path: Path):
+    chance = random.Random(5)
+    nights = [
+        tar(*files(*range(8)), ("bad.xml", b"<article><p>")),
+        tar(*files(*range(4)), *files(4, 5, 6, text="A worm"), ("bad.xml", pubmed({9: (1, "A rat")}))),
+    ]
+    for night, content in enumerate(nights):
+        run(tmp_path / "one", model, {"x.tar": content}, f"{night}", chance)
+        run(tmp_path / "several", model, {"x.tar": content}, f"{night}", chance, 2 + night)
+        assert document_rows(tmp_path / "several") == document_rows(tmp_path / "one")
+        assert entity_rows(tmp_path / "several") == entity_rows(tmp_path / "one")
+    assert "x.tar!bad.xml#unreadable" not in table(tmp_path / "several", "documents")["doc_id"].to_pylist()

@@ -1,0 +1,119 @@
+"""An archive that several tasks of a real Ray read, whatever dies on the way."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import craft_ray
+from craft_ray.annotation import plan
+from craft_ray.readers import ArchivePart
+from tests.integration.test_command import wait_for_commits
+from tests.integration.test_failures import ray_whose_workers
+from tests.support.hostile.making import TEXT, article, line, member, tar
+from tests.support.outputs import assert_consistent, document_rows, entity_rows
+
+pytestmark = pytest.mark.integration
+
+FILES = 400
+TWICE = "again.jsonl"
+"""A file whose document stands in an earlier file too, which is in another part."""
+
+
+def write_archive(folder: Path, twice: bool = False) -> Path:
+    """Articles, records, a broken file and a link."""
+    articles = [
+        (f"{number}.nxml", article(f"<p>{TEXT} Article {number} of a mouse.</p>" * 30)) for number in range(FILES)
+    ]
+    records = ("records.jsonl", b"".join(line(f"record{number}") for number in range(50)) + b"{broken\n")
+    again = [(TWICE, line("record3", text="Yeast grows."))] if twice else []
+    content = tar(*articles, records, ("half.nxml", b"<article><p>"), *again, member("c.txt", b"2", "a.txt"))
+    folder.mkdir()
+    path = folder / "articles.tar.gz"
+    path.write_bytes(gzip.compress(content, 0, mtime=0))  # small files are read with others, in one task
+    return path
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    assert assert_consistent(one) == assert_consistent(other)
+    assert document_rows(one) == document_rows(other)
+    assert entity_rows(one) == entity_rows(other)
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets in how many parts an archive is read, however small."""
+    monkeypatch.setattr(plan, "SMALLEST_PART", 1)
+    return lambda parts: monkeypatch.setattr(plan, "MOST_PARTS", parts)
+
+
+def reader_dies_once(marker: Path) -> Callable[[], None]:
+    """A worker that reads the second part of an archive is killed in the middle of it, once."""
+
+    def setup() -> None:
+        from craft_ray.annotation import prepare
+
+        read_files = prepare.read_files
+
+        def dying(stream, shard, options, part):
+            for number, file in enumerate(read_files(stream, shard, options, part)):
+                if part.number == 1 and number == FILES // 4 and not marker.exists():
+                    marker.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield file
+
+        prepare.read_files = dying
+
+    return setup
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_two_readers_one_of_which_is_killed_leave_the_tables_of_one(
+    twice: bool, tmp_path: Path, in_parts: Callable[[int], None]
+):
+    assert ArchivePart(0, 2).holds(TWICE) != ArchivePart(0, 2).holds("records.jsonl")
+    archive = str(write_archive(tmp_path / "in", twice))
+    marker = tmp_path / "died"
+    with ray_whose_workers(reader_dies_once(marker)):
+        in_parts(1)
+        one = craft_ray.annotate(archive, str(tmp_path / "one"), model="stand-in")
+        assert not marker.exists()
+        in_parts(2)
+        two = craft_ray.annotate(archive, str(tmp_path / "two"), model="stand-in")
+    assert marker.exists()
+    assert two["documents"] == one["documents"]
+    assert two["documents"] | {"annotated": FILES + 50, "rejected": 3 + twice, "unchanged": 0} == two["documents"]
+    assert two["adds_up"]
+    assert_same_tables(tmp_path / "two", tmp_path / "one")
+
+
+DRIVER = """
+import sys
+import craft_ray
+from craft_ray.annotation import plan
+
+plan.SMALLEST_PART = 1
+craft_ray.annotate(sys.argv[1], sys.argv[2], model="stand-in:40000", cpus=2, block_mb=0.1)
+"""
+
+
+def test_a_run_over_parts_that_is_killed_is_taken_up_by_the_next(
+    local_ray: None, tmp_path: Path, in_parts: Callable[[int], None]
+):
+    archive = str(write_archive(tmp_path / "in"))
+    in_parts(1)
+    craft_ray.annotate(archive, str(tmp_path / "one"), model="stand-in:40000")
+    arguments = [sys.executable, "-c", DRIVER, archive, str(tmp_path / "two")]
+    with subprocess.Popen(arguments, text=True, stderr=subprocess.PIPE) as driver:
+        wait_for_commits(tmp_path / "two", driver, 1)
+        driver.kill()
+    in_parts(3)
+    again = craft_ray.annotate(archive, str(tmp_path / "two"), model="stand-in:40000")
+    assert 0 < again["documents"]["unchanged"] < FILES
+    assert again["adds_up"]
+    assert_same_tables(tmp_path / "two", tmp_path / "one")
