@@ -73,6 +73,7 @@ class Account:
     passed_over: files that are no input by their names
     known:       whole shards that need not be read, and the documents in all that need not
     known_broken: shards that need not be read since their content is broken as it was before, and why
+    with_ids:     whether the ids of all that is found are kept
     """
 
     shards: "Sequence[Shard]"
@@ -80,6 +81,7 @@ class Account:
     known: tuple[int, int] = (0, 0)
     known_broken: Mapping[str, str] = field(default_factory=dict)
     timeline: Timeline = field(default_factory=Timeline)
+    with_ids: bool = False
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
@@ -108,6 +110,10 @@ class Account:
     """Over finished shards."""
     to_read_again: set[int] = field(default_factory=set)
     """Numbers of the shards that the next run reads again: documents of them failed, or were left out by a limit."""
+    given: list[NDArray[np.int64]] = field(default_factory=list)
+    """Ids of all that was found in finished shards, where they are asked for."""
+    pruned: int = 0
+    """Documents that were removed, for their files are gone."""
     cut_short: int = 0
     """Shards of which a limit left documents out."""
     _received: Counter[int] = field(default_factory=Counter)
@@ -202,6 +208,8 @@ class Account:
         for shard, end in whole:
             self._finished.add(shard.number)
             self._sums.update({name: int(end[name]) for name in COUNTS})
+            if self.with_ids:
+                self.given.append(np.array(end["ids"], np.int64))
             if end.get("cut_short"):
                 self.to_read_again.add(shard.number)
                 self.cut_short += 1
@@ -276,7 +284,7 @@ class Account:
         """Status of a finished run, for a scheduler."""
         if self.statuses["rejected"] or self.unreadable:
             return "partly_rejected"
-        return "complete" if self.committed else "nothing_new"
+        return "complete" if self.committed or self.pruned else "nothing_new"
 
     def totals(self) -> dict[str, dict[str, int]]:
         """The account as `telemetry` counts it.
@@ -299,12 +307,13 @@ class Account:
         Of a run that was stopped, what is found and in none of the other counts is left for the next run.
         """
         seconds = time.monotonic() - self.timeline.started
+        statuses = self.statuses + Counter(deleted=self.pruned)
         rate = self.timeline.steady_rate
         return {
             "documents": {
                 # Of a shard that has not closed, more may be known than its sum.
-                "found": max(self.found, self.accounted),
-                **{status: self.statuses[status] for status in ("annotated", "rejected", "deleted")},
+                "found": max(self.found, self.accounted) + self.pruned,
+                **{status: statuses[status] for status in ("annotated", "rejected", "deleted")},
                 "unchanged": self.unchanged,
                 "superseded": self.superseded + self._sum("superseded"),
             },

@@ -17,7 +17,7 @@ class ShardAccount:
     named:        the name by which its documents without an id are called
     titles_alone: documents among those found that have a title and no other text
     restated:     ids of those unchanged that the tables have from an earlier shard
-    ids:          of all that a part gave, sorted; none if the shard is not read in parts
+    ids:          of all that was found, where that is asked for, and in each part
     cut_short:    True if the settings' limit left documents out
     position:     bytes of the file that have been read; in a part, so many of its share
     """
@@ -57,9 +57,10 @@ def joined(ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """
     if len(ends) == 1:
         return dict(ends[0])
-    ids = [id for end in ends for id in end["ids"]]
-    if len(set(ids)) < len(ids) or any(end["reason"] in BY_CHANCE for end in ends):
+    ids = [set(end["ids"]) for end in ends]
+    together = set().union(*ids)
+    if len(together) < sum(map(len, ids)) or any(end["reason"] in BY_CHANCE for end in ends):
         return None
     first = min(ends, key=lambda end: int(end["part"]))  # which tells of damage, as all do
     sums = {name: sum(int(end[name]) for end in ends) for name in COUNTS}
-    return {**first, **sums, "restated": [id for end in ends for id in end["restated"]]}
+    return {**first, **sums, "restated": [id for end in ends for id in end["restated"]], "ids": list(together)}

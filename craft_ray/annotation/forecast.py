@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, shard_signature
+from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import BY_CHANCE, SHARDS, Document
 from craft_ray.core.settings import Settings
@@ -28,7 +30,7 @@ from craft_ray.readers import ReadOptions, is_shard_name, read_options, read_sha
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.snapshots import open_shards, tables_exist
+from craft_ray.tables.snapshots import open_shards, open_snapshot, tables_exist
 from craft_ray.tables.writer import latest_per_shard
 
 SAMPLED, DOCUMENTS = 5, 40
@@ -55,12 +57,18 @@ def forecast(
     check_choice(settings.precision, settings.engine)
     find_model(settings.model)
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
-    listing = list_shards(storage, inputs, is_shard_name, output)
+    listing = list_shards(storage, inputs, is_shard_name, output, complete=settings.prune)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
-    finished = SHARDS.empty_table()
-    if tables_exist(storage, output):
+    finished, vanished = SHARDS.empty_table(), Vanished()
+    exist = tables_exist(storage, output)
+    if exist:
         finished = latest_per_shard(open_shards(storage, output).to_table().cast(SHARDS))
     why = reasons_to_read(listing.shards, finished, shard_signature(checkpoint, settings))
+    if exist and settings.prune:
+        table = open_snapshot(storage, output).documents
+        documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), ["doc_id"], BATCH)
+        vanished = find_vanished(documents, listing, set(why), finished)
+        why |= dict.fromkeys(vanished.others, "may hold what is gone from other files")
     to_read = [shard for shard in listing.shards if shard.name in why]
     plan = make_plan(settings, _hardware(settings))
     sample = _sample(storage, to_read, options, Windower.of(checkpoint))
@@ -76,6 +84,7 @@ def forecast(
             "to_read": len(to_read),
             "why": dict(Counter(why.values())),
             "files_passed_over": len(listing.passed_over),
+            **({"vanished": len(vanished.shards)} if settings.prune else {}),
         },
         "bytes_to_read": size,
         "documents_in_shards_known": sum(known.get(shard.name, 0) for shard in listing.shards),

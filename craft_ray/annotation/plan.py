@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.naming import named_by_address, named_by_path
+from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.schema import BY_CHANCE
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
@@ -52,8 +53,8 @@ def plan_shards(
     checkpoint: Checkpoint,
     settings: "Settings",
     began: float,
-) -> "tuple[Account, Known, str]":
-    """The account of a run before it begins, what the tables hold, and the signature of its shards.
+) -> "tuple[Account, Known, str, Vanished]":
+    """The account of a run before it begins, what the tables hold, the signature of its shards, and what is gone.
 
     finished_shards: what the table `shards` holds
 
@@ -68,18 +69,24 @@ def plan_shards(
         pc.and_(pc.equal(finished_shards["signature"], signature), _is_settled(finished_shards))
     )
     before = {(row["shard"], row["size"], row["tag"]): row for row in read.select(_BEFORE).to_pylist()}
+    vanished = Vanished()
+    if settings.prune:
+        new = {shard.name for shard in listing.shards if (shard.name, shard.size, shard.tag) not in before}
+        vanished = find_vanished(tables.documents.stream(ORIGIN, BATCH), listing, new, finished_shards)
+        before = {shard: row for shard, row in before.items() if row["shard"] not in vanished.others}
     to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in before]
     unread = [row for shard in listing.shards if (row := before.get((shard.name, shard.size, shard.tag)))]
     broken = {row["shard"]: f"{row['reason']}: {row['detail']}" for row in unread if row["reason"]}
     known = Known.nothing()
     if to_read:
         to_read = named_shards(tables, to_read, listing, finished_shards)
-        known = read_known(tables.documents, {shard.name: shard.named for shard in to_read}, finished_shards)
+        named = {shard.name: shard.named for shard in to_read}
+        known = read_known(tables.documents, named, finished_shards, vanished.shards)
     shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
     of_known = (len(unread) - len(broken), sum(row["found"] for row in unread))
-    account = Account(shards, listing.passed_over, of_known, broken, Timeline(began))
+    account = Account(shards, listing.passed_over, of_known, broken, Timeline(began), settings.prune)
     account.read_whole = read_whole(shards, known, settings.limit)
-    return account, known, signature
+    return account, known, signature, vanished
 
 
 def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> set[int]:

@@ -64,6 +64,7 @@ class ReadTask:
     unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
     options:       how documents are read
     limit:         documents to read of each shard; None for all
+    with_ids:      whether accounts of shards have the ids of all that was found
     """
 
     tokenizer: str
@@ -76,6 +77,7 @@ class ReadTask:
     unread: frozenset[int] = frozenset()
     options: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
+    with_ids: bool = False
     run_id: str = ""
     log_format: LogFormat = "text"
 
@@ -163,8 +165,6 @@ class Preprocessor:
             raise
         except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
-        if account.parts > 1:
-            account.ids = sorted({id for id, _ in seen})
         yield items
 
     def _judged(self, item: Item) -> Item:
@@ -188,6 +188,8 @@ class Preprocessor:
         unchanged = (outcomes == Outcome.UNCHANGED) | repeated & ~self._may_be_revised(held, number)
         needed = ~unchanged & (outcomes != Outcome.SUPERSEDED)
         account.found += len(rows)
+        if account.parts > 1 or self.task.with_ids:
+            account.ids += arriving["id"].tolist()
         account.unchanged += int(unchanged.sum())
         account.superseded += int((outcomes == Outcome.SUPERSEDED).sum())
         account.emitted += int(needed.sum())

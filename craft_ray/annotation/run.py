@@ -26,6 +26,7 @@ from craft_ray.annotation.concepts import (
 )
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import Attempt, Plan, any_changed, group_shards, make_plan, plan_shards
+from craft_ray.annotation.prune import prune
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
@@ -42,7 +43,7 @@ from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import Shard, list_shards, shard_of_format
+from craft_ray.storage.shards import Listing, Shard, list_shards, shard_of_format
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
@@ -85,9 +86,12 @@ def annotate(
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     with stop_on_signal() as stop:
         model = ModelLoading(settings, storage)  # loading takes as long as Ray takes to start
-        listed = read_list(storage, inputs_from) if inputs_from else []
+        complete = settings.prune
+        if complete and not (inputs or inputs_from):
+            raise SettingsError("nothing can be pruned without inputs: name all files that the source has")
+        listed = read_list(storage, inputs_from, complete) if inputs_from else []
         listed += [shard_of_format(storage, deleted_from, deletions.READER.name)] if deleted_from else []
-        listing = list_shards(storage, inputs, is_shard_name, output, listed)
+        listing = list_shards(storage, inputs, is_shard_name, output, listed, complete)
         storage.check_writable(output)
         model.fail_early()
         run_id = new_run_id()
@@ -121,16 +125,18 @@ def annotate(
             _check_model(storage, tables, checkpoint.fingerprint, settings)
             if stop.is_set():
                 raise StoppedError
-            account, known, signature = plan_shards(tables, finished_shards, listing, checkpoint, settings, began)
+            plan = plan_shards(tables, finished_shards, listing, checkpoint, settings, began)
+            account, known, signature, vanished = plan
             if ray_ready is None and account.shards:
                 ray_ready = connect()
             if ray_ready is not None:
                 warn_of_other_rules(storage, tables, grounder)
                 account.timeline.reached("ray_ready", ray_ready)
-            in_step = concepts_in_step(storage, output)
+            in_step = concepts_in_step(storage, output) and not vanished.shards
             if grounder is None and not in_step:
                 load_lexicon()
-            state = (checkpoint, grounder, in_step, tables, account, known, signature, lost)
+            pruned = listing if settings.prune and (vanished.shards or account.shards) else None
+            state = (checkpoint, grounder, in_step, tables, account, known, signature, pruned, lost)
             run = _Run(settings, storage, output, run_id, *state)
             with bound(run_id=run_id):
                 named = [*(absolute(given) for given in inputs), *filter(None, (inputs_from, deleted_from))]
@@ -165,6 +171,8 @@ class _Run:
     account: Account
     known: Known
     signature: str
+    pruned: Listing | None
+    """All files of the inputs, if documents that are in none of them are to be removed."""
     lost: threading.Event
     """Set when another run has taken the lease."""
 
@@ -242,6 +250,9 @@ class _Run:
                 f"{len(missing):,} shards are not finished, as {missing[0].name}: the processes at work on them died "
                 "each time; Ray's logs tell more"
             )
+        if self.pruned:
+            given = np.concatenate([np.empty(0, np.int64), *account.given])
+            account.pruned = prune(self.tables, self.pruned, self.run_id, given)
         if self.grounder:
             write_concepts(self.tables, self.grounder.lexicon)
             record.add(concepts_in_step=True)
@@ -249,8 +260,8 @@ class _Run:
         self.tables.finish(settings.compact, kept, stop.is_set)
         if not account.adds_up():
             raise RunError(f"the account does not add up: {account.summary()['documents']}")
-        if (rows := self.tables.counts()["documents"]) != commits.rows:
-            raise RunError(f"the documents table holds {rows} rows where the account has {commits.rows}")
+        if (rows := self.tables.counts()["documents"]) != (expected := commits.rows - account.pruned):
+            raise RunError(f"the documents table holds {rows} rows where the account has {expected}")
 
     def _annotate(
         self,
@@ -305,6 +316,7 @@ class _Run:
             unread=frozenset(self.account.unread()),
             options=read_options(self.settings),
             limit=self.settings.limit,
+            with_ids=self.account.with_ids,
             run_id=self.run_id,
             log_format=self.settings.log_format,
         )

@@ -14,6 +14,8 @@ def print_forecast(on: Console, told: dict[str, Any]) -> None:
     shards, plan = told["shards"], told["plan"]
     why = ", ".join(f"{reason}: {count:,}" for reason, count in shards["why"].items())
     add_row(table, "shards to read", f"{shards['to_read']:,} of {shards['found']:,}", why)
+    if "vanished" in shards:
+        add_row(table, "shards vanished", f"{shards['vanished']:,}", "documents that are in no other file are removed")
     add_row(table, "size", f"{told['bytes_to_read'] / 1e6:,.1f} MB", "")
     add_row(table, "documents", f"about {told['documents_expected']:,}", "new and known ones; known ones are skipped")
     add_row(table, "tokens", f"about {told['tokens_expected']:,}", "")

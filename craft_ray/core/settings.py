@@ -91,6 +91,10 @@ class Settings(BaseModel):
         ge=1,
         description="documents to read of each file, for a trial; a run without it reads the rest; default: all",
     )
+    prune: bool = Field(
+        default=False,
+        description="for sources that are complete: remove documents that are in no file of the inputs any more",
+    )
     id_prefix: str | None = Field(
         default=None, description="text before each id; `shard` is the file's path, for ids that repeat across files"
     )
@@ -192,6 +196,13 @@ class Settings(BaseModel):
         if most is not None and most < (others.data.get("replicas") or 1):
             raise PydanticCustomError("max_replicas", "less than replicas")
         return most
+
+    @field_validator("prune")
+    @classmethod
+    def _sees_all(cls, prune: bool, others: ValidationInfo) -> bool:
+        if prune and others.data.get("limit") is not None:
+            raise PydanticCustomError("prune", "must be false beside a limit")
+        return prune
 
     @field_validator("notify")
     @classmethod

@@ -21,7 +21,7 @@ KINDS = {
     "deleted_unseen": "withdrawn before they were seen",
     "rejected": "rejected, and were not",
     "removed": "marks of bad records or shards that have become readable",
-    "vanished": "gone though nothing withdrew them: were the tables changed by hand?",
+    "vanished": "removed by --prune, for no file has them any more; or the tables were changed by hand",
 }
 """The changes that a document can undergo between two states."""
 

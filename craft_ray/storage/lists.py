@@ -12,22 +12,28 @@ from craft_ray.storage.storage import Storage
 STANDARD_INPUT = "-"
 
 
-def read_list(storage: Storage, address: str) -> list[Shard]:
+def read_list(storage: Storage, address: str, complete: bool = False) -> list[Shard]:
     """The files that a list names: a line each, its address and, if known, its size in bytes and a tag, behind tabs.
 
-    address: of the list, a path or s3://; `-` for standard input
+    address:  of the list, a path or s3://; `-` for standard input
+    complete: whether the list must be seen to be whole: a file whose last line has come to its end
 
     The tag changes with the content, as an ETag does; a file without size and tag counts as unchanged once it is read.
     Relative addresses are relative to the list. Empty lines, and lines that begin with #, are left out.
 
-    Raises SettingsError if the list cannot be read, names nothing, or has a line of another form.
+    Raises SettingsError if the list cannot be read, names nothing, has a line of another form, or may be cut short
+    where it must be whole.
     """
+    if address == STANDARD_INPUT and complete:
+        raise SettingsError("a list from standard input may be cut short, so nothing can be pruned by it: give a file")
     if address == STANDARD_INPUT:
         content, folder = sys.stdin.buffer.read(), absolute(".")
     else:
         with as_settings_error(f"the list {address}"):
             content = storage.read_bytes(absolute(address))
         folder = absolute(address).rpartition("/")[0]
+    if complete and not content.endswith(b"\n"):
+        raise SettingsError(f"the list {address} does not end with a line break: it may be cut, and nothing is pruned")
     try:
         found = list(_shards(content.decode(), folder, address))
     except UnicodeDecodeError as error:

@@ -57,3 +57,13 @@ def nearest_beside(path: str, wanted: Callable[[Path], bool] = lambda found: Tru
     except OSError:
         return ""
     return nearest(Path(path).name, beside)
+
+
+def check_listable(folder: str) -> None:
+    """Raise OSError for a folder in a folder that cannot be listed, which fsspec leaves out without a word."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for _ in os.walk(folder, onerror=fail, followlinks=True):
+        pass

@@ -8,7 +8,7 @@ from typing import Any
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import absolute, is_remote, restored
 from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.local import nearest_beside
+from craft_ray.storage.local import check_listable, nearest_beside
 from craft_ray.storage.storage import Storage
 
 
@@ -51,12 +51,14 @@ def list_shards(
     is_input: Callable[[str], bool],
     output: str | None = None,
     listed: Sequence[Shard] = (),
+    complete: bool = False,
 ) -> Listing:
     """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
 
     is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
     lies in the output, or below a name that starts with a dot or an underscore, never is.
-    listed: files that a list names beside the inputs; they are not looked up
+    listed:   files that a list names beside the inputs; they are not looked up
+    complete: whether a folder that cannot be listed is an error; else it is left out
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
@@ -64,7 +66,7 @@ def list_shards(
     passed_over: set[str] = set()
     for given in inputs:
         with as_settings_error(f"the input {given}"):
-            found = list(_files(storage, absolute(given)))
+            found = list(_files(storage, absolute(given), complete))
         if not found:
             raise SettingsError(f"the input {given} holds no files")
         for shard, below in found:
@@ -99,10 +101,10 @@ def shard_of_format(storage: Storage, given: str, format: str) -> Shard:
     return replace(shard, tag=f"{shard.tag} {format}", format=format)
 
 
-def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
+def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[Shard, list[str]]]:
     """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
 
-    Raises SettingsError if there is nothing.
+    Raises SettingsError if there is nothing, and OSError for a folder in it that cannot be listed, if all must be.
     """
     storage.check_reachable(url)
     filesystem = storage.filesystem(url)
@@ -114,6 +116,8 @@ def _files(storage: Storage, url: str) -> Iterator[tuple[Shard, list[str]]]:
     if not named:
         like = "" if is_remote(url) else nearest_beside(url)
         raise SettingsError(f"the input {url} does not exist{like}")
+    if complete and not is_remote(url):
+        check_listable(top)
     for path, info in named.items():
         if info["type"] != "directory":
             yield _shard(restored(url, path), info, top), []

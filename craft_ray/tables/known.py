@@ -21,12 +21,15 @@ _COLUMNS = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "version", "k
 _SHARD = 0xFFFFFFFF
 """The bits of a revision that name the shard."""
 
+_GONE = -1 << 32
+"""The revision of what the tables have from a file that is gone: older than all, and from before the first shard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """The content of `documents` when a run begins.
 
-    number:   of each shard, by rank
+    number:   of each shard, by rank, from 1
     rejected: by shard's name, the rejected rows that are named by their place in it, for want of an id
     """
 
@@ -40,20 +43,24 @@ class Known:
         return cls(Ledger.of(np.zeros(0, ENTRY)), {}, {})
 
 
-def read_known(documents: NumberedTable, shards: Mapping[str, str], finished_shards: pa.Table) -> Known:
+def read_known(
+    documents: NumberedTable, shards: Mapping[str, str], finished_shards: pa.Table, gone: Collection[str] = ()
+) -> Known:
     """The content of `documents`, as a run that reads `shards` needs it.
 
     shards:          by address, the name by which a shard's documents without an id are called
     finished_shards: the content of the table `shards`
+    gone:            shards that are not to count: whatever others have of their documents takes their place
     """
     rejected: dict[str, list[str]] = {}
     code: dict[str, int] = {}
     part = documents.with_retries(lambda: _columns(documents, set(shards.values()), code, rejected))
     pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
     repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
+    repeating = repeating.filter(pc.invert(pc.is_in(repeating["shard"], pa.array(gone, pa.string()))))
     names = sorted({*code, *shards, *repeating["shard"].to_pylist()}, key=rank)
-    number = {name: i for i, name in enumerate(names)}
-    _renumber(part, np.array([number[name] for name in code], np.int64))
+    number = {name: i for i, name in enumerate(names, start=1)}
+    _renumber(part, np.array([_GONE if name in gone else number[name] for name in code], np.int64))
     ledger = Ledger([part.in_order()])
     numbers = np.array([number[name] for name in repeating["shard"].to_pylist()], np.int64)
     ids = pc.list_flatten(repeating["restated"]).to_numpy()
@@ -104,7 +111,8 @@ def _enter(part: Part, place: slice, batch: pa.RecordBatch, code: dict[str, int]
 
 
 def _renumber(part: Part, number: np.ndarray) -> None:
-    """Replace the codes of shards by their numbers, a piece at a time."""
+    """Replace the codes of shards by their numbers, a piece at a time; for shards that are gone there is no version."""
     for at in range(0, len(part), _BATCH):
         revision = part.revision[at : at + _BATCH]
-        revision[:] = revision & ~_SHARD | number[revision & _SHARD]
+        numbers = number[revision & _SHARD]
+        revision[:] = np.where(numbers == _GONE, _GONE, revision & ~_SHARD | numbers)

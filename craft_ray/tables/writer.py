@@ -191,6 +191,22 @@ class Tables:
         """Commit shards whose documents are all committed; rows of SHARDS."""
         self.shards.append(rows, self.documents.pair)
 
+    def forget_shards(self, gone: pa.ChunkedArray, finished_shards: pa.Table) -> None:
+        """Take shards out of `shards`, so that they are read if they come again; `gone` marks them among all rows."""
+        if pc.any(gone).as_py():
+            self.shards.overwrite(finished_shards.filter(pc.invert(gone)), self.documents.pair)
+
+    def remove(self, doc_ids: pa.Array) -> int:
+        """Commit the tables without the rows of some documents (sorted); returns how many documents were there."""
+        before = self.documents.count()
+        if len(doc_ids):
+            with self.documents.naming_a_later_run():
+                pair = next_number(self.documents.pair)
+                for table in (self.entities, self.documents):
+                    added, removed = self._rewritten(removals(self._place(table), table.files(), doc_ids))
+                    table.add(added, pair, removed)
+        return before - self.documents.count()
+
     def entity_files(self) -> list[DataFile]:
         """The files of `entities`."""
         return self.entities.files()

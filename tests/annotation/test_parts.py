@@ -70,6 +70,7 @@ def test_rows_and_accounts_of_the_parts_are_those_of_the_whole(case):
         together = joined([end for _, end in given])
         assert together is not None
         assert together | {"parts": 1, "ids": [], "position": account["position"]} == account
+        assert len(together["ids"]) == len(rows)
 
 
 def test_the_mark_of_a_damaged_archive_is_given_once_and_taken_back_once():

@@ -21,10 +21,10 @@ SHARD = Shard("in/a.xml", 100, "etag")
 def read_again(output: Path, listed: Shard, settings: Settings | None = None, **finished: object) -> bool:
     """True if a shard is read in a run after one that finished it so."""
     tables = Tables(STORAGE, str(output))
-    _, _, signature = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
+    _, _, signature, _ = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
     row = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "signature": signature, "found": 3}
     held = pa.Table.from_pylist([row | finished], schema=SHARDS)
-    account, known, _ = plan_shards(tables, held, Listing([listed], []), CHECKPOINT, settings or Settings(), 0.0)
+    account, known, _, _ = plan_shards(tables, held, Listing([listed], []), CHECKPOINT, settings or Settings(), 0.0)
     read = bool(account.shards)
     assert account.known == ((0, 0) if read else (1, 3))
     assert not read or account.shards[0].number == known.number[listed.name]
@@ -61,11 +61,11 @@ def test_a_shard_that_failed_by_chance_or_would_be_read_in_another_way_is_read(
 
 def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_as_broken(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
-    _, _, signature = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
+    _, _, signature, _ = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
     row = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "signature": signature, "found": 3}
     held = pa.Table.from_pylist([row | {"reason": "bad_xml", "detail": "it ends early"}], schema=SHARDS)
     assert not any_changed([SHARD], held)
-    account, _, _ = plan_shards(tables, held, Listing([SHARD], []), CHECKPOINT, Settings(), 0.0)
+    account, _, _, _ = plan_shards(tables, held, Listing([SHARD], []), CHECKPOINT, Settings(), 0.0)
     assert not account.shards
     assert account.status == "partly_rejected"
     summary = account.summary()

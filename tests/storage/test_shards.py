@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -27,6 +28,25 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
     assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
     assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
     assert listing.shards[0].size == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.parametrize("given", ["", "/*.txt", "/*/*.txt"])
+def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen(given: str):
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for name in ("a.txt", "open/b.txt", "closed/c.txt"):
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("x")
+        os.chmod(Path(folder, "closed"), 0o700)
+        os.seteuid(65534)
+        try:
+            assert list_shards(LOCAL, [folder + given], is_shard_name).shards
+            with pytest.raises(SettingsError, match="access is denied"):
+                list_shards(LOCAL, [folder + given], is_shard_name, complete=True)
+        finally:
+            os.seteuid(0)
 
 
 def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path):

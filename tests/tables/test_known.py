@@ -15,11 +15,11 @@ def test_what_is_known_is_what_was_committed(tmp_path: Path):
     gone = block(tmp_path, ("b", ""), status="deleted", shard=3)
     tables.replace([gone], [all_of(gone)])
     known = read_known(tables.documents, {"shard9": "shard9"}, SHARDS.empty_table())
-    assert known.number == {"shard1": 0, "shard2": 1, "shard3": 2, "shard9": 3}
+    assert known.number == {"shard1": 1, "shard2": 2, "shard3": 3, "shard9": 4}
     held, found = known.ledger.lookup(identity.id_hashes("abcd"))
     assert found.tolist() == [True, True, True, False]
     assert held["deleted"].tolist() == [False, True, False, False]
-    assert identity.shard_numbers(held["revision"])[:3].tolist() == [1, 2, 0]
+    assert identity.shard_numbers(held["revision"])[:3].tolist() == [2, 3, 1]
     assert held["key"][0] == identity.key("a", "mouse", "")
 
 

@@ -1,0 +1,200 @@
+"""A source that is complete: what no file of it has any more is removed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import craft_ray
+from craft_ray.core.errors import RunError
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import assert_consistent, document_rows, entity_rows, table
+from tests.support.pubmed import citation, deletion, pubmed_file
+
+pytestmark = pytest.mark.integration
+
+
+class Source:
+    """A folder of records, and its output."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.output = folder / "in", folder / "out"
+        self.folder.mkdir()
+
+    def has(self, name: str, **texts: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps({"id": id, "text": text}) + "\n" for id, text in texts.items()))
+        return path
+
+    def lacks(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def run(self, **settings: Any) -> dict[str, Any]:
+        summary = craft_ray.annotate(
+            str(self.folder), str(self.output), model="stand-in", **{"prune": True, **settings}
+        )
+        documents = summary["documents"]
+        assert summary["adds_up"]
+        assert documents["found"] == sum(documents.values()) - documents["found"]
+        assert_consistent(self.output)
+        return summary
+
+    def counts(self, **settings: Any) -> dict[str, int]:
+        return {name: n for name, n in self.run(**settings)["documents"].items() if n and name != "found"}
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        return {row["doc_id"]: row["text"] for row in document_rows(self.output)}
+
+
+@pytest.fixture
+def source(local_ray: None, tmp_path: Path) -> Source:
+    return Source(tmp_path)
+
+
+def test_what_no_file_has_any_more_is_removed_once_and_comes_back_with_its_file(source: Source):
+    source.has("a.jsonl", a1="A mouse.", a2="A rat.", a3="Yeast.")
+    b = source.has("b.jsonl", b1="Yeast.", b2="A worm.").read_bytes()
+    assert source.counts() == {"annotated": 5}
+    source.lacks("b.jsonl")
+    assert source.counts(prune=False) == {"unchanged": 3}
+    source.has("a.jsonl", a1="A mouse.", a3="Yeast in mice.")
+    assert source.counts() == {"annotated": 1, "deleted": 3, "unchanged": 1}
+    assert source.texts == {"a1": "A mouse.", "a3": "Yeast in mice."}
+    assert {row[0] for row in entity_rows(source.output)} <= {"a1", "a3"}
+    assert table(source.output, "shards")["shard"].to_pylist() == [str(source.folder / "a.jsonl")]
+    again = source.run()
+    assert (again["status"], again["documents"]["deleted"]) == ("nothing_new", 0)
+    (source.folder / "b.jsonl").write_bytes(b)
+    assert source.counts() == {"annotated": 2, "unchanged": 2}
+    source.lacks("b.jsonl")
+    gone = source.run()
+    assert (gone["status"], gone["documents"]["deleted"], gone["documents"]["unchanged"]) == ("complete", 2, 2)
+    assert list(source.texts) == ["a1", "a3"]
+
+
+def test_documents_that_have_moved_stay_and_are_not_annotated_again(source: Source):
+    """To a file whose name sorts before the old one, and to one that sorts after it."""
+    source.has("a.jsonl", a1="A mouse.", a2="A rat.")
+    source.has("b.jsonl", b1="A mouse.", b2="A rat.")
+    source.run()
+    source.lacks("a.jsonl")
+    source.lacks("b.jsonl")
+    source.has("0.jsonl", a1="A mouse.", n1="Yeast.")
+    source.has("z.jsonl", b1="A mouse.", n2="Yeast.")
+    assert source.counts() == {"annotated": 2, "unchanged": 2, "deleted": 2}
+    assert list(source.texts) == ["a1", "b1", "n1", "n2"]
+    assert source.counts() == {"unchanged": 4}
+    source.lacks("0.jsonl")
+    source.lacks("z.jsonl")
+    source.has("c.jsonl", c1="A worm.")
+    assert source.counts() == {"annotated": 1, "deleted": 4}
+    assert list(source.texts) == ["c1"]
+
+
+def test_what_another_file_has_of_them_takes_the_place_of_documents_that_are_gone(source: Source):
+    """The file with the older text was read on an earlier night, and is read again since it may hold them."""
+    source.has("a.jsonl", x="A mouse.", a1="A rat.")
+    source.has("b.jsonl", x="Yeast.", b1="A worm.")
+    source.run()
+    assert source.texts["x"] == "Yeast."
+    source.lacks("b.jsonl")
+    assert source.counts() == {"annotated": 1, "unchanged": 1, "deleted": 1}
+    assert source.texts == {"x": "A mouse.", "a1": "A rat."}
+
+
+def test_deletions_stay_though_their_file_is_gone(source: Source):
+    pubmed_file(source.folder / "n1.xml", citation(1, "Mice"), citation(2, "Rats"))
+    pubmed_file(source.folder / "n2.xml", deletion(2))
+    source.run()
+    source.lacks("n2.xml")
+    assert source.counts() == {"unchanged": 2} or source.counts()["superseded"] == 1
+    assert {row["doc_id"]: row["status"] for row in document_rows(source.output)} == {
+        "PMID:1": "annotated",
+        "PMID:2": "deleted",
+    }
+
+
+def test_what_a_damaged_file_gave_before_stays_and_so_does_all_while_a_file_cannot_be_read(source: Source):
+    source.has("a.jsonl", a1="A mouse.", a2="A rat.")
+    source.has("b.jsonl", b1="Yeast.")
+    source.run()
+    (source.folder / "a.jsonl").write_bytes(b"\x1f\x8b\x08 no gzip")
+    assert source.run()["documents"]["deleted"] == 0
+    assert {"a1", "a2"} <= set(source.texts)
+    source.lacks("b.jsonl")
+    (source.folder / "c.jsonl").symlink_to(source.folder / "no such file")
+    unread = source.run()
+    assert (unread["shards"]["unreadable"], unread["documents"]["deleted"]) == (2, 0)
+    assert "b1" in source.texts
+    source.lacks("c.jsonl")
+    assert source.run()["documents"]["deleted"] == 2, "that of b, and the mark of c"
+    assert {"a1", "a2"} <= set(source.texts)
+
+
+def test_a_run_that_dies_in_pruning_is_made_good_by_the_next(source: Source, monkeypatch: pytest.MonkeyPatch):
+    source.has("a.jsonl", a1="A mouse.")
+    b = source.has("b.jsonl", b1="Yeast.").read_bytes()
+    source.run()
+    source.lacks("b.jsonl")
+    for step in ("forget_shards", "remove"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Tables, step, failing)
+            with pytest.raises(RunError, match="the disk is gone"):
+                source.run()
+        assert list(source.texts) == ["a1", "b1"]
+    (source.folder / "b.jsonl").write_bytes(b)  # it is read, since it was forgotten
+    assert (source.run()["shards"]["known"], list(source.texts)) == (1, ["a1", "b1"])
+    source.lacks("b.jsonl")
+    assert source.counts() == {"unchanged": 1, "deleted": 1}
+    assert list(source.texts) == ["a1"]
+
+
+def failing(*_: Any) -> None:
+    raise OSError("the disk is gone")
+
+
+def test_files_that_have_vanished_are_foretold(source: Source, command: Callable[..., Any]):
+    source.has("a.jsonl", a1="A mouse.", x="Yeast.")
+    source.has("b.jsonl", b1="A rat.", x="Yeast in mice.")
+    source.run()
+    source.lacks("b.jsonl")
+    dry_run = ["annotate", source.folder, "--output", source.output, "--model", "stand-in", "--dry-run"]
+    told = command(*dry_run, "--prune", "--json").summary["shards"]
+    assert told == {
+        "found": 1,
+        "to_read": 1,
+        "why": {"may hold what is gone from other files": 1},
+        "files_passed_over": 0,
+        "vanished": 1,
+    }
+    assert "shards vanished" in command(*dry_run, "--prune").stdout
+    assert "vanished" not in command(*dry_run, "--json").summary["shards"]
+
+
+def test_pruning_by_what_may_not_be_all_ends_with_2_in_one_sentence(
+    source: Source, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    path = source.has("a.jsonl", a1="A mouse.")
+    source.run()
+    monkeypatch.chdir(source.folder.parent)
+    Path("cut.tsv").write_text("in/a.jsonl\t10\nin/b.js")
+    Path("gone.txt").write_text("a1\n")
+    prune = ["annotate", "-o", source.output, "--model", "stand-in", "--prune"]
+
+    def refused(*arguments: str | Path) -> str:
+        done = command(*prune, *arguments)
+        assert done.code == 2
+        assert done.stderr.count("craft-ray: ") == 1
+        assert list(source.texts) == ["a1"]
+        return done.stderr.splitlines()[-1]
+
+    assert "setting prune: must be false beside a limit, not True (argument)" in refused(source.folder, "--limit", "3")
+    assert "the list cut.tsv does not end with a line break" in refused("--inputs-from", "cut.tsv")
+    assert "a list from standard input may be cut short" in refused("--inputs-from", "-")
+    assert "nothing can be pruned without inputs" in refused("--deleted-from", "gone.txt")
+    path.unlink()
+    assert "holds no files" in refused(source.folder)
