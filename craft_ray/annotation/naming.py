@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from craft_ray.storage.shards import Shard
 
@@ -25,7 +26,7 @@ def named_by_path(
     A shard keeps the name that it had when it was read last. A new one is called by its path from its input's own
     folder on (`Shard.path`). If another shard that is there has this name, it is called by its address.
     """
-    rows = finished_shards.select(["shard", "size", "tag", "named", "run_id"]).to_pylist()
+    rows = _concerning(shards, finished_shards).to_pylist()
     by_name = {row["named"] or row["shard"]: row for row in sorted(rows, key=lambda row: row["run_id"] or "")}
     name_of = {row["shard"]: name for name, row in by_name.items()}
     taken: dict[str, str] = {name: row["shard"] for name, row in by_name.items()}
@@ -44,3 +45,13 @@ def named_by_path(
         taken[name] = shard.name
         named.append(replace(shard, named=name))
     return named
+
+
+def _concerning(shards: Sequence[Shard], finished_shards: pa.Table) -> pa.Table:
+    """The finished shards that have or had a name that one of some shards has or may get, of millions a few."""
+    addresses = pa.array([shard.name for shard in shards], pa.string())
+    paths = pa.chunked_array([pa.array([shard.path for shard in shards], pa.string())])
+    rows = finished_shards.select(["shard", "size", "tag", "named", "run_id"])
+    names = pc.coalesce(rows["named"], rows["shard"])
+    theirs = names.filter(pc.is_in(rows["shard"], addresses))
+    return rows.filter(pc.is_in(names, pa.chunked_array([*paths.chunks, *theirs.chunks], pa.string())))

@@ -19,7 +19,7 @@ import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from craft_ray.annotation.plan import Attempt, Plan
-from craft_ray.annotation.prepare import ReadTask, prepare_shards
+from craft_ray.annotation.prepare import SharedReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks
 from craft_ray.core.errors import RunError
@@ -36,7 +36,7 @@ def run_pipeline(
     attempt: Attempt,
     plan: Plan,
     model: "ray.ObjectRef[DeployedModel]",
-    read: "ray.ObjectRef[ReadTask]",
+    read: "ray.ObjectRef[SharedReadTask]",
     write: WriteTask,
     halt: threading.Event,
 ) -> Iterator[WrittenBlock]:

@@ -31,6 +31,7 @@ from craft_ray.annotation.rows import (
     is_title_alone,
     version_of,
 )
+from craft_ray.annotation.sharing import SharedLedger
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import BY_CHANCE, UNREADABLE, Deletion, Document, Item, Rejection
@@ -55,7 +56,7 @@ ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """The part of a run that its read tasks need, through the object store; `ledger` is mapped there, not copied.
+    """The part of a run that its read tasks need.
 
     tokenizer:     as JSON; max_tokens and window_pieces as in `Checkpoint`
     fingerprint:   of the model, part of each document's key
@@ -92,6 +93,10 @@ class ReadTask:
             ledger,
             **more,
         )
+
+
+SharedReadTask = tuple[ReadTask, SharedLedger]
+"""A read task as the object store has it: without its ledger, and that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +300,12 @@ def _placed(stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> It
 
 
 def prepare_shards(
-    batch: pa.Table, storage: Storage, task: "ray.ObjectRef[ReadTask]", attempt: Attempt
+    batch: pa.Table, storage: Storage, task: "ray.ObjectRef[SharedReadTask]", attempt: Attempt
 ) -> Iterator[pa.Table]:
     """Read task: shards of one group to prepared tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
-    shared: ReadTask = ray.get(task)
+    without_ledger, ledger = ray.get(task)
+    shared = replace(without_ledger, ledger=ledger.opened())
     log_as(shared.log_format)
     preparer = Preprocessor(
         shared,

@@ -49,6 +49,7 @@ from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.delta import TakenOverError
 from craft_ray.tables.known import Known
+from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.records import RunRecord, kept_versions, last_model, new_run_id
 from craft_ray.tables.snapshots import tables_exist
 from craft_ray.tables.writer import Tables
@@ -56,7 +57,7 @@ from craft_ray.tables.writer import Tables
 if TYPE_CHECKING:
     from craft_ray.annotation.prepare import ReadTask
 
-_ON_RAY = tuple(f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus"))
+_ON_RAY = tuple(f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus", "sharing"))
 """Modules of a run that import Ray. They are imported before Ray is connected to.
 
 Where several nodes share a machine, a node that is done with a job's package removes its files under the driver."""
@@ -277,6 +278,7 @@ class _Run:
         from craft_ray.annotation.passes import annotate_missing
         from craft_ray.annotation.pipeline import run_pipeline
         from craft_ray.annotation.prometheus import PrometheusCounters
+        from craft_ray.annotation.sharing import SharedLedger
 
         shipped = ray.put(deployed)
         meter = PrometheusCounters()
@@ -291,7 +293,7 @@ class _Run:
         )
 
         def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
-            read = ray.put(self._read_task())
+            read = ray.put((self._read_task(), SharedLedger.of(self.known.ledger)))
             self.account.forget(shards)
             groups = group_shards(shards, plan, attempt, self.account.read_whole)
             return run_pipeline(groups, attempt, plan, shipped, read, write, halt)
@@ -310,7 +312,7 @@ class _Run:
 
         return ReadTask.of(
             self.checkpoint,
-            self.known.ledger.merged(),
+            Ledger(),  # its place is taken by the shared one
             rejected=self.known.rejected,
             read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
             unread=frozenset(self.account.unread()),

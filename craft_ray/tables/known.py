@@ -16,6 +16,9 @@ from craft_ray.tables.ledger import ENTRY, Ledger, Part
 _BATCH = 1 << 14
 """Rows that are in memory as strings."""
 
+_SHARDS = 16
+"""Shards whose repeated documents are looked up at once; after a new baseline of PubMed each has 30,000."""
+
 _COLUMNS = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "version", "key", "shard", "status")])
 
 _SHARD = 0xFFFFFFFF
@@ -62,9 +65,10 @@ def read_known(
     number = {name: i for i, name in enumerate(names, start=1)}
     _renumber(part, np.array([_GONE if name in gone else number[name] for name in code], np.int64))
     ledger = Ledger([part.in_order()])
-    numbers = np.array([number[name] for name in repeating["shard"].to_pylist()], np.int64)
-    ids = pc.list_flatten(repeating["restated"]).to_numpy()
-    ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(repeating["restated"]).to_numpy()))
+    for shards in repeating.to_batches(_SHARDS):
+        numbers = np.array([number[name] for name in shards["shard"].to_pylist()], np.int64)
+        ids = pc.list_flatten(shards["restated"]).to_numpy()
+        ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(shards["restated"]).to_numpy()))
     return Known(ledger, number, rejected)
 
 

@@ -64,9 +64,16 @@ def entries(id: Any, key: Any, revision: Any, deleted: Any) -> NDArray[np.void]:
     return table
 
 
+COLUMNS = ("id", "key", "revision", "flags")
+"""Those of a part."""
+
+
 @dataclass(slots=True)
 class Part:
-    """Entries sorted by id, each column an array of its own: 25 bytes per document. (entries,) each."""
+    """Entries sorted by id, each column an array of its own: 25 bytes per document. (entries,) each.
+
+    No array is written to once it is here, so that readers may share them; others take their place.
+    """
 
     id: NDArray[np.int64]
     key: NDArray[np.int64]
@@ -77,9 +84,9 @@ class Part:
         return len(self.id)
 
     @classmethod
-    def of(cls, table: NDArray[np.void], state: State = State.BEFORE) -> "Part":
+    def of(cls, table: NDArray[np.void]) -> "Part":
         """Entries in any order; of two with one id the later counts."""
-        flags = table["deleted"].astype(np.int8) | np.int8(state << _STATE)
+        flags = table["deleted"] * np.int8(_DELETED) | table["repeated"] * np.int8(_REPEATED) | table["state"] << _STATE
         return cls(table["id"].copy(), table["key"].copy(), table["revision"].copy(), flags).in_order()
 
     def in_order(self) -> "Part":
@@ -92,7 +99,7 @@ class Part:
         if repeats.any():
             last = np.append(~repeats, True)
             self.id, order = self.id[last], order[last]
-        for name in ("key", "revision", "flags"):
+        for name in COLUMNS[1:]:
             setattr(self, name, getattr(self, name)[order])
         return self
 
@@ -103,11 +110,17 @@ class Part:
         position = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
         return position, self.id[position] == ids
 
-    def merged(self, later: "Part") -> "Part":
-        """Both as one; the later counts where both have an id."""
-        columns = ("id", "key", "revision", "flags")
-        both = (np.concatenate([getattr(self, name), getattr(later, name)]) for name in columns)
-        return Part(*both).in_order()
+    def take_in(self, later: "Part") -> None:
+        """Enter another part, which counts where both have an id; one column at a time is in memory twice."""
+        at = np.searchsorted(self.id, later.id)
+        known = self.find(later.id)[1]
+        new = ~known
+        place = at + np.cumsum(new) - new
+        for name in COLUMNS:
+            arriving = getattr(later, name)
+            column = np.insert(getattr(self, name), at[new], arriving[new])
+            column[place[known]] = arriving[known]
+            setattr(self, name, column)
 
 
 @dataclass(slots=True)
@@ -122,7 +135,7 @@ class Ledger:
         return cls([Part.of(table)])
 
     def __len__(self) -> int:
-        return len(self.merged().parts[0])
+        return len(self.joined())
 
     def held(self, id: int) -> np.void:
         """The entry of one document; zeros if there is none."""
@@ -168,37 +181,44 @@ class Ledger:
 
     def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
         """Enter documents that the tables will now hold; they take the place of entries with their ids."""
-        if not len(arrived):
+        arrived = arrived.copy()
+        arrived["state"] = state
+        self._enter(arrived)
+
+    def _enter(self, table: NDArray[np.void]) -> None:
+        if not len(table):
             return
-        self.parts.append(Part.of(arrived, state))
+        self.parts.append(Part.of(table))
         while len(self.parts) > 1 and len(self.parts[-2]) < GROWTH * len(self.parts[-1]):
-            later = self.parts.pop()
-            self.parts.append(self.parts.pop().merged(later))
+            self._join_last()
 
     def repeat(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
         """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
-        left = np.ones(len(ids), np.bool_)
-        for part in reversed(self.parts):
-            position, found = part.find(ids)
-            found &= left
-            left &= ~found
-            at = np.unique(position[found])
-            shards = np.zeros(len(at), np.int64)  # several may have given one document
-            np.maximum.at(shards, np.searchsorted(at, position[found]), shard_number[found].astype(np.int64))
-            later = shards > identity.shard_numbers(part.revision[at])
-            at, shards = at[later], shards[later]
-            part.revision[at] = identity.restated(part.revision[at], shards)
-            part.flags[at] |= _REPEATED
+        ids, at = np.unique(ids, return_inverse=True)
+        shards = np.zeros(len(ids), np.int64)  # several may have given one document
+        np.maximum.at(shards, at, shard_number.astype(np.int64))
+        held, known = self.lookup(ids)
+        later = known & (shards > identity.shard_numbers(held["revision"]))
+        held = held[later]
+        held["revision"] = identity.restated(held["revision"], shards[later])
+        held["repeated"] = True
+        self._enter(held)
 
     def written(self) -> None:
         """Enter that what was waiting is in the tables now."""
         for part in self.parts:
             waiting = part.flags >> _STATE == State.WAITING
-            part.flags[waiting] += np.int8((State.WRITTEN - State.WAITING) << _STATE)
+            if waiting.any():
+                part.flags = part.flags + waiting * np.int8((State.WRITTEN - State.WAITING) << _STATE)
 
-    def merged(self) -> "Ledger":
-        """The same in one part: what readers get to look documents up in."""
-        whole = self.parts[0] if self.parts else Part.of(np.zeros(0, ENTRY))
-        for part in self.parts[1:]:
-            whole = whole.merged(part)
-        return Ledger([whole])
+    def joined(self) -> Part:
+        """All entries in one part, which stays the ledger's own."""
+        if not self.parts:
+            self.parts.append(Part.of(np.zeros(0, ENTRY)))
+        while len(self.parts) > 1:
+            self._join_last()
+        return self.parts[0]
+
+    def _join_last(self) -> None:
+        later = self.parts.pop()
+        self.parts[-1].take_in(later)

@@ -54,3 +54,10 @@ def test_where_a_moved_shard_comes_back_beside_the_other_it_gets_another_name():
         NOTES.name,
         "in/notes.txt",
     ]
+
+
+def test_a_shard_that_another_took_the_name_of_is_known_by_its_address_though_neither_path_tells():
+    other = {"shard": "/c/in/notes.txt", "named": "in/notes.txt", "run_id": "2"}
+    below = replace(NOTES, path="notes.txt")
+    assert names([below], finished(READ, other), other["shard"]) == ["notes.txt"]
+    assert names([below], finished(READ, other | {"run_id": "0"}), other["shard"]) == ["in/notes.txt"]

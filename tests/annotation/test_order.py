@@ -23,6 +23,7 @@ from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.known import read_known
+from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
 
@@ -71,7 +72,7 @@ def run(
     for _attempt in range(2):
         missing = account.missing()
         account.forget(missing)
-        task = ReadTask.of(CHECKPOINT, known.ledger.merged(), rejected=known.rejected, read=read)
+        task = ReadTask.of(CHECKPOINT, Ledger([replace(known.ledger.joined())]), rejected=known.rejected, read=read)
         preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), rows_at_once=1)
         prepared = [
             rows

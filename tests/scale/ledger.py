@@ -1,7 +1,8 @@
 """The cost of knowing what the tables hold: `python -m tests.scale.ledger --help`.
 
 In one process, in seconds of its processor: looking documents up among so many known ones, entering those of a block,
-and the memory in which a run reads what `documents` holds.
+and the memory in which a run reads what `documents` holds. Then the driver's peak in the whole command over these
+tables, with a stand-in for the model.
 """
 
 import argparse
@@ -19,18 +20,21 @@ from typing import Any
 
 import numpy as np
 import psutil
-import pyarrow as pa
 
-from craft_ray.core.schema import DOCUMENTS, SHARDS
+from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.known import read_known
 from craft_ray.tables.ledger import Ledger, Part, entries
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import append, filled
+from tests.scale.held import hold, write_citations
+from tests.scale.measured import measured
 
 BLOCK = 100
 """Documents of a block."""
+
+NEW = 1_000
+"""Documents that the run over the tables annotates."""
 
 
 def looked_up(known: int, blocks: int = 200) -> dict[str, float]:
@@ -71,24 +75,22 @@ def peak_above_start() -> Iterator[list[int]]:
         thread.join()
 
 
-def read(folder: Path, documents: int, rows: int = 100_000) -> dict[str, Any]:
-    """Peak bytes and processor seconds of reading what so many rows of `documents` hold."""
-    storage, output = Storage(S3Settings()), str(folder / str(documents))
-    tables = Tables(storage, output)
-    for start in range(0, documents, rows):
-        numbers = np.arange(start, min(start + rows, documents))
-        columns = {
-            "doc_id": pa.array(np.char.add("PMID:", numbers.astype(str))),
-            "version": np.ones(len(numbers), np.int32),
-            "key": numbers,
-            "shard": pa.array([f"s3://bucket/pubmed/baseline/pubmed26n{n // 30_000:04}.xml.gz" for n in numbers]),
-            "status": "annotated",
-        }
-        empty = pa.table({"label": pa.array([], pa.string())})
-        append(tables, storage, filled(columns, DOCUMENTS, len(numbers)), empty)
+def read(folder: Path, documents: int) -> dict[str, Any]:
+    """Peak bytes and processor seconds of reading what so many rows of `documents` hold, and of a run over them."""
+    output, inputs = folder / str(documents), folder / f"{documents}-in"
+    hold(output, documents)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # no memory of the writing is there
-        peak, seconds = fresh.submit(_read, output).result()
-    return {"documents": documents, "peak_mb": round(peak / 1e6), "seconds": round(seconds, 1)}
+        peak, seconds = fresh.submit(_read, str(output)).result()
+    write_citations(inputs / "new.jsonl", documents, NEW)
+    run = measured("annotate", str(inputs), "--output", str(output), "--model", "stand-in")
+    assert run["said"]["documents"]["annotated"] == NEW
+    shutil.rmtree(output)
+    return {
+        "documents": documents,
+        "peak_mb": round(peak / 1e6),
+        "cpu_seconds": round(seconds, 1),
+        "run": {name: run[name] for name in ("peak_mb", "peak_all_mb", "cpu_seconds", "seconds")},
+    }
 
 
 def _read(output: str) -> tuple[int, float]:
@@ -103,7 +105,7 @@ def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--known", type=int, nargs="+", default=[300_000, 3_000_000, 20_000_000])
-    parser.add_argument("--documents", type=int, nargs="+", default=[1_000_000, 3_000_000])
+    parser.add_argument("--documents", type=int, nargs="+", default=[2_000_000, 5_000_000, 10_000_000])
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="craft-ray-scale-"))
     try:

@@ -1,6 +1,7 @@
 """The ledger decides what becomes of a document that arrives, in whatever order documents arrive."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from craft_ray.tables import identity
 from craft_ray.tables.identity import revision
-from craft_ray.tables.ledger import Ledger, Outcome, State, entries
+from craft_ray.tables.ledger import Ledger, Outcome, Part, State, entries
 
 
 def empty() -> Ledger:
@@ -50,7 +51,7 @@ def test_the_order_of_arrival_changes_nothing(documents, random):
             row = entries([id], [-id - 1 if deletes else id * 10 + content], [revision(1, shard, False)], [deletes])
             if ledger.outcomes(row)[0][0] in (Outcome.NEW, Outcome.REVISED, Outcome.REPEATED):
                 ledger.update(row)
-        held, _ = ledger.lookup(ledger.merged().parts[0].id)
+        held, _ = ledger.lookup(ledger.joined().id)
         return [(int(row["id"]), int(row["key"]), bool(row["deleted"])) for row in held]
 
     shuffled = list(documents)
@@ -85,7 +86,8 @@ def test_the_state_of_an_entry_is_kept_through_merges_and_repeats():
     ledger.update(entries(ids[:5], ids[:5], [revision(1, 4, False)] * 5, ids[:5] < 0), State.WAITING)
     ledger.repeat(np.array([2, 600, 5000]), np.array([9, 9, 9]))
     ledger.written()
-    held, known = ledger.merged().lookup(np.array([2, 600, 7, 3, 5000]))
+    ledger.joined()
+    held, known = ledger.lookup(np.array([2, 600, 7, 3, 5000]))
     assert known.tolist() == [True, True, True, True, False]
     assert held["state"][:4].tolist() == [State.WRITTEN] * 4
     assert held["repeated"].tolist() == [True, True, False, False, False]
@@ -109,3 +111,55 @@ def test_looking_up_copies_no_column():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000
+
+
+def many(count: int) -> Ledger:
+    ids = np.arange(count) * 2
+    return Ledger([Part(ids, ids.copy(), np.full(count, revision(1, 1, False)), np.zeros(count, np.int8))])
+
+
+def test_parts_are_joined_with_one_column_at_a_time_in_memory_twice():
+    """Of 38 million documents a copy of all columns is a gigabyte."""
+    tracemalloc.start()
+    ledger = many(400_000)
+    held = tracemalloc.get_traced_memory()[0]
+    ids = np.arange(10_000) * 80 + 1
+    ledger.update(entries(ids, ids, ids, ids < 0))
+    tracemalloc.reset_peak()
+    assert len(ledger.joined()) == 410_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * held
+
+
+def test_what_readers_got_stays_as_it_was():
+    ledger = many(1_000)
+    reader = Ledger([replace(ledger.joined())])
+    for column in (reader.parts[0].id, reader.parts[0].key, reader.parts[0].revision, reader.parts[0].flags):
+        column.flags.writeable = False  # as Ray's object store gives it
+    ids = np.array([0, 2, 3])
+    ledger.update(entries(ids, ids + 7, [revision(1, 5, False)] * 3, [False, True, False]), State.WAITING)
+    ledger.repeat(np.array([4, 2]), np.array([8, 8]))
+    ledger.written()
+    ledger.update(entries(ids, ids + 9, [revision(1, 6, False)] * 3, [False, True, False]), State.WAITING)
+    assert len(ledger) == 1_001
+    ledger.written()
+    held, known = reader.lookup(np.array([0, 2, 4, 3]))
+    assert known.tolist() == [True, True, True, False]
+    assert held["key"].tolist()[:3] == [0, 2, 4]
+    assert not any(held[name].any() for name in ("repeated", "deleted", "state"))
+    assert ledger.held(4)["repeated"]
+    assert ledger.held(2)["deleted"]
+    assert ledger.held(3)["state"] == State.WRITTEN
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 30), st.integers(0, 99)), max_size=6))
+def test_the_last_entry_of_each_id_counts_however_parts_are_joined(updates):
+    ledger, expected = empty(), {}
+    for update in updates:
+        ids, keys = np.array(list(update), np.int64), np.array(list(update.values()), np.int64)
+        ledger.update(entries(ids, keys, ids, ids < 0))
+        expected |= update
+    whole = ledger.joined()
+    assert dict(zip(whole.id.tolist(), whole.key.tolist(), strict=True)) == expected
+    assert (np.diff(whole.id) > 0).all()

@@ -1,0 +1,113 @@
+"""The cost of many shards before anything is read: `python -m tests.scale.shards --help`.
+
+A list names so many files, as for one article in each, and the table `shards` holds them all. Measured is, in one
+process, how the list is read, and what a run then finds out: that nothing is new, or that one file in a hundred is.
+"""
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from craft_ray.annotation.plan import any_changed, plan_shards, shard_signature
+from craft_ray.core.schema import SHARDS
+from craft_ray.core.settings import S3Settings, Settings
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.lists import read_list
+from craft_ray.storage.shards import list_shards
+from craft_ray.storage.storage import Storage
+from craft_ray.tables.writer import Tables
+from tests.scale.ledger import peak_above_start
+from tests.support.outputs import filled
+
+NEW = 100
+"""One file in so many is new."""
+
+
+def _made(folder: Path, shards: int) -> None:
+    """A list of files, and an output that has read all of them but one in NEW."""
+    numbers = pa.array(np.arange(shards))
+    names = pc.binary_join_element_wise(
+        "s3://pmc-oa-opendata/oa_comm/xml/all/PMC", numbers.cast(pa.string()), ".xml", ""
+    )
+    tags = pa.array([np.random.default_rng(n).bytes(16).hex() for n in range(shards)])
+    sizes = np.random.default_rng(0).integers(20_000, 200_000, shards)
+    lines = pc.binary_join_element_wise(names, pa.array(sizes).cast(pa.string()), tags, "\t")
+    (folder / "list.tsv").write_text("\n".join(lines.to_pylist()) + "\n")
+    tables = Tables(Storage(S3Settings()), str(folder / "out"))
+    columns = {
+        "shard": names,
+        "size": sizes,
+        "tag": tags,
+        "signature": shard_signature(load_checkpoint("stand-in"), Settings()),
+        "found": np.ones(shards, np.int64),
+        "emitted": np.ones(shards, np.int64),
+        "unchanged": np.zeros(shards, np.int64),
+        "superseded": np.zeros(shards, np.int64),
+        "restated": pa.array([[]] * shards, SHARDS.field("restated").type),
+        "run_id": "20260101T000000-00000000",
+        "named": names,
+    }
+    rows = filled(columns, SHARDS, shards)
+    tables.record_finished(rows)
+
+
+def _step(step: str, folder: str) -> tuple[int, float]:
+    """Peak bytes and processor seconds of what a run does before it reads its first file."""
+    storage, output = Storage(S3Settings()), str(Path(folder, "out"))
+    tables = Tables(storage, output)
+    checkpoint = load_checkpoint("stand-in")
+    began = time.process_time()
+    with peak_above_start() as peak:
+        listing = list_shards(storage, [], lambda name: True, output, read_list(storage, str(Path(folder, "list.tsv"))))
+        if step != "list":
+            finished = tables.finished_shards()
+            if step == "one_in_a_hundred_new":
+                finished = finished.filter(pa.array(np.arange(finished.num_rows) % NEW != 0))
+            changed = any_changed(listing.shards, finished)
+            account, _, _ = plan_shards(tables, finished, listing, checkpoint, Settings(), began)
+            assert changed == bool(account.shards) == (step == "one_in_a_hundred_new")
+    return peak[0], time.process_time() - began
+
+
+def measure(folder: Path, shards: int) -> dict[str, Any]:
+    """Each step with what comes before it."""
+    _made(folder, shards)
+    report: dict[str, Any] = {"shards": shards}
+    for step in ("list", "nothing_new", "one_in_a_hundred_new"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            peak, seconds = fresh.submit(_step, step, str(folder)).result()
+        report[step] = {
+            "peak_mb": round(peak / 1e6),
+            "bytes_per_shard": round(peak / shards),
+            "cpu_seconds": round(seconds, 1),
+        }
+    return report
+
+
+def main() -> None:
+    """Measure, and print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, nargs="+", default=[200_000, 1_000_000])
+    given = parser.parse_args()
+    report = []
+    for shards in given.shards:
+        folder = Path(tempfile.mkdtemp(prefix="craft-ray-scale-"))
+        try:
+            report.append(measure(folder, shards))
+        finally:
+            shutil.rmtree(folder)
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
