@@ -163,3 +163,10 @@ def test_the_last_entry_of_each_id_counts_however_parts_are_joined(updates):
     whole = ledger.joined()
     assert dict(zip(whole.id.tolist(), whole.key.tolist(), strict=True)) == expected
     assert (np.diff(whole.id) > 0).all()
+
+
+def test_of_entries_with_one_id_the_last_counts():
+    ids, keys = np.tile(np.arange(500), 2), np.arange(1_000)
+    ledger = Ledger.of(entries(ids, keys, ids, ids < 0))
+    assert len(ledger) == 500
+    assert ledger.lookup(np.arange(500))[0]["key"].tolist() == list(range(500, 1_000))
