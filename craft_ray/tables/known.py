@@ -65,10 +65,10 @@ def read_known(
     number = {name: i for i, name in enumerate(names, start=1)}
     _renumber(part, np.array([_GONE if name in gone else number[name] for name in code], np.int64))
     ledger = Ledger([part.in_order()])
-    for shards in repeating.to_batches(_SHARDS):
-        numbers = np.array([number[name] for name in shards["shard"].to_pylist()], np.int64)
-        ids = pc.list_flatten(shards["restated"]).to_numpy()
-        ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(shards["restated"]).to_numpy()))
+    for batch in repeating.to_batches(_SHARDS):
+        numbers = np.array([number[name] for name in batch["shard"].to_pylist()], np.int64)
+        ids = pc.list_flatten(batch["restated"]).to_numpy()
+        ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(batch["restated"]).to_numpy()))
     return Known(ledger, number, rejected)
 
 
