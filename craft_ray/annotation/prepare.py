@@ -5,7 +5,7 @@ One row per document, whatever becomes of it, and one row that closes the shard 
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -39,6 +39,7 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import ArchivePart, ReadOptions, read_files
+from craft_ray.storage.ahead import opened_ahead
 from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
@@ -314,20 +315,20 @@ def prepare_shards(
     )
     try:
         for group in batch.to_pylist():
-            for fields in json.loads(group["shards"]):
-                shard = Shard(**fields)
+            shards = [Shard(**fields) for fields in json.loads(group["shards"])]
+            for shard, opened in opened_ahead(storage, shards):
                 with bound(run_id=shared.run_id, shard=shard.name):
                     if attempt is Attempt.REJECT and shard.number in shared.unread:
                         yield preparer.closing(shard, "failed", LOST)
                     else:
-                        yield from _prepared(preparer, shard, storage)
+                        yield from _prepared(preparer, shard, opened)
     except Exception as error:
         yield failure_of(explain(error))
 
 
-def _prepared(preparer: Preprocessor, shard: Shard, storage: Storage) -> Iterator[pa.Table]:
+def _prepared(preparer: Preprocessor, shard: Shard, opened: Callable[[], BinaryIO]) -> Iterator[pa.Table]:
     try:
-        stream = storage.open(shard.name)
+        stream = opened()
     except StorageError:
         raise
     except Exception as error:  # whatever storage raises costs this shard alone

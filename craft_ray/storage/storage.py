@@ -85,11 +85,16 @@ class Storage:
         except Exception as error:  # s3fs, botocore and aiohttp have no common base
             log.warning("could not %s: %s", do, describe(error))
 
-    def open(self, url: str) -> BinaryIO:
-        """A seekable binary stream of a file, fetched as it is read; passing faults of storage are retried."""
+    def open(self, url: str, size: int = 0) -> BinaryIO:
+        """A seekable binary stream of a file, fetched as it is read; passing faults of storage are retried.
+
+        size: bytes of the file, if known: a small one is fetched by one request, else it takes two, one after the other
+        """
         filesystem = self.filesystem(url)
         if not is_remote(url):
             return cast(BinaryIO, filesystem.open(url, "rb"))
+        if 0 < size <= READ_AHEAD:
+            return io.BytesIO(self.read_bytes(url))
         file = self.with_retries(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
         return cast(BinaryIO, io.BufferedReader(PatientFile(self.with_retries, url, file), 1 << 16))
 
@@ -98,7 +103,8 @@ class Storage:
 
         Raises FileNotFoundError if there is none.
         """
-        content: bytes = self.with_retries(url, lambda: self.filesystem(url).cat_file(url))
+        at_once = {"max_concurrency": 1} if is_remote(url) else {}  # else its size is asked for before
+        content: bytes = self.with_retries(url, lambda: self.filesystem(url).cat_file(url, **at_once))
         return content
 
     def write_bytes(self, url: str, content: bytes) -> None:
