@@ -17,6 +17,7 @@ from craft_ray.cli.options import log_format_asked
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log, log_as
 from tests.support.commands import COMMAND, ROOT
+from tests.support.hostile_output import write_hostile_output
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +132,20 @@ def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments:
     (line,) = map(json.loads, done.stderr.splitlines())
     assert (done.returncode, line["exit_code"], line["level"]) == (2, 2, "error")
     assert told in line["error"]
+
+
+def test_what_commands_tell_beside_their_result_is_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    output = tmp_path / "tables"
+    write_hostile_output(output)
+    log_as("json")
+    for arguments, told in (
+        (["report", output, "--html", tmp_path / "page.html"], "opening the tables"),
+        (["export", output, tmp_path / "csv", "--to", "csv"], "part 1 of 1"),
+    ):
+        assert _exit_code(lambda given=arguments, **options: app(list(map(str, given)), **options)) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+        assert told in [line["event"] for line in lines]
+        assert {line["level"] for line in lines} == {"info"}
 
 
 def test_a_wrong_option_ends_with_2(capsys: pytest.CaptureFixture[str]):

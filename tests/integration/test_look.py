@@ -52,6 +52,16 @@ def test_what_cannot_be_shown_is_a_bad_setting(
     assert sentence in done.stderr
 
 
+def test_the_demo_leaves_tables_and_a_page(local_ray: None, command, tmp_path: Path):
+    folder = tmp_path / "demo"
+    done = command("demo", "-o", folder)
+    assert done.code == 0, done.stderr
+    assert f"Open {folder}/report.html in a browser" in done.stdout
+    assert (folder / "report.html").stat().st_size > 0
+    shown = next(line for line in done.stdout.splitlines() if line.strip().startswith("craft-ray show"))
+    assert "Pax6" in command(*shown.split()[1:]).stdout
+
+
 def test_rejected_documents_are_tried_again_on_request(command, output: Path):
     done = command("rejected", output, "--retry", "--json")
     assert (done.code, done.summary) == (0, {"to_read_again": []}), done.stderr

@@ -148,6 +148,28 @@ def test_labels_documents_and_mentions_are_reached_by_keyboard_alone(opened: Ope
     assert page.locator("#which").input_value() == page.locator("article:visible").get_attribute("data-document")
 
 
+def test_a_document_is_found_by_its_id_or_a_word(opened: Opened):
+    page, find = opened.page, opened.page.locator("#find")
+    for asked in ("pmid:1", "in the MOUSE", "eyes"):
+        opened.titled("Eyes")
+        page.get_by_role("button", name="Next").click()
+        find.fill(asked)
+        find.press("Enter")
+        assert page.locator("article:visible h3").text_content() == "Eyes"
+    find.fill("n<b>owhere")
+    find.press("Enter")
+    assert page.locator("#told").text_content() == 'None of the documents shown has "n<b>owhere".'
+
+
+def test_the_threshold_moves_the_number_expected_right(opened: Opened):
+    page, threshold = opened.page, opened.page.locator("#threshold")
+    assert page.locator("#right").text_content() == "about 4 of 4 are expected right."
+    threshold.focus()
+    page.keyboard.press("End")
+    assert page.locator("#at").text_content() == "0.90"
+    assert page.locator("#right").text_content() == "about 4 of 4 (100 %) are expected right."
+
+
 def test_it_can_be_read_on_a_telephone(browser: Any, file: str):
     opened = Opened(browser, file, viewport={"width": 390, "height": 800}, is_mobile=False)
     for summary in opened.page.locator("summary").all():
