@@ -57,7 +57,7 @@ def test_it_tells_what_ran_and_what_was_found(output: Path, tmp_path: Path):
     captions = [" ".join(caption.text_content().split()) for caption in page.iter("figcaption")]
     assert captions[:2] == ["By label", "By year of the document"]
     top = text_of(page, "top")
-    assert "every count is exact" in top
+    assert "All 4 entities were read and counted." in top
     assert "about 4 of 4 are expected right" in top  # four entities with a score of 0.93
 
 
