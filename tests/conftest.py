@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 otherwise, wh
 import pytest
 from hypothesis import settings
 
+from craft_ray.core.logs import log
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import DeployedModel, Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
@@ -138,6 +139,14 @@ def start_ray() -> None:
 
     if not ray.is_initialized():
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Handlers and levels that a command sets are not those of the tests after it."""
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
 
 
 @pytest.fixture

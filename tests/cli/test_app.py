@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,6 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log, log_as
 from tests.support.commands import COMMAND, ROOT
 from tests.support.hostile_output import write_hostile_output
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    before = log.handlers[:], log.level, log.propagate
-    yield
-    log.handlers[:], log.level, log.propagate = before
 
 
 def test_a_new_command_is_a_function_and_a_line():

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
 from craft_ray.cli.export import FORMULAS
+from craft_ray.core.errors import SettingsError
 from tests.support.hostile_output import write_hostile_output
 
 
@@ -47,6 +48,15 @@ def test_standard_input_and_folders_of_documents_are_shown(tmp_path: Path, monke
     every = texts(CliRunner().invoke(app, ["show", str(tmp_path), "--scores"]).output)
     assert every.index("One mouse.") < every.index("Two mice.")
     assert "Two mice." not in texts(CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output)
+
+
+def test_scores_out_of_range_are_told(output: str, tmp_path: Path):
+    for arguments in (["show", "Pax6"], ["export", output, str(tmp_path / "x"), "--to", "csv"], ["annotate", "x"]):
+        done = CliRunner().invoke(app, [*arguments, "--min-score", "90"], env={"CRAFT_RAY_LOG_FORMAT": "text"})
+        assert done.exit_code == 2 or isinstance(done.exception, SettingsError)
+        told = f"{done.output} {done.exception}"
+        assert "range" in told or "less than or equal to 1" in told
+    assert not (tmp_path / "x").exists()
 
 
 def test_an_export_for_spreadsheets_says_what_they_run(output: str, tmp_path: Path):

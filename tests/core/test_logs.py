@@ -3,18 +3,10 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from craft_ray.core.logs import bound, log, log_as
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    before = log.handlers[:], log.level, log.propagate
-    yield
-    log.handlers[:], log.level, log.propagate = before
 
 
 def log_all() -> None:

@@ -15,7 +15,6 @@ from craft_ray.annotation.ground import ground
 from craft_ray.annotation.run import annotate
 from craft_ray.cli.console import read_share
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE
 from tests.support.ontologies import obo_file
@@ -315,7 +314,6 @@ def test_ontologies_stand_with_the_output_until_others_are_named(
     def lexicons() -> set[str]:
         return {row["lexicon"] for row in table(output, "entities").to_pylist()}
 
-    monkeypatch.setattr(log, "propagate", True)
     (shipped,), told = night("a.txt")
     assert told == 0
     monkeypatch.chdir(tmp_path)
