@@ -2,12 +2,14 @@
 
 import logging
 import os
+import secrets
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
@@ -32,6 +34,7 @@ def ray_session(settings: Settings) -> Iterator[None]:
             if address:
                 ray.init(address=address, **quiet)
             else:
+                _have_a_token()
                 with _on_loopback():
                     # "local", for a plain `ray.init` trips over the address file of a killed head.
                     ray.init(address="local", num_cpus=settings.cpus, include_dashboard=False, **quiet)
@@ -49,6 +52,20 @@ def ray_session(settings: Settings) -> Iterator[None]:
     finally:
         ended.set()
         ray.shutdown()
+
+
+def _have_a_token() -> None:
+    """Give a new local Ray the token that it keeps in the home folder, where it can keep none there."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    try:
+        folder = Path.home() / ".ray"  # as Ray makes it
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # a read-only home, or none at all
+        kept = False
+    if not kept:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for this process and those that Ray starts from it
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One sentence tells of a Ray that does not come up."""
+"""One sentence tells of a Ray that does not come up; a home that cannot be written does not keep it down."""
 
 import os
 import subprocess
@@ -21,6 +21,7 @@ except CraftRayError as error:
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
+        pytest.param("HOME", "/proc/nowhere", "up", marks=pytest.mark.integration),
         ("RAY_TMPDIR", "/proc/nowhere", "1 a local Ray does not start: [Errno 2] No such file or directory"),
         ("RAY_ADDRESS", "nonsense", "2 cannot reach the Ray cluster nonsense: "),
     ],
