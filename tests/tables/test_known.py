@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from craft_ray.core.schema import SHARDS
 from craft_ray.tables import identity
 from craft_ray.tables.known import read_known
@@ -29,3 +31,26 @@ def test_rejected_rows_that_are_named_by_their_place_are_known_by_the_shards_tha
     write_tables(tmp_path, [*rows, {"doc_id": "PMID:1", "shard": "in/a"} | rejected], [])
     known = read_known(Tables(STORAGE, str(tmp_path)).documents, {"in/a": "in/a"}, SHARDS.empty_table())
     assert known.rejected == {"in/a": ["in/a#3"]}
+
+
+def test_a_row_that_has_come_from_another_file_is_not_of_the_shard_that_its_id_begins_like(tmp_path: Path):
+    rejected = {"status": "rejected", "version": 0, "key": 1, "doc_id": "in/a#3", "shard": "in/b"}
+    write_tables(tmp_path, [rejected], [])
+    assert read_known(Tables(STORAGE, str(tmp_path)).documents, {"in/a": "in/a"}, SHARDS.empty_table()).rejected == {}
+
+
+def test_documents_that_a_later_shard_gave_once_more_are_known_as_its_own(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), ("c", "fly"), shard=1)])
+    shards = {"z/shard2": ["a"], "a/shard3": ["a", "b"], "shard4": []}  # their order is that of the files' own names
+    finished = [
+        {"shard": name, "restated": identity.id_hashes(ids).tolist(), "run_id": "run"} for name, ids in shards.items()
+    ]
+    known = read_known(tables.documents, {}, pa.Table.from_pylist(finished, schema=SHARDS))
+    first, _, last = numbers = [known.number[name] for name in ("shard1", "z/shard2", "a/shard3")]
+    assert numbers == sorted(known.number.values())
+    held, _ = known.ledger.lookup(identity.id_hashes("abc"))
+    assert identity.shard_numbers(held["revision"]).tolist() == [last, last, first]
+    assert held["repeated"].tolist() == [True, True, False]
+    alone = pa.Table.from_pylist(finished[:1], schema=SHARDS)
+    assert read_known(tables.documents, {}, alone).ledger.held(identity.id_hash("a"))["repeated"]

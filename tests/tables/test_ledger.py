@@ -165,6 +165,13 @@ def test_the_last_entry_of_each_id_counts_however_parts_are_joined(updates):
     assert (np.diff(whole.id) > 0).all()
 
 
+def test_an_empty_ledger_holds_nothing():
+    assert len(Ledger()) == 0
+    assert not Ledger().holds(1)
+    ledger = Ledger.of(entries([1, 2], [1, 2], [1, 1], [False, True]))
+    assert [ledger.holds(id) for id in (1, 2, 3)] == [True, False, False]
+
+
 def test_of_entries_with_one_id_the_last_counts():
     ids, keys = np.tile(np.arange(500), 2), np.arange(1_000)
     ledger = Ledger.of(entries(ids, keys, ids, ids < 0))
