@@ -92,7 +92,8 @@ def unreferenced(store: S3Server, output: str, name: str) -> list[str]:
     """Paths of the Parquet files of a table that its log does not refer to, by their keys."""
     referred = snapshot(store, output, name)
     found = store.filesystem().find(f"{output}/{name}")
-    return [path for path in found if path.endswith(".parquet") and path.rpartition("/")[2] not in referred]
+    data = (path for path in found if path.endswith(".parquet") and "/_delta_log/" not in path)
+    return [path for path in data if path.rpartition("/")[2] not in referred]
 
 
 def staged(store: S3Server, output: str, known: set[str]) -> list[Staged]:
