@@ -1,5 +1,7 @@
 """Commits: when blocks that have arrived become part of the tables."""
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,11 @@ import pytest
 from craft_ray.annotation import commits as module
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
+from craft_ray.core.errors import RunError
 from craft_ray.core.schema import SHARDS
+from craft_ray.tables import identity
 from craft_ray.tables.known import read_known
+from craft_ray.tables.ledger import Ledger, entries
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, rows
 
@@ -32,3 +37,65 @@ def test_revisions_of_a_run_are_replaced_at_once_and_not_each_time_that_shards_a
     assert rows(tmp_path, "entities") == [("a", "human", "Taxon"), ("b", "human", "Taxon"), ("c", "rat", "Taxon")]
     assert tables.documents.version == before + 2
     assert commits.rows == tables.counts()["documents"] == 3
+
+
+def held(output: Path, max_rejected: float = 1.0) -> tuple[Tables, Ledger, Account, Commits]:
+    """Tables that hold the document `a` of the first shard, and the commits of a run over them."""
+    tables = Tables(STORAGE, str(output))
+    tables.append([block(output, ("a", "mouse"))])
+    ledger = read_known(tables.documents, {}, SHARDS.empty_table()).ledger
+    account = Account([])
+    return tables, ledger, account, Commits(tables, ledger, account, "run", "signature", max_rejected)
+
+
+def test_a_document_given_once_more_after_its_deletion_in_this_run_is_superseded_and_counted_once(tmp_path: Path):
+    _, ledger, account, commits = held(tmp_path)
+    commits.add(block(tmp_path, ("a", ""), status="deleted", shard=1))
+    id, key = identity.id_hash("a"), identity.key("a", "mouse", "")
+    again = entries([id], [key], [identity.revision(1, 2, False)], [False])
+    commits.add(replace(block(tmp_path, ("b", "rat"), shard=2), repeated=again))
+    commits.commit(all=True)
+    assert (account.superseded, account.unchanged) == (1, 0)
+    assert not ledger.held(id)["repeated"]
+    assert rows(tmp_path, "documents") == [("a", "deleted", 0), ("b", "annotated", 1)]
+
+
+def test_commits_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tables, _, _, commits = held(tmp_path)
+    clock = [1_000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def slow_append(blocks: object, append=tables.append) -> None:
+        append(blocks)
+        clock[0] += 0.1
+
+    monkeypatch.setattr(tables, "append", slow_append)
+    seen = []
+    for name, later in (("b", 0.0), ("c", 1.5), ("d", 0.6)):
+        clock[0] += later
+        commits.add(block(tmp_path, (name, "rat"), shard=1))
+        commits.commit()
+        seen.append("".join(doc_id for doc_id, _, _ in rows(tmp_path, "documents")))
+    assert seen == ["ab", "ab", "abcd"], "a commit of 0.1 s lets the next one wait for 2 s"
+
+
+@pytest.mark.parametrize(("rejected", "stops"), [(20, False), (21, True)])
+def test_a_run_stops_when_more_than_the_share_allowed_is_rejected(tmp_path: Path, rejected: int, stops: bool):
+    *_, commits = held(tmp_path, max_rejected=0.2)
+    commits.add(block(tmp_path, *((f"good{number}", "rat") for number in range(100 - rejected)), shard=1))
+    commits.add(block(tmp_path, *((f"bad{number}", "") for number in range(rejected)), status="rejected", shard=1))
+    if stops:
+        with pytest.raises(RunError, match=f"{rejected} of 100 documents were rejected"):
+            commits.commit(all=True)
+    else:
+        commits.commit(all=True)
+
+
+def test_each_kind_of_commit_is_logged_with_its_documents(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    *_, commits = held(tmp_path)
+    caplog.set_level(logging.INFO, "craft_ray")
+    commits.add(block(tmp_path, ("b", "rat"), ("c", "rat"), shard=1))
+    commits.add(block(tmp_path, ("a", "human"), shard=1))
+    commits.commit(all=True)
+    logged = [(record.kind, record.documents) for record in caplog.records if record.message == "committed"]
+    assert logged == [("append", 2), ("replace", 1)]
