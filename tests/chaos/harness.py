@@ -296,7 +296,7 @@ class Harness:
     def _look_between_runs(self, output: str, ended: datetime, seen: Counter[str], orphans: set[str], run: Run) -> None:
         """Half documents, documents that vanished, and blocks that will be done again."""
         report = self.report
-        now, halves = outcome.committed(self.store, output)
+        now, halves = outcome.patiently(lambda: outcome.committed(self.store, output))
         vanished = (seen - now).total()
         report.halves += halves
         report.vanished += vanished

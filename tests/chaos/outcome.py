@@ -2,10 +2,12 @@
 
 import json
 import re
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -14,6 +16,8 @@ from deltalake.exceptions import TableNotFoundError
 from craft_ray.tables import identity
 from tests.support.outputs import document_rows, entity_rows, table
 from tests.support.s3_server import S3Server
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,21 @@ def differing(first: Outcome, second: Outcome) -> int:
     documents = [Counter(json.dumps(row) for row in each.documents) for each in (first, second)]
     entities = [Counter(each.entities) for each in (first, second)]
     return sum(((a - b) + (b - a)).total() for a, b in (documents, entities))
+
+
+def patiently(look: Callable[[], _Found], seconds: float = 60.0) -> _Found:
+    """The result of a look at the store, again for a while where it answers with an error.
+
+    A store that was killed takes a PUT before it has found again all that it holds.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return look()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1)
 
 
 def committed(store: S3Server, output: str) -> tuple[Counter[str], int]:

@@ -55,3 +55,17 @@ def test_blocks_that_no_commit_refers_to_are_counted_once_and_replaced_ones_not(
     assert block.rows == 2
     assert outcome.staged(s3_server, output, {block.path}) == []
     assert len(outcome.commits(s3_server, output)) == 2
+
+
+def test_a_store_that_answers_with_errors_for_a_while_is_looked_at_again():
+    answers = [OSError("500 Internal Server Error"), 3]
+
+    def look() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    assert outcome.patiently(look) == 3
+    with pytest.raises(OSError, match="gone"):
+        outcome.patiently(lambda: (_ for _ in ()).throw(OSError("gone")), seconds=-1)

@@ -1,8 +1,8 @@
 """A night of revisions: bytes written for each byte revised, and its cost beside a night of new documents.
 
 `python -m tests.scale.night --help`. In one process and without a model: the tables are made as a first run makes them,
-its blocks coming in no order. Then so many documents are replaced: some of the newest tenth, some as PubMed's revisions
-are spread, and some from anywhere. What is written again depends on how many files there are: 100,000 citations in
+its blocks coming in no order. Then so many documents are replaced: some of the newest tenth, as most of PubMed's
+revisions are, and some from anywhere. What is written again depends on how many files there are: 100,000 citations in
 files of 0.5 MB are written again in the same proportion as 3 million in files of 16 MB.
 """
 
@@ -24,13 +24,6 @@ from tests.scale.citations import BLOCK, all_written, written
 
 GROUP = 50
 """Blocks that one commit of the first run brings."""
-
-SPREAD = ((1 / 27, 1.0), (1 / 27, 0.06), (25 / 27, 0.015))
-"""Shares of PubMed's revisions, and the part of its citations, counted from the newest, that each share is from.
-
-Of 27 revised citations in an update file of January 2026 one was the 15 millionth from the end, one 2.2 millionth; all
-others were within 0.6 million of 41.6 million.
-"""
 
 
 def files_of(tables: Tables) -> dict[str, int]:
@@ -67,15 +60,6 @@ def night(tables: Tables, storage: Storage, numbers: np.ndarray, shard: int, rev
     }
 
 
-def as_pubmed(numbers: np.ndarray, documents: int, chance: np.random.Generator) -> np.ndarray:
-    """So many citations, spread as PubMed's revisions are; fewer where its newest are too few."""
-    parts = []
-    for share, newest in SPREAD:
-        among = numbers[-max(1, int(len(numbers) * newest)) :]
-        parts.append(chance.choice(among, min(len(among), round(documents * share)), replace=False))
-    return np.unique(np.concatenate(parts))
-
-
 def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,9 +91,6 @@ def main() -> None:
             "files": {name: len(table.files()) for name, table in tables.by_name.items()},
             "new": night(tables, storage, fresh, 20_000, revised=False),
             "revised_newest": night(tables, storage, np.sort(newest), 30_000, revised=True),
-            "revised_as_in_pubmed": night(
-                tables, storage, as_pubmed(numbers, given.documents, chance), 35_000, revised=True
-            ),
             "revised_anywhere": night(tables, storage, np.sort(anywhere), 40_000, revised=True),
         }
     finally:

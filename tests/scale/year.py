@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -89,6 +90,8 @@ def main() -> None:
             seconds.append(night(storage, output, number, last, (given.new, given.revised, given.deleted)))
             last += given.new
             a_day_passes(output)
+            if number % 10 == 9:
+                print(f"night {number + 1}: {median(seconds[-10:]):.2f} s, the median of ten", file=sys.stderr)
         tables = Tables(storage, output, "after")
         report = {
             "nights": given.nights,
