@@ -55,16 +55,17 @@ def is_craft(names: Iterable[str]) -> bool:
     """True if labels are CRAFT's own: all six in any spelling, or some as CRAFT-IOB or the tables spell them.
 
     Elsewhere the same words mean other things: in most corpora a `Gene` is a gene, and not a cellular component. So
-    some of the six with `Gene` among them are not CRAFT's.
+    some of the six with `Gene` among them are CRAFT's only beside `Sequence`, which every part of CRAFT has.
 
     >>> is_craft(["SO", "CL", "GGP", "GENE", "Taxon", "CHEBI"]), is_craft(["Cell", "Taxon"])
     (True, True)
-    >>> is_craft(["GENE"]), is_craft(["Gene", "Taxon"])
-    (False, False)
+    >>> is_craft(["GENE"]), is_craft(["Gene", "Taxon"]), is_craft(["Gene", "Sequence"])
+    (False, False, True)
     """
     given = set(names)
     own = set(ONTOLOGY)
-    return {canonical(name) for name in given} == own or given <= _TAG_NAMES or given <= own - {"Gene"}
+    as_tables = given <= own and ("Gene" not in given or "Sequence" in given)
+    return as_tables or given <= _TAG_NAMES or {canonical(name) for name in given} == own
 
 
 def canonical_tags(tags: Sequence[str]) -> list[str]:

@@ -44,5 +44,6 @@ def test_a_model_of_genes_is_trained_for_genes_and_gets_no_ids_of_cellular_compo
     genes = [TaggedSentence(["Pax6", "in", "mice"], ["B-Gene", "O", "O"])]
     assert tag_names(genes) == ("O", "B-Gene", "I-Gene")
     assert tag_names([TaggedSentence(["mice"], ["B-Taxon"])]) == TAGS
+    assert tag_names([TaggedSentence(["nuclear", "genes"], ["B-Gene", "B-Sequence"])]) == TAGS  # a part of CRAFT
     assert "Gene" not in prefixes_of(Settings(), labels=["Gene"])
     assert prefixes_of(Settings(), labels=list(ONTOLOGY))["Gene"] == ("GO",)
