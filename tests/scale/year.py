@@ -1,7 +1,8 @@
 """A year of nights: files, log, and whether the last nights cost more than the first ones.
 
 `python -m tests.scale.year --help`. Each night opens the tables anew as a run does, reads what they hold, adds new
-citations, replaces some of the newest tenth, deletes a few, records its shard and closes. Then the logs become
+citations, replaces some of the newest, deletes a few, records its shard and closes. The newest are as many in each
+night, a tenth of what there was at first, else later nights would have more to write again. Then the logs become
 a day older, for what clears them looks at the age of their files. One process, no model.
 """
 
@@ -30,26 +31,25 @@ FIRST = 10_000_000
 """The number of the first citation."""
 
 
-def night(storage: Storage, output: str, number: int, last: int, size: tuple[int, int, int]) -> float:
+def night(storage: Storage, output: str, number: int, last: int, size: tuple[int, int, int], newest: int) -> float:
     """One night; the last citation so far is given. Returns its seconds of the processor, without making its blocks.
 
-    size: citations that are new, revised and deleted
+    size:   citations that are new, revised and deleted
+    newest: citations, counted from the last, of which some are revised and deleted
     """
     new, revised, deleted = size
     chance = np.random.default_rng(number)
     run_id = f"2026{number:04}T000000-00000000"
     fresh = last + np.arange(1, new + 1)
-    newest = np.sort(
-        chance.choice(np.arange(FIRST, last + 1)[-(last - FIRST) // 10 :], revised + deleted, replace=False)
-    )
-    gone = np.sort(chance.choice(newest, deleted, replace=False))
+    changed = np.sort(chance.choice(np.arange(last + 1 - newest, last + 1), revised + deleted, replace=False))
+    gone = np.sort(chance.choice(changed, deleted, replace=False))
     began = time.process_time()
     tables = Tables(storage, output, run_id)
     known = read_known(tables.documents, {}, tables.finished_shards())
     opened = time.process_time() - began
     appended = all_written(tables, storage, fresh, number * 100, run_id)
     replacing = [
-        *all_written(tables, storage, np.setdiff1d(newest, gone), number * 100 + 50, run_id),
+        *all_written(tables, storage, np.setdiff1d(changed, gone), number * 100 + 50, run_id),
         *all_written(tables, storage, gone, number * 100 + 90, run_id, "deleted"),
     ]
     began = time.process_time()
@@ -87,7 +87,8 @@ def main() -> None:
         seconds = []
         last = FIRST + given.known - 1
         for number in range(given.nights):
-            seconds.append(night(storage, output, number, last, (given.new, given.revised, given.deleted)))
+            size = (given.new, given.revised, given.deleted)
+            seconds.append(night(storage, output, number, last, size, given.known // 10))
             last += given.new
             a_day_passes(output)
             if number % 10 == 9:
