@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction
 
@@ -260,3 +261,13 @@ def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
     for name in ("entities", "documents"):
         shutil.rmtree(tmp_path / name)
     Tables(STORAGE, str(tmp_path))
+
+
+def test_of_blocks_only_the_documents_kept_are_written_and_of_one_id_the_best(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
+    first = block(tmp_path, ("a", "human"), ("b", "worm"), shard=1)
+    second = block(tmp_path, ("a", "fly"), shard=2)
+    assert tables.replace([second, first], [all_of(second), np.array([True, False])]) == 1
+    assert rows(tmp_path, "entities") == [("a", "fly", "Taxon"), ("b", "rat", "Taxon")]
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
