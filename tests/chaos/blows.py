@@ -124,6 +124,8 @@ def _head_lost(scene: Scene) -> bool:
 
 def _store_killed(scene: Scene) -> bool:
     """For up to three seconds nothing listens behind the proxy."""
+    if not scene.store.running:
+        return False
     down = scene.random.uniform(0.2, 3)
     scene.store.kill()
 

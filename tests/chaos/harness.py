@@ -318,9 +318,13 @@ class Harness:
 
 
 def _allowed(run: Run, beside: Run | None) -> set[int]:
-    """Exit codes of a run that was neither killed nor told to end."""
+    """Exit codes of a run that was neither killed nor told to end.
+
+    One that was overtaken before it held the lease finds the other at work when it wakes up.
+    """
     hurt = {2} if _STORAGE.intersection(run.blows) else set()
-    return {0, 1} | hurt | ({OutputBusyError.exit_code} if beside else set())
+    busy = beside is not None or OVERTAKEN in run.blows
+    return {0, 1} | hurt | ({OutputBusyError.exit_code} if busy else set())
 
 
 def random_blows(source: random.Random, number: int) -> list[Blow]:

@@ -70,6 +70,11 @@ class S3Server(S3Access):
         assert self._process is not None, "the server is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """True from its start until it is killed or stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start the process and wait until it takes a signed PUT."""
         options = {

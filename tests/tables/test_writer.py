@@ -267,7 +267,9 @@ def test_of_blocks_only_the_documents_kept_are_written_and_of_one_id_the_best(tm
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     first = block(tmp_path, ("a", "human"), ("b", "worm"), shard=1)
-    second = block(tmp_path, ("a", "fly"), shard=2)
-    assert tables.replace([second, first], [all_of(second), np.array([True, False])]) == 1
+    assert tables.replace([first], [np.array([True, False])]) == 1
+    assert rows(tmp_path, "entities") == [("a", "human", "Taxon"), ("b", "rat", "Taxon")]
+    late, last = (block(tmp_path, ("a", text), shard=shard) for text, shard in (("worm", 2), ("fly", 3)))
+    assert tables.replace([last, late], [all_of(last), all_of(late)]) == 1
     assert rows(tmp_path, "entities") == [("a", "fly", "Taxon"), ("b", "rat", "Taxon")]
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
