@@ -66,5 +66,5 @@ def _bars(axes: Any, speeds: dict[str, dict[str, float]], ours: list[bool]) -> N
     colours = [OURS if own else THEIRS for own in ours]
     bars = axes.barh(list(speeds), medians, xerr=spread, color=colours)
     axes.bar_label(bars, [f" {median:,.0f}" for median in medians])
-    axes.set(xlabel="tokens/s", xlim=(0, 1.4 * max(medians)))
+    axes.set(xlabel="tokens/s", xlim=(0, 1.5 * max(speed["highest"] for speed in speeds.values())))
     axes.invert_yaxis()

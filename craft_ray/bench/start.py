@@ -22,16 +22,20 @@ _CRAFT_RAY = (sys.executable, "-m", "craft_ray")
 
 def start(inputs: Inputs) -> dict[str, Any]:
     """The command as a user gives it, from nothing to its first rows: with a model that has yet to be converted, with
-    one that was, and with none.
+    one that was, and with none; and of the sample alone, with the converted model.
     """
-    files = inputs.jsonl("start", inputs.sizes.rival, 4)
+    files = list(map(str, inputs.jsonl("start", inputs.sizes.rival, 4)))
     named = inputs.checkpoint.source
+    runs = {
+        "first time": (named, files),
+        "embedded": (named, files),
+        STAND_IN: (STAND_IN, files),
+        "sample": (named, [str(SAMPLE)]),
+    }
     environment = os.environ | {"XDG_CACHE_HOME": str(inputs.folder / "cache")}
     return {
-        name: _first_rows(
-            [*_CRAFT_RAY, "annotate", *map(str, files), "--model", model], inputs.fresh("start"), environment
-        )
-        for name, model in (("first time", named), ("embedded", named), (STAND_IN, STAND_IN))
+        name: _first_rows([*_CRAFT_RAY, "annotate", *of, "--model", model], inputs.fresh("start"), environment)
+        for name, (model, of) in runs.items()
     }
 
 
