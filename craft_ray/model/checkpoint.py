@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import TagSet
+from craft_ray.model.tags import TagSet
 
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import NONE, calibrated
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.refinement import PART, Words, refine
-from craft_ray.model.tags import Spans, iob_to_spans
+from craft_ray.model.tags import Spans, TagSet, iob_to_spans
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,65 @@
-"""Mentions in sequences of tags, as columns.
+"""A model's tags, and mentions in sequences of them, as columns.
 
-Found as `seqeval` finds them in its default (lenient, CoNLL) mode (https://github.com/chakki-works/seqeval), and as
-`transformers` groups them: an `I-` tag that continues nothing begins a mention.
+Mentions are found as `seqeval` finds them in its default (lenient, CoNLL) mode
+(https://github.com/chakki-works/seqeval), and as `transformers` groups them: an `I-` tag that continues nothing begins
+a mention.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.core.labels import TagSet
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft, label_of
 
 DOCSTART = "-DOCSTART-"
 """The word of a line that begins a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSet:
+    """The meaning of a checkpoint's label ids, as arrays indexed by label id, so that decoding stays in columns.
+
+    `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
+    `ontologies` are those of the labels, None where none is known.
+    """
+
+    names: tuple[str, ...]
+    label: NDArray[np.int8]
+    begins: NDArray[np.bool_]
+    ontologies: tuple[str | None, ...]
+
+    @classmethod
+    def from_id2label(cls, id2label: Mapping[int, str]) -> "TagSet":
+        """Read a checkpoint's `id2label`; tags without a prefix (`Protein`) count as inside tags.
+
+        Raises SettingsError if there are none but `O`, as in a checkpoint that was never fine-tuned.
+        """
+        if sorted(id2label) != list(range(len(id2label))) or len(id2label) > 127:
+            raise SettingsError("the model's label ids do not run from 0 to at most 126")
+        tags = canonical_tags([id2label[i] for i in range(len(id2label))])
+        bodies = [label_of(tag) for tag in tags]
+        if all(name.startswith("LABEL_") for name in bodies):
+            raise SettingsError("the model's labels have no names (LABEL_0, ...): is it fine-tuned for entities?")
+        names = tuple(dict.fromkeys(name for name in bodies if name != "O"))
+        if not names:
+            raise SettingsError("the model has no entity labels")
+        return cls(
+            names=names,
+            label=np.array([-1 if name == "O" else names.index(name) for name in bodies], np.int8),
+            begins=np.array([tag.startswith("B-") for tag in tags], np.bool_),
+            ontologies=tuple(ONTOLOGY[name] if is_craft(names) else None for name in names),
+        )
+
+    def with_ontologies(self, ontology: Mapping[str, str]) -> "TagSet":
+        """The same, with the ontologies of some labels."""
+        found = tuple(ontology.get(name, known) for name, known in zip(self.names, self.ontologies, strict=True))
+        return replace(self, ontologies=found)
+
+
+TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))
 
 
 @dataclass(frozen=True, slots=True)

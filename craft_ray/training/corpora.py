@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
-from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, is_craft, label_of
-from craft_ray.model.tags import DOCSTART, iob_to_spans
+from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft, label_of
+from craft_ray.model.tags import DOCSTART, TagSet, iob_to_spans
 
 LONG = 40
 """Letters in a row that make two texts the same sentence."""

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import document_of
 from craft_ray.model.calibration import calibrated, fit_calibration
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode, span_means
 from craft_ray.model.inference import Model
-from craft_ray.model.tags import Spans, iob_to_spans, tag_words
+from craft_ray.model.tags import Spans, TagSet, iob_to_spans, tag_words
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Subwords, Windower
 from craft_ray.training.corpora import TaggedSentence, mention_keys

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import TagSet, canonical_tags
-from craft_ray.model.tags import Mention, iob_to_spans
+from craft_ray.core.labels import canonical_tags
+from craft_ray.model.tags import Mention, TagSet, iob_to_spans
 from craft_ray.training.corpora import TaggedSentence, read_iob
 from craft_ray.training.craft import GoldDocument, read_craft, texts_of, to_sentences
 from craft_ray.training.standoff import read_standoff

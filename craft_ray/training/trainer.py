@@ -26,8 +26,7 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from craft_ray.core.labels import TagSet
-from craft_ray.model.tags import iob_to_spans
+from craft_ray.model.tags import TagSet, iob_to_spans
 from craft_ray.training.averaging import MovingAverage
 from craft_ray.training.batching import TokenBatches
 from craft_ray.training.casing import CasedEmbedding

@@ -4,8 +4,9 @@ import pytest
 
 from craft_ray.concepts.loading import prefixes_of
 from craft_ray.core.descriptions import descriptions_in, descriptions_of
-from craft_ray.core.labels import ONTOLOGY, TAGS, TagSet, canonical_tags, is_craft
+from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft
 from craft_ray.core.settings import Settings
+from craft_ray.model.tags import TagSet
 from craft_ray.training.corpora import TaggedSentence, tag_names
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.core.labels import TAG_SET, TAGS
+from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.refinement import CHOSEN, Words, agreed, refine, trimmed
-from craft_ray.model.tags import Spans, iob_to_spans
+from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled

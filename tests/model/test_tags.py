@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.core.labels import TAG_SET, TAGS, TagSet
-from craft_ray.model.tags import iob_to_spans
+from craft_ray.core.labels import TAGS
+from craft_ray.model.tags import TAG_SET, TagSet, iob_to_spans
 
 sentences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=6)
 

@@ -17,7 +17,7 @@ import pytest
         ("import craft_ray.annotation.write", ["torch", "transformers", "openvino", "deltalake", "lxml", "structlog"]),
         (
             "from craft_ray.cli.app import app; app(['--help'], standalone_mode=False)",
-            ["torch", "transformers", "openvino", "pyarrow", "ray", "duckdb", "deltalake"],
+            ["torch", "transformers", "openvino", "numpy", "pyarrow", "ray", "duckdb", "deltalake"],
         ),
         ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
     ],

@@ -13,10 +13,11 @@ from deltalake import DeltaTable
 from craft_ray.annotation.rows import ANSWERS, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.core.labels import TAG_SET, TAGS, TagSet
+from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.model.decode import Decoder
+from craft_ray.model.tags import TAG_SET, TagSet
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import WrittenBlock, partitions, write_file

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.core.errors import RunError
-from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
+from craft_ray.model.tags import TagSet
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact

@@ -11,8 +11,8 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction
 
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.labels import TagSet
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.model.tags import TagSet
 from craft_ray.tables import delta
 from craft_ray.tables.delta import NumberedTable, add_action
 from craft_ray.tables.numbers import next_number

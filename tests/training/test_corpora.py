@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import LABELS, TAG_SET, TAGS
-from craft_ray.model.tags import Mention, iob_to_spans, tag_words
+from craft_ray.core.labels import LABELS, TAGS
+from craft_ray.model.tags import TAG_SET, Mention, iob_to_spans, tag_words
 from craft_ray.training.corpora import (
     Corpus,
     TaggedSentence,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
-from craft_ray.core.labels import TAG_SET, TAGS
-from craft_ray.model.tags import Spans, iob_to_spans
+from craft_ray.core.labels import TAGS
+from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
 from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, score_by_label, total
 
 tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
