@@ -72,7 +72,7 @@ def reader_dies_once(marker: Path) -> Callable[[], None]:
     return setup
 
 
-@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.long), True])
 def test_two_readers_one_of_which_is_killed_leave_the_tables_of_one(
     twice: bool, tmp_path: Path, in_parts: Callable[[int], None]
 ):
@@ -102,6 +102,7 @@ craft_ray.annotate(sys.argv[1], sys.argv[2], model="stand-in:40000", cpus=2, blo
 """
 
 
+@pytest.mark.long
 def test_a_run_over_parts_that_is_killed_is_taken_up_by_the_next(
     local_ray: None, tmp_path: Path, in_parts: Callable[[int], None]
 ):
