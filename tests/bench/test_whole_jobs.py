@@ -29,6 +29,7 @@ def test_ray_datas_pattern_gives_the_rows_that_ours_gives(inputs: Inputs):
     assert job["seconds"].keys() == {"pattern", "exact", "default"}
 
 
+@pytest.mark.long
 def test_a_large_citation_file_gives_rows_before_it_is_read(
     local_ray: None, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ):

@@ -87,6 +87,7 @@ def plan_of(output: Path, run_id: str) -> dict[str, Any]:
     return dict(json.loads((output / "runs" / f"{run_id}.json").read_text())["plan"])
 
 
+@pytest.mark.long
 def test_empty_pools_grow_to_what_a_run_waits_for_and_one_without_work_asks_for_nothing(
     empty_pools: RayCluster, tmp_path: Path
 ):

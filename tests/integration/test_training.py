@@ -104,7 +104,8 @@ def test_two_workers_and_accumulation_take_the_same_steps(undisturbed: Undisturb
         assert ours == pytest.approx(theirs, abs=2e-3)
 
 
-@pytest.mark.parametrize("worker", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("worker", [False, True])
 def test_a_killed_driver_goes_on_from_the_last_epoch(
     undisturbed: Undisturbed, command, corpus, encoder, tmp_path, worker: bool
 ):

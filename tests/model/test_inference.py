@@ -57,6 +57,7 @@ def test_engines_and_formats_agree(craft_iob, model_of, data: Path):
             assert score == pytest.approx(other_score, abs=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_a_compiled_network_answers_the_same(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch):
     # Else each core gets a process that compiles, and the import of torch in them takes longer than this network.
