@@ -1,7 +1,7 @@
 """Peak memory of a process and all that it starts."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import psutil
@@ -16,7 +16,6 @@ def peak_memory(every: float = 5.0) -> Iterator[Mapping[str, float]]:
     peak_worker_mb: the largest worker of Ray
     """
     peaks = {"peak_all_mb": 0.0, "peak_driver_mb": 0.0, "peak_worker_mb": 0.0}
-    ended = threading.Event()
 
     def look() -> None:
         total = 0.0
@@ -31,16 +30,25 @@ def peak_memory(every: float = 5.0) -> Iterator[Mapping[str, float]]:
                 continue  # it has ended meanwhile
         peaks["peak_all_mb"] = max(peaks["peak_all_mb"], round(total, 1))
 
+    me = psutil.Process()
+    with looked_at(look, every):
+        yield peaks
+
+
+@contextmanager
+def looked_at(look: Callable[[], None], every: float) -> Iterator[None]:
+    """Call `look` at once and every so many seconds, in a thread of its own, while it is open."""
+    ended = threading.Event()
+
     def watch() -> None:
         look()  # a job may be over before it is time for another
         while not ended.wait(every):
             look()
 
-    me = psutil.Process()
-    thread = threading.Thread(target=watch, name="craft-ray-memory", daemon=True)
+    thread = threading.Thread(target=watch, name="craft-ray-watch", daemon=True)
     thread.start()
     try:
-        yield peaks
+        yield
     finally:
         ended.set()
         thread.join()

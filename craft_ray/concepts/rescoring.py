@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from craft_ray.core.odds import log_odds, probability
 
 FAMILIES = ("corpus", "name", "synonym", "related", "variant", "none")
-"""How a concept was found: the first word of `concept_match`, else by a variant of the mention, or not at all."""
+"""Ways to find a concept: the first word of `concept_match`, else by a variant of the mention, or not at all."""
 
 FEATURES = (
     "score",

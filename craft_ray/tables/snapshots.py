@@ -44,7 +44,7 @@ class TableVersion:
         return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
 
     def rows_not_in(self, other: "TableVersion") -> int:
-        """How many rows stand in files that another version does not have."""
+        """The number of rows in files that another version does not have."""
         return sum(rows for path, rows in self.rows.items() if path not in other.rows)
 
     def stream(

@@ -35,7 +35,7 @@ def test_effective_settings_are_listed_with_where_each_comes_from(tmp_path: Path
 
 
 def texts(shown: str) -> list[str]:
-    """What `show` prints, without the marks of mentions."""
+    """The lines that `show` prints, without the marks of mentions."""
     return re.sub(r"\[([^]|]+)\|\w+\]", r"\1", shown).splitlines()
 
 

@@ -19,7 +19,7 @@ MANY = tar(*((f"folder/{number}.jsonl", line(f"a{number}") + line(f"b{number}") 
 
 
 def found(content: bytes, part: ArchivePart = WHOLE) -> tuple[Counter[tuple[str, int, str]], str | None]:
-    """How often each item comes, by its name and all that it holds, and the error at the end."""
+    """The number of times that each item comes, by its name and all that it holds, and the error at the end."""
     items: Counter[tuple[str, int, str]] = Counter()
     try:
         for name, given in read_files(io.BytesIO(content), "x", ReadOptions(), part):

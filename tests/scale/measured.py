@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from craft_ray.bench.memory import peak_memory
+from craft_ray.bench.memory import looked_at, peak_memory
 
 
 def measured(*arguments: str) -> dict[str, Any]:
@@ -46,22 +45,15 @@ def measured(*arguments: str) -> dict[str, Any]:
 def processor_seconds(every: float) -> Iterator[dict[tuple[int, float], float]]:
     """Processor seconds of each process that this one starts, by id and start, as last seen while it is open."""
     seen: dict[tuple[int, float], float] = {}
-    ended = threading.Event()
     me = psutil.Process()
 
-    def watch() -> None:
-        while not ended.wait(every):
-            for process in me.children(recursive=True):
-                try:
-                    clock = process.cpu_times()
-                    seen[process.pid, process.create_time()] = clock.user + clock.system
-                except psutil.Error:
-                    continue  # it has ended meanwhile
+    def look() -> None:
+        for process in me.children(recursive=True):
+            try:
+                clock = process.cpu_times()
+                seen[process.pid, process.create_time()] = clock.user + clock.system
+            except psutil.Error:
+                continue  # it has ended meanwhile
 
-    thread = threading.Thread(target=watch, name="craft-ray-clocks", daemon=True)
-    thread.start()
-    try:
+    with looked_at(look, every):
         yield seen
-    finally:
-        ended.set()
-        thread.join()
