@@ -190,7 +190,7 @@ which costs a small part of what parsing it costs (`tests/scale/archive.py`)."""
 def group_shards(
     shards: Sequence[Shard], plan: Plan, attempt: Attempt, undivided: Container[int] = ()
 ) -> Iterator[list[Shard]]:
-    """Shards for one task: small files together, so that Ray's cost a task does not show, and large archives in parts.
+    """Shards for one task: small files together, so that Ray's cost per task is hidden, and large archives in parts.
 
     undivided: numbers of the shards that one task must read
 

@@ -74,21 +74,22 @@ class RunRecord:
 def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
     """Records of an output's runs, the newest first; what is no record is passed over."""
     for path in sorted(storage.names(join(folder, "runs")), reverse=True):
-        try:
-            content = json.loads(storage.read_bytes(path))
-        except (FileNotFoundError, ValueError):
-            continue
-        if isinstance(content, dict) and path.endswith(f"/{content.get('run_id')}.json"):
-            yield content
+        if (record := _record_at(storage, path)) is not None:
+            yield record
 
 
 def read_record(storage: Storage, folder: str, run_id: str) -> dict[str, Any] | None:
     """The record of one run; None if an output has none."""
+    return _record_at(storage, join(folder, "runs", f"{run_id}.json"))
+
+
+def _record_at(storage: Storage, path: str) -> dict[str, Any] | None:
+    """A file's content, if it is the record that its name says."""
     try:
-        content: dict[str, Any] = json.loads(storage.read_bytes(join(folder, "runs", f"{run_id}.json")))
+        content = json.loads(storage.read_bytes(path))
     except (FileNotFoundError, ValueError):
         return None
-    return content
+    return content if isinstance(content, dict) and path.endswith(f"/{content.get('run_id')}.json") else None
 
 
 def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:

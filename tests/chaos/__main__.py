@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--blows", type=int, default=100, help="how many; 100 if not given")
     parser.add_argument("--seed", type=int, help="of all randomness; a new one, which is printed, if not given")
     parser.add_argument("--documents", type=int, default=1200, help="size of the input; 1200 if not given")
-    parser.add_argument("--rate", type=int, default=6_000, help="tokens a second of each of the two stand-in replicas")
+    parser.add_argument("--rate", type=int, default=6_000, help="tokens per second of each of two stand-in replicas")
     parser.add_argument("--report", type=Path, help="JSON file for the figures")
     parser.add_argument("--keep", type=Path, help="new folder for streams of all runs and the store's files, kept")
     given = parser.parse_args()

@@ -31,18 +31,18 @@ def hours(documents: float, tokens: float, speed: float) -> float:
 
 
 def hardware() -> dict[str, tuple[float, float | None]]:
-    """Tokens a second and price an hour of each row."""
+    """Tokens per second and price per hour of each row."""
     figure = figures()
     core = figure["tokens/s, two cores"] / 2
     spot = figure["spot price as a share"]
-    host = (2 * 4 + 8) * figure["host path, tokens/s a core"]
-    gpus = min(2 * figure["tokens/s, a GPU"], host)
-    machines = 2 * figure["$ an hour, GPU with 4 cores"] + figure["$ an hour, 8 cores"]
+    host = (2 * 4 + 8) * figure["host path, tokens/s per core"]
+    gpus = min(2 * figure["tokens/s per GPU"], host)
+    machines = 2 * figure["$ per hour, GPU with 4 cores"] + figure["$ per hour, 8 cores"]
     return {
         "laptop": (2 * core, None),
-        "one big": (64 * core, figure["$ an hour, 64 cores"]),
+        "one big": (64 * core, figure["$ per hour, 64 cores"]),
         "Slurm": (4 * 64 * core, None),
-        "KubeRay or AWS": (gpus, spot * machines + figure["$ an hour, head"]),
+        "KubeRay or AWS": (gpus, spot * machines + figure["$ per hour, head"]),
     }
 
 
@@ -66,7 +66,7 @@ def test_measured_figures_are_those_of_the_readme():
     host = re.search(r"host path alone, in one process \| ([\d,]+)", readme)[1]  # type: ignore[index]
     documents, seconds = re.search(r"([\d,]+) documents in [\d,]+ shards \| (\d+) s", readme).groups()  # type: ignore[union-attr]
     assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
-    assert figure["host path, tokens/s a core"] == float(host.replace(",", ""))
+    assert figure["host path, tokens/s per core"] == float(host.replace(",", ""))
     assert f"one core of the host path does {host} tokens/s of PubMed" in TEXT
     assert figure["bookkeeping, seconds per document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
 
