@@ -88,7 +88,7 @@ def test_a_preempted_run_commits_and_comes_back_on_both_nodes(slurm: Slurm, note
     assert slurm.wait(urgent, ended)["JobState"] == "COMPLETED"
 
     done = slurm.wait(job, ended)
-    assert (done["JobState"], done["ExitCode"], done["Restarts"]) == ("COMPLETED", "0:0", "1")
+    assert (done["JobState"], done["ExitCode"], done["Restarts"]) == ("COMPLETED", "0:0", "1"), log_of(slurm, job)
     last = summaries(slurm, job)[-1]
     assert last["status"] == "complete"
     assert last["documents"]["annotated"] == DOCUMENTS - kept
