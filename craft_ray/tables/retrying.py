@@ -19,9 +19,8 @@ def read_again(storage: Storage, output: str, reason: str | None = None) -> list
 
     Raises OutputBusyError while a run is at work on the output, SettingsError if its tables cannot be opened.
     """
-    run_id = new_run_id()
-    with lease.held(storage, output, run_id, threading.Event().wait, log.warning):
-        tables = Tables(storage, output, run_id)
+    with lease.held(storage, output, new_run_id(), threading.Event().wait, log.warning):
+        tables = Tables(storage, output)
         wanted = pc.field("status") == "rejected"
         if reason is not None:
             wanted = wanted & (pc.field("reason") == reason)

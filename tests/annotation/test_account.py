@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, Timeline
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import entries
@@ -86,3 +87,64 @@ def test_mentions_that_were_left_out_are_in_the_summary():
     left_out = [Counter(Taxon=2), Counter(Taxon=1, Cell=4)]
     take(account, *(replace(block(0, ["annotated"]), left_out=counts) for counts in left_out))
     assert account.summary()["left_out"] == {"Cell": 4, "Taxon": 3}
+
+
+def test_shards_are_unread_until_they_have_closed_and_missing_until_all_their_documents_have_come():
+    account = Account([Shard("a", 1, number=0), Shard("b", 2, number=1), Shard("c", 4, number=2)])
+    take(account, block(0, ["annotated"], end(found=1, emitted=1)))
+    take(account, block(1, ["annotated"], end(found=2, emitted=2)))
+    assert account.unread() == {2}
+    assert [shard.name for shard in account.missing()] == ["b", "c"]
+    assert (account.shards_done, account.bytes_done, account.bytes_total) == (2, 3, 7)
+
+
+def test_a_shard_of_which_a_limit_left_documents_out_is_read_again_by_the_next_run():
+    account = Account([Shard("a", 10, number=0), Shard("b", 10, number=1)])
+    take(account, block(0, ["annotated"], end(found=1, emitted=1) | {"cut_short": True}))
+    take(account, block(1, ["annotated"], end(found=1, emitted=1)))
+    assert account.to_read_again == {0}
+    assert account.summary()["shards"]["cut_short"] == 1
+
+
+def test_a_shard_of_which_a_document_failed_is_read_again_by_the_next_run():
+    account = Account([Shard("a", 10, number=0), Shard("b", 10, number=1)])
+    take(account, replace(block(0, ["rejected"], end(found=1, emitted=1)), reason=["failed"]))
+    take(account, replace(block(1, ["rejected"], end(found=1, emitted=1)), reason=["bad_json"]))
+    assert account.to_read_again == {0}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "pruned", "broken", "status"),
+    [
+        ([], 0, {}, "nothing_new"),
+        ([], 1, {}, "complete"),
+        (["annotated"], 0, {}, "complete"),
+        (["deleted"], 0, {}, "complete"),
+        (["annotated", "rejected"], 0, {}, "partly_rejected"),
+        ([], 0, {"b": "bad_gzip: it ends early"}, "partly_rejected"),
+    ],
+)
+def test_a_scheduler_is_told_what_a_run_came_to(statuses: list[str], pruned: int, broken: dict[str, str], status: str):
+    account = Account([Shard("a", 10, number=0)], known_broken=broken)
+    take(account, block(0, statuses, end(found=len(statuses), emitted=len(statuses))))
+    account.pruned = pruned
+    assert account.status == status
+
+
+def test_the_steady_rate_is_that_between_the_first_commit_and_the_last():
+    timeline = Timeline(started=100.0)
+    assert timeline.steady_rate is None
+    timeline.commits = [(110.0, 1, 1000)]
+    assert timeline.steady_rate is None
+    timeline.commits += [(114.0, 2, 1400)]
+    assert timeline.steady_rate == 100
+    timeline.commits += [(120.0, 3, 1600)]
+    assert timeline.steady_rate == 60
+
+
+def test_a_timeline_adds_up_what_was_committed_and_keeps_when_the_first_was():
+    timeline = Timeline()
+    for documents in (1, 2, 4):
+        timeline.committed(documents, 10 * documents)
+    assert [commit[1:] for commit in timeline.commits] == [(1, 10), (3, 30), (7, 70)]
+    assert 0 <= timeline.steps["first_commit"] <= timeline.progress()[0][0]

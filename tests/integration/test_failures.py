@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,13 @@ import pytest
 import ray
 
 import craft_ray
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.run import annotate
 from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.settings import Settings
+from craft_ray.tables import lease
+from craft_ray.tables.writer import Tables
 from tests.conftest import start_ray
 from tests.support.outputs import assert_consistent, document_rows
 
@@ -150,3 +157,36 @@ def test_another_model_than_the_one_required_is_a_bad_setting(local_ray: None, t
     with pytest.raises(SettingsError, match=f"has the fingerprint {fingerprint}"):
         craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "no"), model="stand-in", model_sha256="0" * 64)
     assert not (tmp_path / "no" / "documents").exists()
+
+
+@pytest.mark.parametrize(
+    ("owner", "step", "told"),
+    [
+        (Account, "wrote", "the account does not add up"),
+        (Tables, "append", "the documents table holds 0 rows where the account has 2"),
+        (Commits, "add", r"1 shards are not finished, as .*good.jsonl"),
+    ],
+)
+def test_a_run_on_whose_way_documents_get_lost_fails(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, told: str
+):
+    write(tmp_path, "good.jsonl", {"a": "A mouse.", "b": "A rat."})
+    monkeypatch.setattr(owner, step, lambda *_: None)
+    with pytest.raises(RunError, match=told):
+        craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), model="stand-in")
+
+
+def test_a_run_stops_when_its_heart_finds_that_another_has_taken_the_lease(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path, "good.jsonl", GOOD)
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+
+    def taken(account: Account) -> None:
+        (tmp_path / "out" / "_lease" / "00000002.json").write_text("{}")
+        for thread in threading.enumerate():
+            if thread.name == "craft-ray-lease":
+                thread.join(30)
+
+    with pytest.raises(RunError, match="another run has taken over"):
+        annotate([f"{tmp_path}/*.jsonl"], str(tmp_path / "out"), Settings(model="stand-in"), taken)

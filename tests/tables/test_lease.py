@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +22,10 @@ STORAGE = Storage(S3Settings())
 
 def waits(seconds: float) -> bool:
     return threading.Event().wait(seconds / 20)
+
+
+def never(seconds: float) -> bool:
+    raise AssertionError("there is nothing to wait for")
 
 
 def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
@@ -52,10 +57,6 @@ with lease.held(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: Fa
 def test_a_run_that_was_killed_on_this_machine_is_followed_at_once(tmp_path: Path):
     killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
     assert killed.returncode == -9
-
-    def never(seconds: float) -> bool:
-        raise AssertionError("there is nothing to wait for")
-
     with hold(tmp_path, "next", wait=never):
         pass
 
@@ -69,12 +70,31 @@ def elsewhere(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_run_elsewhere_that_gives_no_sign_is_followed_after_a_while(elsewhere: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lease, "DEAD_AFTER", 0.3)
+def test_a_run_elsewhere_that_gives_no_sign_for_30_seconds_is_followed(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clock = [1000.0]
+
+    def passes(seconds: float) -> bool:
+        clock[0] += seconds
+        return False
+
+    monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
     told: list[str] = []
-    with hold(elsewhere.parent.parent, "next", notify=told.append):
+    with hold(elsewhere.parent.parent, "next", passes, told.append):
         assert not elsewhere.exists()
-    assert told == ["the run far may be at work here still; waiting 0 s for a sign of it"]
+    assert clock == [1030.0]
+    assert told == ["the run far may be at work here still; waiting 30 s for a sign of it"]
+
+
+def test_a_run_at_work_on_another_machine_is_known_by_its_heart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    with ExitStack() as first:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(lease, "_place", lambda: "other-host x 1")
+            first.enter_context(hold(tmp_path, "far"))
+        with pytest.raises(OutputBusyError, match=r"far, process .* on other-host"), hold(tmp_path, "next"):
+            pass
 
 
 def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
@@ -87,6 +107,25 @@ def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
         hold(elsewhere.parent.parent, "next", wait=beats),
     ):
         pass
+
+
+def test_a_run_elsewhere_that_ends_while_it_is_waited_for_is_followed_at_once(elsewhere: Path):
+    waited: list[float] = []
+
+    def ends(seconds: float) -> bool:
+        waited.append(seconds)
+        elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8, "released": true'))
+        return False
+
+    with hold(elsewhere.parent.parent, "next", wait=ends):
+        assert len(waited) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", "{}", '{"run_id": "a run of another program"}'])
+def test_a_file_that_is_no_lease_holds_nobody_up(elsewhere: Path, content: str):
+    elsewhere.write_text(content)
+    with hold(elsewhere.parent.parent, "next", wait=never):
+        assert lease.holder(STORAGE, str(elsewhere.parent.parent)) == "next"
 
 
 def test_a_signal_ends_the_wait(elsewhere: Path):

@@ -1,0 +1,124 @@
+"""What has vanished from complete sources: which files are gone, which may hold it still, and what is removed."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from craft_ray.annotation.prune import ORIGIN, Vanished, find_vanished, prune
+from craft_ray.core.schema import SHARDS
+from craft_ray.storage.shards import Listing, Shard
+from craft_ray.tables import identity
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, block, rows
+
+
+def listing(*names: str) -> Listing:
+    return Listing([Shard(name, 1) for name in names], [])
+
+
+def documents(**statuses: list[str]) -> list[pa.RecordBatch]:
+    """Rows of `documents`: by shard, the status of each of its documents; a batch per document."""
+    found = [(shard, status) for shard, given in statuses.items() for status in given]
+    return [
+        pa.RecordBatch.from_pylist([{"doc_id": str(number), "shard": shard, "status": status}], schema=ORIGIN)
+        for number, (shard, status) in enumerate(found)
+    ]
+
+
+def noted(**shards: dict[str, object]) -> pa.Table:
+    """Rows of `shards`, with what is said of each."""
+    return pa.Table.from_pylist([{"shard": name, **facts} for name, facts in shards.items()], schema=SHARDS)
+
+
+def test_a_file_is_gone_if_the_tables_have_documents_from_it_and_the_inputs_lack_it():
+    held = documents(here=["annotated"], gone=["annotated", "deleted"], broken=["rejected"], a_list=["deleted"])
+    vanished = find_vanished(held, listing("here", "new"), {"new"}, noted())
+    assert vanished.shards == {"gone", "broken"}
+
+
+def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_have_from_them():
+    held = documents(gone=["annotated"], whole=["annotated", "rejected"], more=["annotated"], read=["annotated"])
+    finished = noted(
+        whole={"found": 3, "restated": [7]},
+        more={"found": 3, "restated": [7]},
+        read={"found": 9},
+        elsewhere={"found": 9},
+    )
+    vanished = find_vanished(held, listing("whole", "more", "read"), {"read"}, finished)
+    assert vanished.others == {"more"}
+
+
+@pytest.mark.parametrize(("to_read", "others"), [(set(), set()), ({"new"}, set()), ({"known"}, {"more"})])
+def test_no_file_is_read_for_what_is_gone_where_nothing_can_be(to_read: set[str], others: set[str]):
+    """A file that is read again may lack what it had; a new one has nothing to lose."""
+    held = documents(known=["annotated"], more=["annotated"])
+    listed = listing("known", "more", *to_read)
+    assert find_vanished(held, listed, to_read, noted(more={"found": 2})) == Vanished(frozenset(), frozenset(others))
+
+
+RUN, EARLIER = "20260102T000000-00000000", "20260101T000000-00000000"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    """Documents of six files: `shard0` and `shard2` are read by the run, `shard3` is a list, 4 and 5 are gone."""
+    tables = Tables(STORAGE, str(tmp_path), RUN)
+    given = [["read_still", "read_no_more"], ["known"], ["broken"], ["listed"], ["z", "moved", "a"], ["b"]]
+    blocks = [
+        block(
+            tmp_path,
+            *((name, "" if name == "listed" else "mouse") for name in names),
+            shard=number,
+            status="deleted" if names == ["listed"] else "annotated",
+        )
+        for number, names in enumerate(given)
+    ]
+    tables.append(blocks)
+    return tables
+
+
+def note(tables: Tables, **more: dict[str, object]) -> None:
+    """Record the files of the fixture as finished; `more` is said of some."""
+    moved = [identity.id_hash("moved")]
+    shards = {
+        "shard0": {"run_id": RUN},
+        "shard1": {"run_id": EARLIER, "restated": moved},
+        "shard2": {"run_id": RUN, "reason": "bad_gzip"},
+        "shard4": {"run_id": EARLIER},
+        "shard5": {"run_id": EARLIER},
+    }
+    tables.record_finished(noted(**{name: facts | more.get(name, {}) for name, facts in shards.items()}))
+
+
+def pruned(tables: Tables) -> int:
+    given = np.array([identity.id_hash("read_still")], np.int64)
+    return prune(tables, listing("shard0", "shard1", "shard2"), RUN, given)
+
+
+def test_documents_that_no_file_has_any_more_are_removed_and_their_files_forgotten(tables: Tables):
+    note(tables)
+    assert pruned(tables) == 4
+    left = {"read_still", "known", "broken", "listed", "moved"}
+    assert {doc_id for doc_id, *_ in rows(Path(tables.output), "documents")} == left
+    assert {doc_id for doc_id, *_ in rows(Path(tables.output), "entities")} == left - {"listed"}
+    assert tables.finished_shards()["shard"].to_pylist() == ["shard0", "shard1", "shard2"]
+    assert pruned(tables) == 0
+
+
+@pytest.mark.parametrize("reason", ["unreadable", "failed"])
+def test_nothing_is_removed_while_a_file_could_not_be_read_by_chance_and_that_is_told(
+    tables: Tables, reason: str, caplog: pytest.LogCaptureFixture
+):
+    note(tables, shard1={"reason": reason})
+    before = rows(Path(tables.output), "documents")
+    assert pruned(tables) == 0
+    assert rows(Path(tables.output), "documents") == before
+    assert tables.finished_shards().num_rows == 5
+    assert "nothing was pruned: 1 files could not be read" in caplog.text
+
+
+def test_a_file_that_is_gone_and_could_not_be_read_before_keeps_nothing_from_being_removed(tables: Tables):
+    note(tables, shard4={"reason": "unreadable"})
+    assert pruned(tables) == 4
