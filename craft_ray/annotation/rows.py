@@ -144,9 +144,9 @@ def _marks_member(item: Item, shard: str) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """How deep lists and mappings are nested."""
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    return 1 + max(map(_depth, inner), default=0)
+    """How deep lists and mappings are nested; 0 for any other value."""
+    inner = value.values() if isinstance(value, Mapping) else value
+    return 1 + max(map(_depth, inner), default=0) if isinstance(value, Mapping | list | tuple) else 0
 
 
 def is_title_alone(item: Item) -> bool:
