@@ -308,20 +308,24 @@ def prepare_shards(
     without_ledger, ledger = ray.get(task)
     shared = replace(without_ledger, ledger=ledger.opened())
     log_as(shared.log_format)
+    for group in batch.to_pylist():
+        yield from prepare_group([Shard(**fields) for fields in json.loads(group["shards"])], storage, shared, attempt)
+
+
+def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, attempt: Attempt) -> Iterator[pa.Table]:
+    """Yield the prepared tables of shards, in the manner of an attempt; an error that no shard may cost is a row."""
     preparer = Preprocessor(
-        shared,
+        task,
         rows_at_once=1 if attempt is Attempt.ISOLATE else ROWS,
         refusal=LOST if attempt is Attempt.REJECT else None,
     )
     try:
-        for group in batch.to_pylist():
-            shards = [Shard(**fields) for fields in json.loads(group["shards"])]
-            for shard, opened in opened_ahead(storage, shards):
-                with bound(run_id=shared.run_id, shard=shard.name):
-                    if attempt is Attempt.REJECT and shard.number in shared.unread:
-                        yield preparer.closing(shard, "failed", LOST)
-                    else:
-                        yield from _prepared(preparer, shard, opened)
+        for shard, opened in opened_ahead(storage, shards):
+            with bound(run_id=task.run_id, shard=shard.name):
+                if attempt is Attempt.REJECT and shard.number in task.unread:
+                    yield preparer.closing(shard, "failed", LOST)
+                else:
+                    yield from _prepared(preparer, shard, opened)
     except Exception as error:
         yield failure_of(explain(error))
 

@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,13 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.annotation import prepare as module
-from craft_ray.annotation.prepare import Preprocessor, ReadTask
-from craft_ray.annotation.rows import SHARD_END, TOKENIZED
+from craft_ray.annotation.plan import Attempt
+from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_group
+from craft_ray.annotation.rows import FAILURE, SHARD_END, TOKENIZED
+from craft_ray.core.errors import StorageError
+from craft_ray.core.logs import log, log_as
 from craft_ray.model import tokens
 from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.models import TOKENIZER
+from tests.support.outputs import STORAGE
 
 EMPTY = Ledger.of(entries([], [], [], []))
 
@@ -30,6 +36,12 @@ def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
     preparer = Preprocessor(task(ledger, rejected={name: rejected}))
     return pa.concat_tables(preparer.prepare(io.BytesIO(content), Shard(name, 0, number=3)))
+
+
+def account_of(content: bytes, shard: Shard | None = None, **more: Any) -> dict:
+    """The account of a shard that a task with more than a ledger reads."""
+    given = shard or Shard("x.jsonl", 0, number=3)
+    return account(pa.concat_tables(Preprocessor(task(**more)).prepare(io.BytesIO(content), given)))
 
 
 def lines(*records: dict) -> bytes:
@@ -81,6 +93,74 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
     assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
 
+@pytest.mark.parametrize(("limit", "found", "cut_short"), [(None, 3, False), (3, 3, False), (2, 2, True)])
+def test_a_limit_leaves_out_what_comes_after_so_many_documents_and_says_so(
+    limit: int | None, found: int, cut_short: bool
+):
+    content = lines(*({"id": name, "text": "mice"} for name in "abc"))
+    told = account_of(content, limit=limit)
+    assert (told["found"], told["emitted"], told["cut_short"]) == (found, found, cut_short)
+
+
+def test_what_was_rejected_before_stays_while_a_limit_leaves_documents_out():
+    held = Ledger.of(entries(identity.id_hashes(["x.jsonl#3"]), [1], [3], [False]))
+    told = account_of(lines({"id": "a"}, {"id": "b"}), ledger=held, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
+    assert (told["found"], told["emitted"]) == (1, 1)
+
+
+def test_ids_of_all_that_is_found_are_told_where_they_are_asked_for():
+    content = lines({"id": "a", "text": "mice"}, {"id": "b"})
+    assert account_of(content)["ids"] == []
+    assert account_of(content, with_ids=True)["ids"] == identity.id_hashes(["a", "b"]).tolist()
+
+
+def test_a_shard_is_read_in_the_format_that_it_is_given_with():
+    pmids = Shard("gone.txt", 0, number=3, format="deletions")
+    table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n8\n"), pmids))
+    assert table["status"].to_pylist() == ["deleted", "deleted", SHARD_END]
+
+
+def test_a_shard_that_cannot_be_opened_leaves_a_mark_and_is_accounted_for():
+    table = Preprocessor(task()).closing(Shard("x.jsonl", 0, number=3), "unreadable", "access is denied")
+    assert table["doc_id"].to_pylist() == ["x.jsonl#unreadable", "x.jsonl"]
+    assert table["detail"][0].as_py() == "access is denied"
+    told = account(table)
+    assert (told["found"], told["emitted"], told["reason"]) == (1, 1, "unreadable")
+
+
+class Failing(io.BytesIO):
+    """A file of small documents whose storage raises an error after 100,000 bytes."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(lines(*({"id": str(number), "text": "mice"} for number in range(10_000))))
+        self._error = error
+
+    def readinto(self, buffer: Any) -> int:
+        if self.tell() > 100_000:
+            raise self._error
+        content = self.read(min(len(buffer), 8192))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def test_documents_before_the_damage_are_kept_and_the_rest_is_marked():
+    stream = io.BufferedReader(Failing(PermissionError("taken away")), 8192)
+    table = pa.concat_tables(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
+    *documents, mark, end = table["doc_id"].to_pylist()
+    assert documents == [str(number) for number in range(len(documents))]
+    assert len(documents) > 2000
+    assert (mark, end) == ("x.jsonl#unreadable", "x.jsonl")
+    told = account(table)
+    assert (told["found"], told["reason"]) == (len(documents) + 1, "unreadable")
+    assert "taken away" in told["detail"]
+
+
+def test_storage_that_failed_for_too_long_is_no_damage_of_a_shard():
+    stream = io.BufferedReader(Failing(StorageError("storage failed")), 8192)
+    with pytest.raises(StorageError, match="storage failed"):
+        list(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
+
+
 def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
     alone = Preprocessor(task(), rows_at_once=1)
@@ -106,6 +186,62 @@ def test_rows_tell_how_far_into_its_file_reading_has_come(name: str, monkeypatch
     assert 0 < read[0] < read[-1] <= len(given)
 
 
+@pytest.fixture
+def group(tmp_path: Path) -> list[Shard]:
+    """Two files of two documents each, and between them one that does not exist."""
+    for name in "ac":
+        (tmp_path / f"{name}.jsonl").write_bytes(lines(*({"id": f"{name}{n}", "text": "mice"} for n in range(2))))
+    return [Shard(str(tmp_path / f"{name}.jsonl"), 0, number=number) for number, name in enumerate("abc")]
+
+
+def outcomes(table: pa.Table) -> list[tuple[str, str | None]]:
+    """Of each row, the last part of its id, and why it was rejected; of what closes a shard, its status."""
+    reasons = [
+        row["reason"] if row["status"] != SHARD_END else SHARD_END
+        for row in table.select(["reason", "status"]).to_pylist()
+    ]
+    return list(zip((doc_id.rpartition("/")[2] for doc_id in table["doc_id"].to_pylist()), reasons, strict=True))
+
+
+def test_a_shard_that_cannot_be_opened_costs_no_other(group: list[Shard]):
+    tables = list(prepare_group(group, STORAGE, task(), Attempt.FIRST))
+    assert [outcomes(table) for table in tables] == [
+        [("a0", None), ("a1", None), ("a.jsonl", SHARD_END)],
+        [("b.jsonl#unreadable", "unreadable"), ("b.jsonl", SHARD_END)],
+        [("c0", None), ("c1", None), ("c.jsonl", SHARD_END)],
+    ]
+
+
+def test_each_document_is_a_block_of_its_own_where_one_is_suspected(group: list[Shard]):
+    tables = list(prepare_group(group[:1], STORAGE, task(), Attempt.ISOLATE))
+    assert [outcomes(table) for table in tables] == [[("a0", None)], [("a1", None)], [("a.jsonl", SHARD_END)]]
+
+
+def test_at_last_documents_are_rejected_and_shards_that_were_never_read_to_their_end(group: list[Shard]):
+    tables = prepare_group([group[0], group[2]], STORAGE, task(unread=frozenset([2])), Attempt.REJECT)
+    assert outcomes(pa.concat_tables(tables)) == [
+        ("a0", "failed"),
+        ("a1", "failed"),
+        ("a.jsonl", SHARD_END),
+        ("c.jsonl#unreadable", "failed"),
+        ("c.jsonl", SHARD_END),
+    ]
+
+
+def test_what_would_cost_every_shard_its_documents_ends_the_run_by_a_row_that_says_why(group: list[Shard]):
+    *_, last = prepare_group(group, STORAGE, replace(task(), tokenizer="no tokenizer"), Attempt.FIRST)
+    assert last["status"].to_pylist() == [FAILURE]
+    assert "expected" in last["detail"][0].as_py()
+
+
+def test_log_lines_of_a_reader_name_run_and_shard(group: list[Shard], capsys: pytest.CaptureFixture[str]):
+    log_as("json")
+    for _ in prepare_group(group, STORAGE, task(run_id="r1"), Attempt.FIRST):
+        log.warning("storage failed, trying again")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["run_id"], line["shard"]) for line in told] == [("r1", shard.name) for shard in group]
+
+
 def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():
     table = prepared(
         b'{"id": "a", "text": "x \\ud800 y"}\n{"id": "b", "text": "mice"}\n{"id": "\\udfff", "text": "z"}\n'
@@ -127,6 +263,7 @@ def test_a_document_that_fails_is_rejected_alone(monkeypatch):
     assert table["status"].to_pylist()[:2] == ["rejected", "annotated"]
     assert table["reason"][0].as_py() == "failed"
     assert "cannot split this" in table["detail"][0].as_py()
+    assert table["n_tokens"].to_pylist()[1] > 0
 
 
 def test_preparing_twice_gives_the_same_bytes():

@@ -1,12 +1,16 @@
 """Answers for words to entities: offsets and mentions."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
+from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.tags import TAG_SET
 from craft_ray.model.tokens import tokenize
@@ -62,3 +66,21 @@ def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documen
     entities, _ = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
     found = [tuple(e[name] for name in ("row", "start", "end", "label", "mention")) for e in entities.to_pylist()]
     assert found == expected
+
+
+def test_a_score_is_the_mean_over_the_words_of_its_mention_as_the_checkpoint_calibrates_it(craft_iob: Checkpoint):
+    document = Document("a", "mouse eye and rat", (Section("s", 0, 17),))
+    tokens = tokenize([document], Windower(TOKENIZER, 16))
+    labels = np.array([TAGS.index(tag) for tag in ("B-Taxon", "I-Taxon", "O", "B-Taxon")], np.int8)
+    block = labelled([document], tokens, labels)
+    scores = pa.array([[0.9, 0.7, 0.1, 0.5]], pa.list_(pa.float32()))
+    block = block.set_column(block.schema.get_field_index("scores"), "scores", scores)
+    for calibration, expected in (
+        ((1.0, 0.0), [0.8, 0.5]),
+        ((0.5, 0.0), [2 / 3, 0.5]),
+        ((1.0, np.log(3)), [12 / 13, 0.75]),
+    ):
+        decoder = replace(Decoder.of(replace(craft_iob, calibration=calibration)), refine=False)
+        entities, _ = decode(block, decoder)
+        assert entities["mention"].to_pylist() == ["mouse eye", "rat"]
+        assert entities["score"].to_pylist() == pytest.approx(expected)

@@ -10,9 +10,13 @@ from deltalake.exceptions import CommitFailedError
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
 from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action
 from craft_ray.tables.numbers import next_number
-from tests.support.outputs import STORAGE, block, rows
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, block, commit, document_rows, numbered_document, rows
+from tests.support.s3_server import S3Server
 
 
 def opened(output: Path, name: str = "documents") -> NumberedTable:
@@ -87,3 +91,27 @@ def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
     DeltaTable.create(str(tmp_path / "documents"), pa.schema([("x", pa.string())]))
     with pytest.raises(SettingsError, match="a table of another kind"):
         opened(tmp_path)
+
+
+def test_tables_at_an_endpoint_of_the_settings_are_kept_and_their_halves_taken_back(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    for name, value in s3_server.environment.items():
+        if name != "AWS_ENDPOINT_URL":
+            monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings(endpoint_url=s3_server.endpoint), patience=0)
+    output = s3_server.fresh_prefix()
+    for number in (1, 2):
+        commit(output, [numbered_document(number)], storage=storage)
+    tables = Tables(storage, output)
+    whole = tables.entities.count()
+    tables.entities.add((), next_number(tables.documents.pair))
+    tables = Tables(storage, output)
+    assert (tables.entities.pair, tables.entities.count()) == (tables.documents.pair, whole)
+    tables.documents.overwrite(tables.documents.read().slice(0, 1), tables.documents.pair)
+    tables.documents.vacuum("unnamed", [tables.documents.version - 1])
+    options = s3_server.environment | {"AWS_ALLOW_HTTP": "true"}
+    assert len(document_rows(output, options)) == 1
+    kept = DeltaTable(f"{output}/documents", version=tables.documents.version - 2, storage_options=options)
+    assert kept.to_pyarrow_table().num_rows == 2
+    assert "is not kept" not in caplog.text

@@ -1,0 +1,147 @@
+"""A block of annotated rows becomes files, and one small row for the driver."""
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from craft_ray.annotation.rows import ANSWERS, FAILURE, SHARD_END, TOKENIZED
+from craft_ray.annotation.write import WriteTask, write_block, write_blocks
+from craft_ray.core.schema import DOCUMENTS
+from craft_ray.model.decode import Decoder
+from craft_ray.model.tags import TAG_SET
+from craft_ray.tables import identity
+from craft_ray.tables.blocks import REPEATED, RETRACTED, DataFile, WrittenBlock
+from tests.support.outputs import STORAGE, document_without_text, numbered_document
+
+RUN = "20260101T000000-00000000"
+Row = dict[str, Any]
+
+
+def prepared(*rows: Row) -> pa.Table:
+    schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def task(output: Path, **more: Any) -> WriteTask:
+    return WriteTask(STORAGE, str(output), RUN, Decoder(TAG_SET), **more)
+
+
+def written(output: Path, *rows: Row, **more: Any) -> WrittenBlock:
+    return write_block(prepared(*rows), task(output, **more))
+
+
+def read(folder: Path, files: list[DataFile]) -> list[Row]:
+    return [row for file in files for row in pq.ParquetFile(folder / file.path).read().to_pylist()]
+
+
+def end_of(shard: int, **account: Any) -> Row:
+    return document_without_text("in/a.jsonl", SHARD_END) | {"detail": json.dumps({"shard_number": shard} | account)}
+
+
+def test_documents_and_their_entities_are_in_files_that_no_table_refers_to(tmp_path: Path):
+    block = written(
+        tmp_path, numbered_document(1), numbered_document(2), document_without_text("c", "rejected"), end_of(4, found=3)
+    )
+    documents, entities = (read(tmp_path / name, getattr(block, name)) for name in ("documents", "entities"))
+    assert [row["doc_id"] for row in documents] == ["PMID:000001", "PMID:000002", "c"]
+    counted = Counter(row["doc_id"] for row in entities)
+    assert [row["n_entities"] for row in documents] == [counted["PMID:000001"], counted["PMID:000002"], 0]
+    assert counted.total() == block.labels.total() > 4
+    for row in (*documents, *entities):
+        assert (row["run_id"], row["block_id"]) == (RUN, block.block_id)
+    assert all(f"label={label}/" in file.path for file in block.entities for label in file.partition.values())
+    assert (block.status, block.reason) == (["annotated"] * 2 + ["rejected"], [None, None, "bad_xml"])
+    assert (block.tokens, block.shard_ends, block.failure) == (24, [{"shard_number": 4, "found": 3}], None)
+    assert not list(tmp_path.rglob("_delta_log"))
+
+
+def test_a_block_is_called_by_what_is_in_it(tmp_path: Path):
+    first, again, other = (written(tmp_path, numbered_document(number)) for number in (1, 1, 2))
+    assert first.block_id == again.block_id != other.block_id
+    assert first.documents[0].path != again.documents[0].path
+
+
+def test_a_block_of_which_no_document_is_to_be_written_leaves_no_file(tmp_path: Path):
+    repeated = numbered_document(1) | {"status": REPEATED, "text": None, "shard_number": 6}
+    block = written(tmp_path, repeated, end_of(6), document_without_text("", FAILURE) | {"detail": "no space left"})
+    assert (block.documents, block.entities, block.status, block.tokens) == ([], [], [], 0)
+    assert block.repeated["id"].tolist() == [identity.id_hash("PMID:000001")]
+    assert identity.shard_numbers(block.repeated["revision"]).tolist() == [6]
+    assert block.failure == "no space left"
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_of_one_document_the_best_revision_is_written_and_the_others_are_counted_by_shard(tmp_path: Path):
+    revisions = [(2, 3), (1, 5), (2, 4), (1, 3), (1, 3)]
+    rows = [numbered_document(1) | {"version": version, "shard_number": shard} for version, shard in revisions]
+    block = written(tmp_path, *rows, numbered_document(2))
+    kept = read(tmp_path / "documents", block.documents)
+    assert [(row["doc_id"], row["version"]) for row in kept] == [("PMID:000001", 2), ("PMID:000002", 1)]
+    assert block.shard_number.tolist() == [4, 0]
+    assert block.superseded == {3: 3, 5: 1}
+
+
+def test_the_ledger_is_told_which_documents_are_rejected_deleted_and_retracted(tmp_path: Path):
+    statuses = ("rejected", "deleted", RETRACTED)
+    block = written(tmp_path, numbered_document(1), *(document_without_text(status, status) for status in statuses))
+    first, rejected, deleted, retracted = block.entries
+    assert block.entries["deleted"].tolist() == [False, False, True, True]
+    assert rejected["revision"] == identity.revision(1, 0, True) < first["revision"] == identity.revision(1, 0, False)
+    assert deleted["revision"] == first["revision"]
+    assert retracted["revision"] == np.iinfo(np.int64).max, "it wins against whatever came before"
+
+
+def test_texts_are_left_out_of_documents_on_request_and_entities_stay(tmp_path: Path):
+    kept, left_out = (written(tmp_path, numbered_document(1), keep_text=keep_text) for keep_text in (True, False))
+    (row,) = read(tmp_path / "documents", left_out.documents)
+    (whole,) = read(tmp_path / "documents", kept.documents)
+    assert whole["text"]
+    assert row == whole | {"text": None}
+    assert left_out.labels == kept.labels
+
+
+def test_entities_go_by_year_where_the_table_is_partitioned_so(tmp_path: Path):
+    rows = [numbered_document(number) | {"year": year} for number, year in ((1, 1999), (2, None))]
+    block = written(tmp_path, *rows, partition_by=("label", "year"))
+    assert {file.partition["year"] for file in block.entities} == {1999, None}
+    found = {row["doc_id"]: file for file in block.entities for row in read(tmp_path / "entities", [file])}
+    assert "/year=1999/" in found["PMID:000001"].path
+    assert "/year=__HIVE_DEFAULT_PARTITION__/" in found["PMID:000002"].path
+
+
+def test_the_driver_is_told_how_far_each_part_of_a_file_had_been_read(tmp_path: Path):
+    rows = [
+        numbered_document(number) | {"shard_number": shard, "part": part, "position": position}
+        for number, (shard, part, position) in enumerate([(1, 0, 20), (1, 0, 10), (1, 1, 5), (2, 0, 7)])
+    ]
+    assert written(tmp_path, *rows, end_of(2)).positions == {(1, 0): 20, (1, 1): 5, (2, 0): 7}
+
+
+def test_the_driver_is_told_how_many_documents_each_number_format_computed(tmp_path: Path):
+    rows = [numbered_document(number) | {"computed_in": format} for number, format in enumerate(["fp16", "bf16", None])]
+    assert written(tmp_path, *rows).precisions == {"fp16": 1, "bf16": 1}
+
+
+def test_what_fails_is_told_to_the_driver_and_not_lost_with_its_block(tmp_path: Path):
+    block = prepared(numbered_document(1))
+    (row,) = write_blocks(block, task(tmp_path)).to_pylist()
+    told = pickle.loads(row["written"])
+    assert isinstance(told, WrittenBlock)
+    assert [row["doc_id"] for row in read(tmp_path / "documents", told.documents)] == ["PMID:000001"]
+    (tmp_path / "full").write_text("Where a folder should be, a file is in the way.")
+    (row,) = write_blocks(block, task(tmp_path / "full")).to_pylist()
+    assert "a part of the path is a file" in pickle.loads(row["written"])
+    nothing = write_blocks(block.slice(0, 0), task(tmp_path))
+    assert (nothing.num_rows, nothing.schema) == (0, write_blocks(block, task(tmp_path)).schema)
+
+
+def test_rows_of_documents_are_those_of_the_table(tmp_path: Path):
+    (file,) = written(tmp_path, numbered_document(1)).documents
+    assert pq.ParquetFile(tmp_path / "documents" / file.path).schema_arrow == DOCUMENTS
+    assert (file.rows, file.first_id, file.last_id) == (1, "PMID:000001", "PMID:000001")
