@@ -1,5 +1,6 @@
 """One numbered table: commits told from another run's, lost acknowledgements, what a vacuum may remove."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,6 +74,19 @@ def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
     table.overwrite(written, 2, predicate="doc_id = 'c'")
     for uri in table.delta.file_uris():
         assert pq.ParquetFile(uri).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_files_that_are_merged_are_logged_as_no_change_of_rows(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    pair = tables.documents.pair
+    tables.merge()
+    assert tables.documents.pair == pair
+    log = tmp_path / "documents" / "_delta_log" / f"{tables.documents.version:020}.json"
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    told = [(kind, action[kind]["dataChange"]) for action in actions for kind in ("add", "remove") if kind in action]
+    assert sorted(told) == [("add", False), ("remove", False), ("remove", False)]
 
 
 def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Path):
