@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from craft_ray.annotation.rows import is_title_alone
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
@@ -74,7 +77,7 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
     options = read_options(settings)
     storage = Storage(settings.s3, settings.patience)
     listing = list_shards(storage, inputs, is_shard_name)
-    chosen = list(_spread(listing.shards))
+    chosen = listing.shards(_spread(len(listing)))
     first_in: dict[str, str] = {}
     repeated: Counter[str] = Counter()
     files = []
@@ -88,7 +91,7 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
     again = sorted(doc_id for doc_id, count in repeated.items() if count)
     return {
         "files": [asdict(checked) for checked in files],
-        "files_found": len(listing.shards),
+        "files_found": len(listing),
         "files_passed_over": len(listing.passed_over),
         "passed_over": list(listing.passed_over[:10]),
         "ids_in_several_files": len(again),
@@ -96,9 +99,10 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
     }
 
 
-def _spread(shards: Sequence[Shard]) -> Iterator[Shard]:
-    count = min(len(shards), FILES)
-    return (shards[number * len(shards) // count] for number in range(count))
+def _spread(files: int) -> NDArray[np.int64]:
+    """Places of FILES files at the most, evenly over all."""
+    count = min(files, FILES)
+    return np.arange(count) * files // count
 
 
 def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCheck) -> Iterator[Item]:

@@ -5,20 +5,22 @@ Nothing is written and Ray is not started.
 
 import os
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import IntEnum
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from craft_ray.annotation.finished import Finished, columns_needed
 from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, shard_signature
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import BY_CHANCE, SHARDS, Document
+from craft_ray.core.schema import Document
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import Model, prepare_model
@@ -31,7 +33,6 @@ from craft_ray.storage.addresses import absolute
 from craft_ray.storage.shards import Shard, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.snapshots import open_shards, open_snapshot, tables_exist
-from craft_ray.tables.writer import latest_per_shard
 
 SAMPLED, DOCUMENTS = 5, 40
 """Shards that are looked into, spread evenly over those to read, and documents read of each."""
@@ -41,6 +42,30 @@ TOKENS = 4000
 
 LISTED = 50
 """Shards that a forecast names."""
+
+
+class Why(IntEnum):
+    """Why a run reads a file; KNOWN if it does not."""
+
+    KNOWN = 0
+    NEW = 1
+    CHANGED = 2
+    UNREADABLE = 3
+    AGAIN = 4
+    OTHERWISE = 5
+    MAY_HOLD = 6
+
+
+REASONS = (
+    "known",
+    "new",
+    "changed",
+    "unreadable before",
+    "to be tried again",
+    "read with another model, version or settings",
+    "may hold what is gone from other files",
+)
+"""The same in words."""
 
 
 def forecast(
@@ -59,17 +84,17 @@ def forecast(
     storage, output = Storage(settings.s3, settings.patience), absolute(output)
     listing = list_shards(storage, inputs, is_shard_name, output, complete=settings.prune)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
-    finished, vanished = SHARDS.empty_table(), Vanished()
     exist = tables_exist(storage, output)
-    if exist:
-        finished = latest_per_shard(open_shards(storage, output).to_table().cast(SHARDS))
-    why = reasons_to_read(listing.shards, finished, shard_signature(checkpoint, settings))
+    finished = Finished.of(listing, _noted(storage, output, settings.prune) if exist else ())
+    why = reasons_to_read(finished, shard_signature(checkpoint, settings))
+    vanished = Vanished()
     if exist and settings.prune:
         table = open_snapshot(storage, output).documents
         documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), ["doc_id"], BATCH)
-        vanished = find_vanished(documents, listing, set(why), finished)
-        why |= dict.fromkeys(vanished.others, "may hold what is gone from other files")
-    to_read = [shard for shard in listing.shards if shard.name in why]
+        vanished = find_vanished(documents, listing, why != Why.KNOWN, finished)
+        why[vanished.others] = Why.MAY_HOLD
+    places = np.flatnonzero(why)
+    to_read = listing.shards(places)
     plan = make_plan(settings, _hardware(settings))
     sample = _sample(storage, to_read, options, Windower.of(checkpoint))
     size = sum(shard.size for shard in to_read)
@@ -77,17 +102,16 @@ def forecast(
     if replica_speed is None and plan.device == "cpu":
         replica_speed = _speed(checkpoint, settings, plan, sample)
     seconds = tokens / (replica_speed * plan.replicas) if replica_speed else None
-    known = dict(zip(finished["shard"].to_pylist(), finished["found"].to_pylist(), strict=True))
     return {
         "shards": {
-            "found": len(listing.shards),
+            "found": len(listing),
             "to_read": len(to_read),
-            "why": dict(Counter(why.values())),
+            "why": _counts(why[places]),
             "files_passed_over": len(listing.passed_over),
             **({"vanished": len(vanished.shards)} if settings.prune else {}),
         },
         "bytes_to_read": size,
-        "documents_in_shards_known": sum(known.get(shard.name, 0) for shard in listing.shards),
+        "documents_in_shards_known": int(finished.found.sum()),
         "documents_expected": round(sample.documents / sample.bytes * size) if sample.bytes else 0,
         "tokens_expected": tokens,
         "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
@@ -95,30 +119,34 @@ def forecast(
         "replica_tokens_per_second": replica_speed and round(replica_speed, 1),
         "seconds_expected": seconds and round(seconds, 1),
         "cost_expected": round(seconds / 3600 * price, 2) if seconds is not None and price is not None else None,
-        "files": [{"shard": s.name, "bytes": s.size, "why": why[s.name]} for s in to_read[:LISTED]],
+        "files": [
+            {"shard": shard.name, "bytes": shard.size, "why": REASONS[why[place]]}
+            for shard, place in zip(to_read[:LISTED], places[:LISTED], strict=True)
+        ],
     }
 
 
-def reasons_to_read(shards: Sequence[Shard], finished: pa.Table, signature: str) -> dict[str, str]:
-    """By the name of each shard that a run would read, the reason.
+def _noted(storage: Storage, output: str, with_restated: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of the table `shards`, a part at a time."""
+    columns = columns_needed(with_restated)
+    dataset = open_shards(storage, output)
+    for batch in dataset.to_batches(columns.names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1):
+        yield batch.cast(columns)
 
-    finished: rows of SHARDS, one per shard
-    """
-    before = {row["shard"]: row for row in finished.to_pylist()}
-    reasons = {}
-    for shard in shards:
-        row = before.get(shard.name)
-        if row is None:
-            reasons[shard.name] = "new"
-        elif (shard.size, shard.tag) != (row["size"], row["tag"]):
-            reasons[shard.name] = "changed"
-        elif row["reason"] in BY_CHANCE:
-            reasons[shard.name] = "unreadable before"
-        elif row["signature"] is None:
-            reasons[shard.name] = "to be tried again"
-        elif row["signature"] != signature:
-            reasons[shard.name] = "read with another model, version or settings"
-    return reasons
+
+def reasons_to_read(finished: Finished, signature: str) -> NDArray[np.int8]:
+    """Why a run would read each file, (files,) of Why."""
+    return np.select(
+        [~finished.there, ~finished.unchanged, ~finished.settled, finished.signature < 0, ~finished.known(signature)],
+        [Why.NEW, Why.CHANGED, Why.UNREADABLE, Why.AGAIN, Why.OTHERWISE],
+        Why.KNOWN,
+    ).astype(np.int8)
+
+
+def _counts(why: NDArray[np.int8]) -> dict[str, int]:
+    """How many files are read for each reason, in the order in which the reasons come."""
+    reasons, first, counts = np.unique(why, return_index=True, return_counts=True)
+    return {REASONS[reasons[at]]: int(counts[at]) for at in np.argsort(first)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The names that shards give to their documents without an id: the same where a folder of inputs has moved."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,12 +15,12 @@ def named_by_address(shards: Sequence[Shard]) -> list[Shard]:
 
 
 def named_by_path(
-    shards: Sequence[Shard], listed: Collection[str], finished_shards: pa.Table, exists: Callable[[str], bool]
+    shards: Sequence[Shard], listed: Container[str], finished_shards: pa.Table, exists: Callable[[str], bool]
 ) -> list[Shard]:
     """The shards with the names by which their documents without an id are called.
 
     listed:          addresses of all shards of the inputs, also of those that need no name since they are not read
-    finished_shards: rows of SHARDS, one per shard
+    finished_shards: columns of SHARDS, one row per shard
     exists:          tells whether there is a file at an address
 
     A shard keeps the name that it had when it was read last. A new one is called by its path from its input's own

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account, Timeline
+from craft_ray.annotation.finished import Finished
 from craft_ray.annotation.naming import named_by_address, named_by_path
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
-from craft_ray.core.schema import BY_CHANCE
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import ITEM, is_archive_name, read_options
@@ -25,19 +25,8 @@ if TYPE_CHECKING:
     from craft_ray.tables.known import Known
     from craft_ray.tables.writer import Tables
 
-_BEFORE = ["shard", "size", "tag", "found", "reason", "detail"]
-
-
-def any_changed(shards: Sequence[Shard], finished_shards: pa.Table) -> bool:
-    """True if any shard has changed since it was read, so that it must be read whatever the model."""
-    read = finished_shards.filter(_is_settled(finished_shards))
-    known = set(zip(*(read[name].to_pylist() for name in ("shard", "size", "tag")), strict=True))
-    return any((shard.name, shard.size, shard.tag) not in known for shard in shards)
-
-
-def _is_settled(finished_shards: pa.Table) -> pa.ChunkedArray:
-    """True for shards that were read as far as their content lets them be; (shards,) of booleans."""
-    return pc.invert(pc.is_in(finished_shards["reason"], pa.array(BY_CHANCE)))
+_OF_OTHERS = ("shard", "size", "tag", "run_id", "named", "restated")
+"""Columns of `shards` that a run needs which reads anything, of all files that were ever read."""
 
 
 def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
@@ -48,7 +37,7 @@ def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
 
 def plan_shards(
     tables: "Tables",
-    finished_shards: pa.Table,
+    finished: Finished,
     listing: Listing,
     checkpoint: Checkpoint,
     settings: "Settings",
@@ -56,7 +45,7 @@ def plan_shards(
 ) -> "tuple[Account, Known, str, Vanished]":
     """The account of a run before it begins, what the tables hold, the signature of its shards, and what is gone.
 
-    finished_shards: what the table `shards` holds
+    finished: what the table `shards` has of the files listed
 
     A shard is read if it has changed since it was read, would now be read in another way, or could not be read by
     chance. One that is broken for good is not opened again, but counted as broken in each run. If none is read, what
@@ -65,26 +54,22 @@ def plan_shards(
     from craft_ray.tables.known import Known, read_known  # with deltalake, which read tasks do without
 
     signature = shard_signature(checkpoint, settings)
-    read = finished_shards.filter(
-        pc.and_(pc.equal(finished_shards["signature"], signature), _is_settled(finished_shards))
-    )
-    before = {(row["shard"], row["size"], row["tag"]): row for row in read.select(_BEFORE).to_pylist()}
+    unread = finished.known(signature)
     vanished = Vanished()
     if settings.prune:
-        new = {shard.name for shard in listing.shards if (shard.name, shard.size, shard.tag) not in before}
-        vanished = find_vanished(tables.documents.stream(ORIGIN, BATCH), listing, new, finished_shards)
-        before = {shard: row for shard, row in before.items() if row["shard"] not in vanished.others}
-    to_read = [shard for shard in listing.shards if (shard.name, shard.size, shard.tag) not in before]
-    unread = [row for shard in listing.shards if (row := before.get((shard.name, shard.size, shard.tag)))]
-    broken = {row["shard"]: f"{row['reason']}: {row['detail']}" for row in unread if row["reason"]}
-    known = Known.nothing()
-    if to_read:
-        to_read = named_shards(tables, to_read, listing, finished_shards)
-        named = {shard.name: shard.named for shard in to_read}
+        vanished = find_vanished(tables.documents.stream(ORIGIN, BATCH), listing, ~unread, finished)
+        unread[vanished.others] = False
+    broken = np.flatnonzero(unread & finished.broken)
+    why = {shard.name: finished.details[at] for shard, at in zip(listing.shards(broken), broken.tolist(), strict=True)}
+    of_known = (int(np.count_nonzero(unread)) - len(broken), int(finished.found[unread].sum()))
+    known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread))
+    if shards:
+        finished_shards = tables.finished_shards(_OF_OTHERS)
+        shards = named_shards(tables, shards, listing, finished_shards)
+        named = {shard.name: shard.named for shard in shards}
         known = read_known(tables.documents, named, finished_shards, vanished.shards)
-    shards = [replace(shard, number=known.number[shard.name]) for shard in to_read]
-    of_known = (len(unread) - len(broken), sum(row["found"] for row in unread))
-    account = Account(shards, listing.passed_over, of_known, broken, Timeline(began), settings.prune)
+    shards = [replace(shard, number=known.number[shard.name]) for shard in shards]
+    account = Account(shards, listing.passed_over, of_known, why, Timeline(began), settings.prune)
     account.read_whole = read_whole(shards, known, settings.limit)
     return account, known, signature, vanished
 
@@ -104,8 +89,7 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
 def named_shards(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
     """The shards with the names by which their documents without an id are called in an output."""
     if tables.names_by_path:
-        listed = {shard.name for shard in listing.shards}
-        return named_by_path(shards, listed, finished_shards, tables.exists)
+        return named_by_path(shards, listing.places, finished_shards, tables.exists)
     return named_by_address(shards)
 
 

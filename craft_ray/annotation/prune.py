@@ -5,9 +5,8 @@ file as well, since it was moved or is given twice. So before anything is remove
 it, and what the tables have from files that are gone counts less than whatever is there (`tables/known.py`).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.annotation.finished import Finished
 from craft_ray.core.logs import log
 from craft_ray.core.schema import BY_CHANCE, DOCUMENTS
 from craft_ray.storage.shards import Listing
@@ -35,38 +35,34 @@ class Vanished:
     """Files that are gone, and files that may hold what is missing elsewhere.
 
     shards: names of files that documents are from, and that are not among the inputs
-    others: names of files that need not be read for themselves, but may hold documents that have vanished from others:
-            more was found in them than the tables have from them
+    others: places, among the files listed, of those that need not be read for themselves, but may hold documents that
+            have vanished from others: more was found in them than the tables have from them
     """
 
     shards: frozenset[str] = frozenset()
-    others: frozenset[str] = frozenset()
+    others: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def find_vanished(
-    documents: Iterable[pa.RecordBatch], listing: Listing, to_read: Set[str], finished_shards: pa.Table
+    documents: Iterable[pa.RecordBatch], listing: Listing, to_read: NDArray[np.bool_], finished: Finished
 ) -> Vanished:
     """The files that are gone, by the rows of the tables; a deletion is of no file.
 
     documents: rows of `documents`, columns of ORIGIN
-    to_read:   names of the files that a run reads in any case
+    to_read:   marks the files that a run reads in any case; (files,)
+    finished:  with `restated`
     """
-    listed = {shard.name for shard in listing.shards}
-    rows: Counter[str] = Counter()
+    rows = np.zeros(len(listing), np.int64)
     gone: set[str] = set()
     for batch in documents:
-        counts = pa.Table.from_batches([batch]).group_by(["shard", "status"]).aggregate([([], "count_all")])
-        for row in counts.to_pylist():
-            rows[row["shard"]] += row["count_all"]
-            if row["status"] != "deleted" and row["shard"] not in listed:
-                gone.add(row["shard"])
-    if not gone and not any(rows[name] for name in to_read):
+        place = listing.places.of(batch["shard"])
+        np.add.at(rows, place[place >= 0], 1)
+        elsewhere = pc.and_(pa.array(place < 0), pc.not_equal(batch["status"], "deleted"))
+        gone.update(pc.unique(batch["shard"].filter(elsewhere)).to_pylist())
+    if not gone and not rows[to_read].any():
         return Vanished()
-    restated = pc.fill_null(pc.list_value_length(finished_shards["restated"]), 0).to_pylist()
-    names, found = (finished_shards[name].to_pylist() for name in ("shard", "found"))
-    known = zip(names, found, restated, strict=True)
-    others = {name for name, count, more in known if name in listed - to_read and count > rows[name] + more}
-    return Vanished(frozenset(gone), frozenset(others))
+    others = finished.there & ~to_read & (finished.found > rows + finished.restated)
+    return Vanished(frozenset(gone), np.flatnonzero(others))
 
 
 def prune(tables: "Tables", listing: Listing, run_id: str, given: NDArray[np.int64]) -> int:
@@ -77,25 +73,30 @@ def prune(tables: "Tables", listing: Listing, run_id: str, given: NDArray[np.int
     To be called when all files are read and noted. None is removed while a file could not be read by chance, for what
     it holds is not known. What a file that is damaged gave before stays.
     """
-    listed = pa.array([shard.name for shard in listing.shards])
     finished = tables.finished_shards()
-    mine = finished.filter(pc.is_in(finished["shard"], listed))
-    if unread := pc.sum(pc.is_in(mine["reason"], pa.array(BY_CHANCE))).as_py():
+    place = listing.places.of(finished["shard"])
+    listed = pa.array(place >= 0)
+    if unread := pc.sum(pc.and_(listed, pc.is_in(finished["reason"], pa.array(BY_CHANCE)))).as_py():
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
-    whole = mine.filter(pc.and_(pc.equal(mine["run_id"], run_id), pc.is_null(mine["reason"])))["shard"]
-    kept = np.concatenate([given, pc.list_flatten(mine["restated"]).to_numpy()])
-    staying = pa.array(sorted(set(listed.to_pylist()) - set(whole.to_pylist())), pa.string())
-    doc_ids = sorted(_vanished(tables.documents, staying, kept))
+    whole = pc.and_(pc.equal(finished["run_id"], run_id), pc.is_null(finished["reason"])).to_numpy() & (place >= 0)
+    staying = np.ones(len(listing), np.bool_)
+    staying[place[whole]] = False
+    kept = np.concatenate([given, pc.list_flatten(finished["restated"].filter(listed)).to_numpy()])
+    doc_ids = sorted(_vanished(tables.documents, listing, staying, kept))
     # The files first: if one comes back after a run that died in between, it is read.
-    tables.forget_shards(pc.invert(pc.is_in(finished["shard"], listed)), finished)
+    tables.forget_shards(pc.invert(listed), finished)
     return tables.remove(pa.array(doc_ids, pa.string()))
 
 
-def _vanished(documents: "NumberedTable", staying: pa.Array, kept: NDArray[np.int64]) -> Iterator[str]:
+def _vanished(
+    documents: "NumberedTable", listing: Listing, staying: NDArray[np.bool_], kept: NDArray[np.int64]
+) -> Iterator[str]:
     """Ids of the documents, deletions apart, of files other than those that stay, and that are not to be kept."""
     for batch in documents.stream(ORIGIN, BATCH):
-        doubtful = pc.and_(pc.not_equal(batch["status"], "deleted"), pc.invert(pc.is_in(batch["shard"], staying)))
+        place = listing.places.of(batch["shard"])
+        stays = pa.array((place >= 0) & staying[place])
+        doubtful = pc.and_(pc.not_equal(batch["status"], "deleted"), pc.invert(stays))
         doc_ids: list[str] = batch.filter(doubtful)["doc_id"].to_pylist()
         is_kept = np.isin(identity.id_hashes(doc_ids), kept).tolist()
         yield from (doc_id for doc_id, keeps in zip(doc_ids, is_kept, strict=True) if not keeps)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
@@ -24,8 +25,9 @@ from craft_ray.annotation.concepts import (
     with_ontologies_of,
     write_concepts,
 )
+from craft_ray.annotation.finished import read_finished
 from craft_ray.annotation.loading import ModelLoading
-from craft_ray.annotation.plan import Attempt, Plan, any_changed, group_shards, make_plan, plan_shards
+from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, plan_shards
 from craft_ray.annotation.prune import prune
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask
@@ -43,7 +45,7 @@ from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import Listing, Shard, list_shards, shard_of_format
+from craft_ray.storage.shards import FILES, Listing, Shard, file_of_format, list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
@@ -90,9 +92,9 @@ def annotate(
         complete = settings.prune
         if complete and not (inputs or inputs_from):
             raise SettingsError("nothing can be pruned without inputs: name all files that the source has")
-        listed = read_list(storage, inputs_from, complete) if inputs_from else []
-        listed += [shard_of_format(storage, deleted_from, deletions.READER.name)] if deleted_from else []
-        listing = list_shards(storage, inputs, is_shard_name, output, listed, complete)
+        listing = list_shards(
+            storage, inputs, is_shard_name, output, _listed(storage, inputs_from, deleted_from, complete), complete
+        )
         storage.check_writable(output)
         model.fail_early()
         run_id = new_run_id()
@@ -119,14 +121,14 @@ def annotate(
             if not tables_exist(storage, output):
                 ray_ready = connect()
             tables = Tables(storage, output, run_id, run_on_cluster)
-            finished_shards = tables.finished_shards()
-            if ray_ready is None and any_changed(listing.shards, finished_shards):
+            finished = read_finished(tables, listing, settings.prune)
+            if ray_ready is None and finished.any_changed():
                 ray_ready = connect()
             checkpoint = model.checkpoint.result()
             _check_model(storage, tables, checkpoint.fingerprint, settings)
             if stop.is_set():
                 raise StoppedError
-            plan = plan_shards(tables, finished_shards, listing, checkpoint, settings, began)
+            plan = plan_shards(tables, finished, listing, checkpoint, settings, began)
             account, known, signature, vanished = plan
             if ray_ready is None and account.shards:
                 ray_ready = connect()
@@ -142,6 +144,13 @@ def annotate(
             with bound(run_id=run_id):
                 named = [*(absolute(given) for given in inputs), *filter(None, (inputs_from, deleted_from))]
                 return run.to_its_end(named, model, stop, on_progress)
+
+
+def _listed(storage: Storage, inputs_from: str | None, deleted_from: str | None, complete: bool) -> pa.Table:
+    """The files that are named beside the inputs, rows of FILES."""
+    listed = [read_list(storage, inputs_from, complete)] if inputs_from else []
+    listed += [file_of_format(storage, deleted_from, deletions.READER.name)] if deleted_from else []
+    return pa.concat_tables([FILES.empty_table(), *listed])
 
 
 def _check_model(storage: Storage, tables: Tables, fingerprint: str, settings: Settings) -> None:

@@ -71,7 +71,7 @@ def read_inputs(inputs: Sequence[str]) -> Documents:
     """
     storage = Storage(load_settings().s3)
     found = Documents([], [], [])
-    for shard in list_shards(storage, inputs, is_shard_name).shards:
+    for shard in list_shards(storage, inputs, is_shard_name).shards():
         with storage.open(shard.name) as stream:
             content = stream.read()
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content

@@ -218,10 +218,10 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
     path = Path(what)
     if is_remote(what) or (len(what) < 4096 and "\n" not in what and path.exists()):
         try:
-            shards = list_shards(storage, [what], is_shard_name).shards
+            files: list[str] = list_shards(storage, [what], is_shard_name).files["name"].to_pylist()
         except SettingsError as error:
             raise SettingsError(f"there are no tables in {what}, and no documents: {error}") from error
-        return _read(storage, [shard.name for shard in shards])
+        return _read(storage, files)
     if path.suffix and " " not in what:
         raise SettingsError(f"there is no file {what}")
     return of_text(what)

@@ -11,6 +11,8 @@ def is_remote(url: str) -> bool:
 
     Raises SettingsError for another protocol.
     """
+    if url.startswith("s3://"):
+        return True
     if "://" not in url:
         return False
     if urlsplit(url).scheme in ("s3", "s3a"):

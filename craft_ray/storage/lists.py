@@ -1,19 +1,31 @@
 """Files named by a list, in place of listing a bucket of millions."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import pyarrow as pa
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import absolute, is_remote, join
 from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import File, in_columns, path_at
 from craft_ray.storage.storage import Storage
 
 STANDARD_INPUT = "-"
 
+_BYTES = 1 << 20
+"""Bytes of a list that are in memory as lines."""
 
-def read_list(storage: Storage, address: str, complete: bool = False) -> list[Shard]:
-    """The files that a list names: a line each, its address and, if known, its size in bytes and a tag, behind tabs.
+_DIGITS = 18
+"""Digits that a size may have, so that it is a number of 64 bits."""
+
+
+def read_list(storage: Storage, address: str, complete: bool = False) -> pa.Table:
+    """The files that a list names, rows of FILES.
+
+    Each has a line: its address and, if known, its size in bytes and a tag, behind tabs.
 
     address:  of the list, a path or s3://; `-` for standard input
     complete: whether the list must be seen to be whole: a file whose last line has come to its end
@@ -26,33 +38,47 @@ def read_list(storage: Storage, address: str, complete: bool = False) -> list[Sh
     """
     if address == STANDARD_INPUT and complete:
         raise SettingsError("a list from standard input may be cut short, so nothing can be pruned by it: give a file")
-    if address == STANDARD_INPUT:
-        content, folder = sys.stdin.buffer.read(), absolute(".")
-    else:
-        with as_settings_error(f"the list {address}"):
-            content = storage.read_bytes(absolute(address))
-        folder = absolute(address).rpartition("/")[0]
-    if complete and not content.endswith(b"\n"):
-        raise SettingsError(f"the list {address} does not end with a line break: it may be cut, and nothing is pruned")
-    try:
-        found = list(_shards(content.decode(), folder, address))
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"the list {address} is not UTF-8") from error
-    if not found:
+    with ExitStack() as opened:
+        if address == STANDARD_INPUT:
+            stream, folder = sys.stdin.buffer, absolute(".")
+        else:
+            with as_settings_error(f"the list {address}"):
+                stream = opened.enter_context(storage.open(absolute(address)))
+            folder = absolute(address).rpartition("/")[0]
+        found = in_columns(_files(_lines(stream, address, complete), folder, address))
+    if not found.num_rows:
         raise SettingsError(f"the list {address} names no files")
     return found
 
 
-def _shards(content: str, folder: str, address: str) -> Iterator[Shard]:
-    for number, line in enumerate(content.splitlines(), 1):
+def _lines(stream: BinaryIO, address: str, complete: bool) -> Iterator[str]:
+    """The lines of a list, of which a part at a time is in memory."""
+    ended = False
+    while True:
+        with as_settings_error(f"the list {address}"):
+            lines = stream.readlines(_BYTES)
+        if complete and not (ended := lines[-1].endswith(b"\n") if lines else ended):
+            raise SettingsError(
+                f"the list {address} does not end with a line break: it may be cut, and nothing is pruned"
+            )
+        if not lines:
+            return
+        try:
+            yield from b"".join(lines).decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"the list {address} is not UTF-8") from error
+
+
+def _files(lines: Iterable[str], folder: str, address: str) -> Iterator[File]:
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, *rest = line.split("\t")
         size = rest[0].strip() if rest else ""
-        if len(rest) > 2 or (size and not size.isdecimal()):
+        if len(rest) > 2 or (size and not (size.isdecimal() and len(size) <= _DIGITS)):
             raise SettingsError(
                 f"line {number} of the list {address} is not an address, a size in bytes and a tag, behind tabs"
             )
         name = name.strip()
         whole = name if is_remote(name) or name.startswith("/") else join(folder, name)
-        yield Shard(whole, int(size or 0), rest[1].strip().strip('"') if len(rest) > 1 else "")
+        yield whole, int(size or 0), rest[1].strip().strip('"') if len(rest) > 1 else "", path_at(whole), ""

@@ -1,9 +1,16 @@
 """The files that the inputs stand for, in the order in which they are ranked."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import absolute, is_remote, restored
@@ -37,12 +44,97 @@ class Shard:
     parts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The shards of the inputs, and the files in folders that are no input by their name."""
+FILES = pa.schema(
+    [
+        ("name", pa.large_string()),  # names of many millions of files take more than the 2 GB that a `string` may have
+        ("size", pa.int64()),
+        ("tag", pa.large_string()),
+        ("path_at", pa.int32()),
+        ("format", pa.string()),
+    ]
+)
+"""Files in columns, as in `Shard`: a Python object for each of millions would not fit into the driver's memory.
 
-    shards: list[Shard]
+`path_at` is the place in the name, in code points, from which on it is the `path`.
+"""
+
+File = tuple[str, int, str, int, str]
+"""A row of FILES."""
+
+_AT_ONCE = 1 << 10
+"""Files that are Python objects while they go into columns; of more at once the garbage collector would take notice."""
+
+
+def in_columns(files: Iterable[File]) -> pa.Table:
+    """Rows of FILES as a table."""
+    coming = iter(files)
+    batches = []
+    while some := list(islice(coming, _AT_ONCE)):
+        columns = zip(zip(*some, strict=True), FILES.types, strict=True)
+        batches.append(pa.record_batch([pa.array(values, kind) for values, kind in columns], FILES))
+    return pa.Table.from_batches(batches, FILES)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of the inputs, and the files in folders that are no input by their name.
+
+    files: rows of FILES in the order of rank, each name once
+    """
+
+    files: pa.Table
     passed_over: list[str]
+
+    def __len__(self) -> int:
+        return int(self.files.num_rows)
+
+    def shards(self, places: NDArray[np.int64] | None = None) -> list[Shard]:
+        """The files at some places as shards, to be read; all if None."""
+        rows = self.files if places is None else self.files.take(pa.array(places, pa.int64()))
+        columns = (rows[name].to_pylist() for name in FILES.names)
+        return [
+            Shard(name, size, tag, path=name[path_at:], format=format)
+            for name, size, tag, path_at, format in zip(*columns, strict=True)
+        ]
+
+    @cached_property
+    def places(self) -> "Places":
+        """The places of files by their names."""
+        return Places(_whole(self.files["name"]))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; combining a single chunk would copy it."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+class Places:
+    """Finds the places of names among millions of different ones, by bisection: a hash table would copy them.
+
+    names: (names,) of `large_string`
+    """
+
+    def __init__(self, names: pa.LargeStringArray) -> None:
+        self._order: NDArray[np.uint64] | None = None
+        if not pc.all(pc.less(names[:-1], names[1:])).as_py():
+            order = pc.sort_indices(names)
+            self._order, names = order.to_numpy(), names.take(order)
+        self._names = names
+
+    def of(self, names: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """The place of each name, -1 where it is none of them; (names,)."""
+        if isinstance(names, pa.ChunkedArray):
+            return np.concatenate([np.empty(0, np.int64), *map(self.of, names.chunks)])
+        if not len(self._names):
+            return np.full(len(names), -1)
+        names = pc.fill_null(names, "").cast(pa.large_string())
+        at = np.minimum(pc.search_sorted(self._names, names).to_numpy(), len(self._names) - 1)
+        there = pc.equal(self._names.take(pa.array(at)), names).to_numpy(zero_copy_only=False)
+        place = at if self._order is None else self._order[at]
+        return np.where(there, place.astype(np.int64), -1)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.of(pa.array([name]))[0] >= 0)
 
 
 def list_shards(
@@ -50,46 +142,83 @@ def list_shards(
     inputs: Sequence[str],
     is_input: Callable[[str], bool],
     output: str | None = None,
-    listed: Sequence[Shard] = (),
+    listed: pa.Table | None = None,
     complete: bool = False,
 ) -> Listing:
-    """Find the shards of files, folders (with all below them) and globs, each once, sorted by rank.
+    """Find the files of files, folders (with all below them) and globs, each once, sorted by rank.
 
     is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
     lies in the output, or below a name that starts with a dot or an underscore, never is.
-    listed:   files that a list names beside the inputs; they are not looked up
+    listed:   rows of FILES that a list names beside the inputs; they are not looked up, and the last of a name counts
     complete: whether a folder that cannot be listed is an error; else it is left out
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
-    files = {shard.name: replace(shard, path=_path(shard.name, _folder(shard.name))) for shard in listed}
     passed_over: set[str] = set()
-    for given in inputs:
-        with as_settings_error(f"the input {given}"):
-            found = list(_files(storage, absolute(given), complete))
-        if not found:
-            raise SettingsError(f"the input {given} holds no files")
-        for shard, below in found:
-            if output is not None and shard.name.startswith(f"{output}/"):
+    found = [in_columns(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
+    files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
+    del found, listed  # what is in memory twice is what a run takes at the most
+    if not files.num_rows and not passed_over:
+        raise SettingsError("no input is named: give files, folders or globs, or a list of files")
+    if not files.num_rows:
+        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
+    listing = Listing(_ranked(files), [])
+    del files
+    pa.default_memory_pool().release_unused()
+    if not passed_over:
+        return listing
+    others = pa.array(sorted(passed_over), pa.large_string())
+    return Listing(listing.files, others.filter(pa.array(listing.places.of(others) < 0)).to_pylist())
+
+
+def _inputs(
+    storage: Storage,
+    given: str,
+    is_input: Callable[[str], bool],
+    output: str | None,
+    complete: bool,
+    passed_over: set[str],
+) -> Iterator[File]:
+    """The files that are input of those that a path, folder or glob stands for; the others are entered as passed over.
+
+    Raises SettingsError if there are none at all, or they cannot be reached.
+    """
+    nothing = True
+    with as_settings_error(f"the input {given}"):
+        for file, below in _files(storage, absolute(given), complete):
+            nothing = False
+            name = file[0]
+            if output is not None and name.startswith(f"{output}/"):
                 continue
             hidden = any(part.startswith((".", "_")) for part in below)
-            if (readable := _readable(shard.name)) != shard.name:
+            if (readable := _readable(name)) != name:
                 passed_over.add(readable)  # no table can hold the name
             elif not below or (is_input(below[-1]) and not hidden):
-                before = files.get(shard.name)
-                if before is None or len(shard.path) > len(before.path):
-                    files[shard.name] = shard
+                yield file
             else:
-                passed_over.add(shard.name)
-    if not files and not passed_over:
-        raise SettingsError("no input is named: give files, folders or globs, or a list of files")
-    if not files:
-        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
-    return Listing(sorted(files.values(), key=lambda shard: rank(shard.name)), sorted(passed_over - set(files)))
+                passed_over.add(name)
+    if nothing:
+        raise SettingsError(f"the input {given} holds no files")
 
 
-def shard_of_format(storage: Storage, given: str, format: str) -> Shard:
-    """The shard of one file that is read as a format; its tag tells the format, so that it is read anew as another.
+def _ranked(files: pa.Table) -> pa.Table:
+    """Rows of FILES, which are in one chunk, in the order of rank.
+
+    Each name comes once: with the longest path, and of several with that the last. UTF-8 sorts by bytes as text does by
+    code points.
+    """
+    keys = files.select(["name", "path_at"])
+    keys = keys.append_column("base", pc.replace_substring_regex(files["name"], "(?s)^.*/", ""))
+    order = pc.sort_indices(keys, [("base", "ascending"), ("name", "ascending"), ("path_at", "descending")])
+    del keys
+    names = _whole(files["name"]).take(order)
+    last = pa.concat_arrays([pc.not_equal(names[:-1], names[1:]), pa.array([True])])
+    del names
+    return files.take(order.filter(last))
+
+
+def file_of_format(storage: Storage, given: str, format: str) -> pa.Table:
+    """One file that is read as a format, a row of FILES; its tag tells the format, so that it is read anew as another.
 
     Raises SettingsError if there is no such file, or it cannot be reached.
     """
@@ -97,11 +226,11 @@ def shard_of_format(storage: Storage, given: str, format: str) -> Shard:
         found = list(_files(storage, absolute(given)))
     if len(found) != 1:
         raise SettingsError(f"{given} is not one file but {len(found)}")
-    ((shard, _),) = found
-    return replace(shard, tag=f"{shard.tag} {format}", format=format)
+    (((name, size, tag, _, _), _),) = found
+    return in_columns([(name, size, f"{tag} {format}", path_at(name), format)])
 
 
-def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[Shard, list[str]]]:
+def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[File, list[str]]]:
     """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
 
     Raises SettingsError if there is nothing, and OSError for a folder in it that cannot be listed, if all must be.
@@ -120,12 +249,12 @@ def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple
         check_listable(top)
     for path, info in named.items():
         if info["type"] != "directory":
-            yield _shard(restored(url, path), info, top), []
+            yield _file(restored(url, path), info, top), []
             continue
         folder = restored(url, path)
         for file, detail in filesystem.find(path, detail=True).items():
             name = restored(url, file)
-            yield _shard(name, detail, top), name[len(folder) :].strip("/").split("/")
+            yield _file(name, detail, top), name[len(folder) :].strip("/").split("/")
 
 
 def _readable(name: str) -> str:
@@ -133,9 +262,9 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _shard(name: str, info: dict[str, Any], top: str) -> Shard:
+def _file(name: str, info: dict[str, Any], top: str) -> File:
     tag = info.get("ETag") or info.get("mtime") or ""
-    return Shard(name, int(info["size"]), str(tag).strip('"'), path=_path(name, top))
+    return name, int(info["size"]), str(tag).strip('"'), path_at(name, top), ""
 
 
 def _folder(name: str) -> str:
@@ -143,9 +272,14 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _path(name: str, top: str) -> str:
-    """The path of a file from a folder above it on, that folder's own name included."""
-    return name[len(_folder(top)) :].lstrip("/")
+def path_at(name: str, top: str | None = None) -> int:
+    """The place in a file's name where its path begins: at the name of a folder above it, by default its own."""
+    if top is None:
+        top = name[: max(0, name.rfind("/"))]
+    at = max(0, top.rfind("/"))
+    while name.startswith("/", at):
+        at += 1
+    return at
 
 
 def rank(name: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def read_again(storage: Storage, output: str, reason: str | None = None) -> list
         rejected = pc.unique(tables.documents.read(["shard"], wanted)["shard"])
         finished = tables.finished_shards()
         again = pc.is_in(finished["shard"], rejected)
-        names: list[str] = finished.filter(again)["shard"].to_pylist()
+        names: list[str] = sorted(finished.filter(again)["shard"].to_pylist())
         if names:
             signature = pc.if_else(again, pa.scalar(None, pa.string()), finished["signature"])
             column = finished.schema.get_field_index("signature")

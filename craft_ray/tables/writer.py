@@ -35,6 +35,9 @@ from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, name
 SHARD_FILES = 16
 """Files of `shards` above which it is written anew as one; each run adds some."""
 
+_BATCH = 1 << 14
+"""Rows of `shards` that are looked at at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
@@ -183,9 +186,13 @@ class Tables:
         """True if there is a file at an address."""
         return self._storage.size(url) is not None
 
-    def finished_shards(self) -> pa.Table:
-        """The content of `shards`, one row per shard."""
-        return latest_per_shard(self.shards.read().cast(SHARDS))
+    def finished_shards(self, columns: Sequence[str] = tuple(SHARDS.names)) -> pa.Table:
+        """The content of `shards`, one row per shard.
+
+        columns: those that are read, `shard` and `run_id` among them
+        """
+        schema = pa.schema([SHARDS.field(name) for name in columns])
+        return latest_per_shard(self.shards.read(schema.names).cast(schema))
 
     def record_finished(self, rows: pa.Table) -> None:
         """Commit shards whose documents are all committed; rows of SHARDS."""
@@ -243,14 +250,19 @@ class Tables:
 
         Raises RunError if another run has begun meanwhile, before anything is removed.
         """
-        rows = self.finished_shards()
-        if rows.num_rows != self.shards.count() or (compact and len(self.shards.files()) > SHARD_FILES):
-            self.shards.overwrite(rows, self.documents.pair)
+        if self._has_superseded_shards() or (compact and len(self.shards.files()) > SHARD_FILES):
+            self.shards.overwrite(self.finished_shards(), self.documents.pair)
         if compact:
             self.merge(stopped)
         for name, table in self.by_name.items():
             table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
             table.shorten_log()
+
+    def _has_superseded_shards(self) -> bool:
+        """True if `shards` has several rows of a shard."""
+        keys = pa.schema([SHARDS.field(name) for name in ("shard", "run_id")])
+        rows = self.shards.with_retries(lambda: pa.Table.from_batches(self.shards.stream(keys, _BATCH), keys))
+        return bool(latest_per_shard(rows).num_rows < rows.num_rows)
 
     def merge(self, stopped: Callable[[], bool] = lambda: False) -> None:
         """Merge small files, one commit to each table that has any. stopped: as in `finish`"""
@@ -302,8 +314,14 @@ class Tables:
 
 
 def latest_per_shard(rows: pa.Table) -> pa.Table:
-    """Of rows of SHARDS the last run's of each shard; run ids begin with the time."""
-    rows = rows.sort_by([("shard", "ascending"), ("run_id", "ascending")])
-    names = rows["shard"].combine_chunks()
-    last = pc.not_equal(names[:-1], names[1:]).to_numpy(zero_copy_only=False) if len(names) else np.empty(0, np.bool_)
-    return rows.filter(pa.array(np.append(last, True)[: len(names)]))
+    """Of rows of SHARDS, or some columns, the last run's of each shard; run ids begin with the time."""
+    names = rows["shard"].cast(pa.large_string()).combine_chunks()  # a `string` has 2 GB at the most
+    keys = pa.table({"shard": names, "run_id": rows["run_id"]})
+    order = pc.sort_indices(keys, [("shard", "ascending"), ("run_id", "ascending")]).to_numpy()
+    latest = np.ones(rows.num_rows, np.bool_)
+    for at in range(0, rows.num_rows, _BATCH):
+        neighbours = order[at : at + _BATCH + 1]
+        sorted_names = names.take(pa.array(neighbours))
+        superseded = pc.equal(sorted_names[:-1], sorted_names[1:]).to_numpy(zero_copy_only=False)
+        latest[neighbours[:-1][superseded]] = False
+    return rows if latest.all() else rows.filter(pa.array(latest))

@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from craft_ray.annotation.forecast import forecast, reasons_to_read
+from craft_ray.annotation.finished import Finished
+from craft_ray.annotation.forecast import REASONS, forecast, reasons_to_read
 from craft_ray.annotation.plan import shard_signature
 from craft_ray.cli.app import app
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import load_settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Listing, in_columns
 from tests.conftest import SAMPLE
 from tests.support.models import TOKENIZER
 
@@ -24,7 +25,7 @@ def finished(*rows: dict) -> pa.Table:
 
 
 def test_each_shard_to_read_has_a_reason():
-    shards = [Shard(name, 10, "a") for name in ("new", "whole", "broken", "unreadable", "failed", "other")]
+    sizes = dict.fromkeys(("new", "whole", "broken", "unreadable", "failed", "other"), 10) | {"grown": 11}
     before = finished(
         {"shard": "whole"},
         {"shard": "broken", "reason": "bad_gzip"},
@@ -34,7 +35,9 @@ def test_each_shard_to_read_has_a_reason():
         {"shard": "grown"},
         {"shard": "gone"},
     )
-    assert reasons_to_read([*shards, Shard("grown", 11, "a")], before, "same") == {
+    listing = Listing(in_columns((name, size, "a", 0, "") for name, size in sizes.items()), [])
+    why = reasons_to_read(Finished.of(listing, before.to_batches()), "same").tolist()
+    assert {name: REASONS[reason] for name, reason in zip(sizes, why, strict=True) if reason} == {
         "new": "new",
         "unreadable": "unreadable before",
         "failed": "to be tried again",

@@ -3,14 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from craft_ray.annotation.plan import Attempt, any_changed, group_shards, make_plan, plan_shards, read_whole
+from craft_ray.annotation.finished import Finished, read_finished
+from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, read_whole, shard_signature
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.shards import Listing, Shard
+from craft_ray.storage.shards import Listing, Shard, in_columns
 from craft_ray.tables.known import Known
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE
@@ -19,13 +21,31 @@ CHECKPOINT = load_checkpoint("stand-in")
 SHARD = Shard("in/a.xml", 100, "etag")
 
 
+NOTED = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "found": 3, "run_id": "1"}
+NOTED["signature"] = shard_signature(CHECKPOINT, Settings())
+"""The row of a shard that was read whole."""
+
+
+def listing(*shards: Shard) -> Listing:
+    return Listing(in_columns((shard.name, shard.size, shard.tag, 0, "") for shard in shards), [])
+
+
+def noted(*rows: dict[str, object]) -> list[pa.RecordBatch]:
+    return pa.Table.from_pylist([*rows], schema=SHARDS).to_batches()
+
+
+def planned(output: Path, listed: Listing, *rows: dict[str, object], settings: Settings | None = None):
+    """The account of a run, and what the tables hold, after runs that noted some shards."""
+    tables = Tables(STORAGE, str(output))
+    tables.record_finished(pa.Table.from_pylist([*rows], schema=SHARDS))
+    finished = read_finished(tables, listed, with_restated=False)
+    account, known, _, _ = plan_shards(tables, finished, listed, CHECKPOINT, settings or Settings(), 0.0)
+    return account, known
+
+
 def read_again(output: Path, listed: Shard, settings: Settings | None = None, **finished: object) -> bool:
     """True if a shard is read in a run after one that finished it so."""
-    tables = Tables(STORAGE, str(output))
-    _, _, signature, _ = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
-    row = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "signature": signature, "found": 3}
-    held = pa.Table.from_pylist([row | finished], schema=SHARDS)
-    account, known, _, _ = plan_shards(tables, held, Listing([listed], []), CHECKPOINT, settings or Settings(), 0.0)
+    account, known = planned(output, listing(listed), NOTED | finished, settings=settings)
     read = bool(account.shards)
     assert account.known == ((0, 0) if read else (1, 3))
     assert not read or account.shards[0].number == known.number[listed.name]
@@ -39,9 +59,8 @@ def test_a_shard_that_was_read_whole_is_not_read_again(tmp_path: Path):
 @pytest.mark.parametrize("changed", [{"size": 101}, {"tag": "another"}, {"name": "in/b.xml"}])
 def test_a_shard_whose_size_tag_or_name_has_changed_is_read(tmp_path: Path, changed: dict[str, object]):
     assert read_again(tmp_path, replace(SHARD, **changed))
-    held = pa.Table.from_pylist([{"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag}], schema=SHARDS)
-    assert any_changed([replace(SHARD, **changed)], held)
-    assert not any_changed([SHARD], held)
+    assert Finished.of(listing(replace(SHARD, **changed)), noted(NOTED)).any_changed()
+    assert not Finished.of(listing(SHARD), noted(NOTED)).any_changed()
 
 
 @pytest.mark.parametrize(
@@ -61,12 +80,9 @@ def test_a_shard_that_failed_by_chance_or_would_be_read_in_another_way_is_read(
 
 
 def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_as_broken(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
-    _, _, signature, _ = plan_shards(tables, SHARDS.empty_table(), Listing([], []), CHECKPOINT, Settings(), 0.0)
-    row = {"shard": SHARD.name, "size": SHARD.size, "tag": SHARD.tag, "signature": signature, "found": 3}
-    held = pa.Table.from_pylist([row | {"reason": "bad_xml", "detail": "it ends early"}], schema=SHARDS)
-    assert not any_changed([SHARD], held)
-    account, _, _, _ = plan_shards(tables, held, Listing([SHARD], []), CHECKPOINT, Settings(), 0.0)
+    row = NOTED | {"reason": "bad_xml", "detail": "it ends early"}
+    assert not Finished.of(listing(SHARD), noted(row)).any_changed()
+    account, _ = planned(tmp_path, listing(SHARD), row)
     assert not account.shards
     assert account.status == "partly_rejected"
     summary = account.summary()
@@ -86,6 +102,31 @@ def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_a
 
 def test_a_shard_is_read_where_its_format_is_set_otherwise(tmp_path: Path):
     assert read_again(tmp_path, SHARD, Settings(format="pubmed"))
+
+
+def test_of_many_shards_those_that_are_new_or_changed_are_read_in_order(tmp_path: Path):
+    shards = [Shard(f"in/{name}.xml", 100, "etag") for name in "abcdefg"]
+    rows = [NOTED | {"shard": shard.name, "found": n} for n, shard in enumerate(shards)]
+    rows[1] |= {"size": 99}
+    rows[2] |= {"reason": "bad_xml", "detail": "it ends early"}
+    rows[4] |= {"reason": "unreadable", "detail": "it does not exist"}
+    account, _ = planned(tmp_path, listing(*shards), *rows[::-1][1:], NOTED | {"shard": "in/gone.xml", "found": 50})
+    assert [shard.name for shard in account.shards] == ["in/b.xml", "in/e.xml", "in/g.xml"]
+    assert account.known == (3, 0 + 2 + 3 + 5)
+    assert account.broken == {"in/c.xml": "bad_xml: it ends early"}
+
+
+def test_of_several_rows_of_a_shard_that_of_the_last_run_counts_wherever_it_stands():
+    old, new = NOTED | {"found": 2, "run_id": "1"}, NOTED | {"found": 5, "run_id": "2"}
+    mended = NOTED | {"found": 7, "run_id": "3"}
+    failed = old | {"reason": "unreadable", "detail": "it does not exist"}
+    for rows in ([old, new], [new, old], [failed, new], [new, failed]):
+        for batches in (noted(*rows), [batch for row in rows for batch in noted(row)]):
+            finished = Finished.of(listing(SHARD), batches)
+            assert (finished.found.tolist(), finished.settled.tolist(), finished.any_changed()) == ([5], [True], False)
+    finished = Finished.of(listing(SHARD), [*noted(new, failed), *noted(mended), *noted(old)])
+    assert (finished.found.tolist(), finished.any_changed()) == ([7], False)
+    assert np.flatnonzero(finished.broken).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from craft_ray.annotation.prune import ORIGIN, Vanished, find_vanished, prune
+from craft_ray.annotation.finished import Finished
+from craft_ray.annotation.prune import ORIGIN, find_vanished, prune
 from craft_ray.core.schema import SHARDS
-from craft_ray.storage.shards import Listing, Shard
+from craft_ray.storage.shards import Listing, in_columns
 from craft_ray.tables import identity
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, rows
 
 
 def listing(*names: str) -> Listing:
-    return Listing([Shard(name, 1) for name in names], [])
+    return Listing(in_columns((name, 1, "", 0, "") for name in names), [])
 
 
 def documents(**statuses: list[str]) -> list[pa.RecordBatch]:
@@ -32,10 +33,19 @@ def noted(**shards: dict[str, object]) -> pa.Table:
     return pa.Table.from_pylist([{"shard": name, **facts} for name, facts in shards.items()], schema=SHARDS)
 
 
+def vanished(
+    held: list[pa.RecordBatch], listed: Listing, to_read: set[str], finished: pa.Table
+) -> tuple[set[str], set[str]]:
+    """Names of the files that are gone, and of those that may hold what is missing."""
+    marked = np.isin(listed.files["name"].to_pylist(), list(to_read))
+    found = find_vanished(held, listed, marked, Finished.of(listed, finished.to_batches()))
+    return set(found.shards), {shard.name for shard in listed.shards(found.others)}
+
+
 def test_a_file_is_gone_if_the_tables_have_documents_from_it_and_the_inputs_lack_it():
     held = documents(here=["annotated"], gone=["annotated", "deleted"], broken=["rejected"], a_list=["deleted"])
-    vanished = find_vanished(held, listing("here", "new"), {"new"}, noted())
-    assert vanished.shards == {"gone", "broken"}
+    gone, _ = vanished(held, listing("here", "new"), {"new"}, noted())
+    assert gone == {"gone", "broken"}
 
 
 def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_have_from_them():
@@ -46,8 +56,8 @@ def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_h
         read={"found": 9},
         elsewhere={"found": 9},
     )
-    vanished = find_vanished(held, listing("whole", "more", "read"), {"read"}, finished)
-    assert vanished.others == {"more"}
+    _, others = vanished(held, listing("whole", "more", "read"), {"read"}, finished)
+    assert others == {"more"}
 
 
 @pytest.mark.parametrize(("to_read", "others"), [(set(), set()), ({"new"}, set()), ({"known"}, {"more"})])
@@ -55,7 +65,7 @@ def test_no_file_is_read_for_what_is_gone_where_nothing_can_be(to_read: set[str]
     """A file that is read again may lack what it had; a new one has nothing to lose."""
     held = documents(known=["annotated"], more=["annotated"])
     listed = listing("known", "more", *to_read)
-    assert find_vanished(held, listed, to_read, noted(more={"found": 2})) == Vanished(frozenset(), frozenset(others))
+    assert vanished(held, listed, to_read, noted(more={"found": 2})) == (set(), others)
 
 
 RUN, EARLIER = "20260102T000000-00000000", "20260101T000000-00000000"

@@ -107,8 +107,8 @@ def test_every_format_gives_the_same_bytes_again_packed_or_not(output: Path, tmp
 def test_the_files_of_an_export_can_be_annotated_again(output: Path, tmp_path: Path):
     run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     listing = list_shards(STORAGE, [str(tmp_path / "out")], is_shard_name)
-    assert [Path(shard.name).name for shard in listing.shards] == [f"part-0000{n}.jsonl.gz" for n in range(3)]
-    found = [item for shard in listing.shards for item in read_shard(STORAGE.open(shard.name), shard.name)]
+    assert [Path(shard.name).name for shard in listing.shards()] == [f"part-0000{n}.jsonl.gz" for n in range(3)]
+    found = [item for shard in listing.shards() for item in read_shard(STORAGE.open(shard.name), shard.name)]
     assert [(item.doc_id, item.text) for item in found] == [
         (f"PMID:{number:06}", numbered_document(number)["text"]) for number in sorted(NUMBERS)
     ]

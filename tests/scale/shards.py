@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from craft_ray.annotation.plan import any_changed, plan_shards, shard_signature
+from craft_ray.annotation.finished import read_finished
+from craft_ray.annotation.plan import plan_shards, shard_signature
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
@@ -34,15 +35,17 @@ NEW = 100
 
 
 def _made(folder: Path, shards: int) -> None:
-    """A list of files, and an output that has read all of them but one in NEW."""
+    """A list of files, an output that has read all of them, and another list, of which one in NEW is not among them."""
     numbers = pa.array(np.arange(shards))
     names = pc.binary_join_element_wise(
         "s3://pmc-oa-opendata/oa_comm/xml/all/PMC", numbers.cast(pa.string()), ".xml", ""
     )
     tags = pa.array([np.random.default_rng(n).bytes(16).hex() for n in range(shards)])
     sizes = np.random.default_rng(0).integers(20_000, 200_000, shards)
-    lines = pc.binary_join_element_wise(names, pa.array(sizes).cast(pa.string()), tags, "\t")
-    (folder / "list.tsv").write_text("\n".join(lines.to_pylist()) + "\n")
+    others = pc.if_else(pa.array(np.arange(shards) % NEW == 0), pc.binary_join_element_wise(names, "gz", "."), names)
+    for listed, step in ((names, "nothing_new"), (others, "one_in_a_hundred_new")):
+        lines = pc.binary_join_element_wise(listed, pa.array(sizes).cast(pa.string()), tags, "\t")
+        (folder / f"{step}.tsv").write_text("\n".join(lines.to_pylist()) + "\n")
     tables = Tables(Storage(S3Settings()), str(folder / "out"))
     columns = {
         "shard": names,
@@ -68,14 +71,13 @@ def _step(step: str, folder: str) -> tuple[int, float]:
     checkpoint = load_checkpoint("stand-in")
     began = time.process_time()
     with peak_above_start() as peak:
-        listing = list_shards(storage, [], lambda name: True, output, read_list(storage, str(Path(folder, "list.tsv"))))
+        address = str(Path(folder, f"{step.replace('list', 'nothing_new')}.tsv"))
+        listing = list_shards(storage, [], lambda name: True, output, read_list(storage, address))
         if step != "list":
-            finished = tables.finished_shards()
-            if step == "one_in_a_hundred_new":
-                finished = finished.filter(pa.array(np.arange(finished.num_rows) % NEW != 0))
-            changed = any_changed(listing.shards, finished)
+            finished = read_finished(tables, listing, with_restated=False)
             account, *_ = plan_shards(tables, finished, listing, checkpoint, Settings(), began)
-            assert changed == bool(account.shards) == (step == "one_in_a_hundred_new")
+            assert finished.any_changed() == bool(account.shards) == (step == "one_in_a_hundred_new")
+            tables.finish(compact=True)  # at a run's end, while the listing is still held
     return peak[0], time.process_time() - began
 
 

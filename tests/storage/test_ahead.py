@@ -32,7 +32,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def listed(storage: Storage, folder: str) -> list[Shard]:
     for number in range(FILES):
         storage.write_bytes(f"{folder}/{number:02}.txt", b"mouse %d" % number)
-    return list_shards(storage, [folder], lambda name: True).shards
+    return list_shards(storage, [folder], lambda name: True).shards()
 
 
 def test_a_file_whose_size_is_known_costs_one_request(on_s3: str, requests: list[str]):

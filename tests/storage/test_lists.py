@@ -3,36 +3,45 @@
 import io
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.shards import FILES, Listing, in_columns, list_shards
 from craft_ray.storage.storage import Storage
 
 STORAGE = Storage(S3Settings())
 
+LONG = b"a" * 100_000 + b"\n"
+"""A line of which twenty are not read at once."""
+
+
+def named(files: pa.Table) -> list[tuple[str, int, str]]:
+    return [(shard.name, shard.size, shard.tag) for shard in Listing(files, []).shards()]
+
 
 def test_a_list_names_files_with_their_sizes_and_tags(tmp_path: Path):
     (tmp_path / "list.tsv").write_text('# made by hand\na.xml\t12\t"etag"\n\ns3://bucket/b.xml.gz\n/c.xml\t3\n')
-    assert read_list(STORAGE, str(tmp_path / "list.tsv")) == [
-        Shard(f"{tmp_path}/a.xml", 12, "etag"),
-        Shard("s3://bucket/b.xml.gz", 0),
-        Shard("/c.xml", 3),
-    ]
+    files = read_list(STORAGE, str(tmp_path / "list.tsv"))
+    assert files.schema == FILES
+    assert named(files) == [(f"{tmp_path}/a.xml", 12, "etag"), ("s3://bucket/b.xml.gz", 0, ""), ("/c.xml", 3, "")]
 
 
 def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a.xml\t1\n")))
-    assert read_list(STORAGE, "-") == [Shard(f"{tmp_path}/a.xml", 1)]
+    assert named(read_list(STORAGE, "-")) == [(f"{tmp_path}/a.xml", 1, "")]
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"a.xml\tlarge\n", "line 1 of the list"),
+        (b"a.xml\n\n# sizes\nb.xml\t-1\n", "line 4 of the list"),
+        (b"a.xml\t9999999999999999999\n", "line 1 of the list"),
+        (LONG * 20 + b"b.xml\tlarge\n", "line 21 of the list"),
         (b"a.xml\t1\tx\ty\n", "line 1 of the list"),
         (b"# nothing\n", "names no files"),
         (b"\xff\n", "is not UTF-8"),
@@ -46,13 +55,34 @@ def test_a_list_of_another_form_is_a_bad_setting(tmp_path: Path, content: bytes,
         read_list(STORAGE, str(tmp_path / "none"))
 
 
+def test_a_list_that_may_be_cut_short_is_not_taken_for_whole(tmp_path: Path):
+    for content in (b"", b"a.xml", LONG * 20 + b"b.xml\t1"):
+        (tmp_path / "list").write_bytes(content)
+        with pytest.raises(SettingsError, match="does not end with a line break"):
+            read_list(STORAGE, str(tmp_path / "list"), complete=True)
+    (tmp_path / "list").write_bytes(b"a.xml\r\nb.xml\r\n")
+    assert [name for name, *_ in named(read_list(STORAGE, str(tmp_path / "list"), complete=True))] == [
+        f"{tmp_path}/a.xml",
+        f"{tmp_path}/b.xml",
+    ]
+    with pytest.raises(SettingsError, match="standard input"):
+        read_list(STORAGE, "-", complete=True)
+
+
 def test_what_a_list_names_is_not_looked_up_and_comes_once(tmp_path: Path):
     (tmp_path / "b.xml").write_text("<x/>")
-    listed = [Shard("s3://no-such-bucket/a.xml", 5, "tag"), Shard(f"{tmp_path}/b.xml", 4)]
-    found = list_shards(STORAGE, [str(tmp_path)], lambda name: True, listed=listed)
-    assert [shard.name for shard in found.shards] == ["s3://no-such-bucket/a.xml", f"{tmp_path}/b.xml"]
-    found = list_shards(STORAGE, [], lambda name: True, listed=listed)
-    assert [(shard.name, shard.size, shard.tag) for shard in found.shards] == [
-        (shard.name, shard.size, shard.tag) for shard in listed
-    ]
-    assert found.shards[0].path == "no-such-bucket/a.xml"
+    (tmp_path / "list").write_text("s3://no-such-bucket/a.xml\t5\ttag\nb.xml\t9\told\nb.xml\t4\n")
+    listed = read_list(STORAGE, str(tmp_path / "list"))
+    wanted = [("s3://no-such-bucket/a.xml", 5, "tag"), (f"{tmp_path}/b.xml", 4, "")]
+    both = list_shards(STORAGE, [f"{tmp_path}/b.xml"], lambda name: True, listed=listed)
+    alone = list_shards(STORAGE, [], lambda name: True, listed=listed)
+    assert named(both.files) == named(alone.files) == wanted
+    assert [shard.path for shard in alone.shards()] == ["no-such-bucket/a.xml", f"{tmp_path.name}/b.xml"]
+
+
+def test_a_file_that_an_input_finds_further_down_counts_as_found_there(tmp_path: Path):
+    (tmp_path / "in" / "below").mkdir(parents=True)
+    (tmp_path / "in" / "below" / "a.xml").write_text("<x/>")
+    listed = in_columns([(f"{tmp_path}/in/below/a.xml", 99, "tag", len(f"{tmp_path}/in/"), "")])
+    (shard,) = list_shards(STORAGE, [f"{tmp_path}/in"], lambda name: True, listed=listed).shards()
+    assert (shard.path, shard.size) == ("in/below/a.xml", 4)

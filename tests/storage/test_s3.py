@@ -44,7 +44,7 @@ def test_a_public_bucket_is_read_without_credentials_and_others_with_them(
         monkeypatch.setenv(name, value)
     storage, own = Storage(S3Settings(anonymous=(bucket,)), patience=0), s3_server.fresh_prefix()
 
-    (shard,) = list_shards(storage, [f"s3://{bucket}/articles"], lambda name: name.endswith(".xml")).shards
+    (shard,) = list_shards(storage, [f"s3://{bucket}/articles"], lambda name: name.endswith(".xml")).shards()
     assert storage.open(shard.name).read() == b"<article/>"
     storage.check_writable(own)
     with pytest.raises(PermissionError):

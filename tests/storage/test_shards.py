@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
 from craft_ray.readers import is_shard_name
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.shards import FILES, Listing, in_columns, list_shards, path_at, rank
 from craft_ray.storage.storage import Storage
 from tests.support.s3_server import S3Server
 
@@ -17,7 +20,7 @@ LOCAL = Storage(S3Settings())
 
 
 def names(listing) -> list[str]:
-    return [shard.name for shard in listing.shards]
+    return [shard.name for shard in listing.shards()]
 
 
 def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_path: Path):
@@ -27,7 +30,39 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
     listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
     assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
     assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
-    assert listing.shards[0].size == 1
+    assert listing.shards()[0].size == 1
+
+
+names_of_files = st.text("ab./é𝛽\uffff\n -", min_size=1, max_size=6)
+
+
+@for_all(st.lists(st.tuples(names_of_files, st.integers(0, 9)), min_size=1, max_size=12))
+def test_listed_files_come_once_in_order_of_base_name_and_path_and_the_last_counts(files: list[tuple[str, int]]):
+    listed = in_columns((name, size, str(size), path_at(name), "") for name, size in files)
+    found = list_shards(LOCAL, [], is_shard_name, listed=listed)
+    assert [(shard.name, shard.size) for shard in found.shards()] == sorted(
+        dict(files).items(), key=lambda file: rank(file[0])
+    )
+
+
+@for_all(st.sets(names_of_files), st.lists(names_of_files))
+def test_names_are_found_at_their_places(files: set[str], wanted: list[str]):
+    there = sorted(files, key=rank)
+    listing = Listing(in_columns((name, 0, "", 0, "") for name in there), [])
+    places = listing.places.of(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
+    assert places == [there.index(name) if name in files else -1 for name in [*wanted, *sorted(files), None]]
+    assert [name in listing.places for name in wanted] == [name in files for name in wanted]
+    assert [shard.name for shard in listing.shards(listing.places.of(pa.array(there, pa.string())))] == there
+
+
+def test_a_listing_takes_little_more_memory_than_its_strings():
+    files = 10_000
+    rows = ((f"s3://bucket/folder-{n % 7}/PMC{n}.xml", n, f"{n:032x}", 12, "") for n in range(files))
+    before = pa.total_allocated_bytes()
+    listing = list_shards(LOCAL, [], is_shard_name, listed=in_columns(rows))
+    strings = sum(len(shard.name) + len(shard.tag) for shard in listing.shards()) / files
+    assert listing.files.schema == FILES
+    assert (pa.total_allocated_bytes() - before) / files < strings + 40
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
@@ -42,7 +77,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen
         os.chmod(Path(folder, "closed"), 0o700)
         os.seteuid(65534)
         try:
-            assert list_shards(LOCAL, [folder + given], is_shard_name).shards
+            assert list_shards(LOCAL, [folder + given], is_shard_name).shards()
             with pytest.raises(SettingsError, match="access is denied"):
                 list_shards(LOCAL, [folder + given], is_shard_name, complete=True)
         finally:
@@ -55,7 +90,7 @@ def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path)
     file.write_text("x")
 
     def path(given: str) -> str:
-        (shard,) = list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name).shards
+        (shard,) = list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name).shards()
         return shard.path
 
     for given in ("notes", "notes/*/a.txt", "notes/*", "notes/2*"):
@@ -63,7 +98,7 @@ def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path)
     for given in ("notes/2026", "notes/2026/a.txt", "notes/2026/*.txt", "notes/2026/[ab].txt"):
         assert path(given) == "2026/a.txt"
     both = [f"{tmp_path}/notes/2026", f"{tmp_path}/notes"]
-    assert [shard.path for shard in list_shards(LOCAL, both, is_shard_name).shards] == ["notes/2026/a.txt"]
+    assert [shard.path for shard in list_shards(LOCAL, both, is_shard_name).shards()] == ["notes/2026/a.txt"]
 
 
 def test_an_output_within_the_input_is_no_input(tmp_path: Path):

@@ -4,19 +4,23 @@ import json
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.model.tags import TagSet
-from craft_ray.tables import delta
+from craft_ray.tables import delta, writer
 from craft_ray.tables.delta import NumberedTable, add_action
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.writer import Tables
+from craft_ray.tables.writer import Tables, latest_per_shard
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, finished, rows
 
 EARLIER = "20260101T000000-00000000"
@@ -246,6 +250,17 @@ def test_of_a_shard_the_last_row_counts(tmp_path: Path):
             "c": 2,
         }
     assert DeltaTable(str(tmp_path / "shards")).to_pyarrow_table().num_rows == 3
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 3)), max_size=12), st.integers(1, 5))
+def test_rows_of_shards_are_compared_a_few_at_a_time(noted: list[tuple[str, int]], at_once: int):
+    noted = list(dict.fromkeys(noted))
+    with patch.object(writer, "_BATCH", at_once):
+        rows = [finished("none"), *(finished(f"{run}", **{shard: run}) for shard, run in noted)]
+        left = latest_per_shard(pa.concat_tables(rows))
+    assert sorted(zip(left["shard"].to_pylist(), left["found"].to_pylist(), strict=True)) == sorted(
+        {shard: max(run for of, run in noted if of == shard) for shard, _ in noted}.items()
+    )
 
 
 def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):

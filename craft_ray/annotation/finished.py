@@ -1,0 +1,133 @@
+"""What earlier runs have noted of the files of a listing, in columns beside it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from craft_ray.core.schema import BY_CHANCE, SHARDS
+from craft_ray.storage.shards import Listing
+
+if TYPE_CHECKING:
+    from craft_ray.tables.writer import Tables
+
+_COLUMNS = ("shard", "size", "tag", "signature", "found", "reason", "detail", "run_id")
+
+BATCH = 1 << 14
+"""Rows of the table `shards` that are in memory as strings."""
+
+
+class _Codes:
+    """Numbers for strings, in the order of their coming, and -1 for null."""
+
+    def __init__(self) -> None:
+        self.number: dict[str, int] = {}
+
+    def of(self, column: pa.Array) -> NDArray[np.int32]:
+        """The number of each string; (rows,)."""
+        encoded = column.dictionary_encode()
+        numbers = [self.number.setdefault(text, len(self.number)) for text in encoded.dictionary.to_pylist()]
+        codes: NDArray[np.int32] = np.array([*numbers, -1], np.int32)[pc.fill_null(encoded.indices, -1).to_numpy()]
+        return codes
+
+    def ranks(self) -> NDArray[np.int64]:
+        """By number the rank of its string; that of -1, which comes last, is -1."""
+        ranks = np.full(len(self.number) + 1, -1)
+        ranks[[self.number[text] for text in sorted(self.number)]] = np.arange(len(self.number))
+        return ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last row that the table `shards` has of each file of a listing; (files,) each.
+
+    there:     whether it has one
+    unchanged: whether the file is as it was read
+    settled:   whether it was read as far as its content lets it be, so not if it failed by chance
+    broken:    whether it could not be read to its end
+    found:     its documents
+    restated:  of how many of them others were known to be later; 0 where that is not asked for
+    signature: which of `signatures` it was read with; -1 if it is to be read in any case
+    details:   of those that are broken, by place, why
+    """
+
+    there: NDArray[np.bool_]
+    unchanged: NDArray[np.bool_]
+    settled: NDArray[np.bool_]
+    broken: NDArray[np.bool_]
+    found: NDArray[np.int64]
+    restated: NDArray[np.int32]
+    signature: NDArray[np.int32]
+    signatures: dict[str, int]
+    details: dict[int, str]
+
+    @classmethod
+    def of(cls, listing: Listing, rows: Iterable[pa.RecordBatch]) -> "Finished":
+        """The same by rows of the table in any order, with columns of `columns_needed`; run ids begin with the time."""
+        files = len(listing)
+        self = cls(
+            there=np.zeros(files, np.bool_),
+            unchanged=np.zeros(files, np.bool_),
+            settled=np.zeros(files, np.bool_),
+            broken=np.zeros(files, np.bool_),
+            found=np.zeros(files, np.int64),
+            restated=np.zeros(files, np.int32),
+            signature=np.full(files, -1, np.int32),
+            signatures={},
+            details={},
+        )
+        signatures, runs = _Codes(), _Codes()
+        latest = np.full(files, -1, np.int32)
+        for batch in rows:
+            run = runs.of(pc.fill_null(batch["run_id"], ""))
+            place = listing.places.of(batch["shard"])
+            rank = runs.ranks()
+            order = np.argsort(rank[run], kind="stable")  # of several rows of a file the last one stays
+            order = order[(place[order] >= 0) & (rank[latest[place[order]]] <= rank[run[order]])]
+            latest[place[order]] = run[order]
+            self._enter(listing, place[order], batch.take(pa.array(order)), signatures)
+        self.signatures.update(signatures.number)
+        return self
+
+    def _enter(self, listing: Listing, place: NDArray[np.int64], rows: pa.RecordBatch, signatures: _Codes) -> None:
+        """Put rows at their places."""
+        files = listing.files.select(["size", "tag"]).take(pa.array(place))
+        same = pc.and_(
+            pc.equal(files["size"], rows["size"]), pc.equal(files["tag"], rows["tag"].cast(pa.large_string()))
+        )
+        self.there[place] = True
+        self.unchanged[place] = pc.fill_null(same, False).to_numpy()
+        self.settled[place] = pc.invert(pc.is_in(rows["reason"], pa.array(BY_CHANCE))).to_numpy(zero_copy_only=False)
+        broken = pc.is_valid(rows["reason"])
+        self.broken[place] = broken.to_numpy(zero_copy_only=False)
+        self.found[place] = pc.fill_null(rows["found"], 0).to_numpy()
+        self.signature[place] = signatures.of(rows["signature"])
+        if "restated" in rows.schema.names:
+            self.restated[place] = pc.fill_null(pc.list_value_length(rows["restated"]), 0).to_numpy()
+        why = rows.select(["reason", "detail"]).filter(broken).to_pylist()
+        for at, row in zip(place[broken.to_numpy(zero_copy_only=False)].tolist(), why, strict=True):
+            self.details[at] = f"{row['reason']}: {row['detail']}"
+
+    def any_changed(self) -> bool:
+        """True if any file has changed since it was read, so that it must be read whatever the model."""
+        return not (self.unchanged & self.settled).all()
+
+    def known(self, signature: str) -> NDArray[np.bool_]:
+        """True for files that would become what they have become, (files,): they need not be read."""
+        as_now: NDArray[np.bool_] = self.signature == self.signatures.get(signature, -2)
+        return self.unchanged & self.settled & as_now
+
+
+def columns_needed(with_restated: bool) -> pa.Schema:
+    """The columns of the table `shards` that `Finished.of` needs, also for `restated` or without."""
+    return pa.schema([SHARDS.field(name) for name in (*_COLUMNS, *["restated"] * with_restated)])
+
+
+def read_finished(tables: "Tables", listing: Listing, with_restated: bool) -> Finished:
+    """What the table `shards` has of the files of a listing."""
+    columns = columns_needed(with_restated)
+    return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.stream(columns, BATCH)))
