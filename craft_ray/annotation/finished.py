@@ -1,4 +1,4 @@
-"""What earlier runs have noted of the files of a listing, in columns beside it."""
+"""The files of a listing as earlier runs have noted them, in columns beside it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,14 +45,15 @@ class _Codes:
 class Finished:
     """The last row that the table `shards` has of each file of a listing; (files,) each.
 
-    there:     whether it has one
-    unchanged: whether the file is as it was read
-    settled:   whether it was read as far as its content lets it be, so not if it failed by chance
-    broken:    whether it could not be read to its end
-    found:     its documents
-    restated:  of how many of them others were known to be later; 0 where that is not asked for
-    signature: which of `signatures` it was read with; -1 if it is to be read in any case
-    details:   of those that are broken, by place, why
+    there:      the table has a row of the file
+    unchanged:  the file has the size and the tag with which it was read
+    settled:    it was read as far as its content lets it be: it did not fail by chance
+    broken:     it could not be read to its end
+    found:      documents found in it
+    restated:   documents in it that the tables had from an earlier file; 0 if the rows lack that column
+    signature:  the number, in `signatures`, of the signature with which it was read; -1 if it is to be read in any case
+    signatures: numbers by signature
+    details:    by place, why a file is broken
     """
 
     there: NDArray[np.bool_]
@@ -128,6 +129,6 @@ def columns_needed(with_restated: bool) -> pa.Schema:
 
 
 def read_finished(tables: "Tables", listing: Listing, with_restated: bool) -> Finished:
-    """What the table `shards` has of the files of a listing."""
+    """The rows of the table `shards` for the files of a listing."""
     columns = columns_needed(with_restated)
     return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.stream(columns, BATCH)))
