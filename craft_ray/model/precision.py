@@ -20,8 +20,8 @@ def choose_precision(
     chosen = _engine(device, engine)
     if precision == "auto":
         precision = chosen.fastest(checkpoint, device)
-    if precision not in chosen.precisions:
-        raise SettingsError(f"the engine {chosen.name} computes in {', '.join(chosen.precisions)}, not in {precision}")
+    if precision not in (able := chosen.devices[device]):
+        raise SettingsError(f"the engine {chosen.name} computes in {', '.join(able)} on {device}, not in {precision}")
     if precision == "int8" and not checkpoint.activation_ranges:
         raise SettingsError(f"the model {checkpoint.source} has no activation_ranges, which int8 needs")
     return precision, chosen

@@ -50,6 +50,7 @@ def test_engines_and_formats_agree(craft_iob, model_of, data: Path):
         ("torch", "bf16", 0.999),
         ("openvino", "bf16", 0.999),
         ("openvino", "int8", 0.99),
+        ("torch", "int8", 0.99),
     ):
         other_label, other_score = predict(model_of(precision, engine), windows)
         assert (label == other_label).mean() >= agreement, (engine, precision)
@@ -132,8 +133,7 @@ class AllOutside:
 def test_an_engine_is_a_file_and_a_line(tiny_checkpoint: Path, monkeypatch):
     spec = EngineSpec(
         name="nothing",
-        devices=("cpu",),
-        precisions=("fp32",),
+        devices={"cpu": ("fp32",)},
         fastest=lambda checkpoint, device: "fp32",
         deploy=lambda checkpoint, precision: None,
         load=lambda content, placement: AllOutside(),

@@ -4,7 +4,7 @@ An engine takes the next batch, `batches.Batch` or `batches.PackedBatch`, while 
 `finish` may be called by several threads; each finishes what it started.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -66,17 +66,15 @@ class Placement:
 class EngineSpec:
     """An engine that can be chosen; importing the file that defines it imports no large library.
 
-    name:       as in the setting `engine`
-    devices:    kinds of device that it runs on
-    precisions: number formats that it computes in
-    fastest:    the format that `auto` stands for with a checkpoint on a kind of device
-    deploy:     makes of a checkpoint what travels to the replicas; called once, on the driver
-    load:       makes the engine of what travelled, in each replica
+    name:    as in the setting `engine`
+    devices: by the kinds of device that it runs on, the number formats that it computes in there
+    fastest: the format that `auto` stands for with a checkpoint on a kind of device
+    deploy:  makes of a checkpoint what travels to the replicas; called once, on the driver
+    load:    makes the engine of what travelled, in each replica
     """
 
     name: str
-    devices: tuple[str, ...]
-    precisions: tuple[Precision, ...]
+    devices: Mapping[str, tuple[Precision, ...]]
     fastest: Callable[[Checkpoint, str], Precision]
     deploy: Callable[[Checkpoint, Precision], Any]
     load: Callable[[Any, Placement], Engine]

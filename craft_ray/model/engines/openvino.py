@@ -224,8 +224,7 @@ def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
 
 SPEC = EngineSpec(
     name="openvino",
-    devices=("cpu",),
-    precisions=("fp32", "bf16", "int8"),
+    devices={"cpu": ("fp32", "bf16", "int8")},
     fastest=_fastest,
     deploy=to_openvino,  # type: ignore[arg-type]  # which is given no other precision than those above
     load=lambda graph, placement: GraphEngine(graph, placement.threads),

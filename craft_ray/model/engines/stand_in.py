@@ -94,8 +94,7 @@ def stand_in_checkpoint(source: str) -> Checkpoint:
 
 SPEC = EngineSpec(
     name=STAND_IN,
-    devices=(),  # chosen by the checkpoint alone
-    precisions=("fp32",),
+    devices={},  # chosen by the checkpoint alone
     fastest=lambda checkpoint, device: "fp32",
     deploy=lambda checkpoint, precision: checkpoint.stand_in,
     load=lambda stand_in, placement: StandInEngine(stand_in),

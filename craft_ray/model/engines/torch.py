@@ -1,4 +1,7 @@
-"""torch: the engine of a GPU. It imports torch only in the replicas that use it."""
+"""torch: the engine of a GPU, and of int8 on processors that have no 8-bit instructions.
+
+It imports torch only in the replicas that use it.
+"""
 
 import threading
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.packages import require
 from craft_ray.model.batches import Batch, PackedBatch
@@ -20,6 +24,8 @@ class TorchEngine:
     starts a batch's kernels at once.
 
     Where fp16 overflows, the network goes on in bf16, whose exponents are as wide as those of fp32.
+
+    In int8 windows are always packed and the network is never compiled, for its kernels are ready.
     """
 
     def __init__(self, checkpoint: Checkpoint, placement: Placement) -> None:
@@ -33,7 +39,8 @@ class TorchEngine:
         self._on_gpu = placement.device.startswith("cuda")
         # What attends by length has another shape for each batch, which compiling anew would cost a minute each.
         self._one_shape = self._packable() and self._has_flash()
-        self.packs = self._one_shape or (self._packable() and not placement.compile)
+        self._compiles = placement.compile and self.precision != "int8"
+        self.packs = self._one_shape or (self._packable() and not self._compiles)
         self.depth = 2 if self._on_gpu else 1
         self._network = self._built()
         self._one_at_a_time = threading.Lock()
@@ -92,7 +99,7 @@ class TorchEngine:
     def _packable(self) -> bool:
         from craft_ray.model.engines.bert import is_bert
 
-        return self._placement.packed and is_bert(self._checkpoint)
+        return (self._placement.packed or self.precision == "int8") and is_bert(self._checkpoint)
 
     def _has_flash(self) -> bool:
         import torch
@@ -104,7 +111,7 @@ class TorchEngine:
     def _dtype(self) -> Any:
         import torch
 
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
     def _built(self) -> Any:
         import torch
@@ -118,11 +125,12 @@ class TorchEngine:
         if self.packs:
             longest = checkpoint.max_tokens + len(checkpoint.prefix) + len(checkpoint.suffix)
             attention = attend_flash(longest) if self._one_shape else attend_by_length
-            network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention)
+            ranges = checkpoint.activation_ranges if self.precision == "int8" else {}
+            network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention, ranges)
         else:
             network = build_network(checkpoint, self._dtype(), full_mask=self._on_gpu)
         network = network.to(self._device)
-        if self._placement.compile:
+        if self._compiles:
             network = torch.compile(network, dynamic=not self._one_shape)  # type: ignore[assignment]
         return OneShape(network, record_cuda_graph, self._device) if self._one_shape else network
 
@@ -150,16 +158,24 @@ def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
 
 
 def _deployed(checkpoint: Checkpoint, precision: Precision) -> Checkpoint:
-    """The checkpoint itself, from which each replica builds its network."""
+    """The checkpoint itself, from which each replica builds its network.
+
+    Raises SettingsError if a package is missing, or there is no int8 for the network or the machine.
+    """
     for package in ("torch", "transformers"):
         require(package, "the engine torch, as on every GPU,")
+    if precision == "int8":
+        from craft_ray.model.engines.bert import is_bert
+        from craft_ray.model.engines.int8 import has_kernels
+
+        if not is_bert(checkpoint) or not has_kernels():
+            raise SettingsError("the engine torch has int8 for a BERT where torch has oneDNN's kernels, and not here")
     return checkpoint
 
 
 SPEC = EngineSpec(
     name="torch",
-    devices=("cuda", "cpu"),
-    precisions=("fp32", "bf16", "fp16"),
+    devices={"cuda": ("fp32", "bf16", "fp16"), "cpu": ("fp32", "bf16", "fp16", "int8")},
     fastest=_fastest,
     deploy=_deployed,
     load=TorchEngine,
