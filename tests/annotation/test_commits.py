@@ -1,16 +1,18 @@
 """Commits: when blocks that have arrived become part of the tables."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from craft_ray.annotation import commits as module
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.commits import Commits
 from craft_ray.core.errors import RunError
 from craft_ray.core.schema import SHARDS
+from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.known import read_known
 from craft_ray.tables.ledger import Ledger, entries
@@ -89,6 +91,23 @@ def test_a_run_stops_when_more_than_the_share_allowed_is_rejected(tmp_path: Path
             commits.commit(all=True)
     else:
         commits.commit(all=True)
+
+
+def test_a_shard_is_noted_as_to_be_read_again_if_a_document_of_it_failed(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    account = Account([Shard(f"shard{number}", 9, "etag", number) for number in range(2)])
+    commits = Commits(tables, Ledger(), account, "run", "signature", 1.0)
+    for number, reason in enumerate(["failed", "bad_json"]):
+        end = ShardAccount(f"shard{number}", number, f"shard{number}", found=1, emitted=1)
+        rejected = block(tmp_path, (f"bad{number}", ""), status="rejected", shard=number)
+        commits.add(replace(rejected, reason=[reason], shard_ends=[asdict(end)]))
+    commits.commit(all=True)
+    noted = tables.finished_shards().select(["shard", "size", "tag", "found", "signature", "run_id"]).to_pylist()
+    same = {"size": 9, "tag": "etag", "found": 1, "run_id": "run"}
+    assert noted == [
+        {"shard": "shard0", "signature": None} | same,
+        {"shard": "shard1", "signature": "signature"} | same,
+    ]
 
 
 def test_each_kind_of_commit_is_logged_with_its_documents(tmp_path: Path, caplog: pytest.LogCaptureFixture):

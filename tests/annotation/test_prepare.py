@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -74,6 +75,38 @@ def test_what_the_ledger_holds_is_left_out():
     second = prepared(content, held)
     assert second["doc_id"].to_pylist()[:-1] == ["b"]
     assert account(second) | {"unchanged": 1, "emitted": 1, "found": 2} == account(second)
+
+
+@pytest.mark.parametrize(
+    ("read", "goes_on"),
+    [([3], False), ([1, 3], False), ([3, 4], False), ([2, 3], True), ([1, 2, 3, 4], True)],
+)
+def test_a_document_given_once_more_goes_on_only_if_a_shard_between_may_have_revised_it(read: list[int], goes_on: bool):
+    content = lines({"id": "a", "text": "Pax6"})
+    first = prepared(content)
+    revision = identity.revision(1, 1, False)  # of the first shard
+    held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [revision], [False]))
+    table = pa.concat_tables(
+        Preprocessor(task(held, read=np.array(read))).prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3))
+    )
+    assert table["status"].to_pylist() == [*(["repeated"] if goes_on else []), SHARD_END]
+    assert table["text"].null_count == table.num_rows
+    told = account(table)
+    assert (told["emitted"], told["unchanged"]) == ((1, 0) if goes_on else (0, 1))
+    assert told["restated"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
+
+
+def test_a_deletion_goes_on_whatever_revision_the_tables_hold_unless_they_have_it():
+    gone = Shard("gone.txt", 0, number=3, format="deletions")
+    first = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n"), gone))
+    (id, *_), (key, *_) = first["id_hash"].to_pylist(), first["key"].to_pylist()
+    later = identity.revision(2, 9, False)
+    for held, statuses in (
+        (entries([id], [key + 1], [later], [False]), ["deleted"]),
+        (entries([id], [key], [later], [True]), []),
+    ):
+        table = pa.concat_tables(Preprocessor(task(Ledger.of(held))).prepare(io.BytesIO(b"7\n"), gone))
+        assert table["status"].to_pylist() == [*statuses, SHARD_END]
 
 
 def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():

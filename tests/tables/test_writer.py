@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -117,20 +118,34 @@ class Dies:
         raise KeyboardInterrupt
 
 
-def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path):
+@pytest.mark.parametrize("way", ["append", "replace", "remove"])
+def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path, way: str):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
-    new = block(tmp_path, ("a", "human"), ("c", "fly"), shard=1)
+    new = block(tmp_path, *([] if way == "append" else [("a", "human")]), ("c", "fly"), shard=1)
+
+    def change(tables: Tables) -> None:
+        if way == "append":
+            tables.append([new])
+        elif way == "replace":
+            tables.replace([new], [all_of(new)])
+        else:
+            tables.remove(pa.array(["a"]))
+
+    before = rows(tmp_path, "entities"), rows(tmp_path, "documents")
     tables.documents = Dies(tables.documents)
     with pytest.raises(KeyboardInterrupt):
-        tables.replace([new], [all_of(new)])
-    assert rows(tmp_path, "entities") != [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
+        change(tables)
+    assert rows(tmp_path, "entities") != before[0]
+    assert rows(tmp_path, "documents") == before[1]
 
     again = Tables(STORAGE, str(tmp_path))
-    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
-    again.replace([new], [all_of(new)])
-    assert rows(tmp_path, "entities") == [("a", "human", "Taxon"), ("b", "rat", "Taxon"), ("c", "fly", "Taxon")]
-    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1), ("c", "annotated", 1)]
+    assert (rows(tmp_path, "entities"), rows(tmp_path, "documents")) == before
+    change(again)
+    after = {"append": {"a": "mouse", "b": "rat", "c": "fly"}, "replace": {"a": "human", "b": "rat", "c": "fly"}}
+    expected = after.get(way, {"b": "rat"})
+    assert rows(tmp_path, "entities") == [(name, mention, "Taxon") for name, mention in expected.items()]
+    assert rows(tmp_path, "documents") == [(name, "annotated", 1) for name in expected]
 
 
 def test_a_recovery_that_died_itself_is_recovered_from(tmp_path: Path):
@@ -167,6 +182,29 @@ def test_the_second_half_of_a_pair_that_comes_before_the_fence_makes_the_pair_wh
     Tables(STORAGE, str(tmp_path))
     assert rows(tmp_path, "entities") == [("late", "mouse", "Taxon")]
     assert rows(tmp_path, "documents") == [("late", "annotated", 1)]
+
+
+@pytest.mark.parametrize(("fences", "whole"), [(0, True), (1, False), (2, False)])
+def test_tables_are_in_step_at_whatever_fence_a_stalled_driver_makes_its_second_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fences: int, whole: bool
+):
+    stalled = Tables(STORAGE, str(tmp_path))
+    late = block(tmp_path, ("late", "mouse"))
+    pair = next_number(stalled.documents.pair)
+    stalled.entities.add(late.entities, pair)
+    fence, made = NumberedTable.fence, []
+
+    def fenced(table: NumberedTable) -> None:
+        if len(made) == fences:
+            with nullcontext() if whole else pytest.raises(RunError, match="another run has taken over"):
+                stalled.documents.add(late.documents, pair)
+        made.append(table.path)
+        fence(table)
+
+    monkeypatch.setattr(NumberedTable, "fence", fenced)
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("late", "mouse", "Taxon")] * whole
+    assert rows(tmp_path, "documents") == [("late", "annotated", 1)] * whole
 
 
 def test_tables_that_were_changed_by_hand_are_a_bad_setting(tmp_path: Path):
