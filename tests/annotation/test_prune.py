@@ -113,7 +113,7 @@ def test_documents_that_no_file_has_any_more_are_removed_and_their_files_forgott
     left = {"read_still", "known", "broken", "listed", "moved"}
     assert {doc_id for doc_id, *_ in rows(Path(tables.output), "documents")} == left
     assert {doc_id for doc_id, *_ in rows(Path(tables.output), "entities")} == left - {"listed"}
-    assert tables.finished_shards()["shard"].to_pylist() == ["shard0", "shard1", "shard2"]
+    assert set(tables.finished_shards()["shard"].to_pylist()) == {"shard0", "shard1", "shard2"}
     assert pruned(tables) == 0
 
 

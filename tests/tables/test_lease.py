@@ -57,6 +57,7 @@ with lease.held(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: Fa
 def test_a_run_that_was_killed_on_this_machine_is_followed_at_once(tmp_path: Path):
     killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
     assert killed.returncode == -9
+    assert lease.holder(STORAGE, str(tmp_path)) is None
     with hold(tmp_path, "next", wait=never):
         pass
 
@@ -126,6 +127,15 @@ def test_a_file_that_is_no_lease_holds_nobody_up(elsewhere: Path, content: str):
     elsewhere.write_text(content)
     with hold(elsewhere.parent.parent, "next", wait=never):
         assert lease.holder(STORAGE, str(elsewhere.parent.parent)) == "next"
+
+
+def test_the_holder_of_a_lease_is_the_run_at_work_as_far_as_can_be_told(tmp_path: Path, elsewhere: Path):
+    assert lease.holder(STORAGE, str(elsewhere.parent.parent)) == "far"
+    output = tmp_path / "another"
+    assert lease.holder(STORAGE, str(output)) is None
+    with hold(output, "here"):
+        assert lease.holder(STORAGE, str(output)) == "here"
+    assert lease.holder(STORAGE, str(output)) is None
 
 
 def test_a_signal_ends_the_wait(elsewhere: Path):
