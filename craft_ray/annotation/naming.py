@@ -1,7 +1,6 @@
 """The names that shards give to their documents without an id: the same where a folder of inputs has moved."""
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,15 +8,10 @@ import pyarrow.compute as pc
 from craft_ray.storage.shards import Shard
 
 
-def named_by_address(shards: Sequence[Shard]) -> list[Shard]:
-    """The shards named by their addresses, as in outputs of earlier versions."""
-    return [replace(shard, named=shard.name) for shard in shards]
-
-
-def named_by_path(
+def names_by_path(
     shards: Sequence[Shard], listed: Container[str], finished_shards: pa.Table, exists: Callable[[str], bool]
-) -> list[Shard]:
-    """The shards with the names by which their documents without an id are called.
+) -> list[str]:
+    """The names by which the documents without an id of some shards are called.
 
     listed:          addresses of all shards of the inputs, also of those that need no name since they are not read
     finished_shards: columns of SHARDS, one row per shard
@@ -43,7 +37,7 @@ def named_by_path(
     for shard in shards:
         name = name_of.get(shard.name) or (shard.path if free(shard) else shard.name)
         taken[name] = shard.name
-        named.append(replace(shard, named=name))
+        named.append(name)
     return named
 
 

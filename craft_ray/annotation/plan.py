@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.finished import Finished
-from craft_ray.annotation.naming import named_by_address, named_by_path
+from craft_ray.annotation.naming import names_by_path
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
@@ -65,10 +65,10 @@ def plan_shards(
     known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread))
     if shards:
         finished_shards = tables.finished_shards(_OF_OTHERS)
-        shards = named_shards(tables, shards, listing, finished_shards)
-        named = {shard.name: shard.named for shard in shards}
+        names = names_of(tables, shards, listing, finished_shards)
+        named = {shard.name: name for shard, name in zip(shards, names, strict=True)}
         known = read_known(tables.documents, named, finished_shards, vanished.shards)
-    shards = [replace(shard, number=known.number[shard.name]) for shard in shards]
+        shards = [replace(shard, number=known.number[shard.name], named=named[shard.name]) for shard in shards]
     account = Account(shards, listing.passed_over, of_known, why, Timeline(began), settings.prune)
     account.read_whole = read_whole(shards, known, settings.limit)
     return account, known, signature, vanished
@@ -86,11 +86,11 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
     }
 
 
-def named_shards(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[Shard]:
-    """The shards with the names by which their documents without an id are called in an output."""
+def names_of(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[str]:
+    """The names by which the documents without an id of some shards are called: in older outputs their addresses."""
     if tables.names_by_path:
-        return named_by_path(shards, listing.places, finished_shards, tables.exists)
-    return named_by_address(shards)
+        return names_by_path(shards, listing.places, finished_shards, tables.exists)
+    return [shard.name for shard in shards]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ def annotate(
             if grounder is None and not in_step:
                 load_lexicon()
             pruned = listing if settings.prune and (vanished.shards or account.shards) else None
+            del listing, finished  # of millions of files they are a gigabyte
             state = (checkpoint, grounder, in_step, tables, account, known, signature, pruned, lost)
             run = _Run(settings, storage, output, run_id, *state)
             with bound(run_id=run_id):

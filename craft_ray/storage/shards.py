@@ -90,12 +90,16 @@ class Listing:
 
     def shards(self, places: NDArray[np.int64] | None = None) -> list[Shard]:
         """The files at some places as shards, to be read; all if None."""
-        rows = self.files if places is None else self.files.take(pa.array(places, pa.int64()))
-        columns = (rows[name].to_pylist() for name in FILES.names)
-        return [
-            Shard(name, size, tag, path=name[path_at:], format=format)
-            for name, size, tag, path_at, format in zip(*columns, strict=True)
-        ]
+        wanted = np.arange(len(self)) if places is None else places
+        shards: list[Shard] = []
+        for at in range(0, len(wanted), _AT_ONCE):
+            rows = self.files.take(pa.array(wanted[at : at + _AT_ONCE]))
+            columns = (rows[name].to_pylist() for name in FILES.names)
+            shards += [
+                Shard(name, size, tag, path=name[path_at:], format=format)
+                for name, size, tag, path_at, format in zip(*columns, strict=True)
+            ]
+        return shards
 
     @cached_property
     def places(self) -> "Places":
@@ -282,6 +286,6 @@ def path_at(name: str, top: str | None = None) -> int:
     return at
 
 
-def rank(name: str) -> tuple[str, str]:
-    """The order of shards: by base name, then by the whole name."""
-    return name.rpartition("/")[2], name
+def base_name(name: str) -> str:
+    """The last part of a file's name, by which shards are ranked before the whole name."""
+    return name.rpartition("/")[2]

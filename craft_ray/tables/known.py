@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.core.schema import DOCUMENTS
-from craft_ray.storage.shards import rank
+from craft_ray.storage.shards import base_name
 from craft_ray.tables import identity
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import ENTRY, Ledger, Part
@@ -61,7 +61,8 @@ def read_known(
     pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
     repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
     repeating = repeating.filter(pc.invert(pc.is_in(repeating["shard"], pa.array(gone, pa.string()))))
-    names = sorted({*code, *shards, *repeating["shard"].to_pylist()}, key=rank)
+    names = sorted({*code, *shards, *repeating["shard"].to_pylist()})
+    names.sort(key=base_name)  # with their names in order already, they are in order of rank
     number = {name: i for i, name in enumerate(names, start=1)}
     _renumber(part, np.array([_GONE if name in gone else number[name] for name in code], np.int64))
     ledger = Ledger([part.in_order()])

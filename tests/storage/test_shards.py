@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
 from craft_ray.readers import is_shard_name
-from craft_ray.storage.shards import FILES, Listing, in_columns, list_shards, path_at, rank
+from craft_ray.storage.shards import FILES, Listing, in_columns, list_shards, path_at
 from craft_ray.storage.storage import Storage
 from tests.support.s3_server import S3Server
 
@@ -31,6 +31,10 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
     assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
     assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
     assert listing.shards()[0].size == 1
+
+
+def rank(name: str) -> tuple[str, str]:
+    return name.rpartition("/")[2], name
 
 
 names_of_files = st.text("ab./é𝛽\uffff\n -", min_size=1, max_size=6)
