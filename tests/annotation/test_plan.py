@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from craft_ray.annotation import plan as module
 from craft_ray.annotation.finished import Finished, read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, read_whole, shard_signature
 from craft_ray.core.schema import SHARDS
@@ -155,6 +156,21 @@ def test_replicas_that_are_set_share_what_there_is():
     of_cores = make_plan(Settings(replicas=4), [{"CPU": 16}])
     assert (of_cores.replicas, of_cores.threads, of_cores.replica_cpus) == (4, 4, 1.0)
     assert make_plan(Settings(token_budget=99), [{"CPU": 1}]).token_budget == 99
+
+
+def test_a_shard_is_read_anew_for_another_model_another_version_and_another_way_to_read_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    signature = shard_signature(CHECKPOINT, Settings())
+    assert shard_signature(CHECKPOINT, Settings(replicas=3, precision="fp32", keep_text=False)) == signature
+    others = [
+        shard_signature(replace(CHECKPOINT, fingerprint="another"), Settings()),
+        shard_signature(CHECKPOINT, Settings(id_prefix="shard")),
+        shard_signature(CHECKPOINT, Settings(include=("tables",))),
+    ]
+    monkeypatch.setattr(module, "__version__", "0.0.0")
+    others.append(shard_signature(CHECKPOINT, Settings()))
+    assert len({signature, *others}) == 5
 
 
 def names(attempt: Attempt, shards: list[Shard], cores: int = 2) -> list[list[str]]:

@@ -77,6 +77,39 @@ def test_what_the_ledger_holds_is_left_out():
     assert account(second) | {"unchanged": 1, "emitted": 1, "found": 2} == account(second)
 
 
+def citation(title: str, version: int) -> bytes:
+    article = f"<Article><ArticleTitle>{title}</ArticleTitle></Article>"
+    content = f'<MedlineCitation><PMID Version="{version}">7</PMID>{article}</MedlineCitation>'
+    return f"<PubmedArticleSet><PubmedArticle>{content}</PubmedArticle></PubmedArticleSet>".encode()
+
+
+@pytest.mark.parametrize(
+    ("title", "version", "shard", "deleted", "model", "counted"),
+    [
+        ("Mice", 2, 3, False, "model", "unchanged"),
+        ("Mice", 2, 1, False, "model", "unchanged"),
+        ("Mice", 2, 3, False, "another model", "emitted"),
+        ("Rats", 2, 1, False, "model", "emitted"),
+        ("Rats", 1, 4, False, "model", "emitted"),
+        ("Rats", 3, 1, False, "model", "superseded"),
+        ("Rats", 2, 4, False, "model", "superseded"),
+        ("Rats", 1, 1, True, "model", "superseded"),
+    ],
+)
+def test_what_the_tables_hold_decides_what_becomes_of_a_second_version_in_the_third_shard(
+    title: str, version: int, shard: int, deleted: bool, model: str, counted: str
+):
+    def read(content: bytes, task: ReadTask) -> pa.Table:
+        return pa.concat_tables(Preprocessor(task).prepare(io.BytesIO(content), Shard("n1.xml", 0, number=3)))
+
+    before = read(citation(title, version), replace(task(), fingerprint=model))
+    id, key = (before[name][:1].to_numpy() for name in ("id_hash", "key"))
+    held = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
+    told = account(read(citation("Mice", 2), task(held)))
+    assert {name for name in ("emitted", "unchanged", "superseded") if told[name]} == {counted}
+    assert (told["found"], told[counted]) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("read", "goes_on"),
     [([3], False), ([1, 3], False), ([3, 4], False), ([2, 3], True), ([1, 2, 3, 4], True)],

@@ -7,6 +7,7 @@ import pyarrow as pa
 from craft_ray.core.schema import SHARDS
 from craft_ray.tables import identity
 from craft_ray.tables.known import read_known
+from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, write_tables
 
@@ -54,3 +55,18 @@ def test_documents_that_a_later_shard_gave_once_more_are_known_as_its_own(tmp_pa
     assert held["repeated"].tolist() == [True, True, False]
     alone = pa.Table.from_pylist(finished[:1], schema=SHARDS)
     assert read_known(tables.documents, {}, alone).ledger.held(identity.id_hash("a"))["repeated"]
+
+
+def test_documents_of_files_that_are_gone_give_way_to_whatever_others_have(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), shard=2), block(tmp_path, ("b", "rat"), shard=1)])
+    restated = {"shard": "shard3", "restated": identity.id_hashes(["b"]).tolist(), "run_id": "run"}
+    finished = pa.Table.from_pylist([restated], schema=SHARDS)
+    outcomes = {}
+    for gone in ((), ("shard2", "shard3")):
+        known = read_known(tables.documents, {"shard0": "shard0", "shard2a": "shard2a"}, finished, gone)
+        older, later = (identity.revision(1, known.number[name], False) for name in ("shard0", "shard2a"))
+        found = (("a", older), ("b", later))
+        outcomes[gone] = [known.ledger.outcome(identity.id_hash(doc_id), 0, revision) for doc_id, revision in found]
+    assert outcomes[()] == [Outcome.SUPERSEDED, Outcome.SUPERSEDED]
+    assert outcomes["shard2", "shard3"] == [Outcome.REVISED, Outcome.REVISED]
