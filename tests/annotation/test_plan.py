@@ -10,7 +10,7 @@ import pytest
 from craft_ray.annotation import plan as module
 from craft_ray.annotation.finished import Finished, read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, read_whole, shard_signature
-from craft_ray.core.schema import SHARDS
+from craft_ray.core.schema import BY_CHANCE, SHARDS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Listing, Shard, in_columns
@@ -78,6 +78,8 @@ def test_a_shard_that_failed_by_chance_or_would_be_read_in_another_way_is_read(
     tmp_path: Path, finished: dict[str, object]
 ):
     assert read_again(tmp_path, SHARD, **finished)
+    by_chance = finished.get("reason") in BY_CHANCE
+    assert Finished.of(listing(SHARD), noted(NOTED | finished)).any_changed() == by_chance
 
 
 def test_a_shard_whose_content_is_broken_is_not_opened_again_and_still_counted_as_broken(tmp_path: Path):
