@@ -89,6 +89,15 @@ def test_mentions_that_were_left_out_are_in_the_summary():
     assert account.summary()["left_out"] == {"Cell": 4, "Taxon": 3}
 
 
+def test_what_is_in_shards_that_need_not_be_read_is_found_and_unchanged():
+    account = Account([Shard("a", 10, number=0)], known=(2, 5))
+    take(account, block(0, ["annotated"], end(found=1, emitted=1)))
+    assert account.adds_up()
+    assert (account.found, account.unchanged, account.committed) == (6, 5, 1)
+    shards = account.summary()["shards"]
+    assert (shards["found"], shards["known"], shards["read"]) == (3, 2, 1)
+
+
 def test_shards_are_unread_until_they_have_closed_and_missing_until_all_their_documents_have_come():
     account = Account([Shard("a", 1, number=0), Shard("b", 2, number=1), Shard("c", 4, number=2)])
     take(account, block(0, ["annotated"], end(found=1, emitted=1)))

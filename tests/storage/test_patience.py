@@ -1,9 +1,13 @@
 """Storage that fails: what is tried again, and for how long."""
 
+import errno
+import os
+
 import pytest
 
 from craft_ray.core.errors import StorageError
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.failures import describe
 from craft_ray.storage.patience import with_retries
 from craft_ray.storage.storage import Storage
 
@@ -39,3 +43,16 @@ def test_what_may_pass_is_tried_again_and_what_will_not_is_raised_at_once():
         with_retries("s3://bucket/x", lambda: 1 // 0, patience=60)
     with pytest.raises(StorageError, match="storage failed at s3://bucket/x"):
         with_retries("s3://bucket/x", lambda: [][0], patience=0, also=(IndexError,))
+
+
+def test_a_full_disk_is_told_at_once():
+    tries = []
+
+    def full() -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left") as told:
+        Storage(S3Settings(), patience=1).with_retries("/out/entities", full)
+    assert len(tries) == 1
+    assert describe(told.value) == "the disk is full"
