@@ -227,6 +227,21 @@ def test_storage_that_failed_for_too_long_is_no_damage_of_a_shard():
         list(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
 
 
+def test_a_line_that_is_still_bad_keeps_its_row_and_one_that_is_mended_loses_it():
+    good = lines({"id": "a", "text": "mice"})
+    first = prepared(good + b"{broken\n{broken\n")
+    rejected = ["x.jsonl#2", "x.jsonl#3"]
+    assert first["doc_id"].to_pylist() == ["a", *rejected, "x.jsonl"]
+    id, key = (first[name][:3].to_numpy() for name in ("id_hash", "key"))
+    revisions = [identity.revision(version, 3, version == 0) for version in (1, 0, 0)]
+    held = Ledger.of(entries(id, key, revisions, [False] * 3))
+    again = prepared(good + b"{broken\n{broken\n", held, rejected=rejected)
+    assert again["status"].to_pylist() == [SHARD_END]
+    mended = prepared(good + b"{broken\n" + lines({"id": "b", "text": "rats"}), held, rejected=rejected)
+    assert mended["doc_id"].to_pylist() == ["b", "x.jsonl#3", "x.jsonl"]
+    assert mended["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
+
+
 def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
     alone = Preprocessor(task(), rows_at_once=1)
