@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from craft_ray.annotation import plan as module
 from craft_ray.annotation.finished import Finished, read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, read_whole, shard_signature
-from craft_ray.core.schema import BY_CHANCE, SHARDS
+from craft_ray.core.schema import BY_CHANCE, DOCUMENTS, SHARDS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Listing, Shard, in_columns
@@ -132,6 +133,17 @@ def test_of_several_rows_of_a_shard_that_of_the_last_run_counts_wherever_it_stan
     assert np.flatnonzero(finished.broken).tolist() == []
 
 
+@pytest.mark.parametrize(("older", "named"), [(False, "notes/a.txt"), (True, "/home/notes/a.txt")])
+def test_documents_without_an_id_are_named_by_path_and_in_outputs_of_older_versions_by_address(
+    tmp_path: Path, older: bool, named: str
+):
+    if older:
+        DeltaTable.create(str(tmp_path / "documents"), DOCUMENTS)
+    path_at = len("/home/")
+    account, _ = planned(tmp_path, Listing(in_columns([("/home/notes/a.txt", 9, "tag", path_at, "")]), []))
+    assert [shard.named for shard in account.shards] == [named]
+
+
 @pytest.mark.parametrize(
     ("nodes", "replicas", "threads", "device", "token_budget"),
     [
@@ -189,6 +201,10 @@ def test_small_files_are_read_together_up_to_an_eighth_of_all_and_to_a_thousand(
     large = [Shard(str(number), 1 << 20) for number in range(32)]
     assert {len(group) for group in names(Attempt.FIRST, large)} == {4}
     assert {len(group) for group in names(Attempt.FIRST, large, cores=16)} == {2}
+
+
+def test_an_archive_that_is_large_beside_the_others_and_too_small_for_parts_is_one_task():
+    assert names(Attempt.FIRST, [Shard("a.tar", 1 << 20), Shard("b.jsonl", 9)]) == [["a.tar"], ["b.jsonl"]]
 
 
 @pytest.mark.parametrize("attempt", [Attempt.ISOLATE, Attempt.REJECT])
