@@ -17,6 +17,7 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.tags import TAG_SET
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import REPEATED, RETRACTED, DataFile, WrittenBlock
+from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, document_without_text, numbered_document
 
 RUN = "20260101T000000-00000000"
@@ -104,6 +105,20 @@ def test_texts_are_left_out_of_documents_on_request_and_entities_stay(tmp_path: 
     assert whole["text"]
     assert row == whole | {"text": None}
     assert left_out.labels == kept.labels
+
+
+def test_what_a_grounder_leaves_out_is_counted_and_documents_have_what_stays(tmp_path: Path):
+    rows = *(numbered_document(number) for number in range(5)), document_without_text("c", "rejected")
+    every = written(tmp_path, *rows)
+    block = written(tmp_path, *rows, grounder=grounder(only=frozenset({"Protein"})))
+    entities = read(tmp_path / "entities", block.entities)
+    documents = read(tmp_path / "documents", block.documents)
+    counted = Counter(row["doc_id"] for row in entities)
+    assert [row["n_entities"] for row in documents] == [counted[row["doc_id"]] for row in documents]
+    assert documents[-1]["n_entities"] == 0
+    assert block.left_out
+    assert block.labels + block.left_out == every.labels
+    assert block.with_id.total() == sum(row["concept_id"] is not None for row in entities) > 0
 
 
 def test_entities_go_by_year_where_the_table_is_partitioned_so(tmp_path: Path):
