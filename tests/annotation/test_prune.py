@@ -49,15 +49,15 @@ def test_a_file_is_gone_if_the_tables_have_documents_from_it_and_the_inputs_lack
 
 
 def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_have_from_them():
-    held = documents(gone=["annotated"], whole=["annotated", "rejected"], more=["annotated"], read=["annotated"])
+    held = documents(gone=["annotated"], whole=["annotated", "rejected"], yet_more=["annotated"], read=["annotated"])
     finished = noted(
         whole={"found": 3, "restated": [7]},
-        more={"found": 3, "restated": [7]},
+        yet_more={"found": 3, "restated": [7]},
         read={"found": 9},
         elsewhere={"found": 9},
     )
-    _, others = vanished(held, listing("whole", "more", "read"), {"read"}, finished)
-    assert others == {"more"}
+    _, others = vanished(held, listing("read", "whole", "yet_more"), {"read"}, finished)
+    assert others == {"yet_more"}
 
 
 @pytest.mark.parametrize(("to_read", "others"), [(set(), set()), ({"new"}, set()), ({"known"}, {"more"})])
