@@ -17,6 +17,8 @@ from tests.support.outputs import filled
 LABELS = ("Chemical", "Protein", "Taxon")
 BLOCK = 1_000
 """Citations of a block."""
+GROUP = 50
+"""Blocks that one commit of a first run brings."""
 ENTITIES_EACH = 10
 
 
@@ -90,3 +92,10 @@ def all_written(
     """Blocks of so many citations, in order of their numbers."""
     parts = np.split(numbers, range(BLOCK, len(numbers), BLOCK))
     return [written(tables, storage, part, shard + place, run_id, status) for place, part in enumerate(parts)]
+
+
+def first_run(tables: Tables, storage: Storage, numbers: np.ndarray) -> None:
+    """Commit citations as a first run does, its blocks coming in no order."""
+    order = np.random.default_rng(2).permutation(range(0, len(numbers), BLOCK))
+    for part in np.split(order, range(GROUP, len(order), GROUP)):
+        tables.append([written(tables, storage, numbers[at : at + BLOCK], at // BLOCK, "first") for at in part])

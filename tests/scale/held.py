@@ -1,6 +1,7 @@
 """Outputs that hold many documents already, written with Arrow and not by runs; and what a command costs over them."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,11 @@ def _rows(first: int, last: int) -> pa.Table:
     return filled(columns, DOCUMENTS, len(numbers))
 
 
-def write_citations(file: Path, first: int, documents: int) -> None:
-    """JSON lines of citations of 200 words; ids count from `first`, and each has a text that no other has."""
+def write_citations(file: Path, numbers: Iterable[int]) -> None:
+    """JSON lines of citations of 200 words; each has a text that no other has."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = (
         json.dumps({"id": f"PMID:{number}", "text": f"{texts()[number % len(texts())]} {number}."})
-        for number in range(first, first + documents)
+        for number in numbers
     )
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -81,7 +81,7 @@ def read(folder: Path, documents: int) -> dict[str, Any]:
     hold(output, documents)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:  # no memory of the writing is there
         peak, seconds = fresh.submit(_read, str(output)).result()
-    write_citations(inputs / "new.jsonl", documents, NEW)
+    write_citations(inputs / "new.jsonl", range(documents, documents + NEW))
     run = measured("annotate", str(inputs), "--output", str(output), "--model", "stand-in")
     assert run["said"]["documents"]["annotated"] == NEW
     shutil.rmtree(output)

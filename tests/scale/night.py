@@ -20,10 +20,7 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting
 from craft_ray.tables.writer import Tables
-from tests.scale.citations import BLOCK, all_written, written
-
-GROUP = 50
-"""Blocks that one commit of the first run brings."""
+from tests.scale.citations import all_written, first_run
 
 
 def files_of(tables: Tables) -> dict[str, int]:
@@ -74,9 +71,7 @@ def main() -> None:
         tables = Tables(storage, str(Path(folder, "out")), "night")
         numbers = np.arange(10_000_000, 10_000_000 + given.known)
         chance = np.random.default_rng(1)
-        order = chance.permutation(range(0, given.known, BLOCK))
-        for part in np.split(order, range(GROUP, len(order), GROUP)):
-            tables.append([written(tables, storage, numbers[at : at + BLOCK], at // BLOCK, "first") for at in part])
+        first_run(tables, storage, numbers)
         began = time.process_time()
         tables.finish(compact=True)
         merge = round(time.process_time() - began, 1)

@@ -50,7 +50,7 @@ def main() -> None:
             each = given.new // SHARDS
             for shard in range(SHARDS):
                 first = given.known + turn * given.new + shard * each
-                write_citations(inputs / f"{turn}-{shard:03}.jsonl", first, each)
+                write_citations(inputs / f"{turn}-{shard:03}.jsonl", range(first, first + each))
             report["over_known"].append(run(inputs, folder / "known", each * SHARDS))
             report["over_none"].append(run(inputs, folder / f"none{turn}", each * SHARDS))
     finally:
