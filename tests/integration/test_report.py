@@ -223,3 +223,18 @@ def test_the_command_reads_from_object_storage_and_writes_there(
     none = command("report", f"{prefix}/none", "--html", f"{prefix}/none.html")
     assert (none.code, "there are no tables" in none.stderr) == (2, True)
     assert not s3_server.filesystem().exists(f"{prefix}/none.html")
+
+
+def test_letters_of_a_label_stay_on_the_line_of_their_mention(opened: Opened):
+    """A mention moves to the end of the line and over it; its letters never begin a line without it."""
+    boxes = opened.page.evaluate(
+        """() => {
+          const mark = document.querySelector("article:not([hidden]) mark");
+          const before = mark.parentNode.insertBefore(document.createTextNode(""), mark);
+          return [...Array(400).keys()].map((length) => {
+            before.data = "i".repeat(length) + " ";
+            return mark.getClientRects().length;
+          });
+        }"""
+    )
+    assert set(boxes) == {1}
