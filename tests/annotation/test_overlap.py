@@ -50,7 +50,7 @@ class Device:
 
 def test_a_block_begins_when_the_last_batch_of_the_one_before_has_begun(tiny_checkpoint: Path, monkeypatch):
     device = Device()
-    spec = EngineSpec("noting", ("cpu",), ("fp32",), lambda *_: "fp32", lambda *_: None, lambda *_: device)
+    spec = EngineSpec("noting", {"cpu": ("fp32",)}, lambda *_: "fp32", lambda *_: None, lambda *_: device)
     monkeypatch.setitem(ENGINES, spec.name, spec)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     model = Model(prepare_model(checkpoint, engine="noting"), token_budget=16)
@@ -87,7 +87,7 @@ def test_a_block_that_fails_lets_the_next_one_begin(tiny_checkpoint: Path, monke
             return (label[:, :1] if started[0] == bad else label), score
 
     device = Fails()
-    spec = EngineSpec("noting", ("cpu",), ("fp32",), lambda *_: "fp32", lambda *_: None, lambda *_: device)
+    spec = EngineSpec("noting", {"cpu": ("fp32",)}, lambda *_: "fp32", lambda *_: None, lambda *_: device)
     monkeypatch.setitem(ENGINES, spec.name, spec)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     model = Model(prepare_model(checkpoint, engine="noting"), token_budget=16)
