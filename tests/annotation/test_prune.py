@@ -1,4 +1,4 @@
-"""What has vanished from complete sources: which files are gone, which may hold it still, and what is removed."""
+"""Files that are gone from complete sources, files that may hold their documents still, and documents removed."""
 
 from pathlib import Path
 

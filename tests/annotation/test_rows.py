@@ -1,4 +1,4 @@
-"""What no table could hold is rejected, and the rest laid in columns as it is."""
+"""Rows: a document that no table could hold is rejected, and others are laid in columns as they are."""
 
 import json
 from typing import Any
