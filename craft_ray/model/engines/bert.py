@@ -108,8 +108,9 @@ def attend_padded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, i
 def _linear(weights: Mapping[str, torch.Tensor], names: Sequence[str], ranges: Ranges) -> torch.nn.Module:
     """One linear layer for several that read the same."""
     weight, bias = (torch.cat([weights[f"{name}.{kind}"] for name in names]) for kind in ("weight", "bias"))
-    if names[0] in ranges:
-        return IntegerLinear(weight, bias, *ranges[names[0]])
+    if ranges.keys() >= set(names):
+        lows, highs = zip(*(ranges[name] for name in names), strict=True)
+        return IntegerLinear(weight, bias, min(lows), max(highs))
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     linear.weight, linear.bias = _frozen(weight), _frozen(bias)
     return linear

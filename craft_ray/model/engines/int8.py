@@ -60,15 +60,20 @@ def quantize(network: Network, ranges: Ranges) -> Network:
     return network
 
 
+def _scale_and_zero(low: float, high: float) -> tuple[float, int]:
+    """The step between the 256 values that a range's inputs take, and which of the values is 0."""
+    low, high = min(low, 0.0), max(high, 0.0, 1e-6)
+    scale = (high - low) / 255
+    return scale, round(-low / scale)
+
+
 class QuantizedLinear(torch.nn.Module):
     """A linear layer whose inputs take 256 values over a range, and whose weights 255 a row, symmetric about zero."""
 
     def __init__(self, linear: Any, low: float, high: float) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
-        low, high = min(low, 0.0), max(high, 0.0, 1e-6)
-        self.scale = (high - low) / 255
-        self.zero = round(-low / self.scale)
+        self.scale, self.zero = _scale_and_zero(low, high)
         self.row_scale = self.weight.abs().amax(1).clamp(min=1e-8) / 127
         self.row_zero = torch.zeros(len(self.weight), dtype=torch.int32)
 
@@ -90,14 +95,13 @@ class IntegerLinear(torch.nn.Module):
     Weights take 127 values a row, not 255. Processors without instructions for 8-bit products add two of them in 16
     bits: 2 * 255 * 63 is below 2 ** 15, so nothing overflows there.
 
-    low, high: the range of its inputs, which take 256 values
+    weight, bias: (outputs, inputs) and (outputs,), fp32
+    low, high:    the range of its inputs, which take 256 values
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, low: float, high: float) -> None:
         super().__init__()
-        low, high = min(low, 0.0), max(high, 0.0, 1e-6)
-        self.scale = (high - low) / 255
-        self.zero = round(-low / self.scale)
+        self.scale, self.zero = _scale_and_zero(low, high)
         self.bias = bias
         self.row_scale = weight.abs().amax(1).clamp(min=1e-8) / 63
         self.row_zero = torch.zeros(len(weight), dtype=torch.int64)
@@ -110,7 +114,7 @@ class IntegerLinear(torch.nn.Module):
             self._codes(torch.zeros(1, weight.shape[1]))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Multiply what 8 bits keep of inputs and 7 bits of weights; the sums leave as fp32."""
+        """Multiply what 8 bits keep of inputs and 7 bits of weights: (..., inputs) to (..., outputs), both fp32."""
         weight = self.packed, self.row_scale, self.row_zero, self.bias
         output: tuple[Any, ...] = 1.0, 0, torch.float32, "none", [], "none"
         codes = self._codes(inputs.contiguous())
@@ -118,7 +122,7 @@ class IntegerLinear(torch.nn.Module):
         return found
 
     def _codes(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Inputs as plain integers, which the kernel takes; torch's `int_repr` would copy them."""
+        """Inputs as integers (uint8) in the same shape, which the kernel takes; torch's `int_repr` would copy them."""
         quantized = torch.quantize_per_tensor(inputs, self.scale, self.zero, torch.quint8)
         return torch.empty(0, dtype=torch.uint8).set_(
             quantized.untyped_storage(), 0, quantized.shape, quantized.stride()
