@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,6 +57,36 @@ def nearest_beside(path: str, wanted: Callable[[Path], bool] = lambda found: Tru
     except OSError:
         return ""
     return nearest(Path(path).name, beside)
+
+
+def files_below(folder: str, complete: bool) -> Iterator[tuple[str, int, str]]:
+    """The path, size in bytes and time of change of each file below a folder, as the folders are read.
+
+    complete: whether a folder that cannot be read raises OSError; else it is left out
+
+    Links to folders are not followed; a link to a file has the file's size and its own time. A file that vanishes
+    meanwhile is left out.
+    """
+    folders = [folder]
+    passing = () if complete else (OSError,)
+    while folders:
+        with suppress(*passing), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    size = _size_behind(entry) if entry.is_symlink() else status.st_size
+                    yield entry.path, size, str(status.st_mtime or "")
+
+
+def _size_behind(link: os.DirEntry[str]) -> int:
+    """Bytes of what a link names, 0 if it names nothing."""
+    try:
+        return link.stat().st_size
+    except OSError:
+        return 0
 
 
 def check_listable(folder: str) -> None:

@@ -5,7 +5,9 @@ Credentials are taken from the environment, a profile or a role by botocore, and
 
 import os
 import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,6 +39,22 @@ class S3:
             )
             made.retries = 3  # of each call; `patience.with_retries` does the rest
         return self._clients[anonymous]
+
+    def files_below(self, folder: str, request: Callable[[Callable[[], Any]], Any]) -> Iterator[tuple[str, int, str]]:
+        """The address, size in bytes and ETag of each object below an address, a page of 1,000 objects at a time.
+
+        request: sends the request for a page, with whatever retries it needs
+        """
+        bucket, _, key = folder.partition("://")[2].partition("/")
+        client = self.client(bucket)
+        wanted = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+        while True:
+            page = request(partial(client.call_s3, "list_objects_v2", **wanted))
+            for found in page.get("Contents", ()):
+                yield f"s3://{bucket}/{found['Key']}", int(found["Size"]), found.get("ETag", "").strip('"')
+            if not page.get("IsTruncated"):
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def session(self) -> Any:
         """A botocore session of the profile that the settings name."""

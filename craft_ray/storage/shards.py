@@ -256,9 +256,8 @@ def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple
             yield _file(restored(url, path), info, top), []
             continue
         folder = restored(url, path)
-        for file, detail in filesystem.find(path, detail=True).items():
-            name = restored(url, file)
-            yield _file(name, detail, top), name[len(folder) :].strip("/").split("/")
+        for name, size, tag in storage.files_below(folder, complete):
+            yield (name, size, tag, path_at(name, top), ""), name[len(folder) :].strip("/").split("/")
 
 
 def _readable(name: str) -> str:

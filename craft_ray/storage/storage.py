@@ -19,7 +19,7 @@ from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import bucket, is_remote, join, restored
 from craft_ray.storage.failures import CHANGED, as_settings_error, describe
-from craft_ray.storage.local import link_new, temporary_beside, umask
+from craft_ray.storage.local import files_below, link_new, temporary_beside, umask
 from craft_ray.storage.patience import PatientFile, with_retries
 from craft_ray.storage.s3 import S3
 
@@ -153,6 +153,17 @@ class Storage:
             # A writer whose acknowledgement was lost is refused by its own first try.
             return self.read_bytes(url) == content
         return True
+
+    def files_below(self, folder: str, complete: bool = False) -> Iterator[tuple[str, int, str]]:
+        """The name, size in bytes and tag of each file below a folder, as storage lists them, in any order.
+
+        complete: whether a folder on disk that cannot be read raises OSError; else it is left out
+
+        The tag changes with the content. Raises StorageError if object storage fails until patience ends.
+        """
+        if is_remote(folder):
+            return self._s3.files_below(folder, lambda request: self.with_retries(folder, request))
+        return files_below(folder, complete)
 
     def names(self, folder: str) -> list[str]:
         """Paths of the files right below a folder; empty if there is none."""

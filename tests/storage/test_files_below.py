@@ -1,0 +1,69 @@
+"""Files below a folder, found one at a time, as fsspec finds them all at once."""
+
+import os
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from s3fs import S3FileSystem
+
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
+from tests.support.s3_server import S3Server
+
+LOCAL = Storage(S3Settings())
+
+PAGE = 1_000
+"""Objects that S3 lists at once."""
+
+
+def found_at_once(filesystem: AbstractFileSystem, folder: str) -> list[tuple[str, int, str]]:
+    details = filesystem.find(folder, detail=True).values()
+    tags = (detail.get("ETag") or detail.get("mtime") or "" for detail in details)
+    return [(detail["name"], detail["size"], str(tag).strip('"')) for detail, tag in zip(details, tags, strict=True)]
+
+
+def test_files_links_and_hidden_files_of_a_folder_are_found_with_their_times(tmp_path: Path):
+    for name in ("b/notes.txt", "b/deep/er/empty.txt", ".hidden/a.txt", "a.txt", "old.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x" * len(name))
+    os.utime(tmp_path / "old.txt", (0, 0))  # which is no time to tell a change by
+    (tmp_path / "nothing").mkdir()
+    for link, target in (("link.txt", "a.txt"), ("folder.txt", "b"), ("broken.txt", "nowhere"), ("round", ".")):
+        (tmp_path / link).symlink_to(target)
+    os.mkfifo(tmp_path / "pipe.txt")
+    found = sorted(LOCAL.files_below(str(tmp_path)))
+    assert found == found_at_once(LocalFileSystem(), str(tmp_path))
+    assert {Path(name).name: size for name, size, _ in found}["link.txt"] == 5
+    assert {Path(name).name: tag for name, _, tag in found}["old.txt"] == ""
+
+
+def test_objects_are_found_a_page_at_a_time_with_their_etags(
+    s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch
+):
+    names = [f"{folder}/{number:04} é%+.txt" for number in range(PAGE // 2 + 1) for folder in ("a", "b/c")]
+    client = s3_server.filesystem()
+    client.pipe({f"{on_s3}/{name}": name.encode() * (number % 3) for number, name in enumerate(names)})
+    client.pipe_file(f"{on_s3}-beside/x.txt", b"x")
+    at_once = found_at_once(client, on_s3)
+    pages = []
+    call = S3FileSystem.call_s3
+
+    def failing_once(self, method: str, *arguments, **more):
+        pages.append(method)
+        if len(pages) == 2:
+            raise TimeoutError
+        return call(self, method, *arguments, **more)
+
+    monkeypatch.setattr(S3FileSystem, "call_s3", failing_once)
+    storage = Storage(S3Settings(), patience=60)
+    below = storage.files_below(on_s3)
+    found = list(islice(below, PAGE))
+    assert pages == ["list_objects_v2"]
+    found += below
+    assert pages == ["list_objects_v2"] * 3
+    assert sorted(found) == sorted((f"s3://{name}", size, tag) for name, size, tag in at_once)
+    assert sorted(name for name, _, _ in found) == sorted(f"{on_s3}/{name}" for name in names)
+    assert not storage.filesystem(on_s3).dircache
