@@ -111,15 +111,16 @@ class Commits:
         """
         now = time.monotonic()
         all = all or (now - self._noted > NOTE_AFTER and not self._revised)
-        if self._new and (all or now >= self._next):
+        waiting = sum(len(block.entries) for block in self._revised)
+        replacing = bool(self._revised) and (all or waiting >= REPLACE_AT or now - self._since > REPLACE_AFTER)
+        if self._new and (all or replacing or now >= self._next):  # first what revisions may replace
             with prometheus.timed_commit("append"):
                 self._tables.append(self._new)
             self._account.wrote(self._new)
             self._log("append", sum(len(block.entries) for block in self._new), now)
             self._new = []
             self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - now) / COMMIT_SHARE)
-        waiting = sum(len(block.entries) for block in self._revised)
-        if self._revised and (all or waiting >= REPLACE_AT or now - self._since > REPLACE_AFTER):
+        if replacing:
             kept = sum(int(mask.sum()) for mask in self._kept)
             retracted = sum(block.status.count(RETRACTED) for block in self._revised)
             began = time.monotonic()

@@ -119,3 +119,22 @@ def test_each_kind_of_commit_is_logged_with_its_documents(tmp_path: Path, caplog
     commits.commit(all=True)
     logged = [(record.kind, record.documents) for record in caplog.records if record.message == "committed"]
     assert logged == [("append", 2), ("replace", 1)]
+
+
+def test_a_revision_is_not_committed_before_the_document_that_it_revises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A new document waits for its commit, and its revision of the same run is due."""
+    clock = [1_000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(module, "REPLACE_AT", 1)
+    tables, _, _, commits = held(tmp_path)
+    append = tables.append
+    monkeypatch.setattr(tables, "append", lambda blocks: append(blocks) or clock.append(clock.pop() + 0.1))
+    commits.add(block(tmp_path, ("b", "rat"), shard=1))
+    commits.commit()
+    commits.add(block(tmp_path, ("c", "rat"), shard=1))
+    commits.add(block(tmp_path, ("c", "human"), shard=2))
+    commits.commit()
+    commits.commit(all=True)
+    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "human")]
