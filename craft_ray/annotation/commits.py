@@ -14,7 +14,7 @@ from craft_ray.core.logs import log
 from craft_ray.core.schema import SHARDS
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
-from craft_ray.tables.ledger import Ledger, Outcome, State
+from craft_ray.tables.ledger import Ledger, Outcome, State, admitted
 from craft_ray.tables.writer import Tables
 
 COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
@@ -53,7 +53,8 @@ class Commits:
         self._max_rejected = max_rejected
         self._new: list[WrittenBlock] = []
         self._revised: list[WrittenBlock] = []
-        self._kept: list[NDArray[np.bool_]] = []
+        self._outcomes: list[NDArray[np.int8]] = []
+        self._kept = 0
         self._since = self._noted = time.monotonic()
         self._next = 0.0
         self.rows = tables.counts()["documents"]
@@ -63,26 +64,27 @@ class Commits:
         self._account.arrived(block)
         outcomes, held = self._ledger.outcomes(block.entries)
         new = outcomes == Outcome.NEW
-        kept = new | (outcomes == Outcome.REVISED)
+        taken = admitted(outcomes)
         self._repeat(block.entries[outcomes == Outcome.REPEATED], held[outcomes == Outcome.REPEATED])
         # Superseded are those that lose against what is there, and those of this run that lose against these.
         self._account.superseded += int(np.isin(outcomes, (Outcome.SUPERSEDED, Outcome.UNCHANGED)).sum())
-        corrected = kept & (held["state"] != State.BEFORE) & (held["revision"] == block.entries["revision"])
+        corrected = taken & (held["state"] != State.BEFORE) & (held["revision"] == block.entries["revision"])
         self._account.corrected(int(corrected.sum()))
-        self._account.superseded += int((kept & ~corrected & (held["state"] == State.WRITTEN)).sum())
+        self._account.superseded += int((taken & ~corrected & (held["state"] == State.WRITTEN)).sum())
         # Those that wait are counted as superseded once they are replaced.
         self._account.superseded -= int((corrected & (held["state"] == State.WAITING)).sum())
-        self._ledger.update(block.entries[kept], State.WRITTEN if new.all() else State.WAITING)
+        self._ledger.update(block.entries[taken], State.WRITTEN if new.all() else State.WAITING)
         self.rows += int(new.sum()) - block.status.count(RETRACTED)
         if len(block.repeated):
             self._judge_repeated(block.repeated)
         if new.all():
             self._new.append(block)
-        elif kept.any():
+        elif taken.any():
             if not self._revised:
                 self._since = time.monotonic()
             self._revised.append(block)
-            self._kept.append(kept)
+            self._outcomes.append(outcomes)
+            self._kept += int(taken.sum())
 
     def _judge_repeated(self, repeated: NDArray[np.void]) -> None:
         """Judge rows that hold no text, since their documents were the tables' own when the run began.
@@ -121,18 +123,17 @@ class Commits:
             self._new = []
             self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - now) / COMMIT_SHARE)
         if replacing:
-            kept = sum(int(mask.sum()) for mask in self._kept)
             retracted = sum(block.status.count(RETRACTED) for block in self._revised)
             began = time.monotonic()
             with prometheus.timed_commit("replace"):
-                written = self._tables.replace(self._revised, self._kept)
+                written = self._tables.replace(self._revised, self._outcomes)
             self._log("replace", written, began)
             self._ledger.written()
             # Those that were kept when they came, and beaten by a better revision while they waited.
-            self._account.superseded += kept - retracted - written
+            self._account.superseded += self._kept - retracted - written
             self._account.wrote(self._revised)
             self._account.exact = False
-            self._revised, self._kept = [], []
+            self._revised, self._outcomes, self._kept = [], [], 0
         if all:
             self._note()
         self._judge()

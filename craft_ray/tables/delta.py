@@ -285,9 +285,11 @@ class NumberedTable:
         how["keep_versions"] = self._readable(kept) or None
         removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
         unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
-        for path in sorted(unnamed):
-            if self._is_past(path, run_id):
-                self.with_retries(lambda: self._storage.remove(join(self.path, path)))  # noqa: B023
+        self.discard([path for path in sorted(unnamed) if self._is_past(path, run_id)])
+
+    def discard(self, paths: Sequence[str]) -> None:
+        """Remove files below the table's folder that no commit has named."""
+        self._storage.remove_files([join(self.path, path) for path in paths])
 
     def shorten_log(self) -> None:
         """Write a checkpoint if many commits have come since the last, and remove the log that Delta keeps no longer.

@@ -27,6 +27,12 @@ class Outcome(IntEnum):
     """The document that the tables hold, from a later shard."""
 
 
+def admitted(outcomes: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """True for documents that the tables take in, by their outcomes; (documents,)."""
+    taken: NDArray[np.bool_] = (outcomes == Outcome.NEW) | (outcomes == Outcome.REVISED)
+    return taken
+
+
 class State(IntEnum):
     """Since when the tables hold an entry's document."""
 

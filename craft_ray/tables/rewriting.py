@@ -1,10 +1,9 @@
-"""Files of a table written again: without the rows of some documents, or several as one, in order of their documents.
+"""Files of a table written again as other files, such as several as one, in order of their documents.
 
 Each rewrite is a task of its own that gives files which no table refers to yet, so it may run on any node, and twice.
 """
 
 import uuid
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from itertools import count
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -56,6 +54,17 @@ class Place:
         """The columns that files of a partition hold."""
         return pa.schema([field for field in self.schema if field.name not in file.partition])
 
+    def order(self, file: DataFile) -> list[str]:
+        """The columns by which rows are sorted within a file."""
+        return [name for name in ("doc_id", "start") if name in self.columns(file).names]
+
+    def rows(self, files: Sequence[DataFile]) -> ds.Dataset:
+        """The rows of files of one partition."""
+        paths = [join(self.folder, file.path) for file in files]
+        filesystem, _ = self.storage.arrow_filesystem(paths[0])
+        within = [self.storage.arrow_filesystem(path)[1] for path in paths]
+        return ds.dataset(within, self.columns(files[0]), format="parquet", filesystem=filesystem)
+
 
 class Rewrite(Protocol):
     """Files that take the place of others."""
@@ -78,73 +87,6 @@ def run_here(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
-    """A file without the rows of some documents.
-
-    doc_ids: sorted
-    """
-
-    place: Place
-    file: DataFile
-    doc_ids: pa.Array
-
-    @property
-    def files(self) -> Sequence[DataFile]:
-        """The one file."""
-        return (self.file,)
-
-    def run(self) -> Sequence[DataFile]:
-        """The file itself if it holds none of the documents, none if it holds nothing else, or one of its other rows.
-
-        Its ids are read first.
-        """
-        place, file = self.place, self.file
-        with place.storage.open(join(place.folder, file.path)) as stream:
-            source = pq.ParquetFile(stream)
-            ids = source.read(["doc_id"])["doc_id"].cast(pa.string())
-            kept = pc.invert(pc.is_in(ids, value_set=self.doc_ids))
-            rows = pc.sum(kept).as_py() or 0
-            if rows == source.metadata.num_rows:
-                return (file,)
-            if not rows:
-                return ()
-            path = place.new_path(file)
-            types = pa.schema([place.schema.field(name) for name in source.schema_arrow.names])
-            with place.storage.publishing(join(place.folder, path)) as sink:
-                with pq.ParquetWriter(sink, types, compression="zstd") as writer:
-                    for part in _parts(source, kept):
-                        writer.write_table(part.cast(types))
-                size = sink.tell()
-        bounds = pc.min_max(ids.filter(kept)).as_py()
-        return (DataFile(path, size, rows, bounds["min"], bounds["max"], file.partition),)
-
-
-def _parts(source: pq.ParquetFile, kept: pa.ChunkedArray) -> Iterable[pa.Table]:
-    """The rows that are kept, a row group at a time."""
-    at = 0
-    for group in range(source.num_row_groups):
-        rows = source.read_row_group(group)
-        yield rows.filter(kept.slice(at, rows.num_rows))
-        at += rows.num_rows
-
-
-def removals(place: Place, files: Iterable[DataFile], doc_ids: pa.Array) -> list[Removal]:
-    """The removals after which a table has no row of some documents: of files that by their statistics may hold any.
-
-    doc_ids: sorted
-    """
-    wanted = doc_ids.to_pylist()
-    found = []
-    for file in files:
-        first, last = 0, len(wanted)
-        if file.first_id and file.last_id:  # else a file without statistics
-            first, last = bisect_left(wanted, file.first_id), bisect_right(wanted, file.last_id)
-        if first < last:
-            found.append(Removal(place, file, pa.array(wanted[first:last], pa.string())))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
 class Merge:
     """Files of one partition as new ones of about `file_bytes`, their rows sorted by document."""
 
@@ -161,12 +103,8 @@ class Merge:
         in_file = -(-rows // max(1, round(size / self.file_bytes)))
         in_group = min(MOST, max(FEWEST, GROUP * rows // size))
         schema = self.place.columns(self.files[0])
-        paths = [join(self.place.folder, file.path) for file in self.files]
-        filesystem, _ = self.place.storage.arrow_filesystem(paths[0])
-        within = [self.place.storage.arrow_filesystem(path)[1] for path in paths]
-        source = ds.dataset(within, schema, format="parquet", filesystem=filesystem)
-        order = ", ".join(f'"{name}"' for name in ("doc_id", "start") if name in schema.names)
-        with database(files=source) as connection:
+        order = ", ".join(f'"{name}"' for name in self.place.order(self.files[0]))
+        with database(files=self.place.rows(self.files)) as connection:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET threads = {THREADS}")
             sorted_rows = connection.sql(f"FROM files ORDER BY {order}").to_arrow_reader(in_group)
@@ -214,14 +152,27 @@ def _in_files(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Iterator
 def merges(place: Place, files: Iterable[DataFile]) -> list[Merge]:
     """The merges of a table's small files, those of less than half a FILE, within each partition.
 
-    So what a night adds is written again with no more than half a FILE beside it. Files of neighbouring documents go
-    together, so that each new file covers few ids and a later revision touches few files.
+    So what a night adds is written again with no more than half a FILE beside it.
     """
-    by_partition: dict[tuple[object, ...], list[DataFile]] = defaultdict(list)
+    small = sorted_together(place, [file for file in files if file.size < FILE // 2])
+    return [merge for merge in small if len(merge.files) > 1]
+
+
+def sorted_together(place: Place, files: Iterable[DataFile]) -> list[Merge]:
+    """The merges of all files of each partition, AT_ONCE bytes together.
+
+    Files of neighbouring documents go together, so that each new file covers few ids and a later revision touches few
+    files.
+    """
+    return [Merge(place, group, FILE) for members in by_partition(files) for group in _groups(members)]
+
+
+def by_partition(files: Iterable[DataFile]) -> list[list[DataFile]]:
+    """The files of each partition."""
+    members: dict[tuple[object, ...], list[DataFile]] = defaultdict(list)
     for file in files:
-        if file.size < FILE // 2:
-            by_partition[tuple(file.partition.values())].append(file)
-    return [Merge(place, group, FILE) for small in by_partition.values() for group in _groups(small) if len(group) > 1]
+        members[tuple(file.partition.values())].append(file)
+    return list(members.values())
 
 
 def _groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:

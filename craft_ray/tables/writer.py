@@ -28,8 +28,10 @@ from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.rewriting import Place, Removal, Rewrite, RunAll, merges, removals, run_here
+from craft_ray.tables.replacing import Replacement, removals, replacements
+from craft_ray.tables.rewriting import Place, Rewrite, RunAll, merges, run_here, sorted_together
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
 SHARD_FILES = 16
@@ -41,11 +43,24 @@ _BATCH = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Documents that replace others: their ids, and the files that hold their rows."""
+    """Documents that are written, and the files that hold their rows.
 
-    doc_ids: pa.Array
+    revised: ids of those among them that the tables may hold; and of those that are only to be removed
+    """
+
+    revised: pa.Array
     documents: list[DataFile]
     entities: list[DataFile]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of a table: files to add and to remove, and paths of files without which it is made."""
+
+    table: NumberedTable
+    added: Sequence[DataFile]
+    removed: Sequence[DataFile] = ()
+    spare: Sequence[str] = ()
 
 
 class Tables:
@@ -112,39 +127,65 @@ class Tables:
         self.entities.add((file for block in blocks for file in block.entities), pair)
         self.documents.add((file for block in blocks for file in block.documents), pair)
 
-    def replace(self, blocks: Sequence[WrittenBlock], kept: Sequence[NDArray[np.bool_]]) -> int:
-        """Commit those documents of blocks that `kept` marks, in place of what the tables hold under their ids.
+    def replace(self, blocks: Sequence[WrittenBlock], outcomes: Sequence[NDArray[np.int8]]) -> int:
+        """Commit the documents of blocks that are new, and those revised, in place of what the tables hold of them.
 
         Of documents with one id the best revision is taken. All goes in one pair of commits, so that no file of the
         tables is written twice. Returns how many documents were written.
+
+        outcomes: of each block's documents (`ledger.Outcome`); those that are neither new nor revised are left out
         """
         every = np.concatenate([block.entries for block in blocks])
-        candidates = np.flatnonzero(np.concatenate(kept))
-        winners = np.zeros(len(every), np.bool_)
+        outcome = np.concatenate(outcomes)
+        candidates = np.flatnonzero(admitted(outcome))
+        winners = np.full(len(every), False)
         winners[candidates[best(every[candidates])]] = True
-        masks = np.split(winners, np.cumsum([len(block.entries) for block in blocks])[:-1])
+        edges = np.cumsum([len(block.entries) for block in blocks])[:-1]
+        revised = winners & (outcome == Outcome.REVISED)
+        masks = zip(np.split(winners, edges), np.split(revised, edges), strict=True)
         with self.documents.naming_a_later_run():
-            return self._replace_by(blocks, masks)
+            return self._replace_by(
+                [self._part(block, *mask) for block, mask in zip(blocks, masks, strict=True) if mask[0].any()]
+            )
 
-    def _replace_by(self, blocks: Sequence[WrittenBlock], masks: Sequence[NDArray[np.bool_]]) -> int:
-        """Commit the documents of blocks that masks mark, in place of those with their ids; returns how many."""
-        parts = [self._part(block, mask) for block, mask in zip(blocks, masks, strict=True) if mask.any()]
+    def _replace_by(self, parts: Sequence["_Part"]) -> int:
+        """Commit documents in place of those with their ids; returns how many."""
         if not parts:
             return 0
-        doc_ids = pa.concat_arrays([part.doc_ids for part in parts]).sort()
+        doc_ids = pa.concat_arrays([part.revised for part in parts]).sort()
         pair = next_number(self.documents.pair)
-        for table in (self.entities, self.documents):
-            added, removed = self._rewritten(removals(self._place(table), table.files(), doc_ids))
-            written = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
-            table.add([*written, *added], pair, removed)
+        changes = [
+            self._change(self.entities, [file for part in parts for file in part.entities], doc_ids),
+            self._change(self.documents, [file for part in parts for file in part.documents], doc_ids),
+        ]
+        for change in changes:
+            change.table.add(change.added, pair, change.removed)
+        for change in changes:
+            change.table.discard(change.spare)
         return sum(file.rows for part in parts for file in part.documents)
 
-    def _part(self, block: WrittenBlock, mask: NDArray[np.bool_]) -> "_Part":
+    def _change(self, table: NumberedTable, new: Sequence[DataFile], doc_ids: pa.Array) -> "_Change":
+        """The change after which a table holds the rows of new files, in place of those of some documents.
+
+        doc_ids: of documents that the table may hold rows of; sorted
+        """
+        if not len(doc_ids):
+            return _Change(table, new)
+        place = self._place(table)
+        in_order = [file for files in self._run_all(sorted_together(place, new)) for file in files]
+        touched, rest = replacements(place, table.files(), in_order, doc_ids)
+        added, removed = self._rewritten(touched)
+        left, emptied = self._rewritten(rest)
+        gone = {file.path for file in emptied}
+        added += [*(file for file in in_order if file.path not in gone), *left]
+        return _Change(table, added, removed, [*(file.path for file in new), *gone])
+
+    def _part(self, block: WrittenBlock, mask: NDArray[np.bool_], revised: NDArray[np.bool_]) -> "_Part":
         """The files of a block with the documents marked alone: its own, where that is all of them."""
         (file,) = block.documents
         with self._storage.open(join(self.documents.path, file.path)) as stream:
             documents = pq.read_table(stream, columns=["doc_id", "status"])
-        doc_ids = documents["doc_id"].filter(pa.array(mask)).combine_chunks()
+        doc_ids = documents["doc_id"].filter(pa.array(revised)).combine_chunks()
         written = mask & pc.not_equal(documents["status"], RETRACTED).to_numpy(zero_copy_only=False)
         if written.all():
             return _Part(doc_ids, block.documents, block.entities)
@@ -157,7 +198,7 @@ class Tables:
 
     def _filtered(self, table: NumberedTable, files: Sequence[DataFile], doc_ids: pa.Array) -> list[DataFile]:
         """Files without the rows of some documents."""
-        return [rest for file in files for rest in Removal(self._place(table), file, doc_ids).run()]
+        return [rest for file in files for rest in Replacement(self._place(table), file, doc_ids).run()]
 
     def _place(self, table: NumberedTable) -> Place:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS

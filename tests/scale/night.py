@@ -1,9 +1,9 @@
 """A night of revisions: bytes written for each byte revised, and its cost beside a night of new documents.
 
 `python -m tests.scale.night --help`. In one process and without a model: the tables are made as a first run makes them,
-its blocks coming in no order. Then so many documents are replaced: some of the newest tenth, as most of PubMed's
-revisions are, and some from anywhere. What is written again depends on how many files there are: 100,000 citations in
-files of 0.5 MB are written again in the same proportion as 3 million in files of 16 MB.
+its blocks coming in no order. Then so many documents are replaced: from the newest tenth, from where PubMed's revisions
+fall, and from anywhere. What is written again depends on how many files there are: 100,000 citations in files of 0.5 MB
+are written again in the same proportion as 3 million in files of 16 MB. All bytes count that the process writes.
 """
 
 import argparse
@@ -15,45 +15,53 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting
 from craft_ray.tables.writer import Tables
 from tests.scale.citations import all_written, first_run
+from tests.support.outputs import all_of
+
+PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
+"""Where the 27 revised citations of an update file of January 2026 stood: among what share of the newest, and how many."""
 
 
-def files_of(tables: Tables) -> dict[str, int]:
-    """The bytes of each file of the tables."""
-    return {file.path: file.size for table in tables.by_name.values() for file in table.files()}
+def where_pubmed_revises(numbers: np.ndarray, revised: int) -> np.ndarray:
+    """So many numbers, spread over the newest as PubMed's revisions are."""
+    chance = np.random.default_rng(3)
+    chosen = np.array([], numbers.dtype)
+    for newest, share in PUBMED:
+        among = np.setdiff1d(numbers[-round(newest * len(numbers)) :], chosen)
+        chosen = np.append(chosen, chance.choice(among, round(share * revised), replace=False))
+    return np.sort(chosen)
 
 
 def night(tables: Tables, storage: Storage, numbers: np.ndarray, shard: int, revised: bool) -> dict[str, Any]:
     """Replace or append documents and close the run: seconds of the processor and bytes written beside the blocks'."""
     blocks = all_written(tables, storage, numbers, shard, "night")
-    own = {file.path: file.size for block in blocks for file in (*block.documents, *block.entities)}
-    before = files_of(tables)
-    began, clock = time.process_time(), time.monotonic()
-    if revised:
-        tables.replace(blocks, [np.ones(len(block.entries), np.bool_) for block in blocks])
-    else:
-        tables.append(blocks)
-    replaced = files_of(tables)
-    replacing = time.process_time()
-    tables.finish(compact=True)
-    ended = time.process_time()
-    after = files_of(tables)
-    again = sum(size for path, size in replaced.items() if path not in before and path not in own)
-    merged = sum(size for path, size in after.items() if path not in replaced)
+    own = sum(file.size for block in blocks for file in (*block.documents, *block.entities))
+    process = psutil.Process()
+    clock = time.monotonic()
+    seconds, written = [time.process_time()], [process.io_counters().write_chars]
+    steps = (
+        lambda: tables.replace(blocks, [all_of(block) for block in blocks]) if revised else tables.append(blocks),
+        lambda: tables.finish(compact=True),
+    )
+    for step in steps:
+        step()
+        seconds.append(time.process_time())
+        written.append(process.io_counters().write_chars)
     return {
         "documents": len(numbers),
-        "cpu_seconds": round(ended - began, 2),
-        "cpu_seconds_of_the_merge": round(ended - replacing, 2),
+        "cpu_seconds": round(seconds[2] - seconds[0], 2),
+        "cpu_seconds_of_the_merge": round(seconds[2] - seconds[1], 2),
         "seconds": round(time.monotonic() - clock, 2),
-        "mb_of_their_rows": round(sum(own.values()) / 1e6, 1),
-        "rewritten_per_byte": round(again / sum(own.values()), 1),
-        "merged_per_byte": round(merged / sum(own.values()), 1),
-        "files": len(after),
+        "mb_of_their_rows": round(own / 1e6, 1),
+        "rewritten_per_byte": round((written[1] - written[0]) / own, 1),
+        "merged_per_byte": round((written[2] - written[1]) / own, 1),
+        "files": {name: len(table.files()) for name, table in tables.by_name.items()},
     }
 
 
@@ -81,10 +89,13 @@ def main() -> None:
         report = {
             "known": given.known,
             "file_mb": given.file_mb,
-            "mb": round(sum(files_of(tables).values()) / 1e6, 1),
+            "mb": round(sum(file.size for table in tables.by_name.values() for file in table.files()) / 1e6, 1),
             "cpu_seconds_of_the_first_merge": merge,
             "files": {name: len(table.files()) for name, table in tables.by_name.items()},
             "new": night(tables, storage, fresh, 20_000, revised=False),
+            "revised_as_pubmed_does": night(
+                tables, storage, where_pubmed_revises(numbers, given.documents), 25_000, revised=True
+            ),
             "revised_newest": night(tables, storage, np.sort(newest), 30_000, revised=True),
             "revised_anywhere": night(tables, storage, np.sort(anywhere), 40_000, revised=True),
         }

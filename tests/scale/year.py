@@ -1,4 +1,4 @@
-"""A year of nights: files, log, and whether the last nights cost more than the first ones.
+"""A year of nights: files, log, and whether the last nights cost more, and write more, than the first ones.
 
 `python -m tests.scale.year --help`. Each night opens the tables anew as a run does, reads what they hold, adds new
 citations, replaces some of the newest, deletes a few, records its shard and closes. The newest are as many in each
@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from craft_ray.core.schema import SHARDS
@@ -26,13 +27,16 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.known import read_known
 from craft_ray.tables.writer import Tables
 from tests.scale.citations import all_written
+from tests.support.outputs import all_of
 
 FIRST = 10_000_000
 """The number of the first citation."""
 
 
-def night(storage: Storage, output: str, number: int, last: int, size: tuple[int, int, int], newest: int) -> float:
-    """One night; the last citation so far is given. Returns its seconds of the processor, without making its blocks.
+def night(
+    storage: Storage, output: str, number: int, last: int, size: tuple[int, int, int], newest: int
+) -> tuple[float, float]:
+    """One night; the last citation so far is given. Returns its seconds of the processor and MB, blocks left out.
 
     size:   citations that are new, revised and deleted
     newest: citations, counted from the last, of which some are revised and deleted
@@ -52,14 +56,14 @@ def night(storage: Storage, output: str, number: int, last: int, size: tuple[int
         *all_written(tables, storage, np.setdiff1d(changed, gone), number * 100 + 50, run_id),
         *all_written(tables, storage, gone, number * 100 + 90, run_id, "deleted"),
     ]
-    began = time.process_time()
+    began, before = time.process_time(), psutil.Process().io_counters().write_chars
     tables.append(appended)
-    tables.replace(replacing, [np.ones(len(block.entries), np.bool_) for block in replacing])
+    tables.replace(replacing, [all_of(block) for block in replacing])
     shard: dict[str, Any] = {"shard": f"pubmed26n{number:05}.xml.gz", "found": new + revised, "run_id": run_id}
     tables.record_finished(pa.Table.from_pylist([shard], schema=SHARDS))
     tables.finish(compact=True)
     assert len(known.ledger.parts[0]) == last - FIRST + 1
-    return opened + time.process_time() - began
+    return opened + time.process_time() - began, (psutil.Process().io_counters().write_chars - before) / 1e6
 
 
 def a_day_passes(output: str) -> None:
@@ -84,15 +88,16 @@ def main() -> None:
         tables = Tables(storage, output, "first")
         tables.append(all_written(tables, storage, np.arange(FIRST, FIRST + given.known), 90_000, "first"))
         tables.finish(compact=True)
-        seconds = []
+        nights = []
         last = FIRST + given.known - 1
         for number in range(given.nights):
             size = (given.new, given.revised, given.deleted)
-            seconds.append(night(storage, output, number, last, size, given.known // 10))
+            nights.append(night(storage, output, number, last, size, given.known // 10))
             last += given.new
             a_day_passes(output)
             if number % 10 == 9:
-                print(f"night {number + 1}: {median(seconds[-10:]):.2f} s, the median of ten", file=sys.stderr)
+                seconds, mb = (median(column) for column in zip(*nights[-10:], strict=True))
+                print(f"night {number + 1}: {seconds:.2f} s, {mb:.1f} MB, medians of ten", file=sys.stderr)
         tables = Tables(storage, output, "after")
         report = {
             "nights": given.nights,
@@ -104,10 +109,13 @@ def main() -> None:
             },
             "mb_of_log": round(sum(f.stat().st_size for f in Path(output).glob("*/_delta_log/*")) / 1e6, 1),
             "mb": round(sum(file.size for table in tables.by_name.values() for file in table.files()) / 1e6, 1),
-            "cpu_seconds_of_a_night": {
-                "the tenth and its neighbours": round(median(seconds[5:15]), 2),
-                "the last ten": round(median(seconds[-10:]), 2),
-                "most": round(max(seconds), 2),
+            "of_a_night": {
+                name: {
+                    "the tenth and its neighbours": round(median(column[5:15]), 2),
+                    "the last ten": round(median(column[-10:]), 2),
+                    "most": round(max(column), 2),
+                }
+                for name, column in zip(("cpu_seconds", "mb_written"), zip(*nights, strict=True), strict=True)
             },
         }
     finally:

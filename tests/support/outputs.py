@@ -21,6 +21,7 @@ from craft_ray.model.tags import TAG_SET, TagSet
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
+from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
@@ -218,8 +219,9 @@ def block(
     return write_block(table, WriteTask(STORAGE, str(output), run_id, Decoder(tags), True, partition_by))
 
 
-def all_of(written: WrittenBlock) -> np.ndarray:
-    return np.ones(len(written.entries), np.bool_)
+def all_of(written: WrittenBlock, outcome: Outcome = Outcome.REVISED) -> np.ndarray:
+    """One outcome for all documents of a block."""
+    return np.full(len(written.entries), outcome, np.int8)
 
 
 def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table:

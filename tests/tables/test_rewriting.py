@@ -16,7 +16,7 @@ from craft_ray.model.tags import TagSet
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.rewriting import Merge, Place, Removal, Rewrite, merges, removals
+from craft_ray.tables.rewriting import Merge, Place, Rewrite, merges
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
 
@@ -137,30 +137,11 @@ def test_what_the_command_compact_has_written_is_merged_and_replaced_as_well(
     tables.append([block(tmp_path, ("c", "fly"), tags=tags, year=2020, partition_by=partition_by)])
     new = block(tmp_path, ("a", "mouse"), shard=1, tags=tags, year=2020, partition_by=partition_by)
     tables.replace([new], [all_of(new)])
-    assert len(tables.entities.files()) == len(tables.documents.files()) == 3
+    assert len(tables.entities.files()) == len(tables.documents.files()) == 2
     tables.finish(compact=True)
     assert len(tables.entities.files()) == len(tables.documents.files()) == 1
     assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "fly")]
     assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
-
-
-def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
-    files = [file("a", 1, "c"), file("d", 1, "f"), file("g", 1, "i"), DataFile("x", 1, 1, "", "")]
-    found = removals(place(tmp_path), files, pa.array(["b", "bb", "g"]))
-    assert [(one.file.path, one.doc_ids.to_pylist()) for one in found] == [
-        ("a.parquet", ["b", "bb"]),
-        ("g.parquet", ["g"]),
-        ("x", ["b", "bb", "g"]),
-    ]
-
-
-def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: Path):
-    (own,) = block(tmp_path, ("a", "mouse"), ("c", "rat")).documents
-    assert Removal(place(tmp_path), own, pa.array(["b"])).run() == (own,)
-    assert Removal(place(tmp_path), own, pa.array(["a", "c"])).run() == ()
-    (rest,) = Removal(place(tmp_path), own, pa.array(["a"])).run()
-    assert (rest.first_id, rest.last_id, rest.rows) == ("c", "c", 1)
-    assert read(tmp_path, rest).read(["doc_id"])["doc_id"].to_pylist() == ["c"]
 
 
 def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
@@ -173,17 +154,6 @@ def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
     log = sorted((tmp_path / "documents" / "_delta_log").glob("*.json"))[-1].read_text()
     assert '"dataChange":false' in log
     assert '"dataChange":true' not in log
-
-
-def test_a_file_that_proves_to_hold_no_replaced_document_stays_in_the_table(tmp_path: Path):
-    """One commit may not add and remove the same file."""
-    tables = Tables(STORAGE, str(tmp_path))
-    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
-    new = block(tmp_path, ("b", "fly"), shard=1)
-    tables.replace([new], [all_of(new)])
-    for name in ("entities", "documents"):
-        assert '"remove"' not in sorted((tmp_path / name / "_delta_log").glob("*.json"))[-1].read_text()
-    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
 
 
 def test_files_are_left_as_they_are_where_no_compaction_is_wanted(tmp_path: Path):

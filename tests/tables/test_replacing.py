@@ -1,0 +1,159 @@
+"""Documents replaced in a table's files: which files are written again, and where the new rows go."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.tables import rewriting
+from craft_ray.tables.blocks import DataFile
+from craft_ray.tables.ledger import Outcome
+from craft_ray.tables.replacing import Replacement, removals, replacements
+from craft_ray.tables.rewriting import Place
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, all_of, block, data_files, rows
+
+
+def place(output: Path, name: str = "documents") -> Place:
+    return Place(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
+
+
+def file(first: str, last: str = "", rows: int = 10, **partition: str) -> DataFile:
+    return DataFile(f"{first}-{last}.parquet", 1, rows, first, last or first, partition)
+
+
+def doc_ids(output: Path, file: DataFile, name: str = "documents") -> list[str]:
+    return pq.ParquetFile(output / name / file.path).read(["doc_id"])["doc_id"].to_pylist()
+
+
+def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
+    files = [file("a", "c"), file("d", "f"), file("g", "i"), DataFile("x", 1, 1, "", "")]
+    found = removals(place(tmp_path), files, pa.array(["b", "bb", "g"]))
+    assert [(one.file.path, one.doc_ids.to_pylist()) for one in found] == [
+        ("a-c.parquet", ["b", "bb"]),
+        ("g-i.parquet", ["g"]),
+        ("x", ["b", "bb", "g"]),
+    ]
+
+
+def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: Path):
+    (own,) = block(tmp_path, ("a", "mouse"), ("c", "rat")).documents
+    assert Replacement(place(tmp_path), own, pa.array(["b"])).run() == (own,)
+    assert Replacement(place(tmp_path), own, pa.array(["a", "c"])).run() == ()
+    (rest,) = Replacement(place(tmp_path), own, pa.array(["a"])).run()
+    assert (rest.first_id, rest.last_id, rest.rows) == ("c", "c", 1)
+    assert doc_ids(tmp_path, rest) == ["c"]
+
+
+def test_a_file_that_proves_to_hold_no_replaced_document_stays_in_the_table(tmp_path: Path):
+    """One commit may not add and remove the same file."""
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
+    assert tables.remove(pa.array(["b"])) == 0
+    for name in ("entities", "documents"):
+        assert '"remove"' not in sorted((tmp_path / name / "_delta_log").glob("*.json"))[-1].read_text()
+    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "c"]
+
+
+def taken(found: Sequence[Replacement]) -> dict[str, str]:
+    """By file, the documents whose new rows it takes."""
+    return {one.file.first_id + one.file.last_id: "".join(one.taken) for one in found}
+
+
+def test_new_rows_go_to_the_file_that_most_likely_holds_the_old_ones():
+    files = [file("a", "z", rows=20), file("b", "d"), file("f", "h"), file("p", "q")]
+    touched, _ = replacements(place(Path()), files, [file("b", "x")], pa.array(["b", "d", "e", "g", "x"]))
+    assert taken(touched) == {"az": "ex", "bd": "bd", "fh": "g"}
+    assert [one.doc_ids.to_pylist() for one in touched] == [["b", "d", "e", "g", "x"], ["b", "d"], ["g"]]
+
+
+def test_no_file_takes_more_documents_than_it_has_rows():
+    files = [file("a", "z", rows=3), file("a", "y", rows=2)]
+    touched, rest = replacements(place(Path()), files, [file("a", "f")], pa.array(list("abcdef")))
+    assert taken(touched) == {"az": "abc", "ay": "de"}
+    assert [one.doc_ids.to_pylist() for one in rest] == [list("abcde")], "the last one's rows stay in the new file"
+
+
+def test_new_rows_stay_within_their_partition():
+    files = [file("a", "c", label="Taxon"), file("a", "c", label="Cell")]
+    touched, rest = replacements(place(Path()), files, [file("a", "b", label="Cell")], pa.array(["a", "b"]))
+    assert [(one.file.partition["label"], list(one.taken)) for one in touched] == [("Taxon", []), ("Cell", ["a", "b"])]
+    assert [one.file.partition["label"] for one in rest] == ["Cell"]
+
+
+def test_a_file_without_statistics_takes_no_new_rows():
+    touched, rest = replacements(place(Path()), [DataFile("x", 1, 9, "", "")], [file("a")], pa.array(["a"]))
+    assert [(one.doc_ids.to_pylist(), list(one.taken)) for one in touched] == [(["a"], [])]
+    assert rest == []
+
+
+def test_revised_rows_stand_where_the_old_ones_stood(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    for names in ("abc", "def"):
+        tables.append([block(tmp_path, *((name, "mouse") for name in names))])
+    new = [block(tmp_path, *((name, "human") for name in names), shard=1) for names in ("eb", "ac")]
+    assert tables.replace(new, [all_of(one) for one in new]) == 4
+    for name in ("documents", "entities"):
+        found = sorted(tables.by_name[name].files(), key=lambda file: file.first_id)
+        assert [(one.first_id, one.last_id, doc_ids(tmp_path, one, name)) for one in found] == [
+            ("a", "c", ["a", "b", "c"]),
+            ("d", "f", ["d", "e", "f"]),
+        ]
+    mentions = ["human"] * 3 + ["mouse", "human", "mouse"]
+    assert [row[1] for row in rows(tmp_path, "entities")] == mentions
+
+
+def test_each_row_group_takes_the_documents_that_belong_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "FEWEST", 2)
+    monkeypatch.setattr(rewriting, "GROUP", 1)
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, *((name, "mouse") for name in names)) for names in ("acegi", "fbdhj")])
+    tables.finish(compact=True)
+    new = block(tmp_path, *((name, "human") for name in "jha"), shard=1)
+    tables.replace([new], [all_of(new)])
+    (found,) = tables.documents.files()
+    source = pq.ParquetFile(tmp_path / "documents" / found.path)
+    groups = [source.read_row_group(number)["doc_id"].to_pylist() for number in range(source.num_row_groups)]
+    assert groups == [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"], ["i", "j"]]
+    assert [row[:2] for row in rows(tmp_path, "entities")] == [
+        (name, "human" if name in "jha" else "mouse") for name in "abcdefghij"
+    ]
+
+
+def test_new_documents_among_revised_ones_stay_in_files_of_their_own(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
+    new = block(tmp_path, ("a", "human"), ("b", "fly"), shard=1)
+    outcomes = all_of(new)
+    outcomes[1] = Outcome.NEW
+    assert tables.replace([new], [outcomes]) == 2
+    for name in ("documents", "entities"):
+        assert sorted(doc_ids(tmp_path, one, name) for one in tables.by_name[name].files()) == [["a", "c"], ["b"]]
+
+
+def test_files_whose_rows_went_elsewhere_are_removed_at_once(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
+    before = {path for name in tables.by_name for path in data_files(tmp_path / name)}
+    new = block(tmp_path, ("a", "human"), shard=1)
+    tables.replace([new], [all_of(new)])
+    named = {tmp_path / name / one.path for name, table in tables.by_name.items() for one in table.files()}
+    assert {path for name in tables.by_name for path in data_files(tmp_path / name)} == before | named
+
+
+def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
+    (old,) = tables.entities.files()
+    path = tmp_path / "entities" / old.path
+    pq.write_table(pq.ParquetFile(path).read().drop_columns(["concept_id", "lexicon"]), path)
+    new = block(tmp_path, ("a", "human"), shard=1)
+    tables.replace([new], [all_of(new)])
+    (found,) = tables.entities.files()
+    assert pq.ParquetFile(tmp_path / "entities" / found.path).schema_arrow.names == [
+        name for name in ENTITIES.names if name != "label"
+    ]
+    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "human"), ("b", "rat")]
