@@ -25,7 +25,7 @@ from tests.scale.citations import all_written, first_run
 from tests.support.outputs import all_of
 
 PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
-"""Where the 27 revised citations of an update file of January 2026 stood: among what share of the newest, and how many."""
+"""Where 27 revised citations of an update file of January 2026 stood: among what share of the newest, and how many."""
 
 
 def where_pubmed_revises(numbers: np.ndarray, revised: int) -> np.ndarray:
