@@ -71,3 +71,15 @@ def test_a_file_is_published_whole_or_not_at_all(s3_server: S3Server, monkeypatc
     assert [name.rpartition("/")[2] for name in storage.names(folder)] == ["whole"]
     assert storage.read_bytes(f"{folder}/whole") == b"first, second"
     assert [path.name for path in tmp_path.iterdir()] == ([] if remote else ["folder"])
+
+
+@pytest.mark.parametrize("place", ["disk", "s3"])
+@pytest.mark.parametrize("name", ["x", "[x]*"])
+def test_files_are_removed_by_their_names_and_no_others(place: str, name: str, on_s3: str, tmp_path: Path):
+    """Letters of a pattern in a name stand for themselves, and a file that is gone already is no failure."""
+    folder = f"{tmp_path if place == 'disk' else on_s3}/table"
+    for file in (name, f"{name}y", "xx", "z"):
+        LOCAL.write_bytes(f"{folder}/{file}", b"rows")
+    LOCAL.remove_files([])
+    LOCAL.remove_files([f"{folder}/{file}" for file in (name, "z", "gone")])
+    assert sorted(path.rpartition("/")[2] for path in Storage(S3Settings()).names(folder)) == sorted([f"{name}y", "xx"])

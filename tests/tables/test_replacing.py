@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.tables import rewriting
@@ -157,3 +160,40 @@ def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: P
         name for name in ENTITIES.names if name != "label"
     ]
     assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "human"), ("b", "rat")]
+
+
+IDS = "abcdefghij"
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["put", "remove"]), st.sets(st.sampled_from(IDS), min_size=1)), min_size=1, max_size=6
+)
+
+
+@settings(max_examples=15)
+@given(CHANGES, st.booleans())
+def test_whatever_is_put_in_and_taken_out_the_tables_hold_each_document_once(
+    changes: list[tuple[str, set[str]]], merged: bool
+):
+    held: dict[str, str] = {}
+    with TemporaryDirectory() as folder:
+        output = Path(folder)
+        tables = Tables(STORAGE, folder)
+        for number, (change, names) in enumerate(changes):
+            if change == "remove":
+                assert tables.remove(pa.array(sorted(names))) == len(names & held.keys())
+                held = {name: text for name, text in held.items() if name not in names}
+                continue
+            halves = [sorted(names)[::-2], sorted(names)[-2::-2]]
+            new = [block(output, *((name, f"rat {number}") for name in half), shard=number) for half in halves if half]
+            outcomes = [all_of(one) for one in new]
+            for outcome, half in zip(outcomes, halves, strict=False):
+                outcome[[name not in held for name in half]] = Outcome.NEW
+            assert tables.replace(new, outcomes) == len(names)
+            held |= dict.fromkeys(names, f"rat {number}")
+            if merged:
+                tables.merge()
+        for name in ("documents", "entities"):
+            assert [row[0] for row in rows(output, name)] == sorted(held)
+            for one in tables.by_name[name].files():
+                ids = doc_ids(output, one, name)
+                assert (one.first_id, one.last_id, one.rows) == (min(ids), max(ids), len(ids))
+        assert [row[1] for row in rows(output, "entities")] == [held[name] for name in sorted(held)]
