@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.annotation.closing import COUNTS, joined
+from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
-
-if TYPE_CHECKING:
-    from craft_ray.storage.shards import Shard
 
 LISTED = 100
 """Broken shards and passed-over files that a summary names; of further ones it gives the number."""
@@ -69,14 +67,14 @@ class Timeline:
 class Account:
     """The account of every shard and every document; it grows as blocks arrive and are committed.
 
-    shards:      the shards to read
+    shards:      the shards to read, each with a number of its own
     passed_over: files that are no input by their names
     known:       whole shards that need not be read, and the documents in all that need not
     known_broken: shards that need not be read since their content is broken as it was before, and why
     with_ids:     whether the ids of all that is found are kept
     """
 
-    shards: "Sequence[Shard]"
+    shards: Sequence[Shard]
     passed_over: Sequence[str] = ()
     known: tuple[int, int] = (0, 0)
     known_broken: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +103,8 @@ class Account:
     """Accounts of shards that have closed, until they are finished."""
     read_whole: set[int] = field(default_factory=set)
     """Numbers of the archives that one task must read, since their parts do not make up what it would read."""
-    _finished: set[int] = field(default_factory=set)
+    _finished: NDArray[np.bool_] = field(init=False)
+    """True for shards that have closed with all their documents; by rank, as `numbers`."""
     _sums: Counter[str] = field(default_factory=Counter)
     """Over finished shards."""
     to_read_again: set[int] = field(default_factory=set)
@@ -124,12 +123,20 @@ class Account:
     _redone: int = 0
     """Documents that had been received when their shards were read again."""
     _positions: dict[int, dict[int, int]] = field(default_factory=dict)
-    """By shard and part, how many of its bytes have been read."""
-    _shards: "dict[int, Shard]" = field(default_factory=dict)
+    """By shard and part, how many of its bytes have been read, until it is finished."""
+    _ranked: Shards = field(init=False)
+    """The shards in columns, by rank."""
+    numbers: NDArray[np.int64] = field(init=False)
+    """Of the shards, sorted; (shards,)."""
+    _sizes: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._shards = {shard.number: shard for shard in self.shards}
-        self.bytes_total = sum(shard.size for shard in self.shards)
+        shards = Shards.of(self.shards)
+        order = np.argsort(shards.numbers, kind="stable")
+        self._ranked = shards if np.array_equal(order, np.arange(len(order))) else shards.take(order)
+        self.numbers, self._sizes = self._ranked.numbers, self._ranked.sizes
+        self._finished = np.zeros(len(shards), np.bool_)
+        self.bytes_total = int(self._sizes.sum())
         self.broken = dict(islice(self.known_broken.items(), LISTED))
 
     def arrived(self, block: WrittenBlock) -> None:
@@ -152,7 +159,7 @@ class Account:
     def _closed(self, end: dict[str, Any]) -> None:
         """Note that a part of a shard has closed, and the shard if it is the last one."""
         number, part = end["shard_number"], end["part"]
-        self._read_to(number, part, _share(self._shards[number].size, end))
+        self._read_to(number, part, _share(int(self._sizes[self.numbers.searchsorted(number)]), end))
         parts = self._parts.setdefault(number, {})
         parts[part] = end
         if len(parts) < end["parts"]:
@@ -164,9 +171,12 @@ class Account:
 
     def _read_to(self, number: int, part: int, position: int) -> None:
         """Count a shard's bytes up to a position of a part's share, where blocks come in any order."""
+        place = self.numbers.searchsorted(number)
+        if self._finished[place]:
+            return
         positions = self._positions.setdefault(number, {})
         before = positions.get(part, 0)
-        positions[part] = max(before, min(position, self._shards[number].size))
+        positions[part] = max(before, min(position, int(self._sizes[place])))
         self.bytes_done += positions[part] - before
 
     def received(self, revisions: NDArray[np.int64]) -> None:
@@ -199,17 +209,17 @@ class Account:
             self.with_id.update(block.with_id)
             self.left_out.update(block.left_out)
 
-    def take_finished(self) -> "list[tuple[Shard, dict[str, Any]]]":
+    def take_finished(self) -> list[tuple[Shard, dict[str, Any]]]:
         """Shards that have closed with all their documents since the last call, and the account of each.
 
         To be called when all that arrived is committed.
         """
-        whole = [(self._shards[n], end) for n, end in self._ends.items() if end["emitted"] == self._received[n]]
+        numbers = [number for number, end in self._ends.items() if end["emitted"] == self._received[number]]
+        places = self.numbers.searchsorted(numbers)
+        self._finished[places] = True
+        whole = [(shard, self._ends[shard.number]) for shard in self._ranked.take(places)]
         for shard, end in whole:
-            self._finished.add(shard.number)
             self._sums.update({name: int(end[name]) for name in COUNTS})
-            if self.with_ids:
-                self.given.append(np.array(end["ids"], np.int64))
             if end.get("cut_short"):
                 self.to_read_again.add(shard.number)
                 self.cut_short += 1
@@ -219,29 +229,33 @@ class Account:
                     self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
             end["restated"] = sorted({*end["restated"], *self._repeated.pop(shard.number, ())})
             del self._ends[shard.number], self._parts[shard.number], self._received[shard.number]
+            self._positions.pop(shard.number, None)
+        if self.with_ids:
+            self.given.append(np.array([id for _, end in whole for id in end["ids"]], np.int64))
         return whole
 
-    def missing(self) -> "list[Shard]":
+    def missing(self) -> Shards:
         """Shards that are not finished."""
-        return [shard for shard in self.shards if shard.number not in self._finished]
+        return self._ranked.take(np.flatnonzero(~self._finished)) if self._finished.any() else self._ranked
 
     def unread(self) -> set[int]:
         """Numbers of the shards that have not even closed."""
-        return {shard.number for shard in self.shards} - self._finished - set(self._ends)
+        return set(self.numbers[~self._finished].tolist()) - set(self._ends)
 
-    def forget(self, shards: "Sequence[Shard]") -> None:
+    def forget(self, shards: Sequence[Shard]) -> None:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
-        for shard in shards:
-            self._redone += self._received.pop(shard.number, 0)
-            self._repeated.pop(shard.number, None)
-            self._ends.pop(shard.number, None)
-            self._parts.pop(shard.number, None)
-            self.bytes_done -= sum(self._positions.pop(shard.number, {}).values())
+        began = list({*self._received, *self._repeated, *self._ends, *self._parts, *self._positions})
+        for number in np.intersect1d(began, Shards.of(shards).numbers).tolist():
+            self._redone += self._received.pop(number, 0)
+            self._repeated.pop(number, None)
+            self._ends.pop(number, None)
+            self._parts.pop(number, None)
+            self.bytes_done -= sum(self._positions.pop(number, {}).values())
 
     @property
     def shards_done(self) -> int:
         """Shards that have closed."""
-        return len(self._finished) + len(self._ends)
+        return int(np.count_nonzero(self._finished)) + len(self._ends)
 
     @property
     def found(self) -> int:
@@ -277,7 +291,7 @@ class Account:
 
     def adds_up(self) -> bool:
         """True if each document found is accounted for."""
-        return not self.missing() and self.found == self.accounted
+        return bool(self._finished.all()) and self.found == self.accounted
 
     @property
     def status(self) -> str:

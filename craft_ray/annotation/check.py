@@ -16,7 +16,8 @@ from craft_ray.core.settings import Settings
 from craft_ray.readers import format_of, is_shard_name, read_options, read_shard
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.failures import describe
-from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.listing import list_shards
+from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
 FILES = 200

@@ -30,7 +30,8 @@ from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import ReadOptions, is_shard_name, read_options, read_shard
 from craft_ray.storage.addresses import absolute
-from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.listing import list_shards
+from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.snapshots import open_shards, open_snapshot, tables_exist
 

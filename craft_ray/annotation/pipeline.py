@@ -6,13 +6,11 @@ A document that crashes its worker process takes the other documents of its bloc
 again in up to four attempts (`Attempt`), each more careful.
 """
 
-import json
 import logging
 import pickle
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import ray.data
@@ -24,7 +22,7 @@ from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks
 from craft_ray.core.errors import RunError
 from craft_ray.model.inference import DeployedModel
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Shard, packed
 from craft_ray.tables.blocks import WrittenBlock
 
 REPLICA_RETRIES, TASK_RETRIES = 1, 2
@@ -50,7 +48,7 @@ def run_pipeline(
     _running.halt = halt
     # Its notices are about settings made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    tasks = [{"shards": json.dumps([asdict(shard) for shard in group])} for group in groups]
+    tasks = [{"shards": packed(group)} for group in groups]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run

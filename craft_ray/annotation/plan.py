@@ -18,7 +18,7 @@ from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import ITEM, is_archive_name, read_options
-from craft_ray.storage.shards import Listing, Shard
+from craft_ray.storage.shards import Listing, Shard, Shards
 
 if TYPE_CHECKING:
     from craft_ray.core.settings import Settings
@@ -62,13 +62,12 @@ def plan_shards(
     broken = np.flatnonzero(unread & finished.broken)
     why = {shard.name: finished.details[at] for shard, at in zip(listing.shards(broken), broken.tolist(), strict=True)}
     of_known = (int(np.count_nonzero(unread)) - len(broken), int(finished.found[unread].sum()))
-    known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread))
+    known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread) if unread.any() else None)
     if shards:
         finished_shards = tables.finished_shards(_OF_OTHERS)
-        names = names_of(tables, shards, listing, finished_shards)
-        named = {shard.name: name for shard, name in zip(shards, names, strict=True)}
-        known = read_known(tables.documents, named, finished_shards, vanished.shards)
-        shards = [replace(shard, number=known.number[shard.name], named=named[shard.name]) for shard in shards]
+        shards = shards.with_names(names_of(tables, shards, listing, finished_shards))
+        known = read_known(tables.documents, shards, finished_shards, vanished.shards)
+        shards = shards.with_numbers(known.numbers)
     account = Account(shards, listing.passed_over, of_known, why, Timeline(began), settings.prune)
     account.read_whole = read_whole(shards, known, settings.limit)
     return account, known, signature, vanished
@@ -79,6 +78,8 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
 
     So must archives of which the tables have rejected items for an id that another file of theirs had given.
     """
+    if not limit and not known.rejected:
+        return set()
     return {
         shard.number
         for shard in shards
@@ -86,11 +87,11 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
     }
 
 
-def names_of(tables: "Tables", shards: Sequence[Shard], listing: Listing, finished_shards: pa.Table) -> list[str]:
+def names_of(tables: "Tables", shards: Shards, listing: Listing, finished_shards: pa.Table) -> pa.ChunkedArray:
     """The names by which the documents without an id of some shards are called: in older outputs their addresses."""
     if tables.names_by_path:
         return names_by_path(shards, listing.places, finished_shards, tables.exists)
-    return [shard.name for shard in shards]
+    return shards.names
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +184,12 @@ def group_shards(
     if attempt > Attempt.RETRY:
         yield from ([shard] for shard in shards)
         return
-    total = sum(shard.size for shard in shards)
+    sizes = Shards.of(shards).sizes
+    total = int(sizes.sum())
     target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
-    large = [shard for shard in shards if shard.size >= target]
-    for shard in sorted(large, key=lambda shard: shard.size, reverse=True):
+    large = np.flatnonzero(sizes >= target)
+    for at in large[np.argsort(-sizes[large], kind="stable")].tolist():
+        shard = shards[at]
         parts = 1 if shard.number in undivided else _parts(shard, total, plan)
         yield from ([replace(shard, part=part, parts=parts)] for part in range(parts))
     group: list[Shard] = []

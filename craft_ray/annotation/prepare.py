@@ -41,7 +41,7 @@ from craft_ray.model.windows import Windower
 from craft_ray.readers import ArchivePart, ReadOptions, read_files
 from craft_ray.storage.ahead import opened_ahead
 from craft_ray.storage.failures import describe, explain
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Shard, unpacked
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import REPEATED, RETRACTED
@@ -309,7 +309,7 @@ def prepare_shards(
     shared = replace(without_ledger, ledger=ledger.opened())
     log_as(shared.log_format)
     for group in batch.to_pylist():
-        yield from prepare_group([Shard(**fields) for fields in json.loads(group["shards"])], storage, shared, attempt)
+        yield from prepare_group(unpacked(group["shards"]), storage, shared, attempt)
 
 
 def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, attempt: Attempt) -> Iterator[pa.Table]:

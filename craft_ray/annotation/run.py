@@ -44,8 +44,9 @@ from craft_ray.model.precision import check_choice
 from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
+from craft_ray.storage.listing import file_of_format, list_shards
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import FILES, Listing, Shard, file_of_format, list_shards
+from craft_ray.storage.shards import FILES, Listing, Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
@@ -303,7 +304,7 @@ class _Run:
         )
 
         def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
-            read = ray.put((self._read_task(), SharedLedger.of(self.known.ledger)))
+            read = ray.put((self._read_task(attempt), SharedLedger.of(self.known.ledger)))
             self.account.forget(shards)
             groups = group_shards(shards, plan, attempt, self.account.read_whole)
             return run_pipeline(groups, attempt, plan, shipped, read, write, halt)
@@ -316,7 +317,7 @@ class _Run:
 
         annotate_missing(pipeline, commits, self.account, stop, show)
 
-    def _read_task(self) -> "ReadTask":
+    def _read_task(self, attempt: Attempt) -> "ReadTask":
         """The read task for a pass that begins now."""
         from craft_ray.annotation.prepare import ReadTask
 
@@ -324,8 +325,8 @@ class _Run:
             self.checkpoint,
             Ledger(),  # its place is taken by the shared one
             rejected=self.known.rejected,
-            read=np.array(sorted(shard.number for shard in self.account.shards), np.int64),
-            unread=frozenset(self.account.unread()),
+            read=self.account.numbers,
+            unread=frozenset(self.account.unread() if attempt is Attempt.REJECT else ()),
             options=read_options(self.settings),
             limit=self.settings.limit,
             with_ids=self.account.with_ids,

@@ -19,7 +19,7 @@ from craft_ray.core.schema import Document
 from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import is_shard_name, read_shard
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 
 SAMPLE = Path(__file__).parent.parent / "sample"

@@ -208,7 +208,7 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
     from craft_ray.core.schema import Document, document_of
     from craft_ray.readers import is_shard_name
     from craft_ray.storage.addresses import is_remote
-    from craft_ray.storage.shards import list_shards
+    from craft_ray.storage.listing import list_shards
 
     def of_text(text: str) -> Iterator[Document]:
         yield document_of("", text)

@@ -1,22 +1,18 @@
-"""The files that the inputs stand for, in the order in which they are ranked."""
+"""Files to read, in columns and in the order of their rank: a Python object for each of millions would not fit."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from operator import attrgetter
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
-from craft_ray.core.errors import SettingsError
-from craft_ray.storage.addresses import absolute, is_remote, restored
-from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.local import check_listable, nearest_beside
-from craft_ray.storage.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,19 @@ class Shard:
     parts: int = 1
 
 
+_VALUES = attrgetter(*(field.name for field in fields(Shard)))
+
+
+def packed(shards: Iterable[Shard]) -> bytes:
+    """Some shards as few bytes, to be sent to a task; `unpacked` gives them again."""
+    return zlib.compress(json.dumps([_VALUES(shard) for shard in shards]).encode(), 1)
+
+
+def unpacked(content: bytes) -> list[Shard]:
+    """The shards that were packed."""
+    return [Shard(*values) for values in json.loads(zlib.decompress(content))]
+
+
 FILES = pa.schema(
     [
         ("name", pa.large_string()),  # names of many millions of files take more than the 2 GB that a `string` may have
@@ -65,6 +74,10 @@ _AT_ONCE = 1 << 10
 """Files that are Python objects while they go into columns; of more at once the garbage collector would take notice."""
 
 
+_COMPARED = 1 << 16
+"""Names that are copied at once to be compared."""
+
+
 def in_columns(files: Iterable[File]) -> pa.Table:
     """Rows of FILES as a table."""
     coming = iter(files)
@@ -73,6 +86,93 @@ def in_columns(files: Iterable[File]) -> pa.Table:
         columns = zip(zip(*some, strict=True), FILES.types, strict=True)
         batches.append(pa.record_batch([pa.array(values, kind) for values, kind in columns], FILES))
     return pa.Table.from_batches(batches, FILES)
+
+
+class Shards(Sequence[Shard]):
+    """Whole files to read, in columns; a Shard is made when it is asked for.
+
+    columns: rows of FILES, and of each file its `number` and what it is `named`
+    """
+
+    def __init__(self, columns: pa.Table) -> None:
+        self._columns = columns
+
+    @classmethod
+    def of(cls, shards: Sequence[Shard]) -> "Shards":
+        """Some shards in columns; the `path` of each is the end of its name."""
+        if isinstance(shards, cls):
+            return shards
+        files = ((one.name, one.size, one.tag, len(one.name) - len(one.path), one.format) for one in shards)
+        numbers = np.array([one.number for one in shards], np.int64)
+        named = pa.chunked_array([[one.named for one in shards]], pa.large_string())
+        return cls.of_files(in_columns(files)).with_names(named).with_numbers(numbers)
+
+    @classmethod
+    def of_files(cls, files: pa.Table) -> "Shards":
+        """The shards of rows of FILES, not yet numbered or named."""
+        columns = files.append_column("number", pa.repeat(pa.scalar(-1, pa.int64()), len(files)))
+        return cls(columns.append_column("named", pa.repeat(pa.scalar("", pa.large_string()), len(files))))
+
+    def with_numbers(self, numbers: NDArray[np.int64]) -> "Shards":
+        """The same with ranks; (shards,)."""
+        return Shards(self._columns.set_column(len(FILES), "number", pa.array(numbers)))
+
+    def with_names(self, named: pa.ChunkedArray) -> "Shards":
+        """The same with the names of their documents without an id; (shards,) of `large_string`."""
+        return Shards(self._columns.set_column(len(FILES) + 1, "named", named))
+
+    def take(self, places: NDArray[np.int64]) -> "Shards":
+        """Those at some places."""
+        return Shards(self._columns.take(pa.array(places)))
+
+    def __len__(self) -> int:
+        return int(self._columns.num_rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Shard: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Shards": ...
+
+    def __getitem__(self, at: int | slice) -> "Shard | Shards":
+        places = range(len(self))[at]
+        if isinstance(places, range):
+            return self.take(np.array(places, np.int64))
+        (shard,) = Shards(self._columns.slice(places, 1))
+        return shard
+
+    def __iter__(self) -> Iterator[Shard]:
+        for rows in self._columns.to_batches(_AT_ONCE):
+            columns = (column.to_pylist() for column in rows.columns)
+            for name, size, tag, at, format, number, named in zip(*columns, strict=True):
+                yield Shard(name, size, tag, number, name[at:], named, format)
+
+    @property
+    def names(self) -> pa.ChunkedArray:
+        """The name of each; (shards,) of `large_string`."""
+        return self._columns["name"]
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The rank of each; (shards,)."""
+        numbers: NDArray[np.int64] = self._columns["number"].to_numpy()
+        return numbers
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The bytes of each; (shards,)."""
+        sizes: NDArray[np.int64] = self._columns["size"].to_numpy()
+        return sizes
+
+    @property
+    def paths(self) -> pa.ChunkedArray:
+        """The path of each, in one chunk; (shards,) of `large_string`."""
+        paths = [pa.array([], pa.large_string())]
+        for rows in self._columns.select(["name", "path_at"]).to_batches(_AT_ONCE):
+            names, places = (column.to_pylist() for column in rows.columns)
+            ends = [name[at:] for name, at in zip(names, places, strict=True)]
+            paths.append(pa.array(ends, pa.large_string()))
+        return pa.chunked_array([pa.concat_arrays(paths)])
 
 
 @dataclass(frozen=True)
@@ -88,18 +188,9 @@ class Listing:
     def __len__(self) -> int:
         return int(self.files.num_rows)
 
-    def shards(self, places: NDArray[np.int64] | None = None) -> list[Shard]:
+    def shards(self, places: NDArray[np.int64] | None = None) -> Shards:
         """The files at some places as shards, to be read; all if None."""
-        wanted = np.arange(len(self)) if places is None else places
-        shards: list[Shard] = []
-        for at in range(0, len(wanted), _AT_ONCE):
-            rows = self.files.take(pa.array(wanted[at : at + _AT_ONCE]))
-            columns = (rows[name].to_pylist() for name in FILES.names)
-            shards += [
-                Shard(name, size, tag, path=name[path_at:], format=format)
-                for name, size, tag, path_at, format in zip(*columns, strict=True)
-            ]
-        return shards
+        return Shards.of_files(self.files if places is None else self.files.take(pa.array(places)))
 
     @cached_property
     def places(self) -> "Places":
@@ -141,138 +232,39 @@ class Places:
         return isinstance(name, str) and bool(self.of(pa.array([name]))[0] >= 0)
 
 
-def list_shards(
-    storage: Storage,
-    inputs: Sequence[str],
-    is_input: Callable[[str], bool],
-    output: str | None = None,
-    listed: pa.Table | None = None,
-    complete: bool = False,
-) -> Listing:
-    """Find the files of files, folders (with all below them) and globs, each once, sorted by rank.
+def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The rank of each name among all, from 1, by base name and then by name; equal names have the same; (names,)."""
+    whole = _whole(names)
+    order = pc.sort_indices(_keys(names), [("base", "ascending"), ("name", "ascending")]).to_numpy()
+    ranked = np.empty(len(order), np.int64)
+    ranked[order] = np.cumsum(begins(whole, order))
+    return ranked
 
-    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
-    lies in the output, or below a name that starts with a dot or an underscore, never is.
-    listed:   rows of FILES that a list names beside the inputs; they are not looked up, and the last of a name counts
-    complete: whether a folder that cannot be listed is an error; else it is left out
 
-    Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
+def ranked(files: pa.Table) -> pa.Table:
+    """Rows of FILES in the order of rank.
+
+    Each name comes once: with the longest path, and of several with that the last.
     """
-    passed_over: set[str] = set()
-    found = [in_columns(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
-    files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
-    del found, listed  # what is in memory twice is what a run takes at the most
-    if not files.num_rows and not passed_over:
-        raise SettingsError("no input is named: give files, folders or globs, or a list of files")
-    if not files.num_rows:
-        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
-    listing = Listing(_ranked(files), [])
-    del files
-    pa.default_memory_pool().release_unused()
-    if not passed_over:
-        return listing
-    others = pa.array(sorted(passed_over), pa.large_string())
-    return Listing(listing.files, others.filter(pa.array(listing.places.of(others) < 0)).to_pylist())
-
-
-def _inputs(
-    storage: Storage,
-    given: str,
-    is_input: Callable[[str], bool],
-    output: str | None,
-    complete: bool,
-    passed_over: set[str],
-) -> Iterator[File]:
-    """The files that are input of those that a path, folder or glob stands for; the others are entered as passed over.
-
-    Raises SettingsError if there are none at all, or they cannot be reached.
-    """
-    nothing = True
-    with as_settings_error(f"the input {given}"):
-        for file, below in _files(storage, absolute(given), complete):
-            nothing = False
-            name = file[0]
-            if output is not None and name.startswith(f"{output}/"):
-                continue
-            hidden = any(part.startswith((".", "_")) for part in below)
-            if (readable := _readable(name)) != name:
-                passed_over.add(readable)  # no table can hold the name
-            elif not below or (is_input(below[-1]) and not hidden):
-                yield file
-            else:
-                passed_over.add(name)
-    if nothing:
-        raise SettingsError(f"the input {given} holds no files")
-
-
-def _ranked(files: pa.Table) -> pa.Table:
-    """Rows of FILES, which are in one chunk, in the order of rank.
-
-    Each name comes once: with the longest path, and of several with that the last. UTF-8 sorts by bytes as text does by
-    code points.
-    """
-    keys = files.select(["name", "path_at"])
-    keys = keys.append_column("base", pc.replace_substring_regex(files["name"], "(?s)^.*/", ""))
-    order = pc.sort_indices(keys, [("base", "ascending"), ("name", "ascending"), ("path_at", "descending")])
+    keys = _keys(files["name"]).append_column("path_at", files["path_at"])
+    order = pc.sort_indices(keys, [("base", "ascending"), ("name", "ascending"), ("path_at", "descending")]).to_numpy()
     del keys
-    names = _whole(files["name"]).take(order)
-    last = pa.concat_arrays([pc.not_equal(names[:-1], names[1:]), pa.array([True])])
-    del names
-    return files.take(order.filter(last))
+    last = np.append(begins(_whole(files["name"]), order), True)[1:]
+    return files.take(pa.array(order[last]))
 
 
-def file_of_format(storage: Storage, given: str, format: str) -> pa.Table:
-    """One file that is read as a format, a row of FILES; its tag tells the format, so that it is read anew as another.
-
-    Raises SettingsError if there is no such file, or it cannot be reached.
-    """
-    with as_settings_error(f"the file {given}"):
-        found = list(_files(storage, absolute(given)))
-    if len(found) != 1:
-        raise SettingsError(f"{given} is not one file but {len(found)}")
-    (((name, size, tag, _, _), _),) = found
-    return in_columns([(name, size, f"{tag} {format}", path_at(name), format)])
+def _keys(names: pa.ChunkedArray) -> pa.Table:
+    """Names and base names, to sort by: UTF-8 sorts by bytes as text does by code points."""
+    return pa.table({"name": names, "base": pc.replace_substring_regex(names, "(?s)^.*/", "")})
 
 
-def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[File, list[str]]]:
-    """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
-
-    Raises SettingsError if there is nothing, and OSError for a folder in it that cannot be listed, if all must be.
-    """
-    storage.check_reachable(url)
-    filesystem = storage.filesystem(url)
-    named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
-    top = url if named and named[url]["type"] == "directory" else _folder(url)
-    if not named and any(mark in url for mark in "*?["):
-        named = filesystem.glob(url, detail=True)
-        top = _folder(re.split(r"[*?\[]", url)[0])
-    if not named:
-        like = "" if is_remote(url) else nearest_beside(url)
-        raise SettingsError(f"the input {url} does not exist{like}")
-    if complete and not is_remote(url):
-        check_listable(top)
-    for path, info in named.items():
-        if info["type"] != "directory":
-            yield _file(restored(url, path), info, top), []
-            continue
-        folder = restored(url, path)
-        for name, size, tag in storage.files_below(folder, complete):
-            yield (name, size, tag, path_at(name, top), ""), name[len(folder) :].strip("/").split("/")
-
-
-def _readable(name: str) -> str:
-    """A name with the bytes that are no UTF-8, which Python keeps as lone surrogates, spelled out."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _file(name: str, info: dict[str, Any], top: str) -> File:
-    tag = info.get("ETag") or info.get("mtime") or ""
-    return name, int(info["size"]), str(tag).strip('"'), path_at(name, top), ""
-
-
-def _folder(name: str) -> str:
-    """The folder that a file is in."""
-    return name.rpartition("/")[0]
+def begins(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """True where a name differs from the one before it in an order; (names,). Few are copied at once."""
+    differs = np.ones(len(order), np.bool_)
+    for at in range(1, len(order), _COMPARED):
+        some = names.take(pa.array(order[at - 1 : at + _COMPARED]))
+        differs[at : at + _COMPARED] = pc.not_equal(some[1:], some[:-1]).to_numpy(zero_copy_only=False)
+    return differs
 
 
 def path_at(name: str, top: str | None = None) -> int:
@@ -283,8 +275,3 @@ def path_at(name: str, top: str | None = None) -> int:
     while name.startswith("/", at):
         at += 1
     return at
-
-
-def base_name(name: str) -> str:
-    """The last part of a file's name, by which shards are ranked before the whole name."""
-    return name.rpartition("/")[2]

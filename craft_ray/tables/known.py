@@ -1,14 +1,15 @@
 """The content of `documents` when a run begins, read in a stream into a ledger of 25 bytes per document."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from craft_ray.core.schema import DOCUMENTS
-from craft_ray.storage.shards import base_name
+from craft_ray.storage.shards import Shards, ranks
 from craft_ray.tables import identity
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import ENTRY, Ledger, Part
@@ -32,50 +33,48 @@ _GONE = -1 << 32
 class Known:
     """The content of `documents` when a run begins.
 
-    number:   of each shard, by rank, from 1
+    numbers:  of the shards to read, by rank among all shards known, from 1; (shards,)
     rejected: by shard's name, the rejected rows that are named by their place in it, for want of an id
     """
 
     ledger: Ledger
-    number: dict[str, int]
+    numbers: NDArray[np.int64]
     rejected: dict[str, list[str]]
 
     @classmethod
     def nothing(cls) -> "Known":
         """The same for a run that reads no shard."""
-        return cls(Ledger.of(np.zeros(0, ENTRY)), {}, {})
+        return cls(Ledger.of(np.zeros(0, ENTRY)), np.zeros(0, np.int64), {})
 
 
 def read_known(
-    documents: NumberedTable, shards: Mapping[str, str], finished_shards: pa.Table, gone: Collection[str] = ()
+    documents: NumberedTable, shards: Shards, finished_shards: pa.Table, gone: Collection[str] = ()
 ) -> Known:
-    """The content of `documents`, as a run that reads `shards` needs it.
+    """The content of `documents`, as a run that reads some shards needs it.
 
-    shards:          by address, the name by which a shard's documents without an id are called
     finished_shards: the content of the table `shards`
     gone:            shards that are not to count: whatever others have of their documents takes their place
     """
     rejected: dict[str, list[str]] = {}
     code: dict[str, int] = {}
-    part = documents.with_retries(lambda: _columns(documents, set(shards.values()), code, rejected))
+    part = documents.with_retries(lambda: _columns(documents, shards, code, rejected))
     pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
     repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
     repeating = repeating.filter(pc.invert(pc.is_in(repeating["shard"], pa.array(gone, pa.string()))))
-    names = sorted({*code, *shards, *repeating["shard"].to_pylist()})
-    names.sort(key=base_name)  # with their names in order already, they are in order of rank
-    number = {name: i for i, name in enumerate(names, start=1)}
-    _renumber(part, np.array([_GONE if name in gone else number[name] for name in code], np.int64))
+    others = [pa.array([*code], pa.large_string()), *repeating["shard"].cast(pa.large_string()).chunks]
+    numbers = ranks(pa.chunked_array([*shards.names.chunks, *filter(len, others)], pa.large_string()))
+    of_shards, of_codes, of_repeating = np.split(numbers, [len(shards), len(shards) + len(code)])
+    is_gone = np.array([name in gone for name in code], np.bool_)
+    _renumber(part, np.where(is_gone, _GONE, of_codes))
     ledger = Ledger([part.in_order()])
-    for batch in repeating.to_batches(_SHARDS):
-        numbers = np.array([number[name] for name in batch["shard"].to_pylist()], np.int64)
-        ids = pc.list_flatten(batch["restated"]).to_numpy()
-        ledger.repeat(ids, np.repeat(numbers, pc.list_value_length(batch["restated"]).to_numpy()))
-    return Known(ledger, number, rejected)
+    for at in range(0, len(repeating), _SHARDS):
+        ids = repeating["restated"].slice(at, _SHARDS)
+        numbers = np.repeat(of_repeating[at : at + _SHARDS], pc.list_value_length(ids).to_numpy())
+        ledger.repeat(pc.list_flatten(ids).to_numpy(), numbers)
+    return Known(ledger, of_shards.copy(), rejected)
 
 
-def _columns(
-    documents: NumberedTable, names: Collection[str], code: dict[str, int], rejected: dict[str, list[str]]
-) -> Part:
+def _columns(documents: NumberedTable, shards: Shards, code: dict[str, int], rejected: dict[str, list[str]]) -> Part:
     """The rows of `documents` as unsorted columns; their revisions name shards by `code`, in the order of their coming.
 
     Ranks are known only when all shards are. `rejected` as in `Known`.
@@ -85,10 +84,12 @@ def _columns(
     rows = documents.count()
     part = Part(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int8))
     at = 0
+    names: set[str] = set()
     for batch in documents.stream(_COLUMNS, _BATCH):
         _enter(part, slice(at, at + batch.num_rows), batch, code)
         at += batch.num_rows
         for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():
+            names = names or {shard.named or shard.name for shard in shards}
             if (name := _place(row["doc_id"], row["shard"], names)) is not None:
                 rejected.setdefault(name, []).append(row["doc_id"])
     return part

@@ -1,5 +1,6 @@
 """The account of a run adds up only if each document found is accounted for."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -57,6 +58,33 @@ def test_bytes_of_a_file_count_as_they_are_read_and_not_at_its_end_alone():
     assert account.bytes_done == 140  # no more than the file has
     account.forget(account.shards)
     assert account.bytes_done == 0
+
+
+def test_files_that_are_finished_take_no_more_memory():
+    groups, files = 40, 100
+    account = Account([Shard(f"{number}.txt", 10, number=number) for number in range(groups * files)])
+    tracemalloc.start()
+    held = []
+    for group in range(groups):
+        take(
+            account,
+            *(
+                replace(block(number, ["annotated"], end(found=1, emitted=1)), positions={(number, 0): 5})
+                for number in range(group * files, (group + 1) * files)
+            ),
+        )
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert account.adds_up()
+    assert (held[-1] - held[1]) / (groups * files) < 50
+
+
+def test_a_block_that_comes_once_more_after_its_file_has_finished_adds_no_bytes():
+    account = Account([Shard("a", 10, number=0), Shard("b", 10, number=1)])
+    given = replace(block(0, ["annotated"], end(found=1, emitted=1)), positions={(0, 0): 9})
+    take(account, given)
+    account.arrived(given)
+    assert account.bytes_done == 10
 
 
 def test_a_document_that_is_found_and_not_accounted_for_does_not_add_up():

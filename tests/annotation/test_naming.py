@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from craft_ray.annotation.naming import names_by_path
 from craft_ray.core.schema import SHARDS
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Shard, Shards
 
 NOTES = Shard("/a/in/notes.txt", 10, "1", path="in/notes.txt")
 MOVED = replace(NOTES, name="/b/in/notes.txt")
@@ -22,7 +22,7 @@ READ = {"shard": NOTES.name, "named": NOTES.path}
 
 def names(shards: list[Shard], held: pa.Table, *there: str) -> list[str]:
     listed = {shard.name for shard in shards}
-    return names_by_path(shards, listed, held, lambda url: url in there)
+    return names_by_path(Shards.of(shards), listed, held, lambda url: url in there).to_pylist()
 
 
 def test_a_new_shard_is_named_by_its_path():
@@ -44,7 +44,8 @@ def test_two_shards_that_are_both_there_never_share_a_name():
     assert names([NOTES, MOVED], finished()) == ["in/notes.txt", MOVED.name]
     assert names([CHANGED, NOTES], finished(READ), NOTES.name) == [MOVED.name, "in/notes.txt"]
     listed_and_known = {MOVED.name, NOTES.name}
-    assert names_by_path([MOVED], listed_and_known, finished(READ), lambda url: True) == [MOVED.name]
+    named = names_by_path(Shards.of([MOVED]), listed_and_known, finished(READ), lambda url: True)
+    assert named.to_pylist() == [MOVED.name]
 
 
 def test_where_a_moved_shard_comes_back_beside_the_other_it_gets_another_name():

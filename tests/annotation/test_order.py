@@ -21,7 +21,7 @@ from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables.known import read_known
 from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.writer import Tables
@@ -62,8 +62,9 @@ def run(
     """The steps of a run one after the other, its blocks in any order; archives are read in so many parts."""
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
-    known = read_known(tables.documents, {name: name for name in shards}, tables.finished_shards())
-    listed = [Shard(name, len(content), "", known.number[name]) for name, content in shards.items()]
+    listed = Shards.of([Shard(name, len(content)) for name, content in shards.items()])
+    known = read_known(tables.documents, listed, tables.finished_shards())
+    listed = listed.with_numbers(known.numbers)
     account = Account(listed)
     account.read_whole = read_whole(listed, known, None)
     commits = Commits(tables, known.ledger, account, run_id, "", 1.0)

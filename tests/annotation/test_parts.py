@@ -120,7 +120,7 @@ def test_an_archive_is_closed_once_all_its_parts_have_and_its_bytes_count_once()
     assert account.found == 12
     account.received(entries([0] * 12, [0] * 12, [3] * 12, [False] * 12)["revision"])
     ((_, end),) = account.take_finished()
-    assert (end["found"], end["emitted"], account.missing()) == (12, 12, [])
+    assert (end["found"], end["emitted"], list(account.missing())) == (12, 12, [])
 
 
 def die_after_a_part(output: Path, model: Model, content: bytes, part: int, parts: int) -> None:

@@ -19,7 +19,7 @@ from craft_ray.export.formats.record import Collection, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
 from craft_ray.readers import is_shard_name, read_shard
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.snapshots import open_snapshot

@@ -2,16 +2,19 @@
 
 A list names so many files, as for one article in each, and the table `shards` holds them all. Measured is, in one
 process, how the list is read, and what a run then finds out: that nothing is new, or that one file in a hundred is. In
-both cases the tables are closed as at a run's end.
+both cases the tables are closed as at a run's end. In a first run all files are new: what is measured then is also
+their tasks, and the account of the run while a document of each file arrives and is committed.
 """
 
 import argparse
 import json
+import math
 import multiprocessing
 import shutil
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +22,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.finished import read_finished
-from craft_ray.annotation.plan import plan_shards, shard_signature
+from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, shard_signature
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.shards import Shard, packed, unpacked
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.blocks import WrittenBlock
+from craft_ray.tables.ledger import entries
 from craft_ray.tables.writer import Tables
 from tests.scale.ledger import peak_above_start
 from tests.support.outputs import filled
 
 NEW = 100
 """One file in so many is new."""
+
+NOTED = 10
+"""Groups of files after which those that are finished are noted."""
+
+EXPECTED = {"nothing_new": 0, "one_in_a_hundred_new": 1 / NEW, "first": 1}
+"""By step, the share of the files that are to be read."""
 
 
 def _made(folder: Path, shards: int) -> None:
@@ -67,27 +81,66 @@ def _made(folder: Path, shards: int) -> None:
 
 def _step(step: str, folder: str) -> tuple[int, float]:
     """Peak bytes and processor seconds of what a run does before it reads its first file, and at its end."""
-    storage, output = Storage(S3Settings()), str(Path(folder, "out"))
+    storage, output = Storage(S3Settings()), str(Path(folder, "first" if step == "first" else "out"))
     tables = Tables(storage, output)
     checkpoint = load_checkpoint("stand-in")
     began = time.process_time()
     with peak_above_start() as peak:
-        address = str(Path(folder, f"{step.replace('list', 'nothing_new')}.tsv"))
+        address = str(Path(folder, "nothing_new.tsv" if step in ("list", "first") else f"{step}.tsv"))
         listing = list_shards(storage, [], lambda name: True, output, read_list(storage, address))
         if step != "list":
             finished = read_finished(tables, listing, with_restated=False)
             account, *_ = plan_shards(tables, finished, listing, checkpoint, Settings(), began)
-            assert finished.any_changed() == bool(account.shards) == (step == "one_in_a_hundred_new")
+            assert len(account.shards) == math.ceil(EXPECTED[step] * len(listing))
             del listing, finished  # as a run does
+            if step == "first":
+                _read_all(account)
             tables.finish(compact=True)
     return peak[0], time.process_time() - began
+
+
+def _read_all(account: Account) -> None:
+    """Lay out the tasks of a first pass, and take in what they give: a document of each file."""
+    plan = make_plan(Settings(), [{"CPU": 16}])
+    missing = account.missing()
+    account.forget(missing)
+    tasks = [packed(group) for group in group_shards(missing, plan, Attempt.FIRST)]
+    finished = 0
+    for at, task in enumerate(tasks):
+        group = unpacked(task)
+        block = _block(group)
+        account.arrived(block)
+        account.wrote([block])
+        if at % NOTED == 0 or at == len(tasks) - 1:
+            finished += len(account.take_finished())
+    assert finished == len(account.shards)
+    assert account.adds_up()
+    account.summary()
+
+
+def _block(group: list[Shard]) -> WrittenBlock:
+    """What a run gets of a group of files with a document in each."""
+    numbers = np.array([shard.number for shard in group], np.int32)
+    ends = [asdict(replace(ShardAccount.of(shard), found=1, emitted=1)) for shard in group]
+    return WrittenBlock(
+        block_id="",
+        entities=[],
+        documents=[],
+        entries=entries(numbers, numbers, numbers, numbers < 0),
+        shard_number=numbers,
+        status=["annotated"] * len(group),
+        reason=[None] * len(group),
+        tokens=len(group),
+        shard_ends=ends,
+        positions={(shard.number, 0): shard.size for shard in group},
+    )
 
 
 def measure(folder: Path, shards: int) -> dict[str, Any]:
     """Each step with what comes before it."""
     _made(folder, shards)
     report: dict[str, Any] = {"shards": shards}
-    for step in ("list", "nothing_new", "one_in_a_hundred_new"):
+    for step in ("list", *EXPECTED):
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             peak, seconds = fresh.submit(_step, step, str(folder)).result()
         report[step] = {

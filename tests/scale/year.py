@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.shards import Shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.known import read_known
 from craft_ray.tables.writer import Tables
@@ -49,7 +50,7 @@ def night(
     gone = np.sort(chance.choice(changed, deleted, replace=False))
     began = time.process_time()
     tables = Tables(storage, output, run_id)
-    known = read_known(tables.documents, {}, tables.finished_shards())
+    known = read_known(tables.documents, Shards.of([]), tables.finished_shards())
     opened = time.process_time() - began
     appended = all_written(tables, storage, fresh, number * 100, run_id)
     replacing = [

@@ -9,7 +9,8 @@ from s3fs import S3FileSystem
 
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.ahead import AHEAD, opened_ahead
-from craft_ray.storage.shards import Shard, list_shards
+from craft_ray.storage.listing import list_shards
+from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
 FILES = 12

@@ -8,8 +8,9 @@ import pytest
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import FILES, Listing, in_columns, list_shards
+from craft_ray.storage.shards import FILES, Listing, in_columns
 from craft_ray.storage.storage import Storage
 
 STORAGE = Storage(S3Settings())

@@ -9,7 +9,7 @@ import pytest
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
-from craft_ray.storage.shards import list_shards
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 from tests.support.s3_server import BUCKET, S3Server
 

@@ -1,0 +1,132 @@
+"""The files that the inputs stand for, found as storage lists them."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.storage.addresses import absolute, is_remote, restored
+from craft_ray.storage.failures import as_settings_error
+from craft_ray.storage.local import check_listable, nearest_beside
+from craft_ray.storage.shards import FILES, File, Listing, in_columns, path_at, ranked
+from craft_ray.storage.storage import Storage
+
+
+def list_shards(
+    storage: Storage,
+    inputs: Sequence[str],
+    is_input: Callable[[str], bool],
+    output: str | None = None,
+    listed: pa.Table | None = None,
+    complete: bool = False,
+) -> Listing:
+    """Find the files of files, folders (with all below them) and globs, each once, sorted by rank.
+
+    is_input: tells by its base name whether a file found in a folder is input; what is named outright always is. What
+    lies in the output, or below a name that starts with a dot or an underscore, never is.
+    listed:   rows of FILES that a list names beside the inputs; they are not looked up, and the last of a name counts
+    complete: whether a folder that cannot be listed is an error; else it is left out
+
+    Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
+    """
+    passed_over: set[str] = set()
+    found = [in_columns(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
+    files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
+    del found, listed  # what is in memory twice is what a run takes at the most
+    if not files.num_rows and not passed_over:
+        raise SettingsError("no input is named: give files, folders or globs, or a list of files")
+    if not files.num_rows:
+        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
+    listing = Listing(ranked(files), [])
+    del files
+    pa.default_memory_pool().release_unused()
+    if not passed_over:
+        return listing
+    others = pa.array(sorted(passed_over), pa.large_string())
+    return Listing(listing.files, others.filter(pa.array(listing.places.of(others) < 0)).to_pylist())
+
+
+def _inputs(
+    storage: Storage,
+    given: str,
+    is_input: Callable[[str], bool],
+    output: str | None,
+    complete: bool,
+    passed_over: set[str],
+) -> Iterator[File]:
+    """The files that are input of those that a path, folder or glob stands for; the others are entered as passed over.
+
+    Raises SettingsError if there are none at all, or they cannot be reached.
+    """
+    nothing = True
+    with as_settings_error(f"the input {given}"):
+        for file, below in _files(storage, absolute(given), complete):
+            nothing = False
+            name = file[0]
+            if output is not None and name.startswith(f"{output}/"):
+                continue
+            hidden = any(part.startswith((".", "_")) for part in below)
+            if (readable := _readable(name)) != name:
+                passed_over.add(readable)  # no table can hold the name
+            elif not below or (is_input(below[-1]) and not hidden):
+                yield file
+            else:
+                passed_over.add(name)
+    if nothing:
+        raise SettingsError(f"the input {given} holds no files")
+
+
+def file_of_format(storage: Storage, given: str, format: str) -> pa.Table:
+    """One file that is read as a format, a row of FILES; its tag tells the format, so that it is read anew as another.
+
+    Raises SettingsError if there is no such file, or it cannot be reached.
+    """
+    with as_settings_error(f"the file {given}"):
+        found = list(_files(storage, absolute(given)))
+    if len(found) != 1:
+        raise SettingsError(f"{given} is not one file but {len(found)}")
+    (((name, size, tag, _, _), _),) = found
+    return in_columns([(name, size, f"{tag} {format}", path_at(name), format)])
+
+
+def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[File, list[str]]]:
+    """Each file that a path, folder or glob stands for, and its path within the folder, in parts.
+
+    Raises SettingsError if there is nothing, and OSError for a folder in it that cannot be listed, if all must be.
+    """
+    storage.check_reachable(url)
+    filesystem = storage.filesystem(url)
+    named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
+    top = url if named and named[url]["type"] == "directory" else _folder(url)
+    if not named and any(mark in url for mark in "*?["):
+        named = filesystem.glob(url, detail=True)
+        top = _folder(re.split(r"[*?\[]", url)[0])
+    if not named:
+        like = "" if is_remote(url) else nearest_beside(url)
+        raise SettingsError(f"the input {url} does not exist{like}")
+    if complete and not is_remote(url):
+        check_listable(top)
+    for path, info in named.items():
+        if info["type"] != "directory":
+            yield _file(restored(url, path), info, top), []
+            continue
+        folder = restored(url, path)
+        for name, size, tag in storage.files_below(folder, complete):
+            yield (name, size, tag, path_at(name, top), ""), name[len(folder) :].strip("/").split("/")
+
+
+def _readable(name: str) -> str:
+    """A name with the bytes that are no UTF-8, which Python keeps as lone surrogates, spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _file(name: str, info: dict[str, Any], top: str) -> File:
+    tag = info.get("ETag") or info.get("mtime") or ""
+    return name, int(info["size"]), str(tag).strip('"'), path_at(name, top), ""
+
+
+def _folder(name: str) -> str:
+    """The folder that a file is in."""
+    return name.rpartition("/")[0]

@@ -1,0 +1,109 @@
+"""Finding the files of inputs, on disk and on a real S3 server."""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import S3Settings
+from craft_ray.readers import is_shard_name
+from craft_ray.storage.listing import list_shards
+from craft_ray.storage.storage import Storage
+from tests.support.s3_server import S3Server
+
+LOCAL = Storage(S3Settings())
+
+
+def names(listing) -> list[str]:
+    return [shard.name for shard in listing.shards()]
+
+
+def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_path: Path):
+    for name in ("b/pubmed2.xml.gz", "a/pubmed3.xml.gz", "c/pubmed1.xml.gz", "a/pubmed3.xml.gz.md5", "a/.hidden.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
+    assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
+    assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
+    assert listing.shards()[0].size == 1
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.parametrize("given", ["", "/*.txt", "/*/*.txt"])
+def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen(given: str):
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for name in ("a.txt", "open/b.txt", "closed/c.txt"):
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("x")
+        os.chmod(Path(folder, "closed"), 0o700)
+        os.seteuid(65534)
+        try:
+            assert list_shards(LOCAL, [folder + given], is_shard_name).shards()
+            with pytest.raises(SettingsError, match="access is denied"):
+                list_shards(LOCAL, [folder + given], is_shard_name, complete=True)
+        finally:
+            os.seteuid(0)
+
+
+def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path):
+    file = tmp_path / "notes" / "2026" / "a.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("x")
+
+    def path(given: str) -> str:
+        (shard,) = list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name).shards()
+        return shard.path
+
+    for given in ("notes", "notes/*/a.txt", "notes/*", "notes/2*"):
+        assert path(given) == "notes/2026/a.txt"
+    for given in ("notes/2026", "notes/2026/a.txt", "notes/2026/*.txt", "notes/2026/[ab].txt"):
+        assert path(given) == "2026/a.txt"
+    both = [f"{tmp_path}/notes/2026", f"{tmp_path}/notes"]
+    assert [shard.path for shard in list_shards(LOCAL, both, is_shard_name).shards()] == ["notes/2026/a.txt"]
+
+
+def test_an_output_within_the_input_is_no_input(tmp_path: Path):
+    for name in ("in.parquet", "out/documents/a.parquet", "out/documents/_delta_log/0.json", "_old/b.parquet"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x")
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name, f"{tmp_path}/out")
+    assert names(listing) == [f"{tmp_path}/in.parquet"]
+    assert listing.passed_over == [f"{tmp_path}/_old/b.parquet"]
+
+
+def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path):
+    (tmp_path / "good.txt").write_text("x")
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb"):
+        pass
+    listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name)
+    assert names(listing) == [f"{tmp_path}/good.txt"]
+    assert listing.passed_over == [f"{tmp_path}/caf\\udce9.txt"]
+
+
+def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):
+    (tmp_path / "x.data").write_text("x")
+    assert names(list_shards(LOCAL, [f"{tmp_path}/x.data"], is_shard_name)) == [f"{tmp_path}/x.data"]
+
+
+@pytest.mark.parametrize("given", ["nowhere", "*.xml", "folder"])
+def test_an_input_without_files_is_a_bad_setting(given, tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError):
+        list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name)
+
+
+def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = Storage(S3Settings())
+    prefix = s3_server.fresh_prefix()
+    for name in ("a.txt", "b.xml.gz", "c.md5"):
+        storage.write_bytes(f"{prefix}/{name}", name.encode())
+    listing = list_shards(storage, [prefix], is_shard_name)
+    assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
+    assert listing.passed_over == [f"{prefix}/c.md5"]
+    assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
