@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,3 +58,36 @@ def processor_seconds(every: float) -> Iterator[dict[tuple[int, float], float]]:
 
     with looked_at(look, every):
         yield seen
+
+
+STAGES = {"prepare_shards": "reading", "Replica": "model", "write_blocks": "writing"}
+"""Parts of the titles that Ray gives the processes of a run, and what is told of them."""
+
+
+@contextmanager
+def seconds_by_stage(every: float) -> Iterator[Counter[str]]:
+    """Processor seconds of a run's stages, of this process (`driver`) and of Ray's own (`ray`), while it is open.
+
+    What a worker takes between two tasks counts to the first of them, and what it takes before any to `ray`.
+    """
+    taken: Counter[str] = Counter()
+    seen: dict[tuple[int, float], tuple[str, float]] = {}
+    me = psutil.Process()
+    opened = time.time()
+
+    def look() -> None:
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                clock, key = process.cpu_times(), (process.pid, process.create_time())
+                title = "driver" if process is me else process.cmdline()[0]
+            except (psutil.Error, IndexError):
+                continue  # it has ended meanwhile
+            seconds = clock.user + clock.system
+            last, before = seen.get(key, ("ray", 0.0 if key[1] > opened else seconds))
+            stage = next((stage for part, stage in STAGES.items() if part in title), last)
+            stage = title if process is me else stage
+            taken[stage] += seconds - before
+            seen[key] = stage, seconds
+
+    with looked_at(look, every):
+        yield taken
