@@ -128,8 +128,8 @@ def checked(item: Item, seen: set[tuple[int, int]], shard: str, place: str) -> I
         try:
             if _depth(item.metadata) > DEEPEST:
                 raise RecursionError
-            fields = [item.text, item.title, item.journal, names, item.metadata]
-            json.dumps(fields, ensure_ascii=False, default=str).encode()
+            item.text.encode()
+            json.dumps([item.title, item.journal, names, item.metadata], ensure_ascii=False, default=str).encode()
         except UnicodeEncodeError:
             return Rejection(item.doc_id, "bad_encoding", "a lone surrogate in the text, title or metadata")
         except RecursionError:
