@@ -1,9 +1,19 @@
 """Paths and s3:// addresses, as text."""
 
 import os
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from craft_ray.core.errors import SettingsError
+
+
+class Entry(NamedTuple):
+    """A file or a folder as storage lists it; the tag of a file changes with its content."""
+
+    name: str
+    size: int = 0
+    tag: str = ""
+    is_folder: bool = False
 
 
 def is_remote(url: str) -> bool:

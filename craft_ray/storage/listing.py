@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+from fsspec.utils import glob_translate
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.storage.addresses import absolute, is_remote, restored
+from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.local import check_listable, nearest_beside
 from craft_ray.storage.shards import FILES, File, Listing, in_columns, path_at, ranked
 from craft_ray.storage.storage import Storage
+
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 def list_shards(
@@ -98,23 +101,68 @@ def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple
     """
     storage.check_reachable(url)
     filesystem = storage.filesystem(url)
-    named = {url: filesystem.info(url)} if filesystem.exists(url) else {}
-    top = url if named and named[url]["type"] == "directory" else _folder(url)
-    if not named and any(mark in url for mark in "*?["):
-        named = filesystem.glob(url, detail=True)
-        top = _folder(re.split(r"[*?\[]", url)[0])
-    if not named:
-        like = "" if is_remote(url) else nearest_beside(url)
-        raise SettingsError(f"the input {url} does not exist{like}")
+    top = _folder(url)
+    if filesystem.exists(url):
+        info = filesystem.info(url)
+        if info["type"] == "directory":
+            top = url
+            found = _below(storage, url, complete)
+        else:
+            found = iter([(Entry(url, int(info["size"]), _tag(info)), [])])
+    elif _WILDCARD.search(url):
+        top = _folder(_WILDCARD.split(url)[0])
+        found = _matching(storage, url, top, complete)
+    else:
+        found = iter(())
     if complete and not is_remote(url):
         check_listable(top)
-    for path, info in named.items():
-        if info["type"] != "directory":
-            yield _file(restored(url, path), info, top), []
+    nothing = True
+    for (name, size, tag, _), below in found:
+        nothing = False
+        yield (name, size, tag, path_at(name, top), ""), below
+    if nothing and top != url:
+        like = "" if is_remote(url) else nearest_beside(url)
+        raise SettingsError(f"the input {url} does not exist{like}")
+
+
+def _below(storage: Storage, folder: str, complete: bool) -> Iterator[tuple[Entry, list[str]]]:
+    """Each file below a folder, and its path within it, in parts."""
+    for entry in storage.files_below(folder, complete):
+        yield entry, entry.name[len(folder) :].strip("/").split("/")
+
+
+def _matching(storage: Storage, glob: str, top: str, complete: bool) -> Iterator[tuple[Entry, list[str]]]:
+    """Each file that a glob matches, or below a folder that it matches, and its path within the folder, in parts.
+
+    top: the folder above the first wildcard
+    """
+    segments = glob[len(top) + 1 :].split("/")
+    if "**" not in segments:
+        yield from _matching_below(storage, top or "/", segments, complete)
+        return
+    matches = re.compile(glob_translate(glob)).match
+    for entry in storage.files_below(top or "/", complete):
+        name = entry.name
+        ends = [len(name), *(at for at in range(len(name) - 1, len(top), -1) if name[at] == "/")]
+        if (end := next((end for end in ends if matches(name[:end])), None)) is not None:
+            yield entry, name[end + 1 :].split("/") if end < len(name) else []
+
+
+def _matching_below(
+    storage: Storage, folder: str, segments: Sequence[str], complete: bool
+) -> Iterator[tuple[Entry, list[str]]]:
+    """The same for what is in a folder, by the segments of a glob: no folder is listed whose path does not match."""
+    segment, *deeper = segments
+    matches = re.compile(glob_translate(segment)).match
+    for entry in storage.entries(folder, _WILDCARD.split(segment)[0], complete):
+        if not matches(entry.name.rpartition("/")[2]):
             continue
-        folder = restored(url, path)
-        for name, size, tag in storage.files_below(folder, complete):
-            yield (name, size, tag, path_at(name, top), ""), name[len(folder) :].strip("/").split("/")
+        if deeper and entry.is_folder:
+            yield from _matching_below(storage, entry.name, deeper, complete)
+        elif entry.is_folder:
+            yield from _below(storage, entry.name, complete)
+        elif not deeper:
+            yield entry, []
 
 
 def _readable(name: str) -> str:
@@ -122,9 +170,9 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _file(name: str, info: dict[str, Any], top: str) -> File:
-    tag = info.get("ETag") or info.get("mtime") or ""
-    return name, int(info["size"]), str(tag).strip('"'), path_at(name, top), ""
+def _tag(info: dict[str, Any]) -> str:
+    """The tag of a file, by what fsspec tells of it."""
+    return str(info.get("ETag") or info.get("mtime") or "").strip('"')
 
 
 def _folder(name: str) -> str:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from craft_ray.core.validation import nearest
+from craft_ray.storage.addresses import Entry
 
 
 @contextmanager
@@ -59,26 +60,34 @@ def nearest_beside(path: str, wanted: Callable[[Path], bool] = lambda found: Tru
     return nearest(Path(path).name, beside)
 
 
-def files_below(folder: str, complete: bool) -> Iterator[tuple[str, int, str]]:
-    """The path, size in bytes and time of change of each file below a folder, as the folders are read.
+def entries(folder: str, complete: bool) -> Iterator[Entry]:
+    """The files and folders right in a folder, as it is read; the tag of a file is the time of its change.
 
-    complete: whether a folder that cannot be read raises OSError; else it is left out
+    complete: whether a folder that cannot be read raises OSError; else the rest of it is left out
 
-    Links to folders are not followed; a link to a file has the file's size and its own time. A file that vanishes
-    meanwhile is left out.
+    A link is a file, also one to a folder: it has the size of what it names, and its own time. What vanishes meanwhile
+    is left out.
     """
+    with suppress(*() if complete else (OSError,)), os.scandir(folder) as found:
+        for one in found:
+            if one.is_dir(follow_symlinks=False):
+                yield Entry(one.path, is_folder=True)
+                continue
+            with suppress(FileNotFoundError):
+                status = one.stat(follow_symlinks=False)
+                size = _size_behind(one) if one.is_symlink() else status.st_size
+                yield Entry(one.path, size, str(status.st_mtime or ""))
+
+
+def files_below(folder: str, complete: bool) -> Iterator[Entry]:
+    """The files in a folder and in those below it; `complete` as in `entries`."""
     folders = [folder]
-    passing = () if complete else (OSError,)
     while folders:
-        with suppress(*passing), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                    continue
-                with suppress(FileNotFoundError):
-                    status = entry.stat(follow_symlinks=False)
-                    size = _size_behind(entry) if entry.is_symlink() else status.st_size
-                    yield entry.path, size, str(status.st_mtime or "")
+        for entry in entries(folders.pop(), complete):
+            if entry.is_folder:
+                folders.append(entry.name)
+            else:
+                yield entry
 
 
 def _size_behind(link: os.DirEntry[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.addresses import Entry
 
 
 @dataclass(slots=True)
@@ -40,18 +41,21 @@ class S3:
             made.retries = 3  # of each call; `patience.with_retries` does the rest
         return self._clients[anonymous]
 
-    def files_below(self, folder: str, request: Callable[[Callable[[], Any]], Any]) -> Iterator[tuple[str, int, str]]:
-        """The address, size in bytes and ETag of each object below an address, a page of 1,000 objects at a time.
+    def listed(self, address: str, delimiter: str, request: Callable[[Callable[[], Any]], Any]) -> Iterator[Entry]:
+        """The objects whose addresses begin so, a page of 1,000 at a time; the tag of an object is its ETag.
 
-        request: sends the request for a page, with whatever retries it needs
+        delimiter: `/` stops at folders, which are entries then; else all objects come that are below
+        request:   sends the request for a page, with whatever retries it needs
         """
-        bucket, _, key = folder.partition("://")[2].partition("/")
+        bucket, _, prefix = address.partition("://")[2].partition("/")
         client = self.client(bucket)
-        wanted = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
+        wanted = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter}
         while True:
             page = request(partial(client.call_s3, "list_objects_v2", **wanted))
+            for folder in page.get("CommonPrefixes", ()):
+                yield Entry(f"s3://{bucket}/{folder['Prefix'][:-1]}", is_folder=True)
             for found in page.get("Contents", ()):
-                yield f"s3://{bucket}/{found['Key']}", int(found["Size"]), found.get("ETag", "").strip('"')
+                yield Entry(f"s3://{bucket}/{found['Key']}", int(found["Size"]), found.get("ETag", "").strip('"'))
             if not page.get("IsTruncated"):
                 return
             wanted["ContinuationToken"] = page["NextContinuationToken"]

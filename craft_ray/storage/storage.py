@@ -18,9 +18,10 @@ from fsspec.implementations.local import LocalFileSystem
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings
-from craft_ray.storage.addresses import bucket, is_remote, join, restored
+from craft_ray.storage import local
+from craft_ray.storage.addresses import Entry, bucket, is_remote, join, restored
 from craft_ray.storage.failures import CHANGED, as_settings_error, describe
-from craft_ray.storage.local import files_below, link_new, temporary_beside, umask
+from craft_ray.storage.local import link_new, temporary_beside, umask
 from craft_ray.storage.patience import PatientFile, with_retries
 from craft_ray.storage.s3 import S3
 
@@ -155,16 +156,23 @@ class Storage:
             return self.read_bytes(url) == content
         return True
 
-    def files_below(self, folder: str, complete: bool = False) -> Iterator[tuple[str, int, str]]:
-        """The name, size in bytes and tag of each file below a folder, as storage lists them, in any order.
+    def entries(self, folder: str, stem: str = "", complete: bool = False) -> Iterator[Entry]:
+        """The files and folders right in a folder, as storage lists them, in any order.
 
+        stem:     how names begin that are wanted; on disk others come as well
         complete: whether a folder on disk that cannot be read raises OSError; else it is left out
 
-        The tag changes with the content. Raises StorageError if object storage fails until patience ends.
+        Raises StorageError if object storage fails until patience ends.
         """
         if is_remote(folder):
-            return self._s3.files_below(folder, lambda request: self.with_retries(folder, request))
-        return files_below(folder, complete)
+            return self._s3.listed(f"{folder}/{stem}", "/", lambda request: self.with_retries(folder, request))
+        return local.entries(folder, complete)
+
+    def files_below(self, folder: str, complete: bool = False) -> Iterator[Entry]:
+        """The files in a folder and in those below it, as `entries` has them."""
+        if is_remote(folder):
+            return self._s3.listed(f"{folder}/", "", lambda request: self.with_retries(folder, request))
+        return local.files_below(folder, complete)
 
     def names(self, folder: str) -> list[str]:
         """Paths of the files right below a folder; empty if there is none."""

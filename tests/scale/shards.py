@@ -119,7 +119,7 @@ def _read_all(account: Account) -> None:
 
 
 def _block(group: list[Shard]) -> WrittenBlock:
-    """What a run gets of a group of files with a document in each."""
+    """A block as a run gets it of a group of files with a document in each."""
     numbers = np.array([shard.number for shard in group], np.int32)
     ends = [asdict(replace(ShardAccount.of(shard), found=1, emitted=1)) for shard in group]
     return WrittenBlock(

@@ -10,6 +10,7 @@ from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.addresses import Entry
 from craft_ray.storage.storage import Storage
 from tests.support.s3_server import S3Server
 
@@ -34,7 +35,7 @@ def test_files_links_and_hidden_files_of_a_folder_are_found_with_their_times(tmp
     for link, target in (("link.txt", "a.txt"), ("folder.txt", "b"), ("broken.txt", "nowhere"), ("round", ".")):
         (tmp_path / link).symlink_to(target)
     os.mkfifo(tmp_path / "pipe.txt")
-    found = sorted(LOCAL.files_below(str(tmp_path)))
+    found = sorted(entry[:3] for entry in LOCAL.files_below(str(tmp_path)))
     assert found == found_at_once(LocalFileSystem(), str(tmp_path))
     assert {Path(name).name: size for name, size, _ in found}["link.txt"] == 5
     assert {Path(name).name: tag for name, _, tag in found}["old.txt"] == ""
@@ -64,6 +65,6 @@ def test_objects_are_found_a_page_at_a_time_with_their_etags(
     assert pages == ["list_objects_v2"]
     found += below
     assert pages == ["list_objects_v2"] * 3
-    assert sorted(found) == sorted((f"s3://{name}", size, tag) for name, size, tag in at_once)
-    assert sorted(name for name, _, _ in found) == sorted(f"{on_s3}/{name}" for name in names)
+    assert sorted(found) == sorted(Entry(f"s3://{name}", size, tag) for name, size, tag in at_once)
+    assert sorted(entry.name for entry in found) == sorted(f"{on_s3}/{name}" for name in names)
     assert not storage.filesystem(on_s3).dircache

@@ -5,6 +5,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from s3fs import S3FileSystem
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
@@ -107,3 +112,62 @@ def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: py
     assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
     assert listing.passed_over == [f"{prefix}/c.md5"]
     assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
+
+
+TREE = ("a.txt", "b.txt", ".c.txt", "a/a.txt", "a/b.xml", "a/b/c.txt", "a/b/a/b.txt", "b/a/_c.txt", "b/ab/a.xml")
+
+
+def matched_at_once(filesystem: AbstractFileSystem, glob: str) -> set[str]:
+    """The files that fsspec finds for a glob, also below folders."""
+    found: set[str] = set()
+    for path, info in filesystem.glob(glob, detail=True).items():
+        found.update(filesystem.find(path) if info["type"] == "directory" else [path])
+    return found
+
+
+def matched(storage: Storage, glob: str) -> set[str]:
+    try:
+        listing = list_shards(storage, [glob], lambda name: name.endswith(".txt"))
+    except SettingsError as error:
+        return set(str(error).partition("known kind: ")[2].split(", ")) - {""}
+    return {*names(listing), *listing.passed_over}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tree")
+    for name in TREE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+segments = st.sampled_from(["*", "**", "a*", "?", "[ab]", "[!a]*", "b", "*.txt", "*b*", ".*"])
+
+
+@for_all(st.lists(segments, min_size=1, max_size=4).filter(lambda glob: set(glob) != {"b"}))
+def test_a_glob_stands_for_the_files_that_fsspec_finds(tree: Path, glob: list[str]):
+    pattern = "/".join((str(tree), *glob))
+    assert matched(LOCAL, pattern) == matched_at_once(LocalFileSystem(), pattern)
+
+
+def test_a_glob_lists_no_more_of_a_bucket_than_it_may_match(
+    s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch
+):
+    client = s3_server.filesystem()
+    client.pipe({f"{on_s3}/{name}": name.encode() for name in TREE})
+    storage = Storage(S3Settings())
+    for glob in ("*.txt", "*", "a*", "**", "*/a*", "[ab]/*/a.xml", "**/a.*", "?/**/a/*", "b/*/a*"):
+        found = {f"s3://{path}" for path in matched_at_once(client, f"{on_s3}/{glob}")}
+        assert matched(storage, f"{on_s3}/{glob}") == found != set(), glob
+    assert matched(storage, f"{on_s3}/x*") == set()
+    listed: list[tuple[str, str]] = []
+    call = S3FileSystem.call_s3
+
+    def noted(self, method: str, *arguments, **more):
+        listed.append((more["Prefix"].partition("/")[2], more["Delimiter"]))
+        return call(self, method, *arguments, **more)
+
+    monkeypatch.setattr(S3FileSystem, "call_s3", noted)
+    matched(storage, f"{on_s3}/a*/b*")
+    assert listed == [("a", "/"), ("a/b", "/"), ("a/b/", "")]
