@@ -3,7 +3,8 @@
 `python -m tests.scale.year --help`. Each night opens the tables anew as a run does, reads what they hold, adds new
 citations, replaces some of the newest, deletes a few, records its shard and closes. The newest are as many in each
 night, a tenth of what there was at first, else later nights would have more to write again. Then the logs become
-a day older, for what clears them looks at the age of their files. One process, no model.
+a day older, for what clears them looks at the age of their files. One process, no model. 300,000 citations in files of
+1.6 MB stand for 3 million in files of 16 MB.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.shards import Shards
 from craft_ray.storage.storage import Storage
+from craft_ray.tables import rewriting
 from craft_ray.tables.known import read_known
 from craft_ray.tables.writer import Tables
 from tests.scale.citations import all_written
@@ -82,7 +84,9 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=300, help="citations of a night")
     parser.add_argument("--revised", type=int, default=300)
     parser.add_argument("--deleted", type=int, default=10)
+    parser.add_argument("--file-mb", type=float, default=rewriting.FILE / (1 << 20), help="size of the files")
     given = parser.parse_args()
+    rewriting.FILE = int(given.file_mb * (1 << 20))
     folder = tempfile.mkdtemp(prefix="craft-ray-scale-")
     try:
         storage, output = Storage(S3Settings()), str(Path(folder, "out"))
