@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import fsspec
+import pyarrow as pa
 import pyarrow.fs
 from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
@@ -242,11 +243,13 @@ class Storage:
             filesystem.rm(url, recursive=True)
 
     def arrow_filesystem(self, url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
-        """An Arrow filesystem for a remote address, None for a local path, and the path within it."""
+        """An Arrow filesystem for a remote address, None for a local path, and the path within it.
+
+        What is read by it is read as by `open`.
+        """
         if not is_remote(url):
             return None, url
-        handler = pyarrow.fs.FSSpecHandler(self.filesystem(url))
-        return pyarrow.fs.PyFileSystem(handler), url.partition("://")[2]
+        return pyarrow.fs.PyFileSystem(_Opening(self, self.filesystem(url))), url.partition("://")[2]
 
     def check_writable(self, folder: str) -> None:
         """Write and remove a small file in a folder.
@@ -258,3 +261,15 @@ class Storage:
             probe = join(folder, f".craft-ray-{os.getpid()}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)
+
+
+class _Opening(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types for it
+    """A filesystem for Arrow whose files a storage opens, since that of pyarrow tries nothing again."""
+
+    def __init__(self, storage: Storage, filesystem: fsspec.AbstractFileSystem) -> None:
+        super().__init__(filesystem)
+        self._storage = storage
+
+    def open_input_file(self, path: str) -> pa.PythonFile:
+        """A seekable file."""
+        return pa.PythonFile(self._storage.open(f"s3://{path}"), mode="r")

@@ -9,16 +9,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from s3fs import S3File
 
 from craft_ray.core.errors import RunError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
+from craft_ray.core.settings import S3Settings
 from craft_ray.model.tags import TagSet
+from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.rewriting import Merge, Place, Rewrite, merges
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
+from tests.support.s3_server import S3Server
 
 
 def place(output: Path, name: str = "documents") -> Place:
@@ -175,3 +179,27 @@ def test_finished_shards_of_many_nights_become_one_file(tmp_path: Path, monkeypa
     tables.finish(compact=True)
     assert len(tables.shards.files()) == 1
     assert sorted(tables.finished_shards()["shard"].to_pylist()) == ["0", "1", "2"]
+
+
+def test_a_merge_outlasts_faults_of_storage(tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    output = s3_server.fresh_prefix()
+    files = []
+    for name in "ba":
+        (own,) = block(tmp_path, (name, "mouse")).documents
+        STORAGE.write_bytes(f"{output}/{own.path}", (tmp_path / "documents" / own.path).read_bytes())
+        files.append(own)
+    reads: list[bool] = []
+    fetch = S3File._fetch_range
+
+    def fetch_at_the_third_try(self: S3File, start: int, end: int) -> bytes:
+        reads.append(len(reads) % 3 == 2)
+        if not reads[-1]:
+            raise OSError("connection reset")
+        return fetch(self, start, end)
+
+    monkeypatch.setattr(S3File, "_fetch_range", fetch_at_the_third_try)
+    (new,) = Merge(Place(Storage(S3Settings()), output, DOCUMENTS, "run"), files, 1 << 20).run()
+    assert (new.first_id, new.last_id, new.rows) == ("a", "b", 2)
+    assert not all(reads)
