@@ -29,6 +29,9 @@ AT_ONCE, MEMORY = 256 << 20, "1GB"
 THREADS = 2
 """Threads of one merge; on a cluster many run at once."""
 
+FEW = 4
+"""Files that are read one by one for a few documents, if together they are not larger than a GROUP."""
+
 GROUP, FEWEST, MOST = 4 << 20, 1_000, 64_000
 """Bytes of a row group, which a reader skips or reads whole, and its rows at the least and at the most."""
 
@@ -154,17 +157,23 @@ def merges(place: Place, files: Iterable[DataFile]) -> list[Merge]:
 
     So what a night adds is written again with no more than half a FILE beside it.
     """
-    small = sorted_together(place, [file for file in files if file.size < FILE // 2])
-    return [merge for merge in small if len(merge.files) > 1]
+    small = [file for file in files if file.size < FILE // 2]
+    return [Merge(place, group, FILE) for group in _neighbours(small) if len(group) > 1]
 
 
-def sorted_together(place: Place, files: Iterable[DataFile]) -> list[Merge]:
-    """The merges of all files of each partition, AT_ONCE bytes together.
+def sorting(place: Place, files: Iterable[DataFile]) -> tuple[list[DataFile], list[Merge]]:
+    """Those of files that are few and small, and merges of the others, after which each covers few ids.
 
-    Files of neighbouring documents go together, so that each new file covers few ids and a later revision touches few
-    files.
+    So whoever looks for some of their documents opens few of them, and reads little.
     """
-    return [Merge(place, group, FILE) for members in by_partition(files) for group in _groups(members)]
+    as_they_are: list[DataFile] = []
+    others: list[Merge] = []
+    for group in _neighbours(files):
+        if len(group) <= FEW and sum(file.size for file in group) <= GROUP:
+            as_they_are += group
+        else:
+            others.append(Merge(place, group, FILE))
+    return as_they_are, others
 
 
 def by_partition(files: Iterable[DataFile]) -> list[list[DataFile]]:
@@ -175,12 +184,17 @@ def by_partition(files: Iterable[DataFile]) -> list[list[DataFile]]:
     return list(members.values())
 
 
-def _groups(files: Sequence[DataFile]) -> Iterator[list[DataFile]]:
-    """Files whose documents follow each other, AT_ONCE bytes together."""
-    group: list[DataFile] = []
-    for file in sorted(files, key=lambda file: file.first_id or ""):
-        group.append(file)
-        if sum(member.size for member in group) >= AT_ONCE:
+def _neighbours(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
+    """The files of each partition whose documents follow each other, AT_ONCE bytes together.
+
+    So each file that they become covers few ids, and a later revision touches few files.
+    """
+    for members in by_partition(files):
+        group: list[DataFile] = []
+        for file in sorted(members, key=lambda file: file.first_id or ""):
+            group.append(file)
+            if sum(member.size for member in group) >= AT_ONCE:
+                yield group
+                group = []
+        if group:
             yield group
-            group = []
-    yield group

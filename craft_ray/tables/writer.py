@@ -13,6 +13,7 @@ no other pair has. From this follows:
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,7 @@ from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.replacing import Replacement, removals, replacements
-from craft_ray.tables.rewriting import Place, Rewrite, RunAll, merges, run_here, sorted_together
+from craft_ray.tables.rewriting import Place, Rewrite, RunAll, merges, run_here, sorting
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
 SHARD_FILES = 16
@@ -172,13 +173,15 @@ class Tables:
         if not len(doc_ids):
             return _Change(table, new)
         place = self._place(table)
-        in_order = [file for files in self._run_all(sorted_together(place, new)) for file in files]
-        touched, rest = replacements(place, table.files(), in_order, doc_ids)
+        at_hand, unsorted = sorting(place, new)
+        at_hand += chain.from_iterable(self._run_all(unsorted))
+        touched, rest = replacements(place, table.files(), at_hand, doc_ids)
         added, removed = self._rewritten(touched)
         left, emptied = self._rewritten(rest)
         gone = {file.path for file in emptied}
-        added += [*(file for file in in_order if file.path not in gone), *left]
-        return _Change(table, added, removed, [*(file.path for file in new), *gone])
+        added += [*(file for file in at_hand if file.path not in gone), *left]
+        spare = {file.path for file in (*new, *emptied)} - {file.path for file in added}
+        return _Change(table, added, removed, sorted(spare))
 
     def _part(self, block: WrittenBlock, mask: NDArray[np.bool_], revised: NDArray[np.bool_]) -> "_Part":
         """The files of a block with the documents marked alone: its own, where that is all of them."""

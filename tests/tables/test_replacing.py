@@ -1,5 +1,6 @@
 """Documents replaced in a table's files: which files are written again, and where the new rows go."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -129,12 +130,41 @@ def test_each_row_group_takes_the_documents_that_belong_there(tmp_path: Path, mo
 def test_new_documents_among_revised_ones_stay_in_files_of_their_own(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
-    new = block(tmp_path, ("a", "human"), ("b", "fly"), shard=1)
+    new = block(tmp_path, ("a", "human"), ("b", "fly"), ("c", "worm"), shard=1)
     outcomes = all_of(new)
     outcomes[1] = Outcome.NEW
-    assert tables.replace([new], [outcomes]) == 2
+    assert tables.replace([new], [outcomes]) == 3
     for name in ("documents", "entities"):
         assert sorted(doc_ids(tmp_path, one, name) for one in tables.by_name[name].files()) == [["a", "c"], ["b"]]
+
+
+def test_no_row_is_lost_where_the_bounds_of_a_file_are_wider_than_its_rows(tmp_path: Path):
+    """Delta lets writers shorten long strings in statistics, which moves a bound outwards."""
+    (old,) = block(tmp_path, ("a", "mouse"), ("b", "rat")).documents
+    (new,) = block(tmp_path, ("x", "human"), shard=1).documents
+    wider = dataclasses.replace(old, last_id="z")
+    (found,) = Replacement(place(tmp_path), wider, pa.array(["x"]), [new], ["x"]).run()
+    assert doc_ids(tmp_path, found) == ["a", "b", "x"]
+
+
+@pytest.mark.parametrize("few", [0, 9])
+def test_many_new_files_are_sorted_first(few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """They are then opened once, and not by each file that takes rows of them."""
+    monkeypatch.setattr(rewriting, "FEW", few)
+    tables = Tables(STORAGE, str(tmp_path))
+    for names in ("abc", "def"):
+        tables.append([block(tmp_path, *((name, "mouse") for name in names))])
+    seen = []
+    monkeypatch.setattr(tables, "_run_all", lambda found: seen.append([*found]) or rewriting.run_here(found))
+    new = [block(tmp_path, *((name, "human") for name in names), shard=1) for names in ("ea", "fb")]
+    tables.replace(new, [all_of(one) for one in new])
+    merged = [one for found in seen for one in found if isinstance(one, rewriting.Merge)]
+    assert [len(one.files) for one in merged] == ([] if few else [2, 2])
+    opened = {len(one.new) for found in seen for one in found if isinstance(one, Replacement)} - {0}
+    assert opened == {2 if few else 1}
+    assert [row[1] for row in rows(tmp_path, "entities")] == [
+        "human" if name in "eafb" else "mouse" for name in "abcdef"
+    ]
 
 
 def test_files_whose_rows_went_elsewhere_are_removed_at_once(tmp_path: Path):
