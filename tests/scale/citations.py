@@ -21,6 +21,9 @@ GROUP = 50
 """Blocks that one commit of a first run brings."""
 ENTITIES_EACH = 10
 
+PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
+"""Where 27 revised citations of an update file of January 2026 stood: among what share of the newest, and how many."""
+
 
 @cache
 def vocabulary() -> np.ndarray:
@@ -99,3 +102,13 @@ def first_run(tables: Tables, storage: Storage, numbers: np.ndarray) -> None:
     order = np.random.default_rng(2).permutation(range(0, len(numbers), BLOCK))
     for part in np.split(order, range(GROUP, len(order), GROUP)):
         tables.append([written(tables, storage, numbers[at : at + BLOCK], at // BLOCK, "first") for at in part])
+
+
+def where_pubmed_revises(numbers: np.ndarray, revised: int) -> np.ndarray:
+    """So many numbers, spread over the newest as PubMed's revisions are."""
+    chance = np.random.default_rng(3)
+    chosen = np.array([], numbers.dtype)
+    for newest, share in PUBMED:
+        among = np.setdiff1d(numbers[-round(newest * len(numbers)) :], chosen)
+        chosen = np.append(chosen, chance.choice(among, round(share * revised), replace=False))
+    return np.sort(chosen)

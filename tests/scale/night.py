@@ -21,21 +21,8 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting
 from craft_ray.tables.writer import Tables
-from tests.scale.citations import all_written, first_run
+from tests.scale.citations import all_written, first_run, where_pubmed_revises
 from tests.support.outputs import all_of
-
-PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
-"""Where 27 revised citations of an update file of January 2026 stood: among what share of the newest, and how many."""
-
-
-def where_pubmed_revises(numbers: np.ndarray, revised: int) -> np.ndarray:
-    """So many numbers, spread over the newest as PubMed's revisions are."""
-    chance = np.random.default_rng(3)
-    chosen = np.array([], numbers.dtype)
-    for newest, share in PUBMED:
-        among = np.setdiff1d(numbers[-round(newest * len(numbers)) :], chosen)
-        chosen = np.append(chosen, chance.choice(among, round(share * revised), replace=False))
-    return np.sort(chosen)
 
 
 def night(tables: Tables, storage: Storage, numbers: np.ndarray, shard: int, revised: bool) -> dict[str, Any]:

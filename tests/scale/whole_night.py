@@ -1,7 +1,8 @@
 """A whole night of revisions beside one of new citations: `python -m tests.scale.whole_night --help`.
 
 The command runs with a stand-in for the model over tables that hold many citations with texts and entities: on new
-ones, on revisions of the newest tenth, and on revisions from anywhere. Each night has an output of its own.
+ones, and on revisions from where PubMed's fall, of the newest tenth and from anywhere. Each night has an output of its
+own.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.writer import Tables
-from tests.scale.citations import first_run
+from tests.scale.citations import first_run, where_pubmed_revises
 from tests.scale.held import write_citations
 from tests.scale.measured import measured
 
@@ -55,6 +56,7 @@ def main() -> None:
         chance = np.random.default_rng(1)
         nights = {
             "new": numbers[-1] + 1 + np.arange(given.documents),
+            "revised_as_pubmed_does": where_pubmed_revises(numbers, given.documents),
             "revised_newest": np.sort(chance.choice(numbers[-given.known // 10 :], given.documents, replace=False)),
             "revised_anywhere": np.sort(chance.choice(numbers, given.documents, replace=False)),
         }
