@@ -25,14 +25,22 @@ def as_settings_error(what: str) -> Iterator[None]:
 _CLIENTS = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
 
 
-def is_transient(error: BaseException) -> bool:
-    """True if storage may work in a while: it did not answer, was too busy, or was cut short."""
+def is_transient(error: BaseException, also: tuple[type[Exception], ...] = ()) -> bool:
+    """True if storage may work in a while: it did not answer, was too busy, or was cut short.
+
+    also: exceptions of other clients that may pass, unless a disk is full
+    """
+    if isinstance(error, also):
+        return describe(error) not in _FULL
     of_a_client = any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
     return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and describe(error) not in _LASTING
 
 
 CHANGED = "it was changed meanwhile"
 """The cause of a write that was to happen only if nothing had changed."""
+
+_DISK_FULL, _STORE_FULL = "the disk is full", "the object storage is full, or a quota of it is used up"
+_FULL = frozenset((_DISK_FULL, _STORE_FULL))
 
 _CAUSES = {
     "NoCredentialsError": "no AWS credentials were found: set them or a profile, or name the bucket in `s3.anonymous`",
@@ -51,16 +59,27 @@ _CAUSES = {
     "FileExpired": CHANGED,
 }
 
+_CODES = {
+    **dict.fromkeys(
+        ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"), _CAUSES["PermissionError"]
+    ),
+    **dict.fromkeys(("NoSuchBucket", "404", "NoSuchKey"), _CAUSES["FileNotFoundError"]),
+    "PreconditionFailed": CHANGED,
+    # MinIO's two and Ceph's. SeaweedFS answers as to faults that may pass.
+    **dict.fromkeys(("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "507"), _STORE_FULL),
+}
+"""Causes by the codes of S3's answers, and by its status where an answer has no code."""
 
 _TOLD = {
+    r"XMinioStorageFull|QuotaExceeded|507 insufficient storage": _STORE_FULL,
     r"\b503\b|slow ?down|reduce your request rate": "the server asks for fewer requests (503)",
     r"error sending request|connection (refused|reset|closed)": "nothing answers at the endpoint",
-    r"no space left|disk quota|\bstorage full\b": "the disk is full",
+    r"no space left|disk quota|\bstorage full\b": _DISK_FULL,
     r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
 }
 """Failures that clients in other languages tell by their messages alone."""
 
-_LASTING = frozenset(
+_LASTING = _FULL | frozenset(
     _CAUSES[name]
     for name in (
         "NoCredentialsError",
@@ -80,13 +99,10 @@ def describe(error: BaseException) -> str:
     while seen is not None:
         if (known := _CAUSES.get(type(seen).__name__)) is not None:
             return known
-        code = getattr(seen, "response", {}).get("Error", {}).get("Code", "") if hasattr(seen, "response") else ""
-        if code in ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"):
-            return _CAUSES["PermissionError"]
-        if code in ("NoSuchBucket", "404", "NoSuchKey"):
-            return _CAUSES["FileNotFoundError"]
-        if code == "PreconditionFailed":
-            return _CAUSES[code]
+        answer = getattr(seen, "response", None)
+        code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+        if (known := _CODES.get(code or "")) is not None:
+            return known
         seen = seen.__cause__
     for told, meaning in _TOLD.items():
         if re.search(told, str(error), re.IGNORECASE):

@@ -19,12 +19,12 @@ def with_retries(
     """The result of an action, repeated while storage fails in a way that may pass.
 
     patience: seconds after which the last failure counts
-    also:     exceptions of other clients that may pass
+    also:     exceptions of other clients that may pass, unless a disk is full
 
     Raises StorageError when patience ends, and at once what will not pass.
     """
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, also) or is_transient(error)),
+        retry=tenacity.retry_if_exception(lambda error: is_transient(error, also)),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
         stop=tenacity.stop_after_delay(patience),
         before_sleep=lambda attempt: _log_failure(url, attempt),

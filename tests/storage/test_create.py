@@ -14,7 +14,6 @@ from craft_ray.core.errors import OutputBusyError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
-from tests.support.ceph_server import running_ceph
 from tests.support.commands import COMMAND, run_command
 from tests.support.moto_server import running_moto
 from tests.support.outputs import close, document_rows, entity_rows
@@ -22,11 +21,11 @@ from tests.support.s3_server import S3Access
 
 
 @pytest.fixture(scope="module", params=["moto", "ceph", "seaweedfs"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Access]:
-    if request.param == "seaweedfs":
-        yield request.getfixturevalue("s3_server")
+def server(request: pytest.FixtureRequest) -> Iterator[S3Access]:
+    if request.param != "moto":
+        yield request.getfixturevalue({"seaweedfs": "s3_server"}.get(request.param, request.param))
         return
-    with running_moto() if request.param == "moto" else running_ceph(tmp_path_factory.mktemp("ceph")) as started:
+    with running_moto() as started:
         yield started
 
 

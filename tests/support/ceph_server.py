@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,19 @@ rgw frontends = beast endpoint=127.0.0.1:{s3_port}
 """
 
 
+@dataclass
+class CephAccess(S3Access):
+    """How to reach the gateway, and to rule over it by its configuration."""
+
+    configuration: Path
+
+    def administer(self, *command: str) -> None:
+        """Run a command of radosgw-admin."""
+        _run("radosgw-admin", "-c", str(self.configuration), "-n", "client.rgw", *command)
+
+
 @contextmanager
-def running_ceph(folder: Path) -> Iterator[S3Access]:
+def running_ceph(folder: Path) -> Iterator[CephAccess]:
     """Start a cluster of one of each below a folder, and end its processes by their ids.
 
     Skips the test where Ceph is not installed (Debian: ceph-mon, ceph-osd, radosgw).
@@ -59,8 +71,8 @@ def running_ceph(folder: Path) -> Iterator[S3Access]:
     if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
         pytest.skip(f"Ceph is not installed: no {missing[0]}")
     port, fsid = free_port(), str(uuid.uuid4())
-    access = S3Access(port + 1, secrets.token_hex(8), secrets.token_hex(16))
     configuration = folder / "ceph.conf"
+    access = CephAccess(port + 1, secrets.token_hex(8), secrets.token_hex(16), configuration)
     configuration.write_text(CONFIGURATION.format(fsid=fsid, folder=folder, port=port, s3_port=port + 1))
     (folder / "mon").mkdir()
     (folder / "osd").mkdir()
@@ -75,10 +87,9 @@ def running_ceph(folder: Path) -> Iterator[S3Access]:
         _run("ceph", *ours, "osd", "new", osd, "0")
         processes.enter_context(_process(folder, "ceph-osd", *ours, "-i", "0", "-f"))
         _run("ceph-authtool", "--create-keyring", str(folder / "keyring"), "--gen-key", "-n", "client.rgw")
-        as_gateway = [*ours, "-n", "client.rgw"]
         user = ["user", "create", "--uid=test", "--display-name=test"]
-        _run("radosgw-admin", *as_gateway, *user, f"--access-key={access.key}", f"--secret-key={access.secret}")
-        gateway = processes.enter_context(_process(folder, "radosgw", *as_gateway, "-f"))
+        access.administer(*user, f"--access-key={access.key}", f"--secret-key={access.secret}")
+        gateway = processes.enter_context(_process(folder, "radosgw", *ours, "-n", "client.rgw", "-f"))
         wait_until_it_takes_a_put(access, gateway, folder / "radosgw.log", make_bucket=True)
         yield access
 
