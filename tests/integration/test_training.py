@@ -197,6 +197,15 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
     assert len(checkpoint.id2label) == 13
 
 
+@pytest.mark.long
+def test_a_training_whose_model_finds_nothing_says_so(local_ray, corpus, encoder, tmp_path, caplog):
+    small = Corpus("small", read_iob(corpus))
+    nothing_but_o = Recipe(max_steps=1, outside_bias=1e4, precision="fp32")
+    trained = train(small, small, encoder, str(tmp_path / "out"), nothing_but_o)
+    assert trained.scores["f1"] == 0
+    assert "F1 is 0: the model finds no mention of the development corpus as gold has it" in caplog.text
+
+
 def test_what_cannot_work_is_a_bad_setting(corpus, encoder, tmp_path):
     small = Corpus("small", read_iob(corpus))
     output = str(tmp_path / "out")
