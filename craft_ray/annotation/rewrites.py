@@ -1,9 +1,13 @@
 """Files of the tables written again by tasks on the cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.rewriting import Rewrite, run_here
+
+if TYPE_CHECKING:
+    import ray
 
 ALONE = 128 << 20
 """Bytes of files up to which the driver writes them itself, which takes some five seconds."""
@@ -26,14 +30,28 @@ def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
     if not ray.is_initialized():
         yield from run_here(rewrites)
         return
-    task = ray.remote(num_cpus=CPUS, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(_run)
-    waiting = [task.remote(rewrite) for rewrite in rewrites]
+    waiting = started(rewrites)
     try:
         while waiting:
             yield ray.get(waiting.pop(0))
     finally:
-        for answer in waiting:
-            ray.cancel(answer, force=True)
+        cancel(waiting)
+
+
+def started(rewrites: Sequence[Rewrite]) -> "list[ray.ObjectRef[Sequence[DataFile]]]":
+    """A task of Ray, which must be connected, for each rewrite."""
+    import ray
+
+    task = ray.remote(num_cpus=CPUS, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(_run)
+    return [task.remote(rewrite) for rewrite in rewrites]
+
+
+def cancel(answers: "Iterable[ray.ObjectRef[Sequence[DataFile]]]") -> None:
+    """End tasks; what they have written counts for nothing."""
+    import ray
+
+    for answer in answers:
+        ray.cancel(answer, force=True)
 
 
 def _run(rewrite: Rewrite) -> Sequence[DataFile]:

@@ -290,6 +290,7 @@ class _Run:
         from craft_ray.annotation.pipeline import run_pipeline
         from craft_ray.annotation.prometheus import PrometheusCounters
         from craft_ray.annotation.sharing import SharedLedger
+        from craft_ray.annotation.tidying import Tidying
 
         shipped = ray.put(deployed)
         meter = PrometheusCounters()
@@ -314,8 +315,16 @@ class _Run:
                 raise TakenOverError(self.output)
             meter.show(account.totals())
             on_progress(account)
+            if self.settings.compact:
+                tidying.go_on()
 
-        annotate_missing(pipeline, commits, self.account, stop, show)
+        tidying = Tidying(self.tables)
+        try:
+            annotate_missing(pipeline, commits, self.account, stop, show)
+            if not stop.is_set():
+                tidying.finish()
+        finally:
+            tidying.cancel()
 
     def _read_task(self, attempt: Attempt) -> "ReadTask":
         """The read task for a pass that begins now."""

@@ -167,7 +167,9 @@ class Settings(BaseModel):
         description="earlier states of the tables to keep, for time travel and `craft-ray diff`; default: as many as "
         "the last run kept, at first none",
     )
-    compact: bool = Field(default=True, description="merge small files of the tables when a run ends")
+    compact: bool = Field(
+        default=True, description="merge small files of the tables at a run's end, and now and then in a long one"
+    )
     max_rejected: float = Field(
         default=0.9,
         ge=0,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from craft_ray.storage.addresses import join
 from craft_ray.tables.blocks import DataFile
-from craft_ray.tables.rewriting import Place, by_partition
+from craft_ray.tables.rewriting import Change, Place, RunAll, by_partition, rewritten, sorting
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,26 @@ def removals(place: Place, files: Iterable[DataFile], doc_ids: pa.Array) -> list
     wanted = doc_ids.to_pylist()
     covered = ((file, _covered(file, wanted)) for file in files)
     return [Replacement(place, file, _strings(wanted[ids])) for file, ids in covered if ids.start < ids.stop]
+
+
+def replacing(
+    place: Place, files: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run_all: RunAll
+) -> Change:
+    """The change after which a table holds the rows of new files, in place of those of some documents.
+
+    files:   of the table
+    doc_ids: of documents that it may hold rows of; sorted
+    """
+    if not len(doc_ids):
+        return Change(new)
+    at_hand, unsorted = sorting(place, new)
+    at_hand += chain.from_iterable(run_all(unsorted))
+    touched, rest = replacements(place, files, at_hand, doc_ids)
+    change, left = rewritten(touched, run_all), rewritten(rest, run_all)
+    emptied = {file.path for file in left.removed}
+    added = [*change.added, *left.added, *(file for file in at_hand if file.path not in emptied)]
+    spare = {file.path for file in (*new, *left.removed)} - {file.path for file in added}
+    return Change(added, change.removed, sorted(spare))
 
 
 def replacements(

@@ -84,6 +84,28 @@ RunAll = Callable[[Sequence[Rewrite]], Iterable[Sequence[DataFile]]]
 """Runs rewrites, here or on a cluster; gives the files of each, in order."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a table: files that it gets and loses, and paths of files that are needed no more for it."""
+
+    added: Sequence[DataFile]
+    removed: Sequence[DataFile] = ()
+    spare: Sequence[str] = ()
+
+
+def rewritten(rewrites: Sequence[Rewrite], run_all: RunAll, stopped: Callable[[], bool] = lambda: False) -> Change:
+    """The change that rewrites make; of those that have run when it is stopped."""
+    added: list[DataFile] = []
+    removed: list[DataFile] = []
+    for rewrite, files in zip(rewrites, run_all(rewrites), strict=True):
+        if tuple(files) != tuple(rewrite.files):
+            added += files
+            removed += rewrite.files
+        if stopped():
+            break
+    return Change(added, removed)
+
+
 def run_here(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
     """Run rewrites one after the other."""
     return (rewrite.run() for rewrite in rewrites)

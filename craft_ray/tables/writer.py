@@ -13,7 +13,7 @@ no other pair has. From this follows:
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,8 @@ from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.replacing import Replacement, removals, replacements
-from craft_ray.tables.rewriting import Place, Rewrite, RunAll, merges, run_here, sorting
+from craft_ray.tables.replacing import Replacement, removals, replacing
+from craft_ray.tables.rewriting import Merge, Place, RunAll, merges, rewritten, run_here
 from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
 
 SHARD_FILES = 16
@@ -54,16 +54,6 @@ class _Part:
     entities: list[DataFile]
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A change of a table: files to add and to remove, and paths of files without which it is made."""
-
-    table: NumberedTable
-    added: Sequence[DataFile]
-    removed: Sequence[DataFile] = ()
-    spare: Sequence[str] = ()
-
-
 class Tables:
     """The tables of one output, opened for writing; any earlier run is shut out.
 
@@ -78,6 +68,8 @@ class Tables:
         self._run_all = run_all
         self.output = output
         self._run_id = run_id
+        self.unmerged = 0
+        """Files that were appended since small ones were last merged."""
         try:
             self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL], CONCEPT_COLUMNS)
             self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=NEW)
@@ -127,6 +119,7 @@ class Tables:
         pair = next_number(self.documents.pair)
         self.entities.add((file for block in blocks for file in block.entities), pair)
         self.documents.add((file for block in blocks for file in block.documents), pair)
+        self.unmerged += sum(len(block.entities) + len(block.documents) for block in blocks)
 
     def replace(self, blocks: Sequence[WrittenBlock], outcomes: Sequence[NDArray[np.int8]]) -> int:
         """Commit the documents of blocks that are new, and those revised, in place of what the tables hold of them.
@@ -155,33 +148,15 @@ class Tables:
             return 0
         doc_ids = pa.concat_arrays([part.revised for part in parts]).sort()
         pair = next_number(self.documents.pair)
-        changes = [
-            self._change(self.entities, [file for part in parts for file in part.entities], doc_ids),
-            self._change(self.documents, [file for part in parts for file in part.documents], doc_ids),
-        ]
-        for change in changes:
-            change.table.add(change.added, pair, change.removed)
-        for change in changes:
-            change.table.discard(change.spare)
+        changes = []
+        for table in (self.entities, self.documents):
+            new = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
+            changes.append((table, replacing(self._place(table), table.files(), new, doc_ids, self._run_all)))
+        for table, change in changes:
+            table.add(change.added, pair, change.removed)
+        for table, change in changes:
+            table.discard(change.spare)
         return sum(file.rows for part in parts for file in part.documents)
-
-    def _change(self, table: NumberedTable, new: Sequence[DataFile], doc_ids: pa.Array) -> "_Change":
-        """The change after which a table holds the rows of new files, in place of those of some documents.
-
-        doc_ids: of documents that the table may hold rows of; sorted
-        """
-        if not len(doc_ids):
-            return _Change(table, new)
-        place = self._place(table)
-        at_hand, unsorted = sorting(place, new)
-        at_hand += chain.from_iterable(self._run_all(unsorted))
-        touched, rest = replacements(place, table.files(), at_hand, doc_ids)
-        added, removed = self._rewritten(touched)
-        left, emptied = self._rewritten(rest)
-        gone = {file.path for file in emptied}
-        added += [*(file for file in at_hand if file.path not in gone), *left]
-        spare = {file.path for file in (*new, *emptied)} - {file.path for file in added}
-        return _Change(table, added, removed, sorted(spare))
 
     def _part(self, block: WrittenBlock, mask: NDArray[np.bool_], revised: NDArray[np.bool_]) -> "_Part":
         """The files of a block with the documents marked alone: its own, where that is all of them."""
@@ -206,20 +181,6 @@ class Tables:
     def _place(self, table: NumberedTable) -> Place:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
         return Place(self._storage, table.path, schema, self._run_id)
-
-    def _rewritten(
-        self, rewrites: Sequence[Rewrite], stopped: Callable[[], bool] = lambda: False
-    ) -> tuple[list[DataFile], list[DataFile]]:
-        """Files to add and files to remove, as rewrites give them; of those that have run when it is stopped."""
-        added: list[DataFile] = []
-        removed: list[DataFile] = []
-        for rewrite, files in zip(rewrites, self._run_all(rewrites), strict=True):
-            if tuple(files) != tuple(rewrite.files):
-                added += files
-                removed += rewrite.files
-            if stopped():
-                break
-        return added, removed
 
     @property
     def names_by_path(self) -> bool:
@@ -254,8 +215,8 @@ class Tables:
             with self.documents.naming_a_later_run():
                 pair = next_number(self.documents.pair)
                 for table in (self.entities, self.documents):
-                    added, removed = self._rewritten(removals(self._place(table), table.files(), doc_ids))
-                    table.add(added, pair, removed)
+                    change = rewritten(removals(self._place(table), table.files(), doc_ids), self._run_all)
+                    table.add(change.added, pair, change.removed)
         return before - self.documents.count()
 
     def entity_files(self) -> list[DataFile]:
@@ -314,9 +275,29 @@ class Tables:
             if stopped():
                 return
             with table.naming_a_later_run():
-                added, removed = self._rewritten(merges(self._place(table), table.files()), stopped)
-                if removed:
+                change = rewritten(merges(self._place(table), table.files()), self._run_all, stopped)
+                if change.removed:
+                    table.rearrange(change.added, change.removed)
+
+    def merges(self) -> list[Merge]:
+        """The merges of the files that are small now."""
+        self.unmerged = 0
+        both = (self.entities, self.documents)
+        return [merge for table in both for merge in merges(self._place(table), table.files())]
+
+    def put_merged(self, merged: Sequence[tuple[Merge, Sequence[DataFile]]]) -> None:
+        """Commit files that merges gave, but for those of which a file has been written again meanwhile."""
+        for table in (self.entities, self.documents):
+            mine = [(merge, files) for merge, files in merged if merge.place.folder == table.path]
+            there = {file.path for file in table.files()} if mine else set()
+            in_step = [there.issuperset(file.path for file in merge.files) for merge, _ in mine]
+            if any(in_step):
+                added = [file for _, files in compress(mine, in_step) for file in files]
+                removed = [file for merge, _ in compress(mine, in_step) for file in merge.files]
+                with table.naming_a_later_run():
                     table.rearrange(added, removed)
+            late = [files for (_, files), good in zip(mine, in_step, strict=True) if not good]
+            table.discard([file.path for files in late for file in files])
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Put a table's rows in new files, in the order in which they come.

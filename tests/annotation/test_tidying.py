@@ -1,0 +1,107 @@
+"""Small files merged while a run goes on, by tasks of a real Ray."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import ray
+
+import craft_ray
+from craft_ray.annotation import tidying
+from craft_ray.annotation.tidying import Tidying
+from craft_ray.tables.writer import Tables
+from tests.support.outputs import STORAGE, all_of, assert_consistent, assert_only_the_snapshot, block, rows
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def tables(local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
+    """Tables of four small files each, which is when small files are merged."""
+    monkeypatch.setattr(tidying, "SMALL_FILES", 8)
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "abcd":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    return tables
+
+
+def files(tables: Tables) -> list[int]:
+    return [len(table.files()) for table in (tables.entities, tables.documents)]
+
+
+def wait(tidying: Tidying) -> None:
+    """Wait until a round has ended, but do not commit it."""
+    ray.wait([*tidying._at_work], num_returns=len(tidying._at_work))
+
+
+def test_many_small_files_are_merged_beside_all_else(tables: Tables, tmp_path: Path):
+    begun = Tidying(tables)
+    begun.go_on()
+    tables.append([block(tmp_path, ("e", "rat"))])
+    wait(begun)
+    assert files(tables) == [5, 5], "nothing is committed before its turn"
+    begun.go_on()
+    assert files(tables) == [2, 2]
+    begun.go_on()
+    begun.finish()
+    assert files(tables) == [2, 2], "few files are left alone"
+    assert [row[:2] for row in rows(tmp_path, "entities")] == [*((name, "mouse") for name in "abcd"), ("e", "rat")]
+
+
+def test_what_was_revised_while_files_were_merged_is_as_revised(tables: Tables, tmp_path: Path):
+    begun = Tidying(tables)
+    begun.go_on()
+    new = block(tmp_path, ("b", "human"), shard=1)
+    tables.replace([new], [all_of(new)])
+    begun.finish()
+    assert files(tables) == [4, 4], "a merge that holds the old rows is not taken"
+    assert [row[1] for row in rows(tmp_path, "entities")] == ["mouse", "human", "mouse", "mouse"]
+    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c", "d"]
+    tables.finish(compact=True)
+    assert [row[1] for row in rows(tmp_path, "entities")] == ["mouse", "human", "mouse", "mouse"]
+    assert_only_the_snapshot(tmp_path, files=1)
+
+
+def test_a_merge_that_fails_is_left_to_the_runs_end(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "documents" / tables.documents.files()[0].path
+    content = path.read_bytes()
+    path.write_bytes(b"no Parquet")
+    begun = Tidying(tables)
+    begun.go_on()
+    begun.finish()
+    path.write_bytes(content)
+    assert "small files could not be merged" in caplog.text
+    assert files(tables) == [1, 4]
+    tables.finish(compact=True)
+    assert files(tables) == [1, 1]
+    assert len(rows(tmp_path, "documents")) == 4
+
+
+def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
+    begun = Tidying(tables)
+    begun.go_on()
+    begun.cancel()
+    begun.finish()
+    assert files(tables) == [4, 4]
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
+    compact: bool, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(tidying, "SMALL_FILES", 30)
+    caplog.set_level(logging.INFO, "craft_ray")
+    for number in range(6):
+        lines = (json.dumps({"id": f"{number}-{at}", "text": f"Mouse {at} and rat."}) for at in range(40))
+        tmp_path.joinpath(f"{number}.jsonl").write_text("\n".join(lines))
+    told = craft_ray.annotate(
+        [str(file) for file in sorted(tmp_path.glob("*.jsonl"))],
+        str(tmp_path / "out"),
+        model="stand-in",
+        block_mb=0.002,
+        compact=compact,
+    )
+    assert told["documents"]["annotated"] == 240
+    assert assert_consistent(tmp_path / "out") == {"annotated": 240}
+    assert ("small files merged" in caplog.text) == compact
