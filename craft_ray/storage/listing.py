@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.local import check_listable, nearest_beside
-from craft_ray.storage.shards import FILES, File, Listing, in_columns, path_at, ranked
+from craft_ray.storage.shards import FILES, File, Listing, Names, begins, in_columns, path_at, ranked
 from craft_ray.storage.storage import Storage
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -34,21 +35,44 @@ def list_shards(
 
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
-    passed_over: set[str] = set()
+    passed_over = _PassedOver()
     found = [in_columns(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
     files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
     del found, listed  # what is in memory twice is what a run takes at the most
-    if not files.num_rows and not passed_over:
+    others = passed_over.names()
+    if not files.num_rows and not len(others):
         raise SettingsError("no input is named: give files, folders or globs, or a list of files")
     if not files.num_rows:
-        raise SettingsError(f"no input file is of a known kind: {', '.join(sorted(passed_over)[:3])}")
-    listing = Listing(ranked(files), [])
+        raise SettingsError(f"no input file is of a known kind: {', '.join(Names(others)[:3])}")
+    listing = Listing(ranked(files))
     del files
     pa.default_memory_pool().release_unused()
-    if not passed_over:
+    if not len(others):
         return listing
-    others = pa.array(sorted(passed_over), pa.large_string())
-    return Listing(listing.files, others.filter(pa.array(listing.places.of(others) < 0)).to_pylist())
+    return Listing(listing.files, Names(others.filter(pa.array(listing.places.of(others) < 0))))
+
+
+class _PassedOver:
+    """Gathers names of files in a column: beside the articles of PMC stand as many files of other kinds."""
+
+    _AT_ONCE = 1 << 10
+
+    def __init__(self) -> None:
+        self._columns = [pa.array([], pa.large_string())]
+        self._some: list[str] = []
+
+    def add(self, name: str) -> None:
+        """Enter a name, once or more often."""
+        self._some.append(name)
+        if len(self._some) == self._AT_ONCE:
+            self._columns.append(pa.array(self._some, pa.large_string()))
+            self._some.clear()
+
+    def names(self) -> pa.LargeStringArray:
+        """All names, each once and sorted."""
+        names = pa.concat_arrays([*self._columns, pa.array(self._some, pa.large_string())])
+        order = pc.sort_indices(names).to_numpy()
+        return names.take(pa.array(order[begins(names, order)]))
 
 
 def _inputs(
@@ -57,7 +81,7 @@ def _inputs(
     is_input: Callable[[str], bool],
     output: str | None,
     complete: bool,
-    passed_over: set[str],
+    passed_over: _PassedOver,
 ) -> Iterator[File]:
     """The files that are input of those that a path, folder or glob stands for; the others are entered as passed over.
 

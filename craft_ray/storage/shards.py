@@ -175,15 +175,37 @@ class Shards(Sequence[Shard]):
         return pa.chunked_array([pa.concat_arrays(paths)])
 
 
+class Names(Sequence[str]):
+    """Names in a column; a `str` is made when it is asked for."""
+
+    def __init__(self, column: pa.LargeStringArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Names": ...
+
+    def __getitem__(self, at: int | slice) -> "str | Names":
+        if isinstance(at, slice):
+            return Names(self._column[at])
+        name: str = self._column[at].as_py()
+        return name
+
+
 @dataclass(frozen=True)
 class Listing:
-    """The files of the inputs, and the files in folders that are no input by their name.
+    """The files of the inputs, and the names of files in folders that are no input.
 
     files: rows of FILES in the order of rank, each name once
     """
 
     files: pa.Table
-    passed_over: list[str]
+    passed_over: Sequence[str] = ()
 
     def __len__(self) -> int:
         return int(self.files.num_rows)

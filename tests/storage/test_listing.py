@@ -1,9 +1,11 @@
 """Finding the files of inputs, on disk and on a real S3 server."""
 
 import os
+import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -31,7 +33,7 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
         (tmp_path / name).write_text("x")
     listing = list_shards(LOCAL, [str(tmp_path), f"{tmp_path}/*/*.gz", f"{tmp_path}/a/pubmed3.xml.gz"], is_shard_name)
     assert [Path(name).name for name in names(listing)] == ["pubmed1.xml.gz", "pubmed2.xml.gz", "pubmed3.xml.gz"]
-    assert listing.passed_over == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
+    assert list(listing.passed_over) == [f"{tmp_path}/a/.hidden.txt", f"{tmp_path}/a/pubmed3.xml.gz.md5"]
     assert listing.shards()[0].size == 1
 
 
@@ -77,7 +79,7 @@ def test_an_output_within_the_input_is_no_input(tmp_path: Path):
         (tmp_path / name).write_text("x")
     listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name, f"{tmp_path}/out")
     assert names(listing) == [f"{tmp_path}/in.parquet"]
-    assert listing.passed_over == [f"{tmp_path}/_old/b.parquet"]
+    assert list(listing.passed_over) == [f"{tmp_path}/_old/b.parquet"]
 
 
 def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path):
@@ -86,7 +88,25 @@ def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path)
         pass
     listing = list_shards(LOCAL, [str(tmp_path)], is_shard_name)
     assert names(listing) == [f"{tmp_path}/good.txt"]
-    assert listing.passed_over == [f"{tmp_path}/caf\\udce9.txt"]
+    assert list(listing.passed_over) == [f"{tmp_path}/caf\\udce9.txt"]
+
+
+def test_files_that_are_passed_over_take_little_more_memory_than_their_names(tmp_path: Path):
+    files = 3_000
+    for number in range(files):
+        (tmp_path / f"{number}.pdf").touch()
+    (tmp_path / "a.txt").touch()
+    list_shards(LOCAL, [str(tmp_path / "a.txt")], is_shard_name)
+    tracemalloc.start()
+    before = pa.total_allocated_bytes()
+    listing = list_shards(LOCAL, [f"{tmp_path}/", str(tmp_path)], is_shard_name)
+    held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
+    tracemalloc.stop()
+    assert list(listing.passed_over) == sorted(f"{tmp_path}/{number}.pdf" for number in range(files))
+    assert [listing.passed_over[0], *listing.passed_over[-2:]] == [
+        f"{tmp_path}/{name}.pdf" for name in ("0", "998", "999")
+    ]
+    assert held / files < len(listing.passed_over[-1]) + 40
 
 
 def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):
@@ -110,7 +130,7 @@ def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: py
         storage.write_bytes(f"{prefix}/{name}", name.encode())
     listing = list_shards(storage, [prefix], is_shard_name)
     assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
-    assert listing.passed_over == [f"{prefix}/c.md5"]
+    assert list(listing.passed_over) == [f"{prefix}/c.md5"]
     assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
 
 
