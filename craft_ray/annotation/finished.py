@@ -1,6 +1,6 @@
 """The files of a listing as earlier runs have noted them, in columns beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from craft_ray.core.schema import BY_CHANCE, SHARDS
-from craft_ray.storage.shards import Listing
+from craft_ray.storage.shards import Listing, Places
 
 if TYPE_CHECKING:
     from craft_ray.tables.writer import Tables
@@ -132,3 +132,54 @@ def read_finished(tables: "Tables", listing: Listing, with_restated: bool) -> Fi
     """The rows of the table `shards` for the files of a listing."""
     columns = columns_needed(with_restated)
     return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.stream(columns, BATCH)))
+
+
+OF_OTHERS = pa.schema([SHARDS.field(name) for name in ("shard", "size", "tag", "run_id", "named", "restated")])
+"""Columns of the table `shards` that a run needs which reads anything, also of other files."""
+
+
+def read_needed(tables: "Tables", listing: Listing, to_read: NDArray[np.bool_]) -> pa.Table:
+    """The rows that `needed` finds in the table `shards`, one row per shard."""
+    from craft_ray.tables.writer import latest_per_shard  # with deltalake, which read tasks do without
+
+    def stream() -> Iterable[pa.RecordBatch]:
+        return tables.shards.stream(OF_OTHERS, BATCH)
+
+    return latest_per_shard(tables.shards.with_retries(lambda: needed(stream, listing, to_read)))
+
+
+def needed(stream: Callable[[], Iterable[pa.RecordBatch]], listing: Listing, to_read: NDArray[np.bool_]) -> pa.Table:
+    """The rows of the table `shards` that a run needs which reads some files: of millions a few.
+
+    Some have documents that their shard gave once more, others a name that one of the files has or may get. All rows of
+    such a shard come, since the last one counts.
+
+    stream:  gives the rows, columns of OF_OTHERS, as often as it is called
+    to_read: marks the files that are read; (files,)
+    """
+    paths = Places(listing.shards(np.flatnonzero(to_read)).paths.chunk(0))
+    wanted, held = [], []
+    for rows in stream():
+        place = listing.places.of(rows["shard"])
+        is_read = (place >= 0) & to_read[place]
+        restated = pc.fill_null(pc.list_value_length(rows["restated"]), 0).to_numpy() > 0
+        named = _named(rows)
+        wanted.append(_where(restated | (paths.of(named) >= 0), rows["shard"]))
+        held.append(_where(is_read, named))
+    if any(map(len, held)):
+        names = Places(pa.concat_arrays(held))
+        wanted += [_where(names.of(_named(rows)) >= 0, rows["shard"]) for rows in stream()]
+    if not any(map(len, wanted)):
+        return OF_OTHERS.empty_table()
+    shards = Places(pa.concat_arrays(wanted))
+    kept = [rows.filter(pa.array(shards.of(rows["shard"]) >= 0)) for rows in stream()]
+    return pa.Table.from_batches(kept, OF_OTHERS)
+
+
+def _named(rows: pa.RecordBatch) -> pa.Array:
+    """The names of documents without an id; older rows have none, and are named by their addresses."""
+    return pc.coalesce(rows["named"], rows["shard"])
+
+
+def _where(needed: NDArray[np.bool_], names: pa.Array) -> pa.LargeStringArray:
+    return names.filter(pa.array(needed)).cast(pa.large_string())

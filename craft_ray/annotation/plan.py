@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from craft_ray.annotation.account import Account, Timeline
-from craft_ray.annotation.finished import Finished
+from craft_ray.annotation.finished import Finished, read_needed
 from craft_ray.annotation.naming import names_by_path
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.version import __version__
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from craft_ray.core.settings import Settings
     from craft_ray.tables.known import Known
     from craft_ray.tables.writer import Tables
-
-_OF_OTHERS = ("shard", "size", "tag", "run_id", "named", "restated")
-"""Columns of `shards` that a run needs which reads anything, of all files that were ever read."""
 
 
 def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
@@ -64,7 +61,7 @@ def plan_shards(
     of_known = (int(np.count_nonzero(unread)) - len(broken), int(finished.found[unread].sum()))
     known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread) if unread.any() else None)
     if shards:
-        finished_shards = tables.finished_shards(_OF_OTHERS)
+        finished_shards = read_needed(tables, listing, ~unread)
         shards = shards.with_names(names_of(tables, shards, listing, finished_shards))
         known = read_known(tables.documents, shards, finished_shards, vanished.shards)
         shards = shards.with_numbers(known.numbers)
