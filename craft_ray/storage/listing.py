@@ -11,7 +11,7 @@ from fsspec.utils import glob_translate
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.local import check_listable, nearest_beside
+from craft_ray.storage.local import nearest_beside
 from craft_ray.storage.shards import FILES, File, Listing, Names, begins, in_columns, path_at, ranked
 from craft_ray.storage.storage import Storage
 
@@ -138,8 +138,6 @@ def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple
         found = _matching(storage, url, top, complete)
     else:
         found = iter(())
-    if complete and not is_remote(url):
-        check_listable(top)
     nothing = True
     for (name, size, tag, _), below in found:
         nothing = False

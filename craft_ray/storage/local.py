@@ -96,13 +96,3 @@ def _size_behind(link: os.DirEntry[str]) -> int:
         return link.stat().st_size
     except OSError:
         return 0
-
-
-def check_listable(folder: str) -> None:
-    """Raise OSError for a folder in a folder that cannot be listed, which fsspec leaves out without a word."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for _ in os.walk(folder, onerror=fail, followlinks=True):
-        pass

@@ -55,6 +55,8 @@ class S3:
             for folder in page.get("CommonPrefixes", ()):
                 yield Entry(f"s3://{bucket}/{folder['Prefix'][:-1]}", is_folder=True)
             for found in page.get("Contents", ()):
+                if found["Key"].endswith("/"):  # the mark of a folder, as consoles and copying programs make it
+                    continue
                 yield Entry(f"s3://{bucket}/{found['Key']}", int(found["Size"]), found.get("ETag", "").strip('"'))
             if not page.get("IsTruncated"):
                 return

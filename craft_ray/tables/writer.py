@@ -191,13 +191,9 @@ class Tables:
         """True if there is a file at an address."""
         return self._storage.size(url) is not None
 
-    def finished_shards(self, columns: Sequence[str] = tuple(SHARDS.names)) -> pa.Table:
-        """The content of `shards`, one row per shard.
-
-        columns: those that are read, `shard` and `run_id` among them
-        """
-        schema = pa.schema([SHARDS.field(name) for name in columns])
-        return latest_per_shard(self.shards.read(schema.names).cast(schema))
+    def finished_shards(self) -> pa.Table:
+        """The content of `shards`, one row per shard."""
+        return latest_per_shard(self.shards.read(SHARDS.names).cast(SHARDS))
 
     def record_finished(self, rows: pa.Table) -> None:
         """Commit shards whose documents are all committed; rows of SHARDS."""

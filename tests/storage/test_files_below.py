@@ -12,6 +12,7 @@ from s3fs import S3FileSystem
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import Entry
 from craft_ray.storage.storage import Storage
+from tests.support.moto_server import running_moto
 from tests.support.s3_server import S3Server
 
 LOCAL = Storage(S3Settings())
@@ -68,3 +69,19 @@ def test_objects_are_found_a_page_at_a_time_with_their_etags(
     assert sorted(found) == sorted(Entry(f"s3://{name}", size, tag) for name, size, tag in at_once)
     assert sorted(entry.name for entry in found) == sorted(f"{on_s3}/{name}" for name in names)
     assert not storage.filesystem(on_s3).dircache
+
+
+def test_an_object_that_only_marks_a_folder_is_no_file(monkeypatch: pytest.MonkeyPatch):
+    """As consoles of S3 make it: empty, its key ending with a slash."""
+    with running_moto() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        folder = server.fresh_prefix()
+        storage = Storage(S3Settings())
+        bucket, _, key = folder.partition("://")[2].partition("/")
+        storage.filesystem(folder).call_s3("put_object", Bucket=bucket, Key=f"{key}/empty/", Body=b"")
+        storage.write_bytes(f"{folder}/empty/a.txt", b"a mouse")
+        marked = storage.filesystem(folder).call_s3("list_objects_v2", Bucket=bucket, Prefix=key)
+        assert [one["Key"] for one in marked["Contents"]] == [f"{key}/empty/", f"{key}/empty/a.txt"]
+        assert [entry.name for entry in storage.files_below(folder)] == [f"{folder}/empty/a.txt"]
+        assert [entry.name for entry in storage.entries(f"{folder}/empty")] == [f"{folder}/empty/a.txt"]

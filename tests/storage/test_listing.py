@@ -38,7 +38,7 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
-@pytest.mark.parametrize("given", ["", "/*.txt", "/*/*.txt"])
+@pytest.mark.parametrize("given", ["", "/*/*.txt", "/**/*.txt"])
 def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen(given: str):
     with TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
@@ -52,6 +52,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen
             assert list_shards(LOCAL, [folder + given], is_shard_name).shards()
             with pytest.raises(SettingsError, match="access is denied"):
                 list_shards(LOCAL, [folder + given], is_shard_name, complete=True)
+            assert list_shards(LOCAL, [f"{folder}/*.txt"], is_shard_name, complete=True), "which needs no other folder"
         finally:
             os.seteuid(0)
 
