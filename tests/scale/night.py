@@ -1,9 +1,9 @@
 """A night of revisions: bytes written for each byte revised, and its cost beside a night of new documents.
 
 `python -m tests.scale.night --help`. In one process and without a model: the tables are made as a first run makes them,
-its blocks coming in no order. Then so many documents are replaced: from the newest tenth, from where PubMed's revisions
-fall, and from anywhere. What is written again depends on how many files there are: 100,000 citations in files of 0.5 MB
-are written again in the same proportion as 3 million in files of 16 MB. All bytes count that the process writes.
+its blocks coming in no order. Then so many documents are replaced: from the newest tenth and from anywhere. What is
+written again depends on how many files there are: 100,000 citations in files of 0.5 MB are written again in the same
+proportion as 3 million in files of 16 MB. All bytes count that the process writes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting
 from craft_ray.tables.writer import Tables
-from tests.scale.citations import all_written, first_run, where_pubmed_revises
+from tests.scale.citations import all_written, first_run
 from tests.support.outputs import all_of
 
 
@@ -80,9 +80,6 @@ def main() -> None:
             "cpu_seconds_of_the_first_merge": merge,
             "files": {name: len(table.files()) for name, table in tables.by_name.items()},
             "new": night(tables, storage, fresh, 20_000, revised=False),
-            "revised_as_pubmed_does": night(
-                tables, storage, where_pubmed_revises(numbers, given.documents), 25_000, revised=True
-            ),
             "revised_newest": night(tables, storage, np.sort(newest), 30_000, revised=True),
             "revised_anywhere": night(tables, storage, np.sort(anywhere), 40_000, revised=True),
         }
