@@ -60,7 +60,9 @@ from craft_ray.tables.writer import Tables
 if TYPE_CHECKING:
     from craft_ray.annotation.prepare import ReadTask
 
-_ON_RAY = tuple(f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus", "sharing"))
+_ON_RAY = tuple(
+    f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus", "sharing", "tidying")
+)
 """Modules of a run that import Ray. They are imported before Ray is connected to.
 
 Where several nodes share a machine, a node that is done with a job's package removes its files under the driver."""
