@@ -138,3 +138,23 @@ def test_a_revision_is_not_committed_before_the_document_that_it_revises(
     commits.commit()
     commits.commit(all=True)
     assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "human")]
+
+
+def test_revisions_are_replaced_once_enough_of_them_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "REPLACE_AT", 2)
+    *_, commits = held(tmp_path)
+    seen = []
+    for shard, text in enumerate(("rat", "human"), 1):
+        commits.add(block(tmp_path, ("a", text), shard=shard))
+        commits.commit()
+        seen += [mention for _, mention, _ in rows(tmp_path, "entities")]
+    assert seen == ["mouse", "human"]
+
+
+def test_a_document_that_two_replacements_of_a_run_revise_is_superseded_once(tmp_path: Path):
+    _, _, account, commits = held(tmp_path)
+    for shard, text in enumerate(("rat", "human"), 1):
+        commits.add(block(tmp_path, ("a", text), shard=shard))
+        commits.commit(all=True)
+    assert [mention for _, mention, _ in rows(tmp_path, "entities")] == ["human"]
+    assert account.superseded == 1
