@@ -90,10 +90,10 @@ def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
 def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
     compact: bool, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(tidying, "SMALL_FILES", 30)
+    monkeypatch.setattr(tidying, "SMALL_FILES", 10)
     caplog.set_level(logging.INFO, "craft_ray")
-    for number in range(6):
-        lines = (json.dumps({"id": f"{number}-{at}", "text": f"Mouse {at} and rat."}) for at in range(40))
+    for number in range(3):
+        lines = (json.dumps({"id": f"{number}-{at}", "text": f"Mouse {at} and rat."}) for at in range(20))
         tmp_path.joinpath(f"{number}.jsonl").write_text("\n".join(lines))
     told = craft_ray.annotate(
         [str(file) for file in sorted(tmp_path.glob("*.jsonl"))],
@@ -102,6 +102,6 @@ def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
         block_mb=0.002,
         compact=compact,
     )
-    assert told["documents"]["annotated"] == 240
-    assert assert_consistent(tmp_path / "out") == {"annotated": 240}
+    assert told["documents"]["annotated"] == 60
+    assert assert_consistent(tmp_path / "out") == {"annotated": 60}
     assert ("small files merged" in caplog.text) == compact
