@@ -74,6 +74,7 @@ def ended(job: dict[str, str]) -> bool:
     return job["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
 
+@pytest.mark.long
 def test_a_preempted_run_commits_and_comes_back_on_both_nodes(slurm: Slurm, notes: Path, tmp_path: Path):
     output = tmp_path / "out"
     job = submit(slurm, notes, "--output", output, "--model", "stand-in:700", "--json")
