@@ -37,7 +37,7 @@ def texts() -> np.ndarray:
 
 
 def head(number: int) -> bytes:
-    """What an article in JATS begins with, up to its number."""
+    """The beginning of an article in JATS, up to its number."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?><article xmlns:xlink="http://www.w3.org/1999/xlink" '
         'article-type="research-article"><front><journal-meta><journal-title-group><journal-title>Generated'
@@ -47,7 +47,7 @@ def head(number: int) -> bytes:
 
 
 def rest(number: int) -> bytes:
-    """What follows the number of an article: title, authors, abstract, body and references."""
+    """The rest of an article after its number: title, authors, abstract, body and references."""
     chance = np.random.default_rng(number)
     paragraphs = iter(chance.choice(texts(), len(SECTIONS) * PARAGRAPHS + 2))
     authors = "".join(

@@ -61,7 +61,7 @@ def processor_seconds(every: float) -> Iterator[dict[tuple[int, float], float]]:
 
 
 STAGES = {"prepare_shards": "reading", "Replica": "model", "write_blocks": "writing"}
-"""Parts of the titles that Ray gives the processes of a run, and what is told of them."""
+"""Parts of the titles that Ray gives the processes of a run, and the name of the stage for each."""
 
 
 @contextmanager
