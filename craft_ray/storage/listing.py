@@ -12,7 +12,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.local import nearest_beside
-from craft_ray.storage.shards import FILES, File, Listing, Names, begins, in_columns, path_at, ranked
+from craft_ray.storage.shards import FILES, File, Listing, Names, differ_from_previous, in_columns, path_at, ranked
 from craft_ray.storage.storage import Storage
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -72,7 +72,7 @@ class _PassedOver:
         """All names, each once and sorted."""
         names = pa.concat_arrays([*self._columns, pa.array(self._some, pa.large_string())])
         order = pc.sort_indices(names).to_numpy()
-        return names.take(pa.array(order[begins(names, order)]))
+        return names.take(pa.array(order[differ_from_previous(names, order)]))
 
 
 def _inputs(

@@ -259,7 +259,7 @@ def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
     whole = _whole(names)
     order = pc.sort_indices(_keys(names), [("base", "ascending"), ("name", "ascending")]).to_numpy()
     ranked = np.empty(len(order), np.int64)
-    ranked[order] = np.cumsum(begins(whole, order))
+    ranked[order] = np.cumsum(differ_from_previous(whole, order))
     return ranked
 
 
@@ -271,7 +271,7 @@ def ranked(files: pa.Table) -> pa.Table:
     keys = _keys(files["name"]).append_column("path_at", files["path_at"])
     order = pc.sort_indices(keys, [("base", "ascending"), ("name", "ascending"), ("path_at", "descending")]).to_numpy()
     del keys
-    last = np.append(begins(_whole(files["name"]), order), True)[1:]
+    last = np.append(differ_from_previous(_whole(files["name"]), order), True)[1:]
     return files.take(pa.array(order[last]))
 
 
@@ -280,7 +280,7 @@ def _keys(names: pa.ChunkedArray) -> pa.Table:
     return pa.table({"name": names, "base": pc.replace_substring_regex(names, "(?s)^.*/", "")})
 
 
-def begins(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def differ_from_previous(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """True where a name differs from the one before it in an order; (names,). Few are copied at once."""
     differs = np.ones(len(order), np.bool_)
     for at in range(1, len(order), _COMPARED):

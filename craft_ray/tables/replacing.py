@@ -42,7 +42,7 @@ class Replacement:
     def run(self) -> Sequence[DataFile]:
         """The file itself if no row goes or comes, none if no row is left, or one of what is left and what comes.
 
-        Its ids are read first.
+        Of the file itself the ids are read first. A row group at a time is in memory, beside all rows that come.
         """
         place, file = self.place, self.file
         coming = self._coming()
@@ -145,25 +145,25 @@ def replacements(
     rest: list[Replacement] = []
     for group in by_partition(files):
         mine = arriving.get(tuple(group[0].partition.values()), [])
-        assigned = _assigned(group, wanted) if mine else [[] for _ in group]
-        for file, taken in zip(group, assigned, strict=True):
-            covered = _covered(file, wanted)
-            if covered.start < covered.stop:
+        covered = [_covered(file, wanted) for file in group]
+        assigned = _assigned(group, covered, wanted) if mine else [[] for _ in group]
+        for file, ids, taken in zip(group, covered, assigned, strict=True):
+            if ids.start < ids.stop:
                 holding = [one for one in mine if taken and one.first_id <= taken[-1] and taken[0] <= one.last_id]
-                touched.append(Replacement(place, file, _strings(wanted[covered]), holding, taken))
+                touched.append(Replacement(place, file, _strings(wanted[ids]), holding, taken))
         rest += removals(place, mine, _strings(sorted(chain.from_iterable(assigned))))
     return touched, rest
 
 
-def _assigned(files: Sequence[DataFile], wanted: Sequence[str]) -> list[list[str]]:
+def _assigned(files: Sequence[DataFile], covered: Sequence[slice], wanted: Sequence[str]) -> list[list[str]]:
     """For each file of a partition, the documents whose new rows it takes; each goes to one file at the most.
 
     Of the files that cover an id the one is chosen that has most rows per id, for it most likely holds the old rows.
     No file takes more documents than it has rows, else one that covers much could become as large as all of them.
 
-    wanted: ids, sorted
+    covered: of each file, the places of the ids within its bounds
+    wanted:  ids, sorted
     """
-    covered = [_covered(file, wanted) for file in files]
     free = np.full(len(wanted), True)
     assigned: list[list[str]] = [[] for _ in files]
     number = [ids.stop - ids.start for ids in covered]

@@ -213,10 +213,12 @@ def _neighbours(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
     """
     for members in by_partition(files):
         group: list[DataFile] = []
+        size = 0
         for file in sorted(members, key=lambda file: file.first_id or ""):
             group.append(file)
-            if sum(member.size for member in group) >= AT_ONCE:
+            size += file.size
+            if size >= AT_ONCE:
                 yield group
-                group = []
+                group, size = [], 0
         if group:
             yield group
