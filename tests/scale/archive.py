@@ -3,7 +3,7 @@
 The articles are generated: words in the layout of JATS, some 70 KB of XML each. The model is a stand-in. First the cost
 of unpacking is measured beside that of all else that a read task does, in CPU time of one process; it decides in how
 many parts an archive is read at the most. Then come tasks of Ray that read and do nothing else, and whole runs, with
-one part and with more; their tables are equal. Of a whole run the processor seconds of each stage are told too: where
+one part and with more; their tables are equal. A whole run gives the processor seconds of each stage as well: where
 they fill all cores with one reader, a second one has no core to run on.
 """
 

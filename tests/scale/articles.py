@@ -22,7 +22,7 @@ BODIES = 1_000
 
 @cache
 def words() -> np.ndarray:
-    """Words, the frequent ones first: six of one piece and one of several, as in articles 1.4 pieces a word."""
+    """Words, the frequent ones first: six of one piece and one of several, so 1.4 pieces per word as in articles."""
     known = json.loads(load_checkpoint("stand-in").tokenizer)["model"]["vocab"]
     plain = [word for word in known if word.isalpha() and word.isascii() and len(word) > 1]
     mixed = [(*plain[at : at + 6], rare) for at, rare in zip(range(0, len(plain), 6), vocabulary(), strict=False)]

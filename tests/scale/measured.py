@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,15 +49,20 @@ def processor_seconds(every: float) -> Iterator[dict[tuple[int, float], float]]:
     me = psutil.Process()
 
     def look() -> None:
-        for process in me.children(recursive=True):
-            try:
-                clock = process.cpu_times()
-                seen[process.pid, process.create_time()] = clock.user + clock.system
-            except psutil.Error:
-                continue  # it has ended meanwhile
+        seen.update((key, seconds) for _, key, seconds in _clocks(me.children(recursive=True)))
 
     with looked_at(look, every):
         yield seen
+
+
+def _clocks(processes: Iterable[psutil.Process]) -> Iterator[tuple[psutil.Process, tuple[int, float], float]]:
+    """Each of some processes that is still there, its id and start, and its processor seconds so far."""
+    for process in processes:
+        try:
+            clock, key = process.cpu_times(), (process.pid, process.create_time())
+        except psutil.Error:
+            continue  # it has ended meanwhile
+        yield process, key, clock.user + clock.system
 
 
 STAGES = {"prepare_shards": "reading", "Replica": "model", "write_blocks": "writing"}
@@ -76,18 +81,20 @@ def seconds_by_stage(every: float) -> Iterator[Counter[str]]:
     opened = time.time()
 
     def look() -> None:
-        for process in [me, *me.children(recursive=True)]:
-            try:
-                clock, key = process.cpu_times(), (process.pid, process.create_time())
-                title = "driver" if process is me else process.cmdline()[0]
-            except (psutil.Error, IndexError):
-                continue  # it has ended meanwhile
-            seconds = clock.user + clock.system
+        for process, key, seconds in _clocks([me, *me.children(recursive=True)]):
             last, before = seen.get(key, ("ray", 0.0 if key[1] > opened else seconds))
-            stage = next((stage for part, stage in STAGES.items() if part in title), last)
-            stage = title if process is me else stage
+            stage = "driver" if process == me else _stage(process) or last
             taken[stage] += seconds - before
             seen[key] = stage, seconds
 
     with looked_at(look, every):
         yield taken
+
+
+def _stage(process: psutil.Process) -> str | None:
+    """The stage that a process is at work on, by its title; None if it is at none, or has ended."""
+    try:
+        title = "".join(process.cmdline()[:1])
+    except psutil.Error:
+        return None
+    return next((stage for part, stage in STAGES.items() if part in title), None)

@@ -1,9 +1,9 @@
 """The cost of many shards before anything is read: `python -m tests.scale.shards --help`.
 
-A list names so many files, as for one article in each, and the table `shards` holds them all. Measured is, in one
-process, how the list is read, and what a run then finds out: that nothing is new, or that one file in a hundred is. In
-both cases the tables are closed as at a run's end. In a first run all files are new: what is measured then is also
-their tasks, and the account of the run while a document of each file arrives and is committed.
+A list names so many files, as for one article in each, and the table `shards` holds them all. One process reads the
+list and then finds out, as a run does, that nothing is new, or that one file in a hundred is. In both cases the tables
+are closed as at a run's end. In a first run all files are new. It also makes their tasks, and keeps the account while a
+document of each file arrives and is committed.
 """
 
 import argparse
