@@ -45,8 +45,3 @@ def absolute(url: str) -> str:
 def join(folder: str, *names: str) -> str:
     """A path or address below a folder."""
     return "/".join((folder.rstrip("/"), *names))
-
-
-def restored(url: str, path: str) -> str:
-    """The address of a path as the filesystem lists it, which drops the protocol."""
-    return f"s3://{path}" if is_remote(url) and not path.startswith("s3://") else path

@@ -20,7 +20,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage import local
-from craft_ray.storage.addresses import Entry, bucket, is_remote, join, restored
+from craft_ray.storage.addresses import Entry, bucket, is_remote, join
 from craft_ray.storage.failures import CHANGED, as_settings_error, describe
 from craft_ray.storage.local import link_new, temporary_beside, umask
 from craft_ray.storage.patience import PatientFile, with_retries
@@ -176,12 +176,11 @@ class Storage:
         return local.files_below(folder, complete)
 
     def names(self, folder: str) -> list[str]:
-        """Paths of the files right below a folder; empty if there is none."""
+        """Paths of the files and folders right in a folder; empty if there is none."""
         try:
-            found: list[str] = self.with_retries(folder, lambda: self.filesystem(folder).ls(folder, detail=False))
-        except FileNotFoundError:
+            return [entry.name for entry in self.entries(folder, complete=True)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [restored(folder, path) for path in found]
 
     def size(self, url: str) -> int | None:
         """Bytes of a file, None if there is none."""
