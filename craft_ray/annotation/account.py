@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.annotation.closing import COUNTS, joined
+from craft_ray.annotation.shard_account import COUNTS, joined
 from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
@@ -183,7 +183,7 @@ class Account:
         """Count rows that are in no file as received; (rows,) revisions, which name their shards."""
         self._received.update(identity.shard_numbers(revisions).tolist())
 
-    def repeated(self, entries: NDArray[np.void], unchanged: int) -> None:
+    def duplicates(self, entries: NDArray[np.void], unchanged: int) -> None:
         """Note documents that later shards have given once more, so many of which the tables held before the run."""
         self._unchanged += unchanged
         numbers = identity.shard_numbers(entries["revision"]).tolist()
@@ -227,7 +227,7 @@ class Account:
                 self._sums["broken"] += 1
                 if len(self.broken) < LISTED:
                     self.broken[shard.name] = f"{end['reason']}: {end['detail']}"
-            end["restated"] = sorted({*end["restated"], *self._repeated.pop(shard.number, ())})
+            end["duplicates"] = sorted({*end["duplicates"], *self._repeated.pop(shard.number, ())})
             del self._ends[shard.number], self._parts[shard.number], self._received[shard.number]
             self._positions.pop(shard.number, None)
         if self.with_ids:

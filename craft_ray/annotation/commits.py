@@ -65,7 +65,7 @@ class Commits:
         outcomes, held = self._ledger.outcomes(block.entries)
         new = outcomes == Outcome.NEW
         taken = admitted(outcomes)
-        self._repeat(block.entries[outcomes == Outcome.REPEATED], held[outcomes == Outcome.REPEATED])
+        self._repeat(block.entries[outcomes == Outcome.DUPLICATE], held[outcomes == Outcome.DUPLICATE])
         # Superseded are those that lose against what is there, and those of this run that lose against these.
         self._account.superseded += int(np.isin(outcomes, (Outcome.SUPERSEDED, Outcome.UNCHANGED)).sum())
         corrected = taken & (held["state"] != State.BEFORE) & (held["revision"] == block.entries["revision"])
@@ -75,8 +75,8 @@ class Commits:
         self._account.superseded -= int((corrected & (held["state"] == State.WAITING)).sum())
         self._ledger.update(block.entries[taken], State.WRITTEN if new.all() else State.WAITING)
         self.rows += int(new.sum()) - block.status.count(RETRACTED)
-        if len(block.repeated):
-            self._judge_repeated(block.repeated)
+        if len(block.duplicates):
+            self._judge_repeated(block.duplicates)
         if new.all():
             self._new.append(block)
         elif taken.any():
@@ -102,9 +102,9 @@ class Commits:
     def _repeat(self, repeated: NDArray[np.void], held: NDArray[np.void]) -> None:
         """Enter that documents have come once more, unchanged; `held` are their entries until now."""
         before = held["state"] == State.BEFORE
-        self._account.repeated(repeated, int(before.sum()))
+        self._account.duplicates(repeated, int(before.sum()))
         self._account.superseded += int((~before).sum())
-        self._ledger.repeat(repeated["id"], identity.shard_numbers(repeated["revision"]))
+        self._ledger.record_duplicates(repeated["id"], identity.shard_numbers(repeated["revision"]))
 
     def commit(self, all: bool = False) -> None:
         """Commit what is due; with `all`, everything.

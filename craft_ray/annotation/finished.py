@@ -50,7 +50,7 @@ class Finished:
     settled:    it was read as far as its content lets it be: it did not fail by chance
     broken:     it could not be read to its end
     found:      documents found in it
-    restated:   documents in it that the tables had from an earlier file; 0 if the rows lack that column
+    duplicates:   documents in it that the tables had from an earlier file; 0 if the rows lack that column
     signature:  the number, in `signatures`, of the signature with which it was read; -1 if it is to be read in any case
     signatures: numbers by signature
     details:    by place, why a file is broken
@@ -61,7 +61,7 @@ class Finished:
     settled: NDArray[np.bool_]
     broken: NDArray[np.bool_]
     found: NDArray[np.int64]
-    restated: NDArray[np.int32]
+    duplicates: NDArray[np.int32]
     signature: NDArray[np.int32]
     signatures: dict[str, int]
     details: dict[int, str]
@@ -76,7 +76,7 @@ class Finished:
             settled=np.zeros(files, np.bool_),
             broken=np.zeros(files, np.bool_),
             found=np.zeros(files, np.int64),
-            restated=np.zeros(files, np.int32),
+            duplicates=np.zeros(files, np.int32),
             signature=np.full(files, -1, np.int32),
             signatures={},
             details={},
@@ -107,8 +107,8 @@ class Finished:
         self.broken[place] = broken.to_numpy(zero_copy_only=False)
         self.found[place] = pc.fill_null(rows["found"], 0).to_numpy()
         self.signature[place] = signatures.of(rows["signature"])
-        if "restated" in rows.schema.names:
-            self.restated[place] = pc.fill_null(pc.list_value_length(rows["restated"]), 0).to_numpy()
+        if "duplicates" in rows.schema.names:
+            self.duplicates[place] = pc.fill_null(pc.list_value_length(rows["duplicates"]), 0).to_numpy()
         why = rows.select(["reason", "detail"]).filter(broken).to_pylist()
         for at, row in zip(place[broken.to_numpy(zero_copy_only=False)].tolist(), why, strict=True):
             self.details[at] = f"{row['reason']}: {row['detail']}"
@@ -123,18 +123,18 @@ class Finished:
         return self.unchanged & self.settled & as_now
 
 
-def columns_needed(with_restated: bool) -> pa.Schema:
-    """The columns of the table `shards` that `Finished.of` needs, also for `restated` or without."""
-    return pa.schema([SHARDS.field(name) for name in (*_COLUMNS, *["restated"] * with_restated)])
+def columns_needed(with_duplicates: bool) -> pa.Schema:
+    """The columns of the table `shards` that `Finished.of` needs, also for `duplicates` or without."""
+    return pa.schema([SHARDS.field(name) for name in (*_COLUMNS, *["duplicates"] * with_duplicates)])
 
 
-def read_finished(tables: "Tables", listing: Listing, with_restated: bool) -> Finished:
+def read_finished(tables: "Tables", listing: Listing, with_duplicates: bool) -> Finished:
     """The rows of the table `shards` for the files of a listing."""
-    columns = columns_needed(with_restated)
+    columns = columns_needed(with_duplicates)
     return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.stream(columns, BATCH)))
 
 
-OF_OTHERS = pa.schema([SHARDS.field(name) for name in ("shard", "size", "tag", "run_id", "named", "restated")])
+OF_OTHERS = pa.schema([SHARDS.field(name) for name in ("shard", "size", "tag", "run_id", "named", "duplicates")])
 """Columns of the table `shards` that a run needs which reads anything, also of other files."""
 
 
@@ -162,9 +162,9 @@ def needed(stream: Callable[[], Iterable[pa.RecordBatch]], listing: Listing, to_
     for rows in stream():
         place = listing.places.of(rows["shard"])
         is_read = (place >= 0) & to_read[place]
-        restated = pc.fill_null(pc.list_value_length(rows["restated"]), 0).to_numpy() > 0
+        duplicates = pc.fill_null(pc.list_value_length(rows["duplicates"]), 0).to_numpy() > 0
         named = _named(rows)
-        wanted.append(_where(restated | (paths.of(named) >= 0), rows["shard"]))
+        wanted.append(_where(duplicates | (paths.of(named) >= 0), rows["shard"]))
         held.append(_where(is_read, named))
     if any(map(len, held)):
         names = Places(pa.concat_arrays(held))

@@ -127,9 +127,9 @@ def forecast(
     }
 
 
-def _noted(storage: Storage, output: str, with_restated: bool) -> Iterator[pa.RecordBatch]:
+def _noted(storage: Storage, output: str, with_duplicates: bool) -> Iterator[pa.RecordBatch]:
     """The rows of the table `shards`, a part at a time."""
-    columns = columns_needed(with_restated)
+    columns = columns_needed(with_duplicates)
     dataset = open_shards(storage, output)
     for batch in dataset.to_batches(columns.names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1):
         yield batch.cast(columns)

@@ -17,7 +17,6 @@ import ray.data
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.rows import (
     SHARD_END,
@@ -31,7 +30,8 @@ from craft_ray.annotation.rows import (
     is_title_alone,
     version_of,
 )
-from craft_ray.annotation.sharing import SharedLedger
+from craft_ray.annotation.shard_account import ShardAccount
+from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, bound, log_as
 from craft_ray.core.schema import BY_CHANCE, UNREADABLE, Deletion, Document, Item, Rejection
@@ -44,7 +44,7 @@ from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.shards import Shard, unpacked
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import REPEATED, RETRACTED
+from craft_ray.tables.blocks import DUPLICATE, RETRACTED
 from craft_ray.tables.ledger import Ledger, Outcome, entries
 
 LOST = "its process died each time"
@@ -190,7 +190,7 @@ class Preprocessor:
             [row.status == "deleted" for row in rows],
         )
         outcomes, held = self.task.ledger.outcomes(arriving)
-        repeated = outcomes == Outcome.REPEATED
+        repeated = outcomes == Outcome.DUPLICATE
         unchanged = (outcomes == Outcome.UNCHANGED) | repeated & ~self._may_be_revised(held, number)
         needed = ~unchanged & (outcomes != Outcome.SUPERSEDED)
         account.found += len(rows)
@@ -200,7 +200,7 @@ class Preprocessor:
         account.superseded += int((outcomes == Outcome.SUPERSEDED).sum())
         account.emitted += int(needed.sum())
         account.titles_alone += sum(is_title_alone(item) for item in items)
-        account.restated += arriving["id"][unchanged & (repeated | held["repeated"])].tolist()
+        account.duplicates += arriving["id"][unchanged & (repeated | held["duplicate"])].tolist()
         return [_bare(rows[at]) if repeated[at] else rows[at] for at in np.flatnonzero(needed)]
 
     def _identified(self, item: Item) -> "Row":
@@ -267,7 +267,7 @@ def _bare(row: Row) -> Row:
     """A row that the tables hold already: a document without its text, which no model need see again."""
     if not isinstance(row.item, Document):
         return row
-    return Row(Deletion(row.item.doc_id, row.item.version), REPEATED, "", row.key, row.id_hash)
+    return Row(Deletion(row.item.doc_id, row.item.version), DUPLICATE, "", row.key, row.id_hash)
 
 
 def _position(stream: BinaryIO) -> int:

@@ -50,7 +50,7 @@ def find_vanished(
 
     documents: rows of `documents`, columns of ORIGIN
     to_read:   marks the files that a run reads in any case; (files,)
-    finished:  with `restated`
+    finished:  with `duplicates`
     """
     rows = np.zeros(len(listing), np.int64)
     gone: set[str] = set()
@@ -61,7 +61,7 @@ def find_vanished(
         gone.update(pc.unique(batch["shard"].filter(elsewhere)).to_pylist())
     if not gone and not rows[to_read].any():
         return Vanished()
-    others = finished.there & ~to_read & (finished.found > rows + finished.restated)
+    others = finished.there & ~to_read & (finished.found > rows + finished.duplicates)
     return Vanished(frozenset(gone), np.flatnonzero(others))
 
 
@@ -82,7 +82,7 @@ def prune(tables: "Tables", listing: Listing, run_id: str, given: NDArray[np.int
     whole = pc.and_(pc.equal(finished["run_id"], run_id), pc.is_null(finished["reason"])).to_numpy() & (place >= 0)
     staying = np.ones(len(listing), np.bool_)
     staying[place[whole]] = False
-    kept = np.concatenate([given, pc.list_flatten(finished["restated"].filter(listed)).to_numpy()])
+    kept = np.concatenate([given, pc.list_flatten(finished["duplicates"].filter(listed)).to_numpy()])
     doc_ids = sorted(_vanished(tables.documents, listing, staying, kept))
     # The files first: if one comes back after a run that died in between, it is read.
     tables.forget_shards(pc.invert(listed), finished)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from craft_ray.annotation.closing import ShardAccount
+from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import DOCUMENTS, UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.tables import identity
 

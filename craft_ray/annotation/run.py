@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from craft_ray.annotation.prepare import ReadTask
 
 _ON_RAY = tuple(
-    f"craft_ray.annotation.{name}" for name in ("passes", "pipeline", "prepare", "prometheus", "sharing", "tidying")
+    f"craft_ray.annotation.{name}"
+    for name in ("passes", "pipeline", "prepare", "prometheus", "shared_ledger", "tidying")
 )
 """Modules of a run that import Ray. They are imported before Ray is connected to.
 
@@ -291,7 +292,7 @@ class _Run:
         from craft_ray.annotation.passes import annotate_missing
         from craft_ray.annotation.pipeline import run_pipeline
         from craft_ray.annotation.prometheus import PrometheusCounters
-        from craft_ray.annotation.sharing import SharedLedger
+        from craft_ray.annotation.shared_ledger import SharedLedger
         from craft_ray.annotation.tidying import Tidying
 
         shipped = ray.put(deployed)

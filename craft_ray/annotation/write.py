@@ -26,7 +26,7 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import explain
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import REPEATED, RETRACTED, WrittenBlock, best, partitions, write_file
+from craft_ray.tables.blocks import DUPLICATE, RETRACTED, WrittenBlock, best, partitions, write_file
 from craft_ray.tables.ledger import entries
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
     shard_ends = [json.loads(detail) for detail in block.filter(ends)["detail"].to_pylist()]
     failures = block.filter(pc.equal(block["status"], FAILURE))["detail"].to_pylist()
     block = block.filter(pc.invert(pc.is_in(block["status"], pa.array([SHARD_END, FAILURE]))))
-    repeats = pc.equal(block["status"], REPEATED)
+    repeats = pc.equal(block["status"], DUPLICATE)
     repeated, block = _entries(block.filter(repeats)), block.filter(pc.invert(repeats))
     block, superseded = _best_revisions(block)
     block_id = hashlib.blake2b(block["key"].combine_chunks().to_numpy().tobytes(), digest_size=16).hexdigest()
@@ -88,7 +88,7 @@ def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:
         tokens=int(pc.sum(block["n_tokens"]).as_py() or 0),
         shard_ends=shard_ends,
         failure=failures[0] if failures else None,
-        repeated=repeated,
+        duplicates=repeated,
         superseded=superseded,
         with_id=_by_label(entities.filter(pc.is_valid(entities["concept_id"]))),
         left_out=left_out,

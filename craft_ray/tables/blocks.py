@@ -25,7 +25,7 @@ RETRACTED = "retracted"
 """Status of a row that only removes the row with its id: the mark of a shard that has become readable."""
 
 
-REPEATED = "repeated"
+DUPLICATE = "duplicate"
 """Status of a row that only says that a shard gives once more what the tables hold: no text, no tokens, no file."""
 
 
@@ -59,8 +59,8 @@ class WrittenBlock:
     shard_ends: list[dict[str, Any]]
     failure: str | None = None
     """Why the run must end."""
-    repeated: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, ENTRY))
-    """Entries of the rows that are REPEATED; their revisions name their shards."""
+    duplicates: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, ENTRY))
+    """Entries of the rows that are DUPLICATE; their revisions name their shards."""
     superseded: dict[int, int] = field(default_factory=dict)
     """Rows of each shard that were dropped for a better revision in the same block."""
     with_id: Counter[str] = field(default_factory=Counter)

@@ -58,7 +58,7 @@ def shard_numbers(revisions: NDArray[np.int64]) -> NDArray[np.int64]:
     return revisions & 0xFFFFFFFF
 
 
-def restated(revisions: NDArray[np.int64], shard_number: NDArray[np.integer]) -> NDArray[np.int64]:
+def with_latest_shard(revisions: NDArray[np.int64], shard_number: NDArray[np.integer]) -> NDArray[np.int64]:
     """Revisions that later shards have given once more."""
     version = revisions >> _SHARD_BITS << _SHARD_BITS
     return version | np.maximum(shard_numbers(revisions), shard_number.astype(np.int64))

@@ -59,7 +59,7 @@ def read_known(
     code: dict[str, int] = {}
     part = documents.with_retries(lambda: _columns(documents, shards, code, rejected))
     pa.default_memory_pool().release_unused()  # what held the rows as strings, before they are sorted
-    repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["restated"]), 0))
+    repeating = finished_shards.filter(pc.greater(pc.list_value_length(finished_shards["duplicates"]), 0))
     repeating = repeating.filter(pc.invert(pc.is_in(repeating["shard"], pa.array(gone, pa.string()))))
     others = [pa.array([*code], pa.large_string()), *repeating["shard"].cast(pa.large_string()).chunks]
     numbers = ranks(pa.chunked_array([*shards.names.chunks, *filter(len, others)], pa.large_string()))
@@ -68,9 +68,9 @@ def read_known(
     _renumber(part, np.where(is_gone, _GONE, of_codes))
     ledger = Ledger([part.in_order()])
     for at in range(0, len(repeating), _SHARDS):
-        ids = repeating["restated"].slice(at, _SHARDS)
+        ids = repeating["duplicates"].slice(at, _SHARDS)
         numbers = np.repeat(of_repeating[at : at + _SHARDS], pc.list_value_length(ids).to_numpy())
-        ledger.repeat(pc.list_flatten(ids).to_numpy(), numbers)
+        ledger.record_duplicates(pc.list_flatten(ids).to_numpy(), numbers)
     return Known(ledger, of_shards.copy(), rejected)
 
 

@@ -23,7 +23,7 @@ class Outcome(IntEnum):
     UNCHANGED = 2
     SUPERSEDED = 3
     """An older revision than the tables hold, or of a deleted citation."""
-    REPEATED = 4
+    DUPLICATE = 4
     """The document that the tables hold, from a later shard."""
 
 
@@ -49,7 +49,7 @@ ENTRY = np.dtype(
         ("key", np.int64),
         ("revision", np.int64),
         ("deleted", np.bool_),
-        ("repeated", np.bool_),
+        ("duplicate", np.bool_),
         ("state", np.int8),
     ],
     align=True,  # else NumPy copies a column before it searches it
@@ -92,7 +92,9 @@ class Part:
     @classmethod
     def of(cls, table: NDArray[np.void]) -> "Part":
         """Entries in any order; of two with one id the later counts."""
-        flags = table["deleted"] * np.int8(_DELETED) | table["repeated"] * np.int8(_REPEATED) | table["state"] << _STATE
+        flags = (
+            table["deleted"] * np.int8(_DELETED) | table["duplicate"] * np.int8(_REPEATED) | table["state"] << _STATE
+        )
         return cls(table["id"].copy(), table["key"].copy(), table["revision"].copy(), flags).in_order()
 
     def in_order(self) -> "Part":
@@ -164,7 +166,7 @@ class Ledger:
             flags = part.flags[position]
             held["id"][found], held["key"][found] = part.id[position], part.key[position]
             held["revision"][found], held["state"][found] = part.revision[position], flags >> _STATE
-            held["deleted"][found], held["repeated"][found] = flags & _DELETED != 0, flags & _REPEATED != 0
+            held["deleted"][found], held["duplicate"][found] = flags & _DELETED != 0, flags & _REPEATED != 0
             known |= found
         return held, known
 
@@ -182,7 +184,7 @@ class Ledger:
         )
         outcome[known & older] = Outcome.SUPERSEDED
         same = known & (arriving["key"] == held["key"])
-        outcome[same] = np.where(arriving["revision"] > held["revision"], Outcome.REPEATED, Outcome.UNCHANGED)[same]
+        outcome[same] = np.where(arriving["revision"] > held["revision"], Outcome.DUPLICATE, Outcome.UNCHANGED)[same]
         return outcome, held
 
     def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
@@ -198,7 +200,7 @@ class Ledger:
         while len(self.parts) > 1 and len(self.parts[-2]) < GROWTH * len(self.parts[-1]):
             self._join_last()
 
-    def repeat(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
+    def record_duplicates(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
         """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
         ids, at = np.unique(ids, return_inverse=True)
         shards = np.zeros(len(ids), np.int64)  # several may have given one document
@@ -206,8 +208,8 @@ class Ledger:
         held, known = self.lookup(ids)
         later = known & (shards > identity.shard_numbers(held["revision"]))
         held = held[later]
-        held["revision"] = identity.restated(held["revision"], shards[later])
-        held["repeated"] = True
+        held["revision"] = identity.with_latest_shard(held["revision"], shards[later])
+        held["duplicate"] = True
         self._enter(held)
 
     def written(self) -> None:

@@ -16,7 +16,9 @@ from craft_ray.tables.ledger import entries
 def block(shard: int, statuses: list[str], end: dict[str, object] | None = None) -> WrittenBlock:
     numbers = np.full(len(statuses), shard, np.int32)
     ids = np.arange(len(statuses))
-    ends = [] if end is None else [{"shard_number": shard, "part": 0, "parts": 1, "restated": [], "reason": None} | end]
+    ends = (
+        [] if end is None else [{"shard_number": shard, "part": 0, "parts": 1, "duplicates": [], "reason": None} | end]
+    )
     return WrittenBlock("", [], [], entries(ids, ids, ids, ids < 0), numbers, statuses, [None] * len(statuses), 0, ends)
 
 

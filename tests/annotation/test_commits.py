@@ -8,8 +8,8 @@ import pytest
 
 from craft_ray.annotation import commits as module
 from craft_ray.annotation.account import Account
-from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.errors import RunError
 from craft_ray.core.schema import SHARDS
 from craft_ray.storage.shards import Shard, Shards
@@ -55,10 +55,10 @@ def test_a_document_given_once_more_after_its_deletion_in_this_run_is_superseded
     commits.add(block(tmp_path, ("a", ""), status="deleted", shard=1))
     id, key = identity.id_hash("a"), identity.key("a", "mouse", "")
     again = entries([id], [key], [identity.revision(1, 2, False)], [False])
-    commits.add(replace(block(tmp_path, ("b", "rat"), shard=2), repeated=again))
+    commits.add(replace(block(tmp_path, ("b", "rat"), shard=2), duplicates=again))
     commits.commit(all=True)
     assert (account.superseded, account.unchanged) == (1, 0)
-    assert not ledger.held(id)["repeated"]
+    assert not ledger.held(id)["duplicate"]
     assert rows(tmp_path, "documents") == [("a", "deleted", 0), ("b", "annotated", 1)]
 
 

@@ -22,7 +22,7 @@ rows_of_shards = st.fixed_dictionaries(
         "tag": st.just("tag"),
         "run_id": st.sampled_from(["1", "2", "3"]),
         "named": st.one_of(paths, addresses, st.none()),
-        "restated": st.lists(st.integers(0, 9), max_size=1),
+        "duplicates": st.lists(st.integers(0, 9), max_size=1),
     }
 )
 
@@ -52,15 +52,15 @@ def test_a_run_that_has_the_rows_it_needs_goes_on_as_with_all_rows(
         for held in (some, every)
     )
     assert named == with_all
-    restating = [row for row in every.to_pylist() if row["restated"]]
-    assert [row for row in some.to_pylist() if row["restated"]] == restating
+    restating = [row for row in every.to_pylist() if row["duplicates"]]
+    assert [row for row in some.to_pylist() if row["duplicates"]] == restating
     assert all(row in every.to_pylist() for row in some.to_pylist())
 
 
 def test_rows_of_other_files_stay_where_they_are():
     listing = Listing(in_columns((f"in/{number}.xml", 9, "tag", 0, "") for number in range(100)))
-    rows = [{"shard": f"in/{number}.xml", "named": f"in/{number}.xml", "restated": []} for number in range(100)]
-    rows[7]["restated"] = [1]
+    rows = [{"shard": f"in/{number}.xml", "named": f"in/{number}.xml", "duplicates": []} for number in range(100)]
+    rows[7]["duplicates"] = [1]
     rows += [{"shard": "old/3.xml", "named": "in/3.xml"}, {"shard": "in/moved.xml", "named": "4.xml"}]
     batches = pa.Table.from_pylist(rows, OF_OTHERS).to_batches()
     found = needed(lambda: batches, listing, np.arange(100) == 3)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from craft_ray.annotation.account import Account
-from craft_ray.annotation.closing import joined
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.plan import MOST_PARTS, SMALLEST_PART, Attempt, group_shards, make_plan
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.rows import SHARD_END
+from craft_ray.annotation.shard_account import joined
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.core.settings import Settings
 from craft_ray.model.decode import Decoder

@@ -40,7 +40,7 @@ def planned(output: Path, listed: Listing, *rows: dict[str, object], settings: S
     """The account of a run, and what the tables hold, after runs that noted some shards."""
     tables = Tables(STORAGE, str(output))
     tables.record_finished(pa.Table.from_pylist([*rows], schema=SHARDS))
-    finished = read_finished(tables, listed, with_restated=False)
+    finished = read_finished(tables, listed, with_duplicates=False)
     account, known, _, _ = plan_shards(tables, finished, listed, CHECKPOINT, settings or Settings(), 0.0)
     return account, known
 

@@ -122,11 +122,11 @@ def test_a_document_given_once_more_goes_on_only_if_a_shard_between_may_have_rev
     table = pa.concat_tables(
         Preprocessor(task(held, read=np.array(read))).prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3))
     )
-    assert table["status"].to_pylist() == [*(["repeated"] if goes_on else []), SHARD_END]
+    assert table["status"].to_pylist() == [*(["duplicate"] if goes_on else []), SHARD_END]
     assert table["text"].null_count == table.num_rows
     told = account(table)
     assert (told["emitted"], told["unchanged"]) == ((1, 0) if goes_on else (0, 1))
-    assert told["restated"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
+    assert told["duplicates"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
 
 
 def test_a_deletion_goes_on_whatever_revision_the_tables_hold_unless_they_have_it():

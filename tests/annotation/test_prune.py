@@ -51,8 +51,8 @@ def test_a_file_is_gone_if_the_tables_have_documents_from_it_and_the_inputs_lack
 def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_have_from_them():
     held = documents(gone=["annotated"], whole=["annotated", "rejected"], yet_more=["annotated"], read=["annotated"])
     finished = noted(
-        whole={"found": 3, "restated": [7]},
-        yet_more={"found": 3, "restated": [7]},
+        whole={"found": 3, "duplicates": [7]},
+        yet_more={"found": 3, "duplicates": [7]},
         read={"found": 9},
         elsewhere={"found": 9},
     )
@@ -94,7 +94,7 @@ def note(tables: Tables, **more: dict[str, object]) -> None:
     moved = [identity.id_hash("moved")]
     shards = {
         "shard0": {"run_id": RUN},
-        "shard1": {"run_id": EARLIER, "restated": moved},
+        "shard1": {"run_id": EARLIER, "duplicates": moved},
         "shard2": {"run_id": RUN, "reason": "bad_gzip"},
         "shard4": {"run_id": EARLIER},
         "shard5": {"run_id": EARLIER},

@@ -6,7 +6,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.rows import (
     DEEPEST,
     FAILURE,
@@ -21,6 +20,7 @@ from craft_ray.annotation.rows import (
     rejection_of,
     version_of,
 )
+from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import Deletion, Document, Item, Rejection, Section, document_of
 from craft_ray.tables import identity
 from tests.support.outputs import numbered_document

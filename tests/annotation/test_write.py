@@ -16,7 +16,7 @@ from craft_ray.core.schema import DOCUMENTS
 from craft_ray.model.decode import Decoder
 from craft_ray.model.tags import TAG_SET
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import REPEATED, RETRACTED, DataFile, WrittenBlock
+from craft_ray.tables.blocks import DUPLICATE, RETRACTED, DataFile, WrittenBlock
 from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, document_without_text, numbered_document
 
@@ -69,11 +69,11 @@ def test_a_block_is_called_by_what_is_in_it(tmp_path: Path):
 
 
 def test_a_block_of_which_no_document_is_to_be_written_leaves_no_file(tmp_path: Path):
-    repeated = numbered_document(1) | {"status": REPEATED, "text": None, "shard_number": 6}
+    repeated = numbered_document(1) | {"status": DUPLICATE, "text": None, "shard_number": 6}
     block = written(tmp_path, repeated, end_of(6), document_without_text("", FAILURE) | {"detail": "no space left"})
     assert (block.documents, block.entities, block.status, block.tokens) == ([], [], [], 0)
-    assert block.repeated["id"].tolist() == [identity.id_hash("PMID:000001")]
-    assert identity.shard_numbers(block.repeated["revision"]).tolist() == [6]
+    assert block.duplicates["id"].tolist() == [identity.id_hash("PMID:000001")]
+    assert identity.shard_numbers(block.duplicates["revision"]).tolist() == [6]
     assert block.failure == "no space left"
     assert not list(tmp_path.rglob("*.parquet"))
 

@@ -23,7 +23,7 @@ import ray.data
 import craft_ray
 from craft_ray.annotation import plan
 from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_shards
-from craft_ray.annotation.sharing import SharedLedger
+from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.connection import nodes, ray_session
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account
-from craft_ray.annotation.closing import ShardAccount
 from craft_ray.annotation.finished import read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, shard_signature
+from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
@@ -71,7 +71,7 @@ def _made(folder: Path, shards: int) -> None:
         "emitted": np.ones(shards, np.int64),
         "unchanged": np.zeros(shards, np.int64),
         "superseded": np.zeros(shards, np.int64),
-        "restated": pa.array([[]] * shards, SHARDS.field("restated").type),
+        "duplicates": pa.array([[]] * shards, SHARDS.field("duplicates").type),
         "run_id": "20260101T000000-00000000",
         "named": names,
     }
@@ -89,7 +89,7 @@ def _step(step: str, folder: str) -> tuple[int, float]:
         address = str(Path(folder, "nothing_new.tsv" if step in ("list", "first") else f"{step}.tsv"))
         listing = list_shards(storage, [], lambda name: True, output, read_list(storage, address))
         if step != "list":
-            finished = read_finished(tables, listing, with_restated=False)
+            finished = read_finished(tables, listing, with_duplicates=False)
             account, *_ = plan_shards(tables, finished, listing, checkpoint, Settings(), began)
             assert len(account.shards) == math.ceil(EXPECTED[step] * len(listing))
             del listing, finished  # as a run does

@@ -50,23 +50,23 @@ def test_documents_that_a_later_shard_gave_once_more_are_known_as_its_own(tmp_pa
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), ("c", "fly"), shard=1)])
     shards = {"z/shard2": ["a"], "a/shard3": ["a", "b"], "shard4": []}  # their order is that of the files' own names
     finished = [
-        {"shard": name, "restated": identity.id_hashes(ids).tolist(), "run_id": "run"} for name, ids in shards.items()
+        {"shard": name, "duplicates": identity.id_hashes(ids).tolist(), "run_id": "run"} for name, ids in shards.items()
     ]
     known = read_known(tables.documents, to_read("shard1", *shards), pa.Table.from_pylist(finished, schema=SHARDS))
     assert known.numbers.tolist() == [1, 2, 3, 4]
     first, _, last, _ = known.numbers
     held, _ = known.ledger.lookup(identity.id_hashes("abc"))
     assert identity.shard_numbers(held["revision"]).tolist() == [last, last, first]
-    assert held["repeated"].tolist() == [True, True, False]
+    assert held["duplicate"].tolist() == [True, True, False]
     alone = pa.Table.from_pylist(finished[:1], schema=SHARDS)
-    assert read_known(tables.documents, to_read(), alone).ledger.held(identity.id_hash("a"))["repeated"]
+    assert read_known(tables.documents, to_read(), alone).ledger.held(identity.id_hash("a"))["duplicate"]
 
 
 def test_documents_of_files_that_are_gone_give_way_to_whatever_others_have(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), shard=2), block(tmp_path, ("b", "rat"), shard=1)])
-    restated = {"shard": "shard3", "restated": identity.id_hashes(["b"]).tolist(), "run_id": "run"}
-    finished = pa.Table.from_pylist([restated], schema=SHARDS)
+    duplicates = {"shard": "shard3", "duplicates": identity.id_hashes(["b"]).tolist(), "run_id": "run"}
+    finished = pa.Table.from_pylist([duplicates], schema=SHARDS)
     outcomes = {}
     for gone in ((), ("shard2", "shard3")):
         known = read_known(tables.documents, to_read("shard0", "shard2a"), finished, gone)

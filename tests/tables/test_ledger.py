@@ -21,7 +21,7 @@ def test_the_fates_of_one_document():
     assert ledger.outcome(1, 10, revision(1, 5, False)) == Outcome.NEW
     ledger.update(entries([1], [10], [revision(1, 5, False)], [False]))
     assert ledger.outcome(1, 10, revision(1, 5, False)) == Outcome.UNCHANGED
-    assert ledger.outcome(1, 10, revision(1, 6, False)) == Outcome.REPEATED
+    assert ledger.outcome(1, 10, revision(1, 6, False)) == Outcome.DUPLICATE
     assert ledger.outcome(1, 11, revision(1, 5, False)) == Outcome.REVISED
     assert ledger.outcome(1, 11, revision(1, 4, False)) == Outcome.SUPERSEDED
     assert ledger.outcome(1, 11, revision(2, 4, False)) == Outcome.REVISED
@@ -49,7 +49,7 @@ def test_the_order_of_arrival_changes_nothing(documents, random):
         ledger = empty()
         for id, content, shard, deletes in order:
             row = entries([id], [-id - 1 if deletes else id * 10 + content], [revision(1, shard, False)], [deletes])
-            if ledger.outcomes(row)[0][0] in (Outcome.NEW, Outcome.REVISED, Outcome.REPEATED):
+            if ledger.outcomes(row)[0][0] in (Outcome.NEW, Outcome.REVISED, Outcome.DUPLICATE):
                 ledger.update(row)
         held, _ = ledger.lookup(ledger.joined().id)
         return [(int(row["id"]), int(row["key"]), bool(row["deleted"])) for row in held]
@@ -84,21 +84,21 @@ def test_the_state_of_an_entry_is_kept_through_merges_and_repeats():
     ids = np.arange(1000)
     ledger.update(entries(ids, ids, [revision(1, 3, False)] * 1000, ids == 7), State.WRITTEN)
     ledger.update(entries(ids[:5], ids[:5], [revision(1, 4, False)] * 5, ids[:5] < 0), State.WAITING)
-    ledger.repeat(np.array([2, 600, 5000]), np.array([9, 9, 9]))
+    ledger.record_duplicates(np.array([2, 600, 5000]), np.array([9, 9, 9]))
     ledger.written()
     ledger.joined()
     held, known = ledger.lookup(np.array([2, 600, 7, 3, 5000]))
     assert known.tolist() == [True, True, True, True, False]
     assert held["state"][:4].tolist() == [State.WRITTEN] * 4
-    assert held["repeated"].tolist() == [True, True, False, False, False]
+    assert held["duplicate"].tolist() == [True, True, False, False, False]
     assert held["deleted"].tolist() == [False, False, True, False, False]
     assert identity.shard_numbers(held["revision"])[:4].tolist() == [9, 9, 3, 4]
 
 
 def test_a_document_that_several_shards_repeat_is_of_the_last():
     ledger = Ledger.of(entries([5], [50], [revision(2, 1, False)], [False]))
-    ledger.repeat(np.array([5, 5, 5]), np.array([3, 8, 6]))
-    ledger.repeat(np.array([5]), np.array([2]))
+    ledger.record_duplicates(np.array([5, 5, 5]), np.array([3, 8, 6]))
+    ledger.record_duplicates(np.array([5]), np.array([2]))
     assert ledger.held(5)["revision"] == revision(2, 8, False)
 
 
@@ -139,7 +139,7 @@ def test_what_readers_got_stays_as_it_was():
         column.flags.writeable = False  # as Ray's object store gives it
     ids = np.array([0, 2, 3])
     ledger.update(entries(ids, ids + 7, [revision(1, 5, False)] * 3, [False, True, False]), State.WAITING)
-    ledger.repeat(np.array([4, 2]), np.array([8, 8]))
+    ledger.record_duplicates(np.array([4, 2]), np.array([8, 8]))
     ledger.written()
     ledger.update(entries(ids, ids + 9, [revision(1, 6, False)] * 3, [False, True, False]), State.WAITING)
     assert len(ledger) == 1_001
@@ -147,8 +147,8 @@ def test_what_readers_got_stays_as_it_was():
     held, known = reader.lookup(np.array([0, 2, 4, 3]))
     assert known.tolist() == [True, True, True, False]
     assert held["key"].tolist()[:3] == [0, 2, 4]
-    assert not any(held[name].any() for name in ("repeated", "deleted", "state"))
-    assert ledger.held(4)["repeated"]
+    assert not any(held[name].any() for name in ("duplicate", "deleted", "state"))
+    assert ledger.held(4)["duplicate"]
     assert ledger.held(2)["deleted"]
     assert ledger.held(3)["state"] == State.WRITTEN
 

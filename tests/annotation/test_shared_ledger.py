@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import ray
 
-from craft_ray.annotation.sharing import SharedLedger
+from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.connection import ray_session
 from craft_ray.core.settings import Settings
 from craft_ray.tables.ledger import COLUMNS, Ledger, Outcome, State, entries
@@ -27,7 +27,7 @@ def test_driver_and_tasks_have_one_ledger_which_the_drivers_later_entries_leave_
         for name in COLUMNS:
             assert np.shares_memory(getattr(ledger.parts[0], name), getattr(first.parts[0], name))
         ledger.update(entries([5, 200_000], [50, 2], [1, 1], [False, False]), State.WAITING)
-        ledger.repeat(np.array([6]), np.array([9]))
+        ledger.record_duplicates(np.array([6]), np.array([9]))
         ledger.written()
         assert ray.get(ray.remote(outcomes_in_a_task).remote(shared)) == [
             Outcome.UNCHANGED,
@@ -37,4 +37,4 @@ def test_driver_and_tasks_have_one_ledger_which_the_drivers_later_entries_leave_
         again = SharedLedger.of(ledger).opened()
         assert [again.outcome(id, id, 1) for id in (5, 200_000)] == [Outcome.REVISED, Outcome.REVISED]
         assert again.held(200_000)["state"] == State.WRITTEN
-        assert again.held(6)["repeated"]
+        assert again.held(6)["duplicate"]

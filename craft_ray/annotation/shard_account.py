@@ -16,7 +16,7 @@ class ShardAccount:
 
     named:        the name by which its documents without an id are called
     titles_alone: documents among those found that have a title and no other text
-    restated:     ids of those unchanged that the tables have from an earlier shard
+    duplicates:     ids of those unchanged that the tables have from an earlier shard
     ids:          of all that was found, where that is asked for, and in each part
     cut_short:    True if the settings' limit left documents out
     position:     bytes of the file that have been read; in a part, so many of its share
@@ -32,7 +32,7 @@ class ShardAccount:
     unchanged: int = 0
     superseded: int = 0
     titles_alone: int = 0
-    restated: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     cut_short: bool = False
     position: int = 0
@@ -63,4 +63,4 @@ def joined(ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     first = min(ends, key=lambda end: int(end["part"]))  # which tells of damage, as all do
     sums = {name: sum(int(end[name]) for end in ends) for name in COUNTS}
-    return {**first, **sums, "restated": [id for end in ends for id in end["restated"]], "ids": list(together)}
+    return {**first, **sums, "duplicates": [id for end in ends for id in end["duplicates"]], "ids": list(together)}
