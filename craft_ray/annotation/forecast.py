@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.annotation.cluster_plan import Plan, make_plan
 from craft_ray.annotation.finished import Finished, columns_needed
-from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, shard_signature
+from craft_ray.annotation.plan import Attempt, group_shards, shard_signature
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document

@@ -16,7 +16,8 @@ from typing import Any
 import ray.data
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from craft_ray.annotation.plan import Attempt, Plan
+from craft_ray.annotation.cluster_plan import Plan
+from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.prepare import SharedReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks

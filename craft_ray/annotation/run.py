@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.cluster_plan import Plan, make_plan
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import (
     concepts_in_step,
@@ -27,7 +28,7 @@ from craft_ray.annotation.concepts import (
 )
 from craft_ray.annotation.finished import read_finished
 from craft_ray.annotation.loading import ModelLoading
-from craft_ray.annotation.plan import Attempt, Plan, group_shards, make_plan, plan_shards
+from craft_ray.annotation.plan import Attempt, group_shards, plan_shards
 from craft_ray.annotation.prune import prune
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.write import WriteTask

@@ -1,7 +1,6 @@
 """The number of replicas follows the cluster, within bounds."""
 
 import asyncio
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +10,9 @@ import ray.data
 from ray.cluster_utils import Cluster
 
 from craft_ray.annotation.pipeline import replica_pool
-from craft_ray.annotation.plan import Attempt, make_plan
+from craft_ray.annotation.plan import Attempt
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import Settings, load_settings
+from craft_ray.core.settings import load_settings
 
 
 @ray.remote(num_cpus=0)
@@ -66,15 +65,6 @@ def test_replicas_are_added_on_a_node_that_comes_during_the_run():
     finally:
         ray.shutdown()
         cluster.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("settings", "bounds"),
-    [({}, (8, 8)), ({"replicas": 2}, (2, 2)), ({"max_replicas": 20}, (8, 20)), ({"max_replicas": 3}, (3, 3))],
-)
-def test_the_bounds_of_the_pool_are_as_the_settings_say(settings: dict[str, int], bounds: tuple[int, int]):
-    plan = asdict(make_plan(Settings(**settings), [{"CPU": 12, "GPU": 8}]))
-    assert (plan["replicas"], plan["max_replicas"]) == bounds
 
 
 def test_bounds_in_the_wrong_order_are_a_bad_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

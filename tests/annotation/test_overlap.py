@@ -10,8 +10,7 @@ import pytest
 import ray.data
 
 from craft_ray.annotation.pipeline import replica_pool
-from craft_ray.annotation.plan import Attempt, make_plan
-from craft_ray.core.settings import Settings
+from craft_ray.annotation.plan import Attempt
 from craft_ray.model.engines import ENGINES
 from craft_ray.model.engines.engine import EngineSpec
 from craft_ray.model.inference import Model, prepare_model
@@ -122,13 +121,3 @@ def test_ray_data_gives_a_replica_two_blocks_at_once():
         Meeting, batch_format="pyarrow", compute=replica_pool(1, 1, Attempt.FIRST, on_gpus=True), num_cpus=0.25
     )
     assert sorted(row["id"] for row in met.take_all()) == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(("gpus", "megabytes"), [(1, 16), (8, 16), (16, 32), (64, 128), (200, 128)])
-def test_blocks_grow_with_the_number_of_gpus(gpus: int, megabytes: int):
-    assert make_plan(Settings(), [{"CPU": 12, "GPU": 1}] * gpus).block_bytes == megabytes << 20
-
-
-def test_blocks_stay_small_on_cpus_and_as_they_are_set():
-    assert make_plan(Settings(), [{"CPU": 12}] * 64).block_bytes == 2 << 20
-    assert make_plan(Settings(block_mb=4), [{"CPU": 12, "GPU": 8}] * 8).block_bytes == 4 << 20

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.plan import MOST_PARTS, SMALLEST_PART, Attempt, group_shards, make_plan
+from craft_ray.annotation.plan import MOST_PARTS, SMALLEST_PART, Attempt, group_shards
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.rows import SHARD_END

@@ -9,8 +9,9 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.annotation import plan as module
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.finished import Finished, read_finished
-from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, read_whole, shard_signature
+from craft_ray.annotation.plan import Attempt, group_shards, plan_shards, read_whole, shard_signature
 from craft_ray.core.schema import BY_CHANCE, DOCUMENTS, SHARDS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
@@ -142,34 +143,6 @@ def test_documents_without_an_id_are_named_by_path_and_in_outputs_of_older_versi
     path_at = len("/home/")
     account, _ = planned(tmp_path, Listing(in_columns([("/home/notes/a.txt", 9, "tag", path_at, "")]), []))
     assert [shard.named for shard in account.shards] == [named]
-
-
-@pytest.mark.parametrize(
-    ("nodes", "replicas", "threads", "device", "token_budget"),
-    [
-        ([{"CPU": 1}], 1, 1, "cpu", 512),
-        ([{"CPU": 6}], 1, 6, "cpu", 512),
-        ([{"CPU": 16}], 2, 8, "cpu", 512),
-        ([{}, {"CPU": 16}, {"CPU": 8}], 3, 8, "cpu", 512),
-        ([{"CPU": 4}, {"CPU": 16}], 5, 4, "cpu", 512),
-        ([{"CPU": 12, "GPU": 1}, {"CPU": 12, "GPU": 3}, {"CPU": 64}], 4, 1, "cuda", 32_768),
-    ],
-)
-def test_there_is_a_replica_per_gpu_or_per_eight_cores(
-    nodes: list[dict[str, float]], replicas: int, threads: int, device: str, token_budget: int
-):
-    plan = make_plan(Settings(), nodes)
-    assert (plan.replicas, plan.threads, plan.device, plan.token_budget) == (replicas, threads, device, token_budget)
-    assert plan.replica_gpus == (device == "cuda")
-
-
-def test_replicas_that_are_set_share_what_there_is():
-    of_gpus = make_plan(Settings(replicas=4), [{"CPU": 12, "GPU": 1}])
-    assert (of_gpus.replicas, of_gpus.replica_gpus) == (4, 0.25)
-    assert make_plan(Settings(replicas=1), [{"CPU": 12, "GPU": 2}]).replica_gpus == 1
-    of_cores = make_plan(Settings(replicas=4), [{"CPU": 16}])
-    assert (of_cores.replicas, of_cores.threads, of_cores.replica_cpus) == (4, 4, 1.0)
-    assert make_plan(Settings(token_budget=99), [{"CPU": 1}]).token_budget == 99
 
 
 def test_a_shard_is_read_anew_for_another_model_another_version_and_another_way_to_read_and_for_nothing_else(

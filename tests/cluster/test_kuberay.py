@@ -14,7 +14,7 @@ import ray
 import yaml
 from jsonschema import Draft202012Validator
 
-from craft_ray.annotation.plan import make_plan
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.core.settings import load_settings
 from tests.support.commands import CLUSTER, ROOT, in_comments, parsed
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.annotation.plan import make_plan
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import load_settings
 
@@ -36,19 +35,3 @@ def test_a_bad_file_is_told_in_one_sentence(content, sentence, tmp_path: Path):
     with pytest.raises(SettingsError, match=sentence) as caught:
         load_settings(tmp_path / "x.yaml")
     assert "\n" not in str(caught.value)
-
-
-def test_replicas_leave_room_for_tasks_on_every_machine():
-    for cpus in (1, 2, 4, 16, 64):
-        for replicas in (None, 1, 2, 8):
-            plan = make_plan(load_settings(replicas=replicas), [{"CPU": cpus}])
-            assert plan.replicas * plan.replica_cpus + plan.read_cpus <= cpus
-            assert len({plan.replica_cpus, plan.read_cpus, plan.write_cpus}) == 3
-            assert plan.threads >= 1
-            if replicas is None:
-                assert plan.replicas * plan.threads <= cpus
-
-
-def test_one_replica_for_each_gpu():
-    plan = make_plan(load_settings(), [{"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 4}])
-    assert (plan.replicas, plan.device, plan.replica_gpus) == (8, "cuda", 1)

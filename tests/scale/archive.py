@@ -22,6 +22,7 @@ import ray.data
 
 import craft_ray
 from craft_ray.annotation import plan
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_shards
 from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.connection import nodes, ray_session
@@ -84,7 +85,7 @@ def reading(path: Path, parts: int) -> float:
         num_cpus=1,
     )
     dataset.context.enable_progress_bars = False
-    dataset.context.target_max_block_size = plan.make_plan(Settings(), nodes()).block_bytes
+    dataset.context.target_max_block_size = make_plan(Settings(), nodes()).block_bytes
     began = time.monotonic()
     for _ in dataset.iter_internal_ref_bundles():
         pass

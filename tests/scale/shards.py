@@ -23,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.finished import read_finished
-from craft_ray.annotation.plan import Attempt, group_shards, make_plan, plan_shards, shard_signature
+from craft_ray.annotation.plan import Attempt, group_shards, plan_shards, shard_signature
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings, Settings
