@@ -110,12 +110,12 @@ def _checked(settings: Any) -> "Settings | None":
 
 def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
     """The display of a run's progress: a line in a notebook, else as the command has it, or none."""
-    from craft_ray.cli.console import console, shown
-    from craft_ray.cli.notebook import in_notebook, shown_in_notebook
+    from craft_ray.cli.console import console, run_progress
+    from craft_ray.cli.notebook import in_notebook, notebook_progress
 
     if wanted is not False and in_notebook():
-        return shown_in_notebook()
-    return shown(console(stderr=True), settings.log_format, quiet=not wanted)
+        return notebook_progress()
+    return run_progress(console(stderr=True), settings.log_format, quiet=not wanted)
 
 
 def open(output: Address, at: str | int | None = None, settings: "Settings | None" = None) -> "Output":

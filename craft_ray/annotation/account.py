@@ -131,7 +131,7 @@ class Account:
     _sizes: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        shards = Shards.of(self.shards)
+        shards = Shards.from_shards(self.shards)
         order = np.argsort(shards.numbers, kind="stable")
         self._ranked = shards if np.array_equal(order, np.arange(len(order))) else shards.take(order)
         self.numbers, self._sizes = self._ranked.numbers, self._ranked.sizes
@@ -245,7 +245,7 @@ class Account:
     def forget(self, shards: Sequence[Shard]) -> None:
         """Make ready to read shards again; what arrived of them is in the tables and will be found unchanged there."""
         began = list({*self._received, *self._repeated, *self._ends, *self._parts, *self._positions})
-        for number in np.intersect1d(began, Shards.of(shards).numbers).tolist():
+        for number in np.intersect1d(began, Shards.from_shards(shards).numbers).tolist():
             self._redone += self._received.pop(number, 0)
             self._repeated.pop(number, None)
             self._ends.pop(number, None)

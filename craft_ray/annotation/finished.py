@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.core.schema import BY_CHANCE, SHARDS
-from craft_ray.storage.shards import Listing, Places
+from craft_ray.core.schema import SHARDS, TRANSIENT_REASONS
+from craft_ray.storage.shards import Listing, NameIndex
 
 if TYPE_CHECKING:
     from craft_ray.tables.writer import Tables
@@ -85,7 +85,7 @@ class Finished:
         latest = np.full(files, -1, np.int32)
         for batch in rows:
             run = runs.of(pc.fill_null(batch["run_id"], ""))
-            place = listing.places.of(batch["shard"])
+            place = listing.index.find(batch["shard"])
             rank = runs.ranks()
             order = np.argsort(rank[run], kind="stable")  # of several rows of a file the last one stays
             order = order[(place[order] >= 0) & (rank[latest[place[order]]] <= rank[run[order]])]
@@ -102,7 +102,9 @@ class Finished:
         )
         self.there[place] = True
         self.unchanged[place] = pc.fill_null(same, False).to_numpy()
-        self.settled[place] = pc.invert(pc.is_in(rows["reason"], pa.array(BY_CHANCE))).to_numpy(zero_copy_only=False)
+        self.settled[place] = pc.invert(pc.is_in(rows["reason"], pa.array(TRANSIENT_REASONS))).to_numpy(
+            zero_copy_only=False
+        )
         broken = pc.is_valid(rows["reason"])
         self.broken[place] = broken.to_numpy(zero_copy_only=False)
         self.found[place] = pc.fill_null(rows["found"], 0).to_numpy()
@@ -157,22 +159,22 @@ def needed(stream: Callable[[], Iterable[pa.RecordBatch]], listing: Listing, to_
     stream:  gives the rows, columns of OF_OTHERS, as often as it is called
     to_read: marks the files that are read; (files,)
     """
-    paths = Places(listing.shards(np.flatnonzero(to_read)).paths.chunk(0))
+    paths = NameIndex(listing.shards(np.flatnonzero(to_read)).paths.chunk(0))
     wanted, held = [], []
     for rows in stream():
-        place = listing.places.of(rows["shard"])
+        place = listing.index.find(rows["shard"])
         is_read = (place >= 0) & to_read[place]
         duplicates = pc.fill_null(pc.list_value_length(rows["duplicates"]), 0).to_numpy() > 0
         named = _named(rows)
-        wanted.append(_where(duplicates | (paths.of(named) >= 0), rows["shard"]))
+        wanted.append(_where(duplicates | (paths.find(named) >= 0), rows["shard"]))
         held.append(_where(is_read, named))
     if any(map(len, held)):
-        names = Places(pa.concat_arrays(held))
-        wanted += [_where(names.of(_named(rows)) >= 0, rows["shard"]) for rows in stream()]
+        names = NameIndex(pa.concat_arrays(held))
+        wanted += [_where(names.find(_named(rows)) >= 0, rows["shard"]) for rows in stream()]
     if not any(map(len, wanted)):
         return OF_OTHERS.empty_table()
-    shards = Places(pa.concat_arrays(wanted))
-    kept = [rows.filter(pa.array(shards.of(rows["shard"]) >= 0)) for rows in stream()]
+    shards = NameIndex(pa.concat_arrays(wanted))
+    kept = [rows.filter(pa.array(shards.find(rows["shard"]) >= 0)) for rows in stream()]
     return pa.Table.from_batches(kept, OF_OTHERS)
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.storage.shards import Shard, Shards, differ_from_previous
+from craft_ray.storage.shards import Shard, Shards, first_occurrences
 
 
 def names_by_path(
@@ -38,7 +38,7 @@ def _first_of_each(paths: pa.ChunkedArray) -> NDArray[np.bool_]:
     """True for the first of the shards that have one path, which are in one chunk; (shards,)."""
     order = pc.sort_indices(paths).to_numpy()  # which keeps the order of equal ones
     first = np.empty(len(order), np.bool_)
-    first[order] = differ_from_previous(paths.chunk(0), order)
+    first[order] = first_occurrences(paths.chunk(0), order)
     return first
 
 

@@ -23,7 +23,7 @@ from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks
 from craft_ray.core.errors import RunError
 from craft_ray.model.inference import DeployedModel
-from craft_ray.storage.shards import Shard, packed
+from craft_ray.storage.shards import Shard, pack_shards
 from craft_ray.tables.blocks import WrittenBlock
 
 REPLICA_RETRIES, TASK_RETRIES = 1, 2
@@ -49,7 +49,7 @@ def run_pipeline(
     _running.halt = halt
     # Its notices are about settings made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    tasks = [{"shards": packed(group)} for group in groups]
+    tasks = [{"shards": pack_shards(group)} for group in groups]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run

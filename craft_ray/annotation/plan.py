@@ -88,7 +88,7 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
 def names_of(tables: "Tables", shards: Shards, listing: Listing, finished_shards: pa.Table) -> pa.ChunkedArray:
     """The names by which the documents without an id of some shards are called: in older outputs their addresses."""
     if tables.names_by_path:
-        return names_by_path(shards, listing.places, finished_shards, tables.exists)
+        return names_by_path(shards, listing.index, finished_shards, tables.exists)
     return shards.names
 
 
@@ -121,7 +121,7 @@ def group_shards(
     if attempt > Attempt.RETRY:
         yield from ([shard] for shard in shards)
         return
-    sizes = Shards.of(shards).sizes
+    sizes = Shards.from_shards(shards).sizes
     total = int(sizes.sum())
     target = min(16 << 20, max(64 << 10, total // (8 * plan.replicas)))
     large = np.flatnonzero(sizes >= target)

@@ -33,15 +33,15 @@ from craft_ray.annotation.rows import (
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.errors import ShardError, StorageError
-from craft_ray.core.logs import LogFormat, bound, log_as
-from craft_ray.core.schema import BY_CHANCE, UNREADABLE, Deletion, Document, Item, Rejection
+from craft_ray.core.logs import LogFormat, configure_logging, log_fields
+from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Deletion, Document, Item, Rejection
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import ArchivePart, ReadOptions, read_files
-from craft_ray.storage.ahead import opened_ahead
 from craft_ray.storage.failures import describe, explain
-from craft_ray.storage.shards import Shard, unpacked
+from craft_ray.storage.prefetch import prefetch
+from craft_ray.storage.shards import Shard, unpack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE, RETRACTED
@@ -288,7 +288,7 @@ def _marks(account: ShardAccount) -> list[Item]:
     All parts of an archive find its damage, and the first one tells. A part that failed by chance tells nothing, for
     the shard is read once more, whole.
     """
-    if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in BY_CHANCE):
+    if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in TRANSIENT_REASONS):
         return []
     return [Rejection(f"{account.named}{UNREADABLE}", account.reason, as_detail(account.detail or ""))]
 
@@ -307,9 +307,9 @@ def prepare_shards(
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     without_ledger, ledger = ray.get(task)
     shared = replace(without_ledger, ledger=ledger.opened())
-    log_as(shared.log_format)
+    configure_logging(shared.log_format)
     for group in batch.to_pylist():
-        yield from prepare_group(unpacked(group["shards"]), storage, shared, attempt)
+        yield from prepare_group(unpack_shards(group["shards"]), storage, shared, attempt)
 
 
 def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, attempt: Attempt) -> Iterator[pa.Table]:
@@ -320,8 +320,8 @@ def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, att
         refusal=LOST if attempt is Attempt.REJECT else None,
     )
     try:
-        for shard, opened in opened_ahead(storage, shards):
-            with bound(run_id=task.run_id, shard=shard.name):
+        for shard, opened in prefetch(storage, shards):
+            with log_fields(run_id=task.run_id, shard=shard.name):
                 if attempt is Attempt.REJECT and shard.number in task.unread:
                     yield preparer.closing(shard, "failed", LOST)
                 else:

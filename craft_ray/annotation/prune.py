@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from craft_ray.annotation.finished import Finished
 from craft_ray.core.logs import log
-from craft_ray.core.schema import BY_CHANCE, DOCUMENTS
+from craft_ray.core.schema import DOCUMENTS, TRANSIENT_REASONS
 from craft_ray.storage.shards import Listing
 from craft_ray.tables import identity
 
@@ -55,7 +55,7 @@ def find_vanished(
     rows = np.zeros(len(listing), np.int64)
     gone: set[str] = set()
     for batch in documents:
-        place = listing.places.of(batch["shard"])
+        place = listing.index.find(batch["shard"])
         np.add.at(rows, place[place >= 0], 1)
         elsewhere = pc.and_(pa.array(place < 0), pc.not_equal(batch["status"], "deleted"))
         gone.update(pc.unique(batch["shard"].filter(elsewhere)).to_pylist())
@@ -74,9 +74,9 @@ def prune(tables: "Tables", listing: Listing, run_id: str, given: NDArray[np.int
     it holds is not known. What a file that is damaged gave before stays.
     """
     finished = tables.finished_shards()
-    place = listing.places.of(finished["shard"])
+    place = listing.index.find(finished["shard"])
     listed = pa.array(place >= 0)
-    if unread := pc.sum(pc.and_(listed, pc.is_in(finished["reason"], pa.array(BY_CHANCE)))).as_py():
+    if unread := pc.sum(pc.and_(listed, pc.is_in(finished["reason"], pa.array(TRANSIENT_REASONS)))).as_py():
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
     whole = pc.and_(pc.equal(finished["run_id"], run_id), pc.is_null(finished["reason"])).to_numpy() & (place >= 0)
@@ -94,7 +94,7 @@ def _vanished(
 ) -> Iterator[str]:
     """Ids of the documents, deletions apart, of files other than those that stay, and that are not to be kept."""
     for batch in documents.stream(ORIGIN, BATCH):
-        place = listing.places.of(batch["shard"])
+        place = listing.index.find(batch["shard"])
         stays = pa.array((place >= 0) & staying[place])
         doubtful = pc.and_(pc.not_equal(batch["status"], "deleted"), pc.invert(stays))
         doc_ids: list[str] = batch.filter(doubtful)["doc_id"].to_pylist()

@@ -35,7 +35,7 @@ from craft_ray.annotation.write import WriteTask
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.connection import nodes, ray_session, wait_for_resources
 from craft_ray.core.errors import CraftRayError, RunError, SettingsError, StoppedError
-from craft_ray.core.logs import bound, log
+from craft_ray.core.logs import log, log_fields
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.model.checkpoint import Checkpoint
@@ -45,8 +45,8 @@ from craft_ray.model.precision import check_choice
 from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.failures import explain
+from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import file_of_format, list_shards
-from craft_ray.storage.lists import read_list
 from craft_ray.storage.shards import FILES, Listing, Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
@@ -80,7 +80,7 @@ def annotate(
 ) -> dict[str, Any]:
     """Annotate all documents of the inputs into the tables of an output, and return the run's summary.
 
-    inputs_from:  a list of further files, as `read_list` reads it
+    inputs_from:  a list of further files, as `read_file_list` reads it
     deleted_from: a list of ids to delete, as `readers.deletions` reads it
 
     Only what is new or changed since earlier runs is annotated.
@@ -147,14 +147,14 @@ def annotate(
             del listing, finished  # of millions of files they are a gigabyte
             state = (checkpoint, grounder, in_step, tables, account, known, signature, pruned, lost)
             run = _Run(settings, storage, output, run_id, *state)
-            with bound(run_id=run_id):
+            with log_fields(run_id=run_id):
                 named = [*(absolute(given) for given in inputs), *filter(None, (inputs_from, deleted_from))]
                 return run.to_its_end(named, model, stop, on_progress)
 
 
 def _listed(storage: Storage, inputs_from: str | None, deleted_from: str | None, complete: bool) -> pa.Table:
     """The files that are named beside the inputs, rows of FILES."""
-    listed = [read_list(storage, inputs_from, complete)] if inputs_from else []
+    listed = [read_file_list(storage, inputs_from, complete)] if inputs_from else []
     listed += [file_of_format(storage, deleted_from, deletions.READER.name)] if deleted_from else []
     return pa.concat_tables([FILES.empty_table(), *listed])
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from craft_ray.core.schema import BY_CHANCE
+from craft_ray.core.schema import TRANSIENT_REASONS
 
 if TYPE_CHECKING:
     from craft_ray.storage.shards import Shard
@@ -59,7 +59,7 @@ def joined(ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return dict(ends[0])
     ids = [set(end["ids"]) for end in ends]
     together = set().union(*ids)
-    if len(together) < sum(map(len, ids)) or any(end["reason"] in BY_CHANCE for end in ends):
+    if len(together) < sum(map(len, ids)) or any(end["reason"] in TRANSIENT_REASONS for end in ends):
         return None
     first = min(ends, key=lambda end: int(end["part"]))  # which tells of damage, as all do
     sums = {name: sum(int(end[name]) for end in ends) for name in COUNTS}

@@ -10,7 +10,7 @@ import numpy as np
 
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
-from craft_ray.core.marking import html_marked
+from craft_ray.core.highlight import highlighted_html
 from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import Checkpoint
@@ -46,7 +46,7 @@ class Entities(list[Entity]):
         self.styles = dict(styles or {})
 
     def _repr_html_(self) -> str:
-        return html_marked(self.text, [asdict(entity) for entity in self], self.styles)
+        return highlighted_html(self.text, [asdict(entity) for entity in self], self.styles)
 
 
 class Tagger:

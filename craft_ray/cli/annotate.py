@@ -10,12 +10,12 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from craft_ray.cli.console import add_row, console, shown
-from craft_ray.cli.described import takes
+from craft_ray.cli.console import add_row, console, run_progress
+from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.descriptions import descriptions_in
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
-from craft_ray.core.logs import LogFormat, log_as, logs_json
+from craft_ray.core.logs import LogFormat, configure_logging, logs_json
 from craft_ray.core.settings import Settings
 from craft_ray.core.text import one_line
 
@@ -33,7 +33,7 @@ EXAMPLES = """Examples:
 """
 
 
-@takes(Settings)
+@options_from(Settings)
 def annotate(
     inputs: Annotated[
         list[str] | None, typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")
@@ -96,11 +96,11 @@ def annotate(
     address: SecretStr | None = None
     asked = chosen.get("log_format") or os.environ.get("CRAFT_RAY_LOG_FORMAT")
     logs: LogFormat = "json" if asked == "json" or (asked is None and logs_json()) else "text"
-    log_as(logs, verbose=verbose)  # before settings are read: what is wrong with them is logged as they ask for
+    configure_logging(logs, verbose=verbose)  # before settings are read, which may log
     inputs = inputs or []
     try:
         loaded = load_settings(settings, **chosen)
-        log_as(loaded.log_format, verbose=verbose)
+        configure_logging(loaded.log_format, verbose=verbose)
         if (inputs_from or deleted_from) and (check or dry_run):
             raise SettingsError("--inputs-from and --deleted-from go with neither --check nor --dry-run: name files")
         if not (inputs or inputs_from or deleted_from):
@@ -118,7 +118,7 @@ def annotate(
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
 
-        with shown(console(stderr=True), loaded.log_format, quiet=quiet) as show:
+        with run_progress(console(stderr=True), loaded.log_format, quiet=quiet) as show:
             summary = run(inputs, output, loaded, show, inputs_from, deleted_from)
         if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _in_vain(summary)):
             raise _rejected(summary)

@@ -38,7 +38,7 @@ from craft_ray.cli import (
 from craft_ray.cli.console import console
 from craft_ray.cli.options import log_format_asked
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
-from craft_ray.core.logs import log, log_as, logs_json
+from craft_ray.core.logs import configure_logging, log, logs_json
 from craft_ray.core.packages import EXTRA, missing
 from craft_ray.core.text import one_line, safe
 from craft_ray.core.version import __version__
@@ -134,7 +134,7 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)  # until a run has handlers of its own
     if log_format_asked(sys.argv[1:]) == "json":
-        log_as("json")  # also for what fails before settings are read
+        configure_logging("json")  # also for what fails before settings are read
     sys.exit(_exit_code(app))
 
 
@@ -177,6 +177,6 @@ def _fail(error: BaseException, code: int) -> int:
         log.error("command failed", extra={**run, "error": message(error), "exit_code": code})
     else:
         print(f"craft-ray: {one_line(message(error))}", file=sys.stderr)
-        if place := getattr(error, "place", ""):
-            print(safe(place), file=sys.stderr)
+        if excerpt := getattr(error, "excerpt", ""):
+            print(safe(excerpt), file=sys.stderr)
     return code

@@ -51,7 +51,7 @@ def add_row(table: Table, *cells: object) -> None:
 
 
 @contextmanager
-def shown(console: Console, log_format: LogFormat = "text", *, quiet: bool = False) -> Iterator[Show]:
+def run_progress(console: Console, log_format: LogFormat = "text", *, quiet: bool = False) -> Iterator[Show]:
     """A function that shows an account as it grows."""
     if quiet:
         yield lambda account: None
@@ -94,7 +94,7 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def tell(on: Console, line: str, **fields: object) -> None:
+def print_status(on: Console, line: str, **fields: object) -> None:
     """Tell what is being done beside a command's result: a line for a person, or one of the log where that is JSON.
 
     fields: of the log's line, where `line` is not all that a program wants
@@ -106,7 +106,7 @@ def tell(on: Console, line: str, **fields: object) -> None:
 
 
 @contextmanager
-def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
+def step_progress(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
     """A function that shows the steps of training, or the like: a bar on a terminal, a line now and then in a log."""
     last = time.monotonic()
 
@@ -114,7 +114,7 @@ def steps_shown(console: Console, unit: str = "step") -> Iterator[Callable[[int,
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY or step == steps:
             last = time.monotonic()
-            tell(console, f"{unit} {step:,} of {steps:,}")
+            print_status(console, f"{unit} {step:,} of {steps:,}")
 
     if logs_json() or not console.is_terminal:
         yield line

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table
-from craft_ray.cli.options import Json, Output, SettingsFile, opened
+from craft_ray.cli.options import Json, Output, SettingsFile, open_tables
 
 EXAMPLES = """Examples:
 
@@ -44,7 +44,7 @@ def diff(
     from craft_ray.report.changes import compare
     from craft_ray.tables.snapshots import before_last_change, open_snapshot
 
-    storage, output = opened(output, settings)
+    storage, output = open_tables(output, settings)
     older = open_snapshot(storage, output, from_ or before_last_change(storage, output))
     changes = compare(older, open_snapshot(storage, output, to), top)
     if as_json:

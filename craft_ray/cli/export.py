@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import add_row, console, plain_table, tell
-from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, check_documents, known_labels, opened
+from craft_ray.cli.console import add_row, console, plain_table, print_status
+from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, check_documents, known_labels, open_tables
 from craft_ray.export.formats import EXPORTERS
 
 EXAMPLES = """Examples:
@@ -67,13 +67,13 @@ def export(
     of mentions that overlap only the longest. A part of brat is a tar archive with a folder of .txt and .ann files. CSV
     has one row per entity, as it is: a spreadsheet takes a mention that begins with =, +, - or @ for a formula.
     """
-    from craft_ray.cli.console import steps_shown
+    from craft_ray.cli.console import step_progress
     from craft_ray.core.settings import load_settings
     from craft_ray.export.export import export as run
     from craft_ray.export.plan import PartSizes, Selection
     from craft_ray.tables.snapshots import open_snapshot
 
-    storage, folder = opened(output, settings)
+    storage, folder = open_tables(output, settings)
     snapshot = open_snapshot(storage, folder, at)
     check_documents(snapshot, output, doc_id or [])
     held = sorted(snapshot.entities.rows_by_label())
@@ -83,7 +83,7 @@ def export(
         doc_ids=tuple(sorted(set(doc_id or ()))),
         with_entities=with_entities,
     )
-    with nullcontext(_unseen) if quiet else steps_shown(console(stderr=True), "part") as show:
+    with nullcontext(_unseen) if quiet else step_progress(console(stderr=True), "part") as show:
         manifest = run(
             output,
             destination,
@@ -98,7 +98,7 @@ def export(
             show=show,
         )
     if to == "csv" and not quiet:
-        tell(console(stderr=True), FORMULAS)
+        print_status(console(stderr=True), FORMULAS)
     if as_json:
         print(json.dumps(manifest))
     elif not quiet:

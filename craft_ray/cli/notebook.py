@@ -23,7 +23,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def shown_in_notebook() -> Iterator[Show]:
+def notebook_progress() -> Iterator[Show]:
     """A function that shows an account as it grows. At the end the line tells the last state."""
     from IPython.display import display
 

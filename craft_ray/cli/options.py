@@ -94,7 +94,7 @@ def _last_value(option: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def storage_of(output: str, settings: Path | None) -> tuple["Storage", str]:
+def open_storage(output: str, settings: Path | None) -> tuple["Storage", str]:
     """The storage that a command's settings describe, and the absolute address of its output."""
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute
@@ -103,26 +103,26 @@ def storage_of(output: str, settings: Path | None) -> tuple["Storage", str]:
     return Storage(load_settings(settings).s3), absolute(output)
 
 
-def opened(output: str, settings: Path | None) -> tuple["Storage", str]:
+def open_tables(output: str, settings: Path | None) -> tuple["Storage", str]:
     """The same, for a command about tables.
 
     Raises SettingsError if there are none.
     """
     from craft_ray.tables.snapshots import tables_exist
 
-    storage, folder = storage_of(output, settings)
+    storage, folder = open_storage(output, settings)
     if not tables_exist(storage, folder):
         made = f"`craft-ray annotate INPUT --output {output}` makes them"
-        raise SettingsError(f"there are no tables in {output}: {made}{output_like(folder)}")
+        raise SettingsError(f"there are no tables in {output}: {made}{similar_output(folder)}")
     return storage, folder
 
 
-def output_like(folder: str) -> str:
+def similar_output(folder: str) -> str:
     """`; did you mean ...?` if a folder of tables beside this one is named like it, else nothing."""
     from craft_ray.storage.addresses import is_remote
-    from craft_ray.storage.local import nearest_beside
+    from craft_ray.storage.local import similar_name
 
-    return "" if is_remote(folder) else nearest_beside(folder, lambda found: (found / "documents/_delta_log").is_dir())
+    return "" if is_remote(folder) else similar_name(folder, lambda found: (found / "documents/_delta_log").is_dir())
 
 
 def check_documents(snapshot: "Snapshot", output: str, doc_ids: Sequence[str]) -> None:

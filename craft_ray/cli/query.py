@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from craft_ray.cli.options import At, Output, SettingsFile, opened
+from craft_ray.cli.options import At, Output, SettingsFile, open_tables
 from craft_ray.cli.rows import Csv, print_rows
 from craft_ray.core.errors import SettingsError
 
@@ -91,7 +91,7 @@ def _failed(error: Exception) -> SettingsError:
     at = next((number for number, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
     proposed = [line for line in lines[1:at] if line.startswith(("Did you mean", "Candidate"))]
     failed = SettingsError("; ".join([f"the query fails: {lines[0]}", *proposed]))
-    failed.place = "\n".join(lines[at : at + 2])
+    failed.excerpt = "\n".join(lines[at : at + 2])
     return failed
 
 
@@ -106,7 +106,7 @@ def database_of(
     from craft_ray.tables.database import database, views
     from craft_ray.tables.snapshots import open_concepts, open_shards, open_snapshot
 
-    storage, folder = opened(output, settings)
+    storage, folder = open_tables(output, settings)
     snapshot = open_snapshot(storage, folder, at)
     others = {"shards": open_shards(storage, folder), **open_concepts(storage, folder)}
     with database(**views(snapshot), **others) as connection:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from craft_ray.cli.options import At, Json, Output, SettingsFile, opened
+from craft_ray.cli.options import At, Json, Output, SettingsFile, open_tables
 from craft_ray.cli.query import Limit, database_of
 from craft_ray.cli.rows import Csv, print_rows
 
@@ -58,7 +58,7 @@ def _retry(output: str, reason: str | None, settings: Path | None, as_json: bool
     """Mark shards to be read again, and print how many."""
     from craft_ray.tables.retrying import read_again
 
-    names = read_again(*opened(output, settings), reason)
+    names = read_again(*open_tables(output, settings), reason)
     if as_json:
         print(json.dumps({"to_read_again": names}))
     else:

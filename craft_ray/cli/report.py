@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from craft_ray.cli.console import console, tell
-from craft_ray.cli.options import Json, Output, Quiet, SettingsFile, opened
+from craft_ray.cli.console import console, print_status
+from craft_ray.cli.options import Json, Output, Quiet, SettingsFile, open_tables
 
 EXAMPLES = """Examples:
 
@@ -46,7 +46,7 @@ def report(
     from craft_ray.report.report import ROWS, write_report
     from craft_ray.storage.addresses import absolute
 
-    storage, folder = opened(output, settings)
+    storage, folder = open_tables(output, settings)
     on = console(stderr=True)
     written = write_report(
         storage,
@@ -55,7 +55,7 @@ def report(
         samples,
         seed,
         None if exact else ROWS,
-        tell=(lambda step: None) if quiet else partial(tell, on),
+        tell=(lambda step: None) if quiet else partial(print_status, on),
         title=title,
     )
     if as_json:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import Json, Output, SettingsFile, output_like, storage_of
+from craft_ray.cli.options import Json, Output, SettingsFile, open_storage, similar_output
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.text import one_line
 
@@ -26,11 +26,11 @@ def runs(
     """
     from craft_ray.tables.records import runs_of
 
-    storage, folder = storage_of(output, settings)
+    storage, folder = open_storage(output, settings)
     records = list(islice(runs_of(storage, folder), limit))
     if not records:
         made = f"`craft-ray annotate INPUT --output {output}` does"
-        raise SettingsError(f"no run has written to {output}: {made}{output_like(folder)}")
+        raise SettingsError(f"no run has written to {output}: {made}{similar_output(folder)}")
     if as_json:
         print(json.dumps(records))
     else:

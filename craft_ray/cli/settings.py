@@ -4,18 +4,18 @@ import json
 from typing import Any
 
 from craft_ray.cli.console import add_row, console, plain_table
-from craft_ray.cli.described import takes
+from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, SettingsFile
-from craft_ray.core.settings import Settings, described, settings_and_origins
+from craft_ray.core.settings import Settings, setting_descriptions, settings_and_origins
 
 
-@takes(Settings)
+@options_from(Settings)
 def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any) -> None:
     """List all settings: the value that `annotate` would use here, and where it comes from."""
     loaded, origins = settings_and_origins(settings, **chosen)
     values = loaded.model_dump(mode="json")
     rows = []
-    for name, _, meaning in described():
+    for name, _, meaning in setting_descriptions():
         key = tuple(name.split("."))
         value: Any = values
         for part in key:

@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, check_documents, opened
+from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, check_documents, open_tables
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.marking import STYLES, segments
+from craft_ray.core.highlight import STYLES, segments
 from craft_ray.core.text import one_line, safe
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def show(
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
     storage = Storage(chosen.s3)
     if in_ is not None:
-        _show_held(on, *opened(in_, settings), what, scores)
+        _show_held(on, *open_tables(in_, settings), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
         raise SettingsError(f"{what} is a document id: say which tables to look in, with --in OUT")
     elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from craft_ray.cli.console import console, tell
-from craft_ray.cli.described import takes
+from craft_ray.cli.console import console, print_status
 from craft_ray.cli.evaluate import print_scores
+from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
@@ -30,8 +30,8 @@ EXAMPLES = """Examples:
 """
 
 
-@takes(TrainingFile, panel="Corpora")
-@takes(Recipe, panel="Recipe")
+@options_from(TrainingFile, panel="Corpora")
+@options_from(Recipe, panel="Recipe")
 def train(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder for the checkpoint and its card, on disk or s3://.")
@@ -55,7 +55,7 @@ def train(
     """
     for package in ("torch", "transformers", "accelerate"):
         require(package, "training")  # told before Ray starts
-    from craft_ray.cli.console import steps_shown
+    from craft_ray.cli.console import step_progress
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
     from craft_ray.training.corpora import Corpus
@@ -83,9 +83,9 @@ def train(
             self._show(step, steps)
 
         def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-            tell(on, _epoch_line(rows[-1]))
+            print_status(on, _epoch_line(rows[-1]))
 
-    with steps_shown(on) as show:
+    with step_progress(on) as show:
         trained = run(
             trained_on,
             measured_on,

@@ -26,7 +26,7 @@ class LabelDescription(BaseModel):
 
     @property
     def style(self) -> str | None:
-        """Ink and ground as `core/marking.py` has them; the ink is what can be read on the ground."""
+        """Ink and ground as `core/highlight.py` has them; the ink is what can be read on the ground."""
         if self.colour is None:
             return None
         return f"{'black' if _luminance(self.colour) > 0.179 else 'white'} on {self.colour.lower()}"

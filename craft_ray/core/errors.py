@@ -19,13 +19,13 @@ class CraftRayError(Exception):
     exit_code: of the command
     status:    what the summary says of the run
     summary:   of the run that the error ended, as far as it came; None if it had not begun to work
-    place:     lines for a person below the sentence, such as those of a query with a mark where it fails
+    excerpt:   lines for a person below the sentence, such as those of a query with a mark where it fails
     """
 
     exit_code = 1
     status = "failed"
     summary: dict[str, Any] | None = None
-    place: str = ""
+    excerpt: str = ""
 
 
 class SettingsError(CraftRayError):

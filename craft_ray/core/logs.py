@@ -21,7 +21,7 @@ _bound: dict[str, Any] = {}
 
 
 @contextmanager
-def bound(**fields: Any) -> Iterator[None]:
+def log_fields(**fields: Any) -> Iterator[None]:
     """Add fields to every line logged meanwhile."""
     before = {name: _bound[name] for name in fields if name in _bound}
     _bound.update(fields)
@@ -33,7 +33,7 @@ def bound(**fields: Any) -> Iterator[None]:
         _bound.update(before)
 
 
-def log_as(format: LogFormat, *, verbose: bool = False) -> None:
+def configure_logging(format: LogFormat, *, verbose: bool = False) -> None:
     """Have this process log to stderr in a format; a later call replaces an earlier one.
 
     verbose: sentences for people tell of every event, else only of warnings; JSON always tells of every event

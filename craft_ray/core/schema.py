@@ -74,7 +74,7 @@ REASONS = {
 }
 """Why a document is rejected; the list in tables/README.md is checked against this one."""
 
-BY_CHANCE = ("failed", "unreadable")
+TRANSIENT_REASONS = ("failed", "unreadable")
 """Reasons that may be gone at another try; all others stand in the content, and stay while that does not change."""
 
 

@@ -241,12 +241,12 @@ def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tu
     return validated(Settings, values, origins), origins
 
 
-def described(model: type[BaseModel] = Settings, above: Key = ()) -> Iterator[tuple[str, Any, str]]:
+def setting_descriptions(model: type[BaseModel] = Settings, above: Key = ()) -> Iterator[tuple[str, Any, str]]:
     """Each setting: its name with dots, its default, its description."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from described(inner, (*above, name))
+            yield from setting_descriptions(inner, (*above, name))
         else:
             yield ".".join((*above, name)), field.default, str(field.description)
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from craft_ray.core.marking import Segment, segments
+from craft_ray.core.highlight import Segment, segments
 from craft_ray.tables.snapshots import Snapshot, TableVersion
 
 LONGEST = 12_000

@@ -15,8 +15,8 @@ import jinja2
 from markupsafe import Markup
 
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
+from craft_ray.core.highlight import STYLES
 from craft_ray.core.labels import LABELS
-from craft_ray.core.marking import STYLES
 from craft_ray.core.schema import REASONS
 from craft_ray.core.text import safe
 from craft_ray.core.version import __version__

@@ -11,8 +11,8 @@ from fsspec.utils import glob_translate
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.local import nearest_beside
-from craft_ray.storage.shards import FILES, File, Listing, Names, differ_from_previous, in_columns, path_at, ranked
+from craft_ray.storage.local import similar_name
+from craft_ray.storage.shards import FILES, File, Listing, Names, files_table, first_occurrences, path_start, ranked
 from craft_ray.storage.storage import Storage
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -36,7 +36,7 @@ def list_shards(
     Raises SettingsError if an input does not exist, holds no shard, or cannot be reached.
     """
     passed_over = _PassedOver()
-    found = [in_columns(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
+    found = [files_table(_inputs(storage, given, is_input, output, complete, passed_over)) for given in inputs]
     files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
     del found, listed  # what is in memory twice is what a run takes at the most
     others = passed_over.names()
@@ -49,7 +49,7 @@ def list_shards(
     pa.default_memory_pool().release_unused()
     if not len(others):
         return listing
-    return Listing(listing.files, Names(others.filter(pa.array(listing.places.of(others) < 0))))
+    return Listing(listing.files, Names(others.filter(pa.array(listing.index.find(others) < 0))))
 
 
 class _PassedOver:
@@ -72,7 +72,7 @@ class _PassedOver:
         """All names, each once and sorted."""
         names = pa.concat_arrays([*self._columns, pa.array(self._some, pa.large_string())])
         order = pc.sort_indices(names).to_numpy()
-        return names.take(pa.array(order[differ_from_previous(names, order)]))
+        return names.take(pa.array(order[first_occurrences(names, order)]))
 
 
 def _inputs(
@@ -115,7 +115,7 @@ def file_of_format(storage: Storage, given: str, format: str) -> pa.Table:
     if len(found) != 1:
         raise SettingsError(f"{given} is not one file but {len(found)}")
     (((name, size, tag, _, _), _),) = found
-    return in_columns([(name, size, f"{tag} {format}", path_at(name), format)])
+    return files_table([(name, size, f"{tag} {format}", path_start(name), format)])
 
 
 def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[File, list[str]]]:
@@ -141,9 +141,9 @@ def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple
     nothing = True
     for (name, size, tag, _), below in found:
         nothing = False
-        yield (name, size, tag, path_at(name, top), ""), below
+        yield (name, size, tag, path_start(name, top), ""), below
     if nothing and top != url:
-        like = "" if is_remote(url) else nearest_beside(url)
+        like = "" if is_remote(url) else similar_name(url)
         raise SettingsError(f"the input {url} does not exist{like}")
 
 

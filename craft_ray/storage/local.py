@@ -12,7 +12,7 @@ from craft_ray.storage.addresses import Entry
 
 
 @contextmanager
-def temporary_beside(path: Path, content: bytes) -> Iterator[str]:
+def temporary_file(path: Path, content: bytes) -> Iterator[str]:
     """A temporary file with some content in a path's folder, which is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
@@ -25,7 +25,7 @@ def temporary_beside(path: Path, content: bytes) -> Iterator[str]:
         Path(name).unlink(missing_ok=True)  # a full disk must not fill further
 
 
-def link_new(written: str, url: str) -> bool:
+def link_exclusive(written: str, url: str) -> bool:
     """Give a file a second name that none has yet; false if one has."""
     try:
         os.link(written, url)
@@ -48,7 +48,7 @@ def umask() -> int:
     return mask
 
 
-def nearest_beside(path: str, wanted: Callable[[Path], bool] = lambda found: True) -> str:
+def similar_name(path: str, wanted: Callable[[Path], bool] = lambda found: True) -> str:
     """`; did you mean ...?` if what stands in a path's folder has a name like its last part, else nothing.
 
     wanted: tells whether what is found can be meant

@@ -38,7 +38,7 @@ class S3:
                 skip_instance_cache=True,
                 use_listings_cache=False,
             )
-            made.retries = 3  # of each call; `patience.with_retries` does the rest
+            made.retries = 3  # of each call; `retry.with_retries` does the rest
         return self._clients[anonymous]
 
     def listed(self, address: str, delimiter: str, request: Callable[[Callable[[], Any]], Any]) -> Iterator[Entry]:

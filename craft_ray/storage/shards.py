@@ -43,13 +43,13 @@ class Shard:
 _VALUES = attrgetter(*(field.name for field in fields(Shard)))
 
 
-def packed(shards: Iterable[Shard]) -> bytes:
-    """Some shards as few bytes, to be sent to a task; `unpacked` gives them again."""
+def pack_shards(shards: Iterable[Shard]) -> bytes:
+    """Some shards as few bytes, to be sent to a task; `unpack_shards` gives them again."""
     return zlib.compress(json.dumps([_VALUES(shard) for shard in shards]).encode(), 1)
 
 
-def unpacked(content: bytes) -> list[Shard]:
-    """The shards that were packed."""
+def unpack_shards(content: bytes) -> list[Shard]:
+    """The shards that `pack_shards` encoded."""
     return [Shard(*values) for values in json.loads(zlib.decompress(content))]
 
 
@@ -58,13 +58,13 @@ FILES = pa.schema(
         ("name", pa.large_string()),  # names of many millions of files take more than the 2 GB that a `string` may have
         ("size", pa.int64()),
         ("tag", pa.large_string()),
-        ("path_at", pa.int32()),
+        ("path_start", pa.int32()),
         ("format", pa.string()),
     ]
 )
 """Files in columns, as in `Shard`: a Python object for each of millions would not fit into the driver's memory.
 
-`path_at` is the place in the name, in code points, from which on it is the `path`.
+`path_start` is the place in the name, in code points, from which on it is the `path`.
 """
 
 File = tuple[str, int, str, int, str]
@@ -78,7 +78,7 @@ _COMPARED = 1 << 16
 """Names that are copied at once to be compared."""
 
 
-def in_columns(files: Iterable[File]) -> pa.Table:
+def files_table(files: Iterable[File]) -> pa.Table:
     """Rows of FILES as a table."""
     coming = iter(files)
     batches = []
@@ -98,17 +98,17 @@ class Shards(Sequence[Shard]):
         self._columns = columns
 
     @classmethod
-    def of(cls, shards: Sequence[Shard]) -> "Shards":
+    def from_shards(cls, shards: Sequence[Shard]) -> "Shards":
         """Some shards in columns; the `path` of each is the end of its name."""
         if isinstance(shards, cls):
             return shards
         files = ((one.name, one.size, one.tag, len(one.name) - len(one.path), one.format) for one in shards)
         numbers = np.array([one.number for one in shards], np.int64)
         named = pa.chunked_array([[one.named for one in shards]], pa.large_string())
-        return cls.of_files(in_columns(files)).with_names(named).with_numbers(numbers)
+        return cls.from_files(files_table(files)).with_names(named).with_numbers(numbers)
 
     @classmethod
-    def of_files(cls, files: pa.Table) -> "Shards":
+    def from_files(cls, files: pa.Table) -> "Shards":
         """The shards of rows of FILES, not yet numbered or named."""
         columns = files.append_column("number", pa.repeat(pa.scalar(-1, pa.int64()), len(files)))
         return cls(columns.append_column("named", pa.repeat(pa.scalar("", pa.large_string()), len(files))))
@@ -168,7 +168,7 @@ class Shards(Sequence[Shard]):
     def paths(self) -> pa.ChunkedArray:
         """The path of each, in one chunk; (shards,) of `large_string`."""
         paths = [pa.array([], pa.large_string())]
-        for rows in self._columns.select(["name", "path_at"]).to_batches(_AT_ONCE):
+        for rows in self._columns.select(["name", "path_start"]).to_batches(_AT_ONCE):
             names, places = (column.to_pylist() for column in rows.columns)
             ends = [name[at:] for name, at in zip(names, places, strict=True)]
             paths.append(pa.array(ends, pa.large_string()))
@@ -212,12 +212,12 @@ class Listing:
 
     def shards(self, places: NDArray[np.int64] | None = None) -> Shards:
         """The files at some places as shards, to be read; all if None."""
-        return Shards.of_files(self.files if places is None else self.files.take(pa.array(places)))
+        return Shards.from_files(self.files if places is None else self.files.take(pa.array(places)))
 
     @cached_property
-    def places(self) -> "Places":
+    def index(self) -> "NameIndex":
         """The places of files by their names."""
-        return Places(_whole(self.files["name"]))
+        return NameIndex(_whole(self.files["name"]))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -225,7 +225,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-class Places:
+class NameIndex:
     """Finds the places of names among millions of different ones, by bisection: a hash table would copy them.
 
     names: (names,) of `large_string`
@@ -238,10 +238,10 @@ class Places:
             self._order, names = order.to_numpy(), names.take(order)
         self._names = names
 
-    def of(self, names: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+    def find(self, names: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
         """The place of each name, -1 where it is none of them; (names,)."""
         if isinstance(names, pa.ChunkedArray):
-            return np.concatenate([np.empty(0, np.int64), *map(self.of, names.chunks)])
+            return np.concatenate([np.empty(0, np.int64), *map(self.find, names.chunks)])
         if not len(self._names):
             return np.full(len(names), -1)
         names = pc.fill_null(names, "").cast(pa.large_string())
@@ -251,7 +251,7 @@ class Places:
         return np.where(there, place.astype(np.int64), -1)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and bool(self.of(pa.array([name]))[0] >= 0)
+        return isinstance(name, str) and bool(self.find(pa.array([name]))[0] >= 0)
 
 
 def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -259,7 +259,7 @@ def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
     whole = _whole(names)
     order = pc.sort_indices(_keys(names), [("base", "ascending"), ("name", "ascending")]).to_numpy()
     ranked = np.empty(len(order), np.int64)
-    ranked[order] = np.cumsum(differ_from_previous(whole, order))
+    ranked[order] = np.cumsum(first_occurrences(whole, order))
     return ranked
 
 
@@ -268,10 +268,12 @@ def ranked(files: pa.Table) -> pa.Table:
 
     Each name comes once: with the longest path, and of several with that the last.
     """
-    keys = _keys(files["name"]).append_column("path_at", files["path_at"])
-    order = pc.sort_indices(keys, [("base", "ascending"), ("name", "ascending"), ("path_at", "descending")]).to_numpy()
+    keys = _keys(files["name"]).append_column("path_start", files["path_start"])
+    order = pc.sort_indices(
+        keys, [("base", "ascending"), ("name", "ascending"), ("path_start", "descending")]
+    ).to_numpy()
     del keys
-    last = np.append(differ_from_previous(_whole(files["name"]), order), True)[1:]
+    last = np.append(first_occurrences(_whole(files["name"]), order), True)[1:]
     return files.take(pa.array(order[last]))
 
 
@@ -280,7 +282,7 @@ def _keys(names: pa.ChunkedArray) -> pa.Table:
     return pa.table({"name": names, "base": pc.replace_substring_regex(names, "(?s)^.*/", "")})
 
 
-def differ_from_previous(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def first_occurrences(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """True where a name differs from the one before it in an order; (names,). Few are copied at once."""
     differs = np.ones(len(order), np.bool_)
     for at in range(1, len(order), _COMPARED):
@@ -289,7 +291,7 @@ def differ_from_previous(names: pa.LargeStringArray, order: NDArray[np.uint64]) 
     return differs
 
 
-def path_at(name: str, top: str | None = None) -> int:
+def path_start(name: str, top: str | None = None) -> int:
     """The place in a file's name where its path begins: at the name of a folder above it, by default its own."""
     if top is None:
         top = name[: max(0, name.rfind("/"))]

@@ -22,8 +22,8 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage import local
 from craft_ray.storage.addresses import Entry, bucket, is_remote, join
 from craft_ray.storage.failures import CHANGED, as_settings_error, describe
-from craft_ray.storage.local import link_new, temporary_beside, umask
-from craft_ray.storage.patience import PatientFile, with_retries
+from craft_ray.storage.local import link_exclusive, temporary_file, umask
+from craft_ray.storage.retry import RetryingFile, with_retries
 from craft_ray.storage.s3 import S3
 
 _Result = TypeVar("_Result")
@@ -73,7 +73,7 @@ class Storage:
         return self._s3.delta_options(bucket(url)) if is_remote(url) else {}
 
     def with_retries(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
-        """The result of an action on a path or address, repeated as `patience.with_retries` does.
+        """The result of an action on a path or address, repeated as `retry.with_retries` does.
 
         Raises StorageError when patience ends, and at once what will not pass: on disk everything.
         """
@@ -99,7 +99,7 @@ class Storage:
         if 0 < size <= READ_AHEAD:
             return io.BytesIO(self.read_bytes(url))
         file = self.with_retries(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
-        return cast(BinaryIO, io.BufferedReader(PatientFile(self.with_retries, url, file), 1 << 16))
+        return cast(BinaryIO, io.BufferedReader(RetryingFile(self.with_retries, url, file), 1 << 16))
 
     def read_bytes(self, url: str) -> bytes:
         """A whole file.
@@ -116,7 +116,7 @@ class Storage:
         if is_remote(url):
             self.with_retries(url, lambda: filesystem.pipe_file(url, content))
             return
-        with temporary_beside(Path(url), content) as written:
+        with temporary_file(Path(url), content) as written:
             os.replace(written, url)
 
     @contextmanager
@@ -145,8 +145,8 @@ class Storage:
         """Write a whole file if there is none; of any number of writers one gets true."""
         filesystem = self.filesystem(url)
         if not is_remote(url):
-            with temporary_beside(Path(url), content) as written:
-                return link_new(written, url)
+            with temporary_file(Path(url), content) as written:
+                return link_exclusive(written, url)
         try:
             self.with_retries(url, lambda: filesystem.pipe_file(url, content, mode="create"))
         except OSError as error:

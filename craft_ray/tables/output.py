@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.marking import html_table
+from craft_ray.core.highlight import html_table
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.database import database
 from craft_ray.tables.snapshots import open_concepts, open_shards, open_snapshot, tables_exist

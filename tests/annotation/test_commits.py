@@ -26,7 +26,7 @@ def test_revisions_of_a_run_are_replaced_at_once_and_not_each_time_that_shards_a
     monkeypatch.setattr(module, "NOTE_AFTER", -1.0)
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "mouse"))])
-    ledger = read_known(tables.documents, Shards.of([]), SHARDS.empty_table()).ledger
+    ledger = read_known(tables.documents, Shards.from_shards([]), SHARDS.empty_table()).ledger
     commits = Commits(tables, ledger, Account([]), "run", "signature", 1.0)
     before = tables.documents.version
     for shard, name in enumerate("ab", 1):
@@ -45,7 +45,7 @@ def held(output: Path, max_rejected: float = 1.0) -> tuple[Tables, Ledger, Accou
     """Tables that hold the document `a` of the first shard, and the commits of a run over them."""
     tables = Tables(STORAGE, str(output))
     tables.append([block(output, ("a", "mouse"))])
-    ledger = read_known(tables.documents, Shards.of([]), SHARDS.empty_table()).ledger
+    ledger = read_known(tables.documents, Shards.from_shards([]), SHARDS.empty_table()).ledger
     account = Account([])
     return tables, ledger, account, Commits(tables, ledger, account, "run", "signature", max_rejected)
 

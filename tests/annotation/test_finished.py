@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from craft_ray.annotation.finished import OF_OTHERS, needed
 from craft_ray.annotation.naming import names_by_path
-from craft_ray.storage.shards import Listing, in_columns
+from craft_ray.storage.shards import Listing, files_table
 from craft_ray.tables.writer import latest_per_shard
 
 folders, paths = st.sampled_from(["/x/", "/y/", "/z/in/"]), st.sampled_from(["a", "b", "in/a", "in/b"])
@@ -39,7 +39,7 @@ listed_files = st.lists(
 def test_a_run_that_has_the_rows_it_needs_goes_on_as_with_all_rows(
     rows: list[dict[str, object]], files: list[tuple[str, str, int, bool]], there: set[str]
 ):
-    listing = Listing(in_columns((folder + path, size, "tag", len(folder), "") for folder, path, size, _ in files))
+    listing = Listing(files_table((folder + path, size, "tag", len(folder), "") for folder, path, size, _ in files))
     to_read = np.array([wanted for *_, wanted in files], np.bool_)
     table = pa.Table.from_pylist(rows, OF_OTHERS)
 
@@ -48,7 +48,7 @@ def test_a_run_that_has_the_rows_it_needs_goes_on_as_with_all_rows(
 
     every, some = latest_per_shard(table), latest_per_shard(needed(stream, listing, to_read))
     named, with_all = (
-        names_by_path(listing.shards(np.flatnonzero(to_read)), listing.places, held, there.__contains__).to_pylist()
+        names_by_path(listing.shards(np.flatnonzero(to_read)), listing.index, held, there.__contains__).to_pylist()
         for held in (some, every)
     )
     assert named == with_all
@@ -58,7 +58,7 @@ def test_a_run_that_has_the_rows_it_needs_goes_on_as_with_all_rows(
 
 
 def test_rows_of_other_files_stay_where_they_are():
-    listing = Listing(in_columns((f"in/{number}.xml", 9, "tag", 0, "") for number in range(100)))
+    listing = Listing(files_table((f"in/{number}.xml", 9, "tag", 0, "") for number in range(100)))
     rows = [{"shard": f"in/{number}.xml", "named": f"in/{number}.xml", "duplicates": []} for number in range(100)]
     rows[7]["duplicates"] = [1]
     rows += [{"shard": "old/3.xml", "named": "in/3.xml"}, {"shard": "in/moved.xml", "named": "4.xml"}]

@@ -14,7 +14,7 @@ from craft_ray.cli.app import app
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import load_settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.shards import Listing, in_columns
+from craft_ray.storage.shards import Listing, files_table
 from tests.conftest import SAMPLE
 from tests.support.models import TOKENIZER
 
@@ -35,7 +35,7 @@ def test_each_shard_to_read_has_a_reason():
         {"shard": "grown"},
         {"shard": "gone"},
     )
-    listing = Listing(in_columns((name, size, "a", 0, "") for name, size in sizes.items()), [])
+    listing = Listing(files_table((name, size, "a", 0, "") for name, size in sizes.items()), [])
     why = reasons_to_read(Finished.of(listing, before.to_batches()), "same").tolist()
     assert {name: REASONS[reason] for name, reason in zip(sizes, why, strict=True) if reason} == {
         "new": "new",

@@ -22,7 +22,7 @@ READ = {"shard": NOTES.name, "named": NOTES.path}
 
 def names(shards: list[Shard], held: pa.Table, *there: str) -> list[str]:
     listed = {shard.name for shard in shards}
-    return names_by_path(Shards.of(shards), listed, held, lambda url: url in there).to_pylist()
+    return names_by_path(Shards.from_shards(shards), listed, held, lambda url: url in there).to_pylist()
 
 
 def test_a_new_shard_is_named_by_its_path():
@@ -44,7 +44,7 @@ def test_two_shards_that_are_both_there_never_share_a_name():
     assert names([NOTES, MOVED], finished()) == ["in/notes.txt", MOVED.name]
     assert names([CHANGED, NOTES], finished(READ), NOTES.name) == [MOVED.name, "in/notes.txt"]
     listed_and_known = {MOVED.name, NOTES.name}
-    named = names_by_path(Shards.of([MOVED]), listed_and_known, finished(READ), lambda url: True)
+    named = names_by_path(Shards.from_shards([MOVED]), listed_and_known, finished(READ), lambda url: True)
     assert named.to_pylist() == [MOVED.name]
 
 

@@ -62,7 +62,7 @@ def run(
     """The steps of a run one after the other, its blocks in any order; archives are read in so many parts."""
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
-    listed = Shards.of([Shard(name, len(content)) for name, content in shards.items()])
+    listed = Shards.from_shards([Shard(name, len(content)) for name, content in shards.items()])
     known = read_known(tables.documents, listed, tables.finished_shards())
     listed = listed.with_numbers(known.numbers)
     account = Account(listed)

@@ -12,10 +12,10 @@ from craft_ray.annotation import plan as module
 from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.finished import Finished, read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, plan_shards, read_whole, shard_signature
-from craft_ray.core.schema import BY_CHANCE, DOCUMENTS, SHARDS
+from craft_ray.core.schema import DOCUMENTS, SHARDS, TRANSIENT_REASONS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.shards import Listing, Shard, in_columns
+from craft_ray.storage.shards import Listing, Shard, files_table
 from craft_ray.tables.known import Known
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE
@@ -30,7 +30,7 @@ NOTED["signature"] = shard_signature(CHECKPOINT, Settings())
 
 
 def listing(*shards: Shard) -> Listing:
-    return Listing(in_columns((shard.name, shard.size, shard.tag, 0, "") for shard in shards), [])
+    return Listing(files_table((shard.name, shard.size, shard.tag, 0, "") for shard in shards), [])
 
 
 def noted(*rows: dict[str, object]) -> list[pa.RecordBatch]:
@@ -80,7 +80,7 @@ def test_a_shard_that_failed_by_chance_or_would_be_read_in_another_way_is_read(
     tmp_path: Path, finished: dict[str, object]
 ):
     assert read_again(tmp_path, SHARD, **finished)
-    by_chance = finished.get("reason") in BY_CHANCE
+    by_chance = finished.get("reason") in TRANSIENT_REASONS
     assert Finished.of(listing(SHARD), noted(NOTED | finished)).any_changed() == by_chance
 
 
@@ -140,8 +140,8 @@ def test_documents_without_an_id_are_named_by_path_and_in_outputs_of_older_versi
 ):
     if older:
         DeltaTable.create(str(tmp_path / "documents"), DOCUMENTS)
-    path_at = len("/home/")
-    account, _ = planned(tmp_path, Listing(in_columns([("/home/notes/a.txt", 9, "tag", path_at, "")]), []))
+    path_start = len("/home/")
+    account, _ = planned(tmp_path, Listing(files_table([("/home/notes/a.txt", 9, "tag", path_start, "")]), []))
     assert [shard.named for shard in account.shards] == [named]
 
 

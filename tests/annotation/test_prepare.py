@@ -19,7 +19,7 @@ from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_group
 from craft_ray.annotation.rows import FAILURE, SHARD_END, TOKENIZED
 from craft_ray.core.errors import StorageError
-from craft_ray.core.logs import log, log_as
+from craft_ray.core.logs import configure_logging, log
 from craft_ray.model import tokens
 from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
@@ -316,7 +316,7 @@ def test_what_would_cost_every_shard_its_documents_ends_the_run_by_a_row_that_sa
 
 
 def test_log_lines_of_a_reader_name_run_and_shard(group: list[Shard], capsys: pytest.CaptureFixture[str]):
-    log_as("json")
+    configure_logging("json")
     for _ in prepare_group(group, STORAGE, task(run_id="r1"), Attempt.FIRST):
         log.warning("storage failed, trying again")
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]

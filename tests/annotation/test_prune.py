@@ -9,14 +9,14 @@ import pytest
 from craft_ray.annotation.finished import Finished
 from craft_ray.annotation.prune import ORIGIN, find_vanished, prune
 from craft_ray.core.schema import SHARDS
-from craft_ray.storage.shards import Listing, in_columns
+from craft_ray.storage.shards import Listing, files_table
 from craft_ray.tables import identity
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, rows
 
 
 def listing(*names: str) -> Listing:
-    return Listing(in_columns((name, 1, "", 0, "") for name in names), [])
+    return Listing(files_table((name, 1, "", 0, "") for name in names), [])
 
 
 def documents(**statuses: list[str]) -> list[pa.RecordBatch]:

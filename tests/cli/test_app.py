@@ -14,7 +14,7 @@ from craft_ray import __version__
 from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
 from craft_ray.cli.options import log_format_asked
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.logs import log, log_as
+from craft_ray.core.logs import configure_logging, log
 from tests.support.commands import COMMAND, ROOT
 from tests.support.hostile_output import write_hostile_output
 
@@ -54,7 +54,7 @@ def test_an_error_is_a_json_line_where_logs_are_json(capsys: pytest.CaptureFixtu
     def fail(**_: object) -> None:
         raise SettingsError("no such model")
 
-    log_as("json")
+    configure_logging("json")
     assert _exit_code(fail) == 2
     told = json.loads(capsys.readouterr().err)
     assert (told["event"], told["level"], told["error"], told["exit_code"]) == (
@@ -71,7 +71,7 @@ def test_the_failure_of_a_run_names_the_run(capsys: pytest.CaptureFixture[str]):
         error.summary = {"run_id": "20261126T0000-1", "status": "failed"}
         raise error
 
-    log_as("json")
+    configure_logging("json")
     assert _exit_code(fail) == 1
     assert json.loads(capsys.readouterr().err)["run_id"] == "20261126T0000-1"
 
@@ -129,7 +129,7 @@ def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments:
 def test_what_commands_tell_beside_their_result_is_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     output = tmp_path / "tables"
     write_hostile_output(output)
-    log_as("json")
+    configure_logging("json")
     for arguments, told in (
         (["report", output, "--html", tmp_path / "page.html"], "opening the tables"),
         (["export", output, tmp_path / "csv", "--to", "csv"], "part 1 of 1"),

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from craft_ray.annotation.account import Account
-from craft_ray.cli.console import describe, rate, shown, time_left
+from craft_ray.cli.console import describe, rate, run_progress, time_left
 from craft_ray.storage.shards import Shard
 
 
@@ -44,7 +44,7 @@ def test_rejected_documents_are_told_of_if_there_are_any():
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_bar_has_room_for_all_that_matters(width: int):
     stream = io.StringIO()
-    with shown(Console(file=stream, width=width, force_terminal=True, color_system=None)) as show:
+    with run_progress(Console(file=stream, width=width, force_terminal=True, color_system=None)) as show:
         show(account((60, 5, 0), (0, 1_234_567, 7_407_360), done=250))
     assert "1,234,567 documents, 123,456 tokens/s" in stream.getvalue()
     assert " 25 %" in stream.getvalue()

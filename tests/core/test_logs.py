@@ -6,18 +6,18 @@ import logging
 
 import pytest
 
-from craft_ray.core.logs import bound, log, log_as
+from craft_ray.core.logs import configure_logging, log, log_fields
 
 
 def log_all() -> None:
-    with bound(run_id="r1"):
+    with log_fields(run_id="r1"):
         log.info("committed", extra={"documents": 3})
         log.warning("shard", extra={"shard": "a\x1b[2J.xml", "reason": "bad_xml"})
         log.warning("the cluster at %s does not answer", "a\x1b[2J")
 
 
 def test_machines_get_every_event_with_its_level_and_run(capsys: pytest.CaptureFixture[str]):
-    log_as("json")
+    configure_logging("json")
     log_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["event"], line["level"], line["run_id"]) for line in lines] == [
@@ -29,13 +29,13 @@ def test_machines_get_every_event_with_its_level_and_run(capsys: pytest.CaptureF
 
 
 def test_people_get_sentences_alone_and_a_terminal_obeys_none(capsys: pytest.CaptureFixture[str]):
-    log_as("text")
+    configure_logging("text")
     log_all()
     assert capsys.readouterr().err == "the cluster at a\N{REPLACEMENT CHARACTER}[2J does not answer\n"
 
 
 def test_people_get_events_too_if_they_ask(capsys: pytest.CaptureFixture[str]):
-    log_as("text", verbose=True)
+    configure_logging("text", verbose=True)
     log_all()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "committed: documents 3"
@@ -47,10 +47,10 @@ def test_another_handler_of_the_process_adds_nothing(capsys: pytest.CaptureFixtu
     other = logging.StreamHandler(io.StringIO())
     other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.handlers[:] = [other]
-    log_as("text")
+    configure_logging("text")
     log_all()
     assert capsys.readouterr().err == "the cluster at a\N{REPLACEMENT CHARACTER}[2J does not answer\n"
-    log_as("json")
+    configure_logging("json")
     log_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert {name for line in lines for name in line} & {"message", "asctime"} == set()

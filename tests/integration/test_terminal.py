@@ -75,10 +75,10 @@ def test_a_run_that_is_stopped_once_tells_what_is_kept(job: list[str | Path], co
 BAR = """
 import threading
 from craft_ray.annotation.account import Account
-from craft_ray.cli.console import console, shown
+from craft_ray.cli.console import console, run_progress
 from craft_ray.core import signals
 signals.FORCED_AFTER = 0
-with shown(console(stderr=True)) as show, signals.stop_on_signal():
+with run_progress(console(stderr=True)) as show, signals.stop_on_signal():
     show(Account([]))
     threading.Event().wait()
 """

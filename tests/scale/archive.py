@@ -29,7 +29,7 @@ from craft_ray.core.connection import nodes, ray_session
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.readers import ArchivePart, ReadOptions, read_files
-from craft_ray.storage.shards import Shard, packed
+from craft_ray.storage.shards import Shard, pack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
 from tests.scale.articles import write_archive
@@ -76,7 +76,7 @@ def reading(path: Path, parts: int) -> float:
     nothing = Ledger.of(entries([], [], [], []))
     task = ray.put((ReadTask.of(load_checkpoint("stand-in"), nothing), SharedLedger.of(nothing)))
     shards = [Shard(str(path), path.stat().st_size, number=0, part=part, parts=parts) for part in range(parts)]
-    groups = [{"shards": packed([shard])} for shard in shards]
+    groups = [{"shards": pack_shards([shard])} for shard in shards]
     dataset = ray.data.from_items(groups, override_num_blocks=parts).map_batches(
         prepare_shards,
         fn_kwargs={"storage": Storage(S3Settings()), "task": task, "attempt": plan.Attempt.FIRST},

@@ -30,9 +30,9 @@ from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import list_shards
-from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import Shard, packed, unpacked
+from craft_ray.storage.shards import Shard, pack_shards, unpack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import entries
@@ -88,7 +88,7 @@ def _step(step: str, folder: str) -> tuple[int, float]:
     began = time.process_time()
     with peak_above_start() as peak:
         address = str(Path(folder, "nothing_new.tsv" if step in ("list", "first") else f"{step}.tsv"))
-        listing = list_shards(storage, [], lambda name: True, output, read_list(storage, address))
+        listing = list_shards(storage, [], lambda name: True, output, read_file_list(storage, address))
         if step != "list":
             finished = read_finished(tables, listing, with_duplicates=False)
             account, *_ = plan_shards(tables, finished, listing, checkpoint, Settings(), began)
@@ -105,10 +105,10 @@ def _read_all(account: Account) -> None:
     plan = make_plan(Settings(), [{"CPU": 16}])
     missing = account.missing()
     account.forget(missing)
-    tasks = [packed(group) for group in group_shards(missing, plan, Attempt.FIRST)]
+    tasks = [pack_shards(group) for group in group_shards(missing, plan, Attempt.FIRST)]
     finished = 0
     for at, task in enumerate(tasks):
-        group = unpacked(task)
+        group = unpack_shards(task)
         block = _block(group)
         account.arrived(block)
         account.wrote([block])

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from craft_ray.core.settings import S3Settings
 from craft_ray.readers import is_shard_name
 from craft_ray.storage.listing import list_shards
-from craft_ray.storage.shards import FILES, Listing, Shard, Shards, in_columns, packed, path_at, ranks, unpacked
+from craft_ray.storage.shards import (
+    FILES,
+    Listing,
+    Shard,
+    Shards,
+    files_table,
+    pack_shards,
+    path_start,
+    ranks,
+    unpack_shards,
+)
 from craft_ray.storage.storage import Storage
 
 LOCAL = Storage(S3Settings())
@@ -26,7 +36,7 @@ names_of_files = st.text("ab./é𝛽\uffff\n -", min_size=1, max_size=6)
 
 @for_all(st.lists(st.tuples(names_of_files, st.integers(0, 9)), min_size=1, max_size=12))
 def test_listed_files_come_once_in_order_of_base_name_and_path_and_the_last_counts(files: list[tuple[str, int]]):
-    listed = in_columns((name, size, str(size), path_at(name), "") for name, size in files)
+    listed = files_table((name, size, str(size), path_start(name), "") for name, size in files)
     found = list_shards(LOCAL, [], is_shard_name, listed=listed)
     assert [(shard.name, shard.size) for shard in found.shards()] == sorted(
         dict(files).items(), key=lambda file: rank(file[0])
@@ -36,18 +46,18 @@ def test_listed_files_come_once_in_order_of_base_name_and_path_and_the_last_coun
 @for_all(st.sets(names_of_files), st.lists(names_of_files))
 def test_names_are_found_at_their_places(files: set[str], wanted: list[str]):
     there = sorted(files, key=rank)
-    listing = Listing(in_columns((name, 0, "", 0, "") for name in there), [])
-    places = listing.places.of(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
+    listing = Listing(files_table((name, 0, "", 0, "") for name in there), [])
+    places = listing.index.find(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
     assert places == [there.index(name) if name in files else -1 for name in [*wanted, *sorted(files), None]]
-    assert [name in listing.places for name in wanted] == [name in files for name in wanted]
-    assert [shard.name for shard in listing.shards(listing.places.of(pa.array(there, pa.string())))] == there
+    assert [name in listing.index for name in wanted] == [name in files for name in wanted]
+    assert [shard.name for shard in listing.shards(listing.index.find(pa.array(there, pa.string())))] == there
 
 
 def test_a_listing_takes_little_more_memory_than_its_strings():
     files = 10_000
     rows = ((f"s3://bucket/folder-{n % 7}/PMC{n}.xml", n, f"{n:032x}", 12, "") for n in range(files))
     before = pa.total_allocated_bytes()
-    listing = list_shards(LOCAL, [], is_shard_name, listed=in_columns(rows))
+    listing = list_shards(LOCAL, [], is_shard_name, listed=files_table(rows))
     strings = sum(len(shard.name) + len(shard.tag) for shard in listing.shards()) / files
     assert listing.files.schema == FILES
     assert (pa.total_allocated_bytes() - before) / files < strings + 40
@@ -62,9 +72,9 @@ shards_to_read = st.builds(
 
 @for_all(st.lists(shards_to_read), st.data())
 def test_shards_in_columns_are_the_same_shards(shards: list[Shard], data: st.DataObject):
-    held = Shards.of(shards)
+    held = Shards.from_shards(shards)
     assert list(held) == shards
-    assert Shards.of(held) is held
+    assert Shards.from_shards(held) is held
     assert [held[at] for at in range(-len(shards), len(shards))] == shards * 2
     assert list(held[1:3]) == shards[1:3]
     assert (held.numbers.tolist(), held.sizes.tolist()) == ([s.number for s in shards], [s.size for s in shards])
@@ -82,7 +92,7 @@ def test_shards_in_columns_are_the_same_shards(shards: list[Shard], data: st.Dat
 @for_all(st.lists(shards_to_read))
 def test_shards_come_to_a_task_as_they_were_sent(shards: list[Shard]):
     parts = [replace(shard, part=1, parts=3) for shard in shards]
-    assert unpacked(packed(parts)) == parts
+    assert unpack_shards(pack_shards(parts)) == parts
 
 
 @for_all(st.lists(names_of_files), st.lists(names_of_files))
@@ -96,7 +106,7 @@ def test_ranks_begin_at_one_and_equal_names_share_theirs(some: list[str], others
 def test_shards_to_read_take_little_more_memory_than_their_strings():
     files = 10_000
     rows = ((f"s3://bucket/folder-{n % 7}/PMC{n}.xml", n, f"{n:032x}", 12, "") for n in range(files))
-    listing = Listing(in_columns(rows), [])
+    listing = Listing(files_table(rows), [])
     before = pa.total_allocated_bytes()
     shards = listing.shards(np.arange(files))
     shards = shards.with_names(shards.paths).with_numbers(np.arange(files))

@@ -10,7 +10,7 @@ import typer
 from pydantic import BaseModel
 
 from craft_ray.cli.app import app
-from craft_ray.core.settings import Settings, described
+from craft_ray.core.settings import Settings, setting_descriptions
 from craft_ray.training.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -22,7 +22,7 @@ COMMANDS_HEAD = "| command | |\n|---|---|\n"
 def settings_table(model: type[BaseModel]) -> str:
     """A row for each setting; a default that only words can tell stands after its description."""
     lines = []
-    for name, default, text in described(model):
+    for name, default, text in setting_descriptions(model):
         meaning, _, told = text.partition("; default: ")
         shown = told or ("" if default is None else f"`{json.dumps(default)}`")
         lines.append(f"| `{name}` | {shown} | {meaning} |\n".replace("|  |", "| |"))

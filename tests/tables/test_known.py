@@ -14,7 +14,7 @@ from tests.support.outputs import STORAGE, all_of, block, write_tables
 
 
 def to_read(*names: str) -> Shards:
-    return Shards.of([Shard(name, 9) for name in names])
+    return Shards.from_shards([Shard(name, 9) for name in names])
 
 
 def test_what_is_known_is_what_was_committed(tmp_path: Path):

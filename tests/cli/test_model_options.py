@@ -6,7 +6,7 @@ import typer
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from craft_ray.cli.described import takes
+from craft_ray.cli.model_options import options_from
 
 
 class Inner(BaseModel):
@@ -25,7 +25,7 @@ def command() -> tuple[typer.Typer, list[dict[str, Any]]]:
     app, taken = typer.Typer(), []
 
     @app.command()
-    @takes(Dish)
+    @options_from(Dish)
     def cook(what: str, cover: bool = False, **chosen: Any) -> None:
         taken.append({"what": what, "cover": cover, **chosen})
 

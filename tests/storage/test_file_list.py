@@ -8,9 +8,9 @@ import pytest
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import list_shards
-from craft_ray.storage.lists import read_list
-from craft_ray.storage.shards import FILES, Listing, in_columns
+from craft_ray.storage.shards import FILES, Listing, files_table
 from craft_ray.storage.storage import Storage
 
 STORAGE = Storage(S3Settings())
@@ -25,7 +25,7 @@ def named(files: pa.Table) -> list[tuple[str, int, str]]:
 
 def test_a_list_names_files_with_their_sizes_and_tags(tmp_path: Path):
     (tmp_path / "list.tsv").write_text('# made by hand\na.xml\t12\t"etag"\n\ns3://bucket/b.xml.gz\n/c.xml\t3\n')
-    files = read_list(STORAGE, str(tmp_path / "list.tsv"))
+    files = read_file_list(STORAGE, str(tmp_path / "list.tsv"))
     assert files.schema == FILES
     assert named(files) == [(f"{tmp_path}/a.xml", 12, "etag"), ("s3://bucket/b.xml.gz", 0, ""), ("/c.xml", 3, "")]
 
@@ -33,7 +33,7 @@ def test_a_list_names_files_with_their_sizes_and_tags(tmp_path: Path):
 def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a.xml\t1\n")))
-    assert named(read_list(STORAGE, "-")) == [(f"{tmp_path}/a.xml", 1, "")]
+    assert named(read_file_list(STORAGE, "-")) == [(f"{tmp_path}/a.xml", 1, "")]
 
 
 @pytest.mark.parametrize(
@@ -51,29 +51,29 @@ def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_list_of_another_form_is_a_bad_setting(tmp_path: Path, content: bytes, sentence: str):
     (tmp_path / "list").write_bytes(content)
     with pytest.raises(SettingsError, match=sentence):
-        read_list(STORAGE, str(tmp_path / "list"))
+        read_file_list(STORAGE, str(tmp_path / "list"))
     with pytest.raises(SettingsError, match="the list"):
-        read_list(STORAGE, str(tmp_path / "none"))
+        read_file_list(STORAGE, str(tmp_path / "none"))
 
 
 def test_a_list_that_may_be_cut_short_is_not_taken_for_whole(tmp_path: Path):
     for content in (b"", b"a.xml", LONG * 20 + b"b.xml\t1"):
         (tmp_path / "list").write_bytes(content)
         with pytest.raises(SettingsError, match="does not end with a line break"):
-            read_list(STORAGE, str(tmp_path / "list"), complete=True)
+            read_file_list(STORAGE, str(tmp_path / "list"), complete=True)
     (tmp_path / "list").write_bytes(b"a.xml\r\nb.xml\r\n")
-    assert [name for name, *_ in named(read_list(STORAGE, str(tmp_path / "list"), complete=True))] == [
+    assert [name for name, *_ in named(read_file_list(STORAGE, str(tmp_path / "list"), complete=True))] == [
         f"{tmp_path}/a.xml",
         f"{tmp_path}/b.xml",
     ]
     with pytest.raises(SettingsError, match="standard input"):
-        read_list(STORAGE, "-", complete=True)
+        read_file_list(STORAGE, "-", complete=True)
 
 
 def test_what_a_list_names_is_not_looked_up_and_comes_once(tmp_path: Path):
     (tmp_path / "b.xml").write_text("<x/>")
     (tmp_path / "list").write_text("s3://no-such-bucket/a.xml\t5\ttag\nb.xml\t9\told\nb.xml\t4\n")
-    listed = read_list(STORAGE, str(tmp_path / "list"))
+    listed = read_file_list(STORAGE, str(tmp_path / "list"))
     wanted = [("s3://no-such-bucket/a.xml", 5, "tag"), (f"{tmp_path}/b.xml", 4, "")]
     both = list_shards(STORAGE, [f"{tmp_path}/b.xml"], lambda name: True, listed=listed)
     alone = list_shards(STORAGE, [], lambda name: True, listed=listed)
@@ -84,6 +84,6 @@ def test_what_a_list_names_is_not_looked_up_and_comes_once(tmp_path: Path):
 def test_a_file_that_an_input_finds_further_down_counts_as_found_there(tmp_path: Path):
     (tmp_path / "in" / "below").mkdir(parents=True)
     (tmp_path / "in" / "below" / "a.xml").write_text("<x/>")
-    listed = in_columns([(f"{tmp_path}/in/below/a.xml", 99, "tag", len(f"{tmp_path}/in/"), "")])
+    listed = files_table([(f"{tmp_path}/in/below/a.xml", 99, "tag", len(f"{tmp_path}/in/"), "")])
     (shard,) = list_shards(STORAGE, [f"{tmp_path}/in"], lambda name: True, listed=listed).shards()
     assert (shard.path, shard.size) == ("in/below/a.xml", 4)

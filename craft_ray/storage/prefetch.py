@@ -14,7 +14,7 @@ AHEAD = 4
 """Files that are fetched while one is read; each holds READ_AHEAD bytes at the most."""
 
 
-def opened_ahead(storage: Storage, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Callable[[], BinaryIO]]]:
+def prefetch(storage: Storage, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Callable[[], BinaryIO]]]:
     """Yield each shard with what gives its stream, or raises what opening it raised."""
     if not any(is_remote(shard.name) for shard in shards):
         yield from ((shard, partial(storage.open, shard.name)) for shard in shards)

@@ -38,7 +38,7 @@ def with_retries(
         raise StorageError(f"storage failed{lasted} at {url}: {why}") from error
 
 
-class PatientFile(io.RawIOBase):
+class RetryingFile(io.RawIOBase):
     """A remote file whose failed reads are tried again; its position moves only when a read has worked."""
 
     def __init__(self, with_retries: Callable[[str, Callable[[], bytes]], bytes], url: str, file: Any) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import absolute, is_remote, join
 from craft_ray.storage.failures import as_settings_error
-from craft_ray.storage.shards import File, in_columns, path_at
+from craft_ray.storage.shards import File, files_table, path_start
 from craft_ray.storage.storage import Storage
 
 STANDARD_INPUT = "-"
@@ -22,7 +22,7 @@ _DIGITS = 18
 """Digits that a size may have, so that it is a number of 64 bits."""
 
 
-def read_list(storage: Storage, address: str, complete: bool = False) -> pa.Table:
+def read_file_list(storage: Storage, address: str, complete: bool = False) -> pa.Table:
     """The files that a list names, rows of FILES.
 
     Each has a line: its address and, if known, its size in bytes and a tag, behind tabs.
@@ -45,7 +45,7 @@ def read_list(storage: Storage, address: str, complete: bool = False) -> pa.Tabl
             with as_settings_error(f"the list {address}"):
                 stream = opened.enter_context(storage.open(absolute(address)))
             folder = absolute(address).rpartition("/")[0]
-        found = in_columns(_files(_lines(stream, address, complete), folder, address))
+        found = files_table(_files(_lines(stream, address, complete), folder, address))
     if not found.num_rows:
         raise SettingsError(f"the list {address} names no files")
     return found
@@ -81,4 +81,4 @@ def _files(lines: Iterable[str], folder: str, address: str) -> Iterator[File]:
             )
         name = name.strip()
         whole = name if is_remote(name) or name.startswith("/") else join(folder, name)
-        yield whole, int(size or 0), rest[1].strip().strip('"') if len(rest) > 1 else "", path_at(whole), ""
+        yield whole, int(size or 0), rest[1].strip().strip('"') if len(rest) > 1 else "", path_start(whole), ""

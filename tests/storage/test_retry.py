@@ -8,7 +8,7 @@ import pytest
 from craft_ray.core.errors import StorageError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.failures import describe
-from craft_ray.storage.patience import with_retries
+from craft_ray.storage.retry import with_retries
 from craft_ray.storage.storage import Storage
 
 LOCAL = Storage(S3Settings())

@@ -8,8 +8,8 @@ import pytest
 from s3fs import S3FileSystem
 
 from craft_ray.core.settings import S3Settings
-from craft_ray.storage.ahead import AHEAD, opened_ahead
 from craft_ray.storage.listing import list_shards
+from craft_ray.storage.prefetch import AHEAD, prefetch
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
@@ -40,7 +40,7 @@ def test_a_file_whose_size_is_known_costs_one_request(on_s3: str, requests: list
     shards = listed(Storage(S3Settings()), on_s3)
     requests.clear()
     storage = Storage(S3Settings())  # a worker's, which has listed nothing
-    read = [opened().read() for _, opened in opened_ahead(storage, shards)]
+    read = [opened().read() for _, opened in prefetch(storage, shards)]
     assert read == [b"mouse %d" % number for number in range(FILES)]
     assert requests == ["get_object"] * FILES
 
@@ -56,7 +56,7 @@ def test_the_next_files_are_fetched_while_one_is_read(on_s3: str):
             fetched[int(url[-6:-4])].set()
             return stream
 
-    for number, (_, opened) in enumerate(opened_ahead(Watched(S3Settings()), shards)):
+    for number, (_, opened) in enumerate(prefetch(Watched(S3Settings()), shards)):
         opened()
         assert all(event.wait(30) for event in fetched[: number + 1 + AHEAD])
         assert not any(event.is_set() for event in fetched[number + 1 + AHEAD :])
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_fetched_costs_itself_alone(on_s3: str):
     shards = listed(storage, on_s3)
     storage.remove(shards[3].name)
     read = []
-    for shard, opened in opened_ahead(storage, shards):
+    for shard, opened in prefetch(storage, shards):
         try:
             read.append(opened().read())
         except FileNotFoundError:
@@ -80,7 +80,7 @@ def test_files_on_disk_are_opened_in_their_turn(tmp_path: Path):
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text("mouse")
         shards.append(Shard(f"{tmp_path}/{number}.txt", 5))
-    given = opened_ahead(Storage(S3Settings()), shards)
+    given = prefetch(Storage(S3Settings()), shards)
     _, first = next(given)
     (tmp_path / "2.txt").write_text("rat")
     assert [first().read(), *(opened().read() for _, opened in given)] == [b"mouse", b"mouse", b"rat"]

@@ -44,7 +44,7 @@ def segments(text: str, start: int, end: int, entities: Sequence[Mapping[str, An
         yield Segment(text[at:end])
 
 
-def html_marked(
+def highlighted_html(
     text: str, entities: Sequence[Mapping[str, Any]], styles: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """A text as HTML with its entities marked and named, for a notebook; everything in it is escaped.

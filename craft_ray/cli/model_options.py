@@ -15,7 +15,7 @@ SHORT = {"model": "-m", "limit": "-n"}
 """One-letter names of options."""
 
 
-def takes(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
+def options_from(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
     """Give a command an option per plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
 
     The command gets them as keyword arguments by the fields' names, None where an option was not given. Fields that are
