@@ -50,7 +50,6 @@ def test_engines_and_formats_agree(craft_iob, model_of, data: Path):
         ("torch", "bf16", 0.999),
         ("openvino", "bf16", 0.999),
         ("openvino", "int8", 0.99),
-        ("torch", "int8", 0.99),
     ):
         other_label, other_score = predict(model_of(precision, engine), windows)
         assert (label == other_label).mean() >= agreement, (engine, precision)

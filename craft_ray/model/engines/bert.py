@@ -4,14 +4,12 @@ Its answers are those of transformers' network but for the order of sums.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch.nn import functional
 
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.engines.int8 import IntegerLinear, Ranges
 from craft_ray.model.engines.network import Predictions, best_labels, to_tensor
 
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any], torch.Tensor]
@@ -47,14 +45,9 @@ def is_bert(checkpoint: Checkpoint) -> bool:
 
 
 class Bert(torch.nn.Module):
-    """Token ids, their places in their windows, both int32 and (...), and the attention's layout, to `Predictions`.
+    """Token ids, their places in their windows, both int32 and (...), and the attention's layout, to `Predictions`."""
 
-    ranges: of the inputs of linear layers that are to multiply integers (`int8.IntegerLinear`), by transformers' names
-    """
-
-    def __init__(
-        self, checkpoint: Checkpoint, dtype: torch.dtype, attention: Attention, ranges: Ranges = MappingProxyType({})
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, attention: Attention) -> None:
         super().__init__()
         config = checkpoint.config
         weights = {name: to_tensor(array, dtype) for name, array in checkpoint.weights.items()}
@@ -72,12 +65,12 @@ class Bert(torch.nn.Module):
         for number in range(config["num_hidden_layers"]):
             prefix = f"bert.encoder.layer.{number}."
             products = {own: [prefix + part for part in parts] for own, parts in _PRODUCTS.items()}
-            layer = {own: _linear(weights, names, ranges) for own, names in products.items()}
+            layer = {own: _linear(weights, names) for own, names in products.items()}
             self.layers.append(torch.nn.ModuleDict(layer))
             for own, theirs in _NORMS.items():
                 self.norms[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.weight"])
                 self.norm_biases[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.bias"])
-        self.classifier = _linear(weights, ("classifier",), ranges)
+        self.classifier = _linear(weights, ("classifier",))
 
     def forward(self, token_ids: torch.Tensor, place: torch.Tensor, layout: Any) -> Predictions:
         """Labels, scores and logits of each token."""
@@ -105,12 +98,9 @@ def attend_padded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, i
     return found.transpose(-3, -2)
 
 
-def _linear(weights: Mapping[str, torch.Tensor], names: Sequence[str], ranges: Ranges) -> torch.nn.Module:
+def _linear(weights: Mapping[str, torch.Tensor], names: Sequence[str]) -> torch.nn.Linear:
     """One linear layer for several that read the same."""
     weight, bias = (torch.cat([weights[f"{name}.{kind}"] for name in names]) for kind in ("weight", "bias"))
-    if ranges.keys() >= set(names):
-        lows, highs = zip(*(ranges[name] for name in names), strict=True)
-        return IntegerLinear(weight, bias, min(lows), max(highs))
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     linear.weight, linear.bias = _frozen(weight), _frozen(bias)
     return linear

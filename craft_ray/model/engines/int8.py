@@ -6,7 +6,6 @@ turns the simulation into integer kernels. Ranges are fixed, not taken from each
 what else is in its batch.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,20 +59,15 @@ def quantize(network: Network, ranges: Ranges) -> Network:
     return network
 
 
-def _scale_and_zero(low: float, high: float) -> tuple[float, int]:
-    """The step between the 256 values that a range's inputs take, and which of the values is 0."""
-    low, high = min(low, 0.0), max(high, 0.0, 1e-6)
-    scale = (high - low) / 255
-    return scale, round(-low / scale)
-
-
 class QuantizedLinear(torch.nn.Module):
     """A linear layer whose inputs take 256 values over a range, and whose weights 255 a row, symmetric about zero."""
 
     def __init__(self, linear: Any, low: float, high: float) -> None:
         super().__init__()
         self.weight, self.bias = linear.weight, linear.bias
-        self.scale, self.zero = _scale_and_zero(low, high)
+        low, high = min(low, 0.0), max(high, 0.0, 1e-6)
+        self.scale = (high - low) / 255
+        self.zero = round(-low / self.scale)
         self.row_scale = self.weight.abs().amax(1).clamp(min=1e-8) / 127
         self.row_zero = torch.zeros(len(self.weight), dtype=torch.int32)
 
@@ -82,48 +76,3 @@ class QuantizedLinear(torch.nn.Module):
         inputs = torch.fake_quantize_per_tensor_affine(inputs, self.scale, self.zero, 0, 255)
         weight = torch.fake_quantize_per_channel_affine(self.weight, self.row_scale, self.row_zero, 0, -127, 127)
         return torch.nn.functional.linear(inputs, weight, self.bias)
-
-
-def has_kernels() -> bool:
-    """True if this build of torch has oneDNN's integer kernels, and a type for what they multiply."""
-    return hasattr(torch.ops.onednn, "qlinear_prepack") and hasattr(torch, "quantize_per_tensor")
-
-
-class IntegerLinear(torch.nn.Module):
-    """A linear layer that multiplies 8-bit integers on a CPU, by oneDNN's kernels.
-
-    Weights take 127 values a row, not 255. Processors without instructions for 8-bit products add two of them in 16
-    bits: 2 * 255 * 63 is below 2 ** 15, so nothing overflows there.
-
-    weight, bias: (outputs, inputs) and (outputs,), fp32
-    low, high:    the range of its inputs, which take 256 values
-    """
-
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, low: float, high: float) -> None:
-        super().__init__()
-        self.scale, self.zero = _scale_and_zero(low, high)
-        self.bias = bias
-        self.row_scale = weight.abs().amax(1).clamp(min=1e-8) / 63
-        self.row_zero = torch.zeros(len(weight), dtype=torch.int64)
-        rows = (weight / self.row_scale[:, None]).round().to(torch.int8)
-        self.packed = torch.ops.onednn.qlinear_prepack(rows, None)
-        with warnings.catch_warnings():
-            # torch warns once that the type will go one day (pytorch/pytorch#184982). Plain operations for the same
-            # codes take three to eight times as long, and `has_kernels` looks whether the type is there.
-            warnings.simplefilter("ignore")
-            self._codes(torch.zeros(1, weight.shape[1]))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Multiply what 8 bits keep of inputs and 7 bits of weights: (..., inputs) to (..., outputs), both fp32."""
-        weight = self.packed, self.row_scale, self.row_zero, self.bias
-        output: tuple[Any, ...] = 1.0, 0, torch.float32, "none", [], "none"
-        codes = self._codes(inputs.contiguous())
-        found: torch.Tensor = torch.ops.onednn.qlinear_pointwise(codes, self.scale, self.zero, *weight, *output)
-        return found
-
-    def _codes(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Inputs as integers (uint8) in the same shape, which the kernel takes; torch's `int_repr` would copy them."""
-        quantized = torch.quantize_per_tensor(inputs, self.scale, self.zero, torch.quint8)
-        return torch.empty(0, dtype=torch.uint8).set_(
-            quantized.untyped_storage(), 0, quantized.shape, quantized.stride()
-        )

@@ -1,4 +1,4 @@
-"""torch: the engine of a GPU, and of int8 on processors that have no 8-bit instructions.
+"""torch: the engine of a GPU, and of a CPU on request.
 
 It imports torch only in the replicas that use it.
 """
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.packages import require
 from craft_ray.model.batches import Batch, PackedBatch
@@ -24,8 +23,6 @@ class TorchEngine:
     starts a batch's kernels at once.
 
     Where fp16 overflows, the network goes on in bf16, whose exponents are as wide as those of fp32.
-
-    In int8 windows are always packed and the network is never compiled, for its kernels are ready.
     """
 
     def __init__(self, checkpoint: Checkpoint, placement: Placement) -> None:
@@ -39,8 +36,7 @@ class TorchEngine:
         self._on_gpu = placement.device.startswith("cuda")
         # What attends by length has another shape for each batch, which compiling anew would cost a minute each.
         self._one_shape = self._packable() and self._has_flash()
-        self._compiles = placement.compile and self.precision != "int8"
-        self.packs = self._one_shape or (self._packable() and not self._compiles)
+        self.packs = self._one_shape or (self._packable() and not placement.compile)
         self.depth = 2 if self._on_gpu else 1
         self._network = self._built()
         self._one_at_a_time = threading.Lock()
@@ -99,7 +95,7 @@ class TorchEngine:
     def _packable(self) -> bool:
         from craft_ray.model.engines.bert import is_bert
 
-        return (self._placement.packed or self.precision == "int8") and is_bert(self._checkpoint)
+        return self._placement.packed and is_bert(self._checkpoint)
 
     def _has_flash(self) -> bool:
         import torch
@@ -125,12 +121,11 @@ class TorchEngine:
         if self.packs:
             longest = checkpoint.max_tokens + len(checkpoint.prefix) + len(checkpoint.suffix)
             attention = attend_flash(longest) if self._one_shape else attend_by_length
-            ranges = checkpoint.activation_ranges if self.precision == "int8" else {}
-            network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention, ranges)
+            network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention)
         else:
             network = build_network(checkpoint, self._dtype(), full_mask=self._on_gpu)
         network = network.to(self._device)
-        if self._compiles:
+        if self._placement.compile:
             network = torch.compile(network, dynamic=not self._one_shape)  # type: ignore[assignment]
         return OneShape(network, record_cuda_graph, self._device) if self._one_shape else network
 
@@ -160,22 +155,16 @@ def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
 def _deployed(checkpoint: Checkpoint, precision: Precision) -> Checkpoint:
     """The checkpoint itself, from which each replica builds its network.
 
-    Raises SettingsError if a package is missing, or there is no int8 for the network or the machine.
+    Raises SettingsError if a package is missing.
     """
     for package in ("torch", "transformers"):
         require(package, "the engine torch, as on every GPU,")
-    if precision == "int8":
-        from craft_ray.model.engines.bert import is_bert
-        from craft_ray.model.engines.int8 import has_kernels
-
-        if not is_bert(checkpoint) or not has_kernels():
-            raise SettingsError("the engine torch has int8 for a BERT where torch has oneDNN's kernels, and not here")
     return checkpoint
 
 
 SPEC = EngineSpec(
     name="torch",
-    devices={"cuda": ("fp32", "bf16", "fp16"), "cpu": ("fp32", "bf16", "fp16", "int8")},
+    devices={"cuda": ("fp32", "bf16", "fp16"), "cpu": ("fp32", "bf16", "fp16")},
     fastest=_fastest,
     deploy=_deployed,
     load=TorchEngine,
