@@ -1,19 +1,25 @@
 """How many replicas a run has, on which device, and the share of CPUs and GPUs that each replica and task claims."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from craft_ray.core.settings import Settings
+
+CORES_PER_REPLICA = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the work is laid on the cluster. CPUs are logical shares by which Ray places tasks and actors.
+    """The layout of a run on a cluster. CPUs and GPUs are the logical shares by which Ray schedules tasks and actors.
 
-    replicas, max_replicas: as a run begins, and as the cluster may grow to hold
-    read_slots: read tasks that find a core of their own
+    replicas, max_replicas: at the start of the run, and as many as a growing cluster may get
+    threads:                of one replica
+    read_slots:             read tasks that can have a core of their own
     """
 
     replicas: int
@@ -30,22 +36,20 @@ class Plan:
 
 
 def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
-    """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica a GPU, else one for eight cores.
+    """Lay out a run on nodes given by their resources (`CPU`, `GPU`): one replica per GPU, or one per eight cores.
 
-    Replicas claim a quarter of the cores that they compute on, so that tasks always find room: a pool that claims all
-    cores of a machine, or of what a cluster has left after losing nodes, would wait for input forever. The three claims
-    differ, since Ray fuses stages with equal ones into one, and then nothing overlaps.
+    Replicas claim a quarter of the cores that they compute on, so that there is always room for tasks: if they claimed
+    all cores of a machine, or all that a cluster has left after losing nodes, they would wait for input forever. The
+    three claims of CPUs differ because Ray fuses stages with equal claims, and fused stages do not overlap.
     """
     cpus = sum(node.get("CPU", 0) for node in nodes)
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
-    smallest = min((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=1)
-    if gpus:
-        replicas, threads, replica_cpus = settings.replicas or gpus, 1, 0.5
-    else:
-        threads = min(8, smallest)
-        replicas = settings.replicas or max(1, sum(int(node.get("CPU", 0)) // threads for node in nodes))
-        threads = max(1, min(smallest, int(cpus) // replicas))
-        replica_cpus = round(0.25 * min(threads, cpus / replicas), 3)
+    cores, small_node = _replica_nodes(nodes)
+    replicas = settings.replicas or gpus or sum(count // min(CORES_PER_REPLICA, cores[0]) for count in cores)
+    threads = 1 if gpus else max(1, min(cores[0], sum(cores) // replicas))
+    replica_cpus = min(0.5 if gpus else 0.25 * threads, 0.25 * cpus / replicas)
+    if 0 < small_node < threads:
+        replica_cpus = max(replica_cpus, small_node + 0.1)  # so Ray cannot place a replica on a node that is too small
     small = cpus < 8
     return Plan(
         replicas=min(replicas, settings.max_replicas or replicas),
@@ -54,16 +58,31 @@ def make_plan(settings: "Settings", nodes: Sequence[dict[str, float]]) -> Plan:
         token_budget=settings.token_budget or (32_768 if gpus else 512),
         threads=threads,
         block_bytes=int((settings.block_mb or _block_mb(gpus)) * (1 << 20)),
-        replica_cpus=replica_cpus,
-        replica_gpus=round(min(1.0, gpus / replicas), 3) if gpus else 0,
+        replica_cpus=round(replica_cpus, 3),
+        # of one GPU, since Ray places no replica across two; rounded down to the precision of Ray
+        replica_gpus=math.floor(10_000 / math.ceil(replicas / gpus)) / 10_000 if gpus else 0,
         read_cpus=0.31 if small else 0.91,
         write_cpus=0.21 if small else 0.61,
         read_slots=max(1, int(cpus)),
     )
 
 
+def _replica_nodes(nodes: Sequence[dict[str, float]]) -> tuple[list[int], int]:
+    """Cores of the nodes that replicas are laid out for, smallest first, and of the largest node that is left out.
+
+    The smallest nodes, with at most an eighth of all cores together, are left to tasks: all replicas have the same
+    number of threads, and beside a small head node each would be as small as that.
+    """
+    cores = sorted(int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1) or [1]
+    first = int(np.searchsorted(np.cumsum(cores), sum(cores) / 8, side="right"))
+    smallest = min(CORES_PER_REPLICA, cores[first])
+    return [count for count in cores if count >= smallest], max(
+        (count for count in cores if count < smallest), default=0
+    )
+
+
 def _block_mb(gpus: int) -> float:
-    """Megabytes per block. For each block the driver takes 16 to 40 ms per stage, however many replicas share them; and
-    the smaller the blocks, the earlier the first rows and the better a small corpus spreads.
+    """MB per block. The driver takes 16 to 40 ms per block and stage, however many replicas share them. Smaller blocks
+    bring the first rows earlier and spread a small corpus better.
     """
     return min(128, max(16, 2 * gpus)) if gpus else 2
