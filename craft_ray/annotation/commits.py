@@ -141,7 +141,7 @@ class Commits:
     def recount(self) -> None:
         """Make the account exact where revisions have replaced rows that this very run wrote."""
         if not self._account.exact:
-            counts = self._tables.written_by(self._origin["run_id"])
+            counts = self._tables.run_counts(self._origin["run_id"])
             account = self._account
             account.statuses, account.reasons, account.labels, account.with_id = counts
             self._account.exact = True

@@ -133,7 +133,7 @@ def columns_needed(with_duplicates: bool) -> pa.Schema:
 def read_finished(tables: "Tables", listing: Listing, with_duplicates: bool) -> Finished:
     """The rows of the table `shards` for the files of a listing."""
     columns = columns_needed(with_duplicates)
-    return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.stream(columns, BATCH)))
+    return tables.shards.with_retries(lambda: Finished.of(listing, tables.shards.iter_batches(columns, BATCH)))
 
 
 OF_OTHERS = pa.schema([SHARDS.field(name) for name in ("shard", "size", "tag", "run_id", "named", "duplicates")])
@@ -145,7 +145,7 @@ def read_needed(tables: "Tables", listing: Listing, to_read: NDArray[np.bool_]) 
     from craft_ray.tables.writer import latest_per_shard  # with deltalake, which read tasks do without
 
     def stream() -> Iterable[pa.RecordBatch]:
-        return tables.shards.stream(OF_OTHERS, BATCH)
+        return tables.shards.iter_batches(OF_OTHERS, BATCH)
 
     return latest_per_shard(tables.shards.with_retries(lambda: needed(stream, listing, to_read)))
 

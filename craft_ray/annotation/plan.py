@@ -9,7 +9,6 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.cluster_plan import Plan
@@ -55,7 +54,7 @@ def plan_shards(
     unread = finished.known(signature)
     vanished = Vanished()
     if settings.prune:
-        vanished = find_vanished(tables.documents.stream(ORIGIN, BATCH), listing, ~unread, finished)
+        vanished = find_vanished(tables.documents.iter_batches(ORIGIN, BATCH), listing, ~unread, finished)
         unread[vanished.others] = False
     broken = np.flatnonzero(unread & finished.broken)
     why = {shard.name: finished.details[at] for shard, at in zip(listing.shards(broken), broken.tolist(), strict=True)}
@@ -63,7 +62,7 @@ def plan_shards(
     known, shards = Known.nothing(), listing.shards(np.flatnonzero(~unread) if unread.any() else None)
     if shards:
         finished_shards = read_needed(tables, listing, ~unread)
-        shards = shards.with_names(names_of(tables, shards, listing, finished_shards))
+        shards = shards.with_names(names_by_path(shards, listing.index, finished_shards, tables.exists))
         known = read_known(tables.documents, shards, finished_shards, vanished.shards)
         shards = shards.with_numbers(known.numbers)
     account = Account(shards, listing.passed_over, of_known, why, Timeline(began), settings.prune)
@@ -83,13 +82,6 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
         for shard in shards
         if limit or any(ITEM in doc_id for doc_id in known.rejected.get(shard.named or shard.name, ()))
     }
-
-
-def names_of(tables: "Tables", shards: Shards, listing: Listing, finished_shards: pa.Table) -> pa.ChunkedArray:
-    """The names by which the documents without an id of some shards are called: in older outputs their addresses."""
-    if tables.names_by_path:
-        return names_by_path(shards, listing.index, finished_shards, tables.exists)
-    return shards.names
 
 
 class Attempt(IntEnum):

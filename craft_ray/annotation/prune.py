@@ -93,7 +93,7 @@ def _vanished(
     documents: "NumberedTable", listing: Listing, staying: NDArray[np.bool_], kept: NDArray[np.int64]
 ) -> Iterator[str]:
     """Ids of the documents, deletions apart, of files other than those that stay, and that are not to be kept."""
-    for batch in documents.stream(ORIGIN, BATCH):
+    for batch in documents.iter_batches(ORIGIN, BATCH):
         place = listing.index.find(batch["shard"])
         stays = pa.array((place >= 0) & staying[place])
         doubtful = pc.and_(pc.not_equal(batch["status"], "deleted"), pc.invert(stays))

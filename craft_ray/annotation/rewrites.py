@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from craft_ray.tables.blocks import DataFile
-from craft_ray.tables.rewriting import Rewrite, run_here
+from craft_ray.tables.rewriting import Rewrite, run_locally
 
 if TYPE_CHECKING:
     import ray
@@ -23,14 +23,14 @@ def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
     whose files are not asked for any more.
     """
     if sum(file.size for rewrite in rewrites for file in rewrite.files) <= ALONE:
-        yield from run_here(rewrites)
+        yield from run_locally(rewrites)
         return
     import ray  # a run without new input does without, and has nothing so large to write
 
     if not ray.is_initialized():
-        yield from run_here(rewrites)
+        yield from run_locally(rewrites)
         return
-    waiting = started(rewrites)
+    waiting = submit(rewrites)
     try:
         while waiting:
             yield ray.get(waiting.pop(0))
@@ -38,7 +38,7 @@ def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
         cancel(waiting)
 
 
-def started(rewrites: Sequence[Rewrite]) -> "list[ray.ObjectRef[Sequence[DataFile]]]":
+def submit(rewrites: Sequence[Rewrite]) -> "list[ray.ObjectRef[Sequence[DataFile]]]":
     """A task of Ray, which must be connected, for each rewrite."""
     import ray
 

@@ -49,10 +49,10 @@ from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import file_of_format, list_shards
 from craft_ray.storage.shards import FILES, Listing, Shard
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.delta import TakenOverError
 from craft_ray.tables.known import Known
+from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.records import RunRecord, kept_versions, last_model, new_run_id
 from craft_ray.tables.snapshots import tables_exist
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 _ON_RAY = tuple(
     f"craft_ray.annotation.{name}"
-    for name in ("passes", "pipeline", "prepare", "prometheus", "shared_ledger", "tidying")
+    for name in ("passes", "pipeline", "prepare", "prometheus", "shared_ledger", "background_compaction")
 )
 """Modules of a run that import Ray. They are imported before Ray is connected to.
 
@@ -103,7 +103,7 @@ def annotate(
         storage.check_writable(output)
         model.fail_early()
         run_id = new_run_id()
-        with lease.held(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
+        with hold_lease(storage, output, run_id, stop.wait, log.warning) as lost, ExitStack() as connection:
             grounder: Grounder | None = None
             asked, settings = settings, with_ontologies_of(storage, output, settings)
 
@@ -290,11 +290,11 @@ class _Run:
         """Annotate and commit what is missing, or what of it is done when a signal comes."""
         import ray
 
+        from craft_ray.annotation.background_compaction import BackgroundCompaction
         from craft_ray.annotation.passes import annotate_missing
         from craft_ray.annotation.pipeline import run_pipeline
         from craft_ray.annotation.prometheus import PrometheusCounters
         from craft_ray.annotation.shared_ledger import SharedLedger
-        from craft_ray.annotation.tidying import Tidying
 
         shipped = ray.put(deployed)
         meter = PrometheusCounters()
@@ -320,15 +320,15 @@ class _Run:
             meter.show(account.totals())
             on_progress(account)
             if self.settings.compact:
-                tidying.go_on()
+                compaction.poll()
 
-        tidying = Tidying(self.tables)
+        compaction = BackgroundCompaction(self.tables)
         try:
             annotate_missing(pipeline, commits, self.account, stop, show)
             if not stop.is_set():
-                tidying.finish()
+                compaction.finish()
         finally:
-            tidying.cancel()
+            compaction.cancel()
 
     def _read_task(self, attempt: Attempt) -> "ReadTask":
         """The read task for a pass that begins now."""

@@ -56,9 +56,9 @@ def rejected(
 
 def _retry(output: str, reason: str | None, settings: Path | None, as_json: bool) -> None:
     """Mark shards to be read again, and print how many."""
-    from craft_ray.tables.retrying import read_again
+    from craft_ray.tables.reprocess import mark_for_reprocessing
 
-    names = read_again(*open_tables(output, settings), reason)
+    names = mark_for_reprocessing(*open_tables(output, settings), reason)
     if as_json:
         print(json.dumps({"to_read_again": names}))
     else:

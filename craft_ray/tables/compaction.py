@@ -9,8 +9,8 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
 from craft_ray.tables.database import database, views
+from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.records import kept_versions, new_run_id
 from craft_ray.tables.snapshots import Snapshot, TableVersion, open_snapshot, tables_exist
 from craft_ray.tables.writer import Tables
@@ -39,7 +39,7 @@ def compact(
     partition_by: columns for `entities`; as it is partitioned if not given
     sort:         column to sort both tables by, within a partition
     keep_versions: earlier states to keep; as many as the last run kept if not given
-    wait:         as in `lease.held`
+    wait:         as in `hold_lease`
 
     No row changes, and readers see a table as it was until its commit. Runs go on in the new layout. Raises
     SettingsError for what cannot be, and OutputBusyError if a run is at work.
@@ -51,7 +51,7 @@ def compact(
     if not tables_exist(storage, output):
         raise SettingsError(f"there are no tables in {output}")
     run_id = new_run_id()
-    with lease.held(storage, output, run_id, wait, log.warning):
+    with hold_lease(storage, output, run_id, wait, log.warning):
         tables = Tables(storage, output, run_id)
         before = open_snapshot(storage, output)
         columns = tuple(partition_by or tables.partition_by)

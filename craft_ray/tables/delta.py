@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Field, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -59,7 +59,6 @@ class TakenOverError(RunError):
 class NumberedTable:
     """A table opened for writing, or made if there is none.
 
-    later: columns that tables of earlier versions may lack, until `widen` adds them
     properties: those that a table which is made now gets
 
     Raises SettingsError if it is a table of another kind, StorageError if storage fails for too long.
@@ -72,11 +71,9 @@ class NumberedTable:
         name: str,
         schema: pa.Schema,
         partition_by: Sequence[str] = (),
-        later: Sequence[str] = (),
         properties: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._storage = storage
-        self._later = [schema.field(column) for column in later]
         self._output = output
         self.path = join(output, name)
         self.delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
@@ -99,8 +96,7 @@ class NumberedTable:
                 configuration={"delta.dataSkippingStatsColumns": "doc_id", **properties},
                 raise_if_key_not_exists=False,
             )
-        later = {field.name for field in self._later}
-        missing = set(schema.names) - {field.name for field in table.schema().fields} - later
+        missing = set(schema.names) - {field.name for field in table.schema().fields}
         if missing:
             raise SettingsError(f"{self.path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
         return table
@@ -128,14 +124,14 @@ class NumberedTable:
         """Rows of the table."""
         return self.with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
 
-    def stream(self, schema: pa.Schema, at_once: int) -> Iterator[pa.RecordBatch]:
+    def iter_batches(self, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Columns of all rows, so many rows at once, in a table without partitions.
 
         A scan of Arrow's has no bound: it reads on while its reader works.
         """
         for file in self.files():
             with self._storage.open(join(self.path, file.path)) as source:
-                read = pq.ParquetFile(source).iter_batches(at_once, columns=schema.names, use_threads=False)
+                read = pq.ParquetFile(source).iter_batches(batch_rows, columns=schema.names, use_threads=False)
                 for batch in read:
                     yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
 
@@ -148,7 +144,7 @@ class NumberedTable:
             self.with_retries(self.delta.update_incremental)
             self._last = self._sequence()
             try:
-                self.add((), self.pair)
+                self.commit_files((), self.pair)
             except TakenOverError:
                 if not left:
                     raise
@@ -159,7 +155,7 @@ class NumberedTable:
         )
 
     @contextmanager
-    def naming_a_later_run(self) -> Iterator[None]:
+    def detecting_takeover(self) -> Iterator[None]:
         """Raise TakenOverError for what fails within after another run has begun: that one removes files."""
         try:
             yield
@@ -169,33 +165,15 @@ class NumberedTable:
                 raise TakenOverError(self._output) from error
             raise
 
-    def widen(self) -> None:
-        """Add the columns that tables of earlier versions have not; their rows are null there."""
-        have = {field.name for field in self.delta.schema().fields}
-        if missing := [Field.from_arrow(field) for field in self._later if field.name not in have]:
-            self.commit(
-                lambda properties: self.delta.alter.add_columns(missing, commit_properties=properties), self.pair
-            )
-
-    def set_properties(self, properties: Mapping[str, str]) -> None:
-        """Set properties of the table, which need be none of Delta's."""
-        alter = self.delta.alter
-        self.commit(
-            lambda commit: alter.set_table_properties(
-                dict(properties), raise_if_not_exists=False, commit_properties=commit
-            ),
-            self.pair,
-        )
-
-    def add(self, files: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = ()) -> None:
+    def commit_files(self, files: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = ()) -> None:
         """Commit files that are written, in place of some of the table's."""
-        self._commit_files(files, pair, "append", removed)
+        self._commit_actions(files, pair, "append", removed)
 
-    def rearrange(self, files: Iterable[DataFile], removed: Iterable[DataFile]) -> None:
+    def commit_rewrite(self, files: Iterable[DataFile], removed: Iterable[DataFile]) -> None:
         """Commit files that hold the rows of others, in their place; the pair stays, and no row changes."""
-        self._commit_files(files, self.pair, "append", removed, changes=False)
+        self._commit_actions(files, self.pair, "append", removed, changes=False)
 
-    def _commit_files(
+    def _commit_actions(
         self,
         files: Iterable[DataFile],
         pair: int,
@@ -233,9 +211,9 @@ class NumberedTable:
             for action in actions
         ]
 
-    def replace(self, files: Iterable[DataFile]) -> None:
+    def replace_files(self, files: Iterable[DataFile]) -> None:
         """Commit files that workers have written in place of all that the table has; the pair stays."""
-        self._commit_files(files, self.pair, "overwrite")
+        self._commit_actions(files, self.pair, "overwrite")
 
     def append(self, rows: pa.Table, pair: int) -> None:
         """Write and commit rows."""
@@ -253,7 +231,7 @@ class NumberedTable:
             pair,
         )
 
-    def undo(self, pair: int) -> None:
+    def roll_back(self, pair: int) -> None:
         """Take back the commit that is not of this pair, the half of another that a run left when it died.
 
         Raises SettingsError if the table was not in step before that commit either.
@@ -280,18 +258,18 @@ class NumberedTable:
 
         Raises TakenOverError if another run has begun, before anything is removed.
         """
-        self.add((), self.pair)  # another run that has begun is heard of here: a vacuum of delta-rs asks for none
+        self.commit_files((), self.pair)  # fails if another run has begun, which a vacuum does not check
         how: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
         how["keep_versions"] = self._readable(kept) or None
         removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
         unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
-        self.discard([path for path in sorted(unnamed) if self._is_past(path, run_id)])
+        self.delete_files([path for path in sorted(unnamed) if self._is_past(path, run_id)])
 
-    def discard(self, paths: Sequence[str]) -> None:
+    def delete_files(self, paths: Sequence[str]) -> None:
         """Remove files below the table's folder that no commit has named."""
         self._storage.remove_files([join(self.path, path) for path in paths])
 
-    def shorten_log(self) -> None:
+    def checkpoint(self) -> None:
         """Write a checkpoint if many commits have come since the last, and remove the log that Delta keeps no longer.
 
         Whoever opens the table reads each commit since the last checkpoint; delta-rs itself writes one per hundred.

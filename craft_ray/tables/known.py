@@ -85,7 +85,7 @@ def _columns(documents: NumberedTable, shards: Shards, code: dict[str, int], rej
     part = Part(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int8))
     at = 0
     names: set[str] = set()
-    for batch in documents.stream(_COLUMNS, _BATCH):
+    for batch in documents.iter_batches(_COLUMNS, _BATCH):
         _enter(part, slice(at, at + batch.num_rows), batch, code)
         at += batch.num_rows
         for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():

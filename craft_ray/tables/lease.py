@@ -29,7 +29,7 @@ FOLDER = "_lease"
 
 
 @contextmanager
-def held(
+def hold_lease(
     storage: Storage, output: str, run_id: str, wait: Callable[[float], bool], notify: Callable[[str], None]
 ) -> Iterator[threading.Event]:
     """Hold the lease of an output; the event is set if another run has taken it, since this one was suspended.
@@ -56,7 +56,7 @@ def held(
             )
 
 
-def holder(storage: Storage, output: str) -> str | None:
+def lease_holder(storage: Storage, output: str) -> str | None:
     """The run that holds the lease of an output, as far as can be told at once; None if none does."""
     lease = _read(storage, _file(join(output, FOLDER), _numbers(storage, join(output, FOLDER))[-1]))
     if lease is None or lease.get("released") or (lease["place"] == _place() and not _lives(lease)):

@@ -26,12 +26,11 @@ def commit_properties(number: int, pair: int) -> CommitProperties:
 
 
 def pair_of(table: DeltaTable) -> int:
-    """The last pair that a table has; before pairs had numbers of their own, those of the commits were equal."""
-    pair = table.transaction_version(PAIR)
-    return (table.transaction_version(SEQUENCE) or 0) if pair is None else pair
+    """The number of the last pair of commits in a table, 0 in a new table."""
+    return table.transaction_version(PAIR) or 0
 
 
 def pair_of_commit(commit: Mapping[str, Any]) -> int | None:
-    """The same as a commit's log entry has it; None for a commit that moved no transaction."""
-    number = commit.get(PAIR, commit.get(SEQUENCE))
+    """The pair number in a commit's log entry, or None for a commit made by another program."""
+    number = commit.get(PAIR)
     return None if number is None else int(number)

@@ -11,7 +11,7 @@ from typing import Any
 
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.lease import holder
+from craft_ray.tables.lease import lease_holder
 
 PACKAGES = (
     "craft-ray",
@@ -94,7 +94,7 @@ def _record_at(storage: Storage, path: str) -> dict[str, Any] | None:
 
 def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:
     """The records of an output's runs, the newest first, a run that cannot say how it ended as `killed`."""
-    at_work = holder(storage, output)
+    at_work = lease_holder(storage, output)
     for record in read_records(storage, output):
         dead = record["status"] == "running" and record["run_id"] != at_work
         yield record | {"status": "killed"} if dead else record

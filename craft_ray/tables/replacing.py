@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from craft_ray.storage.addresses import join
 from craft_ray.tables.blocks import DataFile
-from craft_ray.tables.rewriting import Change, Place, RunAll, by_partition, rewritten, sorting
+from craft_ray.tables.rewriting import Change, Runner, TableLocation, by_partition, rewritten, sorting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Replacement:
     taken:   ids whose rows it takes from them; sorted
     """
 
-    place: Place
+    location: TableLocation
     file: DataFile
     doc_ids: pa.Array
     new: Sequence[DataFile] = ()
@@ -44,9 +44,9 @@ class Replacement:
 
         Of the file itself the ids are read first. A row group at a time is in memory, beside all rows that come.
         """
-        place, file = self.place, self.file
+        location, file = self.location, self.file
         coming = self._coming()
-        with place.storage.open(join(place.folder, file.path)) as stream:
+        with location.storage.open(join(location.folder, file.path)) as stream:
             source = pq.ParquetFile(stream)
             ids = source.read(["doc_id"])["doc_id"].cast(pa.string())
             kept = pc.invert(pc.is_in(ids, value_set=self.doc_ids))
@@ -55,8 +55,8 @@ class Replacement:
                 return (file,)
             if not rows:
                 return ()
-            path = place.new_path(file)
-            with place.storage.publishing(join(place.folder, path)) as sink:
+            path = location.new_path(file)
+            with location.storage.publishing(join(location.folder, path)) as sink:
                 with pq.ParquetWriter(sink, coming.schema, compression="zstd") as writer:
                     for part in self._parts(source, kept, coming):
                         writer.write_table(part)
@@ -67,16 +67,16 @@ class Replacement:
     def _coming(self) -> pa.Table:
         """The new rows, in order."""
         if not self.new:
-            return self.place.columns(self.file).empty_table()
+            return self.location.columns(self.file).empty_table()
         doc_id = pc.field("doc_id")
         mine = (doc_id >= self.taken[0]) & (doc_id <= self.taken[-1]) & doc_id.isin(_strings(self.taken))
-        return self._sorted(self.place.rows(self.new).to_table(filter=mine))
+        return self._sorted(self.location.rows(self.new).to_table(filter=mine))
 
     def _parts(self, source: pq.ParquetFile, kept: pa.ChunkedArray, coming: pa.Table) -> Iterator[pa.Table]:
         """The rows that are left, a row group at a time, each with those that come and belong there."""
         at = 0
         for group in range(source.num_row_groups):
-            rows = _cast(source.read_row_group(group), coming.schema)
+            rows = source.read_row_group(group).select(coming.schema.names).cast(coming.schema)
             here = coming
             if group < source.num_row_groups - 1:
                 here = coming.filter(pc.less_equal(coming["doc_id"], pc.max(rows["doc_id"])))
@@ -86,33 +86,21 @@ class Replacement:
             at += rows.num_rows
 
     def _sorted(self, rows: pa.Table) -> pa.Table:
-        return rows.sort_by([(name, "ascending") for name in self.place.order(self.file)])
+        return rows.sort_by([(name, "ascending") for name in self.location.order(self.file)])
 
 
-def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Rows in a schema; columns that files of earlier versions lack are null."""
-    there = set(rows.schema.names)
-    return pa.table(
-        [
-            rows[field.name].cast(field.type) if field.name in there else pa.nulls(rows.num_rows, field.type)
-            for field in schema
-        ],
-        schema=schema,
-    )
-
-
-def removals(place: Place, files: Iterable[DataFile], doc_ids: pa.Array) -> list[Replacement]:
+def removals(location: TableLocation, files: Iterable[DataFile], doc_ids: pa.Array) -> list[Replacement]:
     """Those of files that by their statistics may hold some documents, to be written without their rows.
 
     doc_ids: sorted
     """
     wanted = doc_ids.to_pylist()
     covered = ((file, _covered(file, wanted)) for file in files)
-    return [Replacement(place, file, _strings(wanted[ids])) for file, ids in covered if ids.start < ids.stop]
+    return [Replacement(location, file, _strings(wanted[ids])) for file, ids in covered if ids.start < ids.stop]
 
 
 def replacing(
-    place: Place, files: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run_all: RunAll
+    location: TableLocation, files: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run_all: Runner
 ) -> Change:
     """The change after which a table holds the rows of new files, in place of those of some documents.
 
@@ -121,9 +109,9 @@ def replacing(
     """
     if not len(doc_ids):
         return Change(new)
-    at_hand, unsorted = sorting(place, new)
+    at_hand, unsorted = sorting(location, new)
     at_hand += chain.from_iterable(run_all(unsorted))
-    touched, rest = replacements(place, files, at_hand, doc_ids)
+    touched, rest = replacements(location, files, at_hand, doc_ids)
     change, left = rewritten(touched, run_all), rewritten(rest, run_all)
     emptied = {file.path for file in left.removed}
     added = [*change.added, *left.added, *(file for file in at_hand if file.path not in emptied)]
@@ -132,7 +120,7 @@ def replacing(
 
 
 def replacements(
-    place: Place, files: Iterable[DataFile], new: Iterable[DataFile], doc_ids: pa.Array
+    location: TableLocation, files: Iterable[DataFile], new: Iterable[DataFile], doc_ids: pa.Array
 ) -> tuple[list[Replacement], list[Replacement]]:
     """A table's files that may hold some documents, to be written with their new rows; and new files, without these.
 
@@ -150,8 +138,8 @@ def replacements(
         for file, ids, taken in zip(group, covered, assigned, strict=True):
             if ids.start < ids.stop:
                 holding = [one for one in mine if taken and one.first_id <= taken[-1] and taken[0] <= one.last_id]
-                touched.append(Replacement(place, file, _strings(wanted[ids]), holding, taken))
-        rest += removals(place, mine, _strings(sorted(chain.from_iterable(assigned))))
+                touched.append(Replacement(location, file, _strings(wanted[ids]), holding, taken))
+        rest += removals(location, mine, _strings(sorted(chain.from_iterable(assigned))))
     return touched, rest
 
 
@@ -171,7 +159,7 @@ def _assigned(files: Sequence[DataFile], covered: Sequence[slice], wanted: Seque
     for at in sorted(bounded, key=lambda at: -files[at].rows / number[at]):
         places: NDArray[np.int64] = covered[at].start + np.flatnonzero(free[covered[at]])[: files[at].rows]
         free[places] = False
-        assigned[at] = [wanted[place] for place in places]
+        assigned[at] = [wanted[at] for at in places]
     return assigned
 
 

@@ -37,7 +37,7 @@ GROUP, FEWEST, MOST = 4 << 20, 1_000, 64_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TableLocation:
     """The table whose files are written again, for a task on any node.
 
     schema: of its rows, with the columns that its partitions hold
@@ -80,7 +80,7 @@ class Rewrite(Protocol):
         """Write what takes their place; the same files if nothing need be written."""
 
 
-RunAll = Callable[[Sequence[Rewrite]], Iterable[Sequence[DataFile]]]
+Runner = Callable[[Sequence[Rewrite]], Iterable[Sequence[DataFile]]]
 """Runs rewrites, here or on a cluster; gives the files of each, in order."""
 
 
@@ -90,10 +90,10 @@ class Change:
 
     added: Sequence[DataFile]
     removed: Sequence[DataFile] = ()
-    spare: Sequence[str] = ()
+    unused: Sequence[str] = ()
 
 
-def rewritten(rewrites: Sequence[Rewrite], run_all: RunAll, stopped: Callable[[], bool] = lambda: False) -> Change:
+def rewritten(rewrites: Sequence[Rewrite], run_all: Runner, stopped: Callable[[], bool] = lambda: False) -> Change:
     """The change that rewrites make; of those that have run when it is stopped."""
     added: list[DataFile] = []
     removed: list[DataFile] = []
@@ -106,16 +106,16 @@ def rewritten(rewrites: Sequence[Rewrite], run_all: RunAll, stopped: Callable[[]
     return Change(added, removed)
 
 
-def run_here(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
+def run_locally(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
     """Run rewrites one after the other."""
     return (rewrite.run() for rewrite in rewrites)
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class Compaction:
     """Files of one partition as new ones of about `file_bytes`, their rows sorted by document."""
 
-    place: Place
+    location: TableLocation
     files: Sequence[DataFile]
     file_bytes: int
 
@@ -127,9 +127,9 @@ class Merge:
         rows, size = sum(file.rows for file in self.files), sum(file.size for file in self.files)
         in_file = -(-rows // max(1, round(size / self.file_bytes)))
         in_group = min(MOST, max(FEWEST, GROUP * rows // size))
-        schema = self.place.columns(self.files[0])
-        order = ", ".join(f'"{name}"' for name in self.place.order(self.files[0]))
-        with database(files=self.place.rows(self.files)) as connection:
+        schema = self.location.columns(self.files[0])
+        order = ", ".join(f'"{name}"' for name in self.location.order(self.files[0]))
+        with database(files=self.location.rows(self.files)) as connection:
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET threads = {THREADS}")
             sorted_rows = connection.sql(f"FROM files ORDER BY {order}").to_arrow_reader(in_group)
@@ -139,10 +139,10 @@ class Merge:
         return written
 
     def _write(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> DataFile:
-        path = self.place.new_path(self.files[0])
+        path = self.location.new_path(self.files[0])
         first = last = ""
         rows = 0
-        with self.place.storage.publishing(join(self.place.folder, path)) as sink:
+        with self.location.storage.publishing(join(self.location.folder, path)) as sink:
             with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
                 for batch in batches:
                     part = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
@@ -174,27 +174,27 @@ def _in_files(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Iterator
         yield one_file()
 
 
-def merges(place: Place, files: Iterable[DataFile]) -> list[Merge]:
+def plan_compaction(location: TableLocation, files: Iterable[DataFile]) -> list[Compaction]:
     """The merges of a table's small files, those of less than half a FILE, within each partition.
 
     So what a night adds is written again with no more than half a FILE beside it.
     """
     small = [file for file in files if file.size < FILE // 2]
-    return [Merge(place, group, FILE) for group in _neighbours(small) if len(group) > 1]
+    return [Compaction(location, group, FILE) for group in _neighbours(small) if len(group) > 1]
 
 
-def sorting(place: Place, files: Iterable[DataFile]) -> tuple[list[DataFile], list[Merge]]:
+def sorting(location: TableLocation, files: Iterable[DataFile]) -> tuple[list[DataFile], list[Compaction]]:
     """Those of files that are few and small, and merges of the others, after which each covers few ids.
 
     So whoever looks for some of their documents opens few of them, and reads little.
     """
     as_they_are: list[DataFile] = []
-    others: list[Merge] = []
+    others: list[Compaction] = []
     for group in _neighbours(files):
         if len(group) <= FEW and sum(file.size for file in group) <= GROUP:
             as_they_are += group
         else:
-            others.append(Merge(place, group, FILE))
+            others.append(Compaction(location, group, FILE))
     return as_they_are, others
 
 

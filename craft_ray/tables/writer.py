@@ -23,7 +23,7 @@ from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import CONCEPT_COLUMNS, DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
+from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -32,8 +32,8 @@ from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.replacing import Replacement, removals, replacing
-from craft_ray.tables.rewriting import Merge, Place, RunAll, merges, rewritten, run_here
-from craft_ray.tables.version import MIGRATED, NEW, VERSION, check_version, names_by_path, version_of
+from craft_ray.tables.rewriting import Compaction, Runner, TableLocation, plan_compaction, rewritten, run_locally
+from craft_ray.tables.version import PROPERTIES, check_version
 
 SHARD_FILES = 16
 """Files of `shards` above which it is written anew as one; each run adds some."""
@@ -63,17 +63,17 @@ class Tables:
     Raises SettingsError if they cannot be opened or are not ours, StorageError if storage fails for too long.
     """
 
-    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed", run_all: RunAll = run_here) -> None:
+    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed", run_all: Runner = run_locally) -> None:
         self._storage = storage
         self._run_all = run_all
         self.output = output
         self._run_id = run_id
-        self.unmerged = 0
+        self.small_files = 0
         """Files that were appended since small ones were last merged."""
         try:
-            self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL], CONCEPT_COLUMNS)
-            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=NEW)
-            self.shards = NumberedTable(storage, output, "shards", SHARDS, later=["named"])
+            self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL])
+            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=PROPERTIES)
+            self.shards = NumberedTable(storage, output, "shards", SHARDS)
             check_version(self.documents.delta, output)
             self._begin()
         except (DeltaError, OSError) as error:
@@ -90,12 +90,8 @@ class Tables:
             )
         self.entities.fence()
         if self.entities.pair != pair:
-            self.entities.undo(pair)
-        self.entities.widen()
-        if version_of(self.documents.delta) < VERSION:
-            self.documents.set_properties(MIGRATED)
+            self.entities.roll_back(pair)
         self.shards.fence()
-        self.shards.widen()
 
     @property
     def by_name(self) -> dict[str, NumberedTable]:
@@ -117,9 +113,9 @@ class Tables:
         Raises RunError if another run has taken over.
         """
         pair = next_number(self.documents.pair)
-        self.entities.add((file for block in blocks for file in block.entities), pair)
-        self.documents.add((file for block in blocks for file in block.documents), pair)
-        self.unmerged += sum(len(block.entities) + len(block.documents) for block in blocks)
+        self.entities.commit_files((file for block in blocks for file in block.entities), pair)
+        self.documents.commit_files((file for block in blocks for file in block.documents), pair)
+        self.small_files += sum(len(block.entities) + len(block.documents) for block in blocks)
 
     def replace(self, blocks: Sequence[WrittenBlock], outcomes: Sequence[NDArray[np.int8]]) -> int:
         """Commit the documents of blocks that are new, and those revised, in place of what the tables hold of them.
@@ -137,7 +133,7 @@ class Tables:
         edges = np.cumsum([len(block.entries) for block in blocks])[:-1]
         revised = winners & (outcome == Outcome.REVISED)
         masks = zip(np.split(winners, edges), np.split(revised, edges), strict=True)
-        with self.documents.naming_a_later_run():
+        with self.documents.detecting_takeover():
             return self._replace_by(
                 [self._part(block, *mask) for block, mask in zip(blocks, masks, strict=True) if mask[0].any()]
             )
@@ -151,11 +147,11 @@ class Tables:
         changes = []
         for table in (self.entities, self.documents):
             new = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
-            changes.append((table, replacing(self._place(table), table.files(), new, doc_ids, self._run_all)))
+            changes.append((table, replacing(self._location(table), table.files(), new, doc_ids, self._run_all)))
         for table, change in changes:
-            table.add(change.added, pair, change.removed)
+            table.commit_files(change.added, pair, change.removed)
         for table, change in changes:
-            table.discard(change.spare)
+            table.delete_files(change.unused)
         return sum(file.rows for part in parts for file in part.documents)
 
     def _part(self, block: WrittenBlock, mask: NDArray[np.bool_], revised: NDArray[np.bool_]) -> "_Part":
@@ -176,16 +172,11 @@ class Tables:
 
     def _filtered(self, table: NumberedTable, files: Sequence[DataFile], doc_ids: pa.Array) -> list[DataFile]:
         """Files without the rows of some documents."""
-        return [rest for file in files for rest in Replacement(self._place(table), file, doc_ids).run()]
+        return [rest for file in files for rest in Replacement(self._location(table), file, doc_ids).run()]
 
-    def _place(self, table: NumberedTable) -> Place:
+    def _location(self, table: NumberedTable) -> TableLocation:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
-        return Place(self._storage, table.path, schema, self._run_id)
-
-    @property
-    def names_by_path(self) -> bool:
-        """True if documents without an id are named by their path from the input's own folder on."""
-        return names_by_path(self.documents.delta)
+        return TableLocation(self._storage, table.path, schema, self._run_id)
 
     def exists(self, url: str) -> bool:
         """True if there is a file at an address."""
@@ -208,11 +199,11 @@ class Tables:
         """Commit the tables without the rows of some documents (sorted); returns how many documents were there."""
         before = self.documents.count()
         if len(doc_ids):
-            with self.documents.naming_a_later_run():
+            with self.documents.detecting_takeover():
                 pair = next_number(self.documents.pair)
                 for table in (self.entities, self.documents):
-                    change = rewritten(removals(self._place(table), table.files(), doc_ids), self._run_all)
-                    table.add(change.added, pair, change.removed)
+                    change = rewritten(removals(self._location(table), table.files(), doc_ids), self._run_all)
+                    table.commit_files(change.added, pair, change.removed)
         return before - self.documents.count()
 
     def entity_files(self) -> list[DataFile]:
@@ -221,7 +212,7 @@ class Tables:
 
     def replace_entity_files(self, files: Sequence[DataFile]) -> None:
         """Put files with the same rows, apart from their concepts, in place of all of `entities`."""
-        self.entities.replace(files)
+        self.entities.replace_files(files)
 
     def concept_ids(self) -> pa.Array:
         """The ids that `entities` has, each once."""
@@ -254,46 +245,46 @@ class Tables:
         if self._has_superseded_shards() or (compact and len(self.shards.files()) > SHARD_FILES):
             self.shards.overwrite(self.finished_shards(), self.documents.pair)
         if compact:
-            self.merge(stopped)
+            self.compact(stopped)
         for name, table in self.by_name.items():
             table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
-            table.shorten_log()
+            table.checkpoint()
 
     def _has_superseded_shards(self) -> bool:
         """True if `shards` has several rows of a shard."""
         keys = pa.schema([SHARDS.field(name) for name in ("shard", "run_id")])
-        rows = self.shards.with_retries(lambda: pa.Table.from_batches(self.shards.stream(keys, _BATCH), keys))
+        rows = self.shards.with_retries(lambda: pa.Table.from_batches(self.shards.iter_batches(keys, _BATCH), keys))
         return bool(latest_per_shard(rows).num_rows < rows.num_rows)
 
-    def merge(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Merge small files, one commit to each table that has any. stopped: as in `finish`"""
+    def compact(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Compaction small files, one commit to each table that has any. stopped: as in `finish`"""
         for table in (self.entities, self.documents):
             if stopped():
                 return
-            with table.naming_a_later_run():
-                change = rewritten(merges(self._place(table), table.files()), self._run_all, stopped)
+            with table.detecting_takeover():
+                change = rewritten(plan_compaction(self._location(table), table.files()), self._run_all, stopped)
                 if change.removed:
-                    table.rearrange(change.added, change.removed)
+                    table.commit_rewrite(change.added, change.removed)
 
-    def merges(self) -> list[Merge]:
+    def plan_compaction(self) -> list[Compaction]:
         """The merges of the files that are small now."""
-        self.unmerged = 0
+        self.small_files = 0
         both = (self.entities, self.documents)
-        return [merge for table in both for merge in merges(self._place(table), table.files())]
+        return [merge for table in both for merge in plan_compaction(self._location(table), table.files())]
 
-    def put_merged(self, merged: Sequence[tuple[Merge, Sequence[DataFile]]]) -> None:
+    def commit_compaction(self, merged: Sequence[tuple[Compaction, Sequence[DataFile]]]) -> None:
         """Commit files that merges gave, but for those of which a file has been written again meanwhile."""
         for table in (self.entities, self.documents):
-            mine = [(merge, files) for merge, files in merged if merge.place.folder == table.path]
+            mine = [(merge, files) for merge, files in merged if merge.location.folder == table.path]
             there = {file.path for file in table.files()} if mine else set()
             in_step = [there.issuperset(file.path for file in merge.files) for merge, _ in mine]
             if any(in_step):
                 added = [file for _, files in compress(mine, in_step) for file in files]
                 removed = [file for merge, _ in compress(mine, in_step) for file in merge.files]
-                with table.naming_a_later_run():
-                    table.rearrange(added, removed)
+                with table.detecting_takeover():
+                    table.commit_rewrite(added, removed)
             late = [files for (_, files), good in zip(mine, in_step, strict=True) if not good]
-            table.discard([file.path for files in late for file in files])
+            table.delete_files([file.path for files in late for file in files])
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Put a table's rows in new files, in the order in which they come.
@@ -317,7 +308,7 @@ class Tables:
         """Rows of both tables, from their logs."""
         return {"entities": self.entities.count(), "documents": self.documents.count()}
 
-    def written_by(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
+    def run_counts(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
         """Counts of a run's rows in the tables.
 
         Documents by status, rejected ones by reason, entities by label, and those that have a concept by label.

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from deltalake import DeltaTable, write_deltalake
-
 from craft_ray.annotation.concepts import write_concepts
-from craft_ray.core.schema import ANCESTORS, CONCEPT_COLUMNS, CONCEPTS, ENTITIES
+from craft_ray.core.schema import ANCESTORS, CONCEPT_COLUMNS, CONCEPTS
 from craft_ray.tables.writer import Tables
 from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, assert_consistent, commit, numbered_document, table
@@ -62,16 +60,3 @@ def test_the_concepts_that_occur_have_a_row_and_so_have_the_classes_above(tmp_pa
     assert above == {(row["id"], row["id"], 0) for row in concepts}
     assert table(tmp_path, "ancestors").cast(ANCESTORS).schema == ANCESTORS
     assert table(tmp_path, "concepts").cast(CONCEPTS).schema == CONCEPTS
-
-
-def test_tables_of_an_earlier_version_gain_the_columns(tmp_path: Path):
-    commit(tmp_path, DOCUMENTS[:4])
-    old = [name for name in ENTITIES.names if name not in CONCEPT_COLUMNS]
-    rows = table(tmp_path, "entities").select(old)
-    write_deltalake(f"{tmp_path}/entities", rows, mode="overwrite", schema_mode="overwrite", partition_by=["label"])
-    assert set(DeltaTable(f"{tmp_path}/entities").schema().to_arrow().names) == set(old)
-    commit(tmp_path, DOCUMENTS[4:], grounder=grounder())
-    entities = table(tmp_path, "entities")
-    assert set(entities.schema.names) == set(ENTITIES.names)
-    by_document = {row["doc_id"]: row["lexicon"] for row in entities.to_pylist()}
-    assert {doc_id for doc_id, lexicon in by_document.items() if lexicon is None} == set(rows["doc_id"].to_pylist())

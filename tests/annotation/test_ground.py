@@ -11,7 +11,7 @@ from craft_ray.annotation.ground import ground
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
+from craft_ray.tables.lease import hold_lease
 from tests.support.ontologies import OBO, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import STORAGE, WORDS, assert_consistent, commit, document_rows, numbered_document, table
 
@@ -111,7 +111,7 @@ def test_not_while_a_run_is_at_work(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     with (
-        lease.held(STORAGE, str(output), "another", lambda seconds: False, lambda *args: None),
+        hold_lease(STORAGE, str(output), "another", lambda seconds: False, lambda *args: None),
         pytest.raises(OutputBusyError),
     ):
         ground(str(output), settings(tmp_path))

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
 
 from craft_ray.annotation import plan as module
 from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.finished import Finished, read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, plan_shards, read_whole, shard_signature
-from craft_ray.core.schema import DOCUMENTS, SHARDS, TRANSIENT_REASONS
+from craft_ray.core.schema import SHARDS, TRANSIENT_REASONS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Listing, Shard, files_table
@@ -134,15 +133,10 @@ def test_of_several_rows_of_a_shard_that_of_the_last_run_counts_wherever_it_stan
     assert np.flatnonzero(finished.broken).tolist() == []
 
 
-@pytest.mark.parametrize(("older", "named"), [(False, "notes/a.txt"), (True, "/home/notes/a.txt")])
-def test_documents_without_an_id_are_named_by_path_and_in_outputs_of_older_versions_by_address(
-    tmp_path: Path, older: bool, named: str
-):
-    if older:
-        DeltaTable.create(str(tmp_path / "documents"), DOCUMENTS)
+def test_documents_without_an_id_are_named_by_path(tmp_path: Path):
     path_start = len("/home/")
     account, _ = planned(tmp_path, Listing(files_table([("/home/notes/a.txt", 9, "tag", path_start, "")]), []))
-    assert [shard.named for shard in account.shards] == [named]
+    assert [shard.named for shard in account.shards] == ["notes/a.txt"]
 
 
 def test_a_shard_is_read_anew_for_another_model_another_version_and_another_way_to_read_and_for_nothing_else(

@@ -15,7 +15,7 @@ from tests.support.outputs import STORAGE, all_of, block, rows
 
 
 def nights(output: Path) -> Tables:
-    """New documents, then revisions of some, then a run's end that merges files."""
+    """New documents, then revisions of some, then a compaction."""
     tables = Tables(STORAGE, str(output), "run", run_on_cluster)
     for names in ("ab", "cd", "ef"):
         tables.append([block(output, *((name, f"a mouse of {name}") for name in names))])
@@ -32,7 +32,7 @@ def test_the_tables_are_the_same_whether_tasks_or_the_driver_write_files_again(
     nights(tmp_path / "here")
     here = []
     monkeypatch.setattr(rewrites, "ALONE", 0)
-    monkeypatch.setattr(rewrites, "run_here", lambda found: here.append(found) or rewriting.run_here(found))
+    monkeypatch.setattr(rewrites, "run_locally", lambda found: here.append(found) or rewriting.run_locally(found))
     with ray_session(Settings()):
         tables = nights(tmp_path / "there")
     assert not any(here)

@@ -193,7 +193,7 @@ def test_an_earlier_state_is_exported_and_a_run_that_commits_meanwhile_is_not(
 def test_entities_whose_documents_are_not_committed_yet_are_not_exported(output: Path, tmp_path: Path):
     """A run commits entities first; killed before their documents, it leaves them for the next to remove."""
     before = rows(output, "entities")
-    Tables(STORAGE, str(output)).entities.add(block(output, ("late", "mouse")).entities, next_number(0))
+    Tables(STORAGE, str(output)).entities.commit_files(block(output, ("late", "mouse")).entities, next_number(0))
     assert len(rows(output, "entities")) > len(before)
     manifest = run(output, tmp_path / "out")
     assert manifest["versions"] == {"entities": 5, "documents": 5}

@@ -13,7 +13,7 @@ import pytest
 from craft_ray.core.errors import OutputBusyError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
+from craft_ray.tables.lease import hold_lease
 from tests.support.commands import COMMAND, run_command
 from tests.support.moto_server import running_moto
 from tests.support.outputs import close, document_rows, entity_rows
@@ -55,9 +55,9 @@ def test_a_writer_whose_own_file_is_there_has_created_it(storage: Storage, prefi
 
 def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage, prefix: str):
     with (
-        lease.held(storage, prefix, "first", lambda seconds: False, lambda text: None),
+        hold_lease(storage, prefix, "first", lambda seconds: False, lambda text: None),
         pytest.raises(OutputBusyError),
-        lease.held(storage, prefix, "second", lambda seconds: False, lambda text: None),
+        hold_lease(storage, prefix, "second", lambda seconds: False, lambda text: None),
     ):
         pytest.fail("two runs hold one output")
 

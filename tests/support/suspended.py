@@ -53,12 +53,12 @@ def main(output: str, step: str) -> None:
         for table, files in ((tables.entities, late.entities), (tables.documents, late.documents)):
             if step == STEPS[0] or table is tables.documents:
                 stop()
-            table.add(files, pair)
+            table.commit_files(files, pair)
     elif step == STEPS[2]:
         stop()
         tables.finish(compact=True)
     elif step == STEPS[3]:
-        tables.merge()
+        tables.compact()
         stop()
         tables.documents.vacuum(RUN)
     else:

@@ -7,8 +7,8 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.core.errors import OutputBusyError, SettingsError
-from craft_ray.tables import lease
 from craft_ray.tables.compaction import compact
+from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, rows
 
@@ -86,7 +86,7 @@ def test_where_there_are_no_tables_or_a_run_is_at_work_nothing_is_done(output: P
     with pytest.raises(SettingsError, match="there are no tables"):
         compact(STORAGE, str(tmp_path / "none"))
     with (
-        lease.held(STORAGE, str(output), "run", lambda seconds: False, print),
+        hold_lease(STORAGE, str(output), "run", lambda seconds: False, print),
         pytest.raises(OutputBusyError),
     ):
         compact(STORAGE, str(output))

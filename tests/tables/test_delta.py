@@ -43,7 +43,7 @@ def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path):
         raise CommitFailedError("412: the precondition does not hold")
 
     table.commit(unacknowledged, 1)
-    table.add(block(tmp_path, ("b", "rat")).documents, 2)
+    table.commit_files(block(tmp_path, ("b", "rat")).documents, 2)
     assert [name for name, *_ in rows(tmp_path, "documents")] == ["a", "b"]
 
 
@@ -57,19 +57,19 @@ def test_a_commit_that_fails_says_why(tmp_path: Path):
 
 def test_a_fence_takes_in_what_is_committed_beside_it_and_shuts_the_other_out(tmp_path: Path):
     first, second = opened(tmp_path), opened(tmp_path)
-    first.add(block(tmp_path, ("a", "mouse")).documents, 1)
+    first.commit_files(block(tmp_path, ("a", "mouse")).documents, 1)
     second.fence()
     assert second.pair == 1
     with pytest.raises(TakenOverError):
-        first.add((), 2)
-    second.add(block(tmp_path, ("b", "rat")).documents, 2)
+        first.commit_files((), 2)
+    second.commit_files(block(tmp_path, ("b", "rat")).documents, 2)
     assert len(rows(tmp_path, "documents")) == 2
 
 
 def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
     table = opened(tmp_path)
     for name in "ab":
-        table.add(block(tmp_path, (name, "mouse")).documents, table.pair)
+        table.commit_files(block(tmp_path, (name, "mouse")).documents, table.pair)
     written = pa.Table.from_pylist([{"doc_id": "c"}], schema=DOCUMENTS)
     table.overwrite(written, 2, predicate="doc_id = 'c'")
     for uri in table.delta.file_uris():
@@ -81,7 +81,7 @@ def test_files_that_are_merged_are_logged_as_no_change_of_rows(tmp_path: Path):
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
     pair = tables.documents.pair
-    tables.merge()
+    tables.compact()
     assert tables.documents.pair == pair
     log = tmp_path / "documents" / "_delta_log" / f"{tables.documents.version:020}.json"
     actions = [json.loads(line) for line in log.read_text().splitlines()]
@@ -92,7 +92,7 @@ def test_files_that_are_merged_are_logged_as_no_change_of_rows(tmp_path: Path):
 def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Path):
     table = opened(tmp_path)
     table.fence()
-    table.add(block(tmp_path, ("a", "mouse")).documents, 1)
+    table.commit_files(block(tmp_path, ("a", "mouse")).documents, 1)
     table.delta.create_checkpoint()
     for version in range(2):
         (tmp_path / "documents" / "_delta_log" / f"{version:020}.json").unlink()
@@ -119,7 +119,7 @@ def test_tables_at_an_endpoint_of_the_settings_are_kept_and_their_halves_taken_b
         commit(output, [numbered_document(number)], storage=storage)
     tables = Tables(storage, output)
     whole = tables.entities.count()
-    tables.entities.add((), next_number(tables.documents.pair))
+    tables.entities.commit_files((), next_number(tables.documents.pair))
     tables = Tables(storage, output)
     assert (tables.entities.pair, tables.entities.count()) == (tables.documents.pair, whole)
     tables.documents.overwrite(tables.documents.read().slice(0, 1), tables.documents.pair)

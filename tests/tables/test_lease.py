@@ -15,6 +15,7 @@ from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
+from craft_ray.tables.lease import hold_lease, lease_holder
 from tests.support.s3_server import S3Server
 
 STORAGE = Storage(S3Settings())
@@ -29,7 +30,7 @@ def never(seconds: float) -> bool:
 
 
 def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
-    return lease.held(STORAGE, str(output), run_id, wait, notify)
+    return hold_lease(STORAGE, str(output), run_id, wait, notify)
 
 
 def test_while_a_run_lives_another_is_told_who_it_is(tmp_path: Path):
@@ -48,8 +49,8 @@ HELD = """
 import os, sys
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
-with lease.held(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: False, print):
+from craft_ray.tables.lease import hold_lease
+with hold_lease(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: False, print):
     os.kill(os.getpid(), 9)
 """
 
@@ -57,7 +58,7 @@ with lease.held(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: Fa
 def test_a_run_that_was_killed_on_this_machine_is_followed_at_once(tmp_path: Path):
     killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
     assert killed.returncode == -9
-    assert lease.holder(STORAGE, str(tmp_path)) is None
+    assert lease_holder(STORAGE, str(tmp_path)) is None
     with hold(tmp_path, "next", wait=never):
         pass
 
@@ -126,16 +127,16 @@ def test_a_run_elsewhere_that_ends_while_it_is_waited_for_is_followed_at_once(el
 def test_a_file_that_is_no_lease_holds_nobody_up(elsewhere: Path, content: str):
     elsewhere.write_text(content)
     with hold(elsewhere.parent.parent, "next", wait=never):
-        assert lease.holder(STORAGE, str(elsewhere.parent.parent)) == "next"
+        assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "next"
 
 
 def test_the_holder_of_a_lease_is_the_run_at_work_as_far_as_can_be_told(tmp_path: Path, elsewhere: Path):
-    assert lease.holder(STORAGE, str(elsewhere.parent.parent)) == "far"
+    assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "far"
     output = tmp_path / "another"
-    assert lease.holder(STORAGE, str(output)) is None
+    assert lease_holder(STORAGE, str(output)) is None
     with hold(output, "here"):
-        assert lease.holder(STORAGE, str(output)) == "here"
-    assert lease.holder(STORAGE, str(output)) is None
+        assert lease_holder(STORAGE, str(output)) == "here"
+    assert lease_holder(STORAGE, str(output)) is None
 
 
 def test_a_signal_ends_the_wait(elsewhere: Path):
@@ -155,7 +156,7 @@ def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monk
         storage.names(prefix)
         ready.wait()
         try:
-            with lease.held(storage, prefix, str(number), waits, outcomes.append):
+            with hold_lease(storage, prefix, str(number), waits, outcomes.append):
                 outcomes.append("held")
                 tried.wait()
         except OutputBusyError:
@@ -206,7 +207,7 @@ def test_a_store_that_ignores_conditions_is_a_bad_setting(monkeypatch: pytest.Mo
         storage = Storage(S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"), patience=0)
         with (
             pytest.raises(SettingsError, match="ignores If-None-Match"),
-            lease.held(storage, "s3://bucket/out", "run", waits, print),
+            hold_lease(storage, "s3://bucket/out", "run", waits, print),
         ):
             pass
         server.shutdown()

@@ -95,7 +95,7 @@ def test_after_a_kill_the_next_run_leaves_plain_files_right(running: Tables, tmp
 def test_between_the_commits_of_a_pair_our_commands_see_both_tables_as_one(running: Tables, tmp_path: Path):
     """Readers of one table see entities that `documents` does not know until the second commit, or the next run."""
     late = block(tmp_path, ("d", "worm"), run_id=RUN)
-    running.entities.add(late.entities, next_number(running.documents.pair))
+    running.entities.commit_files(late.entities, next_number(running.documents.pair))
     assert by_our_own_commands(tmp_path) == REVISED
     assert [row["doc_id"] for row in read_entities(STORAGE, str(tmp_path), 10)] == ["a", "b"]
     assert by_polars(tmp_path) == [*REVISED, ("d", "worm")]

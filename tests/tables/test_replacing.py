@@ -16,13 +16,13 @@ from craft_ray.tables import rewriting
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.replacing import Replacement, removals, replacements
-from craft_ray.tables.rewriting import Place
+from craft_ray.tables.rewriting import TableLocation
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, data_files, rows
 
 
-def place(output: Path, name: str = "documents") -> Place:
-    return Place(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
+def location(output: Path, name: str = "documents") -> TableLocation:
+    return TableLocation(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
 
 
 def file(first: str, last: str = "", rows: int = 10, **partition: str) -> DataFile:
@@ -35,7 +35,7 @@ def doc_ids(output: Path, file: DataFile, name: str = "documents") -> list[str]:
 
 def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
     files = [file("a", "c"), file("d", "f"), file("g", "i"), DataFile("x", 1, 1, "", "")]
-    found = removals(place(tmp_path), files, pa.array(["b", "bb", "g"]))
+    found = removals(location(tmp_path), files, pa.array(["b", "bb", "g"]))
     assert [(one.file.path, one.doc_ids.to_pylist()) for one in found] == [
         ("a-c.parquet", ["b", "bb"]),
         ("g-i.parquet", ["g"]),
@@ -45,9 +45,9 @@ def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: 
 
 def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: Path):
     (own,) = block(tmp_path, ("a", "mouse"), ("c", "rat")).documents
-    assert Replacement(place(tmp_path), own, pa.array(["b"])).run() == (own,)
-    assert Replacement(place(tmp_path), own, pa.array(["a", "c"])).run() == ()
-    (rest,) = Replacement(place(tmp_path), own, pa.array(["a"])).run()
+    assert Replacement(location(tmp_path), own, pa.array(["b"])).run() == (own,)
+    assert Replacement(location(tmp_path), own, pa.array(["a", "c"])).run() == ()
+    (rest,) = Replacement(location(tmp_path), own, pa.array(["a"])).run()
     assert (rest.first_id, rest.last_id, rest.rows) == ("c", "c", 1)
     assert doc_ids(tmp_path, rest) == ["c"]
 
@@ -69,27 +69,27 @@ def taken(found: Sequence[Replacement]) -> dict[str, str]:
 
 def test_new_rows_go_to_the_file_that_most_likely_holds_the_old_ones():
     files = [file("a", "z", rows=20), file("b", "d"), file("f", "h"), file("p", "q")]
-    touched, _ = replacements(place(Path()), files, [file("b", "x")], pa.array(["b", "d", "e", "g", "x"]))
+    touched, _ = replacements(location(Path()), files, [file("b", "x")], pa.array(["b", "d", "e", "g", "x"]))
     assert taken(touched) == {"az": "ex", "bd": "bd", "fh": "g"}
     assert [one.doc_ids.to_pylist() for one in touched] == [["b", "d", "e", "g", "x"], ["b", "d"], ["g"]]
 
 
 def test_no_file_takes_more_documents_than_it_has_rows():
     files = [file("a", "z", rows=3), file("a", "y", rows=2)]
-    touched, rest = replacements(place(Path()), files, [file("a", "f")], pa.array(list("abcdef")))
+    touched, rest = replacements(location(Path()), files, [file("a", "f")], pa.array(list("abcdef")))
     assert taken(touched) == {"az": "abc", "ay": "de"}
     assert [one.doc_ids.to_pylist() for one in rest] == [list("abcde")], "the last one's rows stay in the new file"
 
 
 def test_new_rows_stay_within_their_partition():
     files = [file("a", "c", label="Taxon"), file("a", "c", label="Cell")]
-    touched, rest = replacements(place(Path()), files, [file("a", "b", label="Cell")], pa.array(["a", "b"]))
+    touched, rest = replacements(location(Path()), files, [file("a", "b", label="Cell")], pa.array(["a", "b"]))
     assert [(one.file.partition["label"], list(one.taken)) for one in touched] == [("Taxon", []), ("Cell", ["a", "b"])]
     assert [one.file.partition["label"] for one in rest] == ["Cell"]
 
 
 def test_a_file_without_statistics_takes_no_new_rows():
-    touched, rest = replacements(place(Path()), [DataFile("x", 1, 9, "", "")], [file("a")], pa.array(["a"]))
+    touched, rest = replacements(location(Path()), [DataFile("x", 1, 9, "", "")], [file("a")], pa.array(["a"]))
     assert [(one.doc_ids.to_pylist(), list(one.taken)) for one in touched] == [(["a"], [])]
     assert rest == []
 
@@ -143,7 +143,7 @@ def test_no_row_is_lost_where_the_bounds_of_a_file_are_wider_than_its_rows(tmp_p
     (old,) = block(tmp_path, ("a", "mouse"), ("b", "rat")).documents
     (new,) = block(tmp_path, ("x", "human"), shard=1).documents
     wider = dataclasses.replace(old, last_id="z")
-    (found,) = Replacement(place(tmp_path), wider, pa.array(["x"]), [new], ["x"]).run()
+    (found,) = Replacement(location(tmp_path), wider, pa.array(["x"]), [new], ["x"]).run()
     assert doc_ids(tmp_path, found) == ["a", "b", "x"]
 
 
@@ -155,10 +155,10 @@ def test_many_new_files_are_sorted_first(few: int, tmp_path: Path, monkeypatch: 
     for names in ("abc", "def"):
         tables.append([block(tmp_path, *((name, "mouse") for name in names))])
     seen = []
-    monkeypatch.setattr(tables, "_run_all", lambda found: seen.append([*found]) or rewriting.run_here(found))
+    monkeypatch.setattr(tables, "_run_all", lambda found: seen.append([*found]) or rewriting.run_locally(found))
     new = [block(tmp_path, *((name, "human") for name in names), shard=1) for names in ("ea", "fb")]
     tables.replace(new, [all_of(one) for one in new])
-    merged = [one for found in seen for one in found if isinstance(one, rewriting.Merge)]
+    merged = [one for found in seen for one in found if isinstance(one, rewriting.Compaction)]
     assert [len(one.files) for one in merged] == ([] if few else [2, 2])
     opened = {len(one.new) for found in seen for one in found if isinstance(one, Replacement)} - {0}
     assert opened == {2 if few else 1}
@@ -175,21 +175,6 @@ def test_files_whose_rows_went_elsewhere_are_removed_at_once(tmp_path: Path):
     tables.replace([new], [all_of(new)])
     named = {tmp_path / name / one.path for name, table in tables.by_name.items() for one in table.files()}
     assert {path for name in tables.by_name for path in data_files(tmp_path / name)} == before | named
-
-
-def test_a_file_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
-    tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
-    (old,) = tables.entities.files()
-    path = tmp_path / "entities" / old.path
-    pq.write_table(pq.ParquetFile(path).read().drop_columns(["concept_id", "lexicon"]), path)
-    new = block(tmp_path, ("a", "human"), shard=1)
-    tables.replace([new], [all_of(new)])
-    (found,) = tables.entities.files()
-    assert pq.ParquetFile(tmp_path / "entities" / found.path).schema_arrow.names == [
-        name for name in ENTITIES.names if name != "label"
-    ]
-    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "human"), ("b", "rat")]
 
 
 IDS = "abcdefghij"
@@ -220,7 +205,7 @@ def test_whatever_is_put_in_and_taken_out_the_tables_hold_each_document_once(
             assert tables.replace(new, outcomes) == len(names)
             held |= dict.fromkeys(names, f"rat {number}")
             if merged:
-                tables.merge()
+                tables.compact()
         for name in ("documents", "entities"):
             assert [row[0] for row in rows(output, name)] == sorted(held)
             for one in tables.by_name[name].files():

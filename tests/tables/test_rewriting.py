@@ -19,14 +19,14 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.rewriting import Merge, Place, Rewrite, merges
+from craft_ray.tables.rewriting import Compaction, Rewrite, TableLocation, plan_compaction
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
 from tests.support.s3_server import S3Server
 
 
-def place(output: Path, name: str = "documents") -> Place:
-    return Place(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
+def location(output: Path, name: str = "documents") -> TableLocation:
+    return TableLocation(STORAGE, str(output / name), DOCUMENTS if name == "documents" else ENTITIES, "run")
 
 
 def read(output: Path, file: DataFile, name: str = "documents") -> pq.ParquetFile:
@@ -40,7 +40,7 @@ def test_a_merge_puts_rows_in_order_of_their_documents_and_splits_them_into_file
     monkeypatch.setattr(rewriting, "GROUP", 1)
     written = [block(tmp_path, *((name, f"a mouse of {name}") for name in names)) for names in ("dhb", "gac", "fie")]
     files = [file for one in written for file in one.documents]
-    new = Merge(place(tmp_path), files, sum(file.size for file in files) // 2).run()
+    new = Compaction(location(tmp_path), files, sum(file.size for file in files) // 2).run()
     assert [(file.first_id, file.last_id, file.rows) for file in new] == [("a", "e", 5), ("f", "i", 4)]
     tables = [read(tmp_path, file) for file in new]
     assert pa.concat_tables([table.read(["doc_id", "text"]) for table in tables]).to_pylist() == [
@@ -54,7 +54,7 @@ def test_a_merge_puts_rows_in_order_of_their_documents_and_splits_them_into_file
 def test_entities_are_merged_within_their_partition_and_keep_all_columns(tmp_path: Path):
     written = [block(tmp_path, (name, "mouse")) for name in "ba"]
     before = [read(tmp_path, file, "entities").read() for one in written for file in one.entities]
-    (merge,) = merges(place(tmp_path, "entities"), [file for one in written for file in one.entities])
+    (merge,) = plan_compaction(location(tmp_path, "entities"), [file for one in written for file in one.entities])
     (new,) = merge.run()
     assert new.path.startswith("label=Taxon/run-")
     assert new.partition == {"label": "Taxon"}
@@ -68,7 +68,7 @@ def test_a_merge_that_reads_fewer_rows_than_the_log_has_fails(tmp_path: Path):
     files = [file for one in written for file in one.documents]
     lying = DataFile(files[0].path, files[0].size, 2, "a", "b")
     with pytest.raises(RunError, match="2 rows were read of files of 3"):
-        Merge(place(tmp_path), [lying, files[1]], 1 << 20).run()
+        Compaction(location(tmp_path), [lying, files[1]], 1 << 20).run()
 
 
 def file(first: str, size: int, last: str = "", **partition: str) -> DataFile:
@@ -77,15 +77,15 @@ def file(first: str, size: int, last: str = "", **partition: str) -> DataFile:
 
 def test_only_small_files_are_merged_and_only_within_a_partition(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewriting, "FILE", 10)
-    (merge,) = merges(place(Path()), [file("b", 4), file("a", 1), file("c", 5), file("d", 60)])
+    (merge,) = plan_compaction(location(Path()), [file("b", 4), file("a", 1), file("c", 5), file("d", 60)])
     assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b"], 10)
-    assert merges(place(Path()), [file("a", 1, label="Taxon"), file("b", 1, label="Cell")]) == []
+    assert plan_compaction(location(Path()), [file("a", 1, label="Taxon"), file("b", 1, label="Cell")]) == []
 
 
 def test_neighbouring_documents_are_merged_together(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewriting, "AT_ONCE", 4)
     files = [replace(file(name, 2), path=path) for name, path in zip("dacb", "wzxy", strict=True)]
-    found = merges(place(Path()), files)
+    found = plan_compaction(location(Path()), files)
     assert [[one.first_id for one in merge.files] for merge in found] == [["a", "b"], ["c", "d"]]
 
 
@@ -109,7 +109,7 @@ def test_a_signal_ends_merging_after_the_merge_at_hand_and_the_next_run_merges_t
     stop = threading.Event()
 
     def signalled(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
-        for files in rewriting.run_here(rewrites):
+        for files in rewriting.run_locally(rewrites):
             stop.set()
             yield files
 
@@ -154,7 +154,7 @@ def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
     for name in "ab":
         new = block(tmp_path, (name, "mouse"))
         tables.replace([new], [all_of(new)])
-    tables.merge()
+    tables.compact()
     log = sorted((tmp_path / "documents" / "_delta_log").glob("*.json"))[-1].read_text()
     assert '"dataChange":false' in log
     assert '"dataChange":true' not in log
@@ -200,6 +200,6 @@ def test_a_merge_outlasts_faults_of_storage(tmp_path: Path, s3_server: S3Server,
         return fetch(self, start, end)
 
     monkeypatch.setattr(S3File, "_fetch_range", fetch_at_the_third_try)
-    (new,) = Merge(Place(Storage(S3Settings()), output, DOCUMENTS, "run"), files, 1 << 20).run()
+    (new,) = Compaction(TableLocation(Storage(S3Settings()), output, DOCUMENTS, "run"), files, 1 << 20).run()
     assert (new.first_id, new.last_id, new.rows) == ("a", "b", 2)
     assert not all(reads)

@@ -74,7 +74,7 @@ def test_a_run_that_wakes_up_when_its_files_are_gone_hears_of_the_later_one(tmp_
     earlier = earlier_run(tmp_path)
     revised = block(tmp_path, ("b", "rat"), shard=1, run_id=EARLIER)
     Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
-    go_on = earlier.merge if wakes_at == "compaction" else lambda: earlier.replace([revised], [all_of(revised)])
+    go_on = earlier.compact if wakes_at == "compaction" else lambda: earlier.replace([revised], [all_of(revised)])
     with pytest.raises(RunError, match="another run has taken over"):
         go_on()
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "mouse", "Taxon")]
@@ -87,7 +87,7 @@ def test_a_file_of_the_tables_that_is_gone_is_an_error_and_no_other_run(tmp_path
     for file in tables.documents.files():
         (tmp_path / "documents" / file.path).unlink()
     with pytest.raises(FileNotFoundError):
-        tables.merge()
+        tables.compact()
 
 
 def test_a_run_that_wakes_up_in_its_vacuum_removes_nothing_of_a_later_one(tmp_path: Path):

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.model.tags import TagSet
 from craft_ray.tables import delta, writer
-from craft_ray.tables.delta import NumberedTable, add_action
+from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.writer import Tables, latest_per_shard
@@ -99,7 +99,7 @@ def test_of_revisions_that_arrive_together_the_best_is_kept(tmp_path: Path):
     staged = [block(tmp_path, ("a", mention), shard=shard) for shard, mention in [(2, "two"), (3, "three"), (1, "one")]]
     assert tables.replace(staged, [all_of(s) for s in staged]) == 1
     assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
-    assert tables.written_by("run") == ({"annotated": 1}, {}, {"Taxon": 1}, {})
+    assert tables.run_counts("run") == ({"annotated": 1}, {}, {"Taxon": 1}, {})
     assert tables.replace(staged, [all_of(s, Outcome.SUPERSEDED) for s in staged]) == 0
     assert rows(tmp_path, "entities") == [("a", "three", "Taxon")]
 
@@ -113,7 +113,7 @@ class Dies:
     def __getattr__(self, name: str) -> object:
         return getattr(self._table, name)
 
-    def add(self, *arguments: object) -> None:
+    def commit_files(self, *arguments: object) -> None:
         raise KeyboardInterrupt
 
 
@@ -150,7 +150,7 @@ def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path,
 def test_a_recovery_that_died_itself_is_recovered_from(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
-    tables.entities.add(block(tmp_path, ("b", "rat")).entities, next_number(tables.documents.pair))
+    tables.entities.commit_files(block(tmp_path, ("b", "rat")).entities, next_number(tables.documents.pair))
     NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS).fence()
     NumberedTable(STORAGE, str(tmp_path), "entities", ENTITIES).fence()
     Tables(STORAGE, str(tmp_path))
@@ -162,10 +162,10 @@ def test_the_second_half_of_a_pair_is_not_taken_once_another_run_has_undone_the_
     stalled = Tables(STORAGE, str(tmp_path))
     late = block(tmp_path, ("late", "mouse"))
     pair = next_number(stalled.documents.pair)
-    stalled.entities.add(late.entities, pair)
+    stalled.entities.commit_files(late.entities, pair)
     Tables(STORAGE, str(tmp_path))
     with pytest.raises(RunError, match="another run has taken over"):
-        stalled.documents.add(late.documents, pair)
+        stalled.documents.commit_files(late.documents, pair)
     Tables(STORAGE, str(tmp_path))
     assert rows(tmp_path, "entities") == rows(tmp_path, "documents") == []
 
@@ -174,9 +174,9 @@ def test_the_second_half_of_a_pair_that_comes_before_the_fence_makes_the_pair_wh
     stalled = Tables(STORAGE, str(tmp_path))
     late = block(tmp_path, ("late", "mouse"))
     pair = next_number(stalled.documents.pair)
-    stalled.entities.add(late.entities, pair)
+    stalled.entities.commit_files(late.entities, pair)
     documents = NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS)  # what the next run opens first
-    stalled.documents.add(late.documents, pair)
+    stalled.documents.commit_files(late.documents, pair)
     documents.fence()
     Tables(STORAGE, str(tmp_path))
     assert rows(tmp_path, "entities") == [("late", "mouse", "Taxon")]
@@ -190,13 +190,13 @@ def test_tables_are_in_step_at_whatever_fence_a_stalled_driver_makes_its_second_
     stalled = Tables(STORAGE, str(tmp_path))
     late = block(tmp_path, ("late", "mouse"))
     pair = next_number(stalled.documents.pair)
-    stalled.entities.add(late.entities, pair)
+    stalled.entities.commit_files(late.entities, pair)
     fence, made = NumberedTable.fence, []
 
     def fenced(table: NumberedTable) -> None:
         if len(made) == fences:
             with nullcontext() if whole else pytest.raises(RunError, match="another run has taken over"):
-                stalled.documents.add(late.documents, pair)
+                stalled.documents.commit_files(late.documents, pair)
         made.append(table.path)
         fence(table)
 
@@ -212,32 +212,6 @@ def test_tables_that_were_changed_by_hand_are_a_bad_setting(tmp_path: Path):
     shutil.rmtree(tmp_path / "entities")
     with pytest.raises(SettingsError, match="out of step"):
         Tables(STORAGE, str(tmp_path))
-
-
-def test_an_output_of_before_pairs_had_numbers_of_their_own_goes_on(tmp_path: Path):
-    """Then both commits of a pair moved one transaction, and a half commit was one ahead."""
-    tables = Tables(STORAGE, str(tmp_path))
-    for name in ("entities", "documents", "shards"):
-        shutil.rmtree(tmp_path / name)
-    whole, half = block(tmp_path, ("a", "mouse")), block(tmp_path, ("b", "rat"))
-    for name, schema, blocks in (("entities", ENTITIES, [whole, half]), ("documents", DOCUMENTS, [whole])):
-        numbered = NumberedTable(STORAGE, str(tmp_path), name, schema, ["label"] if name == "entities" else ())
-        for number, written in enumerate(blocks, 1):
-            numbered.delta.create_write_transaction(
-                [add_action(file, 0) for file in getattr(written, name)],
-                mode="append",
-                schema=numbered.delta.schema(),
-                partition_by=numbered.partition_by,
-                commit_properties=CommitProperties(
-                    app_transactions=[Transaction("craft-ray", number)], custom_metadata={"craft-ray": str(number)}
-                ),
-            )
-            numbered.delta.update_incremental()
-    tables = Tables(STORAGE, str(tmp_path))
-    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
-    tables.append([half])
-    Tables(STORAGE, str(tmp_path))
-    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
 
 
 def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):

@@ -8,8 +8,8 @@ import pytest
 import ray
 
 import craft_ray
-from craft_ray.annotation import tidying
-from craft_ray.annotation.tidying import Tidying
+from craft_ray.annotation import background_compaction
+from craft_ray.annotation.background_compaction import BackgroundCompaction
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, assert_consistent, assert_only_the_snapshot, block, rows
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def tables(local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
     """Tables of four small files each, which is when small files are merged."""
-    monkeypatch.setattr(tidying, "SMALL_FILES", 8)
+    monkeypatch.setattr(background_compaction, "SMALL_FILES", 8)
     tables = Tables(STORAGE, str(tmp_path))
     for name in "abcd":
         tables.append([block(tmp_path, (name, "mouse"))])
@@ -30,28 +30,28 @@ def files(tables: Tables) -> list[int]:
     return [len(table.files()) for table in (tables.entities, tables.documents)]
 
 
-def wait(tidying: Tidying) -> None:
+def wait(compaction: BackgroundCompaction) -> None:
     """Wait until a round has ended, but do not commit it."""
-    ray.wait([*tidying._at_work], num_returns=len(tidying._at_work))
+    ray.wait([*compaction._at_work], num_returns=len(compaction._at_work))
 
 
 def test_many_small_files_are_merged_beside_all_else(tables: Tables, tmp_path: Path):
-    begun = Tidying(tables)
-    begun.go_on()
+    begun = BackgroundCompaction(tables)
+    begun.poll()
     tables.append([block(tmp_path, ("e", "rat"))])
     wait(begun)
     assert files(tables) == [5, 5], "nothing is committed before its turn"
-    begun.go_on()
+    begun.poll()
     assert files(tables) == [2, 2]
-    begun.go_on()
+    begun.poll()
     begun.finish()
     assert files(tables) == [2, 2], "few files are left alone"
     assert [row[:2] for row in rows(tmp_path, "entities")] == [*((name, "mouse") for name in "abcd"), ("e", "rat")]
 
 
 def test_what_was_revised_while_files_were_merged_is_as_revised(tables: Tables, tmp_path: Path):
-    begun = Tidying(tables)
-    begun.go_on()
+    begun = BackgroundCompaction(tables)
+    begun.poll()
     new = block(tmp_path, ("b", "human"), shard=1)
     tables.replace([new], [all_of(new)])
     begun.finish()
@@ -67,8 +67,8 @@ def test_a_merge_that_fails_is_left_to_the_runs_end(tables: Tables, tmp_path: Pa
     path = tmp_path / "documents" / tables.documents.files()[0].path
     content = path.read_bytes()
     path.write_bytes(b"no Parquet")
-    begun = Tidying(tables)
-    begun.go_on()
+    begun = BackgroundCompaction(tables)
+    begun.poll()
     begun.finish()
     path.write_bytes(content)
     assert "small files could not be merged" in caplog.text
@@ -79,8 +79,8 @@ def test_a_merge_that_fails_is_left_to_the_runs_end(tables: Tables, tmp_path: Pa
 
 
 def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
-    begun = Tidying(tables)
-    begun.go_on()
+    begun = BackgroundCompaction(tables)
+    begun.poll()
     begun.cancel()
     begun.finish()
     assert files(tables) == [4, 4]
@@ -90,7 +90,7 @@ def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
 def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
     compact: bool, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(tidying, "SMALL_FILES", 10)
+    monkeypatch.setattr(background_compaction, "SMALL_FILES", 10)
     caplog.set_level(logging.INFO, "craft_ray")
     for number in range(3):
         lines = (json.dumps({"id": f"{number}-{at}", "text": f"Mouse {at} and rat."}) for at in range(20))

@@ -7,8 +7,8 @@ import pytest
 
 from craft_ray.core.errors import OutputBusyError
 from craft_ray.core.schema import SHARDS
-from craft_ray.tables import lease
-from craft_ray.tables.retrying import read_again
+from craft_ray.tables.lease import hold_lease
+from craft_ray.tables.reprocess import mark_for_reprocessing
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, commit, document_without_text, rows
 
@@ -34,21 +34,21 @@ def signatures(output: str) -> dict[str, str | None]:
 
 def test_only_shards_with_rejected_documents_are_read_again(output: str):
     before = rows(Path(output), "documents")
-    assert read_again(STORAGE, output) == ["shard1", "shard3"]
+    assert mark_for_reprocessing(STORAGE, output) == ["shard1", "shard3"]
     assert signatures(output) == {"shard0": "s", "shard1": None, "shard2": "s", "shard3": None}
     assert rows(Path(output), "documents") == before
 
 
 def test_only_documents_rejected_for_a_reason_are_tried_again(output: str):
-    assert read_again(STORAGE, output, "too_large") == []
-    assert read_again(STORAGE, output, "failed") == ["shard3"]
+    assert mark_for_reprocessing(STORAGE, output, "too_large") == []
+    assert mark_for_reprocessing(STORAGE, output, "failed") == ["shard3"]
     assert signatures(output) == {"shard0": "s", "shard1": "s", "shard2": "s", "shard3": None}
 
 
 def test_an_output_at_which_a_run_is_at_work_is_left_alone(output: str):
     with (
-        lease.held(STORAGE, output, "at work", lambda seconds: False, lambda text: None),
+        hold_lease(STORAGE, output, "at work", lambda seconds: False, lambda text: None),
         pytest.raises(OutputBusyError),
     ):
-        read_again(STORAGE, output)
+        mark_for_reprocessing(STORAGE, output)
     assert signatures(output)["shard1"] == "s"

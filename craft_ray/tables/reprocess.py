@@ -7,19 +7,19 @@ import pyarrow.compute as pc
 
 from craft_ray.core.logs import log
 from craft_ray.storage.storage import Storage
-from craft_ray.tables import lease
+from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.records import new_run_id
 from craft_ray.tables.writer import Tables
 
 
-def read_again(storage: Storage, output: str, reason: str | None = None) -> list[str]:
+def mark_for_reprocessing(storage: Storage, output: str, reason: str | None = None) -> list[str]:
     """Mark the shards of rejected documents, so that the next run reads them again; returns their names.
 
     reason: only of documents that were rejected for it
 
     Raises OutputBusyError while a run is at work on the output, SettingsError if its tables cannot be opened.
     """
-    with lease.held(storage, output, new_run_id(), threading.Event().wait, log.warning):
+    with hold_lease(storage, output, new_run_id(), threading.Event().wait, log.warning):
         tables = Tables(storage, output)
         wanted = pc.field("status") == "rejected"
         if reason is not None:
