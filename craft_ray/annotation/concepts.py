@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.hierarchy import lineage
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.lexicon_files import EMBEDDED
 from craft_ray.concepts.loading import load_grounder
-from craft_ray.concepts.sources import EMBEDDED
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import ANCESTORS, CONCEPTS
@@ -98,14 +98,14 @@ def concepts_in_step(storage: Storage, output: str) -> bool:
 
 def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
     """The rule by which a run leaves mentions out, as its record has it."""
-    lowest = grounder.lowest_score if grounder else 0
-    return {"min_score": lowest, "grounded_only": sorted(grounder.only) if grounder else []}
+    lowest = grounder.score_threshold if grounder else 0
+    return {"min_score": lowest, "grounded_only": sorted(grounder.grounded_only) if grounder else []}
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
     """Bring `concepts` and `ancestors` in step with the ids that `entities` has."""
     ids = tables.concept_ids()
-    number = lexicon.numbers(ids)
+    number = lexicon.indices(ids)
     held = number >= 0
     concepts, ancestors = concept_rows(lexicon, np.unique(number[held]))
     tables.write_concepts(concepts, ancestors)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import ray
 
 from craft_ray.annotation.concepts import described, with_absolute_ontologies, write_concepts
-from craft_ray.concepts.grounding import SHOWN, Grounder
+from craft_ray.concepts.grounding import FINGERPRINT_LENGTH, Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import KEY, descriptions_of, labels_in
@@ -110,7 +110,7 @@ def _ground_all(
 ) -> dict[str, int]:
     """Write all new files, and commit them."""
     files = tables.entity_files()
-    mark = grounder.lexicon.fingerprint[:SHOWN]
+    mark = grounder.lexicon.fingerprint[:FINGERPRINT_LENGTH]
     parts = list(_parts(files))
     written: list[DataFile] = []
     with ExitStack() as connection:
@@ -162,7 +162,7 @@ def _grounded_parts(
 def ground_files(files: Sequence[DataFile], storage: Storage, output: str, grounder: Grounder) -> list[DataFile]:
     """Write a new file for each file of `entities`, or find it written; gives the new ones."""
     folder = join(output, "entities")
-    mark = grounder.lexicon.fingerprint[:SHOWN]
+    mark = grounder.lexicon.fingerprint[:FINGERPRINT_LENGTH]
     rows = {file.path: _read(storage, folder, file) for file in files if not _is_done(file, mark)}
     ids = sorted({doc_id for table in rows.values() for doc_id in pc.unique(table["doc_id"]).to_pylist()})
     texts = texts_of(storage, output, ids) if ids else {}
@@ -199,7 +199,7 @@ def _write(
         row = documents.indices.to_numpy().astype(np.int64)
         label = pa.repeat(pa.scalar(file.partition[LABEL], pa.string()), rows.num_rows)
         asked = pa.table({"label": label, "mention": rows["mention"].cast(pa.string()), "row": row})
-        found = grounder.identify(asked, [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()])
+        found = grounder.add_concepts(asked, [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()])
         kept = [name for name in rows.schema.names if name not in CONCEPT_COLUMNS]
         grounded = rows.select(kept)
         for column in CONCEPT_COLUMNS:

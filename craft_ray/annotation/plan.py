@@ -17,7 +17,7 @@ from craft_ray.annotation.naming import names_by_path
 from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.readers import ITEM, is_archive_name, read_options
+from craft_ray.readers import ITEM_KEY, is_archive_name, read_options
 from craft_ray.storage.shards import Listing, Shard, Shards
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def read_whole(shards: Sequence[Shard], known: "Known", limit: int | None) -> se
     return {
         shard.number
         for shard in shards
-        if limit or any(ITEM in doc_id for doc_id in known.rejected.get(shard.named or shard.name, ()))
+        if limit or any(ITEM_KEY in doc_id for doc_id in known.rejected.get(shard.named or shard.name, ()))
     }
 
 

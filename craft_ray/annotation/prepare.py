@@ -38,7 +38,7 @@ from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Deletion, Docum
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.model.windows import Windower
-from craft_ray.readers import ArchivePart, ReadOptions, read_files
+from craft_ray.readers import ArchivePart, ReadOptions, read_items
 from craft_ray.storage.failures import describe, explain
 from craft_ray.storage.prefetch import prefetch
 from craft_ray.storage.shards import Shard, unpack_shards
@@ -138,7 +138,7 @@ class Preprocessor:
     def _rows(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator["Row"]:
         """The shard's items that need work, counted."""
         part = ArchivePart(account.part, account.parts)
-        mended = {doc_id for doc_id in self.task.rejected.get(account.named, ()) if part.names(doc_id, account.named)}
+        mended = {doc_id for doc_id in self.task.rejected.get(account.named, ()) if part.owns_id(doc_id, account.named)}
         for items in self._items(stream, account, options):
             mended.difference_update(item.doc_id for item in items)
             yield from self._needed(items, account)
@@ -156,11 +156,12 @@ class Preprocessor:
         items: list[Item] = []
         size = 0
         try:
-            for number, (place, item) in enumerate(_placed(stream, account, options)):
+            part = ArchivePart(account.part, account.parts)
+            for number, (item_key, item) in enumerate(read_items(stream, account.named, options, part)):
                 if number == self.task.limit:
                     account.cut_short = True
                     break
-                items.append(self._judged(checked(item, seen, account.named, place)))
+                items.append(self._judged(checked(item, seen, account.named, item_key)))
                 size += _size(items[-1])
                 if size >= BATCH or len(items) >= ROWS:
                     yield items
@@ -291,13 +292,6 @@ def _marks(account: ShardAccount) -> list[Item]:
     if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in TRANSIENT_REASONS):
         return []
     return [Rejection(f"{account.named}{UNREADABLE}", account.reason, as_detail(account.detail or ""))]
-
-
-def _placed(stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[tuple[str, Item]]:
-    """The items of a shard, or of a part of it, each with the name of its place."""
-    for name, items in read_files(stream, account.named, options, ArchivePart(account.part, account.parts)):
-        for number, item in enumerate(items):
-            yield f"{name}{number}", item
 
 
 def prepare_shards(

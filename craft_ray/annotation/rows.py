@@ -105,23 +105,23 @@ def columns_of(rows: list[Row], account: ShardAccount) -> dict[str, list[Any]]:
     return columns
 
 
-def checked(item: Item, seen: set[tuple[int, int]], shard: str, place: str) -> Item:
+def checked(item: Item, seen: set[tuple[int, int]], shard: str, item_key: str) -> Item:
     """The item itself, or a rejection if it repeats an id of its shard or is no text that tables can hold.
 
-    seen:  hashes of the ids of the shard's items so far, with their versions
-    place: the item's name where its id is none
+    seen:     hashes of the ids of the shard's items so far, with their versions
+    item_key: names the item where its id cannot
     """
     try:
         item.doc_id.encode()
     except UnicodeEncodeError:
-        return Rejection(place, "bad_encoding", "a lone surrogate in the id")
+        return Rejection(item_key, "bad_encoding", "a lone surrogate in the id")
     if not 0 < len(item.doc_id) <= LONGEST_ID:
-        return Rejection(place, "bad_record", f"an id of {len(item.doc_id)} characters")
+        return Rejection(item_key, "bad_record", f"an id of {len(item.doc_id)} characters")
     if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
-        return Rejection(place, "bad_record", f"{item.doc_id}: such ids stand for what could not be read")
+        return Rejection(item_key, "bad_record", f"{item.doc_id}: such ids stand for what could not be read")
     identity_ = (identity.id_hash(item.doc_id), version_of(item))
     if not isinstance(item, Deletion) and identity_ in seen:
-        return Rejection(place, "duplicate_id", f"{item.doc_id} stands earlier in this shard")
+        return Rejection(item_key, "duplicate_id", f"{item.doc_id} stands earlier in this shard")
     seen.add(identity_)
     if isinstance(item, Document):
         names = [section.name for section in item.sections]

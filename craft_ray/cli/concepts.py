@@ -40,15 +40,15 @@ def build(
     settings: SettingsFile = None,
 ) -> None:
     """Compile ontologies into one lexicon, to be named by `--ontology` like a file."""
-    from craft_ray.concepts.loading import all_prefixes, prefixes_of
+    from craft_ray.concepts.lexicon_files import build_lexicon
+    from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
     from craft_ray.concepts.packing import pack
-    from craft_ray.concepts.sources import build_lexicon
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
 
     chosen = load_settings(settings)
     storage = Storage(chosen.s3)
-    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_of(chosen)), classes_in(leave_out))
+    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), classes_in(leave_out))
     if craft:
         from craft_ray.training.concepts import corpus_strings
         from craft_ray.training.craft import read_craft
@@ -94,15 +94,15 @@ def evaluate(
     settings: SettingsFile = None,
 ) -> None:
     """Score the ids of gold spans, each article's by a lexicon that has not seen it (ten folds over the articles)."""
-    from craft_ray.concepts.loading import all_prefixes, prefixes_of
-    from craft_ray.concepts.sources import build_lexicon
+    from craft_ray.concepts.lexicon_files import build_lexicon
+    from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
     from craft_ray.training.concepts import evaluate_gold_spans
     from craft_ray.training.craft import read_craft
 
     chosen = load_settings(settings)
-    prefixes = prefixes_of(chosen)
+    prefixes = prefixes_by_label(chosen)
     builder = build_lexicon(Storage(chosen.s3), ontologies, all_prefixes(prefixes), classes_in(leave_out))
     scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
     if write_counts is not None:

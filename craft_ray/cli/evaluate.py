@@ -116,8 +116,8 @@ def evaluate_documents(
 
 def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":
     """The model of the settings, and its grounder with a lexicon, else with the one that ships."""
-    from craft_ray.concepts.loading import grounder_of
-    from craft_ray.concepts.sources import SHIPPED, read_lexicon
+    from craft_ray.concepts.lexicon_files import SHIPPED, read_lexicon
+    from craft_ray.concepts.loading import make_grounder
     from craft_ray.core.logs import log
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
@@ -126,8 +126,8 @@ def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoin
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
     labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
-    grounder = grounder_of(settings, words, *labels)
-    if lexicon is None and grounder and (grounder.only or grounder.rescoring):
+    grounder = make_grounder(settings, words, *labels)
+    if lexicon is None and grounder and (grounder.grounded_only or grounder.rescoring):
         log.warning("the lexicon that ships knows the strings of CRAFT's articles, so figures on them are too good")
     return checkpoint, grounder
 

@@ -32,9 +32,9 @@ def rescore(
     """
     from craft_ray.annotation.tagger import Tagger
     from craft_ray.concepts.grounding import Grounder
-    from craft_ray.concepts.loading import prefixes_of
+    from craft_ray.concepts.lexicon_files import read_lexicon
+    from craft_ray.concepts.loading import prefixes_by_label
     from craft_ray.concepts.scores import shipped_scores
-    from craft_ray.concepts.sources import read_lexicon
     from craft_ray.core.settings import load_settings
     from craft_ray.model.checkpoint import update_config
     from craft_ray.model.loading import load_checkpoint
@@ -44,7 +44,7 @@ def rescore(
 
     chosen = load_settings(settings)
     words = read_lexicon(Storage(chosen.s3), lexicon)
-    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_of(chosen))
+    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_by_label(chosen))
     tagger = Tagger(load_checkpoint(model), "fp32", grounder)
     rescoring, report = fit_rescoring(tagger.tag_documents, read_craft(craft, ids))
     update_config(Path(model), rescoring=rescoring.as_json())

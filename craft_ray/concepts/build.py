@@ -19,7 +19,7 @@ from craft_ray.concepts.terms import EXACT, Term, prefix_of
 MOST_PRIOR = 255
 
 
-class Builder:
+class LexiconBuilder:
     """Takes terms and strings one by one; `lexicon` puts them together.
 
     leave_out: ids of classes that no mention is to be given; they stay in the hierarchy
@@ -67,7 +67,7 @@ class Builder:
             self._add_name(text, number, SYNONYM if scope == EXACT else RELATED)
         return bool(term.name) + len(term.synonyms)
 
-    def copy(self) -> "Builder":
+    def copy(self) -> "LexiconBuilder":
         """A builder that has read the same and goes its own way."""
         self._flush()
         return copy.deepcopy(self)

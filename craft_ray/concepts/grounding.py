@@ -20,7 +20,7 @@ from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
 REMEMBERED = 100_000
 """Mentions whose concepts a process remembers; most mentions of a run occur again and again."""
 
-SHOWN = 16
+FINGERPRINT_LENGTH = 16
 """Characters of a lexicon's fingerprint that each row has."""
 
 DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
@@ -63,7 +63,7 @@ class Grounder:
 
     prefixes: by label, the prefixes in which its mentions are looked up; mentions of other labels get no id
     scores:   how often each step is right
-    only:     labels whose mentions are left out where nothing fits
+    grounded_only: labels whose mentions are left out where nothing fits
     rescoring: how mentions of labels that the lexicon has names for are scored anew; None leaves the network's scores
     min_score: mentions with a lower score are left out; None for the threshold of the rescoring, where there is one
     """
@@ -71,18 +71,18 @@ class Grounder:
     lexicon: Lexicon
     scores: Scores
     prefixes: Mapping[str, Sequence[str]]
-    only: frozenset[str] = frozenset()
+    grounded_only: frozenset[str] = frozenset()
     rescoring: Rescoring | None = None
     min_score: float | None = None
     seen: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
     """By label and mention, what names gave, and what its variants gave, without any document."""
 
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
-        """The entities with their concepts and scores, those apart that are left out; arguments as for `identify`."""
-        found, lowest = self._rescored(self.identify(entities, texts), texts)
+        """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
+        found, lowest = self._rescored(self.add_concepts(entities, texts), texts)
         fits = pc.or_(
             pc.is_valid(found["concept_id"]),
-            pc.invert(pc.is_in(found["label"], pa.array(sorted(self.only), pa.string()))),
+            pc.invert(pc.is_in(found["label"], pa.array(sorted(self.grounded_only), pa.string()))),
         )
         stays = pc.and_(fits, pc.greater_equal(found["score"], pa.array(lowest)))
         return Grounded(found.filter(stays), found.filter(pc.invert(stays)))
@@ -92,7 +92,7 @@ class Grounder:
         lowest = np.full(found.num_rows, self.min_score or 0.0, np.float32)
         if self.rescoring is None:
             return found, lowest
-        known = pc.is_in(found["label"], pa.array(sorted(self.known), pa.string())).to_numpy()
+        known = pc.is_in(found["label"], pa.array(sorted(self.known_labels), pa.string())).to_numpy()
         place = found.schema.get_field_index("score")
         score = np.where(known, self.rescoring.scores(found, texts), found["score"].to_numpy())
         if self.min_score is None:
@@ -100,19 +100,19 @@ class Grounder:
         return found.set_column(place, found.schema.field(place), pa.array(score, pa.float32())), lowest
 
     @property
-    def lowest_score(self) -> float:
+    def score_threshold(self) -> float:
         """Score from which on mentions stay."""
         if self.min_score is not None:
             return self.min_score
         return self.rescoring.threshold if self.rescoring else 0.0
 
     @property
-    def known(self) -> frozenset[str]:
+    def known_labels(self) -> frozenset[str]:
         """Labels that the lexicon has names for."""
         named = self.lexicon.named_prefixes
         return frozenset(label for label, prefixes in self.prefixes.items() if named.intersection(prefixes))
 
-    def identify(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
+    def add_concepts(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
         """All the entities, with CONCEPT_COLUMNS.
 
         entities: with the columns label, mention, and row, the place of each one's document in `texts`
@@ -222,7 +222,7 @@ class Grounder:
             "concept_score": pa.array(score, mask=nothing),
             "concept_match": pa.array(MATCHES, pa.string()).take(pa.array(step, mask=nothing)),
             "concept_candidates": candidates,
-            "lexicon": pa.repeat(lexicon.fingerprint[:SHOWN], count),
+            "lexicon": pa.repeat(lexicon.fingerprint[:FINGERPRINT_LENGTH], count),
         }
         for name in CONCEPT_COLUMNS:
             values = pa.array(columns[name], ENTITIES.field(name).type)

@@ -64,7 +64,7 @@ class Lexicon:
         """The prefixes of which it holds names."""
         return frozenset(self.prefixes[n] for n in np.flatnonzero(np.bincount(self.ontology[self.concept])).tolist())
 
-    def numbers(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
+    def indices(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
         """The concept of each id, old ids too; -1 for ids that the lexicon has not."""
         wanted = pa.array(ids, pa.string())
         found: NDArray[np.int64] = pc.fill_null(pc.index_in(wanted, self.ids), -1).to_numpy().astype(np.int64)

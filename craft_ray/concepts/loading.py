@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from craft_ray.concepts import sources
+from craft_ray.concepts import lexicon_files
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
@@ -19,7 +19,7 @@ from craft_ray.storage.storage import Storage
 NOT_DESCRIBED: Mapping[str, LabelDescription] = MappingProxyType({})
 
 
-def prefixes_of(
+def prefixes_by_label(
     settings: Settings, described: Mapping[str, LabelDescription] = NOT_DESCRIBED, labels: Sequence[str] = ()
 ) -> dict[str, tuple[str, ...]]:
     """By label, the prefixes of the concepts that its mentions mean: by the settings, else by the model.
@@ -44,18 +44,18 @@ def load_grounder(
     rescoring: Any = None,
     described: Mapping[str, LabelDescription] = NOT_DESCRIBED,
 ) -> Grounder | None:
-    """`grounder_of` the lexicon of the settings; None where concepts are switched off or no lexicon can be had.
+    """`make_grounder` the lexicon of the settings; None where concepts are switched off or no lexicon can be had.
 
-    Raises SettingsError as `grounder_of` does, and if an ontology cannot be used.
+    Raises SettingsError as `make_grounder` does, and if an ontology cannot be used.
     """
     lexicon = None
-    if settings.concepts and (settings.ontology or sources.SHIPPED.is_file()):
-        prefixes = all_prefixes(prefixes_of(settings, described, labels))
-        lexicon = sources.load_lexicon(storage, settings.ontology or (sources.EMBEDDED,), prefixes)
-    return grounder_of(settings, lexicon, labels, rescoring, described)
+    if settings.concepts and (settings.ontology or lexicon_files.SHIPPED.is_file()):
+        prefixes = all_prefixes(prefixes_by_label(settings, described, labels))
+        lexicon = lexicon_files.load_lexicon(storage, settings.ontology or (lexicon_files.EMBEDDED,), prefixes)
+    return make_grounder(settings, lexicon, labels, rescoring, described)
 
 
-def grounder_of(
+def make_grounder(
     settings: Settings,
     lexicon: Lexicon | None,
     labels: Sequence[str] = (),
@@ -75,14 +75,15 @@ def grounder_of(
     grounder = None
     if lexicon is not None:
         try:
-            fitted = None if rescoring is None else Rescoring.of(rescoring)
+            fitted = None if rescoring is None else Rescoring.from_json(rescoring)
         except ValueError as error:
             raise SettingsError(f"the model's config.json: {error}") from error
         scores = shipped_scores(lexicon.prefixes, lexicon.has_corpus)
-        grounder = Grounder(lexicon, scores, prefixes_of(settings, described, labels), only, fitted, settings.min_score)
+        prefixes = prefixes_by_label(settings, described, labels)
+        grounder = Grounder(lexicon, scores, prefixes, only, fitted, settings.min_score)
     elif settings.min_score is not None:
         raise SettingsError("min_score: mentions are scored by the lexicon, and concepts are off")
-    for label in sorted(only.difference(grounder.known if grounder else ())):
+    for label in sorted(only.difference(grounder.known_labels if grounder else ())):
         if label in labels:
             raise SettingsError(f"grounded_only {label}: no names are known for it, so all its mentions would go")
         raise SettingsError(f"grounded_only {label}: the model has no such label{nearest(label, labels)}")

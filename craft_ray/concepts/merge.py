@@ -20,7 +20,7 @@ def merged(first: Lexicon, second: Lexicon) -> Lexicon:
     named = np.unique(first.ontology[first.concept[first.tier != CORPUS]])
     replaced = np.array([p in first.prefixes and first.prefixes.index(p) in named for p in second.prefixes], np.bool_)
     # Each concept of the second by its number in the result: a known one, or a new one after those of the first.
-    number = first.numbers(second.ids)
+    number = first.indices(second.ids)
     kept = (second.tier == CORPUS) | ~replaced[second.ontology[second.concept]]
     wanted = ~replaced[second.ontology]
     wanted[second.concept[kept]] = True

@@ -52,7 +52,7 @@ class Rescoring:
     threshold: float
 
     @classmethod
-    def of(cls, given: Any) -> "Rescoring":
+    def from_json(cls, given: Any) -> "Rescoring":
         """From config.json.
 
         Raises ValueError if it is none.

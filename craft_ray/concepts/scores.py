@@ -38,7 +38,7 @@ class Scores:
         return result
 
 
-def scores_for(prefixes: Sequence[str], counts: Counts) -> Scores:
+def scores_from_counts(prefixes: Sequence[str], counts: Counts) -> Scores:
     """The scores of some prefixes; a step is as sure as its average where a prefix has few mentions of it."""
     share = np.zeros((len(prefixes), len(MATCHES), 2), np.float32)
     for step, name in enumerate(MATCHES):
@@ -54,4 +54,4 @@ def scores_for(prefixes: Sequence[str], counts: Counts) -> Scores:
 def shipped_scores(prefixes: Sequence[str], has_corpus: bool) -> Scores:
     """The scores that were measured for lexicons with, or without, the strings of a corpus."""
     known: dict[str, Any] = json.loads(FILE.read_text())
-    return scores_for(prefixes, known["with corpus" if has_corpus else "names alone"])
+    return scores_from_counts(prefixes, known["with corpus" if has_corpus else "names alone"])

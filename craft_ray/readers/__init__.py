@@ -10,11 +10,11 @@ from typing import BinaryIO
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
-from craft_ray.readers import bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text, unpacking
-from craft_ray.readers.parts import ITEM, WHOLE, ArchivePart
+from craft_ray.readers import archives, bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text
+from craft_ray.readers.archives import Stream, first_bytes, is_tar, members, unpacked
+from craft_ray.readers.parts import ITEM_KEY, WHOLE, ArchivePart
 from craft_ray.readers.reader import Head, Reader, ReadOptions
-from craft_ray.readers.refusing import refusal
-from craft_ray.readers.unpacking import Stream, first_bytes, is_tar, members, unpacked
+from craft_ray.readers.unsupported import advice_for
 
 READERS: tuple[Reader, ...] = (
     pubmed.READER,
@@ -31,7 +31,7 @@ READERS: tuple[Reader, ...] = (
 """All formats; where several match a shard, the first one reads it."""
 
 __all__ = [
-    "ITEM",
+    "ITEM_KEY",
     "READERS",
     "ArchivePart",
     "ReadOptions",
@@ -40,7 +40,7 @@ __all__ = [
     "format_of",
     "is_archive_name",
     "is_shard_name",
-    "read_files",
+    "read_items",
     "read_options",
     "read_shard",
 ]
@@ -54,7 +54,7 @@ def is_shard_name(name: str) -> bool:
 
 def is_archive_name(name: str) -> bool:
     """True if a file is an archive by its name; its content alone tells for certain."""
-    return Head.of(name, b"").suffix in unpacking.SUFFIXES
+    return Head.of(name, b"").suffix in archives.SUFFIXES
 
 
 def read_options(settings: Settings) -> ReadOptions:
@@ -80,48 +80,39 @@ def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None)
 
     Raises ShardError where the rest cannot be read; what came before was yielded.
     """
-    for _, items in read_files(stream, shard, options or ReadOptions()):
-        yield from items
+    for _, item in read_items(stream, shard, options or ReadOptions()):
+        yield item
 
 
-def read_files(
+def read_items(
     stream: BinaryIO, shard: str, options: ReadOptions, part: ArchivePart = WHOLE
-) -> Iterator[tuple[str, Iterator[Item]]]:
-    """Yield each file of a shard: what the names of its items begin with, and the items, to be taken before the next.
+) -> Iterator[tuple[str, Item]]:
+    """Yield the items of a shard, each with a key that names its position: `notes.tar!a.jsonl#item-3.0`.
 
-    part: the files of an archive that are read; a file that is no archive is all in the first part
+    part: which files of an archive to read; any other file belongs to the first part
 
-    An item is named so, with its number in the file behind, where its id is none. All parts of an archive end at the
-    same place and with the same error, no two of them give a file, and names do not depend on the number of parts.
+    Every file of an archive is in exactly one part, keys do not depend on the number of parts, and all parts raise the
+    same error.
     """
     plain = unpacked(stream)
     head = first_bytes(plain)
-    if not is_tar(head):
-        if part.number == 0:
-            yield f"{shard}{ITEM}", _counted(_read(plain, head, shard, options))
-        return
-    files = 0
+    is_archive, count = is_tar(head), 0
     try:
-        for name, content in members(plain, is_shard_name, part.holds):
-            if content is not None:
-                items = _read_member(f"{shard}!{name}", content, options)
-                yield f"{part.place(shard, name)}{ITEM}{files}.", items
-            files += 1
+        if is_archive:
+            for name, content in members(plain, is_shard_name, part.has_file):
+                if content is not None:
+                    for number, item in enumerate(_read_member(f"{shard}!{name}", content, options)):
+                        yield f"{part.place(shard, name)}{ITEM_KEY}{count}.{number}", item
+                count += 1
+        elif part.number == 0:
+            for item in _read(plain, head, shard, options):
+                yield f"{shard}{ITEM_KEY}{count}", item
+                count += 1
     except ShardError as error:
-        raise ShardError(error.reason, f"after {files} files: {error.detail}") from error
-    if not files:
+        unit = "files" if is_archive else "documents"
+        raise ShardError(error.reason, f"after {count} {unit}: {error.detail}") from error
+    if is_archive and not count:
         raise ShardError("no_documents", "an archive in which no file is input by its name")
-
-
-def _counted(items: Iterator[Item]) -> Iterator[Item]:
-    """The items of a file; where it breaks, the error tells after how many."""
-    number = 0
-    try:
-        for item in items:
-            number += 1
-            yield item
-    except ShardError as error:
-        raise ShardError(error.reason, f"after {number} documents: {error.detail}") from error
 
 
 def _read_member(name: str, content: BinaryIO | ShardError, options: ReadOptions) -> Iterator[Item]:
@@ -189,7 +180,7 @@ def detect(name: str, content: bytes) -> Reader:
     for reader in READERS:
         if head.suffix in reader.owned:
             return reader
-    if (advice := refusal(head)) is not None:
+    if (advice := advice_for(head)) is not None:
         raise ShardError("unknown_format", advice)
     if head.is_xml:
         return _by_element(head)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.composing import Composer
+from craft_ray.readers.archives import first_bytes
 from craft_ray.readers.json_values import json_values
 from craft_ray.readers.reader import Head, Reader, ReadOptions
-from craft_ray.readers.unpacking import first_bytes
+from craft_ray.readers.text_builder import TextBuilder
 from craft_ray.readers.xml import text_of, xml_elements
 
 _COLLECTIONS = ("documents", "PubTator3")
@@ -57,10 +57,10 @@ def _xml_passage(element: Any) -> _Passage:
 
 def _joined(sentences: Iterable[tuple[int | None, str]], start: int | None) -> str:
     """The text of a passage that is given by its sentences, each at the offset that its file states, else apart."""
-    composer = Composer(" ")
+    builder = TextBuilder(" ")
     for offset, sentence in sentences:
-        composer.add("", sentence, None if offset is None or start is None else offset - start)
-    return composer.text
+        builder.add("", sentence, None if offset is None or start is None else offset - start)
+    return builder.text
 
 
 def _offset(stated: Any) -> int | None:
@@ -102,12 +102,12 @@ def _json_passage(passage: Any) -> _Passage:
 
 
 def _document(name: str, infons: Mapping[str, Any], passages: list[_Passage]) -> Document:
-    composer = Composer()
+    builder = TextBuilder()
     title = None
     for number, passage in enumerate(passages):
         kind = str(passage.infons.get("type", "")).lower()
         section = str(passage.infons.get("section_type") or kind or "passage").lower()
-        composer.add(section, passage.text, passage.offset)
+        builder.add(section, passage.text, passage.offset)
         if number == 0 and "title" in (section, kind):
             title = passage.text
     first = passages[0].infons if passages else {}
@@ -115,8 +115,8 @@ def _document(name: str, infons: Mapping[str, Any], passages: list[_Passage]) ->
     journal = infons.get("journal") or first.get("journal")
     return Document(
         doc_id=name,
-        text=composer.text,
-        sections=composer.sections,
+        text=builder.text,
+        sections=builder.sections,
         title=title,
         year=int(year) if year.isdecimal() and len(year) == 4 else None,
         journal=str(journal) if journal else None,

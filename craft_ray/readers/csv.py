@@ -12,9 +12,9 @@ from typing import BinaryIO
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers import limits
+from craft_ray.readers.archives import first_bytes
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns
-from craft_ray.readers.unpacking import first_bytes
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
@@ -27,7 +27,7 @@ def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Ite
     head = Head.of(shard, first_bytes(stream))
     delimiter = "\t" if b"\t" in head.first_line and b"," not in head.first_line else ","
     meter = _Metered(stream)
-    csv.field_size_limit(limits.LARGEST)
+    csv.field_size_limit(limits.MAX_DOCUMENT_BYTES)
     try:
         rows = csv.reader(io.TextIOWrapper(io.BufferedReader(meter), "utf-8-sig", newline=""), delimiter=delimiter)
         names = next(rows, [])
@@ -66,7 +66,7 @@ class _Metered(io.RawIOBase):
         content = self._stream.read(len(buffer))
         buffer[: len(content)] = content
         self.since_row += len(content)
-        if self.since_row > limits.LARGEST:
+        if self.since_row > limits.MAX_DOCUMENT_BYTES:
             raise limits.too_large()
         return len(content)
 

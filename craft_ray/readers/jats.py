@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.composing import squeeze
 from craft_ray.readers.jats_text import TABLES, JatsText
 from craft_ray.readers.reader import Reader, ReadOptions
+from craft_ray.readers.text_builder import normalize_space
 from craft_ray.readers.xml import LANGUAGE, local_name, text_of, without_namespace, xml_elements
 
 _SUB_ARTICLES = ("sub-article", "response")
@@ -106,8 +106,8 @@ def _document(
         metadata["words_left_out"] = left_out
     return Document(
         doc_id=doc_id,
-        text=text.composer.text,
-        sections=text.composer.sections,
+        text=text.builder.text,
+        sections=text.builder.sections,
         title=title or None,
         year=year,
         journal=journal,
@@ -181,7 +181,7 @@ def _doc_id(meta: Any) -> str | None:
     """The PMCID, else the PMID, else the DOI."""
     if meta is None:
         return None
-    ids = {e.get("pub-id-type"): squeeze(text_of(e)) for e in meta.iterfind("article-id")}
+    ids = {e.get("pub-id-type"): normalize_space(text_of(e)) for e in meta.iterfind("article-id")}
     for kind in ("pmcid", "pmc", "pmcaid"):
         if digits := re.sub(r"^PMC", "", ids.get(kind, "")):
             return f"PMCID:PMC{digits}"
@@ -194,7 +194,7 @@ def _year(meta: Any) -> int | None:
     """The earliest year of publication given."""
     if meta is None:
         return None
-    years = [squeeze(text_of(year)) for year in meta.iterfind("pub-date/year")]
+    years = [normalize_space(text_of(year)) for year in meta.iterfind("pub-date/year")]
     years += [date.get("iso-8601-date", "")[:4] for date in meta.iterfind("pub-date")]
     return min((int(year) for year in years if re.fullmatch(r"[0-9]{4}", year)), default=None)
 
@@ -202,7 +202,7 @@ def _year(meta: Any) -> int | None:
 def _journal(article: Any) -> str | None:
     meta = article.find("front/journal-meta")
     found = next(meta.iter("journal-title"), None) if meta is not None else None
-    return squeeze(text_of(found)) or None if found is not None else None
+    return normalize_space(text_of(found)) or None if found is not None else None
 
 
 READER = Reader("jats", read_jats, suffixes=("nxml", "xml"), owned=("nxml",), roots=("article", "pmc-articleset"))

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from craft_ray.readers.composing import LONGEST_NAME, Composer, squeeze
+from craft_ray.readers.text_builder import LONGEST_NAME, TextBuilder, normalize_space
 from craft_ray.readers.xml import add_child, local_name, text_of
 
 FLOATS = frozenset(("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "media"))
@@ -28,7 +28,7 @@ class JatsText:
     """
 
     def __init__(self, include: Collection[str]) -> None:
-        self.composer = Composer()
+        self.builder = TextBuilder()
         left_out = set(_ALWAYS_LEFT_OUT)
         blocks = set(_BLOCKS)
         for part, names in (("tables", TABLES), ("footnotes", ("fn",))):
@@ -38,7 +38,7 @@ class JatsText:
 
     def inline(self, element: Any) -> str:
         """The running text of an element, without the blocks in it."""
-        return squeeze(text_of(element, self._not_inline, _is_raised))
+        return normalize_space(text_of(element, self._not_inline, _is_raised))
 
     def paragraph(self, element: Any, section: str) -> None:
         """Add an element's running text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
@@ -53,7 +53,7 @@ class JatsText:
         inner: list[Any] = []
 
         def end_run() -> None:
-            self._add(section, squeeze("".join(run)))
+            self._add(section, normalize_space("".join(run)))
             for block in inner:
                 self.visit(block, section)
             run.clear()
@@ -102,7 +102,7 @@ class JatsText:
     def _table(self, element: Any) -> None:
         """The cells of a table, a passage for each row."""
         for row in element.iter("{*}tr"):
-            cells = (squeeze(text_of(cell, self._left_out - TABLES, _is_raised)) for cell in row)
+            cells = (normalize_space(text_of(cell, self._left_out - TABLES, _is_raised)) for cell in row)
             self._add("table", "\t".join(cells).strip("\t"))
 
     def _blocks_in(self, element: Any) -> Iterator[Any]:
@@ -116,7 +116,7 @@ class JatsText:
 
     def _add(self, section: str, passage: str) -> None:
         if passage.rstrip(".") not in _BOILERPLATE:
-            self.composer.add(section, passage)
+            self.builder.add(section, passage)
 
 
 def _is_raised(element: Any) -> bool:

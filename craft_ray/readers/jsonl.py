@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
+from craft_ray.readers.archives import first_bytes
 from craft_ray.readers.json_values import json_values
 from craft_ray.readers.limits import JSON, lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.records import document_from_record
-from craft_ray.readers.unpacking import first_bytes
 
 _HELD = 10_000
 """Bad lines before the first good one that are listed one by one; a file with more of them is no JSON lines."""

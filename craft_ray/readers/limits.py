@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 
 from craft_ray.core.errors import ShardError
 
-LARGEST = 256 << 20
+MAX_DOCUMENT_BYTES = 256 << 20
 """Bytes of one document. An article of 100 MB passes, markup and all."""
 
 JSON, XML = b"[{,:", b"<=&"
@@ -28,7 +28,7 @@ class BoundedReader:
     markup:  characters that count for the objects that they begin
     growing: give larger pieces within a large record, for a parser that begins an open string anew with each piece
 
-    Raises ShardError (`too_large`) once it has read more than LARGEST since the last `reset`.
+    Raises ShardError (`too_large`) once it has read more than MAX_DOCUMENT_BYTES since the last `reset`.
     """
 
     def __init__(self, stream: BinaryIO, markup: bytes = b"", growing: bool = False) -> None:
@@ -52,7 +52,7 @@ class BoundedReader:
         if self._damage is not None and not content:
             raise self._damage
         self._read += weight(content, self._markup)
-        if self._read > LARGEST:
+        if self._read > MAX_DOCUMENT_BYTES:
             raise too_large()
         return content
 
@@ -68,26 +68,26 @@ def weight(content: bytes, markup: bytes) -> int:
 
 def lines(stream: BinaryIO, markup: bytes = b"") -> Iterator[bytes | None]:
     """Yield each line, or None for one that is too large; that one is passed over and the next is read."""
-    while line := stream.readline(LARGEST + 1):
-        if len(line) <= LARGEST:
-            yield line if weight(line, markup) <= LARGEST else None
+    while line := stream.readline(MAX_DOCUMENT_BYTES + 1):
+        if len(line) <= MAX_DOCUMENT_BYTES:
+            yield line if weight(line, markup) <= MAX_DOCUMENT_BYTES else None
             continue
         while line and not line.endswith(b"\n"):
             line = stream.readline(_CHUNK)
         yield None
 
 
-def read_whole(stream: BinaryIO) -> bytes:
+def read_all(stream: BinaryIO) -> bytes:
     """All of a stream.
 
-    Raises ShardError (`too_large`) if that is more than LARGEST.
+    Raises ShardError (`too_large`) if that is more than MAX_DOCUMENT_BYTES.
     """
-    content = stream.read(LARGEST + 1)
-    if len(content) > LARGEST:
+    content = stream.read(MAX_DOCUMENT_BYTES + 1)
+    if len(content) > MAX_DOCUMENT_BYTES:
         raise too_large()
     return content
 
 
 def too_large() -> ShardError:
-    """The error of a document above LARGEST."""
-    return ShardError("too_large", f"a document of more than {LARGEST >> 20} MB, or one with as much markup")
+    """The error of a document above MAX_DOCUMENT_BYTES."""
+    return ShardError("too_large", f"a document of more than {MAX_DOCUMENT_BYTES >> 20} MB, or one with as much markup")

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
-from craft_ray.readers.composing import Composer
 from craft_ray.readers.limits import lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.text_builder import TextBuilder
 
 _FIELD = re.compile(rb"^([A-Z][A-Z0-9]{1,3}) *- ?(.*)$", re.DOTALL)
 _START = re.compile(rb"PMID *- ?\d")
@@ -30,7 +30,7 @@ def read_medline(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
     for line in lines(stream):
         content = (line or b"").rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
         size += len(content)
-        if line is None or size > limits.LARGEST:
+        if line is None or size > limits.MAX_DOCUMENT_BYTES:
             raise too_large()
         field = _FIELD.match(content)
         if fields and (not content.strip() or (field and field.group(1) == b"PMID")):
@@ -58,14 +58,14 @@ def _citation(fields: _Fields, fallback_id: str) -> Document | Rejection:
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
     title = next((first[tag] for tag in ("TI", "BTI", "CTI", "TT") if first.get(tag)), "")
     abstract = first.get("AB") or (first.get("OAB", "") if first.get("OABL", "eng") == "eng" else "")
-    composer = Composer()
-    composer.add("title", title)
-    composer.add("abstract", abstract)
+    builder = TextBuilder()
+    builder.add("title", title)
+    builder.add("abstract", abstract)
     year = re.match(r"\d{4}", first.get("DP", ""))
     return Document(
         doc_id=f"PMID:{pmid}",
-        text=composer.text,
-        sections=composer.sections,
+        text=builder.text,
+        sections=builder.sections,
         title=title or None,
         year=int(year.group()) if year else None,
         journal=first.get("JT") or None,

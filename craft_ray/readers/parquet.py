@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.limits import read_whole
+from craft_ray.readers.archives import is_packed
+from craft_ray.readers.limits import read_all
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns
-from craft_ray.readers.unpacking import is_packed
 
 
 def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
@@ -23,7 +23,7 @@ def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
     number = 0
     try:
         # Parquet is read from its end, so what is unpacked in a stream is held whole.
-        seekable = io.BytesIO(read_whole(stream)) if is_packed(stream) else stream
+        seekable = io.BytesIO(read_all(stream)) if is_packed(stream) else stream
         file = pq.ParquetFile(seekable)
         names = file.schema_arrow.names
         if not find_columns(names, options).text:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from craft_ray.core.hashing import hash64
 
-ITEM = "#item-"
+ITEM_KEY = "#item-"
 """Behind a file's name, the beginning of the places of items that have no id of their own to go by."""
 
 LONGEST_NAME = 500
@@ -22,11 +22,11 @@ class ArchivePart:
     number: int = 0
     count: int = 1
 
-    def holds(self, name: str) -> bool:
+    def has_file(self, name: str) -> bool:
         """True if a file of the archive is in this part, by its name in there."""
         return self._holds(_spelled_out(name))
 
-    def names(self, doc_id: str, shard: str) -> bool:
+    def owns_id(self, doc_id: str, shard: str) -> bool:
         """True if this part is the one that could give an id that is a place in the archive.
 
         What names no file, as the mark of a broken archive, is the first part's.

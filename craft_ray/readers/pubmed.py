@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
-from craft_ray.readers.composing import Composer, squeeze
 from craft_ray.readers.reader import Reader, ReadOptions
+from craft_ray.readers.text_builder import TextBuilder, normalize_space
 from craft_ray.readers.xml import text_of, xml_elements
 
 
@@ -24,7 +24,7 @@ def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
             continue  # its citation has been read
         if element.tag in ("DeleteCitation", "DeleteDocument"):
             for pmid in element.iterfind("PMID"):
-                if name := squeeze(pmid.text or ""):
+                if name := normalize_space(pmid.text or ""):
                     yield Deletion(f"PMID:{name}", _version(pmid))
                 else:
                     yield Rejection(f"{shard}#{number}", "bad_record", "a deletion without a PMID")
@@ -37,32 +37,32 @@ def _citation(element: Any, fallback_id: str) -> Document | Rejection:
     book = element.tag == "PubmedBookArticle"
     record = element.find("BookDocument") if book else element
     pmid = record.find("PMID") if record is not None else None
-    if pmid is None or not squeeze(pmid.text or ""):
+    if pmid is None or not normalize_space(pmid.text or ""):
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
     article = record if book else record.find("Article")
     if article is None:
-        return Rejection(f"PMID:{squeeze(pmid.text)}", "bad_record", "a citation without an Article")
+        return Rejection(f"PMID:{normalize_space(pmid.text)}", "bad_record", "a citation without an Article")
 
-    composer = Composer()
+    builder = TextBuilder()
     titles = (_text(article, path) for path in ("ArticleTitle", "Book/BookTitle", "VernacularTitle"))
     title = next(filter(None, titles), None)
-    composer.add("title", title or "")
+    builder.add("title", title or "")
     abstracts = article.findall("Abstract")
     others = record.findall("OtherAbstract")
-    if not any(squeeze(text_of(part)) for part in article.iterfind("Abstract/AbstractText")):
+    if not any(normalize_space(text_of(part)) for part in article.iterfind("Abstract/AbstractText")):
         abstracts = [other for other in others if other.get("Language", "eng") == "eng"][:1]
     for part in (part for abstract in abstracts for part in abstract.iterfind("AbstractText")):
-        label = squeeze(part.get("Label", ""))
-        composer.add(f"abstract/{label}" if label else "abstract", squeeze(text_of(part)))
+        label = normalize_space(part.get("Label", ""))
+        builder.add(f"abstract/{label}" if label else "abstract", normalize_space(text_of(part)))
     left_out = [other.get("Language", "und") for other in others if other not in abstracts]
-    metadata: dict[str, Any] = {"language": [squeeze(text_of(e)) for e in article.iterfind("Language")]}
+    metadata: dict[str, Any] = {"language": [normalize_space(text_of(e)) for e in article.iterfind("Language")]}
     if left_out:
         metadata["other_abstracts_left_out"] = left_out
     return Document(
-        doc_id=f"PMID:{squeeze(pmid.text)}",
+        doc_id=f"PMID:{normalize_space(pmid.text)}",
         version=_version(pmid),
-        text=composer.text,
-        sections=composer.sections,
+        text=builder.text,
+        sections=builder.sections,
         title=title,
         year=_year(article),
         journal=_text(article, "Journal/Title") or _text(article, "Book/Publisher/PublisherName"),
@@ -85,7 +85,7 @@ def _year(article: Any) -> int | None:
 
 def _text(element: Any, path: str) -> str | None:
     found = element.find(path)
-    return squeeze(text_of(found)) or None if found is not None else None
+    return normalize_space(text_of(found)) or None if found is not None else None
 
 
 READER = Reader(

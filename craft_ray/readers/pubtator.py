@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
-from craft_ray.readers.composing import SEPARATOR, Composer
 from craft_ray.readers.limits import lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.text_builder import SEPARATOR, TextBuilder
 
 _LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
 
@@ -41,7 +41,7 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
                 yield _document(current, passages)
             current, passages, size = key, [], 0
         size += len(line)
-        if size > limits.LARGEST:
+        if size > limits.MAX_DOCUMENT_BYTES:
             raise too_large()
         passages.append((part, text))
     if current is not None:
@@ -51,18 +51,18 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
 def _document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document | Rejection:
     name = key.decode("utf-8", "replace").strip()
     doc_id = f"PMID:{name}" if name.isdecimal() else name
-    composer = Composer()
+    builder = TextBuilder()
     title, offset = "", 0
     try:
         for number, (part, content) in enumerate(passages):
             text = content.decode("utf-8")
-            composer.add(_section(part, number), text, offset)
+            builder.add(_section(part, number), text, offset)
             offset += len(text) + len(SEPARATOR)
             if number == 0 and part == b"t":
                 title = text
     except UnicodeDecodeError as error:
         return Rejection(doc_id, "bad_encoding", str(error))
-    return Document(doc_id, composer.text, composer.sections, title=title or None)
+    return Document(doc_id, builder.text, builder.sections, title=title or None)
 
 
 def _section(part: bytes, number: int) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from craft_ray.core.schema import Document, Rejection
-from craft_ray.readers.composing import Composer
 from craft_ray.readers.reader import ReadOptions
+from craft_ray.readers.text_builder import TextBuilder
 
 ID_COLUMNS = ("id", "_id", "doc_id", "docid", "document_id", "pmid", "pmcid", "doi")
 """Usual names of a column of ids, in any case; the first that is there counts."""
@@ -58,21 +58,21 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
         kind = type(given).__name__
         return Rejection(fallback_id, "bad_record", f"`{columns.id}` is {kind}, neither text nor a whole number")
     doc_id = fallback_id if given in (None, "") else _with_prefix(str(given), columns.id or "")
-    composer = Composer()
+    builder = TextBuilder()
     found = False
     for name in columns.text:
         value = record[name]
         if value is not None and not isinstance(value, str):
             return Rejection(doc_id, "bad_record", f"`{name}` is {type(value).__name__}")
         found |= value is not None
-        composer.add(name, value or "")
+        builder.add(name, value or "")
     if not found:
         missing = " and ".join(f"`{name}`" for name in options.text_column or columns.text or ("text",))
         return Rejection(doc_id, "bad_record", f"no {missing} among the columns {', '.join(map(str, record))[:500]}")
-    return _document(record, columns, doc_id, composer)
+    return _document(record, columns, doc_id, builder)
 
 
-def _document(record: Mapping[str, Any], columns: Columns, doc_id: str, composer: Composer) -> Document:
+def _document(record: Mapping[str, Any], columns: Columns, doc_id: str, builder: TextBuilder) -> Document:
     by_lower = {name.lower(): name for name in reversed(list(record))}
     title, year = (record.get(by_lower.get(name, name)) for name in ("title", "year"))
     is_year = isinstance(year, int) and not isinstance(year, bool) and 0 < year < 10_000
@@ -82,8 +82,8 @@ def _document(record: Mapping[str, Any], columns: Columns, doc_id: str, composer
         metadata["columns_read"] = {"id": columns.id, "text": list(columns.text)}
     return Document(
         doc_id=doc_id,
-        text=composer.text,
-        sections=composer.sections,
+        text=builder.text,
+        sections=builder.sections,
         title=title if isinstance(title, str) else None,
         year=year if is_year else None,
         metadata=metadata,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Item, Rejection, document_of
-from craft_ray.readers.limits import read_whole
+from craft_ray.readers.limits import read_all
 from craft_ray.readers.reader import Reader, ReadOptions
 
 
@@ -14,7 +14,7 @@ def read_text(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
     Raises ShardError (`too_large`) if it is too large to hold.
     """
     try:
-        text = read_whole(stream).decode("utf-8")
+        text = read_all(stream).decode("utf-8")
     except UnicodeDecodeError as error:
         yield Rejection(shard, "bad_encoding", str(error))
         return

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.concepts.build import Builder
+from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.scores import Scores, scores_for
+from craft_ray.concepts.scores import Scores, scores_from_counts
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.training.craft import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
@@ -61,9 +61,9 @@ def answers(
             "row": pa.array([n for n, _ in rows], pa.int64()),
         }
     )
-    found = grounder.identify(mentions, [d.text for d in documents])
-    gold = lexicon.numbers([c.concept_id for _, c in rows])
-    concept = np.where(found["concept_id"].is_valid(), lexicon.numbers(found["concept_id"].combine_chunks()), -1)
+    found = grounder.add_concepts(mentions, [d.text for d in documents])
+    gold = lexicon.indices([c.concept_id for _, c in rows])
+    concept = np.where(found["concept_id"].is_valid(), lexicon.indices(found["concept_id"].combine_chunks()), -1)
     columns = zip(
         rows,
         gold.tolist(),
@@ -102,7 +102,7 @@ def by_folds(
     parts = []
     for fold in range(folds):
         lexicon = lexicon_of([d for n, d in enumerate(documents) if n % folds != fold])
-        grounder = Grounder(lexicon, scores_for(lexicon.prefixes, {}), prefixes)
+        grounder = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), prefixes)
         parts.append((lexicon, answers(grounder, documents[fold::folds], ontology)))
     return parts
 
@@ -121,7 +121,7 @@ def step_counts(found: Sequence[Answer]) -> dict[str, dict[str, list[int]]]:
 
 def evaluate_gold_spans(
     documents: Sequence[GoldDocument],
-    base: Builder,
+    base: LexiconBuilder,
     prefixes: Mapping[str, Sequence[str]],
     with_corpus: bool = True,
 ) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
@@ -143,7 +143,7 @@ def evaluate_gold_spans(
     judged: list[Answer] = []
     for fold, (lexicon, mine) in enumerate(parts):
         others = [answer for n, (_, part) in enumerate(parts) if n != fold for answer in part]
-        judged += _scored(mine, lexicon, scores_for(lexicon.prefixes, step_counts(others)))
+        judged += _scored(mine, lexicon, scores_from_counts(lexicon.prefixes, step_counts(others)))
     return _report(judged), step_counts([answer for _, part in parts for answer in part])
 
 

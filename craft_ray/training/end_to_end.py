@@ -66,7 +66,7 @@ class _Numbers:
             {c.concept_id for d in gold for c in d.concepts}
             | {e.concept_id for es in found for e in es if e.concept_id}
         )
-        numbers = lexicon.numbers(ids).tolist()
+        numbers = lexicon.indices(ids).tolist()
         self._of = {
             id_: known if known >= 0 else -2 - n for n, (id_, known) in enumerate(zip(ids, numbers, strict=True))
         }

@@ -41,7 +41,7 @@ def test_without_a_lexicon_the_columns_are_null(tmp_path: Path):
 
 def test_mentions_that_nothing_fits_are_left_out_and_counted_apart(tmp_path: Path):
     every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
-    written = commit(tmp_path, DOCUMENTS, grounder=grounder(only=frozenset({"Protein"})))
+    written = commit(tmp_path, DOCUMENTS, grounder=grounder(grounded_only=frozenset({"Protein"})))
     assert_consistent(tmp_path)
     assert written.labels + written.left_out == every.labels
     assert set(written.left_out) == {"Protein"}

@@ -110,7 +110,7 @@ def test_texts_are_left_out_of_documents_on_request_and_entities_stay(tmp_path: 
 def test_what_a_grounder_leaves_out_is_counted_and_documents_have_what_stays(tmp_path: Path):
     rows = *(numbered_document(number) for number in range(5)), document_without_text("c", "rejected")
     every = written(tmp_path, *rows)
-    block = written(tmp_path, *rows, grounder=grounder(only=frozenset({"Protein"})))
+    block = written(tmp_path, *rows, grounder=grounder(grounded_only=frozenset({"Protein"})))
     entities = read(tmp_path / "entities", block.entities)
     documents = read(tmp_path / "documents", block.documents)
     counted = Counter(row["doc_id"] for row in entities)

@@ -25,7 +25,7 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
             "row": pa.array([0] * len(mentions), pa.int64()),
         }
     )
-    found = by.identify(table, [text])
+    found = by.add_concepts(table, [text])
     assert found.select(CONCEPT_COLUMNS).schema.types == [ENTITIES.field(name).type for name in CONCEPT_COLUMNS]
     rows: list[dict[str, Any]] = found.to_pylist()
     return rows
@@ -71,7 +71,7 @@ def test_the_text_of_a_document_decides() -> None:
 
 def test_a_document_tells_nothing_about_another() -> None:
     table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": pa.array([0, 1], pa.int64())})
-    found = GROUNDER.identify(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
+    found = GROUNDER.add_concepts(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
     assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
 
@@ -106,7 +106,7 @@ def test_an_abbreviation_never_removes_a_concept() -> None:
 def test_mentions_that_nothing_fits_are_set_apart_for_the_labels_that_are_kept_to_mentions_that_fit() -> None:
     columns = {"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
     mentions = pa.table(columns | {"score": pa.array([0.9, 0.9, 0.9], pa.float32())})
-    kept, left_out = grounder(only=frozenset({"Cell"})).ground(mentions, [""])
+    kept, left_out = grounder(grounded_only=frozenset({"Cell"})).ground(mentions, [""])
     assert [(row["label"], row["mention"]) for row in kept.to_pylist()] == [("Cell", "neuron"), ("Taxon", "thing")]
     assert [(row["label"], row["mention"]) for row in left_out.to_pylist()] == [("Cell", "thing")]
     assert grounder().ground(mentions, [""]).left_out.num_rows == 0
@@ -149,12 +149,12 @@ def test_what_was_asked_before_is_answered_as_the_first_time_and_by_its_own_docu
         }
     )
     by = grounder()
-    first = by.identify(table, texts)
+    first = by.add_concepts(table, texts)
     assert first["concept_id"].to_pylist()[0] == "CL:0000740"
     assert first["concept_id"].to_pylist()[len(mentions)] is None, "the other document does not say what it means"
     assert set(by.seen) == set(mentions)
-    assert by.identify(table, texts).equals(first)
-    assert by.identify(table, texts[::-1])["concept_id"].to_pylist()[0] is None
+    assert by.add_concepts(table, texts).equals(first)
+    assert by.add_concepts(table, texts[::-1])["concept_id"].to_pylist()[0] is None
     monkeypatch.setattr(grounding, "REMEMBERED", 3)
-    assert by.identify(table.slice(0, 2), texts).equals(first.slice(0, 2))
+    assert by.add_concepts(table.slice(0, 2), texts).equals(first.slice(0, 2))
     assert set(by.seen) == set(mentions[:2]), "memory is bounded"

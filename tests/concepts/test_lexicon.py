@@ -28,7 +28,7 @@ def lexicon(text: str = OBO, **strings: str) -> Lexicon:
 
 
 def names_of(of: Lexicon, concept_id: str) -> int:
-    return int((of.concept == of.numbers([concept_id])[0]).sum())
+    return int((of.concept == of.indices([concept_id])[0]).sum())
 
 
 def test_a_name_takes_sixteen_bytes() -> None:
@@ -56,10 +56,10 @@ def test_other_bytes_are_no_lexicon(content: bytes) -> None:
 def test_a_newer_ontology_replaces_an_older_and_keeps_strings_of_a_corpus() -> None:
     old = lexicon(grey_cell="CL_0000540", house_mouse="NCBITaxon_10090")
     both = merged(lexicon(NEWER), old)
-    neuron = both.numbers(["CL:0000540"])[0]
+    neuron = both.indices(["CL:0000540"])[0]
     assert both.names[neuron].as_py() == "neurone"
     assert names_of(both, "CL:0000540") == 2  # neurone, and the corpus's grey cell
-    assert both.numbers(["CL:0000740"]).tolist() == [-1]
+    assert both.indices(["CL:0000740"]).tolist() == [-1]
     assert names_of(both, "NCBITaxon:10090") == 4
     assert both.ids[int(both.parent[both.parent_start[neuron]])].as_py() == "CL:0000002"
     assert (both.key[1:] >= both.key[:-1]).all()
@@ -70,13 +70,13 @@ def test_a_newer_ontology_replaces_an_older_and_keeps_strings_of_a_corpus() -> N
 
 def test_ancestors_have_the_fewest_steps() -> None:
     made = lexicon()
-    cell, neuron, ganglion = made.numbers(["CL:0000000", "CL:0000540", "CL:0000740"]).tolist()
+    cell, neuron, ganglion = made.indices(["CL:0000000", "CL:0000540", "CL:0000740"]).tolist()
     assert ancestors(made, ganglion) == {ganglion: 0, neuron: 1, cell: 2}
 
 
 def test_similarity_is_that_of_wang() -> None:
     made = lexicon()
-    cell, neuron, ganglion, gene = made.numbers(["CL:0000000", "CL:0000540", "CL:0000740", "SO:0000704"]).tolist()
+    cell, neuron, ganglion, gene = made.indices(["CL:0000000", "CL:0000540", "CL:0000740", "SO:0000704"]).tolist()
     assert wang_similarity(made, neuron, neuron) == pytest.approx(1)
     assert wang_similarity(made, neuron, cell) == pytest.approx((0.65 + 1) / (1.65 + 1))
     shared = (0.65 + 1) + (0.65**2 + 0.65)

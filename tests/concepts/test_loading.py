@@ -4,7 +4,7 @@ import pytest
 
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.loading import grounder_of
+from craft_ray.concepts.loading import make_grounder
 from craft_ray.concepts.rescoring import FEATURES
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
@@ -19,32 +19,32 @@ def lexicon(text: str = OBO) -> Lexicon:
 
 
 def grounder(settings: Settings, text: str = OBO) -> Grounder:
-    made = grounder_of(settings, lexicon(text), LABELS, RESCORING)
+    made = make_grounder(settings, lexicon(text), LABELS, RESCORING)
     assert made is not None
     return made
 
 
 @pytest.mark.parametrize(("given", "lowest"), [(None, 0.4), (0, 0), (0.9, 0.9)])
 def test_the_settings_go_before_the_model(given: float | None, lowest: float) -> None:
-    assert grounder(Settings(min_score=given)).lowest_score == lowest
+    assert grounder(Settings(min_score=given)).score_threshold == lowest
 
 
 def test_a_model_without_a_rescoring_leaves_nothing_out() -> None:
-    made = grounder_of(Settings(), lexicon(), LABELS)
+    made = make_grounder(Settings(), lexicon(), LABELS)
     assert made is not None
-    assert (made.lowest_score, made.only) == (0, frozenset())
+    assert (made.score_threshold, made.grounded_only) == (0, frozenset())
 
 
 @pytest.mark.parametrize(("given", "only"), [((), set()), (("GGP",), {"Protein"}), (("Cell",), {"Cell"})])
 def test_labels_may_be_kept_to_mentions_that_fit(given: tuple[str, ...], only: set[str]) -> None:
-    assert grounder(Settings(grounded_only=given)).only == only
+    assert grounder(Settings(grounded_only=given)).grounded_only == only
 
 
 def test_labels_count_as_known_where_the_lexicon_has_names() -> None:
     without_taxa = OBO.split("[Term]\nid: NCBITaxon:10090")[0]
-    assert {"Cell", "Taxon"} <= grounder(Settings()).known
-    assert "Cell" in grounder(Settings(), without_taxa).known
-    assert "Taxon" not in grounder(Settings(), without_taxa).known
+    assert {"Cell", "Taxon"} <= grounder(Settings()).known_labels
+    assert "Cell" in grounder(Settings(), without_taxa).known_labels
+    assert "Taxon" not in grounder(Settings(), without_taxa).known_labels
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_a_label_whose_mentions_would_all_go_is_a_bad_setting(label: str, senten
 
 
 def test_without_a_lexicon_nothing_is_left_out_and_nothing_may_be_asked_for() -> None:
-    assert grounder_of(Settings(), None, LABELS, RESCORING) is None
+    assert make_grounder(Settings(), None, LABELS, RESCORING) is None
     with pytest.raises(SettingsError, match="no names are known"):
-        grounder_of(Settings(grounded_only=("Cell",)), None, LABELS)
+        make_grounder(Settings(grounded_only=("Cell",)), None, LABELS)
     with pytest.raises(SettingsError, match="min_score: mentions are scored by the lexicon"):
-        grounder_of(Settings(min_score=0.5), None, LABELS)
+        make_grounder(Settings(min_score=0.5), None, LABELS)
 
 
 def test_a_models_rescoring_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"config.json: rescoring needs weights"):
-        grounder_of(Settings(), lexicon(), LABELS, {"threshold": 0.4})
+        make_grounder(Settings(), lexicon(), LABELS, {"threshold": 0.4})

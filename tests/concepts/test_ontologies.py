@@ -9,8 +9,8 @@ import pytest
 
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.lexicon_files import build_lexicon
 from craft_ray.concepts.loading import all_prefixes
-from craft_ray.concepts.sources import build_lexicon
 from craft_ray.core.errors import SettingsError
 from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import STORAGE
@@ -45,21 +45,21 @@ def parents(lexicon: Lexicon, concept: int) -> list[int]:
 @pytest.mark.parametrize("name", ["tiny.obo", "tiny.obo.gz"])
 def test_obo_gives_names_old_ids_and_parents(tmp_path: Path, name: str) -> None:
     lexicon = read(obo_file(tmp_path, name=name))
-    neuron, ganglion = lexicon.numbers(["CL:0000540", "CL:0000740"]).tolist()
+    neuron, ganglion = lexicon.indices(["CL:0000540", "CL:0000740"]).tolist()
     assert lexicon.names[neuron].as_py() == "neuron"
-    assert lexicon.numbers(["CL:0000741", "CL:0000001", "CL:9"]).tolist() == [ganglion, neuron, -1]
+    assert lexicon.indices(["CL:0000741", "CL:0000001", "CL:9"]).tolist() == [ganglion, neuron, -1]
     assert parents(lexicon, ganglion) == [neuron]
     assert lexicon.sources[0]["version"] == "releases/2026-01-01"
 
 
 def test_of_go_cellular_components_alone_are_read(tmp_path: Path) -> None:
-    held = read(obo_file(tmp_path)).numbers(["GO:0005634", "GO:0008150"])
+    held = read(obo_file(tmp_path)).indices(["GO:0005634", "GO:0008150"])
     assert (held >= 0).tolist() == [True, False]
 
 
 def test_other_prefixes_are_read_when_asked_for(tmp_path: Path) -> None:
     file = obo_file(tmp_path, OBO.replace("SO:", "MONDO:"))
-    assert read(file, ("MONDO",)).numbers(["MONDO:0000704", "CL:0000540"]).tolist() == [0, -1]
+    assert read(file, ("MONDO",)).indices(["MONDO:0000704", "CL:0000540"]).tolist() == [0, -1]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -68,8 +68,8 @@ def test_obo_graphs_json_gives_the_same(tmp_path: Path, zipped: bool) -> None:
     file = tmp_path / "cl.json"
     file.write_bytes(gzip.compress(content) if zipped else content)
     lexicon = read(str(file))
-    cell, neuron = lexicon.numbers(["CL:0000000", "CL:0000540"]).tolist()
-    assert lexicon.numbers(["CL:0000541", "CL:0000001"]).tolist() == [neuron, neuron]
+    cell, neuron = lexicon.indices(["CL:0000000", "CL:0000540"]).tolist()
+    assert lexicon.indices(["CL:0000541", "CL:0000001"]).tolist() == [neuron, neuron]
     assert parents(lexicon, neuron) == [cell]
     assert lexicon.sources[0]["version"] == "v7"
 

@@ -8,7 +8,7 @@ import pytest
 
 from craft_ray.concepts.rescoring import FAMILIES, FEATURES, LENGTH, Rescoring, features
 
-FITTED = Rescoring.of(
+FITTED = Rescoring.from_json(
     {
         "weights": dict.fromkeys(FEATURES, 0.0)
         | {"score in document": 0.9, "mentions in document": 0.7, "found by corpus": 1.0, "found by none": -2.9},
@@ -97,8 +97,8 @@ def test_no_mention_has_no_score():
 )
 def test_what_is_no_rescoring_is_refused(given: object, said: str):
     with pytest.raises(ValueError, match=said):
-        Rescoring.of(given)
+        Rescoring.from_json(given)
 
 
 def test_a_rescoring_is_read_as_it_was_written():
-    assert Rescoring.of(FITTED.as_json()) == FITTED
+    assert Rescoring.from_json(FITTED.as_json()) == FITTED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from craft_ray.concepts.loading import prefixes_of
+from craft_ray.concepts.loading import prefixes_by_label
 from craft_ray.core.descriptions import descriptions_in, descriptions_of
 from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft
 from craft_ray.core.settings import Settings
@@ -46,5 +46,5 @@ def test_a_model_of_genes_is_trained_for_genes_and_gets_no_ids_of_cellular_compo
     assert tag_names(genes) == ("O", "B-Gene", "I-Gene")
     assert tag_names([TaggedSentence(["mice"], ["B-Taxon"])]) == TAGS
     assert tag_names([TaggedSentence(["nuclear", "genes"], ["B-Gene", "B-Sequence"])]) == TAGS  # a part of CRAFT
-    assert "Gene" not in prefixes_of(Settings(), labels=["Gene"])
-    assert prefixes_of(Settings(), labels=list(ONTOLOGY))["Gene"] == ("GO",)
+    assert "Gene" not in prefixes_by_label(Settings(), labels=["Gene"])
+    assert prefixes_by_label(Settings(), labels=list(ONTOLOGY))["Gene"] == ("GO",)

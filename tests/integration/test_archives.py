@@ -58,16 +58,16 @@ def reader_dies_once(marker: Path) -> Callable[[], None]:
     def setup() -> None:
         from craft_ray.annotation import prepare
 
-        read_files = prepare.read_files
+        read_items = prepare.read_items
 
         def dying(stream, shard, options, part):
-            for number, file in enumerate(read_files(stream, shard, options, part)):
+            for number, item in enumerate(read_items(stream, shard, options, part)):
                 if part.number == 1 and number == FILES // 4 and not marker.exists():
                     marker.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
-                yield file
+                yield item
 
-        prepare.read_files = dying
+        prepare.read_items = dying
 
     return setup
 
@@ -76,7 +76,7 @@ def reader_dies_once(marker: Path) -> Callable[[], None]:
 def test_two_readers_one_of_which_is_killed_leave_the_tables_of_one(
     twice: bool, tmp_path: Path, in_parts: Callable[[int], None]
 ):
-    assert ArchivePart(0, 2).holds(TWICE) != ArchivePart(0, 2).holds("records.jsonl")
+    assert ArchivePart(0, 2).has_file(TWICE) != ArchivePart(0, 2).has_file("records.jsonl")
     archive = str(write_archive(tmp_path / "in", twice))
     marker = tmp_path / "died"
     with ray_whose_workers(reader_dies_once(marker)):

@@ -78,14 +78,14 @@ def readers_die_of_poison() -> None:
     """As a shard does that crashes the native code of a parser."""
     from craft_ray.annotation import prepare
 
-    read_files = prepare.read_files
+    read_items = prepare.read_items
 
     def dying(stream, shard, *more):
         if POISON in shard:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_files(stream, shard, *more)
+        return read_items(stream, shard, *more)
 
-    prepare.read_files = dying
+    prepare.read_items = dying
 
 
 def write(folder: Path, name: str, texts: dict[str, str]) -> None:

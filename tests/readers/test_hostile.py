@@ -32,7 +32,7 @@ def no_json(name: str) -> None:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_each_hostile_shard_gives_its_good_documents_and_a_reason_for_each_bad_one(case: Case, monkeypatch):
     """Bombs are as much larger than a document may be as in the full job, where they have hundreds of megabytes."""
-    monkeypatch.setattr(limits, "LARGEST", 15 << 20)
+    monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 15 << 20)
     *rows, end = prepared(case).select(["doc_id", "status", "reason", "metadata"]).to_pylist()
     assert {row["doc_id"]: row["reason"] or row["status"] for row in rows} == case.expected(case.name)
     assert len(rows) == len(case.outcome)

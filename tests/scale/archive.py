@@ -28,7 +28,7 @@ from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.connection import nodes, ray_session
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.readers import ArchivePart, ReadOptions, read_files
+from craft_ray.readers import ArchivePart, ReadOptions, read_items
 from craft_ray.storage.shards import Shard, pack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.ledger import Ledger, entries
@@ -58,7 +58,7 @@ def shares(path: Path) -> dict[str, float]:
     began = time.process_time()
     with path.open("rb") as stream:
         # A part so small that no file is in it.
-        for _ in read_files(stream, path.name, ReadOptions(), ArchivePart(0, 1 << 60)):
+        for _ in read_items(stream, path.name, ReadOptions(), ArchivePart(0, 1 << 60)):
             pass
     seconds["pass over all files"] = time.process_time() - began
     for _ in _blocks(path, 0, plan.MOST_PARTS):

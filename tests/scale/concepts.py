@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from craft_ray.concepts.build import Builder
+from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.loading import all_prefixes
-from craft_ray.concepts.scores import scores_for
+from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
 
 SYLLABLES = [first + vowel + last for first in "bdfgklmnprst" for vowel in "aeiou" for last in ("", "n", "x")]
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--mentions", type=int, default=1_000_000)
     given = parser.parse_args()
     chance = random.Random(20261126)
-    builder, making, adding = Builder(all_prefixes(DEFAULT_PREFIXES)), 0.0, 0.0
+    builder, making, adding = LexiconBuilder(all_prefixes(DEFAULT_PREFIXES)), 0.0, 0.0
     some: list[str] = []
     source = terms(given.names, chance)
     while True:
@@ -61,7 +61,7 @@ def main() -> None:
     arrays = (lexicon.key, lexicon.folded, lexicon.exact, lexicon.tier, lexicon.concept)
     others = (lexicon.ontology, lexicon.prior, lexicon.specific, lexicon.parent_start, lexicon.parent)
     texts = sum(array.nbytes for array in (lexicon.ids, lexicon.names))
-    grounder = Grounder(lexicon, scores_for(lexicon.prefixes, {}), DEFAULT_PREFIXES)
+    grounder = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), DEFAULT_PREFIXES)
     labels = list(DEFAULT_PREFIXES)
     mentions = pa.table(
         {
@@ -71,7 +71,7 @@ def main() -> None:
         }
     )
     began = time.process_time()
-    found = grounder.identify(mentions, [None] * (given.mentions // 150 + 1))
+    found = grounder.add_concepts(mentions, [None] * (given.mentions // 150 + 1))
     print(
         json.dumps(
             {

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from craft_ray.concepts import sources
-from craft_ray.concepts.build import Builder
+from craft_ray.concepts import lexicon_files
+from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.obo import read_obo
-from craft_ray.concepts.scores import scores_for
+from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
 
 OBO = """format-version: 1.2
@@ -101,7 +101,7 @@ name: part of
 @pytest.fixture
 def no_lexicon_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The package as it is built without a lexicon, so that a test's ontologies are all that is known."""
-    monkeypatch.setattr(sources, "SHIPPED", tmp_path / "no lexicon")
+    monkeypatch.setattr(lexicon_files, "SHIPPED", tmp_path / "no lexicon")
 
 
 def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
@@ -111,11 +111,11 @@ def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
     return str(path)
 
 
-def builder(text: str = OBO) -> Builder:
+def builder(text: str = OBO) -> LexiconBuilder:
     """A builder that has read an ontology; of GO too all namespaces."""
     import io
 
-    made = Builder(all_prefixes(DEFAULT_PREFIXES))
+    made = LexiconBuilder(all_prefixes(DEFAULT_PREFIXES))
     made.sources.append({"file": "tiny.obo", "prefix": "CL", "version": "releases/2026-01-01", "terms": 1, "names": 1})
     for item in read_obo(io.StringIO(text)):
         if isinstance(item, Term):
@@ -128,4 +128,4 @@ def grounder(strings: Mapping[tuple[str, str], int] | None = None, text: str = O
     made = builder(text)
     made.add_strings(strings or {})
     lexicon = made.lexicon()
-    return Grounder(lexicon, scores_for(lexicon.prefixes, {}), DEFAULT_PREFIXES, **how)
+    return Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), DEFAULT_PREFIXES, **how)

@@ -6,7 +6,7 @@ from craft_ray.training.end_to_end import Annotation, shared_task_scores
 from tests.support.ontologies import grounder
 
 LEXICON = grounder().lexicon
-CELL, NEURON, GANGLION, GENE = LEXICON.numbers(["CL:0000000", "CL:0000540", "CL:0000740", "SO:0000704"]).tolist()
+CELL, NEURON, GANGLION, GENE = LEXICON.indices(["CL:0000000", "CL:0000540", "CL:0000740", "SO:0000704"]).tolist()
 NEAR = (0.65 + 1) / (1.65 + 1)
 """Similarity of neuron and cell."""
 

@@ -88,7 +88,7 @@ def test_documents_whose_gold_is_what_the_model_finds_score_1(craft_iob, model_o
 
 def test_mentions_that_no_concept_fits_are_no_predictions(craft_iob, model_of):
     text = "Pax6 and Shh act in the mouse eye."
-    by = grounder(only=frozenset({"Protein"}))
+    by = grounder(grounded_only=frozenset({"Protein"}))
     found = Tagger(craft_iob, grounder=by).tag(text)
     assert found.left_out == {"Protein": 1}
     gold = GoldDocument("x", text, tuple(Mention(e.start, e.end, e.label) for e in found), {})

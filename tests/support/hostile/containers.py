@@ -138,7 +138,10 @@ def bombs() -> Iterator[Case]:
     yield Case(
         "bomb-lists.jsonl.gz",
         lambda: bomb(
-            b'{"id": "bomb", "text": "x", "more": [0', b",[]", b"]}\n" + line("after-lists"), limits.LARGEST // 8
+            b'{"id": "bomb", "text": "x", "more": [0',
+            b",[]",
+            b"]}\n" + line("after-lists"),
+            limits.MAX_DOCUMENT_BYTES // 8,
         ),
         {"@#1": "too_large", "after-lists": OK},
     )
@@ -150,7 +153,7 @@ def bombs() -> Iterator[Case]:
     yield Case("bomb-text.nxml.gz", lambda: bomb(b"<article><body><p>", b"0"), note("bad_xml"))
     yield Case(
         "bomb-elements.xml.gz",
-        lambda: bomb(pubmed(citation("23"))[:-19], b"<x/>", size=limits.LARGEST // 4),
+        lambda: bomb(pubmed(citation("23"))[:-19], b"<x/>", size=limits.MAX_DOCUMENT_BYTES // 4),
         note("too_large", "PMID:23"),
     )
     yield Case("bomb-attribute.nxml.gz", lambda: bomb(b"<article a='", b"0"), note("too_large"))
@@ -162,7 +165,7 @@ def bombs() -> Iterator[Case]:
     )
     yield Case(
         "bomb-lists.json.gz",
-        lambda: bomb(b'{"documents": [{"id": "x", "passages": [', b"[],", size=limits.LARGEST // 8),
+        lambda: bomb(b'{"documents": [{"id": "x", "passages": [', b"[],", size=limits.MAX_DOCUMENT_BYTES // 8),
         note("too_large"),
     )
     yield Case(

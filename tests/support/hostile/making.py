@@ -43,13 +43,13 @@ def bomb(begin: bytes, filling: bytes, end: bytes = b"", size: int | None = None
     The size is a little more than a reader holds of one document, if none is given.
     """
     block = filling * ((1 << 20) // len(filling))
-    count = -(-(limits.LARGEST + (1 << 20) if size is None else size) // len(block))
+    count = -(-(limits.MAX_DOCUMENT_BYTES + (1 << 20) if size is None else size) // len(block))
     return packed(begin) + packed(block) * count + packed(end)
 
 
 def bomb_member(name: str, type: bytes) -> bytes:
     """Gzip of an archive with one member that is too large and one that is not."""
-    size = limits.LARGEST + (1 << 20)
+    size = limits.MAX_DOCUMENT_BYTES + (1 << 20)
     return bomb(header(name, type, size), b"0", tar(("after.txt", TEXT.encode())))
 
 

@@ -20,6 +20,6 @@ _REFUSED = (
 )
 
 
-def refusal(head: Head) -> str | None:
+def advice_for(head: Head) -> str | None:
     """The kind of file that a head belongs to and what to do with it, if no reader is meant to read it."""
     return next((advice for pattern, advice in _REFUSED if pattern.match(head.start)), None)

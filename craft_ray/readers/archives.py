@@ -70,7 +70,7 @@ def _problem(member: tarfile.TarInfo) -> ShardError | None:
     """Why the content of a member is not read, if it is not."""
     if not _is_plain(member):
         return ShardError("bad_archive", "a link, device or sparse file, not a plain one")
-    return limits.too_large() if member.size > limits.LARGEST else None
+    return limits.too_large() if member.size > limits.MAX_DOCUMENT_BYTES else None
 
 
 def _pieces(archive: tarfile.TarFile, member: tarfile.TarInfo, meter: limits.BoundedReader) -> Iterator[bytes]:

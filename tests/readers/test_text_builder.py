@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.readers.composing import squeeze
+from craft_ray.readers.text_builder import normalize_space
 
 
 @given(st.text(st.sampled_from("ab \t\r\n\u00a0\u2009")))
 def test_each_run_of_white_space_is_one_space_and_other_spaces_stay(text: str):
-    assert squeeze(text) == re.sub("[ \t\r\n]+", " ", text).strip(" ")
+    assert normalize_space(text) == re.sub("[ \t\r\n]+", " ", text).strip(" ")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from craft_ray.concepts.build import Builder
+from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.merge import merged
 from craft_ray.concepts.obo import CutShortError, read_obo
@@ -68,18 +68,18 @@ def read_lexicon(storage: Storage, file: str) -> Lexicon:
 
 def build_lexicon(
     storage: Storage, files: Sequence[str], prefixes: Sequence[str], leave_out: frozenset[str] = frozenset()
-) -> Builder:
+) -> LexiconBuilder:
     """A builder that has read ontologies.
 
     Raises SettingsError as `load_lexicon` does.
     """
-    builder = Builder(prefixes, leave_out)
+    builder = LexiconBuilder(prefixes, leave_out)
     for file in files:
         builder.sources.append(_add_file(builder, storage, file, frozenset(prefixes)))
     return builder
 
 
-def _add_file(builder: Builder, storage: Storage, file: str, prefixes: frozenset[str]) -> dict[str, Any]:
+def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: frozenset[str]) -> dict[str, Any]:
     """Add one ontology; gives its entry among the lexicon's sources."""
     terms, names, with_synonyms = Counter[str](), 0, 0
     header: dict[str, str] = {}

@@ -17,14 +17,14 @@ _UNEVEN = ("  ", "\n", "\t", "\r")
 """Texts without any of these have single spaces alone, as most do. The pattern would replace each by itself."""
 
 
-def squeeze(text: str) -> str:
+def normalize_space(text: str) -> str:
     """XML text with each run of XML white space as one space; other spaces (no-break, thin) are kept."""
     if any(white in text for white in _UNEVEN):
         text = _XML_SPACE.sub(" ", text)
     return text.strip(" ")
 
 
-class Composer:
+class TextBuilder:
     """Collects named passages; passages that follow each other under one name become one section.
 
     Those that touch, letter to letter, stay two sections, so that no word grows across.
