@@ -53,14 +53,9 @@ def annotate(
         bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Annotate nothing: tell which shards would be read, why, and how long.")
+        bool,
+        typer.Option("--dry-run", help="Annotate nothing: list the shards to read, why, and how long it may take."),
     ] = False,
-    replica_speed: Annotated[
-        float | None, typer.Option(min=1, help="With --dry-run: tokens per second of a replica that is not here.")
-    ] = None,
-    price: Annotated[
-        float | None, typer.Option(min=0, help="With --dry-run: price of an hour of all hardware.")
-    ] = None,
     fail_on_rejected: Annotated[
         bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
     ] = False,
@@ -113,7 +108,7 @@ def annotate(
         if output is None:
             raise SettingsError("--output is missing: the folder of the tables")
         if dry_run:
-            print_dry_run(inputs, output, loaded, replica_speed, price, as_json)
+            print_dry_run(inputs, output, loaded, as_json)
             return
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
@@ -148,23 +143,15 @@ def print_checked(inputs: list[str], settings: Settings, as_json: bool) -> None:
         print_check(console(), checked)
 
 
-def print_dry_run(
-    inputs: list[str],
-    output: str,
-    settings: Settings,
-    replica_speed: float | None,
-    price: float | None,
-    as_json: bool,
-) -> None:
-    """Print what a run would do, without beginning it."""
+def print_dry_run(inputs: list[str], output: str, settings: Settings, as_json: bool) -> None:
     from craft_ray.annotation.forecast import forecast
     from craft_ray.cli.forecast import print_forecast
 
-    told = forecast(inputs, output, settings, replica_speed=replica_speed, price=price)
+    expected = forecast(inputs, output, settings)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(expected))
     else:
-        print_forecast(console(), told)
+        print_forecast(console(), expected)
 
 
 def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("compact", "OUT"),
         ("show", "IN"),
         ("annotate", "IN", "--check"),
-        ("annotate", "IN", "--dry-run", "--output", "NEW", "--replica-speed", "1"),
+        ("annotate", "IN", "--dry-run", "--output", "NEW"),
     ],
     ids=lambda arguments: " ".join(part for part in arguments if part.isascii() and len(part) < 20),
 )
