@@ -1,4 +1,4 @@
-"""A look at inputs before a run: the format of each file, its documents, their words and what is left out."""
+"""A look at the inputs before a run: format, documents and words of each file, and the parts that are not read."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,24 +21,24 @@ from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
 FILES = 200
-"""Files that are looked at, spread evenly over all, so that a look takes seconds."""
+"""Most files that are opened, spread evenly, so that a check takes seconds."""
 
 DOCUMENTS = 500
-"""Documents that are looked at in each file."""
+"""Most documents that are read from each file."""
 
 _REVISED = ("pubmed", "medline")
-"""Formats in which an id that comes again is a revision."""
+"""Formats in which a repeated id is a revision."""
 
 
 @dataclass(slots=True)
 class FileCheck:
     """The content of a file, as far as it was read.
 
-    titles_alone: documents with a title and nothing else
-    words:        by the first part of the sections' names
-    left_out:     words by the part that `include` would read
-    problem:      why the file could not be read to its end
-    whole:        False if it holds more than DOCUMENTS documents
+    titles_alone: documents that have only a title
+    words:        by the first component of section names
+    left_out:     words by the part that `include` would add
+    problem:      why reading ended early
+    whole:        False if there are more than DOCUMENTS documents
     """
 
     file: str
@@ -54,7 +54,6 @@ class FileCheck:
     whole: bool = True
 
     def add(self, item: Item) -> None:
-        """Count an item."""
         if isinstance(item, Rejection):
             self.rejected[item.reason] = self.rejected.get(item.reason, 0) + 1
         elif isinstance(item, Deletion):
@@ -71,9 +70,9 @@ class FileCheck:
 
 
 def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
-    """Look at inputs as a run with these settings would read them, without a model and without Ray.
+    """Read a part of the inputs as a run with these settings would, without a model and without Ray.
 
-    Raises SettingsError for settings that are wrong and inputs that are not there.
+    Raises SettingsError for wrong settings and missing inputs.
     """
     options = read_options(settings)
     storage = Storage(settings.s3, settings.patience)
@@ -89,25 +88,25 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
             if isinstance(item, Document) and checked.format not in _REVISED:
                 repeated[item.doc_id] += first_in.setdefault(item.doc_id, shard.name) != shard.name
         files.append(checked)
-    again = sorted(doc_id for doc_id, count in repeated.items() if count)
+    duplicates = sorted(doc_id for doc_id, count in repeated.items() if count)
     return {
         "files": [asdict(checked) for checked in files],
         "files_found": len(listing),
         "files_passed_over": len(listing.passed_over),
         "passed_over": list(listing.passed_over[:10]),
-        "ids_in_several_files": len(again),
-        "such_ids": again[:10],
+        "ids_in_several_files": len(duplicates),
+        "such_ids": duplicates[:10],
     }
 
 
 def _spread(files: int) -> NDArray[np.int64]:
-    """Places of FILES files at the most, evenly over all."""
+    """Indices of at most FILES files, spread evenly."""
     count = min(files, FILES)
     return np.arange(count) * files // count
 
 
 def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCheck) -> Iterator[Item]:
-    """The first items of a file; what keeps the others from being read is noted."""
+    """Yield the first items of a file; note in `checked` why reading ended early."""
     try:
         with storage.open(shard.name) as stream:
             checked.format = format_of(stream, shard.name, options)

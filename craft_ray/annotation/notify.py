@@ -1,4 +1,4 @@
-"""Tell a web address how a run ended. It is bounded in time, and never changes how the run ends."""
+"""POST a run's summary to a web address. Takes bounded time and never changes how the run ends."""
 
 import json
 import urllib.request
@@ -9,25 +9,24 @@ from urllib.parse import urlsplit
 from craft_ray.core.logs import log
 from craft_ray.core.version import __version__
 
-PATIENCE = 10.0
-"""Seconds that the address has to answer."""
+TIMEOUT_S = 10.0
 
 
-def notify(url: str, told: Mapping[str, Any], patience: float = PATIENCE) -> bool:
-    """POST a run's summary as JSON; true if the address took it. What fails is logged, without the address's path.
+def notify(url: str, summary: Mapping[str, Any], timeout: float = TIMEOUT_S) -> bool:
+    """Return whether the address accepted the JSON. Failures are logged.
 
-    url: http:// or https://; it may hold a secret, as those of chat services do, so it is never written anywhere
+    The path of the address may be a secret, as with webhooks of chat services, so only the host is logged.
     """
     request = urllib.request.Request(
         url,
-        data=json.dumps(told).encode(),
+        data=json.dumps(summary).encode(),
         headers={"Content-Type": "application/json", "User-Agent": f"craft-ray/{__version__}"},
     )
     host = urlsplit(url).hostname
     try:
-        with urllib.request.urlopen(request, timeout=patience) as answer:
-            return 200 <= int(answer.status) < 300
-    except (OSError, ValueError) as error:  # an answer of 400 and more is an OSError as well
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            return 200 <= int(response.status) < 300
+    except (OSError, ValueError) as error:  # HTTP errors are OSErrors as well
         reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
         log.warning("could not notify %s of the run's end: %s", host, reason)
         return False

@@ -1,7 +1,7 @@
-"""Counters for Prometheus, through the metrics of Ray: each node serves those of its own processes.
+"""Metrics for Prometheus, exported by Ray: each node serves those of its own processes.
 
-Counters alone, for Ray forgets gauges that are not set again: speeds and shares are rates of them
-(`cluster/grafana.json`). Prometheus sees them as `ray_<name>_total`, some seconds after they were counted.
+All are counters, because Ray drops gauges that are not set again: dashboards derive speeds and shares from them
+(`cluster/grafana.json`). Prometheus sees them as `ray_<name>_total`, a few seconds late.
 """
 
 import os
@@ -26,7 +26,7 @@ COUNTERS = {
     "craft_ray_replica_tokens": ("word pieces that a replica has labelled", ("replica",)),
     "craft_ray_replica_busy_seconds": ("time that a replica has computed", ("replica",)),
 }
-"""Name, meaning and tags of each counter."""
+"""Description and tags of each counter."""
 
 COMMIT_SECONDS = "craft_ray_commit_seconds"
 """The histogram of commits, by kind: append, replace, note."""
@@ -34,7 +34,6 @@ COMMIT_SECONDS = "craft_ray_commit_seconds"
 
 @contextmanager
 def timed_commit(kind: str) -> Iterator[None]:
-    """Count a commit and how long it takes."""
     began = time.monotonic()
     try:
         yield
@@ -43,25 +42,24 @@ def timed_commit(kind: str) -> Iterator[None]:
 
 
 class BusyTime:
-    """Seconds in which at least one of several threads is at work."""
+    """Measure the time in which at least one of several threads is working."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._working = 0
         self._since = 0.0
 
     def begin(self) -> None:
-        """A thread begins."""
         with self._lock:
-            if self._at_work == 0:
+            if self._working == 0:
                 self._since = self._clock()
-            self._at_work += 1
+            self._working += 1
 
     def end(self) -> float:
-        """A thread is done; the seconds since the last of them was, or since the first began."""
+        """Return the seconds since the previous `end`, or since `begin` if no thread was working before."""
         with self._lock:
-            self._at_work -= 1
+            self._working -= 1
             seconds, self._since = self._clock() - self._since, self._clock()
             return seconds
 
@@ -71,7 +69,6 @@ _busy = BusyTime()
 
 @contextmanager
 def busy_replica(tokens: int) -> Iterator[None]:
-    """Count a block that a replica computes."""
     _busy.begin()
     try:
         yield
@@ -82,19 +79,19 @@ def busy_replica(tokens: int) -> Iterator[None]:
 
 
 class PrometheusCounters:
-    """Counts on as totals grow."""
+    """Increase Ray's counters from running totals."""
 
     def __init__(self) -> None:
         self._counted: Counts[tuple[str, str]] = Counts()
 
     def show(self, totals: Mapping[str, Mapping[str, int]]) -> None:
-        """Count what is new since the last call; totals by counter, then by the value of its tag ("" without one)."""
+        """Add the growth since the last call. Totals are keyed by counter, then by tag value ("" without a tag)."""
         for name, values in totals.items():
             for value, total in values.items():
-                more = total - self._counted[name, value]
-                if more > 0:
-                    tag = value.encode("ascii", "backslashreplace").decode()  # Ray takes no other characters
-                    _counter(name).inc(more, tags=dict.fromkeys(COUNTERS[name][1], tag))
+                growth = total - self._counted[name, value]
+                if growth > 0:
+                    tag = value.encode("ascii", "backslashreplace").decode()  # Ray rejects other characters
+                    _counter(name).inc(growth, tags=dict.fromkeys(COUNTERS[name][1], tag))
                     self._counted[name, value] = total
 
 
@@ -102,8 +99,8 @@ class PrometheusCounters:
 def _counter(name: str) -> "Counter":
     from ray.util.metrics import Counter
 
-    meaning, tags = COUNTERS[name]
-    return Counter(name, meaning, tags)
+    description, tags = COUNTERS[name]
+    return Counter(name, description, tags)
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""`annotate --check` tells what inputs are before any model is loaded."""
+"""`annotate --check`."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def checked(folder: Path, **settings) -> dict[str, dict]:
     return {Path(file["file"]).name: file for file in result["files"]} | {"all": result}
 
 
-def test_each_file_is_told_with_its_words_and_what_is_left_out(folder: Path):
+def test_content_of_each_file(folder: Path):
     found = checked(folder)
     assert {name: file["format"] for name, file in found.items() if name != "all"} == {
         "a.jsonl": "jsonl", "b.jsonl": "jsonl", "c.nxml": "jats", "d.txt": None, "f.nbib": "medline",
@@ -48,12 +48,12 @@ def test_each_file_is_told_with_its_words_and_what_is_left_out(folder: Path):
     assert found["all"]["files_passed_over"] == 1
 
 
-def test_ids_that_stand_in_several_files_are_told_until_they_get_a_prefix(folder: Path):
+def test_ids_in_several_files(folder: Path):
     assert checked(folder)["all"]["such_ids"] == ["1"]
     assert checked(folder, id_prefix="shard")["all"]["such_ids"] == []
 
 
-def test_only_the_first_documents_and_some_files_are_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_large_inputs_are_sampled(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(check, "DOCUMENTS", 1)
     monkeypatch.setattr(check, "FILES", 2)
     found = checked(folder)
@@ -62,12 +62,12 @@ def test_only_the_first_documents_and_some_files_are_looked_at(folder: Path, mon
     assert [file["whole"] for file in found["all"]["files"]].count(False) == ("a.jsonl" in found)
 
 
-def test_inputs_that_are_not_there_are_a_bad_setting(tmp_path: Path):
+def test_missing_inputs_are_a_bad_setting(tmp_path: Path):
     with pytest.raises(SettingsError, match="nothing"):
         check.check([str(tmp_path / "nothing")], Settings())
 
 
-def test_the_command_prints_a_row_per_file_and_needs_no_output(folder: Path):
+def test_the_command_needs_no_output(folder: Path):
     done = CliRunner().invoke(app, ["annotate", str(folder), "--check"])
     assert done.exit_code == 0
     assert len([line for line in done.output.splitlines() if line.startswith(str(folder))]) == 5
@@ -78,12 +78,12 @@ def test_the_command_prints_a_row_per_file_and_needs_no_output(folder: Path):
     assert not list(folder.glob("entities"))
 
 
-def test_a_run_without_an_output_is_a_bad_setting():
+def test_a_run_needs_an_output():
     with pytest.raises(SettingsError, match="--output is missing"):
         CliRunner().invoke(app, ["annotate", str(SAMPLE)], catch_exceptions=False)
 
 
-def test_checking_loads_no_model_and_no_ray():
+def test_neither_ray_nor_torch_is_imported():
     program = (
         "import sys; from craft_ray.annotation.check import check; from craft_ray.core.settings import Settings;"
         f"check([{str(SAMPLE)!r}], Settings());"

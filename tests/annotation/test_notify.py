@@ -1,4 +1,4 @@
-"""A web address is told how a run ended, and can neither delay nor change the end."""
+"""Notifications of a run's end, sent to a real HTTP server."""
 
 import json
 import threading
@@ -15,26 +15,23 @@ from craft_ray.core.settings import load_settings
 SECRET = "hush-hush"
 
 
-class Address(ThreadingHTTPServer):
+class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
-        self.told: list[dict] = []
-        self.answer = 200
-        self.hold = threading.Event()
-        self.hold.set()
+        self.received: list[dict] = []
+        self.status = 200
+        self.answering = threading.Event()
+        self.answering.set()
         super().__init__(("127.0.0.1", 0), Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{SECRET}"
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/{SECRET}"
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Address
+    server: Receiver
 
     def do_POST(self) -> None:
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.server.hold.wait()
-        self.send_response(self.server.answer)
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.answering.wait()
+        self.send_response(self.server.status)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -42,40 +39,40 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
-    with Address() as server:
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
-        server.hold.set()
+        server.answering.set()
         server.shutdown()
         thread.join()
 
 
-def test_the_summary_arrives_as_json(address: Address):
-    assert notify(address.url, {"status": "complete", "documents": {"annotated": 3}})
-    assert address.told == [{"status": "complete", "documents": {"annotated": 3}}]
+def test_the_summary_arrives_as_json(receiver: Receiver):
+    assert notify(receiver.url, {"status": "complete", "documents": {"annotated": 3}})
+    assert receiver.received == [{"status": "complete", "documents": {"annotated": 3}}]
 
 
-def test_an_address_that_refuses_is_logged_without_what_may_be_secret(address: Address, caplog):
-    address.answer = 500
-    assert not notify(address.url, {})
+def test_a_refusal_is_logged_without_the_path(receiver: Receiver, caplog):
+    receiver.status = 500
+    assert not notify(receiver.url, {})
     assert "could not notify 127.0.0.1 of the run's end: 500" in caplog.text
     assert SECRET not in caplog.text
 
 
-def test_an_address_that_does_not_answer_holds_a_run_up_for_a_bounded_time(address: Address):
-    address.hold.clear()
+def test_a_receiver_that_hangs_delays_a_run_by_the_timeout(receiver: Receiver):
+    receiver.answering.clear()
     began = time.monotonic()
-    assert not notify(address.url, {}, patience=0.3)
-    assert time.monotonic() - began < 60  # the address holds its answer until the test is over
+    assert not notify(receiver.url, {}, timeout=0.3)
+    assert time.monotonic() - began < 60  # the receiver answers only after the test
 
 
-def test_nobody_at_the_address_is_no_error():
+def test_a_refused_connection_is_no_error():
     assert not notify("http://127.0.0.1:1/x", {})
 
 
-def test_the_address_is_a_secret_of_the_settings(monkeypatch: pytest.MonkeyPatch):
+def test_the_address_is_a_secret_setting(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CRAFT_RAY_NOTIFY", f"https://example.org/{SECRET}")
     assert SECRET not in json.dumps(load_settings().model_dump(mode="json"))
     monkeypatch.setenv("CRAFT_RAY_NOTIFY", f"file:///{SECRET}")
