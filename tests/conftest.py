@@ -1,4 +1,4 @@
-"""Fixtures that tests share: real inputs where they are at hand, a small random checkpoint, a real S3 server."""
+"""Tiers of tests, and shared fixtures: real inputs, models, an S3 server, a local Ray, the command."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-# Processes of tests share the cores: threads of OpenMP that wait for each other in busy loops would take most of them.
+# Waiting OpenMP threads spin, which costs the other test processes their cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Idle workers that Ray keeps for the next test; one per core otherwise, and each start costs two seconds of CPU.
+# Ray keeps this many idle workers, one per core by default. Each start costs two seconds of CPU.
 os.environ.setdefault("RAY_num_workers_soft_limit", "8")
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # 30 otherwise, which a busy machine exceeds
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default of 30 s is too short on a busy machine
 
 import pytest
 from hypothesis import settings
@@ -27,41 +27,37 @@ from craft_ray.model.loading import load_checkpoint
 from tests.support.commands import Finished
 from tests.support.s3_server import S3Server, running_s3_server
 
-# The first call of a test pays for imports, so there is no deadline.
-settings.register_profile("short", deadline=None, max_examples=40)
-settings.register_profile("long", deadline=None)
+# No deadline, since the first example pays for imports.
+settings.register_profile("gate", deadline=None, max_examples=10)
+settings.register_profile("long", deadline=None, max_examples=100)
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "craft_ray" / "sample"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Properties are tried on 40 examples each, on 100 with --long.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tier too: crashes, fuzz, 100 examples")
 
-    Converted models are kept for one run of the tests, by all its processes, and not in the user's own cache.
-    """
-    settings.load_profile("long" if config.getoption("long") else "short")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All processes of one run of the tests share a cache of converted models, apart from the user's own."""
+    settings.load_profile("long" if config.getoption("long") else "gate")
     if "XDG_CACHE_HOME" not in os.environ:
         folder = tempfile.mkdtemp(prefix="craft-ray-tests-")
         os.environ["XDG_CACHE_HOME"] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the long tests in their full form")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is marked `long` before any of its fixtures is made."""
     if not config.getoption("long"):
         for item in items:
             if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes half a minute or more: pytest --long"))
+                item.add_marker(pytest.mark.skip(reason="long tier: pytest --long"))
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real inputs; tests that need it are skipped, saying so, where it is absent."""
+    """The folder of real inputs. Skips the test where it is absent."""
     folder = Path(os.environ.get("CRAFT_RAY_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real inputs at {folder}; set CRAFT_RAY_DATA")
@@ -75,24 +71,24 @@ def craft_iob() -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def form_of(craft_iob: Checkpoint) -> Callable[..., DeployedModel]:
-    """Forms of `craft-iob` by precision and engine; each takes seconds, and is made once."""
+    """`craft-iob` prepared for a precision and an engine, each once."""
     return cache(lambda precision="auto", engine="auto": prepare_model(craft_iob, "cpu", precision, engine))
 
 
 @pytest.fixture(scope="session")
 def model_of(form_of: Callable[..., DeployedModel]) -> Callable[..., Model]:
-    """The same at work on one core; for tests that leave it as it is."""
+    """The same as models that predict; tests must not change them."""
     return cache(lambda *form: Model(form_of(*form)))
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two narrow layers with seeded random weights and the tokenizer of `craft-iob`: it finds much."""
+    """A BERT of two narrow layers with random weights and the tokenizer of `craft-iob`. It finds many mentions."""
     return save_random_bert(tmp_path_factory.mktemp("tiny"), hidden_size=32, layers=2, heads=2, intermediate_size=64)
 
 
 def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int, intermediate_size: int) -> Path:
-    """Save a token-classification BERT of a given shape, whose weights are set so that all labels occur."""
+    """Save a token-classification BERT whose seeded random weights predict all labels."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
@@ -122,28 +118,26 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A SeaweedFS server on a free loopback port, with one bucket."""
     with running_s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def local_ray() -> None:
-    """A Ray of two cores for runs in this process; modules that follow each other share it, and it ends with pytest."""
+    """A Ray of two cores for runs in this process. It lives until pytest ends."""
     start_ray()
 
 
 def start_ray() -> None:
-    """Start a Ray of two cores in this process, if there is none."""
-    import ray  # only here: unit tests need none
+    import ray  # unit tests need none
 
     if not ray.is_initialized():
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """Handlers and levels that a command sets are not those of the tests after it."""
+def restored_logging() -> Iterator[None]:
+    """Restores handlers and level that a command has set."""
     before = log.handlers[:], log.level, log.propagate
     yield
     log.handlers[:], log.level, log.propagate = before
@@ -151,7 +145,7 @@ def logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
-    """The command in this process, on the Ray that it has."""
+    """A function that runs `craft-ray` in this process, on its Ray if there is one."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments: str | Path) -> Finished:

@@ -8,8 +8,10 @@ Each node is a `ray start --block`. Its processes are found as descendants of it
 ever touched.
 """
 
+import fcntl
 import json
 import os
+import random
 import secrets
 import shlex
 import shutil
@@ -19,11 +21,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import psutil
 import typer
@@ -42,6 +44,15 @@ RAY_SETTINGS = {
     "RAY_num_workers_soft_limit": "6",  # idle processes kept; one a CPU otherwise, and each start costs seconds of it
 }
 """Ray's settings for nodes and drivers."""
+
+
+T = TypeVar("T")
+
+BLOCK = 10
+"""Ports of one reservation."""
+
+ATTEMPTS = 3
+"""Starts of a server that does not come up, each on other ports."""
 
 
 @dataclass
@@ -134,6 +145,7 @@ class RayCluster:
         self._dashboard = dashboard
         self._starting = threading.RLock()
         self._started = 0
+        self._ports = ExitStack()
         self.nodes: list[Node] = []
         self.address = ""
         self.dashboard_address = ""
@@ -148,11 +160,17 @@ class RayCluster:
 
     def start(self) -> None:
         """Start the head, then the workers."""
-        port, dashboard_port = free_ports(2)
+        self.head = self._ports.enter_context(on_free_ports(self.head_on))
+        self.workers = [self.add_worker() for _ in range(self._workers)]
+
+    @contextmanager
+    def head_on(self, ports: range) -> Iterator[Node]:
+        """The head on given ports, killed at the end."""
+        port, dashboard_port, *_ = ports
         self.address = f"127.0.0.1:{port}"
         self.dashboard_address = f"http://127.0.0.1:{dashboard_port}"
         dashboard = [f"--dashboard-port={dashboard_port}"] if self._dashboard else ["--include-dashboard=false"]
-        self.head = self._start_node(
+        head = self._start_node(
             "--head",
             f"--num-cpus={0 if self._workers else self._cpus}",  # fewer processes to start, each of which costs seconds
             f"--port={port}",
@@ -160,8 +178,11 @@ class RayCluster:
             *dashboard,
             *self._options,
         )
-        self._wait_for(self.head)  # a worker that finds no head yet gives up
-        self.workers = [self.add_worker() for _ in range(self._workers)]
+        try:
+            self._wait_for(head)  # a worker that finds no head yet gives up
+            yield head
+        finally:
+            head.kill()
 
     def add_worker(self) -> Node:
         """Start a worker node and wait for it: two that start at once take the same names for their sockets."""
@@ -186,6 +207,7 @@ class RayCluster:
         """Kill every node."""
         for node in self.nodes:
             node.kill()
+        self._ports.close()
         self.nodes.clear()
 
     def restart(self) -> None:
@@ -244,13 +266,63 @@ def kill(process: psutil.Process, number: int = signal.SIGKILL) -> bool:
     return True
 
 
-def free_ports(number: int) -> list[int]:
-    """Loopback ports that nothing listens on, all different."""
+@contextmanager
+def reserved_ports(blocks: Sequence[int] = ()) -> Iterator[range]:
+    """A block of free loopback ports, which no other caller in any process gets until the context ends.
+
+    Each block has a lock file, which the kernel unlocks when its process dies. The ports lie outside the range from
+    which the kernel assigns (ip_local_port_range), so that nobody's outgoing connection takes one meanwhile.
+
+    blocks: first ports to choose from; all outside that range if none is given
+
+    Raises RuntimeError if none of them is free.
+    """
+    locks = Path(tempfile.gettempdir(), f"craft-ray-ports-{os.getuid()}")
+    locks.mkdir(mode=0o700, exist_ok=True)
+    blocks = blocks or _blocks()
+    for first in random.sample(blocks, len(blocks)):
+        ports = range(first, first + BLOCK)
+        with (locks / str(first)).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if all(map(_is_free, ports)):
+                yield ports
+                return
+    raise RuntimeError("no free ports")
+
+
+@contextmanager
+def on_free_ports(server: Callable[[range], AbstractContextManager[T]]) -> Iterator[T]:
+    """A server on reserved ports. If it raises RuntimeError while it starts, it is started again on others."""
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        for attempt in range(1, ATTEMPTS + 1):
+            ports = stack.enter_context(reserved_ports())
+            try:
+                running = stack.enter_context(server(ports))
+                break
+            except RuntimeError:
+                if attempt == ATTEMPTS:
+                    raise
+        yield running
+
+
+def _blocks() -> list[int]:
+    """First ports of all blocks outside the kernel's range, or of all blocks if none is outside."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    blocks = range(20_000, 55_000, BLOCK)  # Ray's workers and many well-known servers are below
+    return [first for first in blocks if first + BLOCK <= low or first > high] or list(blocks)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=(__doc__ or "").split("\n\n")[0])

@@ -7,6 +7,8 @@ which does for a model's stand-in.
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import ray
 import yaml
 
-from cluster.local.cluster import RayCluster, free_ports, running_cluster
+from cluster.local.cluster import RayCluster, on_free_ports, running_cluster
 from craft_ray.core.connection import wait_for_resources
 from craft_ray.core.errors import RunError
 from craft_ray.core.settings import WaitForSettings
@@ -30,7 +32,13 @@ HEAD = "f" * 51 + "00000"
 @pytest.fixture(scope="module")
 def empty_pools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     """A head without cores, a pool of at most one node of two cores, and one of at most one GPU node."""
-    (port,) = free_ports(1)
+    with on_free_ports(partial(growing_cluster, tmp_path_factory.mktemp("growing"))) as cluster:
+        yield cluster
+
+
+@contextmanager
+def growing_cluster(folder: Path, ports: range) -> Iterator[RayCluster]:
+    port = ports[0]
     commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
     config: dict[str, Any] = {
         "cluster_name": "growing",
@@ -60,7 +68,7 @@ def empty_pools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster
         "file_mounts": {},
         "cluster_synced_files": [],
     }
-    file = tmp_path_factory.mktemp("growing") / "autoscaling.yaml"
+    file = folder / "autoscaling.yaml"
     file.write_text(yaml.safe_dump(config))
     environment = {
         "RAY_FAKE_CLUSTER": "1",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from cluster.local.cluster import ROOT, free_ports
+from cluster.local.cluster import ROOT
 from craft_ray.annotation.prometheus import COMMIT_SECONDS, COUNTERS
 from tests.support.outputs import assert_consistent
 from tests.support.prometheus import PROMETHEUS, Prometheus, running_prometheus
@@ -48,7 +48,7 @@ def client(cluster: tuple[Path, dict[str, str]]) -> JobSubmissionClient:
 def prometheus(cluster: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[Prometheus]:
     if PROMETHEUS is None:
         pytest.skip("no prometheus here: apt-get install prometheus")
-    with running_prometheus(tmp_path, free_ports(1)[0], cluster[0] / "prom_metrics_service_discovery.json") as server:
+    with running_prometheus(tmp_path, cluster[0] / "prom_metrics_service_discovery.json") as server:
         yield server
 
 

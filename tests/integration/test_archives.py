@@ -1,4 +1,4 @@
-"""An archive that several tasks of a real Ray read, whatever dies on the way."""
+"""An archive that several Ray tasks read, some of which die."""
 
 import gzip
 import os
@@ -22,11 +22,11 @@ pytestmark = pytest.mark.integration
 
 FILES = 400
 TWICE = "again.jsonl"
-"""A file whose document stands in an earlier file too, which is in another part."""
+"""A file with the id of a document in an earlier file, which another task reads."""
 
 
 def write_archive(folder: Path, twice: bool = False) -> Path:
-    """Articles, records, a broken file and a link."""
+    """Write articles, records, a broken file and a link."""
     articles = [
         (f"{number}.nxml", article(f"<p>{TEXT} Article {number} of a mouse.</p>" * 30)) for number in range(FILES)
     ]
@@ -47,13 +47,13 @@ def assert_same_tables(one: Path, other: Path) -> None:
 
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets in how many parts an archive is read, however small."""
+    """A function that sets how many tasks read an archive, however small."""
     monkeypatch.setattr(plan, "SMALLEST_PART", 1)
     return lambda parts: monkeypatch.setattr(plan, "MOST_PARTS", parts)
 
 
 def reader_dies_once(marker: Path) -> Callable[[], None]:
-    """A worker that reads the second part of an archive is killed in the middle of it, once."""
+    """Setup of workers, one of which is killed once while it reads the second part of an archive."""
 
     def setup() -> None:
         from craft_ray.annotation import prepare
@@ -72,10 +72,10 @@ def reader_dies_once(marker: Path) -> Callable[[], None]:
     return setup
 
 
-@pytest.mark.parametrize("twice", [pytest.param(False, marks=pytest.mark.long), True])
-def test_two_readers_one_of_which_is_killed_leave_the_tables_of_one(
-    twice: bool, tmp_path: Path, in_parts: Callable[[int], None]
-):
+@pytest.mark.long
+@pytest.mark.parametrize("twice", [False, True])
+def test_two_readers_write_the_tables_of_one(twice: bool, tmp_path: Path, in_parts: Callable[[int], None]):
+    """One of the two is killed on the way."""
     assert ArchivePart(0, 2).has_file(TWICE) != ArchivePart(0, 2).has_file("records.jsonl")
     archive = str(write_archive(tmp_path / "in", twice))
     marker = tmp_path / "died"
@@ -103,9 +103,7 @@ craft_ray.annotate(sys.argv[1], sys.argv[2], model="stand-in:40000", cpus=2, blo
 
 
 @pytest.mark.long
-def test_a_run_over_parts_that_is_killed_is_taken_up_by_the_next(
-    local_ray: None, tmp_path: Path, in_parts: Callable[[int], None]
-):
+def test_a_killed_run_over_parts_is_completed(local_ray: None, tmp_path: Path, in_parts: Callable[[int], None]):
     archive = str(write_archive(tmp_path / "in"))
     in_parts(1)
     craft_ray.annotate(archive, str(tmp_path / "one"), model="stand-in:40000")

@@ -1,4 +1,4 @@
-"""The command as a user or a scheduler runs it: exit codes, bad settings, signals, sudden death."""
+"""The command as a user or a scheduler runs it: exit codes, bad settings, signals."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def documents_of(file: Path) -> list[Document]:
         return [item for item in read_shard(stream, file.name) if isinstance(item, Document)]
 
 
-def test_the_sample_is_annotated_as_the_tagger_does_and_shown(tmp_path: Path):
+def test_the_command_and_the_tagger_agree(tmp_path: Path):
     done = run_command("annotate", SAMPLE, "--output", tmp_path, "--json")
     assert done.code == 0, done.stderr
     assert done.summary is not None
@@ -57,7 +57,7 @@ def test_the_sample_is_annotated_as_the_tagger_does_and_shown(tmp_path: Path):
         ([SAMPLE, "--output", "/proc/craft-ray"], "cannot reach the output"),
     ],
 )
-def test_a_bad_setting_ends_in_one_sentence_and_exit_code_2(command, arguments, sentence, tmp_path: Path):
+def test_bad_settings_exit_with_2(command, arguments, sentence, tmp_path: Path):
     began = time.monotonic()
     done = command("annotate", "--output", tmp_path / "out", "--model", "stand-in", *arguments)
     assert done.code == 2
@@ -76,9 +76,7 @@ def test_a_bad_setting_ends_in_one_sentence_and_exit_code_2(command, arguments, 
         ({"AWS_PROFILE": "no-such-profile"}, "the AWS profile does not exist"),
     ],
 )
-def test_storage_that_cannot_be_reached_is_a_bad_setting(
-    s3_server: S3Server, command, monkeypatch, change, sentence, tmp_path: Path
-):
+def test_unreachable_storage_exits_with_2(s3_server: S3Server, command, monkeypatch, change, sentence, tmp_path: Path):
     for name, value in (s3_server.environment | change).items():
         monkeypatch.setenv(name, value)
     done = command("annotate", f"s3://{BUCKET}/x", "--output", tmp_path, "--model", "stand-in")
@@ -87,7 +85,7 @@ def test_storage_that_cannot_be_reached_is_a_bad_setting(
     assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
 
 
-def test_a_bucket_that_does_not_exist_is_a_bad_setting(s3_server: S3Server, command, monkeypatch):
+def test_a_missing_bucket_exits_with_2(s3_server: S3Server, command, monkeypatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in")
@@ -102,7 +100,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) -> None:
-    """Until the documents table has a number of commits of data, beside the one that made it and the run's first."""
+    """Wait for so many commits of data to `documents`, after the one that makes the table and the run's first."""
     deadline = time.monotonic() + 120
     while len(list((output / "documents" / "_delta_log").glob("*.json"))) < number + 2:
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -111,21 +109,13 @@ def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) 
 
 
 @pytest.fixture
-def inputs(data: Path, request: pytest.FixtureRequest) -> list[Path]:
-    """All articles of CRAFT in the long form, every second in the short one, and the citations."""
-    articles = sorted((data / "craft" / "jats").iterdir())[:: 1 if request.config.getoption("long") else 2]
-    return [*articles, data / "pubmed"]
+def inputs(data: Path) -> list[Path]:
+    return [*sorted((data / "craft" / "jats").iterdir()), data / "pubmed"]
 
 
-@pytest.fixture
-def model(tiny_checkpoint: Path, request: pytest.FixtureRequest) -> str | Path:
-    """A network in the long form; in the short one a stand-in, which starts sooner and answers as slowly."""
-    return tiny_checkpoint if request.config.getoption("long") else "stand-in:40000"
-
-
-@pytest.mark.long  # tests/chaos kills a driver in the short form as well
-def test_a_run_killed_in_the_middle_and_run_again_gives_equal_tables(inputs, model: str | Path, tmp_path: Path):
-    common = [*inputs, "--model", model]
+@pytest.mark.long
+def test_a_killed_run_is_completed(inputs: list[Path], tiny_checkpoint: Path, tmp_path: Path):
+    common = [*inputs, "--model", tiny_checkpoint]
     assert run_command("annotate", *common, "--output", tmp_path / "undisturbed").code == 0
 
     killed = tmp_path / "killed"
@@ -145,9 +135,9 @@ def test_a_run_killed_in_the_middle_and_run_again_gives_equal_tables(inputs, mod
     assert assert_consistent(killed) == {"annotated": annotated, "deleted": 6}
 
 
-@pytest.mark.long  # as tests/integration/test_cluster.py and test_slurm.py see in the short form as well
-def test_a_signal_keeps_what_is_committed_and_ends_with_exit_code_3(inputs, model: str | Path, tmp_path: Path):
-    process = start("annotate", *inputs, "--model", model, "--output", tmp_path)
+@pytest.mark.long
+def test_sigterm_exits_with_3_and_keeps_commits(inputs: list[Path], tiny_checkpoint: Path, tmp_path: Path):
+    process = start("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path)
     wait_for_commits(tmp_path, process, 1)
     began = time.monotonic()
     process.terminate()
@@ -158,13 +148,13 @@ def test_a_signal_keeps_what_is_committed_and_ends_with_exit_code_3(inputs, mode
     kept = document_rows(tmp_path)
     annotated = len(inputs) - 1 + 60
     assert 0 < len(kept) < annotated + 6
-    done = run_command("annotate", *inputs, "--model", model, "--output", tmp_path, "--json")
+    done = run_command("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path, "--json")
     assert done.summary is not None
     assert done.summary["documents"]["unchanged"] == len(kept)
     assert assert_consistent(tmp_path) == {"annotated": annotated, "deleted": 6}
 
 
-def test_a_model_is_evaluated_by_the_job(tmp_path: Path):
+def test_the_evaluate_job(tmp_path: Path):
     gold = tmp_path / "gold.tsv"
     gold.write_text("The\tO\nmouse\tB-Taxon\neye\tO\n")
     job = Path(__file__).parent.parent.parent / "jobs" / "evaluate.py"
@@ -174,8 +164,8 @@ def test_a_model_is_evaluated_by_the_job(tmp_path: Path):
     assert (scores["f1"], scores["accuracy"]) == (1.0, 1.0)
 
 
-def test_the_annotation_path_is_evaluated_on_articles_of_craft(command, tmp_path: Path):
-    """One article whose only mention is the Taxon; the seen mentions are told from a corpus given."""
+def test_evaluate_documents_of_craft(command, tmp_path: Path):
+    """An article whose only mention is the Taxon; --train says which mentions the model has seen."""
     (tmp_path / "txt").mkdir()
     (tmp_path / "txt/1.txt").write_text("The mouse eye.")
     for ontology in ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI"):
@@ -195,7 +185,7 @@ def test_the_annotation_path_is_evaluated_on_articles_of_craft(command, tmp_path
     assert "is no CRAFT corpus" in bad.stderr
 
 
-def test_what_a_model_missed_and_invented_is_listed(command, tmp_path: Path):
+def test_evaluate_lists_errors(command, tmp_path: Path):
     gold = tmp_path / "gold.pubtator"
     gold.write_text("1|t|The mouse eye.\n1|a|An odd word.\n1\t4\t13\tmouse eye\tTaxon\n1\t18\t21\todd\tCell\n")
     done = command("evaluate", "documents", "--gold", gold, "--errors", "--json")

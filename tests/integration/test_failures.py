@@ -1,9 +1,10 @@
-"""Failures within a run on real processes: documents that kill, models that fail, evidently wrong input."""
+"""Failures within a run: documents that crash a process, models that fail, wrong input, lost documents."""
 
 import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,6 @@ from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.run import annotate
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.settings import Settings
-from craft_ray.tables import lease
 from craft_ray.tables.writer import Tables
 from tests.conftest import start_ray
 from tests.support.outputs import assert_consistent, document_rows
@@ -31,8 +31,8 @@ POISON = "poison"
 
 @contextmanager
 def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
-    """A local Ray, each worker process of which runs `setup` before anything else; afterwards a plain one again."""
-    ray.shutdown()  # that of the tests before
+    """A local Ray whose worker processes run `setup` first; a plain one again afterwards."""
+    ray.shutdown()
     ray.init(
         address="local",
         num_cpus=2,
@@ -47,45 +47,44 @@ def ray_whose_workers(setup: Callable[[], None]) -> Iterator[None]:
         start_ray()
 
 
-def replicas_die_of_poison() -> None:
-    """As a document does that crashes the native code of a model."""
-    from craft_ray.annotation import replica
-
-    predict_block = replica.predict_block
-
-    def dying(block: pa.Table, model):
-        if pc.any(pc.match_substring(block["text"], POISON)).as_py():
-            os.kill(os.getpid(), signal.SIGKILL)
-        return predict_block(block, model)
-
-    replica.predict_block = dying
+def crash(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def models_fail_on_poison() -> None:
-    from craft_ray.annotation import replica
-
-    predict_block = replica.predict_block
-
-    def failing(block: pa.Table, model):
-        if pc.any(pc.match_substring(block["text"], POISON)).as_py():
-            raise RuntimeError("a tensor of the wrong shape")
-        return predict_block(block, model)
-
-    replica.predict_block = failing
+def fail(*_: object) -> None:
+    raise RuntimeError("a tensor of the wrong shape")
 
 
-def readers_die_of_poison() -> None:
-    """As a shard does that crashes the native code of a parser."""
+def replica_that(reacts: Callable[[], None]) -> Callable[[], None]:
+    """Setup of a worker whose model cannot take a poisonous document."""
+
+    def setup() -> None:
+        from craft_ray.annotation import replica
+
+        predict_block = replica.predict_block
+
+        def predict(block: pa.Table, model):
+            if pc.any(pc.match_substring(block["text"], POISON)).as_py():
+                reacts()
+            return predict_block(block, model)
+
+        replica.predict_block = predict
+
+    return setup
+
+
+def reader_crashes() -> None:
+    """Setup of a worker whose parser crashes on a poisonous shard."""
     from craft_ray.annotation import prepare
 
     read_items = prepare.read_items
 
-    def dying(stream, shard, *more):
+    def read(stream, shard, *more):
         if POISON in shard:
-            os.kill(os.getpid(), signal.SIGKILL)
+            crash()
         return read_items(stream, shard, *more)
 
-    prepare.read_items = dying
+    prepare.read_items = read
 
 
 def write(folder: Path, name: str, texts: dict[str, str]) -> None:
@@ -101,12 +100,13 @@ def outcomes(output: Path) -> dict[str, tuple[str, str | None]]:
     return {row["doc_id"]: (row["status"], row["reason"]) for row in document_rows(output)}
 
 
-@pytest.mark.parametrize("setup", [pytest.param(replicas_die_of_poison, marks=pytest.mark.long), models_fail_on_poison])
-def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_path: Path):
+@pytest.mark.long
+@pytest.mark.parametrize("reaction", [crash, fail])
+def test_a_document_that_breaks_the_model_is_rejected_alone(reaction: Callable[[], None], tmp_path: Path):
     texts = dict(list(GOOD.items())[:30]) | {"bad": f"This is {POISON}."} | dict(list(GOOD.items())[30:])
     write(tmp_path / "in", "a.jsonl", texts)
     write(tmp_path / "in", "b.jsonl", {"other": "Yeast grows."})
-    with ray_whose_workers(setup):
+    with ray_whose_workers(replica_that(reaction)):
         summary = craft_ray.annotate(str(tmp_path / "in"), str(tmp_path / "out"), model="stand-in")
     assert summary["adds_up"]
     assert outcomes(tmp_path / "out") == dict.fromkeys([*GOOD, "other"], ("annotated", None)) | {
@@ -119,10 +119,10 @@ def test_a_document_that_the_model_cannot_stand_is_rejected_alone(setup, tmp_pat
 
 
 @pytest.mark.long
-def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
+def test_a_shard_that_crashes_the_reader_is_rejected_alone(tmp_path: Path):
     write(tmp_path / "in", "a.jsonl", GOOD)
     write(tmp_path / "in", f"{POISON}.jsonl", {"bad": "Yeast grows."})
-    with ray_whose_workers(readers_die_of_poison):
+    with ray_whose_workers(reader_crashes):
         summary = craft_ray.annotate(str(tmp_path / "in"), str(tmp_path / "out"), model="stand-in")
     assert summary["adds_up"]
     unreadable = f"in/{POISON}.jsonl#unreadable"
@@ -130,7 +130,7 @@ def test_a_shard_that_the_reader_cannot_stand_is_rejected_alone(tmp_path: Path):
     assert_consistent(tmp_path / "out")
 
 
-def test_input_that_is_evidently_wrong_stops_the_run(local_ray: None, tmp_path: Path):
+def test_too_many_rejections_stop_a_run(local_ray: None, tmp_path: Path):
     write(tmp_path, "good.jsonl", GOOD)
     (tmp_path / "bad.jsonl").write_text('{"id": "first", "text": "A mouse."}\n' + "{broken\n" * 140)
     options = {"model": "stand-in"}
@@ -138,17 +138,12 @@ def test_input_that_is_evidently_wrong_stops_the_run(local_ray: None, tmp_path: 
         RunError, match=r"140 of 201 documents were rejected \(bad_json 140\), more than max_rejected 0.6"
     ):
         craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), max_rejected=0.6, **options)
-    assert assert_consistent_counts(tmp_path / "out") == {"annotated": 61, "rejected": 140}
+    assert Counter(row["status"] for row in document_rows(tmp_path / "out")) == {"annotated": 61, "rejected": 140}
     craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "lenient"), max_rejected=0.8, **options)
     assert assert_consistent(tmp_path / "lenient") == {"annotated": 61, "rejected": 140}
 
 
-def assert_consistent_counts(output: Path) -> dict[str, int]:
-    rows = document_rows(output)
-    return {status: sum(row["status"] == status for row in rows) for status in ("annotated", "rejected")}
-
-
-def test_another_model_than_the_one_required_is_a_bad_setting(local_ray: None, tmp_path: Path):
+def test_model_sha256_must_match(local_ray: None, tmp_path: Path):
     write(tmp_path, "good.jsonl", GOOD)
     summary = craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), model="stand-in")
     fingerprint = summary["model"]["fingerprint"]
@@ -160,27 +155,25 @@ def test_another_model_than_the_one_required_is_a_bad_setting(local_ray: None, t
 
 
 @pytest.mark.parametrize(
-    ("owner", "step", "told"),
+    ("owner", "step", "error"),
     [
         (Account, "wrote", "the account does not add up"),
         (Tables, "append", "the documents table holds 0 rows where the account has 2"),
         (Commits, "add", r"1 shards are not finished, as .*good.jsonl"),
     ],
 )
-def test_a_run_on_whose_way_documents_get_lost_fails(
-    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, told: str
+def test_a_run_that_loses_documents_fails(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, step: str, error: str
 ):
     write(tmp_path, "good.jsonl", {"a": "A mouse.", "b": "A rat."})
     monkeypatch.setattr(owner, step, lambda *_: None)
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=error):
         craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), model="stand-in")
 
 
-def test_a_run_stops_when_its_heart_finds_that_another_has_taken_the_lease(
-    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_run_that_loses_its_lease_stops(local_ray: None, tmp_path: Path):
+    """The next heartbeat, at most 5 s later, finds another run's lease."""
     write(tmp_path, "good.jsonl", GOOD)
-    monkeypatch.setattr(lease, "BEAT", 0.05)
 
     def taken(account: Account) -> None:
         (tmp_path / "out" / "_lease" / "00000002.json").write_text("{}")

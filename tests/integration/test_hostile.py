@@ -1,4 +1,4 @@
-"""One job over all that means harm, with good documents among it."""
+"""One run over the whole hostile corpus, with good documents among it."""
 
 import os
 from collections import Counter
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 
 SECONDS_EACH = {"bomb-lists.json.gz", "bomb-elements.xml.gz", "bomb-comment.nxml.gz", "bomb-nul.txt.gz"}
-"""Bombs of full size that are left to the long form; tests/readers/test_hostile.py has all of them, smaller."""
+"""Bombs of full size for the long tier alone; tests/readers/test_hostile.py reads smaller ones."""
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,8 @@ def folder(corpus: list[Case], tmp_path_factory) -> Path:
     return made
 
 
-def test_nothing_hostile_is_lost_or_takes_a_good_document_with_it(
-    local_ray: None, corpus: list[Case], folder: Path, tmp_path: Path
-):
-    """Set CRAFT_RAY_OUTCOMES to a file for a table of what became of each input."""
+def test_every_hostile_input_has_its_outcome(local_ray: None, corpus: list[Case], folder: Path, tmp_path: Path):
+    """Set CRAFT_RAY_OUTCOMES to a file for a table of outcomes."""
     expected = {"first": OK, "last": OK}
     expected |= {"PMID:990000001": OK, "PMID:990000002": OK, "PMID:990000003": "deleted", "PMCID:PMC990000004": OK}
     for case in corpus:
@@ -69,7 +67,7 @@ def test_nothing_hostile_is_lost_or_takes_a_good_document_with_it(
     assert document_rows(tmp_path) == rows
 
 
-def test_ids_that_look_like_sql_replace_their_own_rows_and_no_others(local_ray: None, tmp_path: Path):
+def test_ids_that_look_like_sql_replace_only_their_own_rows(local_ray: None, tmp_path: Path):
     """Revisions reach Delta's predicate."""
     file = tmp_path / "ids.jsonl"
     file.write_bytes(b"".join(line(doc_id, "A mouse.") for doc_id in [*IDS, "bystander"]))
@@ -82,8 +80,8 @@ def test_ids_that_look_like_sql_replace_their_own_rows_and_no_others(local_ray: 
 
 
 def outcomes(corpus: list[Case], folder: Path, found: dict[str, str]) -> str:
-    """A Markdown table: input, what became of it."""
-    table = ["| input | what became of it |", "|---|---|"]
+    """A Markdown table of inputs and their outcomes."""
+    table = ["| input | outcome |", "|---|---|"]
     for case in corpus:
         became = Counter(found.get(doc_id, "LOST") for doc_id in case.expected(f"{folder.name}/{case.name}"))
         shard = found.get(f"{folder.name}/{case.name}#unreadable")

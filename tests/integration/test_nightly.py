@@ -1,4 +1,4 @@
-"""Night after night over a folder that grows: what a scheduler hears, what is kept, and what changed."""
+"""Nightly runs over a folder that grows: status, exit codes, kept versions, changes."""
 
 import json
 import shutil
@@ -34,8 +34,8 @@ def counts(summary: dict[str, Any]) -> dict[str, int]:
     return {name: n for name, n in summary["documents"].items() if n and name != "found"}
 
 
-def test_a_folder_that_has_moved_is_the_same_corpus(local_ray: None, tmp_path: Path):
-    """Its documents have no ids; one of them is broken, and mended after the move."""
+def test_a_moved_folder_is_the_same_corpus(local_ray: None, tmp_path: Path):
+    """Documents without ids, one of them broken and mended after the move."""
     folder, output = tmp_path / "here" / "notes", tmp_path / "out"
     folder.mkdir(parents=True)
     (folder / "a.txt").write_text("A mouse.")
@@ -63,7 +63,7 @@ def test_a_folder_that_has_moved_is_the_same_corpus(local_ray: None, tmp_path: P
     assert (found["notes/a.txt"], found[f"{other}/a.txt"]) == ("A mouse.", "A worm.")
 
 
-def test_documents_that_a_list_names_are_deleted_once_and_for_good(local_ray: None, tmp_path: Path):
+def test_listed_documents_are_deleted(local_ray: None, tmp_path: Path):
     folder, output, gone = tmp_path / "in", tmp_path / "out", tmp_path / "gone.txt"
     folder.mkdir()
     pubmed_file(folder / "pubmed26n0001.xml", citation(1, "Mice and rats"), citation(2, "Mice"))
@@ -73,7 +73,7 @@ def test_documents_that_a_list_names_are_deleted_once_and_for_good(local_ray: No
     def night(*inputs: Path, **more: str) -> dict[str, Any]:
         return annotate([str(folder), *map(str, inputs)], str(output), Settings(model=MODEL), **more)
 
-    assert night(gone)["shards"]["unreadable"] == 1, "as an input, a list of PMIDs is refused"
+    assert night(gone)["shards"]["unreadable"] == 1, "a list of PMIDs is no input"
     first = night(deleted_from=str(gone))
     assert (first["status"], counts(first)) == ("complete", {"deleted": 2, "unchanged": 3})
     gone.write_text("2\n3\n# withdrawn\nnote\n")
@@ -87,7 +87,7 @@ def test_documents_that_a_list_names_are_deleted_once_and_for_good(local_ray: No
     assert_consistent(output)
 
 
-def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None, tmp_path: Path):
+def test_a_run_completes_a_trial_with_a_limit(local_ray: None, tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in ("a", "b"):
@@ -102,7 +102,7 @@ def test_a_trial_of_some_documents_is_completed_by_the_next_run(local_ray: None,
     assert (again["status"], again["shards"]["known"]) == ("nothing_new", 3)
 
 
-def test_progress_within_one_large_file_is_seen(local_ray: None, tmp_path: Path):
+def test_progress_within_a_file(local_ray: None, tmp_path: Path):
     notes, shares = tmp_path / "notes.jsonl", set()
     lines = (json.dumps({"id": str(n), "text": "mice", "note": "x" * 1000}) for n in range(1500))
     notes.write_text("\n".join(lines))
@@ -112,7 +112,7 @@ def test_progress_within_one_large_file_is_seen(local_ray: None, tmp_path: Path)
     assert max(shares) == 1
 
 
-def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tmp_path: Path):
+def test_pubmed_nights(local_ray: None, command, tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     first = [citation(1, "Mice and rats"), citation(2, "Mice"), citation(3, "Yeast")]
@@ -124,7 +124,7 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
     pubmed_file(folder / "pubmed26n0002.xml", *update)
     night = nightly(folder, output)
     assert (night["status"], counts(night)) == ("complete", {"annotated": 2, "deleted": 2, "unchanged": 3})
-    revised = document_rows(output)
+    revised = document_rows(output, without=("shard",))
 
     night = nightly(folder, output)
     assert (night["status"], counts(night)) == ("nothing_new", {"unchanged": 7})
@@ -132,16 +132,12 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
     shutil.copy(folder / "pubmed26n0002.xml", folder / "pubmed26n0003.xml")
     night = nightly(folder, output)
     assert (night["status"], counts(night)) == ("nothing_new", {"unchanged": 11})
-    assert document_rows(output, without=("shard",)) == [
-        {name: value for name, value in row.items() if name != "shard"} for row in revised
-    ]
+    assert document_rows(output, without=("shard",)) == revised
 
     pubmed_file(folder / "pubmed26n0000.xml", citation(1, "Older mice"), citation(9, "Withdrawn mice"))
     night = nightly(folder, output)
     assert (night["status"], night["documents"]["superseded"]) == ("nothing_new", 2)
-    assert document_rows(output, without=("shard",)) == [
-        {name: value for name, value in row.items() if name != "shard"} for row in revised
-    ]
+    assert document_rows(output, without=("shard",)) == revised
     assert_consistent_with_kept(output)
 
     listed = command("runs", output, "--json").summary
@@ -180,7 +176,7 @@ def test_pubmeds_nights_are_told_apart_and_compared(local_ray: None, command, tm
 
 
 def assert_consistent_with_kept(output: Path) -> None:
-    """The tables are consistent, and the files those of the states that the records name."""
+    """Check that the data files are those of the versions in the run records, and that counts agree."""
     records = [json.loads(file.read_text()) for file in sorted((output / "runs").glob("*.json"))]
     for name in ("documents", "entities"):
         files = {
@@ -193,7 +189,7 @@ def assert_consistent_with_kept(output: Path) -> None:
     assert sum(row["n_entities"] for row in documents) == len(entity_rows(output))
 
 
-def test_the_real_baseline_and_update(local_ray: None, command, data: Path, tmp_path: Path):
+def test_real_baseline_and_update(local_ray: None, command, data: Path, tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(data / "pubmed" / "baseline", folder / "baseline")
     assert counts(nightly(folder, output)) == {"annotated": 30}
@@ -211,9 +207,7 @@ def test_the_real_baseline_and_update(local_ray: None, command, data: Path, tmp_
     assert len(entity_rows(output)) == sum(row["after"] for row in changes["entities"].values())
 
 
-def test_a_scheduler_hears_of_rejected_documents_by_status_and_if_it_asks_by_exit_code(
-    local_ray: None, command, tmp_path: Path
-):
+def test_status_and_exit_code_of_rejected_documents(local_ray: None, command, tmp_path: Path):
     notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
     notes.write_text('{"id": "a", "text": "A mouse."}\n{broken\n')
     annotate = ("annotate", notes, "--model", MODEL, "--json", "--output")
@@ -228,13 +222,16 @@ def test_a_scheduler_hears_of_rejected_documents_by_status_and_if_it_asks_by_exi
     assert command(*annotate, output, "--fail-on-rejected").summary["status"] == "nothing_new"
     broken = tmp_path / "broken.xml"
     broken.write_text("<PubmedArticleSet><PubmedArticle>")
-    for _ in range(2):  # a broken shard is read again each night, and each night it is told
+    for _ in range(2):  # a broken shard is reported each night
         done = command("annotate", broken, "--model", MODEL, "--output", output, "--json")
-        assert (done.code, done.summary["status"]) == (5, "partly_rejected")  # also unasked, for nothing was annotated
+        assert (done.code, done.summary["status"]) == (
+            5,
+            "partly_rejected",
+        )  # without the option too, since nothing was annotated
         assert "nothing was annotated" in done.stderr
 
 
-def test_a_run_that_fails_says_so_in_json_and_in_its_record(local_ray: None, command, tmp_path: Path):
+def test_a_failure_is_in_the_summary_and_the_record(local_ray: None, command, tmp_path: Path):
     notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
     notes.write_text('{"id": "good", "text": "A mouse."}\n' + "{broken\n" * 150)
     done = command("annotate", notes, "--model", MODEL, "--output", output, "--json")
@@ -247,14 +244,14 @@ def test_a_run_that_fails_says_so_in_json_and_in_its_record(local_ray: None, com
     assert (done.code, done.summary["status"]) == (2, "failed")
 
 
-def test_a_folder_that_is_no_output_is_told_of(command, tmp_path: Path):
-    for arguments, told in ((["runs"], "no run has written to"), (["diff"], "there are no tables in")):
+def test_commands_refuse_a_folder_without_tables(command, tmp_path: Path):
+    for arguments, error in ((["runs"], "no run has written to"), (["diff"], "there are no tables in")):
         done = command(*arguments, tmp_path)
         assert (done.code, done.stdout) == (2, "")
-        assert told in done.stderr
+        assert error in done.stderr
 
 
-def test_a_run_with_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
+def test_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     first = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
     assert "ray_ready" in first["timeline"]
     program = (
@@ -270,15 +267,13 @@ def test_a_run_with_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     assert_consistent(tmp_path)
 
 
-def test_tables_of_concepts_that_a_run_left_behind_are_completed_by_the_next_though_it_finds_nothing_new(
-    local_ray: None, tmp_path: Path
-):
+def test_the_next_run_completes_tables_of_concepts(local_ray: None, tmp_path: Path):
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     (folder / "a.txt").write_text("Pax6 is expressed in the mouse eye.")
     output.mkdir()
     in_the_way = output / "ancestors"
-    in_the_way.write_text("Where a table cannot be made, storage fails for this table alone.")
+    in_the_way.write_text("A file where a table's folder should be makes storage fail for this table alone.")
     settings = Settings(patience=1)
     with pytest.raises(RunError):
         annotate([str(folder)], str(output), settings)
@@ -292,30 +287,30 @@ def test_tables_of_concepts_that_a_run_left_behind_are_completed_by_the_next_tho
     versions = DeltaTable(f"{output}/concepts").version()
     last = annotate([str(folder)], str(output), settings)
     record = json.loads((output / "runs" / f"{last['run_id']}.json").read_text())
-    assert (record["status"], record["lexicon"]) == ("nothing_new", None), "in step, so no lexicon is loaded"
+    assert (record["status"], record["lexicon"]) == ("nothing_new", None), "no lexicon is loaded"
     assert DeltaTable(f"{output}/concepts").version() == versions
 
 
-def test_ontologies_stand_with_the_output_until_others_are_named(
+def test_an_output_keeps_its_ontologies(
     local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    """`ground` with a user's ontology, and nights after it that name none."""
+    """After `ground` with a user's ontology, runs that name none use it."""
     folder, output, mine = tmp_path / "in", tmp_path / "out", Path(obo_file(tmp_path))
     folder.mkdir()
 
     def night(name: str, *ontology: str) -> tuple[set[str], int]:
-        """A run over one file more; the lexicons by which the tables' ids are, and warnings of another lexicon."""
-        (folder / name).write_text("The mouse.")
+        """Annotate one more file; return the lexicons of all ids, and the number of warnings about another lexicon."""
+        (folder / name).write_text("The zebrafish.")
         caplog.clear()
-        annotate([str(folder)], str(output), Settings(ontology=ontology))
-        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-        return lexicons(), sum("another lexicon" in line for line in told)
+        annotate([str(folder)], str(output), Settings(model=MODEL, ontology=ontology))
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        return lexicons(), sum("another lexicon" in warning for warning in warnings)
 
     def lexicons() -> set[str]:
         return {row["lexicon"] for row in table(output, "entities").to_pylist()}
 
-    (shipped,), told = night("a.txt")
-    assert told == 0
+    (shipped,), warnings = night("a.txt")
+    assert warnings == 0
     monkeypatch.chdir(tmp_path)
     ground(str(output), Settings(ontology=(mine.name,)))
     (by_mine,) = lexicons()

@@ -1,4 +1,4 @@
-"""A source that is complete: what no file of it has any more is removed."""
+"""`--prune`: documents that no file has any more are removed."""
 
 import json
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def source(local_ray: None, tmp_path: Path) -> Source:
     return Source(tmp_path)
 
 
-def test_what_no_file_has_any_more_is_removed_once_and_comes_back_with_its_file(source: Source):
+def test_vanished_documents_are_removed_and_come_back(source: Source):
     source.has("a.jsonl", a1="A mouse.", a2="A rat.", a3="Yeast.")
     b = source.has("b.jsonl", b1="Yeast.", b2="A worm.").read_bytes()
     assert source.counts() == {"annotated": 5}
@@ -76,7 +76,7 @@ def test_what_no_file_has_any_more_is_removed_once_and_comes_back_with_its_file(
     assert list(source.texts) == ["a1", "a3"]
 
 
-def test_documents_that_have_moved_stay_and_are_not_annotated_again(source: Source):
+def test_moved_documents_stay(source: Source):
     """To a file whose name sorts before the old one, and to one that sorts after it."""
     source.has("a.jsonl", a1="A mouse.", a2="A rat.")
     source.has("b.jsonl", b1="A mouse.", b2="A rat.")
@@ -95,8 +95,8 @@ def test_documents_that_have_moved_stay_and_are_not_annotated_again(source: Sour
     assert list(source.texts) == ["c1"]
 
 
-def test_what_another_file_has_of_them_takes_the_place_of_documents_that_are_gone(source: Source):
-    """The file with the older text was read on an earlier night, and is read again since it may hold them."""
+def test_another_file_replaces_vanished_documents(source: Source):
+    """The other file is read again, since it may hold them."""
     source.has("a.jsonl", x="A mouse.", a1="A rat.")
     source.has("b.jsonl", x="Yeast.", b1="A worm.")
     source.run()
@@ -106,7 +106,7 @@ def test_what_another_file_has_of_them_takes_the_place_of_documents_that_are_gon
     assert source.texts == {"x": "A mouse.", "a1": "A rat."}
 
 
-def test_deletions_stay_though_their_file_is_gone(source: Source):
+def test_deletions_outlive_their_file(source: Source):
     pubmed_file(source.folder / "n1.xml", citation(1, "Mice"), citation(2, "Rats"))
     pubmed_file(source.folder / "n2.xml", deletion(2))
     source.run()
@@ -118,7 +118,7 @@ def test_deletions_stay_though_their_file_is_gone(source: Source):
     }
 
 
-def test_what_a_damaged_file_gave_before_stays_and_so_does_all_while_a_file_cannot_be_read(source: Source):
+def test_damaged_and_unreadable_files_remove_nothing(source: Source):
     source.has("a.jsonl", a1="A mouse.", a2="A rat.")
     source.has("b.jsonl", b1="Yeast.")
     source.run()
@@ -131,11 +131,11 @@ def test_what_a_damaged_file_gave_before_stays_and_so_does_all_while_a_file_cann
     assert (unread["shards"]["unreadable"], unread["documents"]["deleted"]) == (2, 0)
     assert "b1" in source.texts
     source.lacks("c.jsonl")
-    assert source.run()["documents"]["deleted"] == 2, "that of b, and the mark of c"
+    assert source.run()["documents"]["deleted"] == 2, "b1 and the mark of c"
     assert {"a1", "a2"} <= set(source.texts)
 
 
-def test_a_run_that_dies_in_pruning_is_made_good_by_the_next(source: Source, monkeypatch: pytest.MonkeyPatch):
+def test_the_next_run_completes_a_failed_prune(source: Source, monkeypatch: pytest.MonkeyPatch):
     source.has("a.jsonl", a1="A mouse.")
     b = source.has("b.jsonl", b1="Yeast.").read_bytes()
     source.run()
@@ -146,7 +146,7 @@ def test_a_run_that_dies_in_pruning_is_made_good_by_the_next(source: Source, mon
             with pytest.raises(RunError, match="the disk is gone"):
                 source.run()
         assert list(source.texts) == ["a1", "b1"]
-    (source.folder / "b.jsonl").write_bytes(b)  # it is read, since it was forgotten
+    (source.folder / "b.jsonl").write_bytes(b)  # read again, since its row in `shards` is gone
     assert (source.run()["shards"]["known"], list(source.texts)) == (1, ["a1", "b1"])
     source.lacks("b.jsonl")
     assert source.counts() == {"unchanged": 1, "deleted": 1}
@@ -157,14 +157,14 @@ def failing(*_: Any) -> None:
     raise OSError("the disk is gone")
 
 
-def test_files_that_have_vanished_are_foretold(source: Source, command: Callable[..., Any]):
+def test_dry_run_counts_vanished_files(source: Source, command: Callable[..., Any]):
     source.has("a.jsonl", a1="A mouse.", x="Yeast.")
     source.has("b.jsonl", b1="A rat.", x="Yeast in mice.")
     source.run()
     source.lacks("b.jsonl")
     dry_run = ["annotate", source.folder, "--output", source.output, "--model", "stand-in", "--dry-run"]
-    told = command(*dry_run, "--prune", "--json").summary["shards"]
-    assert told == {
+    shards = command(*dry_run, "--prune", "--json").summary["shards"]
+    assert shards == {
         "found": 1,
         "to_read": 1,
         "why": {"may hold what is gone from other files": 1},
@@ -175,9 +175,7 @@ def test_files_that_have_vanished_are_foretold(source: Source, command: Callable
     assert "vanished" not in command(*dry_run, "--json").summary["shards"]
 
 
-def test_pruning_by_what_may_not_be_all_ends_with_2_in_one_sentence(
-    source: Source, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-):
+def test_prune_refuses_incomplete_inputs(source: Source, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
     path = source.has("a.jsonl", a1="A mouse.")
     source.run()
     monkeypatch.chdir(source.folder.parent)

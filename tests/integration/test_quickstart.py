@@ -10,9 +10,7 @@ from tests.support.commands import ROOT
 pytestmark = pytest.mark.integration
 
 
-def test_each_cell_of_the_notebook_runs_and_gives_what_it_shows(
-    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_quickstart(local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "craft_ray").symlink_to(ROOT / "craft_ray")
     monkeypatch.chdir(tmp_path)
     cells = json.loads((ROOT / ".github" / "quickstart.ipynb").read_text(encoding="utf-8"))["cells"]

@@ -1,6 +1,6 @@
 """A run as a person sees it in a terminal, and Ctrl-C once and twice.
 
-CRAFT_RAY_RECORDINGS names a folder for the screens, to be looked at.
+Set CRAFT_RAY_RECORDINGS to a folder for the screens.
 """
 
 import json
@@ -36,28 +36,30 @@ def job(tmp_path: Path) -> list[str | Path]:
 
 
 def record(name: str, at: Terminal | list[str]) -> None:
-    """Keep a screen as text where a folder is named for it."""
     if folder := os.environ.get("CRAFT_RAY_RECORDINGS"):
         lines = at if isinstance(at, list) else at.lines
         Path(folder, f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def shows_a_pace(lines: list[str]) -> bool:
-    """From the second commit on."""
+    """True from the second commit on."""
     return any(" documents, " in line and "tokens/s" in line and " left" in line for line in lines)
 
 
-@pytest.mark.parametrize("columns", [80, pytest.param(120, marks=pytest.mark.long)])
-def test_a_run_that_is_stopped_once_tells_what_is_kept(job: list[str | Path], columns: int, tmp_path: Path):
+def shows_the_way_out(lines: list[str]) -> bool:
+    return any("Ctrl-C again ends at once" in line for line in lines)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("columns", [80, 120])
+def test_ctrl_c_keeps_commits(job: list[str | Path], columns: int, tmp_path: Path):
     with terminal(job, columns) as at:
         running = at.until(shows_a_pace)
         record(f"{columns}-running", running)
         (progress,) = [line for line in running if " documents, " in line]
         assert re.fullmatch(r"[\d,]+ documents, [\d,]+ tokens/s \S+ +\d+ % 0:\d\d:\d\d 0:\d\d:\d\d left", progress)
         at.press(CTRL_C)
-        record(
-            f"{columns}-stopping", at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
-        )
+        record(f"{columns}-stopping", at.until(shows_the_way_out))
         assert at.to_its_end() == 3
         record(f"{columns}-stopped", at)
         shown = "\n".join(at.lines)
@@ -84,12 +86,12 @@ with run_progress(console(stderr=True)) as show, signals.stop_on_signal():
 """
 
 
-def test_a_second_ctrl_c_leaves_no_bar_and_a_cursor():
+def test_a_second_ctrl_c_restores_the_terminal():
     with terminal([sys.executable, "-c", BAR], 80) as at:
         at.until(lambda lines: any("0 documents" in line for line in lines))
         assert not at.shows_a_cursor
         at.press(CTRL_C)
-        at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
+        at.until(shows_the_way_out)
         at.press(CTRL_C)
         assert at.to_its_end() == 3
         assert at.shows_a_cursor
@@ -98,11 +100,11 @@ def test_a_second_ctrl_c_leaves_no_bar_and_a_cursor():
 
 
 @pytest.mark.long
-def test_a_second_ctrl_c_ends_a_run_at_once(job: list[str | Path], tmp_path: Path):
+def test_a_second_ctrl_c_kills_a_run(job: list[str | Path], tmp_path: Path):
     with terminal(job, 80) as at:
         at.until(shows_a_pace)
         at.press(CTRL_C)
-        at.until(lambda lines: any("Ctrl-C again ends at once" in line for line in lines))
+        at.until(shows_the_way_out)
         at.watch(FORCED_AFTER)  # one that comes sooner is the first, passed on by a shell
         at.press(CTRL_C)
         assert at.to_its_end() == 3

@@ -1,4 +1,4 @@
-"""On a CPU, all that looks at documents runs without torch and transformers; what needs them says so in a sentence."""
+"""Annotating and reading tables on a CPU needs no torch; other commands say how to install it."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,8 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", os.getcwd())])}
 
 
-def test_annotate_show_report_and_export_need_no_torch(without_torch: dict[str, str], tmp_path: Path):
+@pytest.mark.long
+def test_commands_without_torch(without_torch: dict[str, str], tmp_path: Path):
     output = tmp_path / "out"
     done = run_command("annotate", SAMPLE, "--output", output, environment=without_torch)
     assert done.code == 0, done.stderr
@@ -45,7 +46,7 @@ def test_annotate_show_report_and_export_need_no_torch(without_torch: dict[str, 
         ["train", "--train", "a.tsv", "--dev", "b.tsv", "--base", "craft", "--output", "model"],
     ],
 )
-def test_what_needs_torch_says_how_to_install_it(arguments: list[str], without_torch: dict[str, str]):
+def test_a_missing_torch_is_an_error(arguments: list[str], without_torch: dict[str, str]):
     done = run_command(*arguments, environment=without_torch)
     assert done.code == 2
     assert "needs torch, which is not installed: pip install 'craft-ray[torch]'" in done.stderr

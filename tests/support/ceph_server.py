@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.s3_server import S3Access, free_port, wait_until_it_takes_a_put
+from cluster.local.cluster import on_free_ports
+from tests.support.s3_server import S3Access, wait_until_it_takes_a_put
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 
@@ -64,16 +66,24 @@ class CephAccess(S3Access):
 
 @contextmanager
 def running_ceph(folder: Path) -> Iterator[CephAccess]:
-    """Start a cluster of one of each below a folder, and end its processes by their ids.
+    """A cluster of one of each, its files below a folder; its processes are killed at the end.
 
     Skips the test where Ceph is not installed (Debian: ceph-mon, ceph-osd, radosgw).
     """
     if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
         pytest.skip(f"Ceph is not installed: no {missing[0]}")
-    port, fsid = free_port(), str(uuid.uuid4())
+    with on_free_ports(partial(ceph_on, folder)) as access:
+        yield access
+
+
+@contextmanager
+def ceph_on(parent: Path, ports: range) -> Iterator[CephAccess]:
+    port, s3_port, *_ = ports
+    folder, fsid = parent / str(port), str(uuid.uuid4())
+    folder.mkdir()
     configuration = folder / "ceph.conf"
-    access = CephAccess(port + 1, secrets.token_hex(8), secrets.token_hex(16), configuration)
-    configuration.write_text(CONFIGURATION.format(fsid=fsid, folder=folder, port=port, s3_port=port + 1))
+    access = CephAccess(s3_port, secrets.token_hex(8), secrets.token_hex(16), configuration)
+    configuration.write_text(CONFIGURATION.format(fsid=fsid, folder=folder, port=port, s3_port=s3_port))
     (folder / "mon").mkdir()
     (folder / "osd").mkdir()
     ours = ["-c", str(configuration)]
@@ -95,8 +105,12 @@ def running_ceph(folder: Path) -> Iterator[CephAccess]:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{command} does not end: {error.stderr}") from None
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
 
 
 @contextmanager

@@ -3,14 +3,18 @@
 import json
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+
+from cluster.local.cluster import on_free_ports
 
 PROMETHEUS = shutil.which("prometheus")
 
@@ -29,34 +33,47 @@ scrape_configs:
 class Prometheus:
     address: str
 
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now; none while the server is starting."""
-        query = urllib.parse.urlencode({"query": expression})
+    def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.address}/api/v1/query?{query}", timeout=10) as answer:
-                return json.load(answer)["data"]["result"]
-        except URLError as error:
-            if isinstance(error.reason, ConnectionRefusedError) or getattr(error, "code", None) == 503:
-                return []
-            raise
+            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10):
+                return True
+        except URLError:
+            time.sleep(0.1)
+            return False
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The current series of an expression."""
+        query = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"http://{self.address}/api/v1/query?{query}", timeout=10) as answer:
+            return list(json.load(answer)["data"]["result"])
 
 
 @contextmanager
-def running_prometheus(folder: Path, port: int, discovery: Path) -> Iterator[Prometheus]:
-    """Scrape what Ray's file for service discovery names."""
+def running_prometheus(folder: Path, discovery: Path) -> Iterator[Prometheus]:
+    """A server that scrapes what Ray's file for service discovery names."""
+    with on_free_ports(partial(prometheus_on, folder, discovery)) as server:
+        yield server
+
+
+@contextmanager
+def prometheus_on(folder: Path, discovery: Path, ports: range) -> Iterator[Prometheus]:
     assert PROMETHEUS is not None
-    configuration = folder / "prometheus.yml"
+    configuration, log = folder / "prometheus.yml", folder / "prometheus.log"
     configuration.write_text(CONFIGURATION.format(discovery=discovery))
+    server = Prometheus(f"127.0.0.1:{ports[0]}")
     command = [
         PROMETHEUS,
         f"--config.file={configuration}",
-        f"--storage.tsdb.path={folder}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--storage.tsdb.path={folder / str(ports[0])}",
+        f"--web.listen-address={server.address}",
     ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink)
     try:
-        yield Prometheus(f"http://127.0.0.1:{port}")
+        while not server.ready():
+            if process.poll() is not None:
+                raise RuntimeError(f"Prometheus did not start:\n{log.read_text()[-2000:]}")
+        yield server
     finally:
         process.terminate()
         process.wait(timeout=30)

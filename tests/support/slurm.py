@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster.local.cluster import free_ports
+from cluster.local.cluster import on_free_ports
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 
@@ -53,6 +53,7 @@ class Slurm:
     """A controller with two nodes; all of its processes were started here and are stopped by their ids."""
 
     folder: Path
+    ports: range
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -96,7 +97,7 @@ class Slurm:
     def start(self) -> None:
         """Start munge, the controller and the nodes, and wait until the nodes take jobs."""
         (self.folder / "state").mkdir()
-        controller, first, second = free_ports(3)
+        controller, first, second, *_ = self.ports
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 folder=self.folder,
@@ -153,9 +154,15 @@ class Slurm:
 
 @contextmanager
 def running_slurm() -> Iterator[Slurm]:
-    """In a folder with a short path, for munge's socket."""
-    slurm = Slurm(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")))
-    slurm.folder.chmod(0o755)  # munge refuses what others may not reach
+    """A controller with two idle nodes, stopped at the end."""
+    with on_free_ports(slurm_on) as slurm:
+        yield slurm
+
+
+@contextmanager
+def slurm_on(ports: range) -> Iterator[Slurm]:
+    slurm = Slurm(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")), ports)  # short, for munge's socket
+    slurm.folder.chmod(0o755)  # munge refuses a folder that others cannot reach
     try:
         slurm.start()
         yield slurm
