@@ -1,4 +1,1 @@
-"""Real jobs on a real cluster and a real object store, struck at random moments, run again, and compared.
-
-`python -m tests.chaos --help` says how to run it apart from pytest.
-"""
+"""Real runs on a real cluster and object store, struck at random moments, repeated, and compared."""

@@ -1,4 +1,4 @@
-"""Blows that a run can be dealt. Each strikes once and says whether there was anything to strike."""
+"""Blows to a run and what it depends on. Each strikes once, and returns False if it finds no target."""
 
 import random
 import signal
@@ -15,29 +15,26 @@ from tests.chaos.proxy import Fault, Kind, Proxy
 from tests.support.s3_server import S3Server
 
 REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
-"""Parts of the titles of the processes that run the three stages."""
-
+"""Parts of the process titles of the three stages."""
 
 SUSPENDED = (5.0, 120.0)
-"""Seconds for which a driver is stopped."""
+"""Seconds for which a driver is suspended."""
 
 OVERTAKEN = "driver overtaken"
-"""The blow beside which another run begins, as if from another machine."""
+"""A suspension during which another run starts, as if from another machine."""
 
 
 class Driver(Protocol):
-    """The process of the run that is being struck."""
-
     def signalled(self, number: int) -> bool:
-        """Send it a signal; False if it has ended."""
+        """Send a signal; False if it has ended."""
 
     def suspend(self, seconds: float) -> bool:
-        """Stop it, and let it go on after so many seconds; False if it has ended or is stopped."""
+        """Stop it for so many seconds; False if it has ended or is stopped already."""
 
 
 @dataclass
 class Scene:
-    """All that can be struck."""
+    """The targets."""
 
     cluster: RayCluster
     store: S3Server
@@ -49,7 +46,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Blow:
-    """`fatal`: the run is expected to end by it; otherwise it should go on, or end with a clear error."""
+    """After a fatal blow a run ends; after others it goes on, or ends with a clear error."""
 
     name: str
     strike: Callable[[Scene], bool]
@@ -66,7 +63,7 @@ def _driver_terminated(scene: Scene) -> bool:
 
 
 def _driver_suspended(scene: Scene) -> bool:
-    """As a laptop that sleeps does it, a debugger, or a container that is frozen."""
+    """As by a laptop that sleeps, a debugger or a frozen container."""
     return scene.driver.suspend(scene.random.uniform(*SUSPENDED))
 
 
@@ -79,7 +76,7 @@ def _process_killed(title: str) -> Callable[[Scene], bool]:
 
 
 def _replica_out_of_memory(scene: Scene) -> bool:
-    """No further byte of address space: what the replica allocates next fails."""
+    """Limit the address space, so that the replica's next allocation fails."""
     found = scene.cluster.named(REPLICA)
     if not found:
         return False
@@ -91,7 +88,7 @@ def _replica_out_of_memory(scene: Scene) -> bool:
 
 
 def _raylet_killed(scene: Scene) -> bool:
-    """Its workers end by themselves; another node takes its place."""
+    """Its workers end by themselves; another node replaces it."""
     raylets = [process for node in scene.cluster.workers for process in node.named(RAYLET)]
     if not raylets or not kill(scene.random.choice(raylets)):
         return False
@@ -100,7 +97,7 @@ def _raylet_killed(scene: Scene) -> bool:
 
 
 def _node_lost(scene: Scene) -> bool:
-    """All processes of a node at once; another node takes its place."""
+    """Kill all processes of a node; another node replaces it."""
     nodes = [node for node in scene.cluster.workers if node.alive]
     if not nodes:
         return False
@@ -115,7 +112,7 @@ def _replaced(cluster: RayCluster) -> None:
 
 
 def _head_lost(scene: Scene) -> bool:
-    """All processes of the head at once."""
+    """Kill all processes of the head."""
     if not scene.cluster.head.alive:
         return False
     scene.cluster.head.kill()
@@ -123,7 +120,7 @@ def _head_lost(scene: Scene) -> bool:
 
 
 def _store_killed(scene: Scene) -> bool:
-    """For up to three seconds nothing listens behind the proxy."""
+    """Kill the store and start it again after up to three seconds."""
     if not scene.store.running:
         return False
     down = scene.random.uniform(0.2, 3)
@@ -138,7 +135,7 @@ def _store_killed(scene: Scene) -> bool:
 
 
 def _faulty(kind: Kind, probability: tuple[float, float], strength: tuple[float, float]) -> Callable[[Scene], bool]:
-    """A fault of the proxy for one to four seconds, and until it has befallen some requests."""
+    """A fault of the proxy for one to four seconds, and until it has hit some requests."""
 
     def strike(scene: Scene) -> bool:
         fault = Fault(kind, scene.random.uniform(*probability), scene.random.uniform(*strength))
@@ -177,4 +174,3 @@ BLOWS = {
         Blow("lost acknowledgement", _faulty("lost_acknowledgement", (0.2, 0.9), (0, 0)), 1.5),
     )
 }
-"""All blows by name."""

@@ -1,4 +1,4 @@
-"""One cluster with store, proxy and inputs for the tests of a file; each fills an output of its own."""
+"""A cluster with store, proxy and inputs for the tests of a file."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ from tests.chaos.harness import Harness, running_harness
 
 @pytest.fixture(scope="session")
 def seed() -> int:
-    """Of all randomness; printed by whoever uses it."""
+    """The seed of all randomness. It fixes the blows and their times; what they hit depends on the machine too."""
     return int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
 
 
@@ -25,7 +25,7 @@ def shared_harness(local_ray: None, seed: int, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def harness(shared_harness: Harness) -> Harness:
-    """The harness with a report for this test alone."""
+    """The harness with a new report."""
     shared_harness.begin_report()
     print(f"CHAOS_SEED={shared_harness.report.seed}")
     return shared_harness

@@ -1,4 +1,4 @@
-"""Runs the command against the cluster and the store, strikes it, runs it again until it ends, and compares."""
+"""Runs the command on a cluster and a store, strikes it, repeats it until it completes, and compares the tables."""
 
 import os
 import random
@@ -9,9 +9,8 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import craft_ray
@@ -50,7 +49,6 @@ class Harness:
         cluster: RayCluster,
         seed: int,
         rate: int,
-        say: Callable[[str], None],
     ) -> None:
         self.folder = folder
         self.store = store
@@ -62,19 +60,17 @@ class Harness:
         self.expected: outcome.Outcome
         self._inputs = folder / "in"
         self._rate = rate
-        self._say = say
         self._started: list[Run] = []
         self._began = time.monotonic()
         self._background: list[threading.Thread] = []
 
-    def say(self, text: str) -> None:
-        self._say(f"{time.monotonic() - self._began:7.1f} s  {text}")
+    def log(self, text: str) -> None:
+        print(f"{time.monotonic() - self._began:7.1f} s  {text}", flush=True)
 
     def fresh_output(self) -> str:
         return f"{self.prefix}/out{self.random.getrandbits(40):010x}"
 
     def upload(self, documents: int) -> None:
-        """Put the inputs on the store, and keep them on disk as well."""
         self._inputs.mkdir()
         write_inputs(self._inputs, documents)
         self.store.filesystem().put(f"{self._inputs}/", f"{self.prefix}/in/", recursive=True)
@@ -84,8 +80,8 @@ class Harness:
     ) -> Run:
         """Start the command.
 
-        hurried:   with replicas that answer at once, which change no row
-        elsewhere: under another host's name, so that it cannot look whether the process of an earlier run lives
+        hurried:   with replicas of unlimited speed
+        elsewhere: under another host name, so that it cannot see whether the process of an earlier run lives
         """
         folder = self.folder / f"run{len(self._started) + 1}"
         folder.mkdir()
@@ -114,12 +110,12 @@ class Harness:
         return self._started[-1]
 
     def wait_for_commits(self, run: Run, output: str, number: int) -> None:
-        """Until a number of commits have brought documents."""
+        """Wait for so many commits of documents. Raises RuntimeError if the run ends before."""
         if not self._await_commits(run, output, number):
             raise RuntimeError(f"no {number} commits came (exit code {run.code}):\n{run.stderr[-3000:]}")
 
     def _await_commits(self, run: Run, output: str, number: int) -> bool:
-        """True if so many commits of documents came before the run ended or 150 seconds were over."""
+        """True if so many commits of documents come within 150 seconds and before the run ends."""
         before = outcome.commits(self.store, output)
         deadline = time.monotonic() + 150
         while len(outcome.commits(self.store, output) - before) < number:
@@ -128,26 +124,24 @@ class Harness:
         return True
 
     def begin_report(self) -> None:
-        """Start counting anew."""
         self.report = Report(self.report.seed)
         self.proxy.dealt.clear()
 
     def undisturbed(self) -> None:
-        """Run once on disk in this process, far from all blows, and keep its tables as what is expected."""
+        """Run once on disk in this process, and expect its tables from all other runs."""
         began = time.monotonic()
         with tempfile.TemporaryDirectory(dir=self.folder) as output:
             craft_ray.annotate(str(self._inputs), output, model="stand-in")
             self.expected = outcome.outcome(output).moved(str(self._inputs), f"{self.prefix}/in")
-        self.say(
+        self.log(
             f"undisturbed: {len(self.expected.documents)} rows of documents, {len(self.expected.entities)} of entities"
             f" in {time.monotonic() - began:.1f} s, seed {self.report.seed}"
         )
 
     def fill(self, output: str, blows: Sequence[Blow], patient: bool = False) -> None:
-        """Run until exit code 0, struck by blows until they are used up, and compare.
+        """Run the command until it ends with 0, strike until all blows are used up, and compare.
 
-        patient: strike only once documents are committed, and each blow as it comes, however long it takes until there
-            is something to strike.
+        patient: strike after the first commit, and wait up to a minute for a target instead of skipping the blow
         """
         left = deque(blows)
         seen: Counter[str] = Counter()
@@ -163,19 +157,18 @@ class Harness:
             if not run.wait(max(0.0, run.latest - time.monotonic())):
                 self._failed(run, "hangs")
             run.end()
-            ended = datetime.now(UTC)
             self._mend()
             self._judge(run, beside=asleep)
             if run.code == 0 and asleep is None:
                 break
-            self._look_between_runs(output, ended, seen, orphans, run)
+            self._check_between_runs(output, seen, orphans, run)
             if run.code in (0, OutputBusyError.exit_code):
                 self._await_sleeper(asleep)
-                asleep = None  # what it leaves, a last run removes
+                asleep = None  # one more run removes its files
         self.compare(output)
 
     def _await_sleeper(self, asleep: Run | None) -> None:
-        """Wait until a run that slept has woken up and ended, and judge it."""
+        """Wait until a suspended run has woken up and ended, and judge it."""
         if asleep is not None:
             if not asleep.wait(max(0.0, asleep.latest - time.monotonic())):
                 self._failed(asleep, "hangs after it woke up")
@@ -183,7 +176,7 @@ class Harness:
             self._judge(asleep)
 
     def compare(self, output: str) -> None:
-        """Compare an output at rest with the undisturbed one's, and count what is wrong."""
+        """Compare an output at rest with the undisturbed one."""
         found = outcome.outcome(output, outcome.options(self.store))
         report = self.report
         lost = (self.expected.ids - found.ids).total()
@@ -196,9 +189,9 @@ class Harness:
         report.duplicated += duplicated
         report.different += different
         report.unreferenced += left
-        self.say(
+        self.log(
             f"compared: {len(found.documents)} documents, {lost} lost, {duplicated} twice, {different} rows differ, "
-            f"{left} files beside the snapshots"
+            f"{left} files outside the snapshots"
         )
         if lost or duplicated or different or left:
             report.failures.append(
@@ -206,20 +199,18 @@ class Harness:
             )
 
     def stop(self) -> None:
-        """End what still runs."""
         for run in self._started:
             run.end()
         for thread in self._background:
             thread.join(timeout=120)
 
     def close(self) -> Report:
-        """The figures."""
         self.report.faults = Counter(self.proxy.dealt)
         self.report.seconds = round(time.monotonic() - self._began, 1)
         return self.report
 
     def _strike(self, run: Run, output: str, left: deque[Blow], patient: bool) -> None:
-        """Strike until the run ends, a blow that ends it has struck, or no blow is left."""
+        """Strike until the run ends, a fatal blow has struck, or no blow is left."""
         scene = Scene(self.cluster, self.store, self.proxy, run, self.random, self._background)
         longest = 8.0
         if not left:
@@ -240,14 +231,14 @@ class Harness:
                 continue
             self.report.blows[blow.name] += 1
             run.blows.append(blow.name)
-            self.say(f"{time.monotonic() - run.began:5.1f} s into the run: {blow.name}")
+            self.log(f"{time.monotonic() - run.began:5.1f} s into the run: {blow.name}")
             if blow.name == "head lost":
                 run.head_lost_at = time.monotonic()
             if blow.fatal:
                 break
 
     def _mend(self) -> None:
-        """Bring store and cluster back to where a run can begin."""
+        """Restore proxy, store and cluster."""
         self.proxy.heal()
         for thread in self._background:
             thread.join(timeout=120)
@@ -257,11 +248,14 @@ class Harness:
         self.cluster.replace_dead_workers()
 
     def _judge(self, run: Run, beside: Run | None = None) -> None:
-        """Check that a run ended as it may after its blows, and beside another that slept."""
+        """Check the exit code, time and last line of a run against its blows.
+
+        beside: a suspended run of the same output
+        """
         assert run.ended is not None
         report, code = self.report, run.code
         report.runs[str(code)] += 1
-        self.say(
+        self.log(
             f"the run ended with {code} after {run.ended - run.began:.1f} s: {run.sentence[:160] if code else 'done'}"
         )
         if "Traceback (most recent call last)" in run.stderr and code != -signal.SIGKILL:
@@ -288,39 +282,31 @@ class Harness:
 
     def _failed(self, run: Run, what: str) -> None:
         tail = "\n".join(run.stderr.strip().splitlines()[-25:])
-        self.say(f"FAILURE: a run {what} (blows: {', '.join(run.blows) or 'none'})\n{tail}")
+        self.log(f"FAILURE: a run {what} (blows: {', '.join(run.blows) or 'none'})\n{tail}")
         self.report.failures.append(
             f"{run.folder.name} {what} after {', '.join(run.blows) or 'no blow'}: {run.sentence}"
         )
 
-    def _look_between_runs(self, output: str, ended: datetime, seen: Counter[str], orphans: set[str], run: Run) -> None:
-        """Half documents, documents that vanished, and blocks that will be done again."""
+    def _check_between_runs(self, output: str, seen: Counter[str], orphans: set[str], run: Run) -> None:
+        """Count incomplete and vanished documents, and the blocks of this run that were not committed."""
         report = self.report
         now, halves = outcome.patiently(lambda: outcome.committed(self.store, output))
         vanished = (seen - now).total()
         report.halves += halves
         report.vanished += vanished
         if halves or vanished:
-            self._failed(run, f"left {halves} half documents, {vanished} that were there before are gone")
+            self._failed(run, f"left {halves} half documents, and {vanished} committed ones have vanished")
         seen |= now
-        blocks = outcome.staged(self.store, output, orphans)
-        orphans.update(block.path for block in blocks)
-        rows = sum(block.rows for block in blocks)
-        overdue = max(((ended - block.written).total_seconds() for block in blocks), default=0.0)
-        report.redone_documents += rows
-        report.redone_most = max(report.redone_most, rows)
+        blocks = outcome.staged(self.store, output) - orphans
+        orphans |= blocks
         report.redone_blocks_most = max(report.redone_blocks_most, len(blocks))
-        report.overdue_seconds_most = max(report.overdue_seconds_most, round(overdue, 1))
-        self.say(
-            f"between runs: {now.total()} documents committed, {rows} in {len(blocks)} blocks to do again "
-            f"(the oldest waited {overdue:.0f} s)"
-        )
+        self.log(f"between runs: {now.total()} documents committed, {len(blocks)} blocks to do again")
 
 
 def _allowed(run: Run, beside: Run | None) -> set[int]:
-    """Exit codes of a run that was neither killed nor told to end.
+    """Exit codes that a run may have which got no signal to end.
 
-    One that was overtaken before it held the lease finds the other at work when it wakes up.
+    A run that was suspended before it had the lease finds another one at work when it wakes up.
     """
     hurt = {2} if _STORAGE.intersection(run.blows) else set()
     busy = beside is not None or OVERTAKEN in run.blows
@@ -328,31 +314,26 @@ def _allowed(run: Run, beside: Run | None) -> set[int]:
 
 
 def random_blows(source: random.Random, number: int) -> list[Blow]:
-    """Blows by their weights."""
     blows = list(BLOWS.values())
     return source.choices(blows, [blow.weight for blow in blows], k=number)
 
 
 def chosen_blows(names: Sequence[str]) -> list[Blow]:
-    """Blows by name."""
     return [BLOWS[name] for name in names]
 
 
-def say_at_once(text: str) -> None:
-    """Print a line of progress."""
-    print(text, flush=True)
-
-
 @contextmanager
-def running_harness(
-    folder: Path, seed: int, documents: int, rate: int, say: Callable[[str], None] = say_at_once, workers: int = 2
-) -> Iterator[Harness]:
-    """Store, proxy, cluster and inputs, stopped at the end."""
+def running_harness(folder: Path, seed: int, documents: int, rate: int) -> Iterator[Harness]:
+    """Store, proxy, cluster of three nodes, and inputs, stopped at the end.
+
+    documents: size of the input
+    rate:      tokens per second of each of two stand-in replicas
+    """
     (folder / "store").mkdir(parents=True)
     with running_s3_server(folder / "store") as store, running_proxy(store.endpoint, seed) as proxy:
         environment = store.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}
-        with running_cluster(environment, workers, options=("--no-monitor",)) as cluster:  # it does not grow
-            harness = Harness(folder, store, proxy, cluster, seed, rate, say)
+        with running_cluster(environment, options=("--no-monitor",)) as cluster:  # it does not grow
+            harness = Harness(folder, store, proxy, cluster, seed, rate)
             try:
                 harness.upload(documents)
                 yield harness
@@ -361,10 +342,10 @@ def running_harness(
 
 
 def campaign(harness: Harness, blows: int) -> Report:
-    """Fill outputs through so many random blows, some of them each, and compare each."""
+    """Deal so many random blows, a few for each output, and compare the outputs."""
     harness.undisturbed()
     while (left := blows - sum(harness.report.blows.values())) > 0:
         number = min(left, harness.random.randint(6, 14))
         harness.fill(harness.fresh_output(), random_blows(harness.random, number))
-        harness.say(f"{sum(harness.report.blows.values())} of {blows} blows")
+        harness.log(f"{sum(harness.report.blows.values())} of {blows} blows")
     return harness.close()

@@ -1,4 +1,4 @@
-"""Documents that look like real ones, the same ones each time: citations, notes, revisions, deletions, broken ones."""
+"""Synthetic inputs, always the same: citations, notes, revisions, deletions, broken records."""
 
 import gzip
 import json
@@ -25,10 +25,9 @@ WORDS = {
 
 
 def write_inputs(folder: Path, documents: int) -> int:
-    """Write shards that hold about so many documents, revisions apart; returns how many rows will stand in `documents`.
+    """Write shards of about so many documents; returns the number of rows that `documents` will have.
 
-    PubMed files with an update file that revises and deletes, notes in JSON lines of which some are broken, and one
-    file that ends too early.
+    PubMed files, an update file with revisions and deletions, JSON lines of which some are broken, a truncated file.
     """
     source = random.Random(documents)
     per_shard = 150

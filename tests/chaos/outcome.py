@@ -1,4 +1,4 @@
-"""The content of an output on S3, read directly from the server and apart from the code under test."""
+"""The content of an output on S3, read without the code under test."""
 
 import json
 import re
@@ -6,10 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
@@ -22,7 +20,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Both tables at rest."""
+    """The rows of both tables, in a fixed order and without the columns that tell runs apart."""
 
     documents: list[dict[str, Any]]
     entities: list[tuple[Any, ...]]
@@ -32,10 +30,10 @@ class Outcome:
         return Counter(row["doc_id"] for row in self.documents)
 
     def moved(self, inputs: str, to: str) -> "Outcome":
-        """The tables as they would be if the same inputs had been read elsewhere."""
+        """The rows if the same inputs had been read from another folder."""
         documents, entities = json.loads(json.dumps([self.documents, self.entities]).replace(inputs, to))
         for row in documents:
-            if row["doc_id"].startswith(to):  # rejected rows alone are named by their shard, and no model counts there
+            if row["doc_id"].startswith(to):  # only rejected rows are named by their shard
                 row["key"] = identity.key(row["doc_id"], row["content_hash"], "")
         return Outcome(documents, [tuple(row) for row in entities])
 
@@ -45,22 +43,18 @@ def options(store: S3Server) -> dict[str, str]:
 
 
 def outcome(output: str, options: dict[str, str] | None = None) -> Outcome:
-    """Both tables, in a fixed order, without the columns that tell runs apart; on S3 with options to reach it."""
     return Outcome(document_rows(output, options), entity_rows(output, options))
 
 
 def differing(first: Outcome, second: Outcome) -> int:
-    """Rows that are in one and not in the other, revisions and doubles counted."""
+    """How many rows, duplicates included, are in one of them and not in the other."""
     documents = [Counter(json.dumps(row) for row in each.documents) for each in (first, second)]
     entities = [Counter(each.entities) for each in (first, second)]
     return sum(((a - b) + (b - a)).total() for a, b in (documents, entities))
 
 
 def patiently(look: Callable[[], _Found], seconds: float = 60.0) -> _Found:
-    """The result of a look at the store, again for a while where it answers with an error.
-
-    A store that was killed takes a PUT before it has found again all that it holds.
-    """
+    """Retry for a while: a store that was killed accepts writes before it can read everything again."""
     until = time.monotonic() + seconds
     while True:
         try:
@@ -72,30 +66,21 @@ def patiently(look: Callable[[], _Found], seconds: float = 60.0) -> _Found:
 
 
 def committed(store: S3Server, output: str) -> tuple[Counter[str], int]:
-    """Ids of the documents that stand in an output between runs, and how many have other than all their entities."""
+    """Ids of the documents committed so far, and how many of them lack entities or have too many."""
     try:
         documents = table(output, "documents", options(store)).select(["doc_id", "n_entities"]).to_pylist()
         entities = Counter(table(output, "entities", options(store))["doc_id"].to_pylist())
-    except TableNotFoundError:  # the run ended before it made its tables
+    except TableNotFoundError:  # no run has come so far
         return Counter(), 0
     halves = sum(entities[row["doc_id"]] != row["n_entities"] for row in documents)
     return Counter(row["doc_id"] for row in documents), halves
 
 
 def commits(store: S3Server, output: str) -> set[str]:
-    """Log entries of `documents` that bring files; others make the table, or shut another run out."""
+    """Log entries of `documents` that add files."""
     filesystem = store.filesystem()
     entries = filesystem.glob(f"{output}/documents/_delta_log/*.json")
     return {path for path in entries if b'"add":' in filesystem.cat_file(path)}
-
-
-@dataclass(frozen=True)
-class Staged:
-    """A Parquet file of `documents` that no commit refers to."""
-
-    path: str
-    rows: int
-    written: datetime
 
 
 def snapshot(store: S3Server, output: str, name: str) -> set[str]:
@@ -108,31 +93,18 @@ def snapshot(store: S3Server, output: str, name: str) -> set[str]:
 
 
 def unreferenced(store: S3Server, output: str, name: str) -> list[str]:
-    """Paths of the Parquet files of a table that its log does not refer to, by their keys."""
+    """Paths of the Parquet files of a table that are not in its snapshot."""
     referred = snapshot(store, output, name)
     found = store.filesystem().find(f"{output}/{name}")
     data = (path for path in found if path.endswith(".parquet") and "/_delta_log/" not in path)
     return [path for path in data if path.rpartition("/")[2] not in referred]
 
 
-def staged(store: S3Server, output: str, known: set[str]) -> list[Staged]:
-    """Blocks of documents that were written and not committed, apart from those of earlier runs."""
+def staged(store: S3Server, output: str) -> set[str]:
+    """Paths of the Parquet files of `documents` that were never committed."""
     filesystem = store.filesystem()
-    found = []
-    removed = _removed(store, output)
-    for path in set(unreferenced(store, output, "documents")) - known:
-        if path.rpartition("/")[2] not in removed:
-            with filesystem.open(path) as stream:
-                rows = pq.ParquetFile(stream).metadata.num_rows
-            found.append(Staged(path, rows, filesystem.info(path)["LastModified"]))
-    return found
-
-
-def _removed(store: S3Server, output: str) -> set[str]:
-    """Base names of files that were committed once and replaced by a later commit."""
-    filesystem = store.filesystem()
-    names: set[str] = set()
+    removed: set[str] = set()
     for path in filesystem.glob(f"{output}/documents/_delta_log/*.json"):
-        text = filesystem.cat_file(path).decode()
-        names.update(name.rpartition("/")[2] for name in re.findall(r'"remove":\{"path":"([^"]+)"', text))
-    return names
+        removed.update(re.findall(r'"remove":\{"path":"([^"]+)"', filesystem.cat_file(path).decode()))
+    names = {path.rpartition("/")[2] for path in removed}
+    return {path for path in unreferenced(store, output, "documents") if path.rpartition("/")[2] not in names}

@@ -1,7 +1,6 @@
-"""A reverse proxy before the S3 server that can be told to misbehave.
+"""A reverse proxy for the S3 server that injects faults.
 
-It passes the Host header and all others through unchanged, so that requests signed for the proxy's own address hold at
-the server, which checks the signature against the Host header that it is given.
+It passes all headers on, Host included, so that signatures made for the proxy's address are valid at the server.
 """
 
 import asyncio
@@ -28,10 +27,10 @@ from yarl import URL
 Kind = Literal["slow_down", "latency", "reset", "truncate", "bandwidth", "lost_acknowledgement"]
 
 METHODS = {"lost_acknowledgement": ("PUT", "POST", "DELETE"), "truncate": ("GET",)}
-"""Requests that some faults befall; the others befall all."""
+"""Methods that some faults are limited to."""
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer"}
-"""Headers about one connection alone, which no signature covers."""
+"""Headers of one connection, which no signature covers."""
 
 _SLOW_DOWN = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code>'
@@ -41,11 +40,10 @@ _SLOW_DOWN = (
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong with a share of the requests.
+    """A fault of a share of the requests.
 
-    probability: share of the requests that it befalls
-    strength: seconds of `latency`, bytes a second of `bandwidth`; nothing to the others
-    path: befalls only requests whose path holds this
+    strength: seconds of `latency`, bytes per second of `bandwidth`; unused by the others
+    path:     part of the paths that it is limited to
     """
 
     kind: Kind
@@ -56,7 +54,7 @@ class Fault:
 
 @dataclass
 class _Active:
-    """A fault at work; `requests`: how many it must befall yet before it may end."""
+    """A fault in force, until a time and until it has hit so many more requests."""
 
     fault: Fault
     until: float
@@ -64,7 +62,10 @@ class _Active:
 
 
 class Proxy:
-    """The control of a running proxy; safe to use from any thread."""
+    """A running proxy. `strike` and `heal` are thread-safe.
+
+    dealt: requests hit, by fault
+    """
 
     def __init__(self, upstream: str, seed: int) -> None:
         self._upstream = upstream
@@ -72,22 +73,19 @@ class Proxy:
         self._lock = threading.Lock()
         self._active: list[_Active] = []
         self.dealt: Counter[str] = Counter()
-        """Requests that each fault befell."""
         self.endpoint = ""
         self._session: ClientSession
 
     def strike(self, fault: Fault, seconds: float = float("inf"), requests: int = 0) -> None:
-        """Let a fault loose, for good or for so many seconds, and longer until it has befallen so many requests."""
+        """Inject a fault for so many seconds, and longer until it has hit so many requests."""
         with self._lock:
             self._active.append(_Active(fault, time.monotonic() + seconds, requests))
 
     def heal(self) -> None:
-        """End all faults."""
         with self._lock:
             self._active.clear()
 
     def _chosen(self, request: web.Request) -> dict[Kind, Fault]:
-        """The faults that befall a request."""
         with self._lock:
             now = time.monotonic()
             self._active = [active for active in self._active if active.until > now or active.requests > 0]
@@ -103,7 +101,6 @@ class Proxy:
             return chosen
 
     async def start(self) -> web.AppRunner:
-        """Listen on a free loopback port, in the running loop."""
         self._session = ClientSession(
             connector=TCPConnector(limit=0), auto_decompress=False, timeout=ClientTimeout(total=None, sock_connect=5)
         )
@@ -117,7 +114,6 @@ class Proxy:
         return runner
 
     async def stop(self, runner: web.AppRunner) -> None:
-        """Close the port and all connections."""
         await runner.cleanup()
         await self._session.close()
 
@@ -172,7 +168,7 @@ async def _pass_on(
 
 
 def _cut(request: web.Request, at_once: bool = True) -> web.StreamResponse:
-    """Close the connection, at once (what is not yet sent is dropped) or after what was written; no answer follows."""
+    """Close the connection without an answer; unless `at_once`, what was written is sent first."""
     if request.transport is not None:
         request.transport.abort() if at_once else request.transport.close()
     return web.Response()
@@ -191,7 +187,6 @@ async def _throttled(chunks: AsyncIterator[bytes], rate: float | None) -> AsyncI
 
 @contextmanager
 def running_proxy(upstream: str, seed: int) -> Iterator[Proxy]:
-    """A proxy in a thread of its own."""
     proxy = Proxy(upstream, seed)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="proxy", daemon=True)

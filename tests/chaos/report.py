@@ -9,54 +9,47 @@ from typing import Any
 
 @dataclass
 class Report:
-    """Figures of blows and of their consequences."""
+    """Counts of blows and of their consequences.
+
+    faults:                 requests that the proxy spoilt, by fault
+    runs:                   runs by exit code
+    outputs, documents:     outputs compared with the undisturbed run's, and rows of `documents` in them
+    lost, duplicated:       documents
+    different:              rows of either table that the undisturbed run has otherwise or not at all
+    halves:                 documents seen between runs without all of their entities
+    vanished:               committed documents that a later run's table lacked
+    unreferenced:           Parquet files outside the Delta snapshots at rest
+    redone_blocks_most:     blocks that one run wrote and did not commit
+    stop_seconds_most:      from SIGTERM to the end of the driver
+    head_lost_seconds_most: from the loss of the head to the end of the driver
+    failures:               broken promises: unclear errors, wrong exit codes, hanging runs
+    errors:                 last lines of failed runs
+    """
 
     seed: int
     blows: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    """Requests that the proxy spoilt, by fault."""
     runs: Counter[str] = field(default_factory=Counter)
-    """Runs by exit code."""
     outputs: int = 0
-    """Outputs that were filled through blows and compared."""
     documents: int = 0
-    """Rows of `documents` compared with the undisturbed run's."""
     lost: int = 0
     duplicated: int = 0
     different: int = 0
-    """Rows of either table that the undisturbed run has otherwise or not at all."""
     halves: int = 0
-    """Documents seen, between runs, with other than all their entities."""
     vanished: int = 0
-    """Documents that a later run's table lacked after an earlier one had committed them."""
     unreferenced: int = 0
-    """Parquet files beside the Delta snapshots at rest."""
-    redone_documents: int = 0
-    """Documents that were annotated and written by runs that ended before they were committed."""
-    redone_most: int = 0
-    """The most of them in one run."""
     redone_blocks_most: int = 0
-    overdue_seconds_most: float = 0.0
-    """The longest that a block had been waiting for its commit when its run ended."""
     stop_seconds_most: float = 0.0
-    """From SIGTERM to the end of the driver, at the most."""
     head_lost_seconds_most: float = 0.0
-    """From the loss of the head to the end of the driver, at the most."""
     failures: list[str] = field(default_factory=list)
-    """Breaches of what a run promises: unclear errors, wrong exit codes, runs that hang."""
     errors: Counter[str] = field(default_factory=Counter)
-    """The sentences that runs ended with."""
     seconds: float = 0.0
 
     @property
     def clean(self) -> bool:
-        """True if nothing was lost, nothing was twice and nothing was let in."""
         wrong = (self.lost, self.duplicated, self.different, self.halves, self.vanished, self.unreferenced)
         return not any(wrong) and not self.failures
 
-    def as_json(self) -> dict[str, Any]:
-        total = {"blows_total": sum(self.blows.values()), "runs_total": sum(self.runs.values()), "clean": self.clean}
-        return vars(self) | total
-
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+        figures: dict[str, Any] = vars(self) | {"blows_total": self.blows.total(), "clean": self.clean}
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

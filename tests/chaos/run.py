@@ -1,4 +1,4 @@
-"""One run of the command, as a process that can be signalled and suspended."""
+"""A run of the command that can be signalled and suspended."""
 
 import json
 import signal
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_RUN = 240.0
-"""Seconds after which a run counts as hanging."""
+"""Seconds after which a run hangs."""
 
 
 @dataclass
 class Run:
-    """One `craft-ray annotate`, as a process."""
+    """One `craft-ray annotate`. Times are monotonic; `awake_at` is the end of its last suspension."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -25,7 +25,6 @@ class Run:
     head_lost_at: float | None = None
     ended: float | None = None
     awake_at: float = 0.0
-    """When its last suspension ends."""
 
     def signalled(self, number: int) -> bool:
         if self.process.poll() is not None:
@@ -47,7 +46,7 @@ class Run:
 
     @property
     def latest(self) -> float:
-        """When it hangs if it has not ended by then."""
+        """When it counts as hanging."""
         return max(self.began, self.awake_at) + LONGEST_RUN
 
     @property
@@ -69,7 +68,7 @@ class Run:
         return (self.stderr.strip().splitlines() or [""])[-1]
 
     def wait(self, seconds: float) -> bool:
-        """True if it ends within so many seconds."""
+        """True if it ends in time."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -78,7 +77,6 @@ class Run:
         return True
 
     def end(self) -> None:
-        """Kill it if it runs."""
         if self.code is None:
             self.process.kill()
         self.wait(30)

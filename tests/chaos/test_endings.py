@@ -1,4 +1,4 @@
-"""Ends that a run must come to by itself: in a clear sentence, in bounded time, with everything committed kept."""
+"""Failures that end a run: with one sentence, in bounded time, and all commits kept; the next run completes them."""
 
 import os
 import subprocess
@@ -19,23 +19,20 @@ from tests.chaos.run import Run
 from tests.support.commands import Finished, run_command
 from tests.support.outputs import assert_consistent, document_rows, entity_rows
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 PATIENCE = 6.0
-"""Seconds of storage faults that runs of these tests ride out."""
+"""Seconds for which storage is retried."""
 
 
 def assert_clear(run: Run | Finished) -> None:
-    """One sentence, and nothing that only a developer reads."""
+    """One sentence and no traceback."""
     assert "Traceback" not in run.stderr
     assert run.stderr.strip().splitlines()[-1].startswith("craft-ray: ")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", ["slow_down", "reset"])
-def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes_the_tables(
-    harness: Harness, kind: Kind
-):
+def test_endless_faults_end_a_run_within_its_patience(harness: Harness, kind: Kind):
     output = harness.fresh_output()
     run = harness.start(output, {"CRAFT_RAY_PATIENCE": str(PATIENCE)})
     harness.wait_for_commits(run, output, 2)
@@ -55,17 +52,14 @@ def test_endless_faults_end_a_run_within_its_patience_and_the_next_run_completes
     assert not kept - harness.expected.ids
 
 
-@pytest.mark.long
-def test_a_driver_whose_head_node_is_lost_ends_by_itself_and_a_new_cluster_completes_the_tables(harness: Harness):
-    """Where only Ray's control service is gone, `RAY_gcs_rpc_server_reconnect_timeout_s` bounds it, 60 s unless set."""
+def test_a_lost_head_ends_the_driver(harness: Harness):
     output = harness.fresh_output()
     harness.fill(output, chosen_blows(["head lost"]), patient=True)
     assert harness.report.failures == []
     assert 0 < harness.report.head_lost_seconds_most < 60
 
 
-@pytest.mark.long
-def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(harness: Harness):
+def test_two_concurrent_runs(harness: Harness):
     output = harness.fresh_output()
     first = harness.start(output)
     harness.wait_for_commits(first, output, 1)
@@ -83,7 +77,7 @@ def test_of_two_runs_at_once_each_completes_the_tables_or_says_that_it_will_not(
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of a given size; skips, saying so, where mounting is not permitted."""
+    """A file system of a given size. Skips the test where mounting is not permitted."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
@@ -114,10 +108,16 @@ def annotate(inputs: Path, output: Path, **variables: str) -> Finished:
     )
 
 
-@pytest.mark.long
-def test_a_full_disk_ends_a_run_in_one_sentence_and_with_room_the_next_completes_the_tables(
-    inputs: Path, tmp_path: Path
-):
+def assert_undisturbed(inputs: Path, output: Path) -> None:
+    """The tables are those of a run that nothing disturbs."""
+    other = inputs.parent / "undisturbed"
+    done = annotate(inputs, other)
+    assert done.code == 0, done.stderr[-2000:]
+    assert document_rows(output) == document_rows(other)
+    assert entity_rows(output) == entity_rows(other)
+
+
+def test_a_full_disk(inputs: Path, tmp_path: Path):
     with small_disk(tmp_path / "disk", "400k") as disk:
         full = annotate(inputs, disk / "out")
         assert full.code == 1, full.stderr[-2000:]
@@ -128,10 +128,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_with_room_the_next_completes
         assert done.code == 0, done.stderr[-2000:]
         assert done.summary is not None
         assert_consistent(disk / "out")
-        undisturbed = annotate(inputs, tmp_path / "undisturbed")
-        assert undisturbed.code == 0, undisturbed.stderr[-2000:]
-        assert document_rows(disk / "out") == document_rows(tmp_path / "undisturbed")
-        assert entity_rows(disk / "out") == entity_rows(tmp_path / "undisturbed")
+        assert_undisturbed(inputs, disk / "out")
 
 
 HOG = """
@@ -147,13 +144,10 @@ except Exception as error:
     print("full", type(error).__name__, flush=True)
 sys.stdin.read()
 """
-"""Another job on the cluster, which fills its object store and then the disk that it spills to, and holds both."""
+"""Another job on the cluster, which fills its object store and then the disk that it spills to."""
 
 
-@pytest.mark.long
-def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_or_do_not_matter(
-    inputs: Path, tmp_path: Path
-):
+def test_full_object_stores_and_spill_disk(inputs: Path, tmp_path: Path):
     root = str(Path(__file__).parent.parent.parent)
     with (
         small_disk(tmp_path / "spill", "16m") as spill,
@@ -181,13 +175,9 @@ def test_object_stores_and_spill_disk_that_others_have_filled_end_a_run_clearly_
             hog.communicate()
         done = annotate(inputs, tmp_path / "out", **cluster.environment)
         assert done.code == 0, done.stderr[-2000:]
-    undisturbed = annotate(inputs, tmp_path / "undisturbed")
-    assert undisturbed.code == 0, undisturbed.stderr[-2000:]
-    assert document_rows(tmp_path / "out") == document_rows(tmp_path / "undisturbed")
-    assert entity_rows(tmp_path / "out") == entity_rows(tmp_path / "undisturbed")
+    assert_undisturbed(inputs, tmp_path / "out")
 
 
-@pytest.mark.long
-def test_a_replica_that_runs_out_of_memory_costs_no_row(harness: Harness):
+def test_a_replica_out_of_memory_costs_no_row(harness: Harness):
     harness.fill(harness.fresh_output(), chosen_blows(["replica out of memory"]), patient=True)
     assert harness.report.failures == []

@@ -1,4 +1,4 @@
-"""The proxy itself: signatures hold through it, and each fault is what its name says."""
+"""The proxy passes signed requests on, and each fault does what its name says."""
 
 import time
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def client(s3_server: S3Server, proxy: Proxy) -> Iterator[Any]:
 
 @pytest.fixture
 def key(s3_server: S3Server, request: pytest.FixtureRequest) -> str:
-    """An object that is there."""
+    """The key of an existing object."""
     key = f"proxy/{request.node.name}"
     s3_server.filesystem().pipe_file(f"{BUCKET}/{key}", CONTENT)
     return key
@@ -50,7 +50,7 @@ def read(client: Any, key: str) -> bytes:
     return bytes(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
 
-def test_signed_requests_pass_in_both_directions(client: Any, s3_server: S3Server, key: str):
+def test_signed_requests_pass(client: Any, s3_server: S3Server, key: str):
     assert read(client, key) == CONTENT
     assert client.head_object(Bucket=BUCKET, Key=key)["ContentLength"] == len(CONTENT)
     client.put_object(Bucket=BUCKET, Key=f"{key} ä+%2F", Body=CONTENT[:100])
@@ -64,7 +64,7 @@ def test_signed_requests_pass_in_both_directions(client: Any, s3_server: S3Serve
         read(client, key)
 
 
-def test_a_lost_acknowledgement_is_a_write_that_went_through(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
+def test_lost_acknowledgement(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
     proxy.strike(Fault("lost_acknowledgement"))
     with pytest.raises(BotoCoreError):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"written")
@@ -73,7 +73,7 @@ def test_a_lost_acknowledgement_is_a_write_that_went_through(client: Any, proxy:
     assert proxy.dealt == {"lost_acknowledgement": 1}
 
 
-def test_slow_down_is_what_the_server_of_amazon_says(client: Any, proxy: Proxy, key: str):
+def test_slow_down(client: Any, proxy: Proxy, key: str):
     proxy.strike(Fault("slow_down"))
     with pytest.raises(ClientError, match="SlowDown"):
         read(client, key)
@@ -81,14 +81,14 @@ def test_slow_down_is_what_the_server_of_amazon_says(client: Any, proxy: Proxy, 
     assert read(client, key) == CONTENT
 
 
-def test_a_reset_connection_gives_no_answer(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
+def test_reset(client: Any, proxy: Proxy, s3_server: S3Server, key: str):
     proxy.strike(Fault("reset"))
     with pytest.raises(BotoCoreError):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"not written")
     assert s3_server.filesystem().cat_file(f"{BUCKET}/{key}") == CONTENT
 
 
-def test_a_truncated_body_ends_before_its_length(client: Any, proxy: Proxy, key: str):
+def test_truncated_body(client: Any, proxy: Proxy, key: str):
     proxy.strike(Fault("truncate"))
     with pytest.raises(BotoCoreError):
         read(client, key)
@@ -98,14 +98,14 @@ def test_a_truncated_body_ends_before_its_length(client: Any, proxy: Proxy, key:
 @pytest.mark.parametrize(
     ("fault", "least"), [(Fault("latency", strength=0.5), 0.5), (Fault("bandwidth", strength=200_000), 0.4)]
 )
-def test_latency_and_bandwidth_cost_time_alone(client: Any, proxy: Proxy, key: str, fault: Fault, least: float):
+def test_latency_and_bandwidth(client: Any, proxy: Proxy, key: str, fault: Fault, least: float):
     proxy.strike(fault)
     began = time.monotonic()
     assert read(client, key) == CONTENT
     assert time.monotonic() - began >= least
 
 
-def test_a_fault_may_befall_some_paths_and_lasts_until_it_has_befallen_enough(client: Any, proxy: Proxy, key: str):
+def test_faults_by_path_and_by_number_of_requests(client: Any, proxy: Proxy, key: str):
     proxy.strike(Fault("slow_down", path="elsewhere"))
     assert read(client, key) == CONTENT
     proxy.heal()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 import craft_ray
 from craft_ray.annotation import plan
 from craft_ray.readers import ArchivePart
-from tests.integration.test_command import wait_for_commits
 from tests.integration.test_failures import ray_whose_workers
 from tests.support.hostile.making import TEXT, article, line, member, tar
 from tests.support.outputs import assert_consistent, document_rows, entity_rows
@@ -90,6 +90,15 @@ def test_two_readers_write_the_tables_of_one(twice: bool, tmp_path: Path, in_par
     assert two["documents"] | {"annotated": FILES + 50, "rejected": 3 + twice, "unchanged": 0} == two["documents"]
     assert two["adds_up"]
     assert_same_tables(tmp_path / "two", tmp_path / "one")
+
+
+def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) -> None:
+    """Wait for so many commits of data to `documents`, after the one that makes the table and the run's first."""
+    deadline = time.monotonic() + 120
+    while len(list((output / "documents" / "_delta_log").glob("*.json"))) < number + 2:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 DRIVER = """

@@ -1,8 +1,6 @@
-"""The command as a user or a scheduler runs it: exit codes, bad settings, signals."""
+"""The command as a user or a scheduler runs it: exit codes, bad settings, evaluation."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,8 +13,7 @@ from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.schema import Document
 from craft_ray.readers import read_shard
 from tests.conftest import SAMPLE
-from tests.support.commands import COMMAND, run_command
-from tests.support.outputs import assert_consistent, close, document_rows, entity_rows
+from tests.support.commands import run_command
 from tests.support.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.integration
@@ -91,67 +88,6 @@ def test_a_missing_bucket_exits_with_2(s3_server: S3Server, command, monkeypatch
     done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in")
     assert done.code == 2
     assert "cannot reach the output s3://no-such-bucket/out" in done.stderr
-
-
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-    )
-
-
-def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) -> None:
-    """Wait for so many commits of data to `documents`, after the one that makes the table and the run's first."""
-    deadline = time.monotonic() + 120
-    while len(list((output / "documents" / "_delta_log").glob("*.json"))) < number + 2:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def inputs(data: Path) -> list[Path]:
-    return [*sorted((data / "craft" / "jats").iterdir()), data / "pubmed"]
-
-
-@pytest.mark.long
-def test_a_killed_run_is_completed(inputs: list[Path], tiny_checkpoint: Path, tmp_path: Path):
-    common = [*inputs, "--model", tiny_checkpoint]
-    assert run_command("annotate", *common, "--output", tmp_path / "undisturbed").code == 0
-
-    killed = tmp_path / "killed"
-    for commits in (1, 3):
-        process = start("annotate", *common, "--output", killed)
-        wait_for_commits(killed, process, commits)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=30) == -signal.SIGKILL
-        process.stdout.close(), process.stderr.close()
-    done = run_command("annotate", *common, "--output", killed, "--json")
-    assert done.code == 0, done.stderr
-    assert done.summary is not None
-    annotated = len(inputs) - 1 + 60
-    assert 0 < done.summary["documents"]["unchanged"] < annotated + 6
-    assert close(entity_rows(killed), entity_rows(tmp_path / "undisturbed"))
-    assert document_rows(killed) == document_rows(tmp_path / "undisturbed")
-    assert assert_consistent(killed) == {"annotated": annotated, "deleted": 6}
-
-
-@pytest.mark.long
-def test_sigterm_exits_with_3_and_keeps_commits(inputs: list[Path], tiny_checkpoint: Path, tmp_path: Path):
-    process = start("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path)
-    wait_for_commits(tmp_path, process, 1)
-    began = time.monotonic()
-    process.terminate()
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 3, stderr
-    assert time.monotonic() - began < 10
-    assert "stopped by a signal" in stderr
-    kept = document_rows(tmp_path)
-    annotated = len(inputs) - 1 + 60
-    assert 0 < len(kept) < annotated + 6
-    done = run_command("annotate", *inputs, "--model", tiny_checkpoint, "--output", tmp_path, "--json")
-    assert done.summary is not None
-    assert done.summary["documents"]["unchanged"] == len(kept)
-    assert assert_consistent(tmp_path) == {"annotated": annotated, "deleted": 6}
 
 
 def test_the_evaluate_job(tmp_path: Path):

@@ -189,24 +189,6 @@ def assert_consistent_with_kept(output: Path) -> None:
     assert sum(row["n_entities"] for row in documents) == len(entity_rows(output))
 
 
-def test_real_baseline_and_update(local_ray: None, command, data: Path, tmp_path: Path):
-    folder, output = tmp_path / "in", tmp_path / "out"
-    shutil.copytree(data / "pubmed" / "baseline", folder / "baseline")
-    assert counts(nightly(folder, output)) == {"annotated": 30}
-    shutil.copytree(data / "pubmed" / "updatefiles", folder / "updatefiles")
-    assert counts(nightly(folder, output)) == {"annotated": 30, "deleted": 6, "unchanged": 30}
-    changes = command("diff", output, "--json").summary
-    assert changes is not None
-    assert {kind: n for kind, n in changes["documents"].items() if n and kind != "examples"} == {
-        "before": 30,
-        "after": 66,
-        "added": 30,
-        "deleted_unseen": 6,
-    }
-    assert nightly(folder, output)["status"] == "nothing_new"
-    assert len(entity_rows(output)) == sum(row["after"] for row in changes["entities"].values())
-
-
 def test_status_and_exit_code_of_rejected_documents(local_ray: None, command, tmp_path: Path):
     notes, output = tmp_path / "notes.jsonl", tmp_path / "out"
     notes.write_text('{"id": "a", "text": "A mouse."}\n{broken\n')

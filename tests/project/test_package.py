@@ -1,4 +1,4 @@
-"""The release: an sdist, and the wheel made of it, which works where it is installed, with the weights inside."""
+"""The sdist and the wheel hold the package and its weights, and the installed wheel works."""
 
 import os
 import shutil
@@ -13,6 +13,8 @@ import pytest
 from craft_ray import __version__
 from craft_ray.model.shipped import SHIPPED
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -23,7 +25,7 @@ def tracked(folder: str = ".") -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an sdist and a wheel, made of the files that git knows."""
+    """The folder of an sdist and a wheel, built from tracked files."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
     for name in tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_both_hold_the_whole_package_and_the_weights(built: Path):
+def test_both_hold_the_package_and_the_weights(built: Path):
     with tarfile.open(built / f"craft_ray-{__version__}.tar.gz") as sdist:
         in_sdist = {name.partition("/")[2] for name in sdist.getnames()}
     with zipfile.ZipFile(built / f"craft_ray-{__version__}-py3-none-any.whl") as wheel:
@@ -46,12 +48,12 @@ def test_both_hold_the_whole_package_and_the_weights(built: Path):
     assert ours <= in_sdist
 
 
-def test_the_wheel_is_small_enough_for_a_package_index(built: Path):
+def test_the_wheel_is_small(built: Path):
     (wheel,) = built.glob("*.whl")
     assert wheel.stat().st_size < 100_000_000
 
 
-def test_an_installed_wheel_finds_mentions_with_its_own_weights(built: Path, tmp_path: Path):
+def test_the_installed_wheel_works(built: Path, tmp_path: Path):
     (wheel,) = built.glob("*.whl")
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path, wheel]
     subprocess.run(install, check=True, capture_output=True)

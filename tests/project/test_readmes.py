@@ -1,4 +1,4 @@
-"""The READMEs list what the code has, and their links lead somewhere."""
+"""READMEs list labels, formats, columns, commands and settings of the code, and their links lead to files."""
 
 import re
 import subprocess
@@ -37,11 +37,11 @@ def test_labels_reasons_formats_and_columns_are_listed():
 
 
 @pytest.mark.parametrize("page", TABLES)
-def test_commands_and_settings_are_listed_as_the_code_describes_them(page: str):
-    assert TABLES[page]() in text(page), "python -m tests.support.readmes writes it"
+def test_tables_are_up_to_date(page: str):
+    assert TABLES[page]() in text(page), "run python -m tests.support.readmes"
 
 
-def test_the_example_of_a_settings_file_is_one():
+def test_the_example_of_settings_is_valid():
     import yaml
 
     example = text("craft_ray/annotation/README.md").split("```yaml\n")[1].split("```")[0]
@@ -52,20 +52,20 @@ def test_the_first_page_is_short():
     assert len(text("README.md").splitlines()) <= 120
 
 
-def test_the_tree_names_every_room_and_each_room_has_a_page():
+def test_every_room_has_a_readme():
     tree = text("craft_ray/README.md").split("The rule for imports")[0]
     assert set(re.findall(r"^    (\w+)/ ", tree, re.MULTILINE)) >= {room.name for room in ROOMS}
     assert [room.name for room in ROOMS if not (room / "README.md").is_file()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_link_leads_to_a_file(page: str):
+def test_links_lead_to_files(page: str):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", text(page), flags=re.DOTALL))
     here = (ROOT / page).parent
     assert [link for link in links if "://" not in link and not (here / link).exists()] == []
 
 
-def test_jobs_take_the_commands_arguments():
+def test_jobs_run_commands():
     for job in (ROOT / "jobs").glob("*.py"):
         done = subprocess.run([sys.executable, job, "--help"], capture_output=True, text=True, check=True)
         command = {"benchmark": "bench"}.get(job.stem, job.stem)

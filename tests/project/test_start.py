@@ -1,4 +1,4 @@
-"""Imports that are not needed yet would cost every start."""
+"""Heavy packages are imported only where they are needed."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ import pytest
     ],
     ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "the package"],
 )
-def test_nothing_heavy_is_imported_by(program: str, heavy: list[str]):
+def test_no_heavy_imports(program: str, heavy: list[str]):
     asked = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded"]

@@ -1,4 +1,4 @@
-"""Blocks as the model leaves them, for what decodes them."""
+"""Blocks as the model returns them."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,7 +7,6 @@ from craft_ray.core.schema import SECTIONS, Document
 
 
 def labelled(documents: list[Document], tokens: dict[str, pa.ListArray], labels: np.ndarray) -> pa.Table:
-    """A block as the model gives it."""
     words = tokens["word_start"].value_lengths().to_numpy().astype(np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
     return pa.table(

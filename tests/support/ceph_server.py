@@ -1,4 +1,4 @@
-"""A real Ceph cluster for tests: a monitor, an OSD that keeps its objects in memory, and the RADOS gateway (S3)."""
+"""A Ceph cluster: a monitor, an OSD in memory, and the RADOS gateway (S3)."""
 
 import secrets
 import shutil
@@ -55,12 +55,11 @@ rgw frontends = beast endpoint=127.0.0.1:{s3_port}
 
 @dataclass
 class CephAccess(S3Access):
-    """How to reach the gateway, and to rule over it by its configuration."""
+    """Access to the gateway, and to its administration."""
 
     configuration: Path
 
     def administer(self, *command: str) -> None:
-        """Run a command of radosgw-admin."""
         _run("radosgw-admin", "-c", str(self.configuration), "-n", "client.rgw", *command)
 
 
@@ -120,5 +119,5 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.kill()  # what it holds is in memory, and goes with it
+        process.kill()
         process.wait(timeout=30)

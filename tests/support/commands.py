@@ -1,4 +1,4 @@
-"""The command, run to its end; and command lines as they stand in files of cluster/, tried on the real parsers."""
+"""Runs of the command, and command lines in files of cluster/, parsed by the real parsers."""
 
 import json
 import os
@@ -26,7 +26,6 @@ class Finished:
 
 
 def run_command(*arguments: str | Path, environment: dict[str, str] | None = None, timeout: float = 300) -> Finished:
-    """Run `craft-ray` to its end."""
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env=os.environ | (environment or {}),
@@ -40,12 +39,12 @@ def run_command(*arguments: str | Path, environment: dict[str, str] | None = Non
 
 
 def in_comments(file: Path) -> list[str]:
-    """The command lines of a file's opening comment: indented by three, perhaps with a remark at their end."""
+    """Command lines in a file's opening comment: indented by three, without remarks."""
     return re.findall(r"^# {3,}(.*?)(?: {2,}#.*)?$", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def in_tables(file: Path) -> list[str]:
-    """The code in the tables of a page."""
+    """Code in the tables of a page."""
     return [
         code
         for line in file.read_text(encoding="utf-8").splitlines()
@@ -55,9 +54,9 @@ def in_tables(file: Path) -> list[str]:
 
 
 def parsed(line: str) -> dict[str, Any] | None:
-    """The parameters of a command line of ours or of Ray's, None for another; what Ray submits is parsed as well.
+    """The parameters of a command line of craft-ray or Ray; None for other programs. Parses what Ray submits too.
 
-    Raises click.ClickException for what the command does not take.
+    Raises click.ClickException if the command does not accept it.
     """
     name, *arguments = shlex.split(line)
     if name == "ray":

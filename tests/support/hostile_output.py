@@ -1,4 +1,4 @@
-"""An output in which everything that comes from outside is hostile to a page, a terminal or a query."""
+"""An output whose texts, titles, ids and paths are hostile to a page, a terminal or a query."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from craft_ray.tables.records import RunRecord
 from tests.support.outputs import STORAGE, document, write_tables
 
 HOSTILE = '</title></style><script>window.ran=1</script>"><img src=x onerror=window.ran=1>\u202egnp.exe\x1b[31m\x00'
-"""Text that a document may hold: tags, ends of tags, an attribute's end, a control that turns text round, and bytes."""
+"""Tags, end tags, the end of an attribute, a right-to-left override, an escape sequence and a null byte."""
 
 
 def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None:
-    """Tables of two good documents, an empty one, a rejected one, a deleted one and a broken shard, all hostile."""
+    """Write tables of two good documents, an empty, a rejected and a deleted one, and a broken shard."""
     rows = [
         document("PMID:1", "Pax6 in the mouse.", ("Protein", "Pax6"), ("Taxon", "mouse"), title="Eyes", year=2020),
         document("PMID:2", f"PAX6 and {HOSTILE}", ("Protein", "PAX6"), ("Protein", HOSTILE), title=HOSTILE, year=2023),

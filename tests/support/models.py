@@ -1,4 +1,4 @@
-"""The tokenizer of `craft-iob`, and models run over sentences."""
+"""Sentences to windows to predictions."""
 
 from collections.abc import Sequence
 

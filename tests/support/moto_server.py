@@ -1,4 +1,4 @@
-"""moto's S3 server, which names a failed condition as AWS does."""
+"""moto's S3 server, whose errors for a failed condition are those of AWS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from tests.support.s3_server import BUCKET, S3Access
 
 @contextmanager
 def running_moto() -> Iterator[S3Access]:
-    """Start it on a free port of this machine, in a thread; it keeps all in memory."""
+    """A server in a thread, with its data in memory. The kernel assigns its port."""
     server = ThreadedMotoServer("127.0.0.1", port=0)
     server.start()
     try:

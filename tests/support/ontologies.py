@@ -1,4 +1,4 @@
-"""Small ontologies, made by hand, and lexicons of them."""
+"""A small ontology, and lexicons made of it."""
 
 import gzip
 from collections.abc import Mapping
@@ -100,19 +100,19 @@ name: part of
 
 @pytest.fixture
 def no_lexicon_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The package as it is built without a lexicon, so that a test's ontologies are all that is known."""
+    """A package without its lexicon, so that a test's ontologies are the only ones."""
     monkeypatch.setattr(lexicon_files, "SHIPPED", tmp_path / "no lexicon")
 
 
 def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
-    """A file of an ontology; gzip if its name says so."""
+    """Write an ontology, compressed if its name ends with .gz."""
     path = folder / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     return str(path)
 
 
 def builder(text: str = OBO) -> LexiconBuilder:
-    """A builder that has read an ontology; of GO too all namespaces."""
+    """A builder that has read an ontology, with all namespaces of GO."""
     import io
 
     made = LexiconBuilder(all_prefixes(DEFAULT_PREFIXES))
@@ -124,7 +124,7 @@ def builder(text: str = OBO) -> LexiconBuilder:
 
 
 def grounder(strings: Mapping[tuple[str, str], int] | None = None, text: str = OBO, **how: Any) -> Grounder:
-    """A grounder over an ontology and strings of a corpus; `how` are its other fields."""
+    """A grounder over an ontology and counted strings of a corpus; `how` are its other fields."""
     made = builder(text)
     made.add_strings(strings or {})
     lexicon = made.lexicon()

@@ -1,4 +1,4 @@
-"""Outputs for tests: tables built as a run builds them, without a model, and read back."""
+"""Outputs written as a run writes them, without a model, and read back."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
 VARYING = ("run_id", "block_id")
-"""Columns that tell runs apart."""
+"""Columns that differ between runs."""
 
 
 def table(output: str | Path, name: str, options: dict[str, str] | None = None) -> pa.Table:
@@ -48,7 +48,7 @@ def document_rows(
 
 
 def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance: float = 2e-4) -> bool:
-    """True if entity rows are equal, scores within the tolerance of fp32 sums taken in another order."""
+    """True if entity rows are equal, scores up to the rounding of fp32 sums in another order."""
     return len(first) == len(second) and all(
         all(abs(a - b) <= tolerance if isinstance(a, float) else a == b for a, b in zip(one, other, strict=True))
         for one, other in zip(first, second, strict=True)
@@ -56,12 +56,12 @@ def close(first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], tolerance
 
 
 def data_files(table: Path) -> set[Path]:
-    """The Parquet files of a table's folder, checkpoints of its log apart."""
+    """The Parquet files of a table, without checkpoints of its log."""
     return {path for path in table.rglob("*.parquet") if path.parent.name != "_delta_log"}
 
 
 def assert_consistent(output: str | Path, options: dict[str, str] | None = None) -> Counter[str]:
-    """Check what holds of any output at rest: unique ids, offsets that reproduce the text, counts that agree."""
+    """Check an output at rest: unique ids, offsets, counts, files. Returns the number of documents by status."""
     documents = table(output, "documents", options)
     assert len(set(documents["doc_id"].to_pylist())) == documents.num_rows
     texts = dict(zip(documents["doc_id"].to_pylist(), documents["text"].to_pylist(), strict=True))
@@ -85,7 +85,7 @@ LABELLED = {"Pax6": "Protein", "mouse": "Taxon", "TNF-α": "Protein", "𝛽-acti
 
 
 def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
-    """A prepared row: a title and an abstract; its number decides which words, some of which are mentions."""
+    """A prepared row with a title and an abstract, whose words and mentions depend on the number."""
     chosen = [WORDS[(number * 7 + place * 3 + place * place) % len(WORDS)] for place in range(words)]
     title = words // 3
     text = " ".join(chosen[:title]) + "\n" + " ".join(chosen[title:])
@@ -122,7 +122,7 @@ def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
 
 
 def document_without_text(doc_id: str, status: str) -> dict[str, Any]:
-    """A prepared row without a text: of a document that was rejected or deleted."""
+    """A prepared row of a rejected or deleted document."""
     empty: Sequence[int] = []
     lists = dict.fromkeys(("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end"), empty)
     return (
@@ -151,7 +151,7 @@ def commit(
     storage: Storage | None = None,
     grounder: Grounder | None = None,
 ) -> WrittenBlock:
-    """Add documents to an output's tables, in one commit of each."""
+    """Commit documents, in one block."""
     return commit_blocks(output, [rows], keep_text, storage, grounder)[0]
 
 
@@ -162,7 +162,6 @@ def commit_blocks(
     storage: Storage | None = None,
     grounder: Grounder | None = None,
 ) -> list[WrittenBlock]:
-    """The same for several blocks, each in files of its own."""
     storage = storage or Storage(S3Settings())
     schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
     task = WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder)
@@ -181,7 +180,7 @@ def block(
     partition_by: tuple[str, ...] = ("label",),
     run_id: str = "run",
 ) -> WrittenBlock:
-    """A written block: each document (id, mention) has one Taxon mention, its whole text; a deleted one has none."""
+    """A written block of documents (id, text). The whole text is a Taxon mention unless the document is deleted."""
     rows = []
     for doc_id, text in documents:
         annotated = status == "annotated"
@@ -220,12 +219,11 @@ def block(
 
 
 def all_of(written: WrittenBlock, outcome: Outcome = Outcome.REVISED) -> np.ndarray:
-    """One outcome for all documents of a block."""
     return np.full(len(written.entries), outcome, np.int8)
 
 
 def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table:
-    """Columns in a schema's order, those that are not given null, those given as one string repeated."""
+    """A table of a schema. Missing columns are null, and a string fills its column."""
 
     def column(field: pa.Field) -> Any:
         given = columns.get(field.name)
@@ -237,7 +235,6 @@ def filled(columns: Mapping[str, Any], schema: pa.Schema, rows: int) -> pa.Table
 
 
 def append(tables: Tables, storage: Storage, documents: pa.Table, entities: pa.Table) -> None:
-    """Commit rows of both tables as a run commits a block."""
     of_entities = [
         write_file(rows, storage, tables.path("entities"), "run", where)
         for where, rows in partitions(entities, [LABEL])
@@ -253,7 +250,7 @@ def write_tables(
     entities: Sequence[Mapping[str, Any]],
     storage: Storage = STORAGE,
 ) -> None:
-    """Tables of an output, or more rows of them; a row may leave columns out."""
+    """Commit rows of both tables; a row may leave columns out."""
     made = pa.Table.from_pylist([dict.fromkeys(DOCUMENTS.names) | {"status": "annotated"} | row for row in documents])
     found = [dict.fromkeys(ENTITIES.names) | {"section": "text", "score": 0.5} | row for row in entities]
     append(
@@ -265,7 +262,7 @@ def write_tables(
 
 
 def document(doc_id: str, text: str, *mentions: tuple[str, str], **about: Any) -> tuple[dict[str, Any], list[Any]]:
-    """A row of `documents`, and those of `entities`: each mention (label, words) where it stands in the text."""
+    """A row of `documents`, and rows of `entities` for its mentions (label, words), in the order of the text."""
     entities: list[dict[str, Any]] = []
     at = 0
     for label, words in mentions:
@@ -285,7 +282,7 @@ def rows(output: Path, name: str) -> list[tuple]:
 
 
 def assert_only_the_snapshot(output: Path, files: int | None = None) -> None:
-    """The data files of both tables are those of their snapshots; `files` is how many each has."""
+    """Check that both tables have no files outside their snapshots, and perhaps how many each has."""
     for name in ("entities", "documents"):
         found = {str(path.relative_to(output / name)) for path in data_files(output / name)}
         assert found == {
@@ -295,6 +292,6 @@ def assert_only_the_snapshot(output: Path, files: int | None = None) -> None:
 
 
 def finished(run_id: str, **shards: int) -> pa.Table:
-    """Rows of the table `shards`: how many documents each shard had."""
+    """Rows of `shards` with the number of documents in each."""
     found = [{"shard": name, "found": count, "run_id": run_id} for name, count in shards.items()]
     return pa.Table.from_pylist(found, schema=SHARDS)

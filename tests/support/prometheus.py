@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a Ray cluster, where it is installed (Debian's package `prometheus`)."""
+"""A Prometheus server that scrapes a Ray cluster (Debian's package `prometheus`)."""
 
 import json
 import shutil

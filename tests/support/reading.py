@@ -1,4 +1,4 @@
-"""Content of files given to the readers, and the documents that come of it."""
+"""Content of files, read by the readers."""
 
 import io
 

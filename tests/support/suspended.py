@@ -1,4 +1,4 @@
-"""A driver that stops itself (SIGSTOP) at a step of its commits: `python -m tests.support.suspended OUTPUT STEP`."""
+"""A driver that stops itself (SIGSTOP) at a step: `python -m tests.support.suspended OUTPUT STEP`."""
 
 import os
 import signal
@@ -22,12 +22,11 @@ STEPS = (
 
 
 def stop() -> None:
-    """Stop this process until it is told to go on."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Stalling:
-    """A Delta table whose driver is stopped between the two steps of a vacuum."""
+    """A Delta table that stops its driver between the two steps of a vacuum."""
 
     def __init__(self, table: NumberedTable) -> None:
         self._delta = table.delta
@@ -36,7 +35,6 @@ class Stalling:
         return getattr(self._delta, name)
 
     def vacuum(self, **how: object) -> list[str]:
-        """Delta's own, after a stop before the second step."""
         if how["dry_run"]:
             stop()
         found: list[str] = self._delta.vacuum(**how)

@@ -1,4 +1,4 @@
-"""A command in a real terminal: a pseudo-terminal, whose screen an emulator (pyte) keeps as a person would see it."""
+"""A command in a pseudo-terminal, whose screen an emulator (pyte) keeps."""
 
 import fcntl
 import os
@@ -19,10 +19,7 @@ CTRL_C = b"\x03"
 
 
 class Terminal:
-    """A command at work in a terminal of some columns.
-
-    lines: what the screen shows, without trailing blanks
-    """
+    """A running command and its screen. `lines` are those that are not blank."""
 
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int, columns: int, rows: int) -> None:
         self.process = process
@@ -42,7 +39,7 @@ class Terminal:
         os.write(self._descriptor, keys)
 
     def until(self, condition: Callable[[list[str]], bool], timeout: float = 120) -> list[str]:
-        """Read what the command prints until the screen is as wanted; the screen then."""
+        """Read until the screen meets a condition; returns its lines."""
         deadline = time.monotonic() + timeout
         while not condition(self.lines):
             assert time.monotonic() < deadline, f"not seen: {self.lines}"
@@ -50,25 +47,24 @@ class Terminal:
         return self.lines
 
     def to_its_end(self, timeout: float = 120) -> int:
-        """Read all that is left; the exit code."""
+        """Read until the command ends; returns its exit code."""
         deadline = time.monotonic() + timeout
         while self._read(0.5):
             assert time.monotonic() < deadline, f"it does not end: {self.lines}"
         return self.process.wait(timeout=30)
 
     def watch(self, seconds: float) -> None:
-        """Read what the command prints within a time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._read(deadline - time.monotonic()):
             pass
 
     def _read(self, seconds: float) -> bool:
-        """Read what is there or comes within a time; False once nobody can write any more."""
+        """Read output that comes within a time; False once the command has closed the terminal."""
         if not select.select([self._descriptor], [], [], max(0.0, seconds))[0]:
             return True
         try:
             content = os.read(self._descriptor, 1 << 16)
-        except OSError:  # as Linux tells that the other end is closed
+        except OSError:  # Linux: the other end is closed
             return False
         self._stream.feed(content)
         return bool(content)
@@ -78,7 +74,7 @@ class Terminal:
 def terminal(
     command: Sequence[str | Path], columns: int, rows: int = 40, environment: Mapping[str, str] | None = None
 ) -> Iterator[Terminal]:
-    """Start a command as the foreground of a new terminal; it is killed at the end if it is still there."""
+    """Start a command in the foreground of a new terminal, and kill it at the end."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 

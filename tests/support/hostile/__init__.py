@@ -1,7 +1,7 @@
-"""Inputs that mean harm, or look like it: a maker each, and what must become of what it makes.
+"""Hostile inputs, and the outcome of every document in them.
 
-In ids `@` stands for the name of the shard. Every shard has all of its rows listed, so a good document that is lost
-with the bad ones around it, or a bad one that leaves no trace, fails as much as a wrong reason.
+In ids `@` is the name of the shard. All rows of a shard are listed, so a lost good document fails a test as a wrong
+reason does.
 """
 
 from tests.support.hostile.containers import bombs, wrapped
@@ -10,7 +10,7 @@ from tests.support.hostile.records import columns, encodings, identifiers, json_
 
 
 def cases(long: bool = False) -> list[Case]:
-    """All of the corpus; `long` has the largest inputs at full size."""
+    """The whole corpus; `long` makes the largest inputs at full size."""
     made = [*wrapped(), *bombs(), *encodings(), *json_values(), *xml(), *columns(), *identifiers(), *sizes(long)]
     assert len({case.name for case in made}) == len(made)
     return made

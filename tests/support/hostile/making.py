@@ -1,4 +1,4 @@
-"""Makers of shards: records of each format, archives, gzip that unpacks to much, and small files without fault."""
+"""Makers of shards: records of each format, archives, gzip bombs, and small valid files."""
 
 import gzip
 import io
@@ -19,7 +19,7 @@ TEXT = "Pax6 is expressed in the mouse eye."
 
 @dataclass(frozen=True)
 class Case:
-    """A shard of the corpus, and the status or reason of each of its rows by id."""
+    """A shard, and the status or reason of each of its rows by id."""
 
     name: str
     make: Callable[[], bytes]
@@ -38,23 +38,19 @@ def packed(content: bytes) -> bytes:
 
 
 def bomb(begin: bytes, filling: bytes, end: bytes = b"", size: int | None = None) -> bytes:
-    """Gzip of `begin`, at least `size` bytes of filling and `end`; gzip's members may follow each other.
-
-    The size is a little more than a reader holds of one document, if none is given.
-    """
+    """Gzip of `begin`, at least `size` bytes of filling, and `end`. The default size exceeds a reader's limit."""
     block = filling * ((1 << 20) // len(filling))
     count = -(-(limits.MAX_DOCUMENT_BYTES + (1 << 20) if size is None else size) // len(block))
     return packed(begin) + packed(block) * count + packed(end)
 
 
 def bomb_member(name: str, type: bytes) -> bytes:
-    """Gzip of an archive with one member that is too large and one that is not."""
+    """Gzip of an archive with a member that is too large, and a small one."""
     size = limits.MAX_DOCUMENT_BYTES + (1 << 20)
     return bomb(header(name, type, size), b"0", tar(("after.txt", TEXT.encode())))
 
 
 def tar(*entries: tuple[str, bytes] | tarfile.TarInfo, end: bool = True) -> bytes:
-    """An archive of files, and of members without content."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for entry in entries:
@@ -75,7 +71,7 @@ def member(name: str, type: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def header(name: str, type: bytes, size: int, real_size: int | None = None) -> bytes:
-    """A header block of its own, with a size that need not be true; `real_size` is that of an old GNU sparse file."""
+    """A header block with a size that may be false; `real_size` makes it an old GNU sparse file."""
     made = member(name, type)
     made.size = size
     block = bytearray(made.tobuf(tarfile.GNU_FORMAT))
@@ -94,7 +90,7 @@ def parquet(**columns: Any) -> bytes:
 
 
 def not_utf8(values: list[bytes]) -> pa.Array:
-    """A column of text whose bytes nobody has looked at."""
+    """A text column with invalid bytes."""
     binary = pa.array(values, pa.binary())
     return pa.Array.from_buffers(pa.string(), len(values), binary.buffers())
 
@@ -144,9 +140,9 @@ GOOD: dict[str, bytes] = {
     "gzip": packed(line("a")) + packed(line("b")),
     "tar": tar(("a.txt", TEXT.encode()), ("b.jsonl", line("b")), member("c.txt", tarfile.SYMTYPE, "a.txt")),
 }
-"""A small shard of each format and wrapping, with nothing wrong about it."""
+"""A small valid shard of each format and wrapping."""
 
 
 def note(reason: str, *annotated: str) -> dict[str, str]:
-    """A shard that breaks after some documents."""
+    """The outcome of a shard that breaks after some documents."""
     return dict.fromkeys(annotated, OK) | {"@#unreadable": reason}

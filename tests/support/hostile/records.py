@@ -1,4 +1,4 @@
-"""Shards whose records are at fault: encodings, JSON, XML, columns, ids, sizes."""
+"""Shards with bad records: encodings, JSON, XML, columns, ids, sizes."""
 
 import random
 import struct
@@ -45,7 +45,7 @@ IDS = [
     "''",
     "x" * 1000,
 ]
-"""Ids that are no harm if nobody reads them as anything else."""
+"""Ids that are harmless as long as nothing interprets them."""
 
 
 def encodings() -> Iterator[Case]:
@@ -277,7 +277,7 @@ def columns() -> Iterator[Case]:
 
 
 def _damaged(content: bytes) -> bytes:
-    """Parquet whose pages are noise and whose footer is whole."""
+    """Parquet with an intact footer and random pages."""
     return content[:4] + random.Random(7).randbytes(150) + content[154:]
 
 
@@ -320,4 +320,4 @@ def sizes(long: bool) -> Iterator[Case]:
     )
     yield Case("word.txt", lambda: b"x" * 1_000_000 + b" mouse", {"@": OK})
     yield Case("word-of-hyphens.txt", lambda: b"x-" * 100_000, {"@": OK})
-    yield Case("paragraph.nxml", lambda: article(f"<p>{TEXT * 400_000}</p>"), note("bad_xml"))  # libxml2 holds 10 MB
+    yield Case("paragraph.nxml", lambda: article(f"<p>{TEXT * 400_000}</p>"), note("bad_xml"))  # libxml2: at most 10 MB
