@@ -165,7 +165,7 @@ class RayCluster:
 
     @contextmanager
     def head_on(self, ports: range) -> Iterator[Node]:
-        """The head on given ports, killed at the end."""
+        """The head on given ports, which `stop` ends: it outlives `up`."""
         port, dashboard_port, *_ = ports
         self.address = f"127.0.0.1:{port}"
         self.dashboard_address = f"http://127.0.0.1:{dashboard_port}"
@@ -180,9 +180,10 @@ class RayCluster:
         )
         try:
             self._wait_for(head)  # a worker that finds no head yet gives up
-            yield head
-        finally:
+        except RuntimeError:
             head.kill()
+            raise
+        yield head
 
     def add_worker(self) -> Node:
         """Start a worker node and wait for it: two that start at once take the same names for their sockets."""

@@ -42,8 +42,15 @@ def test_a_server_that_never_starts_raises():
     assert len(set(ports)) == 3
 
 
-def ray_head(_: Path) -> Server:
-    return RayCluster({}, workers=0).head_on
+@contextmanager
+def ray_head(ports: range) -> Iterator[object]:
+    cluster = RayCluster({}, workers=0)
+    try:
+        with cluster.head_on(ports) as head:
+            yield head
+    finally:
+        cluster.stop()
+        cluster.remove_files()
 
 
 @pytest.mark.integration
@@ -51,7 +58,7 @@ def ray_head(_: Path) -> Server:
     "server_in",
     [
         lambda folder: partial(s3_server_on, folder),
-        pytest.param(ray_head, marks=pytest.mark.long),
+        pytest.param(lambda _: ray_head, marks=pytest.mark.long),
         pytest.param(
             lambda _: slurm.slurm_on, marks=[pytest.mark.long, pytest.mark.skipif(slurm.missing(), reason="no Slurm")]
         ),
