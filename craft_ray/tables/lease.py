@@ -1,8 +1,8 @@
-"""Who is at work on an output: a file with a heartbeat in OUT/_lease, so that two runs do not meet by accident.
+"""The lease of an output: a file with a heartbeat in OUT/_lease that keeps two runs from starting on it by accident.
 
-Each run creates the file with the next number, which only one can; the one with the highest number holds the lease.
-It is over when its run ends, when its process is known to be gone, or when its heart has not beaten for a while. The
-lease is a courtesy: what keeps two runs from mixing is the fence in `tables`, also where a run was only asleep.
+Each run creates the file with the next number, which only one process can; the highest number holds the lease. A lease
+ends when its run ends, when its process is known to be dead, or when its heartbeat stops for DEAD_AFTER seconds. The
+lease is only a courtesy: the fence in `delta` is what keeps the commits of two runs apart, even if one was suspended.
 """
 
 import json
@@ -19,28 +19,42 @@ from typing import Any
 import psutil
 
 from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
+from craft_ray.core.logs import log
 from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
 
 BEAT, DEAD_AFTER = 5.0, 30.0
-"""Seconds between heartbeats, and without one until a run counts as dead."""
+"""Seconds between heartbeats, and seconds without one after which a run counts as dead."""
 
 FOLDER = "_lease"
+
+_FIELDS = {"run_id", "scope", "pid", "started", "beat"}
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 @contextmanager
 def hold_lease(
-    storage: Storage, output: str, run_id: str, wait: Callable[[float], bool], notify: Callable[[str], None]
+    storage: Storage,
+    output: str,
+    run_id: str,
+    wait: Callable[[float], bool] = _sleep,
+    notify: Callable[[str], None] = log.warning,
 ) -> Iterator[threading.Event]:
-    """Hold the lease of an output; the event is set if another run has taken it, since this one was suspended.
+    """Hold the lease of an output. The yielded event is set if another run takes it, because this one was suspended.
 
-    wait:   sleeps so many seconds, and is true if a signal came meanwhile
-    notify: is told why the start is delayed
+    wait:   sleeps for some seconds and returns True if a signal arrived meanwhile
+    notify: receives a message if the start is delayed
 
-    Raises OutputBusyError if another run holds it, and StoppedError if a signal came while that was being found out.
+    Raises OutputBusyError if another run holds the lease, StoppedError if a signal arrives while waiting, and
+    SettingsError if the store of the output ignores conditional writes.
     """
-    check_creates_once(storage, output)
-    mine = {"run_id": run_id, "place": _place(), "pid": os.getpid(), "born": _born(os.getpid()), "beat": 0}
+    check_conditional_writes(storage, output)
+    pid = os.getpid()
+    mine = {"run_id": run_id, "scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
     url = _acquire(storage, join(output, FOLDER), mine, wait, notify)
     ended, lost = threading.Event(), threading.Event()
     heart = threading.Thread(target=_beat, args=(storage, url, mine, ended, lost), name="craft-ray-lease", daemon=True)
@@ -51,31 +65,31 @@ def hold_lease(
         ended.set()
         heart.join()
         if not lost.is_set():
-            storage.best_effort(
-                "give the lease back", lambda once: once.write_bytes(url, _json(mine | {"released": True}))
-            )
+            released = _json(mine | {"released": True})
+            storage.best_effort("release the lease", lambda once: once.write_bytes(url, released))
 
 
 def lease_holder(storage: Storage, output: str) -> str | None:
-    """The run that holds the lease of an output, as far as can be told at once; None if none does."""
-    lease = _read(storage, _file(join(output, FOLDER), _numbers(storage, join(output, FOLDER))[-1]))
-    if lease is None or lease.get("released") or (lease["place"] == _place() and not _lives(lease)):
+    """Return the run that holds the lease of an output, or None.
+
+    Does not wait for a heartbeat, so a dead run on another machine may still be returned.
+    """
+    folder = join(output, FOLDER)
+    lease = _read(storage, _file(folder, _numbers(storage, folder)[-1]))
+    if lease is None or lease.get("released") or (lease["scope"] == _pid_scope() and not _is_alive(lease)):
         return None
     run_id: str = lease["run_id"]
     return run_id
 
 
-def check_creates_once(storage: Storage, output: str) -> None:
-    """Create one file twice: lease and fence hold only where the second is refused.
-
-    Raises SettingsError if a store takes both.
-    """
+def check_conditional_writes(storage: Storage, output: str) -> None:
+    """Raise SettingsError if the store of an output ignores If-None-Match, on which lease and fence depend."""
     if not is_remote(output):
-        return  # a hard link, which no file system makes twice
+        return  # creates files by hard links, which fail if the name exists
     probe = join(output, FOLDER, f"probe-{secrets.token_hex(8)}")
-    twice = storage.create(probe, b"1") and storage.create(probe, b"2")
+    ignored = storage.create(probe, b"1") and storage.create(probe, b"2")
     storage.best_effort("remove a probe", lambda once: once.remove(probe))
-    if twice:
+    if ignored:
         raise SettingsError(
             f"the store of {output} ignores If-None-Match, so that two runs could spoil each other's tables: "
             "use a store that honours it"
@@ -85,29 +99,27 @@ def check_creates_once(storage: Storage, output: str) -> None:
 def _acquire(
     storage: Storage, folder: str, mine: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
 ) -> str:
-    """Create the file with the next number, once the one before it is over."""
+    """Create the lease file with the next number once the previous lease has ended."""
     while True:
-        *old, last = _numbers(storage, folder)
-        _outlive(storage, _file(folder, last), wait, notify)
-        if storage.create(_file(folder, last + 1), _json(mine)):
-            for number in [*old, last][1:]:
-                storage.best_effort("remove an old lease", lambda once: once.remove(_file(folder, number)))  # noqa: B023
-            return _file(folder, last + 1)
+        numbers = _numbers(storage, folder)
+        _wait_until_ended(storage, _file(folder, numbers[-1]), wait, notify)
+        url = _file(folder, numbers[-1] + 1)
+        if storage.create(url, _json(mine)):
+            old = [_file(folder, number) for number in numbers[1:]]
+            storage.best_effort("remove old leases", lambda once: once.remove_files(old))  # noqa: B023
+            return url
 
 
-def _outlive(storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]) -> None:
-    """Return once a lease is over.
-
-    Raises OutputBusyError as soon as its run shows that it lives.
-    """
+def _wait_until_ended(storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]) -> None:
+    """Raise OutputBusyError if the run that holds a lease is alive, StoppedError if a signal arrives."""
     first = _read(storage, url)
     if first is None or first.get("released"):
         return
-    if first["place"] == _place():
-        if not _lives(first):
-            return
-        raise OutputBusyError(_busy(first))
-    notify(f"the run {first['run_id']} may be at work here still; waiting {DEAD_AFTER:.0f} s for a sign of it")
+    if first["scope"] == _pid_scope():
+        if _is_alive(first):
+            raise OutputBusyError(_busy(first))
+        return
+    notify(f"the run {first['run_id']} may still be at work here; waiting {DEAD_AFTER:.0f} s for its heartbeat")
     deadline = time.monotonic() + DEAD_AFTER
     while time.monotonic() < deadline:
         if wait(1.0):
@@ -120,7 +132,7 @@ def _outlive(storage: Storage, url: str, wait: Callable[[float], bool], notify: 
 
 
 def _busy(lease: dict[str, Any]) -> str:
-    host = lease["place"].split()[0]
+    host = lease["scope"].split()[0]
     return (
         f"another run is at work on this output: {lease['run_id']}, process {lease['pid']} on {host}; "
         "let it end or stop it first"
@@ -143,18 +155,18 @@ def _beat(storage: Storage, url: str, mine: dict[str, Any], ended: threading.Eve
 
 
 def _numbers(storage: Storage, folder: str) -> list[int]:
-    """The numbers of the leases in a folder, sorted; with 0, which none has."""
+    """The sorted numbers of the leases in a folder, preceded by 0, which no lease has."""
     found = (Path(name).stem for name in storage.names(folder))
     return sorted({0, *(int(number) for number in found if number.isdecimal())})
 
 
 def _read(storage: Storage, url: str) -> dict[str, Any] | None:
-    """A lease's content; None if it is gone, or is none of ours."""
+    """The content of a lease, or None if the file is missing or is not a lease."""
     try:
         content = json.loads(storage.read_bytes(url))
     except (FileNotFoundError, ValueError):
         return None
-    return content if isinstance(content, dict) and {"run_id", "place", "pid", "born", "beat"} <= set(content) else None
+    return content if isinstance(content, dict) and content.keys() >= _FIELDS else None
 
 
 def _json(content: dict[str, Any]) -> bytes:
@@ -165,8 +177,8 @@ def _file(folder: str, number: int) -> str:
     return join(folder, f"{number:08}.json")
 
 
-def _place() -> str:
-    """The scope of a process id: the host, since its last boot, and the container."""
+def _pid_scope() -> str:
+    """Where process ids are unique: the host name, the boot id and the container's PID namespace."""
     boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
     parts = [socket.gethostname()]
     if boot.exists() and space.exists():
@@ -174,13 +186,12 @@ def _place() -> str:
     return " ".join(parts)
 
 
-def _lives(lease: dict[str, Any]) -> bool:
-    born = _born(lease["pid"])
-    return born is not None and abs(born - lease["born"]) < 2  # the system's clock may have been set meanwhile
+def _is_alive(lease: dict[str, Any]) -> bool:
+    started = _process_start(lease["pid"])
+    return started is not None and abs(started - lease["started"]) < 2  # the system clock may have been adjusted
 
 
-def _born(pid: int) -> float | None:
-    """When a process was started; None if there is none of this id."""
+def _process_start(pid: int) -> float | None:
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:

@@ -111,7 +111,7 @@ def test_not_while_a_run_is_at_work(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     with (
-        hold_lease(STORAGE, str(output), "another", lambda seconds: False, lambda *args: None),
+        hold_lease(STORAGE, str(output), "another"),
         pytest.raises(OutputBusyError),
     ):
         ground(str(output), settings(tmp_path))

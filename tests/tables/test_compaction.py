@@ -1,5 +1,7 @@
-"""Compaction changes where rows are, and nothing else."""
+"""The command `compact` moves rows and changes none."""
 
+import json
+import time
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -7,6 +9,8 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.core.errors import OutputBusyError, SettingsError
+from craft_ray.core.settings import S3Settings
+from craft_ray.storage.storage import Storage
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.writer import Tables
@@ -26,7 +30,7 @@ def partition_paths(output: Path) -> set[str]:
     return {str(file.parent.relative_to(output / "entities")) for file in (output / "entities").rglob("*.parquet")}
 
 
-def test_rows_stay_and_come_sorted_in_one_file_a_partition(output: Path):
+def test_rows_are_sorted_into_one_file_per_partition(output: Path):
     before = rows(output, "entities"), rows(output, "documents")
     sizes = compact(STORAGE, str(output))
     assert (rows(output, "entities"), rows(output, "documents")) == before
@@ -43,7 +47,7 @@ def test_rows_stay_and_come_sorted_in_one_file_a_partition(output: Path):
         }
 
 
-def test_runs_go_on_in_the_new_layout(output: Path):
+def test_later_runs_keep_the_partitioning(output: Path):
     compact(STORAGE, str(output), ["label", "year"])
     assert partition_paths(output) == {"label=Taxon/year=__HIVE_DEFAULT_PARTITION__"}
     tables = Tables(STORAGE, str(output))
@@ -77,16 +81,34 @@ def test_runs_go_on_in_the_new_layout(output: Path):
         ({"sort": "text"}, "cannot sort by text"),
     ],
 )
-def test_what_cannot_be_is_a_bad_setting(output: Path, arguments, sentence: str):
+def test_unsupported_layouts_are_refused(output: Path, arguments, sentence: str):
     with pytest.raises(SettingsError, match=sentence):
         compact(STORAGE, str(output), **arguments)
 
 
-def test_where_there_are_no_tables_or_a_run_is_at_work_nothing_is_done(output: Path, tmp_path: Path):
+def test_refused_without_tables_and_while_a_run_is_at_work(output: Path, tmp_path: Path):
     with pytest.raises(SettingsError, match="there are no tables"):
         compact(STORAGE, str(tmp_path / "none"))
     with (
-        hold_lease(STORAGE, str(output), "run", lambda seconds: False, print),
+        hold_lease(STORAGE, str(output), "run"),
         pytest.raises(OutputBusyError),
     ):
         compact(STORAGE, str(output))
+
+
+def test_compact_sleeps_while_it_waits_for_a_lease(output: Path):
+    lease = {"run_id": "far", "scope": "other-host x 1", "pid": 1, "started": 0.0, "beat": 7}
+    reads: list[float] = []
+
+    class Watched(Storage):
+        """Storage on which a run elsewhere releases its lease after half a second."""
+
+        def read_bytes(self, url: str) -> bytes:
+            if not url.endswith("_lease/00000001.json"):
+                return super().read_bytes(url)
+            reads.append(time.monotonic())
+            return json.dumps(lease | {"released": reads[-1] - reads[0] > 0.5}).encode()
+
+    STORAGE.write_bytes(f"{output}/_lease/00000001.json", b"")
+    compact(Watched(S3Settings()), str(output))
+    assert len(reads) == 2

@@ -1,4 +1,4 @@
-"""Who may work on an output: one run at a time, and at once after a run that was killed."""
+"""One run at a time works on an output; the lease of a killed run is taken over without waiting."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
     return hold_lease(STORAGE, str(output), run_id, wait, notify)
 
 
-def test_while_a_run_lives_another_is_told_who_it_is(tmp_path: Path):
+def test_second_run_is_refused(tmp_path: Path):
     with (
         hold(tmp_path, "first"),
         pytest.raises(OutputBusyError, match=f"first, process {os.getpid()}"),
@@ -50,12 +50,12 @@ import os, sys
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
-with hold_lease(Storage(S3Settings()), sys.argv[1], "killed", lambda seconds: False, print):
+with hold_lease(Storage(S3Settings()), sys.argv[1], "killed"):
     os.kill(os.getpid(), 9)
 """
 
 
-def test_a_run_that_was_killed_on_this_machine_is_followed_at_once(tmp_path: Path):
+def test_lease_of_a_killed_process_is_taken_without_waiting(tmp_path: Path):
     killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
     assert killed.returncode == -9
     assert lease_holder(STORAGE, str(tmp_path)) is None
@@ -68,13 +68,11 @@ def elsewhere(tmp_path: Path) -> Path:
     """The lease of a run on another machine."""
     file = tmp_path / "_lease" / "00000001.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"run_id": "far", "place": "other-host x 1", "pid": 1, "born": 0.0, "beat": 7}))
+    file.write_text(json.dumps({"run_id": "far", "scope": "other-host x 1", "pid": 1, "started": 0.0, "beat": 7}))
     return file
 
 
-def test_a_run_elsewhere_that_gives_no_sign_for_30_seconds_is_followed(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_lease_without_heartbeat_expires_after_30_seconds(elsewhere: Path, monkeypatch: pytest.MonkeyPatch):
     clock = [1000.0]
 
     def passes(seconds: float) -> bool:
@@ -82,24 +80,24 @@ def test_a_run_elsewhere_that_gives_no_sign_for_30_seconds_is_followed(
         return False
 
     monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
-    told: list[str] = []
-    with hold(elsewhere.parent.parent, "next", passes, told.append):
+    messages: list[str] = []
+    with hold(elsewhere.parent.parent, "next", passes, messages.append):
         assert not elsewhere.exists()
     assert clock == [1030.0]
-    assert told == ["the run far may be at work here still; waiting 30 s for a sign of it"]
+    assert messages == ["the run far may still be at work here; waiting 30 s for its heartbeat"]
 
 
-def test_a_run_at_work_on_another_machine_is_known_by_its_heart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_heartbeat_of_another_machine_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lease, "BEAT", 0.02)
     with ExitStack() as first:
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(lease, "_place", lambda: "other-host x 1")
+            elsewhere.setattr(lease, "_pid_scope", lambda: "other-host x 1")
             first.enter_context(hold(tmp_path, "far"))
         with pytest.raises(OutputBusyError, match=r"far, process .* on other-host"), hold(tmp_path, "next"):
             pass
 
 
-def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
+def test_lease_with_a_new_beat_is_busy(elsewhere: Path):
     def beats(seconds: float) -> bool:
         elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8'))
         return False
@@ -111,7 +109,7 @@ def test_a_run_elsewhere_that_gives_a_sign_is_not_disturbed(elsewhere: Path):
         pass
 
 
-def test_a_run_elsewhere_that_ends_while_it_is_waited_for_is_followed_at_once(elsewhere: Path):
+def test_lease_released_while_waiting_is_taken(elsewhere: Path):
     waited: list[float] = []
 
     def ends(seconds: float) -> bool:
@@ -124,13 +122,13 @@ def test_a_run_elsewhere_that_ends_while_it_is_waited_for_is_followed_at_once(el
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", "{}", '{"run_id": "a run of another program"}'])
-def test_a_file_that_is_no_lease_holds_nobody_up(elsewhere: Path, content: str):
+def test_file_that_is_no_lease_is_ignored(elsewhere: Path, content: str):
     elsewhere.write_text(content)
     with hold(elsewhere.parent.parent, "next", wait=never):
         assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "next"
 
 
-def test_the_holder_of_a_lease_is_the_run_at_work_as_far_as_can_be_told(tmp_path: Path, elsewhere: Path):
+def test_lease_holder(tmp_path: Path, elsewhere: Path):
     assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "far"
     output = tmp_path / "another"
     assert lease_holder(STORAGE, str(output)) is None
@@ -139,12 +137,12 @@ def test_the_holder_of_a_lease_is_the_run_at_work_as_far_as_can_be_told(tmp_path
     assert lease_holder(STORAGE, str(output)) is None
 
 
-def test_a_signal_ends_the_wait(elsewhere: Path):
+def test_signal_ends_the_wait(elsewhere: Path):
     with pytest.raises(StoppedError), hold(elsewhere.parent.parent, "next", wait=lambda seconds: True):
         pass
 
 
-def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+def test_only_one_of_six_concurrent_runs_gets_the_lease(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = s3_server.fresh_prefix()
@@ -171,9 +169,7 @@ def test_of_many_that_begin_at_once_one_gets_the_lease(s3_server: S3Server, monk
     assert sorted(outcomes) == ["busy"] * 5 + ["held"]
 
 
-def test_a_run_that_wakes_up_after_another_has_taken_its_lease_is_told_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_suspended_run_notices_that_its_lease_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lease, "BEAT", 0.05)
     with hold(tmp_path, "suspended") as lost:
         assert not lost.wait(0.3)
@@ -199,7 +195,7 @@ class ForgetfulStore(BaseHTTPRequestHandler):
         """No line on stderr for each request."""
 
 
-def test_a_store_that_ignores_conditions_is_a_bad_setting(monkeypatch: pytest.MonkeyPatch):
+def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyPatch):
     with ThreadingHTTPServer(("127.0.0.1", 0), ForgetfulStore) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -213,10 +209,10 @@ def test_a_store_that_ignores_conditions_is_a_bad_setting(monkeypatch: pytest.Mo
         server.shutdown()
 
 
-def test_a_store_that_honours_conditions_keeps_no_probe(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+def test_probe_is_removed(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = s3_server.fresh_prefix()
     storage = Storage(S3Settings())
-    lease.check_creates_once(storage, prefix)
+    lease.check_conditional_writes(storage, prefix)
     assert not any("probe" in name for name in storage.names(f"{prefix}/_lease"))

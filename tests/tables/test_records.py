@@ -67,7 +67,7 @@ def test_a_run_that_did_not_say_how_it_ended_was_killed_unless_it_is_at_work(tmp
         record = RunRecord(STORAGE, str(tmp_path), run_id)
         if ends:
             record.close("complete", {}, [], {})
-    with hold_lease(STORAGE, str(tmp_path), "3", lambda seconds: False, print):
+    with hold_lease(STORAGE, str(tmp_path), "3"):
         statuses = {record["run_id"]: record["status"] for record in runs_of(STORAGE, str(tmp_path))}
     assert statuses == {"1": "complete", "2": "killed", "3": "running"}
 

@@ -1,4 +1,4 @@
-"""Rejected documents are tried again on request, though their files have not changed."""
+"""Shards with rejected documents are marked, so that the next run reads them again though they have not changed."""
 
 from pathlib import Path
 
@@ -32,23 +32,20 @@ def signatures(output: str) -> dict[str, str | None]:
     return dict(zip(finished["shard"].to_pylist(), finished["signature"].to_pylist(), strict=True))
 
 
-def test_only_shards_with_rejected_documents_are_read_again(output: str):
+def test_shards_with_rejected_documents_are_marked(output: str):
     before = rows(Path(output), "documents")
     assert mark_for_reprocessing(STORAGE, output) == ["shard1", "shard3"]
     assert signatures(output) == {"shard0": "s", "shard1": None, "shard2": "s", "shard3": None}
     assert rows(Path(output), "documents") == before
 
 
-def test_only_documents_rejected_for_a_reason_are_tried_again(output: str):
+def test_shards_are_selected_by_reason(output: str):
     assert mark_for_reprocessing(STORAGE, output, "too_large") == []
     assert mark_for_reprocessing(STORAGE, output, "failed") == ["shard3"]
     assert signatures(output) == {"shard0": "s", "shard1": "s", "shard2": "s", "shard3": None}
 
 
-def test_an_output_at_which_a_run_is_at_work_is_left_alone(output: str):
-    with (
-        hold_lease(STORAGE, output, "at work", lambda seconds: False, lambda text: None),
-        pytest.raises(OutputBusyError),
-    ):
+def test_refused_while_a_run_is_at_work(output: str):
+    with hold_lease(STORAGE, output, "at work"), pytest.raises(OutputBusyError):
         mark_for_reprocessing(STORAGE, output)
     assert signatures(output)["shard1"] == "s"
