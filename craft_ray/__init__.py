@@ -133,7 +133,8 @@ def open(output: Address, at: str | int | None = None, settings: "Settings | Non
     from craft_ray.tables.output import open_output
 
     loaded = _checked(settings) or load_settings()
-    return open_output(Storage(loaded.s3), absolute(_path("output", output)), None if at is None else str(at))
+    storage = Storage(loaded.s3, loaded.patience)
+    return open_output(storage, absolute(_path("output", output)), None if at is None else str(at))
 
 
 def __getattr__(name: str) -> Any:

@@ -26,8 +26,8 @@ from craft_ray.storage.addresses import absolute
 from craft_ray.storage.listing import list_shards
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.output import open_output, tables_exist
 from craft_ray.tables.records import read_records
-from craft_ray.tables.snapshots import open_shards, open_snapshot, tables_exist
 
 SAMPLED_SHARDS, SAMPLED_DOCUMENTS = 5, 40
 """Shards that are opened to estimate the number of documents, and documents read from each."""
@@ -73,8 +73,8 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
     why = reasons_to_read(finished, shard_signature(checkpoint, settings))
     vanished = Vanished()
     if exist and settings.prune:
-        table = open_snapshot(storage, output).documents
-        documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), ["doc_id"], BATCH)
+        table = open_output(storage, output).documents
+        documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), BATCH)
         vanished = find_vanished(documents, listing, why != Why.UP_TO_DATE, finished)
         why[vanished.others] = Why.MAY_HOLD
     indices = np.flatnonzero(why)
@@ -105,7 +105,7 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
 def _shard_rows(storage: Storage, output: str, with_duplicates: bool) -> Iterator[pa.RecordBatch]:
     """Stream the table `shards`."""
     columns = columns_needed(with_duplicates)
-    dataset = open_shards(storage, output)
+    dataset = open_output(storage, output).shards.dataset
     for batch in dataset.to_batches(columns.names, batch_size=BATCH, batch_readahead=1, fragment_readahead=1):
         yield batch.cast(columns)
 

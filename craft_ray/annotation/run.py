@@ -54,8 +54,8 @@ from craft_ray.tables.delta import TakenOverError
 from craft_ray.tables.known import Known
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.ledger import Ledger
+from craft_ray.tables.output import tables_exist
 from craft_ray.tables.records import RunRecord, kept_versions, last_model, new_run_id
-from craft_ray.tables.snapshots import tables_exist
 from craft_ray.tables.writer import Tables
 
 if TYPE_CHECKING:

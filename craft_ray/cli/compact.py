@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table
-from craft_ray.cli.options import Json, Output, SettingsFile, open_tables
+from craft_ray.cli.options import Json, Output, SettingsFile, locate_tables
 
 
 def compact(
@@ -35,7 +35,7 @@ def compact(
     from craft_ray.tables.compaction import compact as run
 
     columns = partition_by.split(",") if partition_by else None
-    storage, output = open_tables(output, settings)
+    storage, output = locate_tables(output, settings)
     keep = load_settings(settings, keep_versions=keep_versions).keep_versions
     sizes = run(storage, output, columns, sort, file_mb << 20, keep)
     if as_json:

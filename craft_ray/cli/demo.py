@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from craft_ray.cli.annotate import annotate
-from craft_ray.cli.options import SettingsFile
+from craft_ray.cli.options import SettingsFile, open_tables
 
 SAMPLE = Path(__file__).parent.parent / "sample"
 """Three citations and an article that come with the package."""
@@ -19,13 +19,12 @@ def demo(
     settings: SettingsFile = None,
 ) -> None:
     """Annotate a sample that comes with craft_ray, write a report, and name commands to try next."""
-    from craft_ray.core.settings import load_settings
     from craft_ray.report.report import write_report
-    from craft_ray.storage.addresses import absolute, join
-    from craft_ray.storage.storage import Storage
+    from craft_ray.storage.addresses import join
 
     annotate([str(SAMPLE)], output, settings=settings)
-    page = write_report(Storage(load_settings(settings).s3), absolute(output), join(absolute(output), "report.html"))
+    tables = open_tables(output, settings)
+    page = write_report(tables, join(tables.location, "report.html"))
     print(f"\nOpen {page['html']} in a browser, and try:\n")
     for command in (
         f"craft-ray show PMID:990000001 --in {output}",

@@ -30,23 +30,23 @@ def diff(
             show_default="before the last change",
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="Likewise.", metavar="V2", show_default="now")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Run id or version, as for --from.", metavar="V2", show_default="now")
+    ] = None,
     top: Annotated[int, typer.Option(help="Mentions, and documents of each kind, to name.", min=0)] = 10,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Tell what changed between two states of an output, and why there are more or fewer entities of a label.
+    """Compare two states of an output, and explain why there are more or fewer entities of a label.
 
-    Documents added, revised, deleted and so on; entities by label and by what became of their documents; the mentions
-    that gained and lost most. A run id stands for the state that the run left. Earlier states are there where runs have
-    kept them: `craft-ray annotate --keep-versions`.
+    Lists documents added, revised, deleted and so on, entities by label and by the change of their documents, and the
+    mentions that gained and lost most. A run id stands for the state that the run left. Earlier states are available
+    if runs kept them: `craft-ray annotate --keep-versions`.
     """
     from craft_ray.report.changes import compare
-    from craft_ray.tables.snapshots import before_last_change, open_snapshot
 
-    storage, output = open_tables(output, settings)
-    older = open_snapshot(storage, output, from_ or before_last_change(storage, output))
-    changes = compare(older, open_snapshot(storage, output, to), top)
+    newer = open_tables(output, settings, to)
+    changes = compare(newer.at(from_ or newer.run_before_last_change()), newer, top)
     if as_json:
         print(json.dumps(changes))
     else:
@@ -54,7 +54,7 @@ def diff(
 
 
 def print_changes(on: Console, changes: dict[str, Any]) -> None:
-    """The result of `changes.compare`, without its empty parts."""
+    """Print the result of `compare` without its empty parts."""
     from craft_ray.report.changes import KINDS
 
     documents = changes["documents"]

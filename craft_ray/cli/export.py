@@ -71,31 +71,28 @@ def export(
     from craft_ray.core.settings import load_settings
     from craft_ray.export.export import export as run
     from craft_ray.export.plan import PartSizes, Selection
-    from craft_ray.tables.snapshots import open_snapshot
+    from craft_ray.storage.addresses import absolute
 
-    storage, folder = open_tables(output, settings)
-    snapshot = open_snapshot(storage, folder, at)
-    check_documents(snapshot, output, doc_id or [])
-    held = sorted(snapshot.entities.rows_by_label())
+    tables = open_tables(output, settings, at)
+    check_documents(tables, doc_id or [])
     selection = Selection(
-        labels=tuple(sorted(set(known_labels(label or [], held)))),
+        labels=tuple(sorted(set(known_labels(label or [], tables)))),
         min_score=min_score,
         doc_ids=tuple(sorted(set(doc_id or ()))),
         with_entities=with_entities,
     )
-    with nullcontext(_unseen) if quiet else step_progress(console(stderr=True), "part") as show:
+    with nullcontext(_no_progress) if quiet else step_progress(console(stderr=True), "part") as progress:
         manifest = run(
-            output,
-            destination,
+            tables,
+            absolute(destination),
             to,
             load_settings(settings),
-            at=at,
             selection=selection,
             sizes=PartSizes(shard_documents, shard_mb << 20),
             gzip=gzip,
             overwrite=overwrite,
             with_ray=with_ray,
-            show=show,
+            progress=progress,
         )
     if to == "csv" and not quiet:
         print_status(console(stderr=True), FORMULAS)
@@ -105,12 +102,12 @@ def export(
         print_export(console(), manifest)
 
 
-def _unseen(part: int, parts: int) -> None:
-    """Shows nothing of an export's parts."""
+def _no_progress(done: int, total: int) -> None:
+    pass
 
 
 def print_export(on: Console, manifest: Mapping[str, Any]) -> None:
-    """The account of an export."""
+    """Print the account of an export."""
     for what in ("documents", "entities"):
         table = plain_table(what, "")
         for name, number in manifest[what].items():

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from craft_ray.cli.options import Json, Output, Quiet, SettingsFile, open_tables
+from craft_ray.cli.options import Json, Output, Quiet, SettingsFile, locate_tables
 from craft_ray.core.errors import SettingsError
 
 EXAMPLES = """Examples:
@@ -41,7 +41,7 @@ def ground(
     from craft_ray.annotation.ground import ground as run
     from craft_ray.core.settings import load_settings
 
-    open_tables(output, settings)
+    locate_tables(output, settings)
     chosen = load_settings(settings, ontology=ontology, keep_versions=keep_versions)
     if not chosen.concepts:
         raise SettingsError("concepts are switched off by the settings, so there is nothing to ground with")

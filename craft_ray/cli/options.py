@@ -15,7 +15,7 @@ from craft_ray.core.validation import nearest
 if TYPE_CHECKING:
     from craft_ray.core.logs import LogFormat
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.snapshots import Snapshot
+    from craft_ray.tables.output import Output as OpenOutput
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 ModelOption = Annotated[
@@ -95,51 +95,61 @@ def _last_value(option: str, arguments: Sequence[str]) -> str | None:
 
 
 def open_storage(output: str, settings: Path | None) -> tuple["Storage", str]:
-    """The storage that a command's settings describe, and the absolute address of its output."""
+    """The storage of an output by a command's settings, and the output's absolute location."""
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute
     from craft_ray.storage.storage import Storage
 
-    return Storage(load_settings(settings).s3), absolute(output)
+    chosen = load_settings(settings)
+    return Storage(chosen.s3, chosen.patience), absolute(output)
 
 
-def open_tables(output: str, settings: Path | None) -> tuple["Storage", str]:
-    """The same, for a command about tables.
+def locate_tables(output: str, settings: Path | None) -> tuple["Storage", str]:
+    """Like `open_storage`, but raises SettingsError if there are no tables."""
+    from craft_ray.tables.output import tables_exist
 
-    Raises SettingsError if there are none.
+    storage, location = open_storage(output, settings)
+    if not tables_exist(storage, location):
+        hint = f"`craft-ray annotate INPUT --output {output}` makes them"
+        raise SettingsError(f"there are no tables in {output}: {hint}{similar_output(location)}")
+    return storage, location
+
+
+def open_tables(output: str, settings: Path | None, at: str | None = None) -> "OpenOutput":
+    """Open an output for reading.
+
+    Raises SettingsError if there are no tables, or not in this state.
     """
-    from craft_ray.tables.snapshots import tables_exist
+    from craft_ray.tables.output import open_output
 
-    storage, folder = open_storage(output, settings)
-    if not tables_exist(storage, folder):
-        made = f"`craft-ray annotate INPUT --output {output}` makes them"
-        raise SettingsError(f"there are no tables in {output}: {made}{similar_output(folder)}")
-    return storage, folder
+    return open_output(*locate_tables(output, settings), at)
 
 
-def similar_output(folder: str) -> str:
-    """`; did you mean ...?` if a folder of tables beside this one is named like it, else nothing."""
+def similar_output(location: str) -> str:
+    """`; did you mean ...?` if a sibling folder with tables has a similar name, else nothing."""
     from craft_ray.storage.addresses import is_remote
     from craft_ray.storage.local import similar_name
 
-    return "" if is_remote(folder) else similar_name(folder, lambda found: (found / "documents/_delta_log").is_dir())
+    if is_remote(location):
+        return ""
+    return similar_name(location, lambda folder: (folder / "documents/_delta_log").is_dir())
 
 
-def check_documents(snapshot: "Snapshot", output: str, doc_ids: Sequence[str]) -> None:
-    """Raise SettingsError if a state of the tables has no document of one of some ids."""
+def check_documents(tables: "OpenOutput", doc_ids: Sequence[str]) -> None:
+    """Raise SettingsError if one of these documents is not in the tables."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 
     from craft_ray.report.queries import nearest_document
-    from craft_ray.tables.database import database, views
 
     wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
-    held = set(snapshot.documents.dataset.to_table(columns=["doc_id"], filter=wanted)["doc_id"].to_pylist())
+    stored = set(tables.documents.to_arrow(["doc_id"], wanted)["doc_id"].to_pylist())
     for doc_id in doc_ids:
-        if doc_id not in held:
-            with database(**views(snapshot)) as connection:
-                like = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
-            raise SettingsError(f"there is no document {doc_id} in {output}{f'; did you mean {like}?' if like else ''}")
+        if doc_id not in stored:
+            with tables.connect("documents") as connection:
+                similar = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
+            hint = f"; did you mean {similar}?" if similar else ""
+            raise SettingsError(f"there is no document {doc_id} in {tables.location}{hint}")
 
 
 def choice(option: str, given: str, *known: str) -> str:
@@ -152,16 +162,15 @@ def choice(option: str, given: str, *known: str) -> str:
     return given
 
 
-def known_labels(names: list[str], held: list[str]) -> list[str]:
+def known_labels(names: Sequence[str], tables: "OpenOutput") -> list[str]:
     """Labels as the tables spell them.
 
-    held: the labels that the tables hold
-
-    Raises SettingsError for a label that is none of them.
+    Raises SettingsError for a label that no entity has.
     """
-    by_case = {label.casefold(): label for label in held}
+    stored = tables.labels
+    by_case = {label.casefold(): label for label in stored}
     found = [by_case.get(name.strip().casefold()) or by_case.get(canonical(name.strip()).casefold()) for name in names]
     if None in found:
-        name, known = names[found.index(None)].strip(), ", ".join(sorted(held)) or "no entities"
-        raise SettingsError(f"the tables hold no label {name}, only {known}{nearest(name, held)}")
+        name, known = names[found.index(None)].strip(), ", ".join(stored) or "no entities"
+        raise SettingsError(f"the tables hold no label {name}, only {known}{nearest(name, stored)}")
     return [label for label in found if label]

@@ -1,8 +1,6 @@
-"""`craft-ray query`, and the database that `top` and `pairs` ask as well."""
+"""`craft-ray query`."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +13,6 @@ from craft_ray.core.errors import SettingsError
 if TYPE_CHECKING:
     import duckdb
 
-Limit = Annotated[int, typer.Option("--limit", "-n", help="Rows to show.", min=1)]
-
 EXAMPLES = """Examples:
 
     craft-ray query tables "SELECT label, count(*) FROM entities GROUP BY 1"
@@ -26,18 +22,20 @@ EXAMPLES = """Examples:
     craft-ray query tables --file question.sql --json
 """
 
+_BATCH_ROWS = 10_000
+
 
 def query(
     output: Output,
     sql: Annotated[
         str | None,
         typer.Argument(
-            help="DuckDB's SQL over the views `entities`, `documents`, `shards`, `concepts` and `ancestors`.",
+            help="DuckDB SQL over the views `entities`, `documents`, `shards`, `concepts` and `ancestors`.",
             metavar="SQL",
         ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="File with the SQL; - for standard input.", metavar="FILE")
+        Path | None, typer.Option("--file", "-f", help="File with the SQL, or - for standard input.", metavar="FILE")
     ] = None,
     at: At = None,
     as_csv: Csv = False,
@@ -46,23 +44,23 @@ def query(
 ) -> None:
     """Query the tables in SQL.
 
-    On a terminal the first 100 rows are shown, with the number of all rows; elsewhere, and with `--csv` and `--json`,
-    all are printed. A query reads the tables and nothing else: no file of this machine, no network.
+    A terminal shows the first 100 rows and the number of all. A pipe, `--csv` and `--json` get every row. A query reads
+    the tables and nothing else: neither files of this machine nor the network.
     """
     import duckdb
 
-    text = _text(sql, file)
-    with database_of(output, at, settings) as (connection, _):
+    text = _sql(sql, file)
+    with open_tables(output, settings, at).connect() as connection:
         try:
-            found = connection.sql(text)
-            if found is not None:  # None for a statement that gives no rows
-                print_rows(found.to_arrow_reader(), "csv" if as_csv else "json lines" if as_json else "table")
+            result = connection.sql(text)
+            if result is not None:  # None for a statement without a result
+                rows = result.to_arrow_reader(_BATCH_ROWS)
+                print_rows(rows, "csv" if as_csv else "json lines" if as_json else "table")
         except duckdb.Error as error:
-            raise _failed(_with_place(connection, text, error)) from error
+            raise _query_error(_with_position(connection, text, error)) from error
 
 
-def _text(sql: str | None, file: Path | None) -> str:
-    """The SQL of an argument, a file, or standard input."""
+def _sql(sql: str | None, file: Path | None) -> str:
     if (sql is None) == (file is None):
         raise SettingsError("give the SQL, or a file of it with --file")
     if file is None:
@@ -73,41 +71,23 @@ def _text(sql: str | None, file: Path | None) -> str:
         raise SettingsError(f"cannot read {file}: {getattr(error, 'strerror', 'it is not UTF-8')}") from error
 
 
-def _with_place(connection: "duckdb.DuckDBPyConnection", sql: str, error: "duckdb.Error") -> "duckdb.Error":
-    """The error with its place in the query, which DuckDB tells where it executes one, and not where it plans one."""
+def _with_position(connection: "duckdb.DuckDBPyConnection", sql: str, error: "duckdb.Error") -> "duckdb.Error":
+    """The same error with the line it points to, which DuckDB reports when executing a query but not when planning."""
     import duckdb
 
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException):  # nothing has been executed
         try:
             connection.execute(sql)
-        except duckdb.Error as placed:
-            return placed
+        except duckdb.Error as positioned:
+            return positioned
     return error
 
 
-def _failed(error: Exception) -> SettingsError:
-    """DuckDB's message: its first line and what it proposes instead, and below them where in the query it is."""
+def _query_error(error: Exception) -> SettingsError:
+    """The first line of DuckDB's message with its suggestions; `excerpt` shows the position in the query."""
     lines = [line.rstrip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    at = next((number for number, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
-    proposed = [line for line in lines[1:at] if line.startswith(("Did you mean", "Candidate"))]
-    failed = SettingsError("; ".join([f"the query fails: {lines[0]}", *proposed]))
+    at = next((i for i, line in enumerate(lines) if line.startswith("LINE ")), len(lines))
+    suggestions = [line for line in lines[1:at] if line.startswith(("Did you mean", "Candidate"))]
+    failed = SettingsError("; ".join([f"the query fails: {lines[0]}", *suggestions]))
     failed.excerpt = "\n".join(lines[at : at + 2])
     return failed
-
-
-@contextmanager
-def database_of(
-    output: str, at: str | None, settings: Path | None
-) -> Iterator[tuple["duckdb.DuckDBPyConnection", list[str]]]:
-    """A database with the views of an output, and the labels that the tables hold.
-
-    Raises SettingsError if there are no tables, or no such state of them.
-    """
-    from craft_ray.tables.database import database, views
-    from craft_ray.tables.snapshots import open_concepts, open_shards, open_snapshot
-
-    storage, folder = open_tables(output, settings)
-    snapshot = open_snapshot(storage, folder, at)
-    others = {"shards": open_shards(storage, folder), **open_concepts(storage, folder)}
-    with database(**views(snapshot), **others) as connection:
-        yield connection, sorted(snapshot.entities.rows_by_label())

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from craft_ray.cli.options import At, Json, Output, SettingsFile, open_tables
-from craft_ray.cli.query import Limit, database_of
-from craft_ray.cli.rows import Csv, print_rows
+from craft_ray.cli.options import At, Json, Output, SettingsFile, choice, locate_tables, open_tables
+from craft_ray.cli.rows import Csv, Limit, print_result
 
 EXAMPLES = """Examples:
 
@@ -26,7 +25,7 @@ def rejected(
         str | None, typer.Option("--reason", help="Only documents rejected for this reason.", show_default="all")
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Let the next `annotate` read their files again, though unchanged.")
+        bool, typer.Option("--retry", help="Let the next `annotate` read their files again even if unchanged.")
     ] = False,
     limit: Limit = 100,
     at: At = None,
@@ -34,13 +33,12 @@ def rejected(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """List rejected documents and broken shards: which, and why.
+    """List rejected documents and broken shards with the reasons.
 
-    An id that ends in `#unreadable` stands for what a damaged file did not give. The next `annotate` over the same
-    inputs tries again what is `failed` or `unreadable`. What is rejected for its content is tried again when its file
-    or craft_ray's version has changed, or after `--retry`.
+    An id that ends in `#unreadable` stands for the rest of a damaged file. The next `annotate` over the same inputs
+    retries documents whose reason is `failed` or `unreadable`. A document rejected for its content is retried when its
+    file or the version of craft_ray has changed, or after `--retry`.
     """
-    from craft_ray.cli.options import choice
     from craft_ray.core.schema import REASONS
     from craft_ray.report.queries import rejected_documents
 
@@ -49,16 +47,15 @@ def rejected(
     if retry:
         _retry(output, reason, settings, as_json)
         return
-    with database_of(output, at, settings) as (connection, _):
+    with open_tables(output, settings, at).connect("documents") as connection:
         rows = rejected_documents(connection, reason, limit)
-        print_rows(rows.to_reader(), "csv" if as_csv else "json" if as_json else "table")
+    print_result(rows, as_csv, as_json)
 
 
 def _retry(output: str, reason: str | None, settings: Path | None, as_json: bool) -> None:
-    """Mark shards to be read again, and print how many."""
     from craft_ray.tables.reprocess import mark_for_reprocessing
 
-    names = mark_for_reprocessing(*open_tables(output, settings), reason)
+    names = mark_for_reprocessing(*locate_tables(output, settings), reason)
     if as_json:
         print(json.dumps({"to_read_again": names}))
     else:

@@ -21,12 +21,12 @@ def report(
     output: Output,
     html: Annotated[
         str,
-        typer.Option("--html", "-o", help="The page, on disk or s3://; written over if it is there.", metavar="FILE"),
+        typer.Option("--html", "-o", help="The page, on disk or s3://; replaced if it exists.", metavar="FILE"),
     ],
     samples: Annotated[int, typer.Option(help="Documents to show with their entities marked.", min=0, max=200)] = 12,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of documents, and of rows of large tables.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of documents, and of the sample of large tables.")] = 0,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Read all entities, also where there are more than 100 million.")
+        bool, typer.Option("--exact", help="Read all entities even if there are more than 100 million.")
     ] = False,
     title: Annotated[
         str | None, typer.Option(help="Heading of the page.", show_default="the folder of the tables")
@@ -35,27 +35,25 @@ def report(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Write a page about an output that a mail can carry: what ran, what was found, and documents to look at.
+    """Write a report of an output as one HTML page, small enough to mail.
 
-    The page is one HTML file that needs no network. It counts documents by what became of them, and entities by label,
-    section, year and score. It lists the most frequent mentions with their spellings, and what was rejected and why. It
-    tells what changed since the run before, where that state is kept (`--keep-versions`), and how fast the run was. It
-    shows some documents with their entities marked. Of more than 100 million entities it reads a sample for sections,
-    scores and mentions, and says so.
+    The page needs no network. It counts documents by status, and entities by label, section, year and score. It lists
+    the most frequent mentions with their spellings, the rejected documents with the reasons, the changes since the run
+    before if that state was kept (`--keep-versions`), and the speed of the run. It shows some documents with their
+    entities marked. If there are more than 100 million entities, figures of sections, scores and mentions are estimated
+    from a sample, and the page says so.
     """
-    from craft_ray.report.report import ROWS, write_report
+    from craft_ray.report.report import MAX_ENTITIES, write_report
     from craft_ray.storage.addresses import absolute
 
-    storage, folder = open_tables(output, settings)
     on = console(stderr=True)
     written = write_report(
-        storage,
-        folder,
+        open_tables(output, settings),
         absolute(html),
         samples,
         seed,
-        None if exact else ROWS,
-        tell=(lambda step: None) if quiet else partial(print_status, on),
+        None if exact else MAX_ENTITIES,
+        progress=(lambda step: None) if quiet else partial(print_status, on),
         title=title,
     )
     if as_json:

@@ -1,9 +1,9 @@
-"""Rows of a query as a person or a program reads them: a table, CSV, or JSON. Nothing is cut where a program reads."""
+"""Rows of a query on stdout: a table, CSV, or JSON."""
 
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,77 +16,88 @@ from craft_ray.core.text import safe
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Form = Literal["csv", "json", "json lines", "table"]
-
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", help="Rows to show.", min=1)]
 
-SHOWN = 100
-"""Rows of a table on a terminal; more are only counted."""
+TERMINAL_ROWS = 100
+"""Rows that a terminal shows; more are only counted."""
+
+_MEASURED_ROWS = 1_000
+"""Rows whose cells determine the column widths in a pipe."""
 
 
-def print_rows(rows: "pa.RecordBatchReader", form: Form) -> None:
-    """Rows on stdout."""
+def print_result(rows: "pa.Table", as_csv: bool, as_json: bool) -> None:
+    """Print a short result; as JSON, one array."""
+    if as_json and not as_csv:
+        print(json.dumps(rows.to_pylist(), default=str))
+    else:
+        print_rows(rows.to_reader(), "csv" if as_csv else "table")
+
+
+def print_rows(rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", "table"]) -> None:
+    """Print a result of any length, a batch at a time."""
     if form == "csv":
         import pyarrow.csv
 
         with pyarrow.csv.CSVWriter(sys.stdout.buffer, rows.schema) as writer:
             for batch in rows:
                 writer.write_batch(batch)
-    elif form == "json":
-        print(json.dumps(rows.read_all().to_pylist(), default=str))
     elif form == "json lines":
-        for row in _each(rows):
-            print(json.dumps(row, default=str, ensure_ascii=False))
+        for batch in rows:
+            for row in batch.to_pylist():
+                print(json.dumps(row, default=str, ensure_ascii=False))
     else:
         print_table(Console(), rows)
 
 
 def print_table(console: Console, rows: "pa.RecordBatchReader") -> None:
-    """Rows in aligned columns.
+    """Print rows in aligned columns.
 
-    On a terminal, long cells are folded and only the first rows are shown, with the number of all. Elsewhere every cell
-    of every row is there, on one line per row.
+    A terminal shows the first rows with long cells folded, and the number of all. Elsewhere every row is one line with
+    whole cells. Columns are then as wide as the cells of the first rows; a longer cell further down shifts its line.
     """
     if console.is_terminal:
         _print_first(console, rows)
     else:
-        _write_all(console, rows)
+        _print_all(console, rows)
 
 
 def _print_first(console: Console, rows: "pa.RecordBatchReader") -> None:
     table = Table(box=None, pad_edge=False)
-    for field, right in zip(rows.schema, _numbers(rows.schema), strict=True):
+    for field, right in zip(rows.schema, _are_numbers(rows.schema), strict=True):
         table.add_column(Text(safe(field.name)), justify="right" if right else "left", overflow="fold")
-    every = _each(rows)
-    for row in islice(every, SHOWN):
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    total = 0
+    for batch in rows:
+        for cells in _cells(batch.slice(0, TERMINAL_ROWS - table.row_count)):
+            table.add_row(*map(Text, cells))
+        total += batch.num_rows
     console.print(table, highlight=False)
-    if not table.row_count:
+    if not total:
         console.print("no rows", style="dim")
-    if more := sum(1 for _ in every):
-        note = f"{table.row_count:,} of {table.row_count + more:,} rows; --csv and --json print all"
+    if total > table.row_count:
+        note = f"{table.row_count:,} of {total:,} rows; --csv and --json print all"
         console.print(note, style="dim", highlight=False)
 
 
-def _write_all(console: Console, rows: "pa.RecordBatchReader") -> None:
-    schema = rows.schema
-    lines = [[safe(name) for name in schema.names], *([_cell(value) for value in row.values()] for row in _each(rows))]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = _numbers(schema)
-    for line in lines:
-        cells = (
+def _print_all(console: Console, rows: "pa.RecordBatchReader") -> None:
+    lines = chain.from_iterable(map(_cells, rows))
+    first = [[safe(name) for name in rows.schema.names], *islice(lines, _MEASURED_ROWS)]
+    widths = [max(map(len, column)) for column in zip(*first, strict=True)]
+    right = _are_numbers(rows.schema)
+    for line in chain(first, lines):
+        aligned = (
             cell.rjust(width) if number else cell.ljust(width)
             for cell, width, number in zip(line, widths, right, strict=True)
         )
-        console.file.write("  ".join(cells).rstrip() + "\n")
+        console.file.write("  ".join(aligned).rstrip() + "\n")
 
 
-def _each(rows: "pa.RecordBatchReader") -> Iterator[dict[str, Any]]:
-    for batch in rows:
-        yield from batch.to_pylist()
+def _cells(batch: "pa.RecordBatch") -> Iterator[list[str]]:
+    columns = (column.to_pylist() for column in batch.columns)
+    return ([_cell(value) for value in row] for row in zip(*columns, strict=True))
 
 
-def _numbers(schema: "pa.Schema") -> list[bool]:
+def _are_numbers(schema: "pa.Schema") -> list[bool]:
     import pyarrow as pa
 
     return [pa.types.is_integer(field.type) or pa.types.is_floating(field.type) for field in schema]

@@ -20,17 +20,17 @@ def runs(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """List the runs that made an output, with their counts.
+    """List the runs that wrote to an output, with their counts.
 
-    A run that was killed before it could say how it ended is `killed`, and `running` while it may still be at work.
+    A run that ended without recording its result is `killed`. It is `running` as long as it may still be alive.
     """
     from craft_ray.tables.records import runs_of
 
-    storage, folder = open_storage(output, settings)
-    records = list(islice(runs_of(storage, folder), limit))
+    storage, location = open_storage(output, settings)
+    records = list(islice(runs_of(storage, location), limit))
     if not records:
-        made = f"`craft-ray annotate INPUT --output {output}` does"
-        raise SettingsError(f"no run has written to {output}: {made}{similar_output(folder)}")
+        hint = f"`craft-ray annotate INPUT --output {output}` does"
+        raise SettingsError(f"no run has written to {output}: {hint}{similar_output(location)}")
     if as_json:
         print(json.dumps(records))
     else:
@@ -38,14 +38,14 @@ def runs(
 
 
 def print_runs(on: Console, records: list[dict[str, Any]]) -> None:
-    """Run records, one per line, and below them the models that they name."""
+    """Print run records, one per line, followed by the models that they name."""
     table = Table(box=None, pad_edge=False)
-    counted = ("annotated", "rejected", "deleted", "unchanged", "superseded")
-    for name in ("run", "status", *counted, "entities", "seconds", "version", "model"):
+    counts = ("annotated", "rejected", "deleted", "unchanged", "superseded")
+    for name in ("run", "status", *counts, "entities", "seconds", "version", "model"):
         table.add_column(name, justify="left" if name in ("run", "status", "model") else "right", no_wrap=name == "run")
     for record in records:
         account = record.get("account")
-        figures = [f"{account['documents'][name]:,}" for name in counted] if account else [""] * len(counted)
+        figures = [f"{account['documents'][name]:,}" for name in counts] if account else [""] * len(counts)
         add_row(
             table,
             record["run_id"],

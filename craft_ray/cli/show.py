@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from craft_ray.core.schema import Item
     from craft_ray.core.settings import Settings
     from craft_ray.storage.storage import Storage
+    from craft_ray.tables.output import Output
 
 EXAMPLES = """Examples:
 
@@ -63,21 +64,23 @@ def show(
 ) -> None:
     """Show documents with their entities marked: a text or file annotated now, or a document of the tables.
 
-    For a folder of tables, it lists the first entities.
+    For a folder of tables, list the entities of the first documents in order of their ids.
     """
     from craft_ray.core.settings import load_settings
+    from craft_ray.report.queries import first_entities
     from craft_ray.storage.addresses import absolute, is_remote
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.snapshots import read_entities, tables_exist
+    from craft_ray.tables.output import tables_exist
 
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
-    storage = Storage(chosen.s3)
+    storage = Storage(chosen.s3, chosen.patience)
     if in_ is not None:
-        _show_held(on, *open_tables(in_, settings), what, scores)
+        _show_stored(on, open_tables(in_, settings), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
         raise SettingsError(f"{what} is a document id: say which tables to look in, with --in OUT")
     elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):
-        print_entities(on, read_entities(storage, absolute(what), limit))
+        with open_tables(what, settings).connect("entities", "documents") as connection:
+            print_entities(on, first_entities(connection, limit).to_pylist())
     else:
         _show_tagged(on, storage, what, chosen, limit, scores)
 
@@ -87,16 +90,17 @@ def print_document(
     document: Mapping[str, Any],
     entities: Sequence[Mapping[str, Any]],
     scores: bool = False,
-    described: Mapping[str, LabelDescription] = MappingProxyType({}),
+    descriptions: Mapping[str, LabelDescription] = MappingProxyType({}),
     left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    """A document (columns of `documents`, or fields of an item) with its entities marked where they stand.
+    """Print a document with its entities marked in the text.
 
-    described: labels as the model describes them
+    In colour nothing is added to the text, so that it can be copied. Without colour an entity is `[Pax6|Protein]`.
 
-    In colour nothing is added to the text, so that it can be copied; without colour an entity is `[Pax6|Protein]`.
-
-    left_out: by label, how many mentions were left out
+    document:     a row of `documents`, or the fields of an item
+    scores:       list the entities below the text
+    descriptions: labels as the model describes them
+    left_out:     number of mentions left out, by label
     """
     about = [document.get(name) for name in ("doc_id", "year", "journal")]
     if any(about):
@@ -108,7 +112,7 @@ def print_document(
     if document.get("text") is None:
         on.print("deleted, or kept without its text", style="dim")
         return
-    styles = _styles(entities, described)
+    styles = _styles(entities, descriptions)
     for section in document["sections"]:
         inside = [e for e in entities if section["start"] <= e["start"] < section["end"]]
         if section["name"] not in ("title", "text"):
@@ -127,18 +131,18 @@ def print_document(
         print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
 
 
-def _styles(entities: Sequence[Mapping[str, Any]], described: Mapping[str, LabelDescription]) -> dict[str, str]:
-    """A style for each label: the model's, or CRAFT's; others take the colours that are left, by their names."""
+def _styles(entities: Sequence[Mapping[str, Any]], descriptions: Mapping[str, LabelDescription]) -> dict[str, str]:
+    """A style for each label: the model's own, else the built-in one, else a free colour in order of names."""
     others = sorted({str(entity["label"]) for entity in entities} - STYLES.keys())
     free = ["black on bright_white", "white on magenta", "white on red", "black on cyan", "white on blue", "reverse"]
-    own = {label: one.style for label, one in described.items() if one.style}
-    return STYLES | {label: free[min(number, len(free) - 1)] for number, label in enumerate(others)} | own
+    own = {label: one.style for label, one in descriptions.items() if one.style}
+    return STYLES | {label: free[min(i, len(free) - 1)] for i, label in enumerate(others)} | own
 
 
 def _marked(
     text: str, section: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], styles: Mapping[str, str]
 ) -> Text:
-    """A section's text with its entities marked, by colour if there are styles."""
+    """The text of a section with its entities marked, in colour if there are styles."""
     marked = Text()
     for segment in segments(text, section["start"], section["end"], entities):
         piece = safe(segment.text)
@@ -156,7 +160,6 @@ def print_entities(
     rows: Sequence[Mapping[str, Any]],
     columns: Sequence[str] = ("doc_id", "section", "label", "mention", "start", "end", "score"),
 ) -> None:
-    """Entities as a table."""
     table = Table(box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, justify="right" if name in ("start", "end", "score") else "left", overflow="fold")
@@ -168,25 +171,19 @@ def print_entities(
     on.print(table)
 
 
-def _show_held(on: Console, storage: "Storage", output: str, doc_id: str, scores: bool) -> None:
-    """Show one document of the tables."""
+def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool) -> None:
     import pyarrow.dataset as ds
 
-    from craft_ray.tables.records import last_model
-    from craft_ray.tables.snapshots import open_snapshot
-
-    snapshot = open_snapshot(storage, output)
-    check_documents(snapshot, output, [doc_id])
-    of_it = ds.field("doc_id") == doc_id
-    (found,) = snapshot.documents.dataset.to_table(filter=of_it).to_pylist()
-    entities = snapshot.entities.dataset.to_table(filter=of_it).sort_by("start").to_pylist()
-    model = last_model(storage, output) or {}
-    described = descriptions_in(model, {entity["label"] for entity in entities})
-    print_document(on, found, entities, scores, described)
+    check_documents(tables, [doc_id])
+    wanted = ds.field("doc_id") == doc_id
+    (document,) = tables.documents.to_arrow(where=wanted).to_pylist()
+    entities = tables.entities.to_arrow(where=wanted).sort_by("start").to_pylist()
+    descriptions = descriptions_in(tables.last_model(), {entity["label"] for entity in entities})
+    print_document(on, document, entities, scores, descriptions)
 
 
 def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool) -> None:
-    """Annotate documents of files, or a text, in this process."""
+    """Annotate a text or the documents of files in this process, and show them."""
     from dataclasses import asdict
 
     from craft_ray.annotation.tagger import Entities, Tagger
@@ -201,20 +198,17 @@ def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings
 
 
 def _items(storage: "Storage", what: str) -> Iterator["Item"]:
-    """The documents of a text, of standard input, of a file, or of all files below a folder.
+    """The documents of a text, of standard input (`-`), or of a file or folder.
 
-    Raises SettingsError if there are none.
+    Raises SettingsError if there is no such file, or there are no documents in the folder.
     """
-    from craft_ray.core.schema import Document, document_of
+    from craft_ray.core.schema import document_of
     from craft_ray.readers import is_shard_name
     from craft_ray.storage.addresses import is_remote
     from craft_ray.storage.listing import list_shards
 
-    def of_text(text: str) -> Iterator[Document]:
-        yield document_of("", text)
-
     if what == "-":
-        return of_text(sys.stdin.read())
+        return iter([document_of("", sys.stdin.read())])
     path = Path(what)
     if is_remote(what) or (len(what) < 4096 and "\n" not in what and path.exists()):
         try:
@@ -224,11 +218,10 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
         return _read(storage, files)
     if path.suffix and " " not in what:
         raise SettingsError(f"there is no file {what}")
-    return of_text(what)
+    return iter([document_of("", what)])
 
 
 def _read(storage: "Storage", files: Sequence[str]) -> Iterator["Item"]:
-    """The documents of files, which are opened one after the other."""
     from craft_ray.readers import read_shard
 
     for file in files:

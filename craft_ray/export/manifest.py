@@ -1,63 +1,66 @@
-"""`_export.json`: what says that an export is whole, and that a folder is one's own."""
+"""`_export.json`, the manifest of a finished export, and the marker file of one that has begun."""
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.version import __version__
-from craft_ray.export.parts import PartAccount, TaskAccount
+from craft_ray.export.parts import PartAccount
 from craft_ray.export.plan import ExportPlan, Selection
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import TEMPORARY, Storage
-from craft_ray.tables.snapshots import Snapshot
+from craft_ray.tables.output import TABLES, Output
 
 MANIFEST = "_export.json"
-"""The file that says that an export is whole; written last. Its name keeps it out of what reads the folder."""
+"""Written last, so its presence means that the export is complete. Readers skip names with an underscore."""
 
 BEGUN = "_export.begun"
-"""The file that says that a folder is an export's, and which files in it, until the manifest is there."""
+"""Marks a folder as an export's until the manifest is written, and lists the files that belong to it."""
 
-LISTED = 100
-"""Documents that the format cannot hold which the manifest names."""
+MAX_NAMED = 100
+"""Unrepresentable documents that the manifest names."""
 
 
-def check_destination(storage: Storage, output: str, destination: str, overwrite: bool) -> None:
-    """Raises SettingsError if a destination is within the tables, or holds what no export has left."""
-    if any(
-        f"{destination}/".startswith(f"{join(output, name)}/") for name in ("entities", "documents", "shards", "runs")
-    ):
-        raise SettingsError(f"{destination} lies within the tables of {output}")
-    names = {path.rpartition("/")[2] for path in storage.names(destination)} - {"", destination.rpartition("/")[2]}
-    seen = {name for name in names if not name.startswith(".")}
-    if seen and not overwrite and not seen & {MANIFEST, BEGUN}:
+def check_destination(tables: Output, destination: str, overwrite: bool) -> None:
+    """Raise SettingsError if a destination lies within the tables, or holds files but no earlier export."""
+    if any(f"{destination}/".startswith(f"{join(tables.location, name)}/") for name in (*TABLES, "runs")):
+        raise SettingsError(f"{destination} lies within the tables of {tables.location}")
+    found = {_name(path) for path in tables.storage.names(destination)} - {"", _name(destination)}
+    visible = {name for name in found if not name.startswith(".")}
+    if visible and not overwrite and not visible & {MANIFEST, BEGUN}:
         raise SettingsError(
-            f"{destination} is not empty and holds no earlier export ({min(seen)}, ...): choose another folder, or "
+            f"{destination} is not empty and holds no earlier export ({min(visible)}, ...): choose another folder, or "
             "--overwrite to write beside what is there"
         )
 
 
 def begin_export(storage: Storage, plan: ExportPlan) -> None:
-    """Mark the destination as an export's, and remove what earlier ones left in it, the manifest first.
+    """Mark the destination as an export's, and remove the files of earlier exports, the manifest first.
 
-    Raises SettingsError for what has the name of a manifest and is none.
+    Raises SettingsError if a file named like a manifest is not one.
     """
-    found = {path.rpartition("/")[2] for path in storage.names(plan.destination)}
+    found = {_name(path) for path in storage.names(plan.destination)}
     earlier = {name for marker in (MANIFEST, BEGUN) if marker in found for name in _listed(storage, plan, marker)}
-    mine = [{"name": name} for name in sorted({*earlier, *(plan.name(shard) for shard in range(len(plan.starts)))})]
-    begun = {"whole": False, "format": plan.format, "shards": mine}
+    own = sorted({*earlier, *map(plan.file_name, range(len(plan.counts)))})
+    begun = {"whole": False, "format": plan.format, "shards": [{"name": name} for name in own]}
     storage.write_bytes(join(plan.destination, BEGUN), (json.dumps(begun) + "\n").encode())
-    halves = {
+    unfinished = {
         name for name in found if name.startswith(TEMPORARY) and name[len(TEMPORARY) :].rpartition(".")[0] in earlier
     }
-    for name in (MANIFEST, *sorted(found & earlier), *sorted(halves)):
+    for name in (MANIFEST, *sorted(found & earlier), *sorted(unfinished)):
         storage.remove(join(plan.destination, name))
 
 
+def finish_export(storage: Storage, plan: ExportPlan, manifest: Mapping[str, Any]) -> None:
+    storage.write_bytes(join(plan.destination, MANIFEST), (json.dumps(manifest, indent=1) + "\n").encode())
+    storage.remove(join(plan.destination, BEGUN))
+
+
 def _listed(storage: Storage, plan: ExportPlan, marker: str) -> list[str]:
-    """The files that a manifest, or an export that began, names as its own."""
+    """The files that a manifest or marker lists."""
     path = join(plan.destination, marker)
     try:
         return [str(shard["name"]) for shard in json.loads(storage.read_bytes(path))["shards"]]
@@ -65,64 +68,67 @@ def _listed(storage: Storage, plan: ExportPlan, marker: str) -> list[str]:
         raise SettingsError(f"{path} is not what an export writes: choose another folder") from error
 
 
-def make_manifest(plan: ExportPlan, snapshot: Snapshot, tasks: Sequence[TaskAccount]) -> dict[str, Any]:
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def make_manifest(plan: ExportPlan, tables: Output, parts: Sequence[PartAccount]) -> dict[str, Any]:
     """The account of an export.
 
     Raises RunError if it does not add up.
     """
-    shards = sorted((shard for task in tasks for shard in task.shards), key=lambda shard: shard.name)
-    documents, entities = _documents(plan, shards), _entities(snapshot, tasks, shards)
+    parts = sorted(parts, key=lambda part: part.name)
+    documents, entities = _documents(plan, parts), _entities(tables, parts)
     if documents["annotated"] != documents["exported"] + documents["filtered"] + documents["unrepresentable"]:
         raise RunError(f"the account of documents does not add up: {documents}")
-    if entities["found"] != sum(task.entities for task in tasks) or min(entities.values()) < 0:
+    if min(entities.values()) < 0 or (plan.selection == Selection() and entities["filtered"]):
         raise RunError(f"the account of entities does not add up: {entities}")
-    if plan.selection == Selection() and entities["filtered"]:
-        raise RunError(f"{entities['filtered']} entities were left out that nothing excludes")
-    reasons = sum((shard.unrepresentable for shard in shards), Counter[str]())
+    reasons = sum((part.unrepresentable for part in parts), Counter[str]())
     return {
         "format": plan.format,
         "offsets": "Unicode code points of the document's text",
-        "tables": plan.output,
-        "versions": dict(plan.versions),
-        "run_id": snapshot.run_id,
+        "tables": tables.location,
+        "versions": dict(tables.versions),
+        "run_id": tables.run_id,
         "craft_ray": __version__,
-        "date": plan.made,
+        "date": plan.date,
         "selection": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan.selection).items()},
         "documents": documents,
         "entities": entities,
         "unrepresentable": {
             "reasons": dict(sorted(reasons.items())),
-            "documents": [named for shard in shards for named in shard.named][:LISTED],
+            "documents": [document for part in parts for document in part.named][:MAX_NAMED],
         },
-        "bytes": sum(shard.bytes for shard in shards),
+        "bytes": sum(part.bytes for part in parts),
         "shards": [
-            {name: getattr(shard, name) for name in ("name", "documents", "entities", "bytes", "first", "last")}
-            for shard in shards
+            {name: getattr(part, name) for name in ("name", "documents", "entities", "bytes", "first", "last")}
+            for part in parts
         ],
     }
 
 
-def _documents(plan: ExportPlan, shards: Sequence[PartAccount]) -> dict[str, int]:
-    """All documents of the tables: annotated = exported + filtered + unrepresentable."""
+def _documents(plan: ExportPlan, parts: Sequence[PartAccount]) -> dict[str, int]:
+    """Documents of the tables: annotated = exported + filtered + unrepresentable."""
     annotated = plan.statuses.get("annotated", 0)
     return {
         "annotated": annotated,
-        "exported": sum(shard.documents for shard in shards),
-        "filtered": annotated - plan.documents + sum(shard.empty for shard in shards),
-        "unrepresentable": sum(shard.unrepresentable.total() for shard in shards),
-        "altered": sum(shard.altered for shard in shards),
+        "exported": sum(part.documents for part in parts),
+        "filtered": annotated - plan.documents + sum(part.empty for part in parts),
+        "unrepresentable": sum(part.unrepresentable.total() for part in parts),
+        "altered": sum(part.altered for part in parts),
         "left_out_rejected": plan.statuses.get("rejected", 0),
         "left_out_deleted": plan.statuses.get("deleted", 0),
     }
 
 
-def _entities(snapshot: Snapshot, tasks: Sequence[TaskAccount], shards: Sequence[PartAccount]) -> dict[str, int]:
-    """All entities of the tables: found = exported + filtered + unrepresentable."""
-    exported = sum(shard.entities for shard in shards)
-    lost = sum(shard.entities_unrepresentable for shard in shards)
+def _entities(tables: Output, parts: Sequence[PartAccount]) -> dict[str, int]:
+    """Entities of the tables: found = exported + filtered + unrepresentable. Without a selection none is filtered."""
+    found = len(tables.entities)
+    exported = sum(part.entities for part in parts)
+    unrepresentable = sum(part.entities_unrepresentable for part in parts)
     return {
-        "found": sum(snapshot.entities.rows.values()),
+        "found": found,
         "exported": exported,
-        "filtered": sum(task.entities for task in tasks) - exported - lost,
-        "unrepresentable": lost,
+        "filtered": found - exported - unrepresentable,
+        "unrepresentable": unrepresentable,
     }

@@ -1,169 +1,150 @@
-"""From the tables to documents with their entities, in order of ids, with no more in memory than a bucket of them.
+"""From the tables to the documents of each part with their entities, in order of document ids."""
 
-Tables are in any order. So the rows of several shards are first dealt out to buckets on disk, in one pass over each
-table; then each bucket is sorted and joined in memory. A bucket is a shard, where there are not too many.
-"""
-
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
-from typing import Any
 
-import numpy as np
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from craft_ray.core.errors import RunError
-from craft_ray.core.schema import ENTITIES, Entity, Section
+from craft_ray.core.schema import Entity, Section
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Record
-from craft_ray.export.plan import ASKED, ExportPlan, split
+from craft_ray.export.plan import MEMORY_LIMIT, ExportPlan
 from craft_ray.storage.failures import describe
-from craft_ray.tables.snapshots import Snapshot, TableVersion
+from craft_ray.tables.database import database
+from craft_ray.tables.output import Output
 
-MOST_BUCKETS = 256
-"""Buckets that are dealt to at once; each is an open file. More shards than these share buckets."""
+_TEXT_COLUMNS = ("title", "year", "journal", "sections", "text")
+_ENTITY_COLUMNS = tuple(Entity.__dataclass_fields__)
 
-_DOCUMENT = ("doc_id", "title", "year", "journal", "sections", "text")
-_ENTITY = tuple(name for name in Entity.__dataclass_fields__ if name in ENTITIES.names)
-_ORDER = ("doc_id", "start", "end", "label")
-_AT_ONCE = {"documents": 2048, "entities": 32_768}
-"""Rows that are read at once."""
-
-_WRITTEN_AT_ONCE = {"documents": 64, "entities": 2048}
-"""Rows that a bucket gathers before they go to disk."""
+_DOCUMENT_ROWS, _ENTITY_ROWS = 2_048, 32_768
+"""Rows of the batches in which the tables are read and sorted rows are fetched."""
 
 
-@contextmanager
-def annotated_documents(snapshot: Snapshot, plan: ExportPlan, shards: range) -> Iterator[Iterator[Record]]:
-    """The documents of consecutive shards with the entities asked for.
+@dataclass(frozen=True, slots=True)
+class PartRows:
+    """Rows of one part: documents sorted by id, and their entities sorted by document, start, end and label."""
 
-    Iterating raises RunError if files of the tables are gone, or there are entities of no document.
-    """
-    within = plan.within(shards)
-    of_documents = _DOCUMENT if format_named(plan.format).needs_text else ("doc_id",)
-    edges = [plan.starts[shards[bucket.start]] for bucket in split(len(shards), MOST_BUCKETS)[1:]]
-    with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder:
-        documents = _buckets(
-            snapshot, "documents", of_documents, within & plan.selection.documents(), edges, Path(folder)
-        )
-        held = [name for name in _ENTITY if name in snapshot.entities.dataset.schema.names]
-        entities = _buckets(
-            snapshot, "entities", ("doc_id", *held), within & plan.selection.entities(), edges, Path(folder)
-        )
-        yield (record for pair in zip(documents, entities, strict=True) for record in _joined(*pair))
-
-
-def count_entities(snapshot: Snapshot, plan: ExportPlan, shards: range) -> int:
-    """All entities in the range of consecutive shards, whether asked for or not."""
-    rows = snapshot.entities.stream(["doc_id"], plan.within(shards), ("doc_id",), _AT_ONCE["entities"])
-    with _readable():
-        return sum(batch.num_rows for batch in rows)
-
-
-def _buckets(
-    snapshot: Snapshot, table: str, columns: Sequence[str], wanted: ds.Expression, edges: Sequence[str], folder: Path
-) -> Iterator[pa.Table]:
-    """Some columns of the rows wanted, bucket by bucket, each in order.
-
-    edges: the first document of each bucket but the first
-    """
-    view: TableVersion = getattr(snapshot, table)
-    order = [(name, "ascending") for name in _ORDER if name in columns]
-    with _readable():
-        rows = view.stream(columns, wanted, ASKED[table], _AT_ONCE[table])
-        if not edges:
-            yield rows.read_all().sort_by(order)
-            return
-        _deal(rows, edges, folder / table, _WRITTEN_AT_ONCE[table])
-    for bucket in range(len(edges) + 1):
-        dealt = folder / table / f"{_BUCKET}={bucket}"
-        if dealt.exists():
-            yield ds.dataset(dealt, rows.schema, format="ipc").to_table().sort_by(order)
-        else:
-            yield rows.schema.empty_table()
-
-
-_BUCKET = "bucket"
-
-
-def _deal(rows: pa.RecordBatchReader, edges: Sequence[str], folder: Path, at_once: int) -> None:
-    """Write each row to the file of its bucket."""
-    firsts = np.array(edges, object)
-
-    def numbered() -> Iterator[pa.RecordBatch]:
-        for batch in rows:
-            ids = np.array(batch.column("doc_id").to_pylist(), object)
-            buckets = np.searchsorted(firsts, ids, side="right").astype(np.int32)
-            yield batch.append_column(_BUCKET, pa.array(buckets))
-
-    schema = rows.schema.append(pa.field(_BUCKET, pa.int32()))
-    ipc = ds.IpcFileFormat()
-    ds.write_dataset(
-        pa.RecordBatchReader.from_batches(schema, numbered()),
-        folder,
-        format=ipc,
-        file_options=ipc.make_write_options(compression="lz4"),
-        partitioning=ds.partitioning(pa.schema([schema.field(_BUCKET)]), flavor="hive"),
-        max_open_files=MOST_BUCKETS + 1,
-        min_rows_per_group=at_once,
-    )
+    documents: pa.Table
+    entities: pa.Table
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """Raises RunError if files of the tables cannot be read, or have gone."""
+def part_rows(tables: Output, plan: ExportPlan) -> Iterator[Iterator[PartRows]]:
+    """The rows of each part in turn. DuckDB sorts both tables, on disk if they do not fit in memory.
+
+    Iterating raises RunError if files of the tables are gone, or if documents and entities do not match.
+    """
+    text_columns = _TEXT_COLUMNS if format_named(plan.format).needs_text else ()
+    documents = tables.documents.stream(["doc_id", *text_columns, "status"], plan.selection.documents(), _DOCUMENT_ROWS)
+    entities = tables.entities.stream(["doc_id", *_ENTITY_COLUMNS], plan.selection.entities(), _ENTITY_ROWS)
+    with database(documents=documents) as connection, connection.cursor() as other:
+        other.register("entities", entities)  # two results are read in turns, each by a connection of its own
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        yield _parts(connection, other, plan.counts)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, other: duckdb.DuckDBPyConnection, counts: Sequence[int]
+) -> Iterator[PartRows]:
+    with _reading():
+        by_id = connection.sql("SELECT * EXCLUDE status FROM documents ORDER BY doc_id")
+        by_offset = other.sql('FROM entities ORDER BY doc_id, start, "end", label')
+        sorted_documents = _Rows(by_id.to_arrow_reader(_DOCUMENT_ROWS))
+        sorted_entities = _Rows(by_offset.to_arrow_reader(_ENTITY_ROWS))
+        for count in counts:
+            part = sorted_documents.take(count)
+            if part.num_rows < count:
+                raise RunError(f"there are {part.num_rows} documents where {count} were planned")
+            yield PartRows(part, sorted_entities.take_through(part["doc_id"][-1]))
+        if (more := sorted_documents.take(1)).num_rows:
+            raise RunError(f"there are more documents than planned, such as {more['doc_id'][0]}")
+        if (more := sorted_entities.take(1)).num_rows:
+            raise _no_document(more["doc_id"][0].as_py())
+
+
+class _Rows:
+    """Takes rows from the front of a stream of batches."""
+
+    def __init__(self, batches: pa.RecordBatchReader) -> None:
+        self._batches = batches
+        self._next = batches.schema.empty_table()
+
+    def take(self, count: int) -> pa.Table:
+        """The next `count` rows, or what is left."""
+        taken = []
+        while count and self._fill():
+            taken.append(self._next.slice(0, count))
+            self._next = self._next.slice(count)
+            count -= taken[-1].num_rows
+        return pa.concat_tables([self._batches.schema.empty_table(), *taken])
+
+    def take_through(self, doc_id: pa.StringScalar) -> pa.Table:
+        """The next rows up to the last one of a document."""
+        taken = [self._batches.schema.empty_table()]
+        while self._fill():
+            count = pc.sum(pc.less_equal(self._next["doc_id"], doc_id)).as_py()
+            taken.append(self._next.slice(0, count))
+            self._next = self._next.slice(count)
+            if self._next.num_rows:
+                break
+        return pa.concat_tables(taken)
+
+    def _fill(self) -> bool:
+        """True if there is a next row."""
+        while not self._next.num_rows:
+            batch = next(self._batches, None)
+            if batch is None:
+                return False
+            self._next = pa.Table.from_batches([batch])
+        return True
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise RunError(
             f"cannot read the tables as they were when the export began ({describe(error)}): if a run has removed "
             "these files since, export again when it is over, or have runs keep states (--keep-versions)"
         ) from error
 
 
-def _joined(documents: pa.Table, entities: pa.Table) -> Iterator[Record]:
-    """Sorted documents with their sorted entities.
+def records(rows: PartRows) -> Iterator[Record]:
+    """The documents of a part with their entities.
 
-    Raises RunError for entities of a document that is not there.
+    Raises RunError for entities whose document is not there.
     """
-    owned = groupby(_entities(entities), itemgetter(0))
-    owner, mine = next(owned, (None, iter(())))
-    for row in _documents(documents):
-        held: tuple[Entity, ...] = ()
-        if owner == row["doc_id"]:
-            held = tuple(entity for _, entity in mine)
-            owner, mine = next(owned, (None, iter(())))
-        yield Record(
-            doc_id=row["doc_id"],
-            text=row.get("text"),
-            sections=tuple(Section(**section) for section in row.get("sections") or ()),
-            title=row.get("title"),
-            year=row.get("year"),
-            journal=row.get("journal"),
-            entities=held,
-        )
-    if owner is not None:
-        raise RunError(f"there are entities of {owner}, which is not among the documents: are the tables sound?")
-
-
-def _documents(table: pa.Table) -> Iterator[Mapping[str, Any]]:
-    """Rows one by one: not all texts at once as objects of Python."""
-    for batch in table.to_batches(max_chunksize=64):
-        yield from batch.to_pylist()
+    by_document = groupby(_entities(rows.entities), itemgetter(0))
+    doc_id, group = next(by_document, (None, iter(())))
+    for batch in rows.documents.to_batches(max_chunksize=64):  # few texts at a time become Python objects
+        for row in batch.to_pylist():
+            entities: tuple[Entity, ...] = ()
+            if doc_id == row["doc_id"]:
+                entities = tuple(entity for _, entity in group)
+                doc_id, group = next(by_document, (None, iter(())))
+            sections = tuple(Section(**section) for section in row.pop("sections", None) or ())
+            yield Record(**{"text": None} | row, sections=sections, entities=entities)
+    if doc_id is not None:
+        raise _no_document(doc_id)
 
 
 def _entities(table: pa.Table) -> Iterator[tuple[str, Entity]]:
-    """Each entity with its document's id; a score of 0.9 as a 32-bit number is 0.9."""
+    """Each entity with the id of its document."""
     for batch in table.to_batches(max_chunksize=4096):
-        columns = {name: batch.column(name) for name in batch.schema.names}
-        for score in columns.keys() & {"score", "concept_score"}:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        for score in ("score", "concept_score"):  # by way of text, so that 0.9 as a 32-bit float becomes 0.9
             columns[score] = pc.cast(pc.cast(columns[score], pa.string()), pa.float64())
-        held = [name for name in _ENTITY if name in columns]  # tables of earlier versions have no concepts
-        fields = zip(*(columns[name].to_pylist() for name in held), strict=True)
+        fields = zip(*(columns[name].to_pylist() for name in _ENTITY_COLUMNS), strict=True)
         for doc_id, values in zip(columns["doc_id"].to_pylist(), fields, strict=True):
-            yield doc_id, Entity(**dict(zip(held, values, strict=True)))
+            yield doc_id, Entity(*values)
+
+
+def _no_document(doc_id: str) -> RunError:
+    return RunError(f"there are entities of {doc_id}, which is not among the documents: are the tables sound?")

@@ -1,8 +1,9 @@
-"""The changes between two states: documents by outcome, entities by label and cause, and mentions.
+"""Changes between two states of an output: documents by kind of change, entities by label and cause, and mentions.
 
-Only files that one of the states does not have are read: rows that a compaction moved are in both, and cancel out.
+Only files that are not in both states are read. Rows that a compaction moved are in both sets of files and cancel out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -10,7 +11,7 @@ import duckdb
 from craft_ray.core.errors import SettingsError
 from craft_ray.storage.failures import describe
 from craft_ray.tables.database import database
-from craft_ray.tables.snapshots import Snapshot
+from craft_ray.tables.output import Output
 
 KINDS = {
     "added": "annotated, and were not there",
@@ -23,7 +24,7 @@ KINDS = {
     "removed": "marks of bad records or shards that have become readable",
     "vanished": "removed by --prune, for no file has them any more; or the tables were changed by hand",
 }
-"""The changes that a document can undergo between two states."""
+"""Kinds of change of a document, and how the report explains them."""
 
 _DOCUMENTS = """
     CREATE TEMP TABLE changed AS
@@ -55,7 +56,6 @@ _ENTITIES = """
     GROUP BY ALL HAVING change <> 0
 """
 
-
 _CONCEPTS = """
     CREATE TEMP TABLE meant AS
     SELECT label, concept_id, any_value(concept_name) AS concept, sum(n) AS change
@@ -67,60 +67,53 @@ _CONCEPTS = """
 """
 
 
-def compare(before: Snapshot, after: Snapshot, top: int = 10) -> dict[str, Any]:
-    """The account of all that changed, as JSON has it.
+def compare(before: Output, after: Output, top: int = 10) -> dict[str, Any]:
+    """All changes between two states of an output, ready for JSON.
 
-    top: mentions that gained and lost most, and documents of each kind, to name
+    top: mentions and concepts that gained and lost most, and examples of documents of each kind, to list
 
     Raises SettingsError if files of the earlier state are gone.
     """
-    changed = {
+    changed_files = {
         "documents_before": before.documents.files_not_in(after.documents),
         "documents_after": after.documents.files_not_in(before.documents),
         "entities_before": before.entities.files_not_in(after.entities),
         "entities_after": after.entities.files_not_in(before.entities),
     }
-    with database(**changed) as connection:
+    with database(**changed_files) as connection:
         try:
-            connection.execute(_DOCUMENTS)
-            connection.execute(_ENTITIES)
+            for query in (_DOCUMENTS, _ENTITIES, _CONCEPTS):
+                connection.execute(query)
         except (duckdb.Error, OSError) as error:
             raise SettingsError(
                 f"cannot read version {before.versions['documents']} of the tables ({describe(error)}): earlier states "
                 "are kept where runs have `keep_versions` (--keep-versions)"
             ) from error
         return {
-            "from": _named(before),
-            "to": _named(after),
+            "from": {"run_id": before.run_id, "versions": dict(before.versions)},
+            "to": {"run_id": after.run_id, "versions": dict(after.versions)},
             "documents": _documents(connection, before, after, top),
             "entities": _entities(connection, before, after),
-            "mentions": {
-                "gained": _mentions(connection, "> 0", "DESC", top),
-                "lost": _mentions(connection, "< 0", "ASC", top),
-            },
-            "concepts": _concepts(connection, before, after, top),
+            "mentions": _most_changed(connection, ("label", "mention"), "moved", top),
+            "concepts": _most_changed(connection, ("label", "concept_id", "concept"), "meant", top),
         }
 
 
-def _named(snapshot: Snapshot) -> dict[str, Any]:
-    return {"run_id": snapshot.run_id, "versions": dict(snapshot.versions)}
-
-
-def _documents(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int) -> dict[str, Any]:
+def _documents(connection: duckdb.DuckDBPyConnection, before: Output, after: Output, top: int) -> dict[str, Any]:
     counts = dict(connection.execute("SELECT kind, count(*) FROM changed GROUP BY kind").fetchall())
     examples = dict(
         connection.execute("SELECT kind, min(doc_id, ?) FROM changed GROUP BY kind", [top]).fetchall() if top else []
     )
     return {
-        "before": sum(before.documents.rows.values()),
-        "after": sum(after.documents.rows.values()),
+        "before": len(before.documents),
+        "after": len(after.documents),
         **{kind: counts.get(kind, 0) for kind in KINDS},
         "examples": {kind: examples[kind] for kind in KINDS if kind in examples},
     }
 
 
-def _entities(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """Entities of each label, before and after, and the difference by what became of their documents."""
+def _entities(connection: duckdb.DuckDBPyConnection, before: Output, after: Output) -> dict[str, Any]:
+    """Entities of each label before and after, and the difference by the change of their documents."""
     older, newer = before.entities.rows_by_label(), after.entities.rows_by_label()
     causes: dict[str, dict[str, int]] = {}
     query = "SELECT label, kind, sum(change) FROM moved GROUP BY ALL HAVING sum(change) <> 0 ORDER BY ALL"
@@ -132,26 +125,17 @@ def _entities(connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Sn
     }
 
 
-def _concepts(
-    connection: duckdb.DuckDBPyConnection, before: Snapshot, after: Snapshot, top: int
+def _most_changed(
+    connection: duckdb.DuckDBPyConnection, columns: Sequence[str], table: str, top: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Concepts that gained and lost most mentions; none where a state has no columns for them."""
-    if not all("concept_id" in state.entities.dataset.schema.names for state in (before, after)):
-        return {"gained": [], "lost": []}
-    connection.execute(_CONCEPTS)
-    columns = ("label", "concept_id", "concept", "change")
+    """Mentions or concepts that gained most and those that lost most, with the `change` of each."""
+    names = ", ".join(columns)
     found = {}
-    for name, which, order in (("gained", "> 0", "DESC"), ("lost", "< 0", "ASC")):
-        query = f"SELECT label, concept_id, concept, change::BIGINT FROM meant WHERE change {which} "
-        rows = connection.execute(f"{query} ORDER BY change {order}, label, concept_id LIMIT ?", [top]).fetchall()
-        found[name] = [dict(zip(columns, row, strict=True)) for row in rows]
+    for side, sign, order in (("gained", ">", "DESC"), ("lost", "<", "ASC")):
+        rows = connection.execute(
+            f"SELECT {names}, sum(change)::BIGINT AS change FROM {table} GROUP BY {names} HAVING sum(change) {sign} 0 "
+            f"ORDER BY change {order}, {names} LIMIT ?",
+            [top],
+        ).fetchall()
+        found[side] = [dict(zip((*columns, "change"), row, strict=True)) for row in rows]
     return found
-
-
-def _mentions(connection: duckdb.DuckDBPyConnection, which: str, order: str, top: int) -> list[dict[str, Any]]:
-    rows = connection.execute(
-        f"SELECT label, mention, sum(change) AS change FROM moved GROUP BY ALL HAVING change {which} "
-        f"ORDER BY change {order}, label, mention LIMIT ?",
-        [top],
-    ).fetchall()
-    return [{"label": label, "mention": mention, "change": int(change)} for label, mention, change in rows]

@@ -1,9 +1,7 @@
-"""Documents to look at: some of an output, and their texts in segments, marked and not."""
+"""The documents that a report shows: a random choice, and their texts in marked and unmarked segments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import duckdb
@@ -12,29 +10,31 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from craft_ray.core.highlight import Segment, segments
-from craft_ray.tables.snapshots import Snapshot, TableVersion
+from craft_ray.tables.output import Output
+from craft_ray.tables.snapshots import TableSnapshot
 
-LONGEST = 12_000
+MAX_LENGTH = 12_000
 """Code points of a document that are shown."""
 
-_ABOUT = ("doc_id", "title", "year", "journal", "text", "sections", "n_entities")
+_SHOWN = ("doc_id", "title", "year", "journal", "text", "sections", "n_entities")
 _MARKED = ("doc_id", "label", "start", "end", "score", "mention", "section")
 
-_FILE = "__fragment_index"
-"""Arrow's name for the number of the file in a dataset that a row is from."""
+_FRAGMENT = "__fragment_index"
+"""Arrow's name of the column with the index of a row's file."""
 
-_CHOOSE = f"""
-    SELECT doc_id, {_FILE} FROM found WHERE status = 'annotated' AND n_entities > 0
+_CHOOSE = """
+    SELECT doc_id FROM documents WHERE status = 'annotated' AND n_entities > 0
     ORDER BY hash(doc_id || $seed), doc_id LIMIT $number
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ShownDocument:
-    """A document to show.
+    """A document of a report.
 
-    parts: names of sections, and their texts
-    shown: code points that are shown of `length`
+    about:  its columns of `documents`
+    parts:  names of sections, and their texts in segments
+    shown:  code points shown, out of `length`
     """
 
     about: Mapping[str, Any]
@@ -44,90 +44,51 @@ class ShownDocument:
 
 
 def choose_documents(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, number: int, seed: int, at_most: int
+    connection: duckdb.DuckDBPyConnection, tables: Output, number: int, seed: int
 ) -> list[ShownDocument]:
-    """Up to so many annotated documents with their entities, drawn by a seed.
+    """Up to `number` random documents that have entities; the same for the same seed.
 
-    at_most: rows of `entities` that may be searched for theirs; as it has files whose range of ids holds a document's,
-             documents whose entities would take more are passed over
+    connection: with a view `documents`
     """
-    columns = ["doc_id", "status", "n_entities", _FILE]
-    connection.register("found", snapshot.documents.dataset.scanner(columns=columns))
-    wanted = {"seed": str(seed), "number": 4 * number}
-    candidates = connection.execute(_CHOOSE, wanted).fetchall()
-    connection.unregister("found")
-    files, kept = _affordable(snapshot.entities, [doc_id for doc_id, _ in candidates], number, at_most)
-    holding = sorted({file for doc_id, file in candidates if doc_id in kept})
-    fragments = list(snapshot.documents.dataset.get_fragments())
-    documents = _rows(snapshot.documents, [fragments[file] for file in holding], _ABOUT, kept)
-    entities = _rows(snapshot.entities, _with_any(snapshot.entities, files, kept), _MARKED, kept)
-    mine: dict[str, list[dict[str, Any]]] = {}
-    for entity in entities:
-        mine.setdefault(entity["doc_id"], []).append(entity)
-    by_id = {document["doc_id"]: document for document in documents}
-    return [laid_out(by_id[doc_id], mine.get(doc_id, [])) for doc_id in kept if doc_id in by_id]
+    chosen = [row[0] for row in connection.execute(_CHOOSE, {"seed": str(seed), "number": number}).fetchall()]
+    documents = {row["doc_id"]: row for row in _rows_of(tables.documents, chosen, _SHOWN)}
+    entities: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows_of(tables.entities, chosen, _MARKED):
+        entities.setdefault(row["doc_id"], []).append(row)
+    return [lay_out(documents[doc_id], entities.get(doc_id, [])) for doc_id in chosen]
 
 
-def _affordable(
-    view: TableVersion, doc_ids: Sequence[str], number: int, at_most: int
-) -> tuple[list[ds.ParquetFileFragment], list[str]]:
-    """The first documents whose entities can be found within so many rows, and the files that may have them."""
-    files: dict[str, ds.ParquetFileFragment] = {}
-    kept: list[str] = []
-    for doc_id in doc_ids:
-        if len(kept) == number:
-            break
-        may_hold = {part.path: part for part in view.dataset.get_fragments(filter=ds.field("doc_id") == doc_id)}
-        if sum(view.rows[path] for path in files | may_hold) <= at_most:
-            files |= may_hold
-            kept.append(doc_id)
-    return list(files.values()), kept
-
-
-def _with_any(
-    view: TableVersion, files: Sequence[ds.ParquetFileFragment], doc_ids: Sequence[str]
-) -> list[ds.ParquetFileFragment]:
-    """Those of some files that do hold rows of any document; reads their ids alone."""
-    ids = pa.array(doc_ids, pa.string())
-    hits = _of(view, files).scanner(columns=[_FILE], filter=ds.field("doc_id").isin(ids)).to_table()
-    numbers = pc.unique(hits[_FILE]).to_pylist()
-    return [files[number] for number in sorted(numbers)]
-
-
-def _rows(
-    view: TableVersion, files: Sequence[ds.ParquetFileFragment], columns: Sequence[str], doc_ids: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Rows of documents, a small batch after another, since texts are long."""
-    mine: ds.Expression = reduce(or_, (ds.field("doc_id") == doc_id for doc_id in doc_ids), pc.scalar(False))
-    scanner = _of(view, files).scanner(
-        columns=list(columns), filter=mine, batch_size=8_192, batch_readahead=2, fragment_readahead=1
+def _rows_of(table: TableSnapshot, doc_ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of some documents. Only their ids are searched for in all files, since texts are long."""
+    wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
+    candidates = list(table.dataset.get_fragments(wanted))
+    found = table.files(candidates).to_table(columns=[_FRAGMENT], filter=wanted)
+    files = [candidates[i] for i in sorted(pc.unique(found[_FRAGMENT]).to_pylist())]
+    scanner = table.files(files).scanner(
+        columns=list(columns), filter=wanted, batch_size=8_192, batch_readahead=2, fragment_readahead=1
     )
     rows: list[dict[str, Any]] = scanner.to_table().to_pylist()
     return rows
 
 
-def _of(view: TableVersion, files: Sequence[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
-    dataset = view.dataset
-    return ds.FileSystemDataset(list(files), dataset.schema, dataset.format, dataset.filesystem)
-
-
-def laid_out(
-    document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], longest: int = LONGEST
+def lay_out(
+    document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], max_length: int = MAX_LENGTH
 ) -> ShownDocument:
-    """A document as it is shown: its sections in order, as many code points of them as there is room for.
+    """A document as it is shown: its sections in order, cut after `max_length` code points.
 
-    document: columns of `documents`; entities: columns of `entities`
+    document: columns of `documents`
+    entities: columns of `entities`
     """
     text = document["text"] or ""
     sections = document["sections"] or [{"name": "text", "start": 0, "end": len(text)}]
     parts: list[tuple[str, list[Segment]]] = []
-    room = longest
+    room = max_length
     for section in sections:
         start, end = section["start"], min(section["end"], len(text))
         if start >= end or room <= 0:
             continue
-        until = min(end, start + room)
-        parts.append((section["name"], list(segments(text, start, until, entities))))
-        room -= until - start
+        shown_end = min(end, start + room)
+        parts.append((section["name"], list(segments(text, start, shown_end, entities))))
+        room -= shown_end - start
     length = sum(section["end"] - section["start"] for section in sections)
-    return ShownDocument(document, parts, longest - room, max(length, longest - room))
+    return ShownDocument(document, parts, max_length - room, max(length, max_length - room))

@@ -60,6 +60,24 @@ _REJECTED = """
     WHERE status = 'rejected' AND ($reason IS NULL OR reason = $reason) ORDER BY shard, doc_id LIMIT $limit
 """
 
+_FIRST_DOCUMENTS = """
+    SELECT max(doc_id) FROM (SELECT doc_id FROM documents WHERE n_entities > 0 ORDER BY doc_id LIMIT $limit)
+"""
+
+_FIRST_ENTITIES = """
+    SELECT doc_id, section, label, mention, start, "end", score FROM entities WHERE doc_id <= $last
+    ORDER BY doc_id, start, "end" LIMIT $limit
+"""
+
+
+def first_entities(connection: duckdb.DuckDBPyConnection, limit: int) -> pa.Table:
+    """The first entities in order of documents and offsets, with the columns that `show` lists.
+
+    The ids of the documents are looked up first, so that a table sorted by doc_id is read only in part.
+    """
+    (last,) = connection.execute(_FIRST_DOCUMENTS, {"limit": limit}).fetchall()[0]
+    return connection.sql(_FIRST_ENTITIES, params={"last": last, "limit": limit}).to_arrow_table()
+
 
 def rejected_documents(connection: duckdb.DuckDBPyConnection, reason: str | None = None, limit: int = 100) -> pa.Table:
     """Rejected documents, and what broken shards did not give; columns doc_id, reason, detail, shard."""
@@ -92,11 +110,6 @@ def top_mentions(
     """
     wanted = {"labels": list(labels), "limit": limit}
     return connection.sql(_TOP.format(by=_one_of(by, "mentions", "documents")), params=wanted).to_arrow_table()
-
-
-def has_concepts(connection: duckdb.DuckDBPyConnection) -> bool:
-    """True if the entities have the columns of concepts."""
-    return "concept_id" in connection.table("entities").columns
 
 
 def unknown_classes(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[str]:

@@ -1,11 +1,11 @@
-"""A report of an output as one page: figures, charts and documents in a file that needs nothing and asks for nothing.
+"""A report of an output as one self-contained HTML page.
 
-All that comes from documents, files and records is escaped by the template, and what would turn text around is taken
-out. The page's policy lets run the one script and the one style that are in it, and lets it fetch nothing.
+The template escapes everything that comes from documents, files and records, and strips characters that change the text
+direction. The page's content security policy allows its one script and its one style, and no requests.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -14,168 +14,159 @@ import pyarrow as pa
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import UNREADABLE
-from craft_ray.report import documents as samples
 from craft_ray.report import statistics as figures
 from craft_ray.report.changes import compare
+from craft_ray.report.documents import choose_documents
 from craft_ray.report.page import render
-from craft_ray.report.sampling import TableSample, all_rows, is_sorted_by_mention, sample
 from craft_ray.storage.failures import as_settings_error, describe
-from craft_ray.storage.storage import Storage
-from craft_ray.tables.database import database
-from craft_ray.tables.records import read_record, runs_of
-from craft_ray.tables.snapshots import Snapshot, before_last_change, open_snapshot
+from craft_ray.tables.output import Output
 
-ROWS = 100_000_000
-"""Entities up to which a report reads all; of larger tables it reads a sample of this size."""
+MAX_ENTITIES = 100_000_000
+"""Entities up to which a report reads all. Of larger tables it reads about as many as a sample."""
 
-COMPARED = 5_000_000
-"""Rows in files that the state before the last change has not, or has alone, up to which a report compares the two."""
+MAX_COMPARED = 5_000_000
+"""Rows in files that changed since the last run, up to which a report compares the two states."""
 
-RUNS = 20
-"""Runs that are listed."""
+RUNS_LISTED = 20
 
-LOOKED_UP = 50
+RUNS_LOOKED_UP = 50
 """Records of older runs that are read for the models of their documents."""
 
-MEMORY = "1GB"
-"""Of the database; what needs more goes to disk."""
+MEMORY_LIMIT = "1GB"
+"""Memory of DuckDB; larger intermediate results go to disk."""
+
+_SAMPLE = """
+    CREATE TEMP VIEW entities AS
+    SELECT * FROM all_entities WHERE hash(doc_id || '{seed}') <= {highest}::UBIGINT
+"""
+"""All entities of random documents: unlike `TABLESAMPLE`, the same rows in each query."""
 
 
 def write_report(
-    storage: Storage,
-    output: str,
+    tables: Output,
     target: str,
     number: int = 12,
     seed: int = 0,
-    at_most: int | None = ROWS,
-    tell: Callable[[str], None] = lambda step: None,
+    max_entities: int | None = MAX_ENTITIES,
+    progress: Callable[[str], None] = lambda step: None,
     title: str | None = None,
 ) -> dict[str, Any]:
-    """Write the page, and return what it was made of: path, bytes, seconds, rows, rows read and whether that is all.
+    """Write the page, and return its path, size in bytes, seconds, and how many rows were read.
 
-    number:  documents to show
-    at_most: entities to read, beyond which a sample is drawn; None to read all
-    title:   the page's heading; names the output if None
+    number:       documents to show
+    max_entities: entities beyond which a sample is read; None to read all
+    progress:     called with the name of each step
+    title:        heading of the page, by default the location of the output
 
-    Raises SettingsError if there are no tables or the page cannot be written, RunError if the tables cannot be read.
+    Raises SettingsError if the page cannot be written, and RunError if the tables cannot be read.
     """
-    began = time.monotonic()
-    tell("opening the tables")
-    snapshot = open_snapshot(storage, output)
-    part = all_rows(snapshot.entities) if at_most is None else sample(snapshot.entities, at_most, seed)
+    started = time.monotonic()
     try:
-        content = _asked(snapshot, part, number, seed, tell)
+        content = _figures(tables, number, seed, max_entities, progress)
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         raise RunError(
-            f"cannot read the tables of {output}: {describe(error)}; if a run has ended meanwhile, try again"
+            f"cannot read the tables of {tables.location}: {describe(error)}; if a run has ended meanwhile, try again"
         ) from error
-    tell("comparing with the run before")
-    content |= {"changes": _changes(storage, output, snapshot)}
-    tell("drawing")
-    content |= _runs(storage, output, content.pop("by_run"))
-    page = render(content | {"output": output, "number": number, "title": title}).encode()
+    progress("comparing with the run before")
+    content["changes"] = _changes(tables)
+    progress("drawing")
+    content |= _runs(tables, content.pop("by_run"))
+    page = render(content | {"output": tables.location, "number": number, "title": title}).encode()
     with as_settings_error(f"the page {target}"):
-        storage.write_bytes(target, page)
+        tables.storage.write_bytes(target, page)
     return {
         "html": target,
         "bytes": len(page),
-        "seconds": round(time.monotonic() - began, 1),
-        "rows": sum(snapshot.entities.rows.values()),
-        "rows_read": sum(part.rows.values()),
-        "sampled": not part.exact,
-        "documents": sum(snapshot.documents.rows.values()),
+        "seconds": round(time.monotonic() - started, 1),
+        "rows": content["rows"],
+        "rows_read": content["rows_read"],
+        "sampled": content["sampled"],
+        "documents": len(tables.documents),
         "documents_shown": len(content["samples"]),
     }
 
 
-def _asked(
-    snapshot: Snapshot, part: TableSample, number: int, seed: int, tell: Callable[[str], None]
+def _figures(
+    tables: Output, number: int, seed: int, max_entities: int | None, progress: Callable[[str], None]
 ) -> dict[str, Any]:
-    """All figures and documents of a snapshot."""
-    with database(entities=part.dataset, documents=snapshot.documents.dataset) as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false")
-        figures.weigh(connection, part.weight)
-        tell("counting documents")
+    """All that the page shows of the tables."""
+    rows = len(tables.entities)
+    share = 1.0 if max_entities is None or rows <= max_entities else max_entities / rows
+    with tables.connect("documents") as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false")
+        connection.register("entities" if share == 1 else "all_entities", tables.entities.dataset)
+        rows_read = rows
+        if share < 1:
+            progress("drawing a sample")
+            connection.execute(_SAMPLE.format(seed=seed, highest=int(share * (2**64 - 1))))
+            (rows_read,) = connection.execute("SELECT count(*) FROM entities").fetchall()[0]
+        progress("counting documents")
         content: dict[str, Any] = {
-            "labels": snapshot.entities.rows_by_label(),
-            "part": part,
+            "labels": tables.entities.rows_by_label(),
+            "sampled": share < 1,
             "seed": seed,
-            "rows": sum(snapshot.entities.rows.values()),
+            "rows": rows,
+            "rows_read": rows_read,
             "statuses": figures.statuses(connection).to_pylist(),
             "years": figures.years(connection).to_pylist(),
             "by_run": figures.by_run(connection),
             "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
             "broken": figures.broken(connection, UNREADABLE).to_pylist(),
         }
-        tell("counting entities")
-        figures.count_cells(connection)
-        content |= {
-            "sections": figures.sections(connection).to_pylist(),
-            "scores": figures.scores(connection).to_pylist(),
-            "expected": figures.expected(connection).to_pylist(),
-        }
-        tell("counting mentions")
-        content["mentions_exact"] = part.exact
-        if not part.exact and is_sorted_by_mention(part, snapshot.entities.label):
-            connection.register("entities", snapshot.entities.dataset)
-            figures.weigh(connection, all_rows(snapshot.entities).weight)
-            content["mentions_exact"] = True
-        content["mentions"] = figures.mentions(connection).to_pylist()
-        content["doubtful"] = figures.doubtful(connection).to_pylist()
-        content["grounded"] = figures.grounded(connection).to_pylist()
-        content["concepts"] = figures.concepts(connection).to_pylist()
-        tell("looking up documents to show")
-        shown = samples.choose_documents(connection, snapshot, number, seed, max(ROWS, part.exact * content["rows"]))
-        return content | {"samples": shown}
+        progress("counting entities")
+        figures.count_entities(connection, rows / rows_read if rows_read else 1.0)
+        for name in ("sections", "scores", "expected", "mentions", "doubtful", "grounded", "concepts"):
+            content[name] = getattr(figures, name)(connection).to_pylist()
+        progress("looking up documents to show")
+        return content | {"samples": choose_documents(connection, tables, number, seed)}
 
 
-def _changes(storage: Storage, output: str, now: Snapshot) -> dict[str, Any] | str | None:
-    """The changes by the last run that changed anything, or why they cannot be told; None without a state before.
+def _changes(now: Output) -> dict[str, Any] | str | None:
+    """The changes by the last run that changed anything, or why they are not shown; None if it was the first run.
 
-    Files that both states have are not read. A compaction moves all rows to new files, and the rest is left to `diff`.
+    Files that both states have are not read. After a compaction all rows are in new files, and comparing would take
+    too long.
     """
     try:
-        reference = before_last_change(storage, output)
-    except SettingsError:  # the first run
+        run_id = now.run_before_last_change()
+    except SettingsError:
         return None
     try:
-        before = open_snapshot(storage, output, reference)
+        before = now.at(run_id)
         pairs = ((before.documents, now.documents), (before.entities, now.entities))
-        if sum(old.rows_not_in(new) + new.rows_not_in(old) for old, new in pairs) > COMPARED:
+        if sum(old.rows_not_in(new) + new.rows_not_in(old) for old, new in pairs) > MAX_COMPARED:
             return "Too many rows stand in other files than before: craft-ray diff compares the two states."
         return compare(before, now)
     except SettingsError:
         return "The state before is not kept: craft-ray annotate --keep-versions 1 keeps it for the next report."
 
 
-def _runs(storage: Storage, output: str, by_run: dict[str, int]) -> dict[str, Any]:
-    """The runs that made an output, the newest first, the last that annotated anything, and the models.
+def _runs(tables: Output, by_run: Mapping[str, int]) -> dict[str, Any]:
+    """The latest runs, the last one that annotated anything, and the models of all.
 
-    by_run: annotated documents by run, the run of most first
+    by_run: number of annotated documents by run, largest first
     """
-    records = list(islice(runs_of(storage, output), RUNS + 1))
-    told = [record for record in records if record.get("account")]
-    busy = [record for record in told if record["account"]["documents"]["annotated"]]
+    records = list(islice(tables.runs(), RUNS_LISTED + 1))
+    finished = [record for record in records if record.get("account")]
+    busy = [record for record in finished if record["account"]["documents"]["annotated"]]
     return {
-        "runs": records[:RUNS],
-        "more_runs": len(records) > RUNS,
-        "run": next(iter(busy or told), None),
-        "models": _models(storage, output, by_run, {record["run_id"]: record for record in records}),
+        "runs": records[:RUNS_LISTED],
+        "more_runs": len(records) > RUNS_LISTED,
+        "run": next(iter(busy or finished), None),
+        "models": _models(tables, by_run, {record["run_id"]: record for record in records}),
     }
 
 
-def _models(
-    storage: Storage, output: str, by_run: dict[str, int], records: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The models by which the documents are annotated, each with their number.
+def _models(tables: Output, by_run: Mapping[str, int], records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The models that annotated the documents, each with the number of its documents.
 
-    records: those that are read already; of other runs those of most documents are read, LOOKED_UP of them
+    records: records that have been read; of the other runs, those with most documents are looked up
     """
-    others = islice((run_id for run_id in by_run if run_id not in records), LOOKED_UP)
-    records = records | {run_id: found for run_id in others if (found := read_record(storage, output, run_id))}
+    others = islice((run_id for run_id in by_run if run_id not in records), RUNS_LOOKED_UP)
+    records = {**records, **{run_id: record for run_id in others if (record := tables.run(run_id))}}
     models: dict[str, dict[str, Any]] = {}
     for run_id, documents in by_run.items():
         model = records.get(run_id, {}).get("model") or {"source": "not known", "fingerprint": ""}
-        told = {"source": model["source"], "fingerprint": model["fingerprint"], "documents": 0}
-        models.setdefault(model["fingerprint"], told)["documents"] += documents
+        entry = {"source": model["source"], "fingerprint": model["fingerprint"], "documents": 0}
+        models.setdefault(model["fingerprint"], entry)["documents"] += documents
     return list(models.values())

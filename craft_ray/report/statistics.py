@@ -1,9 +1,4 @@
-"""The numbers of a report: questions to a database with views `entities` and `documents`, answered in small tables.
-
-`entities` may be a sample; a table `weights` (label, weight) tells how many rows each of its rows stands for.
-"""
-
-from collections.abc import Mapping
+"""The figures of a report, as SQL over the views `entities` and `documents`."""
 
 import duckdb
 import pyarrow as pa
@@ -11,24 +6,34 @@ import pyarrow as pa
 BINS = 20
 """Bars of a score distribution."""
 
-_DASHES = " -\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
+_HYPHENS_AND_SPACES = (
+    " -\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
+)
 
 _CELLS = f"""
     CREATE OR REPLACE TEMP TABLE cells AS
     SELECT label, split_part(section, '/', 1) AS top,
         CASE WHEN section LIKE 'body/%' THEN split_part(section, '/', 2) END AS below,
-        least(floor(score * {BINS}), {BINS} - 1)::TINYINT AS bin, count(*) AS n, sum(score) AS expected
+        least(floor(score * {BINS}), {BINS} - 1)::TINYINT AS bin,
+        count(*) * $weight AS n, sum(score) * $weight AS expected
     FROM entities GROUP BY ALL
 """
 
+_FORMS = """
+    CREATE OR REPLACE TEMP TABLE forms AS
+    SELECT label, mention, concept_id, any_value(concept_name) AS concept,
+        count(*) * $weight AS n, sum(score) * $weight AS expected
+    FROM entities GROUP BY label, mention, concept_id
+"""
+
 _NUMBERING = "^([0-9]+([.][0-9]+)*[.)]?|[ivx]+[.)]) +"
-"""Before titles of sections: `2. `, `II. `."""
+"""Numbers in front of section titles: `2. `, `II. `."""
 
 _SECTIONS = f"""
     WITH named AS (
-        SELECT label, n * weight AS n,
+        SELECT label, n,
             top || coalesce('/' || nullif(trim(regexp_replace(lower(below), '{_NUMBERING}', '')), ''), '') AS section
-        FROM cells JOIN weights USING (label)
+        FROM cells
     ),
     largest AS (SELECT section FROM named GROUP BY section ORDER BY sum(n) DESC, section LIMIT $limit)
     SELECT CASE WHEN section IN (FROM largest) THEN section WHEN section LIKE 'body/%' THEN 'body, other'
@@ -37,61 +42,50 @@ _SECTIONS = f"""
 """
 
 _SCORES = f"""
-    SELECT label, bin / {BINS}::DOUBLE AS score, round(sum(n * weight))::BIGINT AS entities
-    FROM cells JOIN weights USING (label) GROUP BY ALL ORDER BY ALL
+    SELECT label, bin / {BINS}::DOUBLE AS score, round(sum(n))::BIGINT AS entities
+    FROM cells GROUP BY ALL ORDER BY ALL
 """
 
 _EXPECTED = f"""
-    WITH bins AS (
-        SELECT bin, sum(n * weight) AS n, sum(expected * weight) AS expected FROM cells JOIN weights USING (label)
-        GROUP BY bin
-    )
+    WITH bins AS (SELECT bin, sum(n) AS n, sum(expected) AS expected FROM cells GROUP BY bin)
     SELECT step / {BINS}::DOUBLE AS score, round(sum(n))::BIGINT AS entities, round(sum(expected))::BIGINT AS expected
     FROM (SELECT unnest(range({BINS})) AS step) JOIN bins ON bin >= step GROUP BY step ORDER BY step
 """
 
 _GROUNDED = """
-    SELECT label, round(sum(weight))::BIGINT AS mentions,
-        round(sum(weight) FILTER (concept_id IS NOT NULL))::BIGINT AS with_id
-    FROM entities JOIN weights USING (label) GROUP BY label ORDER BY label
+    SELECT label, round(sum(n))::BIGINT AS mentions,
+        round(sum(n) FILTER (concept_id IS NOT NULL))::BIGINT AS with_id
+    FROM forms GROUP BY label ORDER BY label
 """
 
 _CONCEPTS = """
-    WITH spelt AS (
-        SELECT label, concept_id, any_value(concept_name) AS concept, mention, sum(weight) AS n
-        FROM entities JOIN weights USING (label) WHERE concept_id IS NOT NULL GROUP BY label, concept_id, mention
-    )
     SELECT label, concept_id, any_value(concept) AS concept, round(sum(n))::BIGINT AS mentions,
         list(mention ORDER BY n DESC, mention)[1:$listed] AS spelled
-    FROM spelt GROUP BY label, concept_id
+    FROM forms WHERE concept_id IS NOT NULL GROUP BY label, concept_id
     QUALIFY row_number() OVER (PARTITION BY label ORDER BY sum(n) DESC, concept_id) <= $each
     ORDER BY label, mentions DESC, concept_id
 """
 
 _DOUBTFUL = """
-    SELECT label, mention, round(n * weight)::BIGINT AS mentions, expected / n AS score,
-        round((n - expected) * weight)::BIGINT AS wrong
-    FROM forms JOIN weights USING (label) WHERE n - expected >= 0.5
-    ORDER BY (n - expected) * weight DESC, label, mention LIMIT $limit
-"""
-
-_FORMS = """
-    CREATE OR REPLACE TEMP TABLE forms AS
-    SELECT label, mention, count(*) AS n, sum(score) AS expected FROM entities GROUP BY ALL
+    SELECT label, mention, round(sum(n))::BIGINT AS mentions, sum(expected) / sum(n) AS score,
+        round(sum(n) - sum(expected))::BIGINT AS wrong
+    FROM forms GROUP BY label, mention HAVING sum(n) - sum(expected) >= 0.5
+    ORDER BY sum(n) - sum(expected) DESC, label, mention LIMIT $limit
 """
 
 _MENTIONS = """
-    WITH keyed AS (
-        SELECT label, mention, n, coalesce(nullif(translate(lower(mention), $dashes, ''), ''), mention) AS form
-        FROM forms
+    WITH spelt AS (SELECT label, mention, sum(n) AS n FROM forms GROUP BY label, mention),
+    keyed AS (
+        SELECT label, mention, n, coalesce(nullif(translate(lower(mention), $ignored, ''), ''), mention) AS form
+        FROM spelt
     ),
     top AS (
         SELECT label, form, sum(n) AS total FROM keyed GROUP BY label, form
         QUALIFY row_number() OVER (PARTITION BY label ORDER BY sum(n) DESC, form) <= $each
     )
-    SELECT label, form, round(any_value(total * weight))::BIGINT AS mentions, count(*) AS variants,
-        list({'mention': mention, 'mentions': round(n * weight)::BIGINT} ORDER BY n DESC, mention)[1:$listed] AS spelled
-    FROM keyed JOIN top USING (label, form) JOIN weights USING (label)
+    SELECT label, form, round(any_value(total))::BIGINT AS mentions, count(*) AS variants,
+        list({'mention': mention, 'mentions': round(n)::BIGINT} ORDER BY n DESC, mention)[1:$listed] AS spelled
+    FROM keyed JOIN top USING (label, form)
     GROUP BY label, form ORDER BY label, mentions DESC, form
 """
 
@@ -107,14 +101,17 @@ _YEARS = """
     FROM documents WHERE status = 'annotated' GROUP BY year ORDER BY year
 """
 
-_BY_RUN = "SELECT run_id, count(*) AS documents FROM documents WHERE status = 'annotated' GROUP BY run_id"
+_BY_RUN = """
+    SELECT run_id, count(*) AS documents FROM documents WHERE status = 'annotated'
+    GROUP BY run_id ORDER BY documents DESC, run_id
+"""
 
 _REJECTED = """
     SELECT reason, doc_id, left(detail, 300) AS detail, shard FROM (
-        SELECT *, row_number() OVER (PARTITION BY reason ORDER BY doc_id) AS place
+        SELECT *, row_number() OVER (PARTITION BY reason ORDER BY doc_id) AS position
         FROM (SELECT reason, doc_id, detail, shard, status FROM documents WHERE status = 'rejected')
         WHERE NOT suffix(doc_id, $mark)
-    ) WHERE place <= $each ORDER BY reason, place
+    ) WHERE position <= $each ORDER BY reason, position
 """
 
 _BROKEN = """
@@ -124,101 +121,85 @@ _BROKEN = """
 """
 
 
-def weigh(connection: duckdb.DuckDBPyConnection, weights: Mapping[str, float]) -> None:
-    """Set the number of rows of its label that each entity stands for."""
-    columns = {"label": pa.array(weights.keys(), pa.string()), "weight": pa.array(weights.values(), pa.float64())}
-    connection.register("weights", pa.table(columns))
+def count_entities(connection: duckdb.DuckDBPyConnection, weight: float = 1.0) -> None:
+    """Create the temporary tables `cells` (by section and score) and `forms` (by mention), which other figures query.
+
+    weight: number of entities that each row of `entities` stands for
+    """
+    for query in (_CELLS, _FORMS):
+        connection.execute(query, {"weight": weight})
 
 
 def statuses(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """The account of documents; columns status, reason, documents, entities, tokens, empty."""
+    """Columns status, reason, documents, entities, tokens, empty (annotated documents without entities)."""
     return connection.sql(_STATUSES).to_arrow_table()
 
 
 def years(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Annotated documents and their entities by year; columns year (null where there is none), documents, entities."""
+    """Annotated documents by year. Columns year (null if unknown), documents, entities."""
     return connection.sql(_YEARS).to_arrow_table()
 
 
 def by_run(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Annotated documents by the run that annotated them, the run of most first."""
-    found = connection.execute(f"{_BY_RUN} ORDER BY documents DESC, run_id").fetchall()
-    return {str(run_id): int(documents) for run_id, documents in found}
-
-
-def count_cells(connection: duckdb.DuckDBPyConnection) -> None:
-    """One pass over the entities from which `sections` and `scores` follow."""
-    connection.execute(_CELLS)
+    """Number of annotated documents by run, largest first."""
+    return {str(run_id): int(documents) for run_id, documents in connection.execute(_BY_RUN).fetchall()}
 
 
 def sections(connection: duckdb.DuckDBPyConnection, limit: int = 12) -> pa.Table:
-    """Entities by top-level section and label; of a body, by its parts. Columns section, label, entities.
+    """Entities by top-level section, or part of the body, and label. Columns section, label, entities.
 
-    limit: sections that are named; the rest are one
+    limit: sections to name; the rest are summed up
     """
     return connection.sql(_SECTIONS, params={"limit": limit}).to_arrow_table()
 
 
 def scores(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Entities by label and score, from `score` up to 1 / BINS more; columns label, score, entities."""
+    """Histogram of scores by label. Columns label, score (lower end of a bin of width 1 / BINS), entities."""
     return connection.sql(_SCORES).to_arrow_table()
 
 
 def expected(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Entities of at least a score, and how many of them are right by their scores; columns score, entities, expected.
+    """Number of entities with at least some score, and how many of them are expected to be right.
 
-    A calibrated score is the probability that a mention is right, so their sum is the number expected to be right.
+    A calibrated score is the probability of being right, so the expected number is the sum of scores. Columns score,
+    entities, expected.
     """
     return connection.sql(_EXPECTED).to_arrow_table()
 
 
 def doubtful(connection: duckdb.DuckDBPyConnection, limit: int = 20) -> pa.Table:
-    """Mentions that are expected to be wrong most often; columns label, mention, mentions, score (the mean), wrong.
-
-    Uses the counts that `mentions` makes.
-    """
+    """Mentions that are expected to be wrong most often. Columns label, mention, mentions, score (the mean), wrong."""
     return connection.sql(_DOUBTFUL, params={"limit": limit}).to_arrow_table()
 
 
 def mentions(connection: duckdb.DuckDBPyConnection, each: int = 15, listed: int = 6) -> pa.Table:
-    """The most frequent mentions of each label; columns label, form, mentions, variants, spelled.
+    """The most frequent mentions of each label. Columns label, form, mentions, variants, spelled.
 
-    Mentions that differ in case, hyphens and spaces alone are variants of one form. `spelled` lists the most frequent
-    of them with their counts.
+    Mentions that differ only in case, hyphens and spaces are variants of one form. `spelled` lists the most frequent
+    variants with their counts.
     """
-    connection.execute(_FORMS)
-    wanted = {"dashes": _DASHES, "each": each, "listed": listed}
-    return connection.sql(_MENTIONS, params=wanted).to_arrow_table()
+    params = {"ignored": _HYPHENS_AND_SPACES, "each": each, "listed": listed}
+    return connection.sql(_MENTIONS, params=params).to_arrow_table()
 
 
 def grounded(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Mentions of each label and those that have a concept; columns label, mentions, with_id.
-
-    Empty for tables of earlier versions, which have no concepts.
-    """
-    if "concept_id" not in connection.table("entities").columns:
-        return pa.table({"label": [], "mentions": [], "with_id": []})
+    """Columns label, mentions, with_id (mentions that have a concept)."""
     return connection.sql(_GROUNDED).to_arrow_table()
 
 
 def concepts(connection: duckdb.DuckDBPyConnection, each: int = 10, listed: int = 6) -> pa.Table:
-    """The most frequent concepts of each label; columns label, concept_id, concept, mentions, spelled.
-
-    Empty for tables of earlier versions.
-    """
-    if "concept_id" not in connection.table("entities").columns:
-        return pa.table({"label": [], "concept_id": [], "concept": [], "mentions": [], "spelled": []})
+    """The most frequent concepts of each label. Columns label, concept_id, concept, mentions, spelled."""
     return connection.sql(_CONCEPTS, params={"each": each, "listed": listed}).to_arrow_table()
 
 
 def rejected(connection: duckdb.DuckDBPyConnection, mark: str, each: int = 5) -> pa.Table:
-    """The first rejected documents of each reason; columns reason, doc_id, detail, shard. mark: as in `broken`"""
+    """The first rejected documents of each reason. Columns reason, doc_id, detail, shard.
+
+    mark: end of the ids of rows that stand for the unreadable rest of a shard; these are left to `broken`
+    """
     return connection.sql(_REJECTED, params={"mark": mark, "each": each}).to_arrow_table()
 
 
 def broken(connection: duckdb.DuckDBPyConnection, mark: str) -> pa.Table:
-    """Shards that could not be read to their end; columns shard, reason, detail.
-
-    mark: how the ids of the rows end that stand for what such shards did not give
-    """
+    """Shards that could not be read to the end. Columns shard, reason, detail."""
     return connection.sql(_BROKEN, params={"mark": mark}).to_arrow_table()

@@ -8,10 +8,10 @@ import pyarrow as pa
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.database import database, views
 from craft_ray.tables.lease import hold_lease
+from craft_ray.tables.output import open_output, tables_exist
 from craft_ray.tables.records import kept_versions, new_run_id
-from craft_ray.tables.snapshots import Snapshot, TableVersion, open_snapshot, tables_exist
+from craft_ray.tables.snapshots import TableSnapshot
 from craft_ray.tables.writer import Tables
 
 PARTITIONS = ((LABEL,), (LABEL, YEAR))
@@ -50,9 +50,9 @@ def compact(
     run_id = new_run_id()
     with hold_lease(storage, output, run_id):
         tables = Tables(storage, output, run_id)
-        before = open_snapshot(storage, output)
+        before = open_output(storage, output)
         columns = tuple(partition_by or tables.partition_by)
-        with database(**views(before)) as connection:
+        with before.connect("entities", "documents") as connection:
             connection.execute("SET memory_limit = '50%'")  # delta-rs needs the rest
             for name, query, by in (
                 ("entities", _entities(columns, sort), columns),
@@ -61,8 +61,11 @@ def compact(
                 rows = _checked(connection.sql(query).to_arrow_reader(BATCH), tables.counts()[name])
                 tables.rewrite(name, rows, by, file_bytes)
         tables.finish(compact=False, kept=kept_versions(storage, output, keep_versions))
-    after = open_snapshot(storage, output)
-    return {name: {"before": _size(before, name), "after": _size(after, name)} for name in ("entities", "documents")}
+    after = open_output(storage, output)
+    return {
+        name: {"before": _size(getattr(before, name)), "after": _size(getattr(after, name))}
+        for name in ("entities", "documents")
+    }
 
 
 def _entities(partition_by: Sequence[str], sort: str) -> str:
@@ -97,6 +100,5 @@ def _checked(rows: pa.RecordBatchReader, expected: int) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
-def _size(snapshot: Snapshot, name: str) -> dict[str, int]:
-    table: TableVersion = getattr(snapshot, name)
-    return {"files": len(table.rows), "rows": sum(table.rows.values()), "bytes": table.size}
+def _size(table: TableSnapshot) -> dict[str, int]:
+    return {"files": len(table.rows), "rows": len(table), "bytes": table.size}

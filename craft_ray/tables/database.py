@@ -1,32 +1,25 @@
-"""DuckDB over the tables of an output: in memory, and on disk where that is not enough.
+"""DuckDB over the tables of an output, in memory with spill to disk.
 
-DuckDB sees the Delta snapshots as Arrow datasets, and pushes columns and filters down to them. So object storage is
-read through the same client, and with the same credentials, as everything else.
+DuckDB reads the tables as Arrow datasets and pushes columns and filters down to them, so object storage is accessed
+with the same client and credentials as everywhere else.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from craft_ray.tables.snapshots import Snapshot
-
 
 @contextmanager
 def database(**views: ds.Dataset | pa.RecordBatchReader) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with a view for each dataset, or for a stream of rows, which can be read once."""
+    """A connection with a view of each dataset. A view of a RecordBatchReader can be queried only once."""
     with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder, duckdb.connect() as connection:
         connection.execute("SET temp_directory = ?", [folder])
-        connection.execute("SET enable_external_access = false")  # a query reads the views, and no file or address
-        connection.execute("SET python_enable_replacements = false")  # nor variables of this program
+        connection.execute("SET enable_external_access = false")  # no files, no network
+        connection.execute("SET python_enable_replacements = false")  # no variables of this process
         for name, dataset in views.items():
             connection.register(name, dataset)
         yield connection
-
-
-def views(snapshot: Snapshot) -> Mapping[str, ds.Dataset]:
-    """Views `entities` and `documents` of a snapshot."""
-    return {"entities": snapshot.entities.dataset, "documents": snapshot.documents.dataset}

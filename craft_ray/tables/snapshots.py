@@ -1,8 +1,9 @@
-"""The tables as readers see them: now, or as an earlier run left them, as far back as they are kept."""
+"""One table of an output at one version, read as data frames, as a stream of batches, or file by file."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -11,225 +12,170 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import ANCESTORS, CONCEPTS, SHARDS
-from craft_ray.core.validation import nearest
+from craft_ray.core.highlight import html_table
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.numbers import pair_of, pair_of_commit
-from craft_ray.tables.records import read_records
 from craft_ray.tables.version import check_version
 
-_BUFFER = 4 << 20
-"""Bytes of a column that are fetched at once."""
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+PREVIEW_ROWS = 10
+"""Rows of a table that a notebook shows."""
+
+_READ_BUFFER = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class TableVersion:
-    """One table at one version.
+@dataclass(frozen=True, slots=True, repr=False)
+class TableSnapshot:
+    """One table at one version. `len()` is its number of rows, taken from the Delta log.
 
-    size:  bytes of all its files
-    rows:  rows of each of its files, by path
-    label: the partition of each of its files, by path; empty for a table without partitions
+    All ways to read it take `columns` (all by default) and `where`, an Arrow expression such as
+    `pyarrow.dataset.field("label") == "Protein"`, and read nothing else.
+
+    rows:   number of rows of each file, by path
+    labels: label of each file, by path; empty for a table that is not partitioned
+    size:   bytes of all files
     """
 
-    dataset: ds.FileSystemDataset
-    size: int
-    rows: dict[str, int]
-    label: dict[str, str]
+    name: str
+    dataset: ds.Dataset
+    rows: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
 
-    def files_not_in(self, other: "TableVersion") -> ds.FileSystemDataset:
-        """Rows in files that another version does not have; equal rows that were only moved are in both."""
-        fragments = [part for part in self.dataset.get_fragments() if part.path not in other.rows]
-        return ds.FileSystemDataset(fragments, self.dataset.schema, self.dataset.format, self.dataset.filesystem)
+    def __len__(self) -> int:
+        return sum(self.rows.values())
 
-    def rows_not_in(self, other: "TableVersion") -> int:
-        """The number of rows in files that another version does not have."""
-        return sum(rows for path, rows in self.rows.items() if path not in other.rows)
+    def to_arrow(self, columns: list[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
+        return self.dataset.to_table(columns=columns, filter=where)
 
-    def stream(
-        self, columns: Sequence[str], wanted: ds.Expression, asked: Sequence[str], at_once: int
-    ) -> pa.RecordBatchReader:
-        """Some columns of the rows wanted, as they are read: `at_once` rows are in memory.
+    def to_pandas(self, columns: list[str] | None = None, where: ds.Expression | None = None) -> "pandas.DataFrame":
+        """Raises SettingsError if pandas is not installed."""
+        _require("pandas")
+        return self.to_arrow(columns, where).to_pandas()
 
-        A scan of the dataset has whole row groups there, and one may be the whole table. Files and row groups that can
-        hold no row wanted are not read.
+    def to_polars(self, columns: list[str] | None = None, where: ds.Expression | None = None) -> "polars.DataFrame":
+        """Raises SettingsError if Polars is not installed."""
+        frame: polars.DataFrame = _require("polars").from_arrow(self.to_arrow(columns, where))
+        return frame
 
-        asked: the columns that `wanted` asks for
+    def stream(self, columns: Sequence[str], where: ds.Expression, batch_rows: int) -> pa.RecordBatchReader:
+        """The matching rows in batches of at most `batch_rows`, one of which is in memory at a time.
+
+        Arrow's own scanner decodes whole row groups, and a row group may be as large as the table. Files and row groups
+        whose statistics exclude a match are not read.
+
+        where: may use only `columns`
         """
         schema = pa.schema([self.dataset.schema.field(name) for name in columns])
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, wanted, asked, at_once))
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, where, batch_rows))
 
-    def _batches(
-        self, schema: pa.Schema, wanted: ds.Expression, asked: Sequence[str], at_once: int
-    ) -> Iterator[pa.RecordBatch]:
-        for part in self.dataset.get_fragments(wanted):
-            keys = ds.get_partition_keys(part.partition_expression)
-            groups = _groups_within(part, wanted, self.dataset.schema)
-            columns = [name for name in dict.fromkeys((*schema.names, *asked)) if name not in keys]
-            types = pa.schema([self.dataset.schema.field(name) for name in columns])
-            with part.filesystem.open_input_file(part.path) as source:
-                file = pq.ParquetFile(source, buffer_size=_BUFFER)
-                for batch in file.iter_batches(at_once, groups, columns, use_threads=False):
-                    rows = pa.Table.from_batches([batch]).select(columns).cast(types)
-                    for name in keys.keys() & {*schema.names, *asked}:
-                        rows = rows.append_column(name, pa.repeat(keys[name], rows.num_rows))
-                    yield from rows.filter(wanted).select(schema.names).to_batches()
+    def _batches(self, schema: pa.Schema, where: ds.Expression, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        for fragment in self.dataset.get_fragments(where):
+            partition = ds.get_partition_keys(fragment.partition_expression)
+            stored = pa.schema([column for column in schema if column.name not in partition])
+            groups = _matching_row_groups(fragment, where, self.dataset.schema)
+            with fragment.filesystem.open_input_file(fragment.path) as source:
+                file = pq.ParquetFile(source, buffer_size=_READ_BUFFER)
+                for batch in file.iter_batches(batch_rows, groups, stored.names, use_threads=False):
+                    rows = pa.Table.from_batches([batch]).select(stored.names).cast(stored)
+                    for name in partition.keys() & {*schema.names}:
+                        value = pa.scalar(partition[name], schema.field(name).type)
+                        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+                    yield from rows.filter(where).select(schema.names).to_batches()
 
     def rows_by_label(self) -> dict[str, int]:
-        """Rows of each partition, without reading any."""
+        """Number of rows of each label, from the Delta log."""
         counts: dict[str, int] = {}
-        for path, label in self.label.items():
+        for path, label in self.labels.items():
             counts[label] = counts.get(label, 0) + self.rows[path]
         return counts
 
+    def files_not_in(self, other: "TableSnapshot") -> ds.FileSystemDataset:
+        """The rows of files that another version does not have. Equal rows that a compaction moved are in both."""
+        return self.files(part for part in self.dataset.get_fragments() if part.path not in other.rows)
 
-def _groups_within(part: ds.ParquetFileFragment, wanted: ds.Expression, schema: pa.Schema) -> list[int] | None:
-    """The row groups of a file that may hold rows wanted; None for all.
+    def rows_not_in(self, other: "TableSnapshot") -> int:
+        """The number of rows in `files_not_in`, from the Delta log."""
+        return sum(rows for path, rows in self.rows.items() if path not in other.rows)
 
-    What delta-rs rewrites has `string_view` columns, whose statistics Arrow does not compare.
+    def files(self, fragments: Iterable[ds.ParquetFileFragment]) -> ds.FileSystemDataset:
+        """The rows of some files of this table."""
+        return ds.FileSystemDataset(list(fragments), self.dataset.schema, self.dataset.format, self.dataset.filesystem)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {len(self):,} rows; columns {', '.join(self.dataset.schema.names)}"
+
+    def _repr_html_(self) -> str:
+        rows = self.dataset.head(PREVIEW_ROWS).to_pylist()
+        return html_table(self.dataset.schema.names, rows, f"{self.name}: {PREVIEW_ROWS} of {len(self):,} rows")
+
+
+def read_table(storage: Storage, location: str, name: str) -> TableSnapshot:
+    """The latest version of one table of an output.
+
+    Raises SettingsError if there is no such table.
     """
-    try:
-        return [group.id for group in part.subset(wanted, schema=schema).row_groups]
-    except pa.ArrowNotImplementedError:
-        return None
+    return snapshot(open_table(storage, location, name), name)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Both tables at one moment.
+def open_table(storage: Storage, location: str, name: str, version: int | None = None) -> DeltaTable:
+    """One table of an output at a version, by default the latest.
 
-    versions: Delta's version of each
-    run_id:   the run that left them so; None where they were asked for by their version
+    Raises SettingsError if there is no such table or version, or if a later craft_ray wrote it.
     """
-
-    versions: Mapping[str, int]
-    run_id: str | None
-    entities: TableVersion
-    documents: TableVersion
-
-
-def open_snapshot(storage: Storage, output: str, reference: str | None = None) -> Snapshot:
-    """Both tables as one pair, also while a run commits.
-
-    As they are, at a version of `documents`, or as a run left them.
-
-    reference: a run id or its beginning, or a version
-
-    Raises SettingsError if there is no such run or version, or its files are gone.
-    """
-    if reference is None or (reference.isdecimal() and len(reference) < 8):  # run ids begin with a date
-        documents = _table(storage, output, "documents", None if reference is None else int(reference))
-        return _snapshot(_entities_beside(storage, output, documents), documents, None)
-    records = list(read_records(storage, output))
-    found = [record for record in records if record["run_id"].startswith(reference)]
-    if len(found) != 1:
-        like = "" if found else nearest(reference, (record["run_id"] for record in records))
-        raise SettingsError(
-            f"{len(found) or 'no'} runs in {output} are named {reference}: `craft-ray runs` lists them{like}"
-        )
-    if not found[0].get("tables"):
-        raise SettingsError(f"the run {found[0]['run_id']} did not come to an end, so there is no state that it left")
-    return _at(storage, output, found[0]["tables"], found[0]["run_id"])
-
-
-def open_versions(storage: Storage, output: str, versions: Mapping[str, int]) -> Snapshot:
-    """The tables at a version each, as a snapshot named them.
-
-    Raises SettingsError if files of these versions are gone.
-    """
-    return _at(storage, output, versions, None)
-
-
-def open_shards(storage: Storage, output: str) -> ds.Dataset:
-    """The table `shards` as it is now; without rows if an output of an older version has none."""
-    if not storage.names(join(output, "shards", "_delta_log")):
-        return ds.dataset(SHARDS.empty_table())
-    return _table(storage, output, "shards", None).to_pyarrow_dataset()
-
-
-def before_last_change(storage: Storage, output: str) -> str:
-    """The run whose state the last run found that changed anything.
-
-    Raises SettingsError if there is none.
-    """
-    ended = [record for record in read_records(storage, output) if record.get("tables")]
-    changed = next((n for n, record in enumerate(ended) if record["status"] != "nothing_new"), len(ended))
-    if changed + 1 >= len(ended):
-        raise SettingsError(f"{output} has no two runs to compare")
-    run_id: str = ended[changed + 1]["run_id"]
-    return run_id
-
-
-def _at(storage: Storage, output: str, versions: Mapping[str, int], run_id: str | None) -> Snapshot:
-    entities, documents = (_table(storage, output, name, versions.get(name)) for name in ("entities", "documents"))
-    return _snapshot(entities, documents, run_id)
-
-
-def _snapshot(entities: DeltaTable, documents: DeltaTable, run_id: str | None) -> Snapshot:
-    versions = {"entities": int(entities.version()), "documents": int(documents.version())}
-    return Snapshot(versions, run_id, _view(entities), _view(documents))
-
-
-def _table(storage: Storage, output: str, name: str, version: int | None) -> DeltaTable:
-    path = join(output, name)
+    path = join(location, name)
     try:
         table = storage.with_retries(
-            output, lambda: DeltaTable(path, version=version, storage_options=storage.delta_options(output))
+            location, lambda: DeltaTable(path, version=version, storage_options=storage.delta_options(location))
         )
-        check_version(table, output)
+        check_version(table, location)
         return table
     except (DeltaError, OSError) as error:
-        which = "no table" if version is None else f"no version {version} of the table"
-        raise SettingsError(f"there is {which} at {path}: {describe(error)}") from error
+        missing = "no table" if version is None else f"no version {version} of the table"
+        raise SettingsError(f"there is {missing} at {path}: {describe(error)}") from error
 
 
-def _view(table: DeltaTable) -> TableVersion:
-    actions: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    return TableVersion(
+def snapshot(table: DeltaTable, name: str) -> TableSnapshot:
+    files: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return TableSnapshot(
+        name,
         table.to_pyarrow_dataset(),
-        sum(action["size_bytes"] for action in actions),
-        {action["path"]: action["num_records"] for action in actions},
-        {action["path"]: action["partition.label"] for action in actions if "partition.label" in action},
+        rows={file["path"]: file["num_records"] for file in files},
+        labels={file["path"]: file["partition.label"] for file in files if "partition.label" in file},
+        size=sum(file["size_bytes"] for file in files),
     )
 
 
-def _entities_beside(storage: Storage, output: str, documents: DeltaTable) -> DeltaTable:
-    """The table `entities` at the version that belongs to one of `documents`: commits come in pairs (`writer`).
+def matching_entities(storage: Storage, location: str, documents: DeltaTable) -> DeltaTable:
+    """The table `entities` at the version that was committed as a pair with a version of `documents`.
 
-    Raises SettingsError if the log of `entities` does not reach back so far.
+    Raises SettingsError if the log of `entities` does not go back that far.
     """
     pair = pair_of(documents)
-    table = _table(storage, output, "entities", None)
+    table = open_table(storage, location, "entities")
     if pair_of(table) == pair:
         return table
     version = int(table.version())
     for commit in table.history():
-        moved = pair_of_commit(commit)
-        if moved == pair:
-            return _table(storage, output, "entities", version)
-        if moved is not None:
+        committed = pair_of_commit(commit)
+        if committed == pair:
+            return open_table(storage, location, "entities", version)
+        if committed is not None:
             version = int(commit["version"]) - 1
-    raise SettingsError(f"the version {documents.version()} of {output} has no entities beside it any more")
+    raise SettingsError(f"the entities of version {documents.version()} of {location} are no longer in the log")
 
 
-def open_concepts(storage: Storage, output: str) -> dict[str, ds.Dataset]:
-    """The tables `concepts` and `ancestors` as they are; empty where an output has none."""
-    found = {}
-    for name, schema in (("concepts", CONCEPTS), ("ancestors", ANCESTORS)):
-        exists = storage.names(join(output, name, "_delta_log"))
-        found[name] = (
-            _table(storage, output, name, None).to_pyarrow_dataset() if exists else ds.dataset(schema.empty_table())
-        )
-    return found
-
-
-def texts_of(storage: Storage, output: str, doc_ids: Sequence[str]) -> dict[str, str | None]:
-    """The texts of some documents, None where it was not kept.
+def texts_of(storage: Storage, location: str, doc_ids: Sequence[str]) -> dict[str, str | None]:
+    """The texts of some documents by id, None for a text that was not kept.
 
     Raises SettingsError if there are no tables.
     """
-    documents = _view(_table(storage, output, "documents", None))
+    documents = read_table(storage, location, "documents")
     wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
     texts: dict[str, str | None] = {}
     for batch in documents.dataset.to_batches(columns=["doc_id", "text"], filter=wanted, batch_size=1_000):
@@ -237,17 +183,19 @@ def texts_of(storage: Storage, output: str, doc_ids: Sequence[str]) -> dict[str,
     return texts
 
 
-def tables_exist(storage: Storage, output: str) -> bool:
-    """True if an output has tables already."""
-    return bool(storage.names(join(output, "documents", "_delta_log")))
+def _matching_row_groups(fragment: ds.ParquetFileFragment, where: ds.Expression, schema: pa.Schema) -> list[int] | None:
+    """Indices of the row groups that may hold a match, or None for all.
 
-
-def read_entities(storage: Storage, output: str, limit: int) -> list[dict[str, Any]]:
-    """Up to `limit` entities of an output, in order of documents and offsets.
-
-    Raises SettingsError if there are no tables.
+    Files rewritten by delta-rs have `string_view` columns, whose statistics Arrow cannot compare.
     """
-    dataset = open_snapshot(storage, output).entities.dataset
-    rows = dataset.head(100_000).sort_by([("doc_id", "ascending"), ("start", "ascending")])
-    result: list[dict[str, Any]] = rows.slice(0, limit).to_pylist()
-    return result
+    try:
+        return [group.id for group in fragment.subset(where, schema=schema).row_groups]
+    except pa.ArrowNotImplementedError:
+        return None
+
+
+def _require(package: str) -> Any:
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"{package} is not installed: pip install {package}") from error

@@ -131,7 +131,7 @@ def test_what_commands_tell_beside_their_result_is_json_too(capsys: pytest.Captu
     write_hostile_output(output)
     configure_logging("json")
     for arguments, told in (
-        (["report", output, "--html", tmp_path / "page.html"], "opening the tables"),
+        (["report", output, "--html", tmp_path / "page.html"], "counting documents"),
         (["export", output, tmp_path / "csv", "--to", "csv"], "part 1 of 1"),
     ):
         assert _exit_code(lambda given=arguments, **options: app(list(map(str, given)), **options)) == 0

@@ -17,14 +17,13 @@ from craft_ray.export.export import export
 from craft_ray.export.formats import EXPORTERS, jsonl
 from craft_ray.export.formats.record import Collection, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, MANIFEST
-from craft_ray.export.plan import ExportPlan, PartSizes, Selection, groups
+from craft_ray.export.plan import PartSizes, Selection
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.snapshots import open_snapshot
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, block, commit, document_without_text, numbered_document, rows
+from tests.support.outputs import STORAGE, block, commit, document_without_text, numbered_document, open_tables, rows
 
 SETTINGS = Settings()
 NUMBERS = [17, 3, 11, 2, 19, 5, 7, 13, 29, 23, 0, 31]
@@ -39,8 +38,8 @@ def output(tmp_path: Path) -> Path:
     return folder
 
 
-def run(output: Path, destination: Path, format: str = "jsonl", **given: Any) -> dict[str, Any]:
-    return export(str(output), str(destination), format, SETTINGS, with_ray=False, **given)
+def run(output: Path, destination: Path, format: str = "jsonl", at: str | None = None, **given: Any) -> dict[str, Any]:
+    return export(open_tables(output, at), str(destination), format, SETTINGS, with_ray=False, **given)
 
 
 def read(destination: Path) -> list[dict[str, Any]]:
@@ -325,21 +324,6 @@ def test_entities_of_no_document_end_the_export(output: Path, tmp_path: Path):
     with pytest.raises(RunError, match="entities of PMID:000011, which is not among the documents"):
         run(output, tmp_path / "out")
     assert not (tmp_path / "out" / MANIFEST).exists()
-
-
-def test_tasks_read_little_where_documents_are_sorted_and_are_few_where_they_are_not(tmp_path: Path):
-    def tasks(folder: Path, numbers: list[list[int]]) -> list[range]:
-        for part in numbers:
-            commit(folder, [numbered_document(number) for number in part])
-        snapshot = open_snapshot(STORAGE, str(folder))
-        starts = tuple(f"PMID:{number:06}" for number in range(0, 40, 2))
-        plan = ExportPlan(str(folder), "", "csv", True, Selection(), snapshot.versions, (), "", starts, (2,) * 20)
-        return groups(plan, snapshot, 2)
-
-    in_order = tasks(tmp_path / "sorted", [list(range(at, at + 4)) for at in range(0, 40, 4)])
-    assert in_order == [range(n, n + 1) for n in range(20)]
-    in_disorder = tasks(tmp_path / "mixed", [list(range(at, 40, 10)) for at in range(10)])
-    assert in_disorder == [range(0, 10), range(10, 20)]
 
 
 def test_a_new_format_is_one_file_and_one_line(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.report.report import write_report
 from craft_ray.storage.storage import Storage
 from tests.support.hostile_output import write_hostile_output
-from tests.support.outputs import STORAGE
+from tests.support.outputs import open_tables
 from tests.support.s3_server import S3Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -44,7 +44,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page about hostile documents."""
     folder = tmp_path_factory.mktemp("report")
     write_hostile_output(folder / "tables")
-    write_report(STORAGE, str(folder / "tables"), str(folder / "page.html"))
+    write_report(open_tables(folder / "tables"), str(folder / "page.html"))
     return (folder / "page.html").as_uri()
 
 

@@ -1,5 +1,3 @@
-"""Changes between two states of the tables are those that a plain comparison of their rows finds."""
-
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,9 +9,8 @@ from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.report.changes import KINDS, compare
-from craft_ray.tables.snapshots import open_snapshot
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block
+from tests.support.outputs import STORAGE, all_of, block, open_tables
 
 Documents = dict[str, tuple[str, str]]
 """Status and text by id."""
@@ -24,7 +21,7 @@ def write(tables: Tables, output: Path, documents: Documents, shard: int) -> Non
     tables.replace(blocks, [all_of(b) for b in blocks])
 
 
-def held(output: Path, versions: dict[str, int]) -> tuple[dict[str, tuple], Counter]:
+def stored(output: Path, versions: dict[str, int]) -> tuple[dict[str, tuple], Counter]:
     """Documents by id, and entities counted by id, label and mention, of one state."""
     documents, entities = (
         DeltaTable(str(output / name), version=versions[name]).to_pyarrow_table().to_pylist()
@@ -54,7 +51,7 @@ states = st.dictionaries(
 
 @given(first=states, second=states, third=states)
 @settings(max_examples=8)
-def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents, second: Documents, third: Documents):
+def test_changes_match_a_comparison_of_all_rows(first: Documents, second: Documents, third: Documents):
     with TemporaryDirectory() as folder:
         output = Path(folder)
         tables = Tables(STORAGE, str(output))
@@ -67,10 +64,8 @@ def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents,
         tables.finish(compact=True, kept=[older])
         newer = tables.versions()
 
-        changes = compare(
-            open_snapshot(STORAGE, str(output), str(older["documents"])), open_snapshot(STORAGE, str(output))
-        )
-        (documents, entities), (documents_now, entities_now) = held(output, older), held(output, newer)
+        changes = compare(open_tables(output, str(older["documents"])), open_tables(output))
+        (documents, entities), (documents_now, entities_now) = stored(output, older), stored(output, newer)
         kinds = {
             doc_id: kind(documents.get(doc_id), documents_now.get(doc_id)) for doc_id in {*documents, *documents_now}
         }
@@ -93,7 +88,7 @@ def test_changes_are_those_that_a_comparison_of_all_rows_finds(first: Documents,
             assert row["after"] - row["before"] == sum(row["by_cause"].values())
 
 
-def test_a_state_that_is_not_kept_is_told_to_be_gone(tmp_path: Path):
+def test_state_that_was_not_kept(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     write(tables, tmp_path, {"a": ("annotated", "mouse")}, 0)
     tables.finish(compact=True)
@@ -101,14 +96,10 @@ def test_a_state_that_is_not_kept_is_told_to_be_gone(tmp_path: Path):
     write(tables, tmp_path, {"a": ("annotated", "rat")}, 1)
     tables.finish(compact=True)
     with pytest.raises(SettingsError, match="keep_versions"):
-        compare(open_snapshot(STORAGE, str(tmp_path), str(older)), open_snapshot(STORAGE, str(tmp_path)))
-    with pytest.raises(SettingsError, match="no version 99"):
-        open_snapshot(STORAGE, str(tmp_path), "99")
-    with pytest.raises(SettingsError, match=r"no runs .* are named 2026"):
-        open_snapshot(STORAGE, str(tmp_path), "20260101T000000-0")
+        compare(open_tables(tmp_path, str(older)), open_tables(tmp_path))
 
 
-def test_after_a_run_the_files_are_those_of_the_states_that_are_kept(tmp_path: Path):
+def test_files_of_kept_states_stay(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     states = []
     for number, text in enumerate(("mouse", "rat", "worm", "fly")):

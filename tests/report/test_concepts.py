@@ -1,5 +1,3 @@
-"""Questions about concepts, and what a new ontology changed, over tables with ids."""
-
 from pathlib import Path
 
 import pytest
@@ -10,12 +8,10 @@ from craft_ray.cli.top import top
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.report.changes import compare
-from craft_ray.report.queries import has_concepts, pairs, top_concepts, unknown_classes
+from craft_ray.report.queries import pairs, top_concepts, unknown_classes
 from craft_ray.report.report import write_report
-from craft_ray.tables.database import database, views
-from craft_ray.tables.snapshots import open_concepts, open_snapshot
 from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
-from tests.support.outputs import STORAGE, commit, numbered_document, table
+from tests.support.outputs import commit, numbered_document, open_tables, table
 
 pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 OLDER = OBO + "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\n"
@@ -37,10 +33,8 @@ def counted(output: Path, *concepts: str) -> int:
     return sum(row["concept_id"] in concepts for row in table(output, "entities").to_pylist())
 
 
-def test_top_concepts_counts_every_spelling_and_classes_below(output: Path):
-    snapshot = open_snapshot(STORAGE, str(output))
-    with database(**views(snapshot), **open_concepts(STORAGE, str(output))) as connection:
-        assert has_concepts(connection)
+def test_top_concepts(output: Path):
+    with open_tables(output).connect("entities", "ancestors") as connection:
         every = {row["concept_id"]: row for row in top_concepts(connection).to_pylist()}
         assert every["NCBITaxon:10090"]["mentions"] == counted(output, "NCBITaxon:10090") > 0
         assert every["NCBITaxon:10090"]["spellings"] == "mouse"
@@ -53,7 +47,7 @@ def test_top_concepts_counts_every_spelling_and_classes_below(output: Path):
         ]
 
 
-def test_the_commands_speak_of_concepts(output: Path, capsys: pytest.CaptureFixture[str]):
+def test_commands_about_concepts(output: Path, capsys: pytest.CaptureFixture[str]):
     top(str(output), under=["NCBITaxon:40674"], as_csv=True)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2
@@ -66,11 +60,11 @@ def test_the_commands_speak_of_concepts(output: Path, capsys: pytest.CaptureFixt
     assert "concept_id" in capsys.readouterr().out
 
 
-def test_a_new_ontology_shows_in_the_changes(output: Path, tmp_path: Path):
+def test_changes_by_a_new_ontology(output: Path, tmp_path: Path):
     mice = counted(output, "NCBITaxon:10090")
-    before = open_snapshot(STORAGE, str(output))
+    before = open_tables(output)
     ground(str(output), Settings(ontology=(obo_file(tmp_path, NEWER),), keep_versions=2))
-    changes = compare(before, open_snapshot(STORAGE, str(output)))
+    changes = compare(before, open_tables(output))
     assert changes["concepts"]["gained"] == [
         {"label": "Taxon", "concept_id": "NCBITaxon:40674", "concept": "Mammalia", "change": mice}
     ]
@@ -81,19 +75,8 @@ def test_a_new_ontology_shows_in_the_changes(output: Path, tmp_path: Path):
     assert not any(changes["documents"][kind] for kind in ("added", "revised", "deleted", "vanished"))
 
 
-def test_tables_without_ids_are_told_of(tmp_path: Path):
-    from deltalake import write_deltalake
-
-    commit(tmp_path, [numbered_document(0)])
-    rows = table(tmp_path, "entities")
-    old = rows.drop_columns([name for name in rows.schema.names if name.startswith("concept") or name == "lexicon"])
-    write_deltalake(f"{tmp_path}/entities", old, mode="overwrite", schema_mode="overwrite", partition_by=["label"])
-    with pytest.raises(SettingsError, match="craft-ray ground"):
-        top(str(tmp_path), concepts=True)
-
-
-def test_the_report_has_the_most_frequent_concepts_and_the_share_with_an_id(output: Path, tmp_path: Path):
-    write_report(STORAGE, str(output), str(tmp_path / "report.html"))
+def test_report_lists_concepts(output: Path, tmp_path: Path):
+    write_report(open_tables(output), str(tmp_path / "report.html"))
     page = (tmp_path / "report.html").read_text()
     section = page.split('id="concepts"')[1].split("</section>")[0]
     rows = table(output, "entities").to_pylist()

@@ -1,15 +1,13 @@
-"""Texts in segments, and documents drawn with what was found in them."""
-
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.report import documents as samples
-from craft_ray.tables.database import database, views
-from craft_ray.tables.snapshots import Snapshot, open_snapshot
-from tests.support.outputs import STORAGE, document, write_tables
+from craft_ray.core.highlight import Segment, segments
+from craft_ray.report.documents import ShownDocument, choose_documents, lay_out
+from craft_ray.tables.output import Output
+from tests.support.outputs import document, open_tables, write_tables
 
 TEXT = "α\U0001f9ec e\u0301 IL-2 of mice\r\nand \u202eTNF"
 offsets = st.integers(0, len(TEXT) + 3)
@@ -17,9 +15,9 @@ spans = st.lists(st.fixed_dictionaries({"start": offsets, "end": offsets}), max_
 
 
 @given(entities=spans, start=offsets, end=offsets)
-def test_segments_are_the_text_whatever_the_offsets_are(entities, start: int, end: int):
+def test_segments_join_to_the_text(entities, start: int, end: int):
     end = min(end, len(TEXT))
-    found = list(samples.segments(TEXT, start, end, entities))
+    found = list(segments(TEXT, start, end, entities))
     assert "".join(segment.text for segment in found) == TEXT[start:end]
     at = start
     for segment in found:
@@ -28,33 +26,29 @@ def test_segments_are_the_text_whatever_the_offsets_are(entities, start: int, en
         at += len(segment.text)
 
 
-def test_of_overlapping_entities_the_first_and_longest_is_marked():
-    spans = [(5, 8), (0, 4), (0, 6), (6, 8)]
-    entities = [{"start": start, "end": end} for start, end in spans]
-    marked = [s.entity for s in samples.segments("abcdefgh", 0, 8, entities) if s.entity]
+def test_first_and_longest_of_overlapping_entities_is_marked():
+    entities = [{"start": start, "end": end} for start, end in [(5, 8), (0, 4), (0, 6), (6, 8)]]
+    marked = [segment.entity for segment in segments("abcdefgh", 0, 8, entities) if segment.entity]
     assert marked == [{"start": 0, "end": 6}, {"start": 6, "end": 8}]
 
 
-def test_a_long_document_is_shown_as_far_as_there_is_room():
+def test_long_documents_are_cut():
     sections = [{"name": name, "start": at, "end": at + 10} for name, at in (("title", 0), ("a", 12), ("b", 22))]
-    shown = samples.laid_out({"text": "x" * 40, "sections": sections}, [{"start": 18, "end": 20}], longest=16)
-    assert [(name, "".join(s.text for s in found)) for name, found in shown.parts] == [
-        ("title", "x" * 10),
-        ("a", "x" * 6),
-    ]
+    shown = lay_out({"text": "x" * 40, "sections": sections}, [{"start": 18, "end": 20}], max_length=16)
+    texts = [(name, "".join(segment.text for segment in part)) for name, part in shown.parts]
+    assert texts == [("title", "x" * 10), ("a", "x" * 6)]
     assert (shown.shown, shown.length) == (16, 30)
 
 
-def test_a_document_without_text_or_sections_is_shown_as_it_is():
-    assert samples.laid_out({"text": None, "sections": None}, []).parts == []
-    kept = {"text": None, "sections": [{"name": "text", "start": 0, "end": 9}]}
-    assert (samples.laid_out(kept, []).parts, samples.laid_out(kept, []).length) == ([], 9)
-    (part,) = samples.laid_out({"text": "abc", "sections": None}, []).parts
-    assert part == ("text", [samples.Segment("abc")])
+def test_documents_without_text_or_sections():
+    assert lay_out({"text": None, "sections": None}, []).parts == []
+    not_kept = lay_out({"text": None, "sections": [{"name": "text", "start": 0, "end": 9}]}, [])
+    assert (not_kept.parts, not_kept.length) == ([], 9)
+    assert lay_out({"text": "abc", "sections": None}, []).parts == [("text", [Segment("abc")])]
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path) -> Snapshot:
+def tables(tmp_path: Path) -> Output:
     """Twenty documents in files of five, and one without entities."""
     for first in range(0, 20, 5):
         made = [
@@ -63,29 +57,22 @@ def snapshot(tmp_path: Path) -> Snapshot:
         ]
         write_tables(tmp_path, [row for row, _ in made], [entity for _, found in made for entity in found])
     write_tables(tmp_path, [document("D:99", "nothing")[0]], [])
-    return open_snapshot(STORAGE, str(tmp_path))
+    return open_tables(tmp_path)
 
 
-def chosen(snapshot: Snapshot, number: int, seed: int, at_most: int = 1_000) -> list[samples.ShownDocument]:
-    with database(**views(snapshot)) as connection:
-        return samples.choose_documents(connection, snapshot, number, seed, at_most)
+def choose(tables: Output, number: int, seed: int) -> list[ShownDocument]:
+    with tables.connect("documents") as connection:
+        return choose_documents(connection, tables, number, seed)
 
 
-def test_documents_are_drawn_by_a_seed_with_all_their_entities(snapshot: Snapshot):
-    drawn = chosen(snapshot, 8, seed=1)
-    assert len({sample.about["doc_id"] for sample in drawn}) == 8
-    for sample in drawn:
-        ((_, found),) = sample.parts
-        assert [(s.text, s.entity["label"]) for s in found if s.entity] == [("Pax6", "Protein"), ("mouse", "Taxon")]
-        assert "".join(s.text for s in found) == sample.about["text"]
-    assert chosen(snapshot, 8, seed=1) == drawn
-    assert chosen(snapshot, 8, seed=2) != drawn
-    assert len(chosen(snapshot, 100, seed=1)) == 20
-    assert chosen(snapshot, 0, seed=1) == []
-
-
-def test_documents_whose_entities_would_take_too_much_to_find_are_passed_over(snapshot: Snapshot):
-    ids = {sample.about["doc_id"] for sample in chosen(snapshot, 8, seed=1, at_most=10)}
-    assert ids  # of one file of each label, which have five rows each
-    assert len({int(doc_id[2:]) // 5 for doc_id in ids}) == 1
-    assert chosen(snapshot, 8, seed=1, at_most=9) == []
+def test_random_documents_come_with_all_their_entities(tables: Output):
+    chosen = choose(tables, 8, seed=1)
+    assert len({shown.about["doc_id"] for shown in chosen}) == 8
+    for shown in chosen:
+        ((_, part),) = shown.parts
+        assert [(s.text, s.entity["label"]) for s in part if s.entity] == [("Pax6", "Protein"), ("mouse", "Taxon")]
+        assert "".join(s.text for s in part) == shown.about["text"]
+    assert choose(tables, 8, seed=1) == chosen
+    assert choose(tables, 8, seed=2) != chosen
+    assert len(choose(tables, 100, seed=1)) == 20
+    assert choose(tables, 0, seed=1) == []

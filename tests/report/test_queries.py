@@ -1,7 +1,6 @@
-"""Most frequent mentions and pairs, against a plain count over the same rows."""
-
 from collections import Counter
 from itertools import product
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -10,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import ENTITIES
-from craft_ray.report.queries import nearest_document, pairs, top_mentions
+from craft_ray.report.queries import first_entities, nearest_document, pairs, top_mentions
 from craft_ray.tables.database import database
+from tests.support.outputs import open_tables, write_tables
 
 entities = st.lists(
     st.tuples(
@@ -36,7 +36,7 @@ def dataset(rows: list[tuple[str, int, str, str]]) -> ds.Dataset:
 
 
 @given(rows=entities, by=st.sampled_from(["mentions", "documents"]), labels=st.sampled_from([(), ("Protein",)]))
-def test_top_mentions_are_those_of_a_plain_count(rows, by: str, labels):
+def test_top_mentions(rows, by: str, labels):
     with database(entities=dataset(rows)) as connection:
         found = top_mentions(connection, labels, by, limit=3).to_pylist()
     mentions = Counter((label, mention) for _, _, label, mention in rows if not labels or label in labels)
@@ -48,17 +48,17 @@ def test_top_mentions_are_those_of_a_plain_count(rows, by: str, labels):
 
 
 @given(rows=entities, second=st.sampled_from(["Chemical", "Protein"]))
-def test_pairs_and_their_lift_are_those_of_a_plain_count(rows, second: str):
+def test_pairs(rows, second: str):
     with database(entities=dataset(rows)) as connection:
         found = pairs(connection, "Protein", second, at_least=1, limit=100).to_pylist()
     sentences: dict[tuple[str, int], set[tuple[str, str]]] = {}
     for doc_id, sentence, label, mention in rows:
         sentences.setdefault((doc_id, sentence), set()).add((label, mention))
-    single = Counter(said for said_in in sentences.values() for said in said_in)
+    single = Counter(mention for mentions in sentences.values() for mention in mentions)
     together = Counter(
         (a, b)
-        for said_in in sentences.values()
-        for (label_a, a), (label_b, b) in product(said_in, said_in)
+        for mentions in sentences.values()
+        for (label_a, a), (label_b, b) in product(mentions, mentions)
         if (label_a, label_b) == ("Protein", second) and (second != "Protein" or a < b)
     )
     assert {(row["first"], row["second"]): row["sentences"] for row in found} == together
@@ -68,9 +68,20 @@ def test_pairs_and_their_lift_are_those_of_a_plain_count(rows, second: str):
     assert [row["lift"] for row in found] == sorted((row["lift"] for row in found), reverse=True)
 
 
-def test_an_id_that_does_not_exist_has_a_nearest_one_if_any_is_like_it():
+def test_nearest_document():
     documents = pa.table({"doc_id": ["PMID:26228458", "PMID:1", "notes/a.txt"]})
     with database(documents=ds.dataset(documents)) as connection:
         assert nearest_document(connection, "PMID:26228485") == "PMID:26228458"
         assert nearest_document(connection, "note/a.txt") == "notes/a.txt"
         assert nearest_document(connection, "an-id-of-another-kind") is None
+
+
+def test_first_entities_of_many_files(tmp_path: Path):
+    """The first document is in the oldest file, behind more rows than a scan returns at first."""
+    for numbers in (range(1), range(100_000, 201_000)):
+        documents = [{"doc_id": f"PMID:{number:06}", "n_entities": 1} for number in numbers]
+        entity = {"label": "Taxon", "mention": "mouse", "start": 0, "end": 5}
+        write_tables(tmp_path, documents, [entity | {"doc_id": row["doc_id"]} for row in documents])
+    write_tables(tmp_path, [{"doc_id": "PMID:000001", "n_entities": 0}], [])
+    with open_tables(tmp_path).connect("entities", "documents") as connection:
+        assert first_entities(connection, 2)["doc_id"].to_pylist() == ["PMID:000000", "PMID:100000"]

@@ -1,5 +1,3 @@
-"""The page of a report says what the tables hold, and what comes from documents is text in it and no more."""
-
 import hashlib
 import json
 import re
@@ -20,7 +18,7 @@ from craft_ray.report.report import write_report
 from craft_ray.tables.records import RunRecord, kept_versions
 from craft_ray.tables.writer import Tables
 from tests.support.hostile_output import HOSTILE, write_hostile_output
-from tests.support.outputs import STORAGE, all_of, block, document, write_tables
+from tests.support.outputs import STORAGE, all_of, block, document, open_tables, write_tables
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def written(output: Path, target: Path, **options) -> html.HtmlElement:
-    write_report(STORAGE, str(output), str(target), **options)
+    write_report(open_tables(output), str(target), **options)
     return html.fromstring(target.read_bytes())
 
 
@@ -38,7 +36,7 @@ def text_of(page: html.HtmlElement, section: str) -> str:
     return " ".join(" ".join(page.get_element_by_id(section).itertext()).split())
 
 
-def test_it_tells_what_ran_and_what_was_found(output: Path, tmp_path: Path):
+def test_overview(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html")
     tiles = [" ".join(tile.text_content().split()) for tile in page.find_class("tiles")[0]]
     tokens = len("Pax6 in the mouse.") + len(f"PAX6 and {HOSTILE}") + len("Nothing.")
@@ -61,14 +59,14 @@ def test_it_tells_what_ran_and_what_was_found(output: Path, tmp_path: Path):
     assert "about 4 of 4 are expected right" in top  # four entities with a score of 0.93
 
 
-def test_a_reader_can_move_the_threshold_of_scores(output: Path, tmp_path: Path):
+def test_score_thresholds(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html")
     steps = json.loads(page.get_element_by_id("right").get("data-steps"))
     assert len(steps) == 19  # up to 0.90, the last step that any entity reaches
     assert steps[-1] == {"score": pytest.approx(0.9), "entities": 4, "expected": 4}
 
 
-def test_documents_of_pubmed_are_linked_and_no_other_address_is_made(output: Path, tmp_path: Path):
+def test_links(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html", title="Eyes & <b>mice</b>")
     links = {link.get("href") for link in page.iter("a") if not link.get("href").startswith("#")}
     assert links == {"https://pubmed.ncbi.nlm.nih.gov/1", "https://pubmed.ncbi.nlm.nih.gov/2"}
@@ -79,7 +77,7 @@ def test_documents_of_pubmed_are_linked_and_no_other_address_is_made(output: Pat
     assert source_of("DOI:10.1000/x(1)") == "https://doi.org/10.1000/x(1)"
 
 
-def test_what_comes_from_documents_is_text_and_no_more(output: Path, tmp_path: Path):
+def test_hostile_documents_are_escaped(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html")
     assert len(list(page.iter("script"))) == len(list(page.iter("style"))) == 1
     assert not list(page.iter("img", "iframe", "object", "embed", "form", "base"))
@@ -92,7 +90,7 @@ def test_what_comes_from_documents_is_text_and_no_more(output: Path, tmp_path: P
     assert page.xpath("//h3[contains(., 'onerror=window.ran=1')]")
 
 
-def test_its_policy_lets_run_what_is_in_it_and_fetches_nothing(output: Path, tmp_path: Path):
+def test_content_security_policy(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html")
     (policy,) = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
     assert policy.startswith("default-src 'none'; ")
@@ -105,7 +103,7 @@ def test_its_policy_lets_run_what_is_in_it_and_fetches_nothing(output: Path, tmp
     assert all(link.startswith("data:") for link in fetched)
 
 
-def test_documents_are_shown_with_their_mentions_where_they_stand(output: Path, tmp_path: Path):
+def test_mentions_are_marked_in_documents(output: Path, tmp_path: Path):
     page = written(output, tmp_path / "page.html")
     articles = {article.find(".//h3").text_content(): article for article in page.iter("article")}
     assert len(articles) == 2
@@ -130,7 +128,7 @@ def night(output: Path, day: int, documents: dict[str, str], keep: int, model: d
     return run_id
 
 
-def test_it_tells_what_changed_since_the_run_before(tmp_path: Path):
+def test_changes_since_the_last_run(tmp_path: Path):
     output = tmp_path / "tables"
     first = night(output, 1, {"PMID:1": "mouse", "PMID:2": "rat"}, keep=1)
     page = written(output, tmp_path / "page.html")
@@ -148,28 +146,26 @@ def test_it_tells_what_changed_since_the_run_before(tmp_path: Path):
     assert links == ["https://pubmed.ncbi.nlm.nih.gov/3", "https://pubmed.ncbi.nlm.nih.gov/2"]
 
 
-def test_a_state_that_is_not_kept_or_too_far_from_this_one_is_not_compared_and_the_page_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_states_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for day, keep in ((1, 0), (2, 0)):
         night(tmp_path / "a", day, {"PMID:1": f"mouse {day}"}, keep)
     page = written(tmp_path / "a", tmp_path / "page.html")
     assert "The state before is not kept: craft-ray annotate --keep-versions 1" in text_of(page, "changes")
     for day in (1, 2):
         night(tmp_path / "b", day, {"PMID:1": f"mouse {day}"}, keep=1)
-    monkeypatch.setattr("craft_ray.report.report.COMPARED", 3)  # two documents, two entities
+    monkeypatch.setattr("craft_ray.report.report.MAX_COMPARED", 3)  # two documents, two entities
     page = written(tmp_path / "b", tmp_path / "page.html")
     assert "craft-ray diff compares the two states" in text_of(page, "changes")
 
 
-def test_every_model_is_named_that_annotated_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_models_of_all_documents_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     output, page = tmp_path / "tables", tmp_path / "page.html"
     night(output, 1, {"PMID:1": "mouse", "PMID:2": "rat"}, keep=0)
     (one,) = written(output, page).xpath("//*[@id='models']")
     assert " ".join(one.text_content().split()) == "Annotated by embedded ffffffffffff (2 documents)."
     night(output, 2, {"PMID:3": "yeast"}, keep=0, model={"source": "<b>mine</b>", "fingerprint": "a" * 64})
     for listed in (20, 0):  # the records that are listed, and those that are looked up
-        monkeypatch.setattr("craft_ray.report.report.RUNS", listed)
+        monkeypatch.setattr("craft_ray.report.report.RUNS_LISTED", listed)
         (two,) = written(output, page).xpath("//*[@id='models']")
         assert " ".join(two.text_content().split()) == (
             "Annotated by 2 models: embedded ffffffffffff (2 documents), <b>mine</b> aaaaaaaaaaaa (1 document)."
@@ -178,25 +174,27 @@ def test_every_model_is_named_that_annotated_what_is_there(tmp_path: Path, monke
     assert {"model ffffffffffff: embedded", "model aaaaaaaaaaaa: <b>mine</b>"} <= set(shown.splitlines())
 
 
-def test_a_sampled_page_says_what_was_read_and_what_is_exact(output: Path, tmp_path: Path, monkeypatch):
+def test_sampled_page(output: Path, tmp_path: Path):
     for number in range(9):
         rows = [document(f"D:{number}-{n}", "mice", ("Taxon", "mice")) for n in range(20)]
         write_tables(output, [row for row, _ in rows], [entity for _, found in rows for entity in found])
-    monkeypatch.setattr("craft_ray.report.sampling.LEAST", 2)
-    facts = write_report(STORAGE, str(output), str(tmp_path / "page.html"), at_most=60)
+    facts = write_report(open_tables(output), str(tmp_path / "page.html"), max_entities=60)
     page = html.fromstring((tmp_path / "page.html").read_bytes())
     assert (facts["sampled"], facts["rows"]) == (True, 184)
-    assert facts["rows_read"] < 184
+    assert 30 < facts["rows_read"] < 90
     top = text_of(page, "top")
     assert f"Sampled: {facts['rows_read']} of 184 entities were read" in top
     (mice,) = page.xpath("//section[@id='mentions']//tr[th='mice']")
-    assert 150 < int(re.search(r"≈ (\d+)", mice.text_content()).group(1)) <= 181
+    assert 150 < int(re.search(r"≈ (\d+)", mice.text_content()).group(1)) <= 184
     assert "184" in text_of(page, "account")  # the sum over documents is exact
-    exact = write_report(STORAGE, str(output), str(tmp_path / "page.html"), at_most=None)
+    again = write_report(open_tables(output), str(tmp_path / "page.html"), max_entities=60)
+    other = write_report(open_tables(output), str(tmp_path / "page.html"), max_entities=60, seed=1)
+    assert again["rows_read"] == facts["rows_read"] != other["rows_read"]
+    exact = write_report(open_tables(output), str(tmp_path / "page.html"), max_entities=None)
     assert (exact["sampled"], exact["rows_read"]) == (False, 184)
 
 
-def test_tables_without_entities_records_or_text_make_a_page_too(tmp_path: Path):
+def test_tables_without_entities_records_or_texts(tmp_path: Path):
     write_tables(tmp_path / "a", [{"doc_id": "x", "status": "rejected", "reason": "bad_xml", "n_entities": 0}], [])
     page = written(tmp_path / "a", tmp_path / "page.html")
     assert [text_of(page, id) for id in ("entities", "documents")] == [
@@ -209,16 +207,14 @@ def test_tables_without_entities_records_or_text_make_a_page_too(tmp_path: Path)
     assert "Its text was not kept" in text_of(written(tmp_path / "b", tmp_path / "page.html"), "documents")
 
 
-def test_what_cannot_be_read_or_written_is_said_in_a_sentence(output: Path, tmp_path: Path):
-    with pytest.raises(SettingsError, match="no table"):
-        write_report(STORAGE, str(tmp_path / "none"), str(tmp_path / "page.html"))
+def test_errors(output: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot reach the page"):
-        write_report(STORAGE, str(output), str(tmp_path / "file" / "page.html"))
+        write_report(open_tables(output), str(tmp_path / "file" / "page.html"))
     for file in (output / "entities").rglob("*.parquet"):
         file.unlink()
     with pytest.raises(RunError, match="cannot read the tables"):
-        write_report(STORAGE, str(output), str(tmp_path / "page.html"))
+        write_report(open_tables(output), str(tmp_path / "page.html"))
 
 
 def luminance(colour: str) -> float:
@@ -234,7 +230,7 @@ def contrast(first: str, second: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_labels_can_be_told_apart_without_colour_and_be_read():
+def test_label_styles_are_distinct_and_readable():
     names = ["Taxon", "Sequence", "Cell", "Protein", "Gene", "Chemical", "Cell line", "Celebrity", "%", "疾患"]
     looks = label_styles(names)
     assert [look.name for look in looks[:6]] == ["Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical"]
@@ -249,7 +245,7 @@ def test_labels_can_be_told_apart_without_colour_and_be_read():
 
 
 @pytest.mark.parametrize("scheme", [0, 1])
-def test_text_can_be_read_in_both_schemes(scheme: int):
+def test_contrast_in_both_colour_schemes(scheme: int):
     blocks = re.findall(r":root \{(.*?)\}", module._packed("page.css"), re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[scheme]))
     for ground in ("paper", "card"):
@@ -257,18 +253,18 @@ def test_text_can_be_read_in_both_schemes(scheme: int):
             assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
 
 
-def test_years_without_documents_are_there_with_nothing():
+def test_every_year():
     rows = [{"year": year, "documents": 1, "entities": n} for year, n in ((None, 9), (2020, 1), (2022, 2))]
     assert every_year(rows) == [rows[1], {"year": 2021, "documents": 0, "entities": 0}, rows[2]]
     assert every_year(rows[:1]) == []
     assert len(every_year([{"year": 1, "entities": 1}, {"year": 2026, "entities": 1}])) == 2
 
 
-def test_estimates_claim_three_digits():
+def test_estimates_have_three_digits():
     assert [module._estimated(number) for number in (7, 1234, 987_654_321)] == ["≈ 7", "≈ 1,230", "≈ 988,000,000"]
 
 
-def test_facts_are_json(output: Path, tmp_path: Path):
-    facts = json.loads(json.dumps(write_report(STORAGE, str(output), str(tmp_path / "page.html"), number=1)))
+def test_summary_is_json(output: Path, tmp_path: Path):
+    facts = json.loads(json.dumps(write_report(open_tables(output), str(tmp_path / "page.html"), number=1)))
     assert facts["bytes"] == (tmp_path / "page.html").stat().st_size
     assert facts["documents_shown"] == 1

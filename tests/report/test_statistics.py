@@ -1,5 +1,3 @@
-"""The numbers of a report, against a plain count over the same rows."""
-
 from collections import Counter
 
 import numpy as np
@@ -41,9 +39,9 @@ def form(mention: str) -> str:
 
 @settings(max_examples=40)
 @given(rows=entities, weight=st.sampled_from([1.0, 3.0]))
-def test_mentions_are_those_of_a_plain_count_with_their_spellings(rows, weight: float):
+def test_mentions(rows, weight: float):
     with database(entities=of_entities(rows)) as connection:
-        figures.weigh(connection, {"Protein": weight, "Chemical": weight})
+        figures.count_entities(connection, weight)
         found = figures.mentions(connection, each=2, listed=2).to_pylist()
     for label in ("Chemical", "Protein"):
         spelled = Counter(mention for _, of, mention, _ in rows if of == label)
@@ -56,19 +54,18 @@ def test_mentions_are_those_of_a_plain_count_with_their_spellings(rows, weight: 
         for row in mine:
             variants = sorted((-n, m) for m, n in spelled.items() if form(m) == row["form"])
             assert row["variants"] == len(variants)
-            told = [(-v["mentions"], v["mention"]) for v in row["spelled"]]
-            assert told == [(n * weight, m) for n, m in variants[:2]]
+            listed = [(-v["mentions"], v["mention"]) for v in row["spelled"]]
+            assert listed == [(n * weight, m) for n, m in variants[:2]]
 
 
 @settings(max_examples=30)
-@given(rows=entities)
-def test_sections_and_scores_hold_every_entity(rows):
+@given(rows=entities, weight=st.sampled_from([1.0, 2.0]))
+def test_sections_and_scores(rows, weight: float):
     with database(entities=of_entities(rows)) as connection:
-        figures.weigh(connection, {"Protein": 1, "Chemical": 2})
-        figures.count_cells(connection)
-        sections, scores = (ask(connection).to_pylist() for ask in (figures.sections, figures.scores))
+        figures.count_entities(connection, weight)
+        sections, scores = (figure(connection).to_pylist() for figure in (figures.sections, figures.scores))
     for found in (sections, scores):
-        for label, weight in (("Protein", 1), ("Chemical", 2)):
+        for label in ("Protein", "Chemical"):
             total = sum(of == label for _, of, _, _ in rows) * weight
             assert sum(row["entities"] for row in found if row["label"] == label) == total
     assert {row["section"] for row in sections} <= {"title", "abstract", "body/results", ""}
@@ -78,12 +75,11 @@ def test_sections_and_scores_hold_every_entity(rows):
         assert any(low <= score <= high for score in mine)
 
 
-def test_sections_beyond_the_largest_are_one():
+def test_small_sections_are_summed_up():
     sections = [("body/A", 3), ("abstract", 2), ("body/B", 1), ("caption", 1)]
     rows = [(section, "Protein", "x", 0.5) for section, count in sections for _ in range(count)]
     with database(entities=of_entities(rows)) as connection:
-        figures.weigh(connection, {"Protein": 1})
-        figures.count_cells(connection)
+        figures.count_entities(connection)
         found = {row["section"]: row["entities"] for row in figures.sections(connection, limit=2).to_pylist()}
     assert found == {"body/a": 3, "abstract": 2, "body, other": 1, "other": 1}
 
@@ -103,7 +99,7 @@ def documents() -> ds.Dataset:
     return dataset(DOCUMENTS, rows)
 
 
-def test_the_account_tells_what_became_of_each_document(documents: ds.Dataset):
+def test_statuses_and_years(documents: ds.Dataset):
     with database(documents=documents) as connection:
         found = figures.statuses(connection).to_pylist()
         years = figures.years(connection).to_pylist()
@@ -116,7 +112,7 @@ def test_the_account_tells_what_became_of_each_document(documents: ds.Dataset):
     assert [tuple(row.values()) for row in years] == [(2020, 2, 2), (None, 1, 2)]
 
 
-def test_rejected_documents_and_broken_shards_are_told_with_their_reasons(documents: ds.Dataset):
+def test_rejected_documents_and_broken_shards(documents: ds.Dataset):
     with database(documents=documents) as connection:
         rejected = figures.rejected(connection, "#unreadable", each=2).to_pylist()
         broken = figures.broken(connection, "#unreadable").to_pylist()
@@ -130,10 +126,9 @@ def test_rejected_documents_and_broken_shards_are_told_with_their_reasons(docume
 
 @settings(max_examples=20)
 @given(rows=entities)
-def test_the_number_expected_right_is_the_sum_of_scores_at_each_threshold(rows):
+def test_number_expected_right_is_the_sum_of_scores(rows):
     with database(entities=of_entities(rows)) as connection:
-        figures.weigh(connection, {"Protein": 1, "Chemical": 1})
-        figures.count_cells(connection)
+        figures.count_entities(connection)
         for step in figures.expected(connection).to_pylist():
             least = round(step["score"] * figures.BINS)
             bins = [int(np.float32(score) * np.float32(figures.BINS)) for *_, score in rows]
@@ -142,15 +137,14 @@ def test_the_number_expected_right_is_the_sum_of_scores_at_each_threshold(rows):
             assert abs(step["expected"] - sum(scores)) <= 0.5 + 1e-6
 
 
-def test_mentions_to_check_first_are_those_with_most_expected_errors():
+def test_doubtful_mentions():
     rows = (
         [("title", "Protein", "sure", 0.99)] * 30
         + [("title", "Protein", "unsure", 0.5)] * 8
         + [("title", "Taxon", "odd", 0.2)]
     )
     with database(entities=of_entities(rows)) as connection:
-        figures.weigh(connection, {"Protein": 1, "Taxon": 1})
-        figures.mentions(connection)
+        figures.count_entities(connection)
         found = figures.doubtful(connection).to_pylist()
     assert [(row["mention"], row["mentions"], row["wrong"]) for row in found] == [("unsure", 8, 4), ("odd", 1, 1)]
     assert found[0]["score"] == pytest.approx(0.5)

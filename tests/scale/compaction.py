@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.tables.database import database, views
-from craft_ray.tables.snapshots import open_snapshot
+from craft_ray.tables.output import open_output
 from craft_ray.tables.writer import Tables
 from tests.scale.measured import measured
 from tests.scale.report import EACH, PART, part
@@ -59,9 +58,9 @@ def read(output: str) -> dict[str, float]:
     """MB that each question reads."""
     found = {}
     for name, sql in QUESTIONS.items():
-        snapshot = open_snapshot(STORAGE, output)
-        join = "" if "year" in snapshot.entities.dataset.schema.names else JOIN
-        with database(**views(snapshot)) as connection:
+        tables = open_output(STORAGE, output)
+        join = "" if "year" in tables.entities.dataset.schema.names else JOIN
+        with tables.connect("entities", "documents") as connection:
             before = _rchar()
             rows = connection.sql(sql.format(join=join)).to_arrow_table().num_rows
             found[name] = round((_rchar() - before) / 1e6, 1)

@@ -22,11 +22,16 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
 from craft_ray.tables.ledger import Outcome
+from craft_ray.tables.output import Output, open_output
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
 VARYING = ("run_id", "block_id")
 """Columns that differ between runs."""
+
+
+def open_tables(output: str | Path, at: str | None = None) -> Output:
+    return open_output(STORAGE, str(output), at)
 
 
 def table(output: str | Path, name: str, options: dict[str, str] | None = None) -> pa.Table:

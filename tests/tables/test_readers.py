@@ -8,11 +8,11 @@ import polars
 import pytest
 from deltalake import DeltaTable
 
+from craft_ray.report.queries import first_entities
 from craft_ray.tables.delta import CHECKPOINT_AFTER
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.snapshots import open_snapshot, read_entities
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block, rows
+from tests.support.outputs import STORAGE, all_of, block, open_tables, rows
 
 RUN, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
 REVISED = [("a", "human"), ("b", "rat")]
@@ -32,7 +32,7 @@ def by_pandas(output: Path) -> list[tuple[str, str]]:
 
 
 def by_our_own_commands(output: Path) -> list[tuple[str, str]]:
-    found = open_snapshot(STORAGE, str(output)).entities.dataset.to_table(columns=["doc_id", "mention"])
+    found = open_tables(output).entities.to_arrow(["doc_id", "mention"])
     return sorted((row["doc_id"], row["mention"]) for row in found.to_pylist())
 
 
@@ -97,7 +97,8 @@ def test_between_the_commits_of_a_pair_our_commands_see_both_tables_as_one(runni
     late = block(tmp_path, ("d", "worm"), run_id=RUN)
     running.entities.commit_files(late.entities, next_number(running.documents.pair))
     assert by_our_own_commands(tmp_path) == REVISED
-    assert [row["doc_id"] for row in read_entities(STORAGE, str(tmp_path), 10)] == ["a", "b"]
+    with open_tables(tmp_path).connect("entities", "documents") as connection:
+        assert first_entities(connection, 10)["doc_id"].to_pylist() == ["a", "b"]
     assert by_polars(tmp_path) == [*REVISED, ("d", "worm")]
 
 
@@ -108,4 +109,4 @@ def test_where_states_are_kept_plain_files_are_more_than_the_tables(running: Tab
     running.finish(compact=True, kept=[kept])
     assert by_polars(tmp_path) == [("a", "human"), ("b", "worm")]
     assert len(by_plain_files(tmp_path)) > 2
-    assert open_snapshot(STORAGE, str(tmp_path), str(kept["documents"])).documents.rows
+    assert open_tables(tmp_path, str(kept["documents"])).documents.rows

@@ -7,10 +7,9 @@ from deltalake import DeltaTable
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.snapshots import open_snapshot
 from craft_ray.tables.version import PROPERTIES, VERSION
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, block, table
+from tests.support.outputs import STORAGE, block, open_tables, table
 
 
 def test_compaction_keeps_the_version(tmp_path: Path):
@@ -24,7 +23,7 @@ def test_later_version_is_neither_read_nor_written(tmp_path: Path):
     later = {"craft-ray.schema": str(VERSION + 1)}
     DeltaTable(str(tmp_path / "documents")).alter.set_table_properties(later, raise_if_not_exists=False)
     before = DeltaTable(str(tmp_path / "documents")).version()
-    for open_ in (lambda: Tables(STORAGE, str(tmp_path)), lambda: open_snapshot(STORAGE, str(tmp_path))):
+    for open_ in (lambda: Tables(STORAGE, str(tmp_path)), lambda: open_tables(tmp_path)):
         with pytest.raises(SettingsError, match=f"version {VERSION + 1}, written by a later craft_ray"):
             open_()
     assert DeltaTable(str(tmp_path / "documents")).version() == before
