@@ -1,7 +1,4 @@
-"""From the bytes of a shard to its documents. A format is one file with its READER, and one line in READERS.
-
-Readers know no storage: they get a binary stream, and the shard's name for documents that have no id of their own.
-"""
+"""Read documents from files of any supported format, compressed or in archives."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +8,8 @@ from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
 from craft_ray.readers import archives, bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text
-from craft_ray.readers.archives import Stream, first_bytes, is_tar, members, unpacked
-from craft_ray.readers.parts import ITEM_KEY, WHOLE, ArchivePart
+from craft_ray.readers.archives import Stream, archive_files, decompress, is_tar, peek
+from craft_ray.readers.parts import ITEM_KEY, ArchivePart, file_key
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.unsupported import advice_for
 
@@ -28,7 +25,7 @@ READERS: tuple[Reader, ...] = (
     text.READER,
     deletions.READER,
 )
-"""All formats; where several match a shard, the first one reads it."""
+"""All formats. If several match a file, the first one reads it."""
 
 __all__ = [
     "ITEM_KEY",
@@ -47,65 +44,67 @@ __all__ = [
 
 
 def is_shard_name(name: str) -> bool:
-    """True if a file in a folder is input, by its name; others are counted as passed over."""
-    suffix = Head.of(name, b"").suffix
-    return is_archive_name(name) or any(suffix in reader.suffixes for reader in READERS)
+    """Whether a file found in a folder is input, judged by its name."""
+    suffix = Head.of(name).suffix
+    return suffix in archives.SUFFIXES or any(suffix in (*r.suffixes, *r.shared_suffixes) for r in READERS)
 
 
 def is_archive_name(name: str) -> bool:
-    """True if a file is an archive by its name; its content alone tells for certain."""
-    return Head.of(name, b"").suffix in archives.SUFFIXES
+    """Whether a file is probably an archive, judged by its name. Reading goes by content."""
+    return Head.of(name).suffix in archives.SUFFIXES
 
 
 def read_options(settings: Settings) -> ReadOptions:
-    """The settings that change how documents are read. Raises SettingsError if there is no reader of the format."""
+    """Extract the settings that change how documents are read. Raises SettingsError for an unknown format."""
     if settings.format is not None:
-        _reader_named(settings.format)
+        _reader_by_name(settings.format)
     return ReadOptions(settings.format, settings.include, settings.id_column, settings.text_column, settings.id_prefix)
 
 
-def _reader_named(format: str) -> Reader:
-    """The reader of a format. Raises SettingsError if there is none."""
+def _reader_by_name(name: str) -> Reader:
     for reader in READERS:
-        if reader.name == format:
+        if reader.name == name:
             return reader
     names = ", ".join(reader.name for reader in READERS)
-    raise SettingsError(f"setting format: there is no reader {format!r}, only {names}")
+    raise SettingsError(f"setting format: there is no reader {name!r}, only {names}")
 
 
 def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None) -> Iterator[Item]:
-    """Yield what a shard holds: documents, deletions, and a rejection for each record that cannot be read.
+    """Yield the documents and deletions of a file, and a rejection for each record that cannot be read.
 
-    Compression and archives are unpacked in a stream. Every error of the content ends as a Rejection or a ShardError.
+    Decompresses gzip and walks tar archives while reading.
 
-    Raises ShardError where the rest cannot be read; what came before was yielded.
+    shard: name of the file; documents without an id of their own are named after it
+
+    Raises ShardError where the rest of the file cannot be read, after yielding everything before that point.
     """
     for _, item in read_items(stream, shard, options or ReadOptions()):
         yield item
 
 
 def read_items(
-    stream: BinaryIO, shard: str, options: ReadOptions, part: ArchivePart = WHOLE
+    stream: BinaryIO, shard: str, options: ReadOptions, part: ArchivePart | None = None
 ) -> Iterator[tuple[str, Item]]:
-    """Yield the items of a shard, each with a key that names its position: `notes.tar!a.jsonl#item-3.0`.
+    """Like `read_shard`, with a unique key for each item: `a.jsonl#item-7`, or in an archive `a.tar!b.jsonl#item-3.0`.
 
-    part: which files of an archive to read; any other file belongs to the first part
+    part: read only this part of an archive; a file that is no archive belongs to part 0
 
-    Every file of an archive is in exactly one part, keys do not depend on the number of parts, and all parts raise the
-    same error.
+    Every file of an archive belongs to exactly one part, keys do not depend on the number of parts, and all parts end
+    with the same error.
     """
-    plain = unpacked(stream)
-    head = first_bytes(plain)
+    part = part or ArchivePart()
+    plain = decompress(stream)
+    head = peek(plain)
     is_archive, count = is_tar(head), 0
     try:
         if is_archive:
-            for name, content in members(plain, is_shard_name, part.has_file):
+            for name, content in archive_files(plain, is_shard_name, part.has_file):
                 if content is not None:
-                    for number, item in enumerate(_read_member(f"{shard}!{name}", content, options)):
-                        yield f"{part.place(shard, name)}{ITEM_KEY}{count}.{number}", item
+                    for number, item in enumerate(_read_archive_file(f"{shard}!{name}", content, options)):
+                        yield f"{file_key(shard, name)}{ITEM_KEY}{count}.{number}", item
                 count += 1
         elif part.number == 0:
-            for item in _read(plain, head, shard, options):
+            for item in _read_plain(plain, head, shard, options):
                 yield f"{shard}{ITEM_KEY}{count}", item
                 count += 1
     except ShardError as error:
@@ -115,42 +114,29 @@ def read_items(
         raise ShardError("no_documents", "an archive in which no file is input by its name")
 
 
-def _read_member(name: str, content: BinaryIO | ShardError, options: ReadOptions) -> Iterator[Item]:
-    """Yield the items of an archive's file; that it is damaged, or is none that is read, is one of them."""
+def _read_archive_file(name: str, content: BinaryIO | ShardError, options: ReadOptions) -> Iterator[Item]:
+    """Read one file of an archive. An unreadable one becomes a rejection, so that the files after it are read."""
     if isinstance(content, ShardError):
         yield Rejection(name, content.reason, content.detail)
         return
     try:
-        stream = unpacked(content)
-        yield from _read(stream, first_bytes(stream), name, options)
+        stream = decompress(content)
+        yield from _read_plain(stream, peek(stream), name, options)
     except ShardError as error:
         yield Rejection(f"{name}{UNREADABLE}", error.reason, error.detail)
 
 
-def format_of(stream: BinaryIO, shard: str, options: ReadOptions) -> str:
-    """The name of the format that a shard is read as, or `tar`.
-
-    Raises ShardError (`unknown_format`) if no reader reads it.
-    """
-    head = first_bytes(unpacked(stream))
-    if is_tar(head):
-        return "tar"
-    return options.format or detect(shard, head).name
-
-
-def _read(stream: Stream, head: bytes, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield the items of one file, and see that nothing comes in empty without a word."""
-    reader = detect(shard, head) if options.format is None else _reader_named(options.format)
+def _read_plain(stream: Stream, head: bytes, name: str, options: ReadOptions) -> Iterator[Item]:
+    reader = detect(name, head) if options.format is None else _reader_by_name(options.format)
     is_empty = True
-    for item in reader.read(stream, shard, options):
+    for item in reader.read(stream, name, options):
         is_empty = False
-        yield _with_prefix(_with_text(item), shard, options.id_prefix)
+        yield _add_prefix(_reject_empty(item), name, options.id_prefix)
     if is_empty:
         raise ShardError("no_documents", f"read as {reader.name}, it holds no document")
 
 
-def _with_text(item: Item) -> Item:
-    """The item, or its rejection if it is a document without text."""
+def _reject_empty(item: Item) -> Item:
     if not isinstance(item, Document) or item.text.strip():
         return item
     left_out = item.metadata.get("words_left_out", {})
@@ -158,17 +144,25 @@ def _with_text(item: Item) -> Item:
     return Rejection(item.doc_id, "empty_text", f"no text; words left out: {counts}" if counts else "no text")
 
 
-def _with_prefix(item: Item, shard: str, prefix: str | None) -> Item:
-    """The item with a prefix before its id, as the settings ask; ids by place in a shard are unique as they are."""
-    if prefix is None or item.doc_id.startswith(shard):
+def _add_prefix(item: Item, name: str, prefix: str | None) -> Item:
+    """Apply the setting `id_prefix`. Ids that are derived from the file's name are unique already."""
+    if prefix is None or item.doc_id.startswith(name):
         return item
-    return replace(item, doc_id=f"{shard}#{item.doc_id}" if prefix == "shard" else f"{prefix}{item.doc_id}")
+    return replace(item, doc_id=f"{name}#{item.doc_id}" if prefix == "shard" else f"{prefix}{item.doc_id}")
+
+
+def format_of(stream: BinaryIO, shard: str, options: ReadOptions) -> str:
+    """Name of the format that a file is read as, or `tar`. Raises ShardError (`unknown_format`)."""
+    head = peek(decompress(stream))
+    if is_tar(head):
+        return "tar"
+    return options.format or detect(shard, head).name
 
 
 def detect(name: str, content: bytes) -> Reader:
-    """The reader of a shard by its name and its first bytes.
+    """Choose the reader of a file by its name and its first bytes.
 
-    Raises ShardError (`unknown_format`) if neither tells.
+    Raises ShardError (`unknown_format`) if no reader matches.
 
     >>> detect("x.xml", b'<?xml version="1.0"?><PubmedArticleSet>').name
     'pubmed'
@@ -178,12 +172,12 @@ def detect(name: str, content: bytes) -> Reader:
         if reader.magic is not None and content.startswith(reader.magic):
             return reader
     for reader in READERS:
-        if head.suffix in reader.owned:
+        if head.suffix in reader.suffixes:
             return reader
     if (advice := advice_for(head)) is not None:
         raise ShardError("unknown_format", advice)
     if head.is_xml:
-        return _by_element(head)
+        return _detect_xml(head)
     for reader in READERS:
         if reader.matches(head):
             return reader
@@ -192,7 +186,7 @@ def detect(name: str, content: bytes) -> Reader:
     raise ShardError("unknown_format", "neither its name nor its first bytes tell the format")
 
 
-def _by_element(head: Head) -> Reader:
+def _detect_xml(head: Head) -> Reader:
     by_root = {root: reader for reader in READERS for root in reader.roots}
     for name in head.elements:
         if name in by_root:

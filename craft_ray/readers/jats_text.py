@@ -1,9 +1,9 @@
-"""The text of JATS elements in reading order, as passages under the names of their sections."""
+"""Collect the text of JATS elements in reading order, as passages with the names of their sections."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from craft_ray.readers.text_builder import LONGEST_NAME, TextBuilder, normalize_space
+from craft_ray.readers.text_builder import MAX_SECTION_NAME, TextBuilder, normalize_space
 from craft_ray.readers.xml import add_child, local_name, text_of
 
 FLOATS = frozenset(("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "media"))
@@ -15,69 +15,64 @@ _MATH = ("disp-formula", "disp-formula-group", "tex-math", "annotation", "annota
 _NAMES = ("label", "contrib-group", "kwd-group", "subj-group", "object-id", "permissions", "ref-list")
 _ALWAYS_LEFT_OUT = {*_MATH, *_NAMES, "graphic", "alt-text", "long-desc"}
 _RAISED = frozenset(("bibr", "fn", "table-fn", "author-notes", "aff", "corresp"))
-"""Types of references that print raises after a word: `membrane<xref ref-type="bibr">1</xref>`."""
+"""Types of references that are set as superscripts: `membrane<xref ref-type="bibr">1</xref>`."""
 
 _BOILERPLATE = frozenset(("Click here for additional data file", "Click here for file"))
-"""Lines that PubMed Central puts before the names of files."""
+"""Captions that PubMed Central adds to files."""
 
 
 class JatsText:
-    """Collects the passages of one document.
-
-    include: the optional parts that are read, of `core.settings.ArticlePart`
-    """
+    """Collects the passages of one document; tables and footnotes only if in `include`."""
 
     def __init__(self, include: Collection[str]) -> None:
         self.builder = TextBuilder()
-        left_out = set(_ALWAYS_LEFT_OUT)
-        blocks = set(_BLOCKS)
+        left_out, blocks = set(_ALWAYS_LEFT_OUT), set(_BLOCKS)
         for part, names in (("tables", TABLES), ("footnotes", ("fn",))):
             (blocks if part in include else left_out).update(names)
         self._left_out, self._blocks = left_out, blocks
         self._not_inline = left_out | blocks | {"break"}
 
     def inline(self, element: Any) -> str:
-        """The running text of an element, without the blocks in it."""
+        """Running text of an element, without the blocks within it."""
         return normalize_space(text_of(element, self._not_inline, _is_raised))
 
     def paragraph(self, element: Any, section: str) -> None:
-        """Add an element's running text as one passage, then the blocks that stand in it (lists, figures) as theirs."""
+        """Add the running text of an element as one passage, then the blocks within it (lists, figures)."""
         self._add(section, self.inline(element))
         for block in self._blocks_in(element):
             self.visit(block, section)
 
     def walk(self, element: Any, section: str) -> None:
-        """Add what stands in an element; text that has no paragraph around it is a passage as well."""
+        """Add the children of an element. Text without a paragraph around it is a passage too."""
         has_own_text = bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)
         run = [element.text or ""]
-        inner: list[Any] = []
+        blocks: list[Any] = []
 
-        def end_run() -> None:
+        def flush() -> None:
             self._add(section, normalize_space("".join(run)))
-            for block in inner:
+            for block in blocks:
                 self.visit(block, section)
             run.clear()
-            inner.clear()
+            blocks.clear()
 
         for child in element:
             name = local_name(child)
             if name and name not in self._left_out and (name in self._blocks or not has_own_text):
-                end_run()
+                flush()
                 self.visit(child, section)
                 run.append(child.tail or "")
             else:
                 add_child(child, self._not_inline, _is_raised, run)
                 if name not in self._left_out:
-                    inner += self._blocks_in(child)
-        end_run()
+                    blocks += self._blocks_in(child)
+        flush()
 
     def visit(self, element: Any, section: str) -> None:
-        """Add a block by what it is."""
         name = local_name(element)
         if name == "sec":
             heading = element.find("title")
             title = self.inline(heading) if heading is not None else ""
-            self.walk(element, f"{section}/{title}"[:LONGEST_NAME] if title else section)
+            self.walk(element, f"{section}/{title}"[:MAX_SECTION_NAME] if title else section)
         elif name == "table-wrap-foot":
             self._foot(element)
         elif name in FLOATS:
@@ -92,7 +87,7 @@ class JatsText:
             self.walk(element, section)
 
     def _foot(self, element: Any) -> None:
-        """The notes under a table, which stand in elements for footnotes."""
+        """Add notes under a table. JATS marks them up as footnotes."""
         for child in element:
             if local_name(child) in ("fn", "fn-group"):
                 self._foot(child)
@@ -100,13 +95,13 @@ class JatsText:
                 self.visit(child, "caption")
 
     def _table(self, element: Any) -> None:
-        """The cells of a table, a passage for each row."""
+        """Add a passage per row, with tabs between cells."""
         for row in element.iter("{*}tr"):
             cells = (normalize_space(text_of(cell, self._left_out - TABLES, _is_raised)) for cell in row)
             self._add("table", "\t".join(cells).strip("\t"))
 
     def _blocks_in(self, element: Any) -> Iterator[Any]:
-        """The blocks within an element, but not those within them."""
+        """Yield the outermost blocks within an element."""
         for child in element:
             name = local_name(child)
             if name in self._blocks:
@@ -120,7 +115,7 @@ class JatsText:
 
 
 def _is_raised(element: Any) -> bool:
-    """True if print raises an element after a word, so that a blank must keep the two apart."""
+    """Whether an element is a superscript reference, to be separated from the word before it by a blank."""
     name = local_name(element)
     if name == "xref":
         return element.get("ref-type") in _RAISED

@@ -1,7 +1,7 @@
-"""MEDLINE format: what PubMed's "Save" and efetch's `rettype=medline` give (https://www.nlm.nih.gov/bsd/mms/medlineelements.html).
+"""MEDLINE format, as PubMed's "Save" button and efetch with `rettype=medline` produce it.
 
-A field is a tag of up to four letters, a hyphen and a value; a line that begins with blanks goes on with it. A blank
-line or the next `PMID` ends a citation.
+https://www.nlm.nih.gov/bsd/mms/medlineelements.html: a field is a tag of up to four letters, a hyphen and a value, and
+continues on lines that start with blanks. A citation ends at a blank line or at the next PMID.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
-from craft_ray.readers.limits import lines, too_large
+from craft_ray.readers.limits import bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
 
@@ -21,20 +21,17 @@ _Fields = list[tuple[str, list[bytes]]]
 
 
 def read_medline(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Document per citation.
-
-    Raises ShardError (`too_large`) if a citation does not end.
-    """
+    """Yield a Document per citation. Raises ShardError (`too_large`) if one does not end."""
     fields: _Fields = []
     number = size = 0
-    for line in lines(stream):
+    for line in bounded_lines(stream):
         content = (line or b"").rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
         size += len(content)
         if line is None or size > limits.MAX_DOCUMENT_BYTES:
             raise too_large()
         field = _FIELD.match(content)
         if fields and (not content.strip() or (field and field.group(1) == b"PMID")):
-            yield _citation(fields, f"{shard}#{number}")
+            yield _build_document(fields, f"{shard}#{number}")
             fields, size, number = [], 0, number + 1
         if field:
             fields.append((field.group(1).decode(), [field.group(2).strip()]))
@@ -44,10 +41,10 @@ def read_medline(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
             yield Rejection(f"{shard}#{number}", "bad_record", "a line before the first field")
             number += 1
     if fields:
-        yield _citation(fields, f"{shard}#{number}")
+        yield _build_document(fields, f"{shard}#{number}")
 
 
-def _citation(fields: _Fields, fallback_id: str) -> Document | Rejection:
+def _build_document(fields: _Fields, fallback_id: str) -> Document | Rejection:
     try:
         values = [(tag, b" ".join(parts).decode("utf-8")) for tag, parts in fields]
     except UnicodeDecodeError as error:
@@ -77,4 +74,4 @@ def _is_medline(head: Head) -> bool:
     return _START.match(head.start) is not None
 
 
-READER = Reader("medline", read_medline, suffixes=("nbib",), owned=("nbib",), matches=_is_medline)
+READER = Reader("medline", read_medline, suffixes=("nbib",), matches=_is_medline)

@@ -1,4 +1,4 @@
-"""Parquet with the columns `id` and `text`; `title` and `year` fill their columns, all else is metadata."""
+"""Parquet with a document per row."""
 
 import io
 from collections.abc import Iterator
@@ -8,42 +8,44 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.archives import is_packed
-from craft_ray.readers.limits import read_all
+from craft_ray.core.schema import Item, Rejection
+from craft_ray.readers.archives import is_decompressed
+from craft_ray.readers.limits import bounded_content
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns
 
+_ROWS = 256
+
 
 def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Document a row, in batches of rows; a row without an id is named by shard and row number.
+    """Yield a Document per row; rows without an id are numbered from 0.
 
-    Raises ShardError (`bad_record`) if the file is not Parquet or has no `text` column.
+    Raises ShardError (`bad_record`) if the file is not Parquet or has no text column.
     """
     number = 0
     try:
-        # Parquet is read from its end, so what is unpacked in a stream is held whole.
-        seekable = io.BytesIO(read_all(stream)) if is_packed(stream) else stream
+        # Parquet is read from its end, so a decompressed stream must be in memory.
+        seekable = io.BytesIO(bounded_content(stream)) if is_decompressed(stream) else stream
         file = pq.ParquetFile(seekable)
         names = file.schema_arrow.names
         if not find_columns(names, options).text:
             raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
-        for batch in file.iter_batches(batch_size=256):
+        for batch in file.iter_batches(batch_size=_ROWS):
             for row in range(batch.num_rows):
-                yield _document(batch.slice(row, 1), f"{shard}#{number}", options)
+                yield _read_row(batch.slice(row, 1), f"{shard}#{number}", options)
                 number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ShardError("bad_record", f"not Parquet, or damaged after {number} rows: {error}") from error
 
 
-def _document(row: pa.RecordBatch, fallback_id: str, options: ReadOptions) -> Document | Rejection:
+def _read_row(row: pa.RecordBatch, fallback_id: str, options: ReadOptions) -> Item:
     try:
         (record,) = row.to_pylist()
     except UnicodeDecodeError as error:
         return Rejection(fallback_id, "bad_encoding", str(error))
-    except (ValueError, OverflowError) as error:  # dates, and whatever else Python's types cannot hold
+    except (ValueError, OverflowError) as error:  # dates and other values that Python's types cannot represent
         return Rejection(fallback_id, "bad_record", str(error))
     return document_from_record(record, fallback_id, options)
 
 
-READER = Reader("parquet", read_parquet, suffixes=("parquet",), owned=("parquet",), magic=b"PAR1")
+READER = Reader("parquet", read_parquet, suffixes=("parquet",), magic=b"PAR1")

@@ -1,4 +1,4 @@
-"""Parts of an archive, so that several tasks read it: each unpacks all of it, and parses the files of its own part."""
+"""Parts of a large archive, so that several tasks share it: each decompresses all of it and parses its own files."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,55 +6,46 @@ from dataclasses import dataclass
 from craft_ray.core.hashing import hash64
 
 ITEM_KEY = "#item-"
-"""Behind a file's name, the beginning of the places of items that have no id of their own to go by."""
+"""Separates a file's name from an item's number in the keys of items."""
 
-LONGEST_NAME = 500
-"""Characters of a file's name in an archive that places in it are named by; longer ones are cut."""
+MAX_FILE_NAME = 500
+"""Characters of a file's name within an archive that ids and keys may contain."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePart:
-    """One of `count` parts of an archive's files.
+    """One of `count` parts of an archive, the files whose names hash to `number`.
 
-    A file belongs to a part by its name alone, so whatever is named by its place is given by one part, in any run.
+    The name alone decides, so ids that are derived from file names come from the same part in every run.
     """
 
     number: int = 0
     count: int = 1
 
     def has_file(self, name: str) -> bool:
-        """True if a file of the archive is in this part, by its name in there."""
-        return self._holds(_spelled_out(name))
+        return self._has(_printable(name))
 
     def owns_id(self, doc_id: str, shard: str) -> bool:
-        """True if this part is the one that could give an id that is a place in the archive.
+        """Whether an id derived from a file name, as of a record without an id, can come from this part.
 
-        What names no file, as the mark of a broken archive, is the first part's.
+        Ids that name no file of the archive, such as the marker of a broken archive, belong to part 0.
         """
-        inside = f"{shard}!"
-        return self._holds(doc_id.removeprefix(inside)) if doc_id.startswith(inside) else self.number == 0
+        prefix = f"{shard}!"
+        return self._has(doc_id.removeprefix(prefix)) if doc_id.startswith(prefix) else self.number == 0
 
-    @staticmethod
-    def place(shard: str, name: str) -> str:
-        """The name of a file by which places in it are named: an id that a table can hold, whatever the name."""
-        return f"{shard}!{_readable(name)}"
-
-    def _holds(self, name: str) -> bool:
-        # By what a name and all places in its file begin with: places go on behind a `#`, and have long names cut.
-        begins = name.partition("#")[0][:LONGEST_NAME]
-        return self.count == 1 or hash64(begins.encode()) % self.count == self.number
+    def _has(self, name: str) -> bool:
+        # Only what a file's name has in common with all ids derived from it: they go on after `#`, and may be cut.
+        stem = name.partition("#")[0][:MAX_FILE_NAME]
+        return self.count == 1 or hash64(stem.encode()) % self.count == self.number
 
 
-WHOLE = ArchivePart()
+def file_key(shard: str, name: str) -> str:
+    """Name of a file in an archive, safe to store in a table: valid UTF-8 and of bounded length."""
+    name = _printable(name)
+    if len(name) > MAX_FILE_NAME:
+        name = f"{name[:MAX_FILE_NAME]}...{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
+    return f"{shard}!{name}"
 
 
-def _readable(name: str) -> str:
-    """A name as it is, if tables can hold it; bytes that are no UTF-8 spelled out, and a long one cut."""
-    name = _spelled_out(name)
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}...{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"
-
-
-def _spelled_out(name: str) -> str:
+def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()

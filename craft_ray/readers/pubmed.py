@@ -1,8 +1,7 @@
 """PubMed XML: baseline, update and efetch files (https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html).
 
-Title and every part of the abstract; a labelled part is the section `abstract/LABEL`. The title in its own language and
-an English `OtherAbstract` (as of PIP and NASA) are read where there is no other; else they are left out, and the
-metadata lists the abstracts. Copyright lines are left out.
+Read are the title and all parts of the abstract, a labelled one as section `abstract/LABEL`. A vernacular title or an
+English `OtherAbstract` (of PIP or NASA) is read if there is no other. Copyright lines are left out.
 """
 
 import re
@@ -12,14 +11,14 @@ from typing import Any, BinaryIO
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder, normalize_space
-from craft_ray.readers.xml import text_of, xml_elements
+from craft_ray.readers.xml import iter_elements, text_of
 
 
 def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each citation and a Deletion for each PMID of a `DeleteCitation` list."""
     tags = ("MedlineCitation", "PubmedArticle", "PubmedBookArticle", "DeleteCitation", "DeleteDocument")
     number = 0
-    for element in xml_elements(stream, tags):
+    for element in iter_elements(stream, tags):
         if element.tag == "PubmedArticle" and element.find("MedlineCitation") is not None:
             continue  # its citation has been read
         if element.tag in ("DeleteCitation", "DeleteDocument"):
@@ -29,19 +28,20 @@ def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
                 else:
                     yield Rejection(f"{shard}#{number}", "bad_record", "a deletion without a PMID")
         else:
-            yield _citation(element, f"{shard}#{number}")
+            yield _build_document(element, f"{shard}#{number}")
         number += 1
 
 
-def _citation(element: Any, fallback_id: str) -> Document | Rejection:
-    book = element.tag == "PubmedBookArticle"
-    record = element.find("BookDocument") if book else element
+def _build_document(element: Any, fallback_id: str) -> Document | Rejection:
+    is_book = element.tag == "PubmedBookArticle"
+    record = element.find("BookDocument") if is_book else element
     pmid = record.find("PMID") if record is not None else None
     if pmid is None or not normalize_space(pmid.text or ""):
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
-    article = record if book else record.find("Article")
+    doc_id = f"PMID:{normalize_space(pmid.text)}"
+    article = record if is_book else record.find("Article")
     if article is None:
-        return Rejection(f"PMID:{normalize_space(pmid.text)}", "bad_record", "a citation without an Article")
+        return Rejection(doc_id, "bad_record", "a citation without an Article")
 
     builder = TextBuilder()
     titles = (_text(article, path) for path in ("ArticleTitle", "Book/BookTitle", "VernacularTitle"))
@@ -54,12 +54,11 @@ def _citation(element: Any, fallback_id: str) -> Document | Rejection:
     for part in (part for abstract in abstracts for part in abstract.iterfind("AbstractText")):
         label = normalize_space(part.get("Label", ""))
         builder.add(f"abstract/{label}" if label else "abstract", normalize_space(text_of(part)))
-    left_out = [other.get("Language", "und") for other in others if other not in abstracts]
     metadata: dict[str, Any] = {"language": [normalize_space(text_of(e)) for e in article.iterfind("Language")]}
-    if left_out:
+    if left_out := [other.get("Language", "und") for other in others if other not in abstracts]:
         metadata["other_abstracts_left_out"] = left_out
     return Document(
-        doc_id=f"PMID:{normalize_space(pmid.text)}",
+        doc_id=doc_id,
         version=_version(pmid),
         text=builder.text,
         sections=builder.sections,
@@ -76,7 +75,7 @@ def _version(pmid: Any) -> int:
 
 
 def _year(article: Any) -> int | None:
-    """The year of publication; `MedlineDate` is free text such as `1998 Dec-1999 Jan`."""
+    """Year of publication. `MedlineDate` is free text such as `1998 Dec-1999 Jan`."""
     for path in ("Journal/JournalIssue/PubDate", "Book/PubDate"):
         if (date := article.find(path)) is not None and (match := re.search(r"\d{4}", text_of(date))):
             return int(match.group())
@@ -91,6 +90,6 @@ def _text(element: Any, path: str) -> str | None:
 READER = Reader(
     "pubmed",
     read_pubmed,
-    suffixes=("xml",),
+    shared_suffixes=("xml",),
     roots=("PubmedArticleSet", "PubmedArticle", "PubmedBookArticle", "MedlineCitationSet", "MedlineCitation"),
 )

@@ -1,7 +1,7 @@
 """PubTator text (https://www.ncbi.nlm.nih.gov/research/pubtator3/): `PMID|t|title`, `PMID|a|abstract`, annotations.
 
-The passages stand on a line each, so that offsets are PubTator's own. Full text has many titles and abstracts of one
-id, which are its paragraphs. Annotation lines are not read.
+Passages are joined by line feeds, which reproduces PubTator's offsets. Full text repeats the lines with one PMID, a
+pair for each section. Annotations are not read.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
-from craft_ray.readers.limits import lines, too_large
+from craft_ray.readers.limits import bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import SEPARATOR, TextBuilder
 
@@ -18,14 +18,14 @@ _LINE = re.compile(rb"^([^|\t\n]+)\|([ta])\|(.*)$", re.DOTALL)
 
 
 def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Document for each run of lines with one PMID; its title, if it comes again, begins another.
+    """Yield a Document for each run of lines with one PMID. If its first title is repeated, a new document starts.
 
     Raises ShardError (`too_large`) if a run does not end.
     """
     current: bytes | None = None
     passages: list[tuple[bytes, bytes]] = []
     size = 0
-    for number, line in enumerate(lines(stream)):
+    for number, line in enumerate(bounded_lines(stream)):
         if line is None:
             yield Rejection(f"{shard}#{number}", "too_large", too_large().detail)
             continue
@@ -38,17 +38,17 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
         key, part, text = match.groups()
         if key != current or (part == b"t" and (part, text) == passages[0]):
             if current is not None:
-                yield _document(current, passages)
+                yield _build_document(current, passages)
             current, passages, size = key, [], 0
         size += len(line)
         if size > limits.MAX_DOCUMENT_BYTES:
             raise too_large()
         passages.append((part, text))
     if current is not None:
-        yield _document(current, passages)
+        yield _build_document(current, passages)
 
 
-def _document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document | Rejection:
+def _build_document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document | Rejection:
     name = key.decode("utf-8", "replace").strip()
     doc_id = f"PMID:{name}" if name.isdecimal() else name
     builder = TextBuilder()
@@ -56,22 +56,18 @@ def _document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document |
     try:
         for number, (part, content) in enumerate(passages):
             text = content.decode("utf-8")
-            builder.add(_section(part, number), text, offset)
+            section = {(b"t", 0): "title", (b"a", 0): "abstract", (b"a", 1): "abstract"}.get((part, number), "body")
+            builder.add(section, text, offset)
             offset += len(text) + len(SEPARATOR)
-            if number == 0 and part == b"t":
+            if section == "title":
                 title = text
     except UnicodeDecodeError as error:
         return Rejection(doc_id, "bad_encoding", str(error))
     return Document(doc_id, builder.text, builder.sections, title=title or None)
 
 
-def _section(part: bytes, number: int) -> str:
-    """The section of a passage: the first title and the abstract after it have theirs, what follows is the body."""
-    return {(b"t", 0): "title", (b"a", 0): "abstract", (b"a", 1): "abstract"}.get((part, number), "body")
-
-
 def _is_pubtator(head: Head) -> bool:
     return _LINE.match(head.first_line) is not None
 
 
-READER = Reader("pubtator", read_pubtator, suffixes=("pubtator",), owned=("pubtator",), matches=_is_pubtator)
+READER = Reader("pubtator", read_pubtator, suffixes=("pubtator",), matches=_is_pubtator)

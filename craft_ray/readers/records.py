@@ -1,7 +1,6 @@
-"""Documents from records of named columns: an object of JSON, a row of CSV or Parquet.
+"""Documents from records with named columns: JSON objects, rows of CSV or Parquet.
 
-`id` and `text` are the document, `title` and `year` fill their columns, all else is metadata. Columns of other names
-are given by the settings or found by the names in ID_COLUMNS and TEXT_COLUMNS; the metadata then says which were read.
+Columns `title` and `year` fill the document's own. Those that are neither id nor text go to its metadata.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,29 +12,24 @@ from craft_ray.readers.reader import ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
 
 ID_COLUMNS = ("id", "_id", "doc_id", "docid", "document_id", "pmid", "pmcid", "doi")
-"""Usual names of a column of ids, in any case; the first that is there counts."""
+"""Usual names of the id column, in any case; the first one present is used."""
 
 TEXT_COLUMNS = ("title", "abstract", "contents", "content", "body", "full_text", "fulltext")
-"""Usual names of columns of text where none is called `text`; all that are there count, in this order."""
-
-_PREFIXES = {"pmid": "PMID:", "pmcid": "PMCID:", "doi": "DOI:"}
+"""Usual names of text columns if none is called `text`; all that are present are used, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a record that are its id and its text, by their names in the record."""
-
     id: str | None
     text: tuple[str, ...]
 
     @property
-    def usual(self) -> bool:
-        """True if these are the columns that need no telling."""
+    def are_standard(self) -> bool:
         return self.id in (None, "id") and self.text == ("text",)
 
 
 def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
-    """The columns among some names; no text column if there is none."""
+    """Choose the columns of id and text. `text` is empty if none qualifies."""
     by_lower = {name.lower(): name for name in reversed(list(names))}
     id = options.id_column or next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
     if options.text_column:
@@ -43,21 +37,20 @@ def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
     if "text" in by_lower:
         return Columns(id, (by_lower["text"],))
     text = tuple(by_lower[name] for name in TEXT_COLUMNS if name in by_lower)
-    # A title alone is a document where it is a citation's; else the text has a name that nobody knows.
+    # A citation may consist of its title. In other records a lone title means that the text has an unknown name.
     is_citation = id is not None and id.lower() == "pmid"
     return Columns(id, text if is_citation or [name.lower() for name in text] != ["title"] else ())
 
 
 def document_from_record(record: Any, fallback_id: str, options: ReadOptions) -> Document | Rejection:
-    """A Document from a mapping of columns to values."""
     if not isinstance(record, Mapping):
         return Rejection(fallback_id, "bad_record", f"expected an object, found {type(record).__name__}")
     columns = find_columns(record.keys(), options)
-    given = record.get(columns.id) if columns.id is not None else None
-    if not (given is None or isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool))):
-        kind = type(given).__name__
+    id = record.get(columns.id) if columns.id is not None else None
+    if not (id is None or isinstance(id, str) or (isinstance(id, int) and not isinstance(id, bool))):
+        kind = type(id).__name__
         return Rejection(fallback_id, "bad_record", f"`{columns.id}` is {kind}, neither text nor a whole number")
-    doc_id = fallback_id if given in (None, "") else _with_prefix(str(given), columns.id or "")
+    doc_id = fallback_id if id in (None, "") else _add_prefix(str(id), columns.id or "")
     builder = TextBuilder()
     found = False
     for name in columns.text:
@@ -69,16 +62,16 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
     if not found:
         missing = " and ".join(f"`{name}`" for name in options.text_column or columns.text or ("text",))
         return Rejection(doc_id, "bad_record", f"no {missing} among the columns {', '.join(map(str, record))[:500]}")
-    return _document(record, columns, doc_id, builder)
+    return _build_document(record, columns, doc_id, builder)
 
 
-def _document(record: Mapping[str, Any], columns: Columns, doc_id: str, builder: TextBuilder) -> Document:
+def _build_document(record: Mapping[str, Any], columns: Columns, doc_id: str, builder: TextBuilder) -> Document:
     by_lower = {name.lower(): name for name in reversed(list(record))}
     title, year = (record.get(by_lower.get(name, name)) for name in ("title", "year"))
     is_year = isinstance(year, int) and not isinstance(year, bool) and 0 < year < 10_000
     used = {columns.id, *columns.text, by_lower.get("title"), by_lower.get("year")}
     metadata = {key: value for key, value in record.items() if key not in used}
-    if not columns.usual:
+    if not columns.are_standard:
         metadata["columns_read"] = {"id": columns.id, "text": list(columns.text)}
     return Document(
         doc_id=doc_id,
@@ -90,11 +83,13 @@ def _document(record: Mapping[str, Any], columns: Columns, doc_id: str, builder:
     )
 
 
-def _with_prefix(value: str, column: str) -> str:
-    """An id as other formats write it: the number of a column `pmid` is `PMID:123`."""
-    prefix = _PREFIXES.get(column.lower(), "")
-    if prefix == "PMID:" and not value.isdecimal():
-        return value
-    if prefix == "PMCID:" and value.isdecimal():
-        value = f"PMC{value}"
-    return value if value.startswith(prefix) else prefix + value
+def _add_prefix(value: str, column: str) -> str:
+    """Write an id as other formats do: `123` in a column `pmid` becomes `PMID:123`."""
+    match column.lower():
+        case "pmid" if value.isdecimal():
+            return f"PMID:{value}"
+        case "pmcid" if not value.startswith("PMCID:"):
+            return f"PMCID:PMC{value}" if value.isdecimal() else f"PMCID:{value}"
+        case "doi" if not value.startswith("DOI:"):
+            return f"DOI:{value}"
+    return value

@@ -1,34 +1,30 @@
-"""Putting a document's passages together into one text with sections."""
+"""Assemble a document's text and its sections from passages."""
 
 import re
 
 from craft_ray.core.schema import Section
 
 SEPARATOR = "\n"
-LONGEST_NAME = 1000
-"""Code points of a section's name; each mention carries it."""
 
-LONGEST_GAP = 1001
-"""Blanks between two passages, at most, that a format's offsets make."""
+MAX_SECTION_NAME = 1000
+"""Characters. Every entity row repeats the name of its section."""
+
+MAX_GAP = 1001
+"""Blanks that may be inserted between two passages to reproduce a format's own offsets."""
 
 _XML_SPACE = re.compile(r"[ \t\r\n]+")
-
-_UNEVEN = ("  ", "\n", "\t", "\r")
-"""Texts without any of these have single spaces alone, as most do. The pattern would replace each by itself."""
+_UNEVEN_SPACE = ("  ", "\n", "\t", "\r")
 
 
 def normalize_space(text: str) -> str:
-    """XML text with each run of XML white space as one space; other spaces (no-break, thin) are kept."""
-    if any(white in text for white in _UNEVEN):
+    """Replace each run of XML white space by a space, as XPath does. No-break and thin spaces are kept."""
+    if any(space in text for space in _UNEVEN_SPACE):  # most texts have none, and the pattern is slow
         text = _XML_SPACE.sub(" ", text)
     return text.strip(" ")
 
 
 class TextBuilder:
-    """Collects named passages; passages that follow each other under one name become one section.
-
-    Those that touch, letter to letter, stay two sections, so that no word grows across.
-    """
+    """Joins named passages. Consecutive passages of one name become one section."""
 
     def __init__(self, separator: str = SEPARATOR) -> None:
         self._separator = separator
@@ -37,18 +33,19 @@ class TextBuilder:
         self._sections: list[Section] = []
 
     def add(self, name: str, passage: str, offset: int | None = None) -> None:
-        """Append a passage on a line of its own; an empty one leaves no trace.
+        """Append a passage after the separator; an empty one is ignored.
 
-        offset: where the passage starts in its source, for formats that state it. The passage starts there, which may
-                be right behind the one before, if that lies ahead by at most LONGEST_GAP. Other offsets are taken as
-                another way of counting.
+        offset: where the passage starts according to its source. Blanks are inserted up to there if at most MAX_GAP are
+                needed. Any other offset is ignored, since the source counts in another way.
+
+        A passage that continues the word before it starts a new section, so that no mention spans both.
         """
         if not passage:
             return
         separator = self._separator if self._parts else ""
-        if offset is not None and 0 <= (gap := offset - self._length) <= LONGEST_GAP:
+        if offset is not None and 0 <= (gap := offset - self._length) <= MAX_GAP:
             separator = separator.ljust(gap) if gap else ""
-        name = name[:LONGEST_NAME]
+        name = name[:MAX_SECTION_NAME]
         touches = not separator and bool(self._parts) and not (self._parts[-1][-1].isspace() or passage[0].isspace())
         start = self._length + len(separator)
         self._parts += [separator, passage]
@@ -59,10 +56,8 @@ class TextBuilder:
 
     @property
     def text(self) -> str:
-        """The whole text."""
         return "".join(self._parts)
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """The sections, in order."""
         return tuple(self._sections)

@@ -1,4 +1,4 @@
-"""Files that are plainly no text, and what to do with each, so that none is taken for prose."""
+"""Formats of other programs that must not be read as prose, with advice for the user."""
 
 import re
 
@@ -7,7 +7,7 @@ from craft_ray.readers.reader import Head
 _PMIDS = re.compile(rb"(?:PMID:? ?)?\d{1,8}(?:[\s,;]+(?:PMID:? ?)?\d{1,8})+[\s,;]*\Z")
 _FASTA = re.compile(rb">\S[^\n]*\n[A-Za-z*-]+\r?\n")
 
-_REFUSED = (
+_ADVICE = (
     (re.compile(rb"%PDF-"), "a PDF: extract its text first"),
     (re.compile(rb"PK\x03\x04"), "a ZIP archive or an Office document: unpack it, or save it as text"),
     (re.compile(rb"\{\\rtf"), "RTF: save it as text"),
@@ -21,5 +21,5 @@ _REFUSED = (
 
 
 def advice_for(head: Head) -> str | None:
-    """The kind of file that a head belongs to and what to do with it, if no reader is meant to read it."""
-    return next((advice for pattern, advice in _REFUSED if pattern.match(head.start)), None)
+    """Describe an unsupported format and what to do about it; None if a reader may try the file."""
+    return next((advice for pattern, advice in _ADVICE if pattern.match(head.start)), None)

@@ -1,4 +1,4 @@
-"""Streaming XML that never fetches, never expands entities of its own and never holds more than one record."""
+"""Streaming XML: resolves no external entities, expands no internal ones, and keeps one record in memory."""
 
 import html
 from collections.abc import Callable, Collection, Iterator
@@ -10,18 +10,16 @@ from craft_ray.core.errors import ShardError
 from craft_ray.readers.limits import XML, BoundedReader
 
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-"""The attribute `xml:lang`."""
 
 
-def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
-    """Yield each element with one of `tags` as it closes, and free it when the next one is asked for.
+def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
+    """Yield each element with one of `tags` when it ends. It is cleared when the next one is requested.
 
-    Raises ShardError (`bad_xml`) where the stream stops being well-formed, or (`too_large`) where a record never
-    ends; what came before it was yielded.
+    Raises ShardError: `bad_xml` where the stream stops being well-formed, `too_large` where an element does not end.
     """
-    meter = BoundedReader(stream, XML)
+    bounded = BoundedReader(stream, XML)
     parser = etree.iterparse(
-        meter,
+        bounded,
         events=("end",),
         tag=tuple(tags),
         resolve_entities=False,
@@ -34,7 +32,7 @@ def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Ele
     try:
         for _, element in parser:
             yield element
-            meter.reset()
+            bounded.reset()
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
@@ -44,10 +42,10 @@ def xml_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Ele
 
 
 def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], bool] = lambda element: False) -> str:
-    """All text within an element, in order; elements named in `skip` count as a blank, entity references as their text.
+    """All text within an element. Entities that HTML defines (`&alpha;`) are replaced by their characters.
 
-    Elements that `apart` tells are kept apart from a word right before or after them by a blank. Named entities that
-    HTML knows (`&alpha;`) become their characters; others stay as written.
+    skip:  names of elements that are replaced by a blank
+    apart: whether an element must be separated from adjacent words by a blank
     """
     parts: list[str] = []
     _collect(element, skip, apart, parts)
@@ -64,7 +62,7 @@ def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], 
 
 
 def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
-    """Append the text of a child and what follows it to the parts of its parent's text, as `text_of` does."""
+    """Append the text of a child and of its tail to `parts`, as `text_of` does."""
     if child.tag is etree.Entity:
         parts.append(html.unescape(child.text))
     elif local_name(child) in skip:
@@ -77,8 +75,8 @@ def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], p
         parts.append(child.tail)
 
 
-def without_namespace(element: Any) -> None:
-    """Rename an element, and what stands in it in the same namespace, to names without one."""
+def remove_namespace(element: Any) -> None:
+    """Rename an element and its descendants of the same namespace to their local names."""
     namespace, bracket, _ = element.tag.rpartition("}")
     if bracket:
         for found in element.iter(f"{namespace}}}*"):
@@ -86,5 +84,5 @@ def without_namespace(element: Any) -> None:
 
 
 def local_name(element: Any) -> str:
-    """An element's name without its namespace; empty for what is no element."""
+    """Name of an element without its namespace; empty for entities."""
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""

@@ -9,8 +9,7 @@ import pytest
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion
 from craft_ray.readers import ArchivePart, ReadOptions, limits, read_items
-from craft_ray.readers.archives import first_bytes, is_tar, unpacked
-from craft_ray.readers.parts import WHOLE
+from craft_ray.readers.archives import decompress, is_tar, peek
 from tests.support.hostile import cases
 from tests.support.hostile.making import GOOD, line, tar
 
@@ -18,7 +17,7 @@ ARCHIVES = [case for case in cases() if ".tar" in case.name]
 MANY = tar(*((f"folder/{number}.jsonl", line(f"a{number}") + line(f"b{number}") + b"?\n") for number in range(20)))
 
 
-def found(content: bytes, part: ArchivePart = WHOLE) -> tuple[Counter[tuple[str, str]], str | None]:
+def found(content: bytes, part: ArchivePart | None = None) -> tuple[Counter[tuple[str, str]], str | None]:
     """The number of times that each item comes, by its name and all that it holds, and the error at the end."""
     items: Counter[tuple[str, str]] = Counter()
     try:
@@ -30,7 +29,7 @@ def found(content: bytes, part: ArchivePart = WHOLE) -> tuple[Counter[tuple[str,
 
 def assert_parts_are_the_whole(content: bytes) -> None:
     whole, error = found(content)
-    is_archive = is_tar(first_bytes(unpacked(io.BytesIO(content)))) if content else False
+    is_archive = is_tar(peek(decompress(io.BytesIO(content)))) if content else False
     for count in range(1, 5):
         together: Counter[tuple[str, str]] = Counter()
         for number in range(count):
