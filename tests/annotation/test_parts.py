@@ -29,7 +29,7 @@ from craft_ray.tables.ledger import Ledger, entries
 from craft_ray.tables.writer import Tables
 from tests.annotation.test_account import block
 from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
-from tests.support.hostile import cases
+from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import line, tar
 from tests.support.models import TOKENIZER
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table

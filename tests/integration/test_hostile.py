@@ -9,9 +9,8 @@ import pytest
 import craft_ray
 from craft_ray.core.schema import REASONS
 from tests.conftest import SAMPLE
-from tests.support.hostile import cases
+from tests.support.hostile.corpus import IDS, cases
 from tests.support.hostile.making import OK, Case, line
-from tests.support.hostile.records import IDS
 from tests.support.outputs import assert_consistent, document_rows
 
 pytestmark = pytest.mark.integration

@@ -14,7 +14,7 @@ from craft_ray.readers import limits, read_shard
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
-from tests.support.hostile import cases
+from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import Case, article
 from tests.support.models import TOKENIZER
 

@@ -10,7 +10,7 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion
 from craft_ray.readers import ArchivePart, ReadOptions, limits, read_items
 from craft_ray.readers.archives import decompress, is_tar, peek
-from tests.support.hostile import cases
+from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import GOOD, line, tar
 
 ARCHIVES = [case for case in cases() if ".tar" in case.name]

@@ -22,8 +22,11 @@ class Case:
     """A shard, and the status or reason of each of its rows by id."""
 
     name: str
-    make: Callable[[], bytes]
+    content: bytes | Callable[[], bytes]
     outcome: dict[str, str]
+
+    def make(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content()
 
     def expected(self, shard: str) -> dict[str, str]:
         return {doc_id.replace("@", shard): status for doc_id, status in self.outcome.items()}
