@@ -4,14 +4,13 @@ import random
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 import psutil
 
 from cluster.local.cluster import RAYLET, RayCluster, kill
 from tests.chaos.proxy import Fault, Kind, Proxy
+from tests.chaos.run import Run
 from tests.support.s3_server import S3Server
 
 REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
@@ -24,14 +23,6 @@ OVERTAKEN = "driver overtaken"
 """A suspension during which another run starts, as if from another machine."""
 
 
-class Driver(Protocol):
-    def signalled(self, number: int) -> bool:
-        """Send a signal; False if it has ended."""
-
-    def suspend(self, seconds: float) -> bool:
-        """Stop it for so many seconds; False if it has ended or is stopped already."""
-
-
 @dataclass
 class Scene:
     """The targets."""
@@ -39,7 +30,7 @@ class Scene:
     cluster: RayCluster
     store: S3Server
     proxy: Proxy
-    driver: Driver
+    run: Run
     random: random.Random
     background: list[threading.Thread]
 
@@ -54,17 +45,9 @@ class Blow:
     fatal: bool = False
 
 
-def _driver_killed(scene: Scene) -> bool:
-    return scene.driver.signalled(signal.SIGKILL)
-
-
-def _driver_terminated(scene: Scene) -> bool:
-    return scene.driver.signalled(signal.SIGTERM)
-
-
 def _driver_suspended(scene: Scene) -> bool:
     """As by a laptop that sleeps, a debugger or a frozen container."""
-    return scene.driver.suspend(scene.random.uniform(*SUSPENDED))
+    return scene.run.suspend(scene.random.uniform(*SUSPENDED))
 
 
 def _process_killed(title: str) -> Callable[[Scene], bool]:
@@ -80,11 +63,12 @@ def _replica_out_of_memory(scene: Scene) -> bool:
     found = scene.cluster.named(REPLICA)
     if not found:
         return False
-    with suppress(psutil.NoSuchProcess, PermissionError):
-        replica = scene.random.choice(found)
+    replica = scene.random.choice(found)
+    try:
         replica.rlimit(psutil.RLIMIT_AS, (replica.memory_info().vms,) * 2)
-        return True
-    return False
+    except (psutil.NoSuchProcess, PermissionError):
+        return False
+    return True
 
 
 def _raylet_killed(scene: Scene) -> bool:
@@ -154,8 +138,8 @@ def _later(scene: Scene, work: Callable[[], None]) -> None:
 BLOWS = {
     blow.name: blow
     for blow in (
-        Blow("driver killed", _driver_killed, 1.0, fatal=True),
-        Blow("driver terminated", _driver_terminated, 1.0, fatal=True),
+        Blow("driver killed", lambda scene: scene.run.signalled(signal.SIGKILL), 1.0, fatal=True),
+        Blow("driver terminated", lambda scene: scene.run.signalled(signal.SIGTERM), 1.0, fatal=True),
         Blow("driver suspended", _driver_suspended, 1.0),
         Blow(OVERTAKEN, _driver_suspended, 1.0, fatal=True),
         Blow("replica killed", _process_killed(REPLICA), 1.5),

@@ -138,12 +138,12 @@ class Harness:
             f" in {time.monotonic() - began:.1f} s, seed {self.report.seed}"
         )
 
-    def fill(self, output: str, blows: Sequence[Blow], patient: bool = False) -> None:
+    def fill(self, output: str, blows: Sequence[str], patient: bool = False) -> None:
         """Run the command until it ends with 0, strike until all blows are used up, and compare.
 
         patient: strike after the first commit, and wait up to a minute for a target instead of skipping the blow
         """
-        left = deque(blows)
+        left = deque(BLOWS[name] for name in blows)
         seen: Counter[str] = Counter()
         orphans: set[str] = set()
         asleep: Run | None = None
@@ -313,15 +313,6 @@ def _allowed(run: Run, beside: Run | None) -> set[int]:
     return {0, 1} | hurt | ({OutputBusyError.exit_code} if busy else set())
 
 
-def random_blows(source: random.Random, number: int) -> list[Blow]:
-    blows = list(BLOWS.values())
-    return source.choices(blows, [blow.weight for blow in blows], k=number)
-
-
-def chosen_blows(names: Sequence[str]) -> list[Blow]:
-    return [BLOWS[name] for name in names]
-
-
 @contextmanager
 def running_harness(folder: Path, seed: int, documents: int, rate: int) -> Iterator[Harness]:
     """Store, proxy, cluster of three nodes, and inputs, stopped at the end.
@@ -346,6 +337,7 @@ def campaign(harness: Harness, blows: int) -> Report:
     harness.undisturbed()
     while (left := blows - sum(harness.report.blows.values())) > 0:
         number = min(left, harness.random.randint(6, 14))
-        harness.fill(harness.fresh_output(), random_blows(harness.random, number))
+        weights = [blow.weight for blow in BLOWS.values()]
+        harness.fill(harness.fresh_output(), harness.random.choices(list(BLOWS), weights, k=number))
         harness.log(f"{sum(harness.report.blows.values())} of {blows} blows")
     return harness.close()

@@ -27,6 +27,7 @@ class Run:
     awake_at: float = 0.0
 
     def signalled(self, number: int) -> bool:
+        """Send a signal; False if it has ended."""
         if self.process.poll() is not None:
             return False
         if number == signal.SIGTERM:
@@ -35,6 +36,7 @@ class Run:
         return True
 
     def suspend(self, seconds: float) -> bool:
+        """Stop it for so many seconds; False if it has ended or is stopped already."""
         now = time.monotonic()
         if now < self.awake_at or not self.signalled(signal.SIGSTOP):
             return False

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.local.cluster import running_cluster
 from tests.chaos import outcome
-from tests.chaos.harness import Harness, chosen_blows
+from tests.chaos.harness import Harness
 from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Fault, Kind
 from tests.chaos.run import Run
@@ -54,7 +54,7 @@ def test_endless_faults_end_a_run_within_its_patience(harness: Harness, kind: Ki
 
 def test_a_lost_head_ends_the_driver(harness: Harness):
     output = harness.fresh_output()
-    harness.fill(output, chosen_blows(["head lost"]), patient=True)
+    harness.fill(output, ["head lost"], patient=True)
     assert harness.report.failures == []
     assert 0 < harness.report.head_lost_seconds_most < 60
 
@@ -179,5 +179,5 @@ def test_full_object_stores_and_spill_disk(inputs: Path, tmp_path: Path):
 
 
 def test_a_replica_out_of_memory_costs_no_row(harness: Harness):
-    harness.fill(harness.fresh_output(), chosen_blows(["replica out of memory"]), patient=True)
+    harness.fill(harness.fresh_output(), ["replica out of memory"], patient=True)
     assert harness.report.failures == []
