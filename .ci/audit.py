@@ -1,6 +1,6 @@
-"""Fail if an installed package has a known vulnerability; where no advisory service answers, list what is installed.
+"""Fail if an installed package has a known vulnerability. List the packages if no advisory service is reachable.
 
-The list that .github/dependencies.txt keeps is made by `python .ci/audit.py --list`.
+`python .ci/audit.py --list` writes the list in .github/dependencies.txt.
 """
 
 import json
@@ -12,11 +12,11 @@ from importlib import metadata
 
 
 def installed(package: str = "craft-ray") -> dict[str, str]:
-    """Versions of a package's dependencies, and of theirs, by name; of extras, only its own `torch` is in."""
+    """Versions of all direct and indirect dependencies by name, with the extra `torch` of the package itself."""
     versions: dict[str, str] = {}
-    waiting = [package]
-    while waiting:
-        for requirement in metadata.requires(waiting.pop()) or []:
+    pending = [package]
+    while pending:
+        for requirement in metadata.requires(pending.pop()) or []:
             name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower()
             extra = re.search(r"extra == .(\w+)", requirement)
             if name in versions or (extra and (extra[1] != "torch" or name not in ("torch", "transformers"))):
@@ -25,18 +25,17 @@ def installed(package: str = "craft-ray") -> dict[str, str]:
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue  # for another platform
-            waiting.append(name)
+            pending.append(name)
     return dict(sorted(versions.items()))
 
 
 def listing() -> str:
-    """One package a line, with the day on which this set of versions passed the tests."""
+    """One package a line, with today's date."""
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     return "".join(f"{name}=={version}  # {day}\n" for name, version in installed().items())
 
 
 def main() -> int:
-    """Audit."""
     if sys.argv[1:] == ["--list"]:
         print(listing(), end="")
         return 0
@@ -47,10 +46,10 @@ def main() -> int:
     for package in vulnerable:
         ids = ", ".join(found["id"] for found in package["vulns"])
         print(f"{package['name']} {package['version']}: {ids}")
-    asked = [package for package in packages if "vulns" in package]
-    print(f"pip-audit: {len(asked)} of {len(packages)} packages looked up, {len(vulnerable)} vulnerable")
-    if not asked:
-        print("no advisory service answers here; installed are:")
+    looked_up = [package for package in packages if "vulns" in package]
+    print(f"pip-audit: {len(looked_up)} of {len(packages)} packages looked up, {len(vulnerable)} vulnerable")
+    if not looked_up:
+        print("no advisory service is reachable; installed packages:")
         print(listing(), end="")
     return 1 if vulnerable else 0
 
