@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from cluster.local.cluster import on_free_ports
 
@@ -35,9 +34,9 @@ class Prometheus:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10):
+            with urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=1):
                 return True
-        except URLError:
+        except OSError:  # not listening yet, or it is another program that listens
             time.sleep(0.1)
             return False
 
