@@ -158,7 +158,7 @@ class Harness:
                 self._failed(run, "hangs")
             run.end()
             self._mend()
-            self._judge(run, beside=asleep)
+            self._judge(run, other=asleep)
             if run.code == 0 and asleep is None:
                 break
             self._check_between_runs(output, seen, orphans, run)
@@ -247,10 +247,10 @@ class Harness:
             self.cluster.restart()
         self.cluster.replace_dead_workers()
 
-    def _judge(self, run: Run, beside: Run | None = None) -> None:
+    def _judge(self, run: Run, other: Run | None = None) -> None:
         """Check the exit code, time and last line of a run against its blows.
 
-        beside: a suspended run of the same output
+        other: a suspended run of the same output
         """
         assert run.ended is not None
         report, code = self.report, run.code
@@ -275,7 +275,7 @@ class Harness:
         elif run.head_lost_at is not None:
             lost = run.ended - run.head_lost_at
             report.head_lost_seconds_most = max(report.head_lost_seconds_most, round(lost, 2))
-        elif "driver killed" not in run.blows and code not in _allowed(run, beside):
+        elif "driver killed" not in run.blows and code not in _allowed(run, other):
             self._failed(run, f"ended with {code}")
         if code == 0 and not (run.summary and run.summary["adds_up"]):
             self._failed(run, "ended with 0 and a summary that does not add up")
@@ -303,13 +303,13 @@ class Harness:
         self.log(f"between runs: {now.total()} documents committed, {len(blocks)} blocks to do again")
 
 
-def _allowed(run: Run, beside: Run | None) -> set[int]:
+def _allowed(run: Run, other: Run | None) -> set[int]:
     """Exit codes that a run may have which got no signal to end.
 
     A run that was suspended before it had the lease finds another one at work when it wakes up.
     """
     hurt = {2} if _STORAGE.intersection(run.blows) else set()
-    busy = beside is not None or OVERTAKEN in run.blows
+    busy = other is not None or OVERTAKEN in run.blows
     return {0, 1} | hurt | ({OutputBusyError.exit_code} if busy else set())
 
 

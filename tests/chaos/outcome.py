@@ -20,7 +20,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rows of both tables, in a fixed order and without the columns that tell runs apart."""
+    """The rows of both tables, in a fixed order and without the columns that differ between runs."""
 
     documents: list[dict[str, Any]]
     entities: list[tuple[Any, ...]]

@@ -135,11 +135,11 @@ HOG = """
 import sys, time
 import numpy as np, ray
 ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-held = []
+blocks = []
 try:
     while True:
-        held.append(ray.put(np.random.default_rng(len(held)).integers(0, 255, 4 << 20, np.uint8)))
-        print(len(held), flush=True)
+        blocks.append(ray.put(np.random.default_rng(len(blocks)).integers(0, 255, 4 << 20, np.uint8)))
+        print(len(blocks), flush=True)
 except Exception as error:
     print("full", type(error).__name__, flush=True)
 sys.stdin.read()

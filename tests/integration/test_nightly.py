@@ -55,12 +55,6 @@ def test_a_moved_folder_is_the_same_corpus(local_ray: None, tmp_path: Path):
     assert {row["doc_id"]: row["status"] for row in document_rows(output)} == dict.fromkeys(
         ("notes/a.txt", "notes/b.jsonl#1", "notes/b.jsonl#2"), "annotated"
     )
-    other = tmp_path / "elsewhere" / "notes"
-    other.mkdir(parents=True)
-    (other / "a.txt").write_text("A worm.")
-    nightly(other, output)
-    found = {row["doc_id"]: row["text"] for row in document_rows(output)}
-    assert (found["notes/a.txt"], found[f"{other}/a.txt"]) == ("A mouse.", "A worm.")
 
 
 def test_listed_documents_are_deleted(local_ray: None, tmp_path: Path):

@@ -24,6 +24,6 @@ import pytest
     ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "the package"],
 )
 def test_no_heavy_imports(program: str, heavy: list[str]):
-    asked = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    code = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded"]

@@ -1,4 +1,4 @@
-"""A small ontology, and lexicons made of it."""
+"""A small ontology, and lexicons built from it."""
 
 import gzip
 from collections.abc import Mapping

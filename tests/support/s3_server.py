@@ -83,7 +83,7 @@ class S3Server(S3Access):
             "dir": self.folder,
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
-            # Its maintenance worker dials 10,000 above the first, whatever the admin's gRPC port is, and does without.
+            # Its maintenance worker ignores admin.port.grpc and dials admin.port + 10,000, in vain.
             "admin.port": next(port),
             "s3.port": self.port,
             **{f"{part}.port": next(port) for part in ("master", "volume", "filer")},
