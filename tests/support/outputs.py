@@ -26,6 +26,7 @@ from craft_ray.tables.output import Output, open_output
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
+ANSWERED = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
 VARYING = ("run_id", "block_id")
 """Columns that differ between runs."""
 
@@ -89,64 +90,48 @@ WORDS = ["Pax6", "mouse", "TNF-α", "binds", "𝛽-actin", "of", "naïve", "kina
 LABELLED = {"Pax6": "Protein", "mouse": "Taxon", "TNF-α": "Protein", "𝛽-actin": "Protein", "yeast": "Taxon"}
 
 
+def prepared(doc_id: str, content: str = "", **columns: Any) -> dict[str, Any]:
+    """A row as the model returns it, without a text unless `columns` have one."""
+    lists = ("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end", "label_ids", "scores")
+    row: dict[str, Any] = dict.fromkeys(TOKENIZED.names) | dict.fromkeys(lists, ())
+    row |= {"doc_id": doc_id, "version": 1, "content_hash": content, "key": identity.key(doc_id, content, "")}
+    row |= {"id_hash": identity.id_hash(doc_id), "shard": "shard", "shard_number": 0, "status": "annotated"}
+    return row | columns
+
+
 def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
     """A prepared row with a title and an abstract, whose words and mentions depend on the number."""
-    chosen = [WORDS[(number * 7 + place * 3 + place * place) % len(WORDS)] for place in range(words)]
+    chosen = [WORDS[(number * 7 + i * 3 + i * i) % len(WORDS)] for i in range(words)]
     title = words // 3
     text = " ".join(chosen[:title]) + "\n" + " ".join(chosen[title:])
-    starts = [sum(len(word) + 1 for word in chosen[:place]) for place in range(words)]
-    ends = [start + len(word) for start, word in zip(starts, chosen, strict=True)]
+    starts = [sum(len(word) + 1 for word in chosen[:i]) for i in range(words)]
     edge = starts[title]
-    doc_id = f"PMID:{number:06}"
-    return dict.fromkeys(TOKENIZED.names) | {
-        "doc_id": doc_id,
-        "version": 1,
-        "content_hash": text,
-        "key": identity.key(doc_id, text, ""),
-        "shard": "shard",
-        "status": "annotated",
-        "title": text[: edge - 1],
-        "year": 2000 + number % 25,
-        "journal": "A journal",
-        "text": text,
-        "sections": [
+    return prepared(
+        f"PMID:{number:06}",
+        text,
+        title=text[: edge - 1],
+        year=2000 + number % 25,
+        journal="A journal",
+        text=text,
+        sections=[
             {"name": "title", "start": 0, "end": edge - 1},
             {"name": "abstract", "start": edge, "end": len(text)},
         ],
-        "n_tokens": words,
-        "id_hash": identity.id_hash(doc_id),
-        "shard_number": 0,
-        "word_sentence": [0] * title + [1] * (words - title),
-        "word_start": starts,
-        "word_end": ends,
-        "sentence_start": [0, edge],
-        "sentence_end": [edge - 1, len(text)],
-        "label_ids": [TAGS.index(f"B-{LABELLED[word]}") if word in LABELLED else 0 for word in chosen],
-        "scores": [round(0.5 + 0.04 * place, 2) for place in range(words)],
-    }
+        n_tokens=words,
+        word_sentence=[0] * title + [1] * (words - title),
+        word_start=starts,
+        word_end=[start + len(word) for start, word in zip(starts, chosen, strict=True)],
+        sentence_start=[0, edge],
+        sentence_end=[edge - 1, len(text)],
+        label_ids=[TAGS.index(f"B-{LABELLED[word]}") if word in LABELLED else 0 for word in chosen],
+        scores=[round(0.5 + 0.04 * i, 2) for i in range(words)],
+    )
 
 
 def document_without_text(doc_id: str, status: str) -> dict[str, Any]:
     """A prepared row of a rejected or deleted document."""
-    empty: Sequence[int] = []
-    lists = dict.fromkeys(("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end"), empty)
-    return (
-        dict.fromkeys(TOKENIZED.names)
-        | lists
-        | {
-            "doc_id": doc_id,
-            "version": 1,
-            "content_hash": "",
-            "key": identity.key(doc_id, status, ""),
-            "shard": "shard",
-            "status": status,
-            "reason": "bad_xml" if status == "rejected" else None,
-            "id_hash": identity.id_hash(doc_id),
-            "shard_number": 0,
-            "label_ids": empty,
-            "scores": empty,
-        }
-    )
+    key = identity.key(doc_id, status, "")
+    return prepared(doc_id, status=status, key=key, reason="bad_xml" if status == "rejected" else None)
 
 
 def commit(
@@ -167,10 +152,9 @@ def commit_blocks(
     storage: Storage | None = None,
     grounder: Grounder | None = None,
 ) -> list[WrittenBlock]:
-    storage = storage or Storage(S3Settings())
-    schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
+    storage = storage or STORAGE
     task = WriteTask(storage, str(output), "run", Decoder(TAG_SET), keep_text, grounder=grounder)
-    written = [write_block(pa.Table.from_pylist(list(rows), schema=schema), task) for rows in blocks]
+    written = [write_block(pa.Table.from_pylist(list(rows), schema=ANSWERED), task) for rows in blocks]
     Tables(storage, str(output)).append(written)
     return written
 
@@ -186,40 +170,17 @@ def block(
     run_id: str = "run",
 ) -> WrittenBlock:
     """A written block of documents (id, text). The whole text is a Taxon mention unless the document is deleted."""
+    taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
     rows = []
     for doc_id, text in documents:
-        annotated = status == "annotated"
-        length = [len(text)] if annotated else []
-        rows.append(
-            dict.fromkeys(TOKENIZED.names)
-            | {
-                "doc_id": doc_id,
-                "version": 1,
-                "year": year,
-                "content_hash": text,
-                "shard": f"shard{shard}",
-                "status": status,
-                "n_tokens": len(length),
-                "text": text if annotated else None,
-                "sections": [{"name": "text", "start": 0, "end": len(text)}] if annotated else None,
-                "key": identity.key(doc_id, text, ""),
-                "id_hash": identity.id_hash(doc_id),
-                "shard_number": shard,
-                "word_sentence": [0] * len(length),
-                "word_start": [0] * len(length),
-                "sentence_start": [0] * len(length),
-            }
-            | dict.fromkeys(("word_end", "sentence_end"), length)
-        )
-    table = pa.Table.from_pylist(rows, schema=TOKENIZED)
-    taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
-    table = table.append_column(
-        "label_ids", pa.array([[taxon] * len(r["word_start"]) for r in rows], pa.list_(pa.int8()))
-    )
-    table = table.append_column(
-        "scores", pa.array([[0.9] * len(r["word_start"]) for r in rows], pa.list_(pa.float32()))
-    )
-    table = table.append_column("computed_in", pa.nulls(len(rows), pa.string()))
+        row = prepared(doc_id, text, status=status, year=year, shard=f"shard{shard}", shard_number=shard, n_tokens=0)
+        if status == "annotated":
+            row |= {"text": text, "sections": [{"name": "text", "start": 0, "end": len(text)}], "n_tokens": 1}
+            row |= {name: [0] for name in ("word_sentence", "word_start", "sentence_start")}
+            row |= {name: [len(text)] for name in ("word_end", "sentence_end")}
+            row |= {"label_ids": [taxon], "scores": [0.9]}
+        rows.append(row)
+    table = pa.Table.from_pylist(rows, schema=ANSWERED)
     return write_block(table, WriteTask(STORAGE, str(output), run_id, Decoder(tags), True, partition_by))
 
 
