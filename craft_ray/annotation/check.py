@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.annotation.rows import is_title_alone
+from craft_ray.annotation.items import is_title_alone
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.core.settings import Settings

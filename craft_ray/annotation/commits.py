@@ -1,6 +1,8 @@
-"""When what has arrived is committed: new documents at once, revisions collected for a while, shards now and then."""
+"""Commit what has arrived: new documents soon, revisions in large groups, finished shards from time to time."""
 
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -8,171 +10,180 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from craft_ray.annotation import prometheus
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, Committed
+from craft_ray.annotation.document_counts import changes
+from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.errors import RunError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import SHARDS
+from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
-from craft_ray.tables.ledger import Ledger, Outcome, State, admitted
+from craft_ray.tables.ledger import Ledger, Outcome, admitted
 from craft_ray.tables.writer import Tables
 
-COMMIT_SHARE, LONGEST_WAIT = 0.05, 10.0
-"""Share of the time that commits may take, and seconds that a block waits for its commit at the most."""
-
-REPLACE_AFTER, REPLACE_AT = 600.0, 500_000
-"""Seconds for which revised documents are collected, and how many: each replacement rewrites files of the tables.
-
-Until then no shard is recorded as finished, so a run that is killed reads again at most so much.
-"""
-
-NOTE_AFTER = 60.0
-"""Seconds after which the finished shards are recorded, so that a run that is killed need not read them again."""
-
 LOGGED = ("shard", "size", "found", "emitted", "unchanged", "superseded", "reason", "detail")
-"""Fields of the log line about a shard whose documents are all committed."""
+"""Fields of the log line about a finished shard."""
 
-JUDGED_FROM = 100
-"""Documents from which on the share of the rejected is judged."""
+MIN_JUDGED = 100
+"""Committed documents from which on the share of rejected ones is checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPolicy:
+    """When something is committed.
+
+    Each replacement rewrites files of the tables, so revisions are collected. No shard is recorded as finished while
+    revisions wait: a run that is killed reads at most this much again.
+
+    max_time_share: share of the time that commits of new documents may take
+    max_delay:      seconds that a new document waits for its commit at most
+    replace_after:  seconds after which collected revisions are committed
+    replace_rows:   number of collected revisions that is committed earlier
+    record_after:   seconds between two records of finished shards
+    """
+
+    max_time_share: float = 0.05
+    max_delay: float = 10.0
+    replace_after: float = 600.0
+    replace_rows: int = 500_000
+    record_after: float = 60.0
 
 
 class Commits:
-    """Commits blocks as they come.
+    """Commits the blocks of a run, in the order in which they arrive.
 
-    rows:         rows that the documents table will have once all is committed
+    rows:         rows that `documents` has once everything is committed
     max_rejected: share of the run's documents that may be rejected
     """
 
     def __init__(
-        self, tables: Tables, ledger: Ledger, account: Account, run_id: str, signature: str, max_rejected: float
+        self,
+        tables: Tables,
+        ledger: Ledger,
+        account: Account,
+        run_id: str,
+        signature: str,
+        max_rejected: float,
+        policy: CommitPolicy = CommitPolicy(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tables = tables
         self._ledger = ledger
         self._account = account
         self._origin = {"signature": signature, "run_id": run_id}
         self._max_rejected = max_rejected
+        self._policy = policy
+        self._clock = clock
         self._new: list[WrittenBlock] = []
         self._revised: list[WrittenBlock] = []
         self._outcomes: list[NDArray[np.int8]] = []
-        self._kept = 0
-        self._since = self._noted = time.monotonic()
-        self._next = 0.0
+        """Outcomes of the documents in `_revised`."""
+        self._revised_since = self._recorded_at = clock()
+        self._next_append = 0.0
         self.rows = tables.counts()["documents"]
 
     def add(self, block: WrittenBlock) -> None:
-        """Judge a block's documents against all that was committed or judged before."""
-        self._account.arrived(block)
-        outcomes, held = self._ledger.outcomes(block.entries)
+        """Look up and count a block's documents, against everything committed or added before."""
+        self._account.receive(block)
+        self._account.arrivals.count_superseded(block.superseded)
+        retracted = np.array([status == RETRACTED for status in block.status], np.bool_)
+        outcomes = self._look_up(block.entries, ~retracted)
+        accepted = admitted(outcomes)
         new = outcomes == Outcome.NEW
-        taken = admitted(outcomes)
-        self._repeat(block.entries[outcomes == Outcome.DUPLICATE], held[outcomes == Outcome.DUPLICATE])
-        # Superseded are those that lose against what is there, and those of this run that lose against these.
-        self._account.superseded += int(np.isin(outcomes, (Outcome.SUPERSEDED, Outcome.UNCHANGED)).sum())
-        corrected = taken & (held["state"] != State.BEFORE) & (held["revision"] == block.entries["revision"])
-        self._account.corrected(int(corrected.sum()))
-        self._account.superseded += int((taken & ~corrected & (held["state"] == State.WRITTEN)).sum())
-        # Those that wait are counted as superseded once they are replaced.
-        self._account.superseded -= int((corrected & (held["state"] == State.WAITING)).sum())
-        self._ledger.update(block.entries[taken], State.WRITTEN if new.all() else State.WAITING)
-        self.rows += int(new.sum()) - block.status.count(RETRACTED)
-        if len(block.duplicates):
-            self._judge_repeated(block.duplicates)
+        self._ledger.update(block.entries[accepted])
+        self.rows += int(new.sum()) - int(retracted.sum())
         if new.all():
             self._new.append(block)
-        elif taken.any():
+        elif accepted.any():
             if not self._revised:
-                self._since = time.monotonic()
+                self._revised_since = self._clock()
             self._revised.append(block)
             self._outcomes.append(outcomes)
-            self._kept += int(taken.sum())
+        # A revision from a shard in between may have arrived. Then the text is needed after all: the document does not
+        # count as received, so its shard is read again, and next time it comes as a revision.
+        self._look_up(block.duplicates, ~admitted(self._ledger.outcomes(block.duplicates)[0]))
 
-    def _judge_repeated(self, repeated: NDArray[np.void]) -> None:
-        """Judge rows that hold no text, since their documents were the tables' own when the run began.
-
-        Where a revision has come from a shard in between, the text is needed after all: the row is not counted as
-        received, so that its shard is read once more, and then it is a revision itself.
-        """
-        outcomes, held = self._ledger.outcomes(repeated)
-        needed = np.isin(outcomes, (Outcome.NEW, Outcome.REVISED))
-        superseded = outcomes == Outcome.SUPERSEDED
-        self._account.received(repeated["revision"][~needed])
-        self._account.superseded += int(superseded.sum())
-        self._repeat(repeated[~needed & ~superseded], held[~needed & ~superseded])
-
-    def _repeat(self, repeated: NDArray[np.void], held: NDArray[np.void]) -> None:
-        """Enter that documents have come once more, unchanged; `held` are their entries until now."""
-        before = held["state"] == State.BEFORE
-        self._account.duplicates(repeated, int(before.sum()))
-        self._account.superseded += int((~before).sum())
-        self._ledger.record_duplicates(repeated["id"], identity.shard_numbers(repeated["revision"]))
+    def _look_up(self, entries: NDArray[np.void], counted: NDArray[np.bool_]) -> NDArray[np.int8]:
+        """Look up documents, count those marked, and note the duplicates among them; return the outcomes."""
+        outcomes, existing = self._ledger.outcomes(entries)
+        shard_numbers = identity.shard_numbers(entries["revision"])
+        arrivals = self._account.arrivals
+        arrivals.count(shard_numbers[counted], changes(outcomes, existing["in_run"])[counted])
+        same = counted & np.isin(outcomes, (Outcome.UNCHANGED, Outcome.DUPLICATE))
+        arrivals.add_duplicates(shard_numbers[same].tolist(), entries["id"][same].tolist())
+        self._ledger.record_duplicates(entries["id"][same], shard_numbers[same])
+        return outcomes
 
     def commit(self, all: bool = False) -> None:
-        """Commit what is due; with `all`, everything.
+        """Commit what is due, or everything.
 
-        Raises RunError if so many documents are rejected that something must be wrong with all of them.
+        Raises RunError if more documents are rejected than the settings allow.
         """
-        now = time.monotonic()
-        all = all or (now - self._noted > NOTE_AFTER and not self._revised)
-        waiting = sum(len(block.entries) for block in self._revised)
-        replacing = bool(self._revised) and (all or waiting >= REPLACE_AT or now - self._since > REPLACE_AFTER)
-        if self._new and (all or replacing or now >= self._next):  # first what revisions may replace
-            with prometheus.timed_commit("append"):
-                self._tables.append(self._new)
-            self._account.wrote(self._new)
-            self._log("append", sum(len(block.entries) for block in self._new), now)
-            self._new = []
-            self._next = time.monotonic() + min(LONGEST_WAIT, (time.monotonic() - now) / COMMIT_SHARE)
-        if replacing:
-            retracted = sum(block.status.count(RETRACTED) for block in self._revised)
-            began = time.monotonic()
-            with prometheus.timed_commit("replace"):
-                written = self._tables.replace(self._revised, self._outcomes)
-            self._log("replace", written, began)
-            self._ledger.written()
-            # Those that were kept when they came, and beaten by a better revision while they waited.
-            self._account.superseded += self._kept - retracted - written
-            self._account.wrote(self._revised)
-            self._account.exact = False
-            self._revised, self._outcomes, self._kept = [], [], 0
+        now = self._clock()
+        all = all or (now - self._recorded_at > self._policy.record_after and not self._revised)
+        replace = bool(self._revised) and (all or self._replacement_is_due(now))
+        if self._new and (all or replace or now >= self._next_append):  # a revision may replace one of these
+            self._append()
+        if replace:
+            self._replace()
         if all:
-            self._note()
-        self._judge()
+            self._record_finished()
+        self._check_rejected()
 
-    def recount(self) -> None:
-        """Make the account exact where revisions have replaced rows that this very run wrote."""
-        if not self._account.exact:
-            counts = self._tables.run_counts(self._origin["run_id"])
-            account = self._account
-            account.statuses, account.reasons, account.labels, account.with_id = counts
-            self._account.exact = True
+    def _replacement_is_due(self, now: float) -> bool:
+        rows = sum(len(block.entries) for block in self._revised)
+        return rows >= self._policy.replace_rows or now - self._revised_since > self._policy.replace_after
 
-    def _note(self) -> None:
-        """Commit which shards are done; all that arrived is committed."""
-        self._noted = time.monotonic()
-        if whole := self._account.take_finished():
-            rows: list[dict[str, Any]] = [
-                {name: end[name] for name in SHARDS.names if name in end}
-                | {"size": shard.size, "tag": shard.tag, **self._origin}
-                | ({"signature": None} if shard.number in self._account.to_read_again else {})
-                for shard, end in whole
-            ]
+    def _append(self) -> None:
+        began = self._clock()
+        with prometheus.timed_commit("append"):
+            self._tables.append(self._new)
+        seconds = self._clock() - began
+        self._account.commit(self._new)
+        _log_commit("append", sum(len(block.entries) for block in self._new), seconds)
+        self._new = []
+        self._next_append = self._clock() + min(self._policy.max_delay, seconds / self._policy.max_time_share)
+
+    def _replace(self) -> None:
+        began = self._clock()
+        with prometheus.timed_commit("replace"):
+            written = self._tables.replace(self._revised, self._outcomes)
+        _log_commit("replace", written, self._clock() - began)
+        self._account.commit(self._revised)
+        self._account.committed.exact = False
+        self._revised, self._outcomes = [], []
+
+    def _record_finished(self) -> None:
+        """Record the finished shards; everything that has arrived is committed."""
+        self._recorded_at = self._clock()
+        if rows := [self._shard_row(*finished) for finished in self._account.take_finished()]:
             with prometheus.timed_commit("note"):
                 self._tables.record_finished(pa.Table.from_pylist(rows, schema=SHARDS))
             for row in rows:
-                tell = log.warning if row.get("reason") else log.info
-                tell("shard", extra={name: row.get(name) for name in LOGGED})
+                log_shard = log.warning if row["reason"] else log.info
+                log_shard("shard", extra={name: row[name] for name in LOGGED})
 
-    def _log(self, kind: str, documents: int, began: float) -> None:
-        log.info(
-            "committed",
-            extra={"kind": kind, "documents": documents, "seconds": round(time.monotonic() - began, 3)},
-        )
+    def _shard_row(self, shard: Shard, account: ShardAccount) -> dict[str, Any]:
+        counts = {name: value for name, value in asdict(account).items() if name in SHARDS.names}
+        row = counts | {"named": account.named, "size": shard.size, "tag": shard.tag, **self._origin}
+        return row | {"signature": None} if shard.number in self._account.reread else row
 
-    def _judge(self) -> None:
-        committed, rejected = self._account.committed, self._account.statuses["rejected"]
-        if committed >= JUDGED_FROM and rejected > self._max_rejected * committed:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in self._account.reasons.most_common(3))
+    def recount(self) -> None:
+        """Read the counts of committed rows from the tables if revisions have replaced rows of this run."""
+        if not self._account.committed.exact:
+            self._account.committed = Committed(*self._tables.run_counts(self._origin["run_id"]))
+
+    def _check_rejected(self) -> None:
+        committed = self._account.committed
+        documents, rejected = committed.documents, committed.statuses["rejected"]
+        if documents >= MIN_JUDGED and rejected > self._max_rejected * documents:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in committed.reasons.most_common(3))
             raise RunError(
-                f"{rejected:,} of {committed:,} documents were rejected ({reasons}), more than max_rejected "
+                f"{rejected:,} of {documents:,} documents were rejected ({reasons}), more than max_rejected "
                 f"{self._max_rejected:g} of them: is this the right input, and the right format?"
             )
+
+
+def _log_commit(kind: str, documents: int, seconds: float) -> None:
+    log.info("committed", extra={"kind": kind, "documents": documents, "seconds": round(seconds, 3)})

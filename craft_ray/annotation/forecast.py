@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.annotation.finished import Finished, columns_needed
+from craft_ray.annotation.catalogue.existing import BATCH
+from craft_ray.annotation.catalogue.file_states import FileStates, columns_needed
+from craft_ray.annotation.catalogue.vanished import ORIGIN, Vanished, find_vanished
 from craft_ray.annotation.plan import shard_signature
-from craft_ray.annotation.prune import BATCH, ORIGIN, Vanished, find_vanished
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document
 from craft_ray.core.settings import Settings
@@ -69,14 +70,14 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
     listing = list_shards(storage, inputs, is_shard_name, output, complete=settings.prune)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     exist = tables_exist(storage, output)
-    finished = Finished.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())
-    why = reasons_to_read(finished, shard_signature(checkpoint, settings))
+    states = FileStates.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())
+    why = reasons_to_read(states, shard_signature(checkpoint, settings))
     vanished = Vanished()
     if exist and settings.prune:
         table = open_output(storage, output).documents
         documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), BATCH)
-        vanished = find_vanished(documents, listing, why != Why.UP_TO_DATE, finished)
-        why[vanished.others] = Why.MAY_HOLD
+        vanished = find_vanished(documents, listing, why != Why.UP_TO_DATE, states)
+        why[vanished.candidates] = Why.MAY_HOLD
     indices = np.flatnonzero(why)
     to_read = listing.shards(indices)
     size = sum(shard.size for shard in to_read)
@@ -88,10 +89,10 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
             "to_read": len(to_read),
             "why": _counts(why[indices]),
             "files_passed_over": len(listing.passed_over),
-            **({"vanished": len(vanished.shards)} if settings.prune else {}),
+            **({"vanished": len(vanished.files)} if settings.prune else {}),
         },
         "bytes_to_read": size,
-        "documents_in_shards_known": int(finished.found.sum()),
+        "documents_in_shards_known": int(states.found.sum()),
         "documents_expected": documents_expected,
         "seconds_expected": speed and round(documents_expected / speed, 1),
         "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
@@ -110,10 +111,10 @@ def _shard_rows(storage: Storage, output: str, with_duplicates: bool) -> Iterato
         yield batch.cast(columns)
 
 
-def reasons_to_read(finished: Finished, signature: str) -> NDArray[np.int8]:
+def reasons_to_read(states: FileStates, signature: str) -> NDArray[np.int8]:
     """Reason code for each file, shape (files,)."""
     return np.select(
-        [~finished.there, ~finished.unchanged, ~finished.settled, finished.signature < 0, ~finished.known(signature)],
+        [~states.read, ~states.unchanged, ~states.permanent, states.signature < 0, ~states.up_to_date(signature)],
         [Why.NEW, Why.CHANGED, Why.UNREADABLE, Why.AGAIN, Why.OTHERWISE],
         Why.UP_TO_DATE,
     ).astype(np.int8)

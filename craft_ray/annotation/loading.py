@@ -1,9 +1,7 @@
-"""The model of a run, loaded beside all else that takes time at the start."""
+"""The model of a run, loaded in background threads while inputs are listed and Ray starts."""
 
 import os
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 from craft_ray.core.connection import is_connected
 from craft_ray.core.errors import SettingsError
@@ -14,39 +12,46 @@ from craft_ray.model.inference import DeployedModel, prepare_model
 from craft_ray.model.loading import find_model, load_checkpoint
 from craft_ray.storage.storage import Storage
 
-_Result = TypeVar("_Result")
-
 
 class ModelLoading:
-    """The model of a run on its way, beside all else that takes time at the start.
+    """Loads the checkpoint of a run, and what replicas are made of.
 
-    Raises SettingsError at once for what can be no model.
+    Raises SettingsError at once if the settings name no model.
     """
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         find_model(settings.model)
         self._settings = settings
-        self.checkpoint = _in_background(lambda: _load(settings, storage))
-        self._form: Future[DeployedModel | None] | None = None
+        self._pool = ThreadPoolExecutor(2, "craft-ray-loading")
+        self._checkpoint = self._pool.submit(_load, settings, storage)
+        self._deployed: Future[DeployedModel | None] | None = None
 
-    def fail_early(self) -> None:
-        """Raise what loading has raised so far, so that a bad model need not wait for Ray."""
-        if self.checkpoint.done():
-            self.checkpoint.result()
+    def raise_early(self) -> None:
+        """Raise if loading has failed by now, so that a bad model does not wait for Ray."""
+        if self._checkpoint.done():
+            self._checkpoint.result()
 
-    def prepare(self) -> None:
-        """Begin to make the form for a CPU, where the run will use this machine alone and it has no GPU."""
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint. Waits until it is loaded; raises SettingsError if it cannot be used."""
+        return self._checkpoint.result()
+
+    def start_deploying(self) -> None:
+        """Start to prepare the model for this machine's CPU, if the run is going to use that."""
+        if not (self._settings.address or os.environ.get("RAY_ADDRESS") or is_connected()):
+            self._deployed = self._pool.submit(self._deploy_on_cpu)
+
+    def deployed(self, device: str) -> DeployedModel:
+        """The model as replicas on a device ("cpu" or "cuda") are made of it."""
+        deployed = self._deployed.result() if self._deployed else None
+        return deployed if deployed and deployed.device == device else self._deploy(device)
+
+    def _deploy(self, device: str) -> DeployedModel:
         settings = self._settings
-        if not (settings.address or os.environ.get("RAY_ADDRESS") or is_connected()):
-            self._form = _in_background(lambda: _form_here(settings, self.checkpoint.result()))
+        return prepare_model(self.checkpoint, device, settings.precision, settings.engine, settings.compile)
 
-    def form(self, device: str) -> DeployedModel:
-        """The model as replicas on a kind of device are made from it."""
-        form = self._form.result() if self._form else None
-        if form is None or form.device != device:
-            chosen = self._settings
-            form = prepare_model(self.checkpoint.result(), device, chosen.precision, chosen.engine, chosen.compile)
-        return form
+    def _deploy_on_cpu(self) -> DeployedModel | None:
+        return None if self.checkpoint.stand_in is None and has_gpu() else self._deploy("cpu")
 
 
 def _load(settings: Settings, storage: Storage) -> Checkpoint:
@@ -56,19 +61,3 @@ def _load(settings: Settings, storage: Storage) -> Checkpoint:
             f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"
         )
     return checkpoint
-
-
-def _form_here(settings: Settings, checkpoint: Checkpoint) -> DeployedModel | None:
-    """A checkpoint's form for a CPU; None on a machine with a GPU."""
-    if checkpoint.stand_in is None and has_gpu():
-        return None
-    return prepare_model(checkpoint, "cpu", settings.precision, settings.engine, settings.compile)
-
-
-def _in_background(work: Callable[[], _Result]) -> "Future[_Result]":
-    """The result of a function, once it is there."""
-    pool = ThreadPoolExecutor(1, "craft-ray-loading")
-    try:
-        return pool.submit(work)
-    finally:
-        pool.shutdown(wait=False)

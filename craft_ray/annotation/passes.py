@@ -1,4 +1,4 @@
-"""Passes over the shards until nothing is missing; blocks are committed as they come."""
+"""Passes over the shards of a run, until nothing is missing. Blocks are committed as they arrive."""
 
 import queue
 import threading
@@ -15,12 +15,11 @@ from craft_ray.storage.failures import explain
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 
-HALTED_WITHIN = 5.0
-"""Seconds that the pipeline has to end before the connection to Ray is closed beneath it."""
-
+HALT_TIMEOUT = 5.0
+"""Seconds that the pipeline has to end before the connection to Ray is closed."""
 
 Pipeline = Callable[[Sequence[Shard], Attempt, threading.Event], Iterator[WrittenBlock]]
-"""Annotates shards in the manner of an attempt, until an event halts it: `pipeline.run_pipeline` of one run."""
+"""Annotates shards, as carefully as the attempt asks, and ends early when the event is set."""
 
 
 def annotate_missing(
@@ -30,18 +29,18 @@ def annotate_missing(
     stop: threading.Event,
     on_progress: Callable[[Account], None],
 ) -> None:
-    """Pass over the shards, each attempt more careful, until nothing is missing or a signal comes.
+    """Pass over the missing shards, more carefully each time, until none is missing or `stop` is set.
 
-    Raises RunError for what no other pass would mend, and what ended the last pass.
+    Raises RunError if another pass would not help, and whatever ended the last pass.
     """
     for attempt in Attempt:
-        missing = account.missing()
+        missing = account.arrivals.missing()
         if not missing or stop.is_set():
             break
-        log.info("pass began", extra={"attempt": attempt.name.lower(), "shards": len(missing)})
+        log.info("pass started", extra={"attempt": attempt.name.lower(), "shards": len(missing)})
         halt = threading.Event()
-        with collecting(pipeline(missing, attempt, halt), halt) as arrived:
-            commit_all(arrived, commits, account, stop, on_progress, forgiving=attempt is not Attempt.REJECT)
+        with in_background(pipeline(missing, attempt, halt), halt) as arrived:
+            commit_all(arrived, commits, account, stop, on_progress, tolerate_death=attempt is not Attempt.REJECT)
     commits.recount()
 
 
@@ -51,21 +50,20 @@ def commit_all(
     account: Account,
     stop: threading.Event,
     on_progress: Callable[[Account], None],
-    forgiving: bool,
+    tolerate_death: bool,
 ) -> None:
-    """Commit blocks in groups, as they gather during each commit, until the pipeline ends or a signal comes.
+    """Commit blocks until the pipeline ends or `stop` is set; those that arrive during a commit are committed together.
 
-    forgiving: whether the death of a process ends the pass as if it had ended by itself
+    tolerate_death: end the pass normally if a process or a node has died
     """
     open_ = True
     while open_ and not stop.is_set():
-        ready = _take(arrived)
-        for block in ready:
+        for block in _take_all(arrived):
             if isinstance(block, BaseException):
                 commits.commit(all=True)
-                if not (forgiving and is_death(block)):
+                if not (tolerate_death and is_death(block)):
                     raise block
-                log.warning("a pass was cut short: %s", explain(block))
+                log.warning("pass ended early: %s", explain(block))
                 open_ = False
             elif block is None:
                 open_ = False
@@ -77,8 +75,10 @@ def commit_all(
     on_progress(account)
 
 
-def _take(arrived: "queue.Queue[WrittenBlock | BaseException | None]") -> list[WrittenBlock | BaseException | None]:
-    """All that has arrived, after waiting a little for the first."""
+def _take_all(
+    arrived: "queue.Queue[WrittenBlock | BaseException | None]",
+) -> list[WrittenBlock | BaseException | None]:
+    """Everything in the queue, after a short wait for the first item."""
     ready = []
     try:
         ready.append(arrived.get(timeout=0.2))
@@ -89,10 +89,10 @@ def _take(arrived: "queue.Queue[WrittenBlock | BaseException | None]") -> list[W
 
 
 @contextmanager
-def collecting(
+def in_background(
     blocks: Iterator[WrittenBlock], halt: threading.Event
 ) -> Iterator["queue.Queue[WrittenBlock | BaseException | None]"]:
-    """Run the pipeline in a thread; its blocks, then None or its error, come through the queue."""
+    """Run the pipeline in a thread. The queue gets its blocks, and at the end None or the error."""
     arrived: queue.Queue[WrittenBlock | BaseException | None] = queue.Queue()
 
     def collect() -> None:
@@ -100,7 +100,7 @@ def collecting(
             for block in blocks:
                 arrived.put(block)
             arrived.put(None)
-        except BaseException as error:  # raised again by the thread that commits
+        except BaseException as error:  # raised by `commit_all` in the thread that commits
             arrived.put(error)
 
     thread = threading.Thread(target=collect, name="craft-ray-pipeline", daemon=True)
@@ -109,19 +109,19 @@ def collecting(
         yield arrived
     finally:
         halt.set()
-        thread.join(HALTED_WITHIN)
+        thread.join(HALT_TIMEOUT)
 
 
 def is_death(error: BaseException) -> bool:
-    """True if a pass ended because a process or a node died, false if its work raised an error."""
+    """True if a pass ended because a process or a node died, False if its work raised an error."""
     return any(
         isinstance(part, ray.exceptions.RayError) and not isinstance(part, ray.exceptions.RayTaskError)
-        for part in _chain(error)
+        for part in _causes(error)
     )
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it, as Python and as Ray keep it."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it, as Python and as Ray record it."""
     while error is not None:
         yield error
         error = getattr(error, "cause", None) or error.__cause__

@@ -1,9 +1,9 @@
-"""The chain of Ray Data stages from shards to written blocks; the only module that builds one.
+"""The Ray Data pipeline of a pass.
 
 groups of shards -> prepare_shards (tasks) -> Replica (actor pool) -> write_blocks (tasks) -> WrittenBlock
 
-A document that crashes its worker process takes the other documents of its block with it. So missing shards are tried
-again in up to four attempts (`Attempt`), each more careful.
+A document that crashes its worker process takes the other documents of its block with it. They are missing then, and
+the next pass reads their shards again, more carefully (`plan.Attempt`).
 """
 
 import logging
@@ -27,7 +27,7 @@ from craft_ray.storage.shards import Shard, pack_shards
 from craft_ray.tables.blocks import WrittenBlock
 
 REPLICA_RETRIES, TASK_RETRIES = 1, 2
-"""Times that a block is given to the pool again after its replica died, and a shard or a block to another worker."""
+"""How often Ray repeats a call of a replica, and a read or write task, whose process died."""
 
 
 def run_pipeline(
@@ -39,15 +39,15 @@ def run_pipeline(
     write: WriteTask,
     halt: threading.Event,
 ) -> Iterator[WrittenBlock]:
-    """Run shards through the stages; yield each block once its files are written.
+    """Run shards through the stages, and yield each block when its files are written.
 
-    groups: the shards, or parts of some, that each read task gets (`plan.group_shards`)
-    halt:   ends the work within a second when set; raises Halted
+    groups: the shards of each read task (`plan.group_shards`)
+    halt:   stops the pipeline within a second when set, which raises Halted
 
-    Raises RunError for what no other pass would mend.
+    Raises RunError if another pass would not help.
     """
     _running.halt = halt
-    # Its notices are about settings made here on purpose, and its errors are raised as well.
+    # Its warnings are about settings that are made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     tasks = [{"shards": pack_shards(group)} for group in groups]
     # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
@@ -64,7 +64,7 @@ def run_pipeline(
             num_cpus=plan.read_cpus,
             max_retries=TASK_RETRIES,
         )
-        .map_batches_internal(  # for `map_batches` refuses whole blocks, which is what a replica takes, on a GPU
+        .map_batches_internal(  # `map_batches` refuses whole blocks (batch_size=None) on a GPU
             Replica,
             fn_constructor_kwargs={"form": model, "token_budget": plan.token_budget, "threads": plan.threads},
             batch_size=None,
@@ -74,7 +74,7 @@ def run_pipeline(
             num_cpus=plan.replica_cpus,
             num_gpus=plan.replica_gpus or None,
             max_task_retries=REPLICA_RETRIES,
-            scheduling_strategy="SPREAD",  # each to a node of its own, where there are as many
+            scheduling_strategy="SPREAD",  # one replica per node, if there are enough nodes
         )
         .map_batches(
             write_blocks,
@@ -88,7 +88,7 @@ def run_pipeline(
     )
     for batch in written.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for content in batch["written"] if batch.num_rows else ():
-            block = pickle.loads(content.as_py())  # written by `write_blocks` of this very run
+            block = pickle.loads(content.as_py())  # from `write_blocks` of this run
             failure = block if isinstance(block, str) else block.failure
             if failure is not None:
                 raise RunError(failure)
@@ -96,49 +96,48 @@ def run_pipeline(
 
 
 def replica_pool(fewest: int, most: int, attempt: Attempt, *, on_gpus: bool) -> ray.data.ActorPoolStrategy:
-    """Replicas; those on GPUs begin a block while the last one is still computed, so that no GPU waits between blocks.
+    """The pool of replicas. With `most` above `fewest`, Ray adds replicas while all are busy and removes idle ones.
 
-    Where `most` is more than `fewest`, Ray adds replicas while all are busy and the cluster has room, and asks an
-    autoscaler for it; it takes away those that have nothing to do.
+    Replicas on GPUs work on two blocks in two threads, so that the GPU does not wait between blocks.
     """
-    # A replica takes with it all that it was given, so where each document counts it is given one at a time.
-    # On a CPU no device waits, and an actor of Ray 2.60 that has had two threads may end by a segmentation fault: its
-    # blocks are safe, but Ray's message of it alarms.
+    # When a replica dies it loses every block in flight, so isolation mode sends one at a time.
+    # On a CPU no device waits. And a Ray 2.60 actor that had two threads may exit with a segmentation fault, which is
+    # harmless but prints an alarming message.
     calls = 2 if on_gpus and attempt is not Attempt.ISOLATE else 1
     return ray.data.ActorPoolStrategy(
         min_size=fewest,
         max_size=most,
         max_tasks_in_flight_per_actor=1 if attempt is Attempt.ISOLATE else None,
         max_concurrent_calls_per_actor=calls,
-        # Else Ray Data hands the calls of a class to one thread, one after the other.
+        # Without it, Ray Data serializes the calls of a class.
         enable_true_multi_threading=calls > 1,
     )
 
 
 class Halted(Exception):
-    """The pipeline was told to end."""
+    """The pipeline was asked to stop."""
 
 
 _running = threading.local()
-"""`halt` of the pipeline that this thread runs."""
+"""The `halt` event of the pipeline that this thread runs."""
 
 
 class _Halting(ExecutionCallback):  # type: ignore[misc]
-    """Ends an execution of Ray Data, which has no public way to be ended from another thread."""
+    """Stops an execution of Ray Data, which has no public way to be stopped from another thread."""
 
     def before_execution_starts(self, executor: Any) -> None:
-        """In the thread that runs the pipeline."""
+        """Called in the thread that runs the pipeline."""
         self._halt = _running.halt
 
     def on_execution_step(self, executor: Any) -> None:
-        """In the thread that schedules, some ten times a second."""
+        """Called in the scheduling thread, about ten times a second."""
         if self._halt.is_set():
             raise Halted
 
 
 def _configure(context: Any, plan: Plan, attempt: Attempt) -> None:
     context.target_max_block_size = 1 if attempt is Attempt.ISOLATE else plan.block_bytes
-    context.max_errored_blocks = -1  # blocks whose process died are missed, and passed over again
+    context.max_errored_blocks = -1  # the next pass reads again what a dead process has lost
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
     context.memory_usage_poll_interval_s = None  # it reads each worker's memory map every second

@@ -1,6 +1,6 @@
-"""From a shard to rows ready for the model: what is known is left out, the rest split, tokenized and laid in columns.
+"""Read tasks: from shards to rows for the model. Documents that the tables have are left out, others are tokenized.
 
-One row per document, whatever becomes of it, and one row that closes the shard with its account.
+Each document becomes one row, whatever happens to it, and one row closes each shard with its account.
 """
 
 import json
@@ -17,24 +17,14 @@ import ray.data
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from craft_ray.annotation.items import CheckedItem, SeenIds, check_item, is_title_alone, reject_repeated
 from craft_ray.annotation.plan import Attempt
-from craft_ray.annotation.rows import (
-    SHARD_END,
-    TOKENIZED,
-    Row,
-    as_detail,
-    as_json,
-    checked,
-    columns_of,
-    failure_of,
-    is_title_alone,
-    version_of,
-)
+from craft_ray.annotation.rows import SHARD_END, TOKENIZED, Row, failure_row, scalar_columns
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, configure_logging, log_fields
-from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Deletion, Document, Item, Rejection
+from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Document, Item
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import BATCH, tokenize
 from craft_ray.model.windows import Windower
@@ -44,39 +34,37 @@ from craft_ray.storage.prefetch import prefetch
 from craft_ray.storage.shards import Shard, unpack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
-from craft_ray.tables.blocks import DUPLICATE, RETRACTED
-from craft_ray.tables.ledger import Ledger, Outcome, entries
+from craft_ray.tables.blocks import RETRACTED
+from craft_ray.tables.ledger import Ledger, Outcome, admitted, entries
 
 LOST = "its process died each time"
-"""The detail of a document or a shard that no pass could bring through."""
+"""Detail of a document or a shard that no pass has finished."""
 
-
-ROWS = 1024
-"""Documents laid in columns at once."""
+MAX_ROWS = 1024
+"""Documents that are looked up together, and rows of a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadTask:
-    """The part of a run that its read tasks need.
+    """What the read tasks of a pass need.
 
-    tokenizer:     as JSON; max_tokens and window_pieces as in `Checkpoint`
-    fingerprint:   of the model, part of each document's key
-    rejected:      by shard's name, rejected rows in the tables that are named by their place in it, for want of an id
-    read:          (shards,) ranks of all shards that the run reads, sorted
-    unread:        numbers of the shards that the last attempt rejects whole, for no attempt has read them to the end
-    options:       how documents are read
-    limit:         documents to read of each shard; None for all
-    with_ids:      whether accounts of shards have the ids of all that was found
+    tokenizer:    as JSON; max_tokens and window_pieces as in `Checkpoint`
+    fingerprint:  of the model, part of each document's key
+    rejected:     by the name of a shard, ids of rejected rows in the tables that are named by their position in it
+    shard_numbers: of all shards that the run reads, sorted; shape (shards,)
+    never_closed: numbers of the shards that the last attempt rejects, because no earlier one has read them to the end
+    limit:        documents to read of each shard, None for all
+    with_ids:     whether shard accounts hold the ids of all documents found
     """
 
     tokenizer: str
     max_tokens: int
     window_pieces: int
     fingerprint: str
-    ledger: Ledger
+    ledger: Ledger = field(default_factory=Ledger)
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    read: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    unread: frozenset[int] = frozenset()
+    shard_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    never_closed: frozenset[int] = frozenset()
     options: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
     with_ids: bool = False
@@ -84,220 +72,21 @@ class ReadTask:
     log_format: LogFormat = "text"
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, ledger: Ledger, **more: Any) -> "ReadTask":
-        """The task of a model, given what the tables hold; `more` as the fields above."""
+    def of(cls, checkpoint: Checkpoint, **more: Any) -> "ReadTask":
+        """The task for a model; `more` are the other fields."""
         return cls(
-            checkpoint.tokenizer,
-            checkpoint.max_tokens,
-            checkpoint.window_pieces,
-            checkpoint.fingerprint,
-            ledger,
-            **more,
+            checkpoint.tokenizer, checkpoint.max_tokens, checkpoint.window_pieces, checkpoint.fingerprint, **more
         )
 
 
 SharedReadTask = tuple[ReadTask, SharedLedger]
-"""A read task as the object store has it: without its ledger, and that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessor:
-    """Prepares shards for a read task.
-
-    refusal: why each document is rejected in place of being annotated, if it is
-    """
-
-    task: ReadTask
-    rows_at_once: int = ROWS
-    refusal: str | None = None
-
-    def prepare(self, stream: BinaryIO, shard: Shard) -> Iterator[pa.Table]:
-        """Yield TOKENIZED tables for a shard, or one part of an archive; the last row of the last one closes it.
-
-        Depends on nothing but its arguments, as a task that Ray runs again must.
-        """
-        account = ShardAccount.of(shard)
-        rows: list[Row] = []
-        size = 0
-        options = replace(self.task.options, format=shard.format) if shard.format else self.task.options
-        for row in self._rows(stream, account, options):
-            rows.append(row)
-            size += _size(row.item)
-            if size >= BATCH or len(rows) >= self.rows_at_once:
-                account.position = _position(stream) // account.parts
-                yield self._table(rows, account)
-                rows, size = [], 0
-        yield self._table(rows, account, closing=True)
-
-    def closing(self, shard: Shard, reason: str, detail: str) -> pa.Table:
-        """The table of a shard that could not even be opened."""
-        account = ShardAccount.of(shard)
-        account.reason, account.detail = reason, detail
-        return self._table(self._needed(_marks(account), account), account, closing=True)
-
-    def _rows(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator["Row"]:
-        """The shard's items that need work, counted."""
-        part = ArchivePart(account.part, account.parts)
-        mended = {doc_id for doc_id in self.task.rejected.get(account.named, ()) if part.owns_id(doc_id, account.named)}
-        for items in self._items(stream, account, options):
-            mended.difference_update(item.doc_id for item in items)
-            yield from self._needed(items, account)
-        yield from self._needed(_marks(account), account)
-        if account.reason is not None or account.cut_short:
-            return
-        for doc_id in sorted(mended):
-            # An attempt before this one may have taken it back.
-            if self.task.ledger.holds(id_hash := identity.id_hash(doc_id)):
-                yield Row(Rejection(doc_id, "", ""), RETRACTED, "", 0, id_hash)
-
-    def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[Item]]:
-        """The shard's items, so many at once as are looked up together; how reading ended is noted in the account."""
-        seen: set[tuple[int, int]] = set()
-        items: list[Item] = []
-        size = 0
-        try:
-            part = ArchivePart(account.part, account.parts)
-            for number, (item_key, item) in enumerate(read_items(stream, account.named, options, part)):
-                if number == self.task.limit:
-                    account.cut_short = True
-                    break
-                items.append(self._judged(checked(item, seen, account.named, item_key)))
-                size += _size(items[-1])
-                if size >= BATCH or len(items) >= ROWS:
-                    yield items
-                    items, size = [], 0
-        except ShardError as error:
-            account.reason, account.detail = error.reason, error.detail
-        except StorageError:
-            raise
-        except Exception as error:  # whatever storage or a reader raises; the shard's other documents must come through
-            account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
-        yield items
-
-    def _judged(self, item: Item) -> Item:
-        """The item, or its rejection where all documents are refused."""
-        if self.refusal is not None and isinstance(item, Document):
-            return Rejection(item.doc_id, "failed", self.refusal)
-        return item
-
-    def _needed(self, items: Sequence[Item], account: ShardAccount) -> list["Row"]:
-        """Those items of which the tables need something, with their identities; counts all of them."""
-        rows = [self._identified(item) for item in items]
-        number = account.shard_number
-        arriving = entries(
-            [row.id_hash for row in rows],
-            [row.key for row in rows],
-            [identity.revision(version_of(row.item), number, row.status == "rejected") for row in rows],
-            [row.status == "deleted" for row in rows],
-        )
-        outcomes, held = self.task.ledger.outcomes(arriving)
-        repeated = outcomes == Outcome.DUPLICATE
-        unchanged = (outcomes == Outcome.UNCHANGED) | repeated & ~self._may_be_revised(held, number)
-        needed = ~unchanged & (outcomes != Outcome.SUPERSEDED)
-        account.found += len(rows)
-        if account.parts > 1 or self.task.with_ids:
-            account.ids += arriving["id"].tolist()
-        account.unchanged += int(unchanged.sum())
-        account.superseded += int((outcomes == Outcome.SUPERSEDED).sum())
-        account.emitted += int(needed.sum())
-        account.titles_alone += sum(is_title_alone(item) for item in items)
-        account.duplicates += arriving["id"][unchanged & (repeated | held["duplicate"])].tolist()
-        return [_bare(rows[at]) if repeated[at] else rows[at] for at in np.flatnonzero(needed)]
-
-    def _identified(self, item: Item) -> "Row":
-        content = identity.content_hash(item)
-        status = {Document: "annotated", Rejection: "rejected", Deletion: "deleted"}[type(item)]
-        key = identity.key(item.doc_id, content, self.task.fingerprint if status == "annotated" else "")
-        return Row(item, status, content, key, identity.id_hash(item.doc_id))
-
-    def _may_be_revised(self, held: NDArray[np.void], number: int) -> NDArray[np.bool_]:
-        """True where this run reads a shard between the one that the tables have a document from and this one.
-
-        What that shard gives would be taken for news if the document were left out here. (entries,)
-        """
-        first = np.searchsorted(self.task.read, identity.shard_numbers(held["revision"]) + 1)
-        return first < np.searchsorted(self.task.read, number)
-
-    def _table(self, rows: list["Row"], account: ShardAccount, closing: bool = False) -> pa.Table:
-        """Rows as a TOKENIZED table, tokenized; a document that fails on the way is rejected alone."""
-        documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
-        try:
-            tokens = self._tokenize(documents)
-        except Exception:  # one bad document must not take the others with it; it is found below
-            rows = [self._verified(row) for row in rows]
-            documents = [row.item if isinstance(row.item, Document) else _NOTHING for row in rows]
-            tokens = self._tokenize(documents)
-        columns = columns_of(rows, account)
-        if closing:
-            end = dict.fromkeys(TOKENIZED.names) | {"status": SHARD_END, "shard": account.shard}
-            end |= {
-                "doc_id": account.shard,
-                "shard_number": account.shard_number,
-                "detail": json.dumps(asdict(account)),
-            }
-            for name in columns:
-                columns[name].append(end[name])
-        table = pa.table({name: pa.array(values, TOKENIZED.field(name).type) for name, values in columns.items()})
-        for name, values in tokens.items():
-            if closing:
-                values = pa.concat_arrays([values, pa.array([[]], values.type)])
-            table = table.append_column(name, values)
-        table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
-        return table.select(TOKENIZED.names).cast(TOKENIZED)
-
-    def _tokenize(self, documents: Sequence[Document]) -> dict[str, pa.ListArray]:
-        task = self.task
-        return tokenize(documents, Windower(_tokenizer(task.tokenizer), task.max_tokens, task.window_pieces))
-
-    def _verified(self, row: "Row") -> "Row":
-        """The row itself if it can be tokenized, else a rejection with the error."""
-        if isinstance(row.item, Document):
-            try:
-                self._tokenize([row.item])
-            except Exception as error:
-                item = Rejection(row.item.doc_id, "failed", f"{type(error).__name__}: {error}")
-                content = identity.content_hash(item)
-                return Row(item, "rejected", content, identity.key(item.doc_id, content, ""), row.id_hash)
-        return row
-
-
-_NOTHING = Document("", "", ())
-
-
-def _bare(row: Row) -> Row:
-    """A row that the tables hold already: a document without its text, which no model need see again."""
-    if not isinstance(row.item, Document):
-        return row
-    return Row(Deletion(row.item.doc_id, row.item.version), DUPLICATE, "", row.key, row.id_hash)
-
-
-def _position(stream: BinaryIO) -> int:
-    """Bytes of a file that have been read; 0 where its reader has closed it."""
-    return 0 if stream.closed else stream.tell()
-
-
-def _size(item: Item) -> int:
-    """About how much memory an item takes beside its id."""
-    if not isinstance(item, Document):
-        return 0
-    return len(item.text) + len(item.title or "") + len(item.journal or "") + len(as_json(item.metadata))
-
-
-def _marks(account: ShardAccount) -> list[Item]:
-    """The row that stands for what a broken shard did not give, if it is broken.
-
-    All parts of an archive find its damage, and the first one tells. A part that failed by chance tells nothing, for
-    the shard is read once more, whole.
-    """
-    if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in TRANSIENT_REASONS):
-        return []
-    return [Rejection(f"{account.named}{UNREADABLE}", account.reason, as_detail(account.detail or ""))]
+"""A read task in the object store: the task without its ledger, and the ledger."""
 
 
 def prepare_shards(
     batch: pa.Table, storage: Storage, task: "ray.ObjectRef[SharedReadTask]", attempt: Attempt
 ) -> Iterator[pa.Table]:
-    """Read task: shards of one group to prepared tables."""
+    """Ray Data's read stage: groups of packed shards to TOKENIZED tables."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # Ray runs as many tasks as there are cores
     without_ledger, ledger = ray.get(task)
     shared = replace(without_ledger, ledger=ledger.opened())
@@ -307,33 +96,211 @@ def prepare_shards(
 
 
 def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, attempt: Attempt) -> Iterator[pa.Table]:
-    """Yield the prepared tables of shards, in the manner of an attempt; an error that no shard may cost is a row."""
-    preparer = Preprocessor(
+    """Yield the TOKENIZED tables of shards; an error that must end the run is a row (`rows.failure_row`)."""
+    preprocessor = Preprocessor(
         task,
-        rows_at_once=1 if attempt is Attempt.ISOLATE else ROWS,
+        max_rows=1 if attempt is Attempt.ISOLATE else MAX_ROWS,
         refusal=LOST if attempt is Attempt.REJECT else None,
     )
     try:
-        for shard, opened in prefetch(storage, shards):
+        for shard, open_shard in prefetch(storage, shards):
             with log_fields(run_id=task.run_id, shard=shard.name):
-                if attempt is Attempt.REJECT and shard.number in task.unread:
-                    yield preparer.closing(shard, "failed", LOST)
+                if attempt is Attempt.REJECT and shard.number in task.never_closed:
+                    yield preprocessor.unread(shard, "failed", LOST)
                 else:
-                    yield from _prepared(preparer, shard, opened)
+                    yield from _prepare_one(preprocessor, shard, open_shard)
     except Exception as error:
-        yield failure_of(explain(error))
+        yield failure_row(explain(error))
 
 
-def _prepared(preparer: Preprocessor, shard: Shard, opened: Callable[[], BinaryIO]) -> Iterator[pa.Table]:
+def _prepare_one(preprocessor: "Preprocessor", shard: Shard, open_shard: Callable[[], BinaryIO]) -> Iterator[pa.Table]:
     try:
-        stream = opened()
+        stream = open_shard()
     except StorageError:
         raise
-    except Exception as error:  # whatever storage raises costs this shard alone
-        yield preparer.closing(shard, "unreadable", describe(error))
+    except Exception as error:  # whatever the storage raises concerns this shard alone
+        yield preprocessor.unread(shard, "unreadable", describe(error))
         return
     with stream:
-        yield from preparer.prepare(stream, shard)
+        yield from preprocessor.prepare(stream, shard)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """Turns shards into TOKENIZED tables. The tables depend on nothing but the arguments, since Ray repeats tasks.
+
+    max_rows: rows of a table
+    refusal:  why every document is rejected instead of annotated, if so
+    """
+
+    task: ReadTask
+    max_rows: int = MAX_ROWS
+    refusal: str | None = None
+
+    def prepare(self, stream: BinaryIO, shard: Shard) -> Iterator[pa.Table]:
+        """Yield the tables of a shard, or of one part of an archive; the last row of the last one closes it."""
+        account = ShardAccount.of(shard)
+        rows: list[Row] = []
+        size = 0
+        options = replace(self.task.options, format=shard.format) if shard.format else self.task.options
+        for row in self._rows(stream, account, options):
+            rows.append(row)
+            size += row.checked.size
+            if size >= BATCH or len(rows) >= self.max_rows:
+                account.position = _bytes_read(stream) // account.parts
+                yield self._table(rows, account)
+                rows, size = [], 0
+        yield self._table(rows, account, closing=True)
+
+    def unread(self, shard: Shard, reason: str, detail: str) -> pa.Table:
+        """The table of a shard of which nothing can be read."""
+        account = ShardAccount.of(shard)
+        account.reason, account.detail = reason, detail
+        return self._table(self._needed(_unreadable_mark(account), account), account, closing=True)
+
+    def _rows(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[Row]:
+        """The rows that the tables need, of those that the shard gives."""
+        part = ArchivePart(account.part, account.parts)
+        rejected_before = self.task.rejected.get(account.named, ())
+        mended = {doc_id for doc_id in rejected_before if part.owns_id(doc_id, account.named)}
+        for items in self._items(stream, account, options):
+            mended.difference_update(checked.item.doc_id for checked in items)
+            yield from self._needed(items, account)
+        yield from self._needed(_unreadable_mark(account), account)
+        if account.reason is None and not account.cut_short:
+            yield from self._retractions(sorted(mended))
+
+    def _retractions(self, doc_ids: Sequence[str]) -> Iterator[Row]:
+        """Rows that remove rejected rows, whose documents have become readable."""
+        for doc_id in doc_ids:
+            checked = CheckedItem.rejected(doc_id, "", "")
+            if checked.id_hash in self.task.ledger:  # an earlier attempt of this run may have removed it
+                yield Row(checked, RETRACTED, "", 0)
+
+    def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[CheckedItem]]:
+        """The shard's items in groups that are looked up together. The account notes how reading ended."""
+        seen = SeenIds()
+        group: list[tuple[str, Item, CheckedItem]] = []
+        size = 0
+        try:
+            part = ArchivePart(account.part, account.parts)
+            for number, (key, item) in enumerate(read_items(stream, account.named, options, part)):
+                if number == self.task.limit:
+                    account.cut_short = True
+                    break
+                checked = check_item(key, item, account.named)
+                group.append((key, item, checked))
+                size += checked.size
+                if size >= BATCH or len(group) >= MAX_ROWS:
+                    yield self._judged(reject_repeated(group, seen))
+                    group, size = [], 0
+        except ShardError as error:
+            account.reason, account.detail = error.reason, error.detail
+        except StorageError:
+            raise
+        except Exception as error:  # whatever storage or a reader raises; the documents read so far count
+            account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
+        yield self._judged(reject_repeated(group, seen))
+
+    def _judged(self, items: list[CheckedItem]) -> list[CheckedItem]:
+        """The items, or rejections of the documents among them if every document is refused."""
+        if self.refusal is None:
+            return items
+        return [
+            CheckedItem.rejected(checked.item.doc_id, "failed", self.refusal)
+            if isinstance(checked.item, Document)
+            else checked
+            for checked in items
+        ]
+
+    def _needed(self, items: Sequence[CheckedItem], account: ShardAccount) -> list[Row]:
+        """The rows that the tables need, of some items; counts all of them."""
+        rows = [Row.of(checked, self.task.fingerprint) for checked in items]
+        number = account.shard_number
+        arriving = entries(
+            [row.checked.id_hash for row in rows],
+            [row.key for row in rows],
+            [identity.revision(row.checked.version, number, row.status == "rejected") for row in rows],
+            [row.status == "deleted" for row in rows],
+        )
+        outcomes, existing = self.task.ledger.outcomes(arriving)
+        duplicate = outcomes == Outcome.DUPLICATE
+        needed = admitted(outcomes) | duplicate & self._needs_second_look(existing, number)
+        superseded = outcomes == Outcome.SUPERSEDED
+        unchanged = ~needed & ~superseded
+        account.found += len(rows)
+        account.emitted += int(needed.sum())
+        account.unchanged += int(unchanged.sum())
+        account.already_written += int((unchanged & existing["in_run"]).sum())
+        account.superseded += int(superseded.sum())
+        account.titles_alone += sum(is_title_alone(checked.item) for checked in items)
+        account.duplicates += arriving["id"][unchanged & (duplicate | existing["duplicated"])].tolist()
+        if account.parts > 1 or self.task.with_ids:
+            account.ids += arriving["id"].tolist()
+        return [rows[i].as_duplicate() if duplicate[i] else rows[i] for i in np.flatnonzero(needed)]
+
+    def _needs_second_look(self, existing: NDArray[np.void], number: int) -> NDArray[np.bool_]:
+        """Mask of the duplicates that the driver must look up again, shape (entries,).
+
+        The run reads a shard that is ranked between the one of the existing row and this one. It may revise the
+        document, and then this one is the newest revision.
+        """
+        numbers = self.task.shard_numbers
+        first_after = np.searchsorted(numbers, identity.shard_numbers(existing["revision"]) + 1)
+        mask: NDArray[np.bool_] = first_after < np.searchsorted(numbers, number)
+        return mask
+
+    def _table(self, rows: list[Row], account: ShardAccount, closing: bool = False) -> pa.Table:
+        """Tokenize rows into a TOKENIZED table, with the row that closes the shard if asked for."""
+        try:
+            tokens = self._tokenize(rows)
+        except Exception:  # the document that fails must not take the others with it
+            rows = [self._tokenizable(row) for row in rows]
+            tokens = self._tokenize(rows)
+        columns = scalar_columns(rows, account)
+        if closing:
+            end = dict.fromkeys(columns) | {"status": SHARD_END, "doc_id": account.shard, "shard": account.shard}
+            end |= {"shard_number": account.shard_number, "detail": json.dumps(asdict(account))}
+            for name, values in columns.items():
+                values.append(end[name])
+        table = pa.table({name: pa.array(values, TOKENIZED.field(name).type) for name, values in columns.items()})
+        for name, values in tokens.items():
+            column = pa.concat_arrays([values, pa.array([[]], values.type)]) if closing else values
+            table = table.append_column(name, column)
+        table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
+        return table.select(TOKENIZED.names).cast(TOKENIZED)
+
+    def _tokenize(self, rows: Sequence[Row]) -> dict[str, pa.ListArray]:
+        documents = [row.item if isinstance(row.item, Document) else _NO_DOCUMENT for row in rows]
+        windower = Windower(_tokenizer(self.task.tokenizer), self.task.max_tokens, self.task.window_pieces)
+        return tokenize(documents, windower)
+
+    def _tokenizable(self, row: Row) -> Row:
+        """The row, or the rejection of a document that cannot be tokenized."""
+        try:
+            self._tokenize([row])
+        except Exception as error:
+            return Row.of(CheckedItem.rejected(row.item.doc_id, "failed", f"{type(error).__name__}: {error}"), "")
+        return row
+
+
+_NO_DOCUMENT = Document("", "", ())
+
+
+def _bytes_read(stream: BinaryIO) -> int:
+    """Bytes of a file that have been read; 0 if its reader has closed it."""
+    return 0 if stream.closed else stream.tell()
+
+
+def _unreadable_mark(account: ShardAccount) -> list[CheckedItem]:
+    """The rejection that stands for what a broken shard did not give; none if it could be read.
+
+    All parts of an archive find its damage, and the first one reports it. A part with an error that may pass reports
+    nothing, since one task then reads the whole shard.
+    """
+    if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in TRANSIENT_REASONS):
+        return []
+    return [CheckedItem.rejected(f"{account.named}{UNREADABLE}", account.reason, account.detail or "")]
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
-"""One actor of the pool: it holds a model. Blocks of token ids come in and leave with label ids and scores.
+"""The prediction stage: an actor holds a model, and blocks of token ids leave it with label ids and scores.
 
-It reads the three token columns alone; all others pass through it untouched, text included.
+It reads only the three token columns; all others pass through untouched, text included.
 """
 
 import numpy as np
@@ -9,37 +9,38 @@ import pyarrow.compute as pc
 import ray
 
 from craft_ray.annotation import prometheus
-from craft_ray.annotation.rows import ANSWERS, failure_of, rejection_of
+from craft_ray.annotation.rows import PREDICTIONS, failure_row, rejection_row
 from craft_ray.model.inference import DeployedModel, Model
 from craft_ray.model.tokens import TOKEN_COLUMNS
 
 
 class Replica:
-    """An actor of Ray Data's pool; made once per actor, called once per block; on a GPU by two threads."""
+    """An actor of Ray Data's pool, called once per block; on a GPU by two threads."""
 
     def __init__(self, form: "ray.ObjectRef[DeployedModel]", token_budget: int, threads: int) -> None:
         # Its arrays are views into the node's object store.
         self._model = Model(ray.get(form), token_budget=token_budget, threads=threads)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """One block of prepared rows; a document that the model fails on is rejected alone.
+        """Predict a TOKENIZED block; a document on which the model fails is rejected alone.
 
-        If all documents of a larger block fail, the model is broken, and the block becomes a row that ends the run.
+        If all documents of a larger block fail the model is broken, and the block becomes a row that ends the run.
         """
         try:
             with prometheus.busy_replica(pc.sum(pc.list_value_length(block["token_ids"])).as_py() or 0):
                 return predict_block(block, self._model)
         except Exception as error:  # torch, OpenVINO and drivers raise many kinds
-            parts = [self._alone(block.slice(number, 1)) for number in range(block.num_rows)]
-            failed = sum(isinstance(part, Exception) for part in parts)
-            if failed == pc.sum(pc.greater(pc.list_value_length(block["token_ids"]), 0)).as_py() > 1:
-                return _answered(failure_of(f"the model fails on all documents: {type(error).__name__}: {error}"))
+            rows = [block.slice(index, 1) for index in range(block.num_rows)]
+            results = [self._predict_row(row) for row in rows]
+            with_text = pc.sum(pc.greater(pc.list_value_length(block["token_ids"]), 0)).as_py()
+            if sum(isinstance(result, Exception) for result in results) == with_text > 1:
+                return _unpredicted(failure_row(f"the model fails on all documents: {type(error).__name__}: {error}"))
             return pa.concat_tables(
-                _refused(block.slice(number, 1), part) if isinstance(part, Exception) else part
-                for number, part in enumerate(parts)
+                _reject(row, result) if isinstance(result, Exception) else result
+                for row, result in zip(rows, results, strict=True)
             )
 
-    def _alone(self, row: pa.Table) -> pa.Table | Exception:
+    def _predict_row(self, row: pa.Table) -> pa.Table | Exception:
         try:
             return predict_block(row, self._model)
         except Exception as error:
@@ -47,7 +48,7 @@ class Replica:
 
 
 def predict_block(block: pa.Table, model: Model) -> pa.Table:
-    """The block with ANSWERS in place of its token columns."""
+    """The block with PREDICTIONS in place of its token columns."""
     token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
     pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)
     words = pc.fill_null(pc.list_value_length(word_piece), 0).to_numpy().astype(np.int64)
@@ -64,13 +65,12 @@ def predict_block(block: pa.Table, model: Model) -> pa.Table:
     return block.append_column("computed_in", computed_in).drop_columns(list(TOKEN_COLUMNS))
 
 
-def _refused(row: pa.Table, error: Exception) -> pa.Table:
-    """One row's document as rejected."""
-    return _answered(rejection_of(row, "failed", f"the model: {type(error).__name__}: {error}"))
+def _reject(row: pa.Table, error: Exception) -> pa.Table:
+    return _unpredicted(rejection_row(row, "failed", f"the model: {type(error).__name__}: {error}"))
 
 
-def _answered(row: pa.Table) -> pa.Table:
-    """A prepared row without words in the columns of `annotated`."""
-    for name, kind in ANSWERS.items():
+def _unpredicted(row: pa.Table) -> pa.Table:
+    """A TOKENIZED row without words, with the columns of PREDICTIONS."""
+    for name, kind in PREDICTIONS.items():
         row = row.append_column(name, pa.array([[] if pa.types.is_list(kind) else None], kind))
     return row.drop_columns(list(TOKEN_COLUMNS))

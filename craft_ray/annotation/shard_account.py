@@ -1,8 +1,8 @@
-"""The account of one shard, as the tasks that read it give it in the row that closes it, or one part of it."""
+"""The account of one shard, or of one part of an archive: what a read task found in it and what became of that."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from craft_ray.core.schema import TRANSIENT_REASONS
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 class ShardAccount:
     """Counts of one shard, or of one part of an archive: found = emitted + unchanged + superseded.
 
-    named:        the name by which its documents without an id are called
-    titles_alone: documents among those found that have a title and no other text
-    duplicates:     ids of those unchanged that the tables have from an earlier shard
-    ids:          of all that was found, where that is asked for, and in each part
+    named:   the name that documents without an id are called by
+    already_written: those of the unchanged that this run has committed itself
+    titles_alone: found documents that have a title and no other text
+    duplicates:   id hashes of unchanged documents that the tables have from an earlier shard
+    ids:          id hashes of all that was found, where the run asks for them and in each part
     cut_short:    True if the settings' limit left documents out
-    position:     bytes of the file that have been read; in a part, so many of its share
+    position:     bytes of the file that have been read, or of the part's share of them
+    reason:       why the shard could not be read to its end, with its detail; None if it could
     """
 
     shard: str
@@ -30,6 +32,7 @@ class ShardAccount:
     found: int = 0
     emitted: int = 0
     unchanged: int = 0
+    already_written: int = 0
     superseded: int = 0
     titles_alone: int = 0
     duplicates: list[int] = field(default_factory=list)
@@ -45,22 +48,21 @@ class ShardAccount:
         return cls(shard.name, shard.number, shard.named or shard.name, shard.part, shard.parts)
 
 
-COUNTS = ("found", "emitted", "unchanged", "superseded", "titles_alone")
-"""Fields of a ShardAccount that add up over the parts of a shard, and over shards."""
+COUNTED = ("found", "emitted", "unchanged", "already_written", "superseded", "titles_alone")
+"""Fields of a ShardAccount that are summed over the parts of a shard, and over shards."""
 
 
-def joined(ends: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The account of a shard from those of all its parts; None if they do not make up what one task would have read.
+def merge_parts(parts: Sequence[ShardAccount]) -> ShardAccount | None:
+    """Merge the accounts of all parts of a shard; None if one task has to read the shard instead.
 
-    That is so where a part failed by chance, and where two files of an archive hold a document of one id: one task
-    rejects the later one, and parts do not know of each other.
+    That is so if a part failed in a way that may pass, and if two files of an archive hold documents with the same id:
+    one task rejects the second of them, but parts do not know of each other.
     """
-    if len(ends) == 1:
-        return dict(ends[0])
-    ids = [set(end["ids"]) for end in ends]
-    together = set().union(*ids)
-    if len(together) < sum(map(len, ids)) or any(end["reason"] in TRANSIENT_REASONS for end in ends):
+    if len(parts) == 1:
+        return parts[0]
+    ids = {id for part in parts for id in part.ids}
+    if len(ids) < sum(len(set(part.ids)) for part in parts) or any(part.reason in TRANSIENT_REASONS for part in parts):
         return None
-    first = min(ends, key=lambda end: int(end["part"]))  # which tells of damage, as all do
-    sums = {name: sum(int(end[name]) for end in ends) for name in COUNTS}
-    return {**first, **sums, "duplicates": [id for end in ends for id in end["duplicates"]], "ids": list(together)}
+    first = min(parts, key=lambda part: part.part)  # damage of the archive is the same in all parts
+    sums = {name: sum(getattr(part, name) for part in parts) for name in COUNTED}
+    return replace(first, **sums, duplicates=[id for part in parts for id in part.duplicates], ids=list(ids))

@@ -22,15 +22,15 @@ from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
 from craft_ray.storage.storage import Storage
 
-CHUNK = 200_000
-"""Characters that are predicted together."""
+BATCH_CHARACTERS = 200_000
+"""Characters of the documents that are predicted together."""
 
 
 class Entities(list[Entity]):
-    """The entities of a text, in order. A notebook shows the text with its entities marked.
+    """The entities of a text, in order. In a notebook they show as the text with its entities marked.
 
-    left_out: by label, how many mentions were left out, for their score or since no concept fits them
-    styles:   of the labels, as the model describes them
+    left_out: number of mentions left out by label, for a low score or because no concept fits them
+    styles:   colours of the labels, if the model has its own
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Entities(list[Entity]):
 
 
 class Tagger:
-    """Finds entities in texts, in the same steps as a run and with the same result.
+    """Finds entities in texts without Ray, with the same result as a run.
 
     >>> tagger = Tagger.load()  # doctest: +SKIP
     >>> [entity.mention for entity in tagger.tag("Pax6 is expressed in the mouse eye.")]  # doctest: +SKIP
@@ -60,22 +60,21 @@ class Tagger:
     def __init__(
         self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", grounder: Grounder | None = None
     ) -> None:
-        """grounder: gives entities their concepts; they have none without it"""
+        """grounder: gives entities their concepts; without it they have none"""
         self._grounder = grounder
         self.descriptions = checkpoint.descriptions
-        """The labels as the model describes them."""
         self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
         self._model = Model.of(checkpoint, precision)
 
     @classmethod
     def load(cls, model: str | Path | None = None, settings: Settings | None = None) -> "Tagger":
-        """Load a model, and the lexicon of the settings.
+        """Load a model and the lexicon.
 
-        model:    a model that ships, a local folder or a Hugging Face id; that of the settings if None
-        settings: those of the environment and of craft-ray.yaml if None
+        model:    a model that ships, a local folder or a Hugging Face id; by default the one in the settings
+        settings: by default those of the environment and of craft-ray.yaml
 
-        Raises SettingsError if there is no such model, or an ontology cannot be used.
+        Raises SettingsError if the model does not exist or an ontology cannot be used.
         """
         chosen = settings or load_settings()
         storage = Storage(chosen.s3)
@@ -85,32 +84,32 @@ class Tagger:
         return cls(checkpoint, chosen.precision, grounder)
 
     def tag(self, text: str) -> Entities:
-        """The entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
+        """Return the entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
         return self.tag_many([text])[0]
 
     def tag_many(self, texts: Iterable[str]) -> list[Entities]:
-        """The entities of each text; faster than one text after the other, and with the same result.
+        """Return the entities of each text, faster than `tag` one by one and with the same result.
 
-        Raises TypeError for a single text, and for what is no text.
+        Raises TypeError if `texts` is a single string or holds something else than strings.
         """
         if isinstance(texts, str):
             raise TypeError("tag_many takes several texts; tag takes one")
         return self.tag_documents([_document(text) for text in texts])
 
     def tag_document(self, document: Document) -> Entities:
-        """The entities of a document as a reader gives it, in order."""
+        """Return the entities of a document of a reader, in order."""
         return self.tag_documents([document])[0]
 
     def tag_documents(self, documents: Sequence[Document]) -> list[Entities]:
-        """The entities of each document as a reader gives it.
+        """Return the entities of each document.
 
-        Raises TypeError for what is no document.
+        Raises TypeError if one is not a `craft_ray.Document`.
         """
         if wrong := next((one for one in documents if not isinstance(one, Document)), None):
             raise TypeError(f"a document is a craft_ray.Document, not {type(wrong).__name__}; tag_many takes texts")
         found: list[Entities] = []
-        for chunk in _chunks(documents):
-            found += self._tag(chunk)
+        for batch in _batches(documents):
+            found += self._tag(batch)
         return found
 
     def _tag(self, documents: list[Document]) -> list[Entities]:
@@ -139,13 +138,14 @@ def _document(text: str) -> Document:
     return document_of("", text)
 
 
-def _chunks(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Documents in groups that are predicted together, of about CHUNK characters."""
-    chunk: list[Document] = []
+def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    batch: list[Document] = []
+    characters = 0
     for document in documents:
-        chunk.append(document)
-        if sum(len(one.text) for one in chunk) >= CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        batch.append(document)
+        characters += len(document.text)
+        if characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -20,7 +20,6 @@ from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.ledger import Ledger, entries
 
 XML_PER_TOKEN = 16
 """Characters of PubMed's XML per word piece, roughly: most of a citation is no text."""
@@ -55,7 +54,7 @@ def _measure(file: Path, inputs: Inputs) -> tuple[int, dict[str, Measured]]:
     stand_in = load_checkpoint(STAND_IN)
     model = Model(prepare_model(stand_in))
     decoder, storage = Decoder.of(stand_in), Storage(load_settings().s3)
-    preparer = Preprocessor(ReadTask.of(stand_in, Ledger.of(entries([], [], [], []))))
+    preparer = Preprocessor(ReadTask.of(stand_in))
     write = WriteTask(storage, str(inputs.folder / "host-out"), "run", decoder)
     seconds = {part: Measured() for part in PARTS}
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -42,7 +42,9 @@ class FirstRows:
 
     def __call__(self, account: Account) -> None:
         """Look at the account of a run under way."""
-        self.before_the_end = self.before_the_end or (account.committed > 0 and account.shards_done == 0)
+        self.before_the_end = self.before_the_end or (
+            account.committed.documents > 0 and account.arrivals.shards_closed == 0
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ def _bar(console: Console) -> Iterator[Show]:
             progress.update(
                 task,
                 description=describe(account),
-                total=max(1, account.bytes_total),
-                completed=account.bytes_done,
+                total=max(1, account.arrivals.bytes_total),
+                completed=account.arrivals.bytes_done,
                 left="" if left is None else f"{timedelta(seconds=round(left))} left",
             )
 
@@ -139,7 +139,7 @@ def _every(seconds: float, show: Show) -> Show:
 def _line(console: Console, account: "Account") -> None:
     left = time_left(account)
     told = "time left unknown" if left is None else f"{left:,.0f} s left"
-    elapsed = time.monotonic() - account.timeline.started
+    elapsed = account.timeline.seconds
     console.print(f"{describe(account)}, {read_share(account):.0%} read, {elapsed:,.0f} s, {told}", soft_wrap=True)
 
 
@@ -147,23 +147,23 @@ def _log_progress(account: "Account") -> None:
     log.info(
         "progress",
         extra={
-            "documents": account.committed,
+            "documents": account.committed.documents,
             "tokens": account.tokens,
             "tokens_per_second": round(rate(account) or 0),
-            "bytes": account.bytes_done,
-            "bytes_total": account.bytes_total,
-            "shards": account.shards_done,
-            "seconds": round(time.monotonic() - account.timeline.started, 1),
+            "bytes": account.arrivals.bytes_done,
+            "bytes_total": account.arrivals.bytes_total,
+            "shards": account.arrivals.shards_closed,
+            "seconds": round(account.timeline.seconds, 1),
         },
     )
 
 
 def describe(account: "Account") -> str:
     """One line: documents committed, the speed of the last minute, and how many were rejected if any were."""
-    rejected = account.statuses["rejected"]
+    rejected = account.committed.statuses["rejected"]
     speed = rate(account)
     told = [
-        f"{account.committed:,} documents",
+        f"{account.committed.documents:,} documents",
         f"{rejected:,} rejected" if rejected else "",
         "" if speed is None else f"{speed:,.0f} tokens/s",
     ]
@@ -195,4 +195,4 @@ def time_left(account: "Account") -> float | None:
 
 def read_share(account: "Account") -> float:
     """The share of all bytes that has been read."""
-    return account.bytes_done / account.bytes_total if account.bytes_total else 1.0
+    return account.arrivals.bytes_done / account.arrivals.bytes_total if account.arrivals.bytes_total else 1.0

@@ -50,7 +50,7 @@ def _as_text(line: str) -> dict[str, Any]:
 
 
 def _line(account: "Account") -> str:
-    elapsed = timedelta(seconds=round(time.monotonic() - account.timeline.started))
+    elapsed = timedelta(seconds=round(account.timeline.seconds))
     left = time_left(account)
     parts = [describe(account), f"{read_share(account):.0%} read", str(elapsed)]
     return ", ".join([*parts, *([] if left is None else [f"{timedelta(seconds=round(left))} left"])])

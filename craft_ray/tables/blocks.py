@@ -56,7 +56,7 @@ class WrittenBlock:
     status: list[str]
     reason: list[str | None]
     tokens: int
-    shard_ends: list[dict[str, Any]]
+    shard_accounts: list[dict[str, Any]]
     failure: str | None = None
     """Why the run must end."""
     duplicates: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, ENTRY))

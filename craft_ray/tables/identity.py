@@ -1,7 +1,7 @@
-"""Identity of documents (known, new or revised): hashes that are the same in every process and every run.
+"""Hashes that identify documents, contents and revisions, equal in every process and every run.
 
-Hashes of 64 bits collide once in about 30,000 runs over all of PubMed (36 million ids); a colliding document would be
-counted as superseded.
+Hashes have 64 bits: over all of PubMed (36 million ids) one run in about 30,000 has a collision, and counts the
+colliding document as superseded.
 """
 
 import hashlib
@@ -16,21 +16,22 @@ from craft_ray.core.schema import Deletion, Document, Item
 
 VERSION_BITS = 31
 _SHARD_BITS = 32
+_SHARD_MASK = (1 << _SHARD_BITS) - 1
 
 
 def id_hash(doc_id: str) -> int:
-    """A document's id as a signed 64-bit number."""
+    """A document id as a signed 64-bit number."""
     return hash64(doc_id.encode())
 
 
 def id_hashes(doc_ids: Iterable[str]) -> NDArray[np.int64]:
-    """Those of many documents; (documents,)."""
+    """`id_hash` of each document id, shape (documents,)."""
     digests = (hashlib.blake2b(doc_id.encode(), digest_size=8).digest() for doc_id in doc_ids)
     return np.frombuffer(b"".join(digests), np.int64)
 
 
 def content_hash(item: Item) -> str:
-    """128 bits, in hexadecimal, over all of an item that the tables keep."""
+    """128 bits in hexadecimal over everything that the tables keep of an item."""
     if isinstance(item, Document):
         sections = [(section.name, section.start, section.end) for section in item.sections]
         metadata = json.dumps(item.metadata, sort_keys=True, default=str)
@@ -43,30 +44,30 @@ def content_hash(item: Item) -> str:
 
 
 def key(doc_id: str, content: str, fingerprint: str) -> int:
-    """A signed 64-bit number for a document's id, content and the model that annotates it."""
+    """A signed 64-bit number for a document id, its content hash and the model that annotates it."""
     return hash64(json.dumps([doc_id, content, fingerprint]).encode())
 
 
 def revision(version: int, shard_number: int, rejected: bool) -> int:
-    """The order of revisions of one document: readable before rejected, then version, then the shard's rank."""
+    """The order of one document's revisions: readable after rejected, then by version, then by the shard's rank."""
     version = 0 if rejected else min(max(version, 0) + 1, (1 << VERSION_BITS) - 1)
-    return version << _SHARD_BITS | (shard_number & 0xFFFFFFFF)
-
-
-def shard_numbers(revisions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ranks of the shards that revisions are from."""
-    return revisions & 0xFFFFFFFF
-
-
-def with_latest_shard(revisions: NDArray[np.int64], shard_number: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Revisions that later shards have given once more."""
-    version = revisions >> _SHARD_BITS << _SHARD_BITS
-    return version | np.maximum(shard_numbers(revisions), shard_number.astype(np.int64))
+    return version << _SHARD_BITS | (shard_number & _SHARD_MASK)
 
 
 def revisions(
     version: NDArray[np.integer], shard_number: NDArray[np.integer], rejected: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Those of many documents; (documents,) each."""
+    """`revision` of each document, shape (documents,)."""
     versions = np.minimum(np.maximum(version.astype(np.int64), 0) + 1, (1 << VERSION_BITS) - 1)
-    return np.where(rejected, 0, versions) << _SHARD_BITS | (shard_number.astype(np.int64) & 0xFFFFFFFF)
+    return np.where(rejected, 0, versions) << _SHARD_BITS | (shard_number.astype(np.int64) & _SHARD_MASK)
+
+
+def shard_numbers(revisions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rank of the shard that each revision comes from."""
+    return revisions & _SHARD_MASK
+
+
+def with_latest_shard(revisions: NDArray[np.int64], shard_number: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Revisions raised to the shard that gave the same content again, where that shard is later."""
+    version = revisions >> _SHARD_BITS << _SHARD_BITS
+    return version | np.maximum(shard_numbers(revisions), shard_number.astype(np.int64))

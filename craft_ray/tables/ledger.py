@@ -1,7 +1,7 @@
-"""The documents that the tables hold, one entry each, as sorted columns; and what becomes of a document that arrives.
+"""The ledger: one entry per document in the tables, in sorted columns, and the outcome of each document that arrives.
 
-Revisions of one document are ordered (`identity.revision`), and a deletion is final, so the outcome is the same in
-whatever order documents arrive: a late, older revision is superseded and a deleted citation does not come back.
+Revisions of one document are totally ordered (`identity.revision`) and a deletion is final. So the outcome does not
+depend on the order of arrival: an older revision that comes late is superseded, and a deleted citation stays deleted.
 """
 
 from dataclasses import dataclass, field
@@ -15,32 +15,22 @@ from craft_ray.tables import identity
 
 
 class Outcome(IntEnum):
-    """How a document that arrives is treated."""
+    """What the look-up says of an arriving document."""
 
     NEW = 0
     REVISED = 1
-    """A revision, deletion or change of a document that the tables hold."""
+    """A newer revision, a deletion, or another content of an existing document."""
     UNCHANGED = 2
     SUPERSEDED = 3
-    """An older revision than the tables hold, or of a deleted citation."""
+    """Older than the existing revision, or a revision of a deleted citation."""
     DUPLICATE = 4
-    """The document that the tables hold, from a later shard."""
+    """The existing document again, from a later shard."""
 
 
 def admitted(outcomes: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """True for documents that the tables take in, by their outcomes; (documents,)."""
-    taken: NDArray[np.bool_] = (outcomes == Outcome.NEW) | (outcomes == Outcome.REVISED)
-    return taken
-
-
-class State(IntEnum):
-    """Since when the tables hold an entry's document."""
-
-    BEFORE = 0
-    WRITTEN = 1
-    """This run has written it."""
-    WAITING = 2
-    """This run will write it, or a better revision."""
+    """Mask of the documents that the tables accept, shape (documents,)."""
+    mask: NDArray[np.bool_] = (outcomes == Outcome.NEW) | (outcomes == Outcome.REVISED)
+    return mask
 
 
 ENTRY = np.dtype(
@@ -49,36 +39,37 @@ ENTRY = np.dtype(
         ("key", np.int64),
         ("revision", np.int64),
         ("deleted", np.bool_),
-        ("duplicate", np.bool_),
-        ("state", np.int8),
+        ("duplicated", np.bool_),
+        ("in_run", np.bool_),
     ],
-    align=True,  # else NumPy copies a column before it searches it
+    align=True,  # NumPy copies a column of a packed dtype before it searches it
 )
-"""An entry; `repeated` if a later shard than the one that the tables name has given the document once more."""
+"""An entry. `duplicated`: a later shard than the row's own has the document too, and `revision` carries that shard.
+`in_run`: this run has committed the row, or will."""
 
-_DELETED, _REPEATED, _STATE = 1, 2, 2
-"""Bits of `Part.flags`, and the place of the state above them."""
+_DELETED, _DUPLICATED, _IN_RUN = 1, 2, 4
+"""Bits of `Part.flags`."""
 
 GROWTH = 8
-"""Each part of a ledger is at least so many times as large as the next; a merge costs what it merges."""
+"""Each part of a ledger is at least this many times as large as the next, so a merge costs as much as it merges."""
 
 
 def entries(id: Any, key: Any, revision: Any, deleted: Any) -> NDArray[np.void]:
-    """Entries from their columns; ids, keys and revisions as in `identity`."""
+    """Entries from columns of equal length; ids, keys and revisions as in `identity`."""
     table = np.zeros(len(id), ENTRY)
     table["id"], table["key"], table["revision"], table["deleted"] = id, key, revision, deleted
     return table
 
 
 COLUMNS = ("id", "key", "revision", "flags")
-"""Those of a part."""
+"""Columns of a part."""
 
 
 @dataclass(slots=True)
 class Part:
-    """Entries sorted by id, each column an array of its own: 25 bytes per document. (entries,) each.
+    """Entries sorted by id, one array per column, 25 bytes per document; shape (entries,) each.
 
-    No array is written to once it is here, so that readers may share them; others take their place.
+    Arrays are replaced, never written to, so that readers can share them.
     """
 
     id: NDArray[np.int64]
@@ -91,14 +82,12 @@ class Part:
 
     @classmethod
     def of(cls, table: NDArray[np.void]) -> "Part":
-        """Entries in any order; of two with one id the later counts."""
-        flags = (
-            table["deleted"] * np.int8(_DELETED) | table["duplicate"] * np.int8(_REPEATED) | table["state"] << _STATE
-        )
-        return cls(table["id"].copy(), table["key"].copy(), table["revision"].copy(), flags).in_order()
+        """Build a part from entries in any order; the last of several entries with one id counts."""
+        flags = table["deleted"] * _DELETED | table["duplicated"] * _DUPLICATED | table["in_run"] * _IN_RUN
+        return cls(table["id"].copy(), table["key"].copy(), table["revision"].copy(), flags.astype(np.int8)).sort()
 
-    def in_order(self) -> "Part":
-        """The part itself, its columns now in order of ids, of which the last of each is kept."""
+    def sort(self) -> "Part":
+        """Sort the columns by id in place, keeping the last entry of each id, and return the part."""
         order: NDArray[Any] = np.argsort(self.id, kind="stable")
         if len(order) < 1 << 32:
             order = order.astype(np.uint32)
@@ -112,121 +101,108 @@ class Part:
         return self
 
     def find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The place of each id, and whether it is there; (ids,) each."""
+        """Return the index of each id and whether it exists; shape (ids,) each."""
         if len(self) == 0:
             return np.zeros(len(ids), np.int64), np.zeros(len(ids), np.bool_)
-        position = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
-        return position, self.id[position] == ids
+        index = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
+        return index, self.id[index] == ids
 
-    def take_in(self, later: "Part") -> None:
-        """Enter another part, which counts where both have an id; one column at a time is in memory twice."""
-        at = np.searchsorted(self.id, later.id)
+    def merge(self, later: "Part") -> None:
+        """Merge a later part, whose entries take precedence. Only one column at a time is in memory twice."""
+        insert_at = np.searchsorted(self.id, later.id)
         known = self.find(later.id)[1]
         new = ~known
-        place = at + np.cumsum(new) - new
+        index = insert_at + np.cumsum(new) - new
         for name in COLUMNS:
             arriving = getattr(later, name)
-            column = np.insert(getattr(self, name), at[new], arriving[new])
-            column[place[known]] = arriving[known]
+            column = np.insert(getattr(self, name), insert_at[new], arriving[new])
+            column[index[known]] = arriving[known]
             setattr(self, name, column)
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Entries in parts: a large one, and ever smaller ones of what came since, merged now and then."""
+    """Entries in parts: a large one and ever smaller ones with later updates, merged from time to time."""
 
     parts: list[Part] = field(default_factory=list)
 
     @classmethod
     def of(cls, table: NDArray[np.void]) -> "Ledger":
-        """A ledger of entries in any order; of two with one id the later counts."""
+        """Build a ledger from entries in any order; the last of several entries with one id counts."""
         return cls([Part.of(table)])
 
     def __len__(self) -> int:
-        return len(self.joined())
+        return len(self.merged())
 
-    def held(self, id: int) -> np.void:
-        """The entry of one document; zeros if there is none."""
-        entry: np.void = self.lookup(np.array([id], np.int64))[0][0]
-        return entry
-
-    def holds(self, id: int) -> bool:
-        """True if there is a document with this id that is not deleted."""
-        held, known = self.lookup(np.array([id], np.int64))
-        return bool(known[0] and not held["deleted"][0])
+    def __contains__(self, id: int) -> bool:
+        """True if a document with this id hash exists and is not deleted."""
+        existing, known = self.lookup(np.array([id], np.int64))
+        return bool(known[0] and not existing["deleted"][0])
 
     def lookup(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
-        """The entry of each id (zeros where there is none), and whether there is one; both (ids,)."""
+        """Return the entry of each id (zeros if there is none) and whether there is one; shape (ids,) each."""
         ids = np.ascontiguousarray(ids)
-        held = np.zeros(len(ids), ENTRY)
+        existing = np.zeros(len(ids), ENTRY)
         known = np.zeros(len(ids), np.bool_)
         for part in self.parts:
-            position, found = part.find(ids)
-            position = position[found]
-            flags = part.flags[position]
-            held["id"][found], held["key"][found] = part.id[position], part.key[position]
-            held["revision"][found], held["state"][found] = part.revision[position], flags >> _STATE
-            held["deleted"][found], held["duplicate"][found] = flags & _DELETED != 0, flags & _REPEATED != 0
+            index, found = part.find(ids)
+            index = index[found]
+            flags = part.flags[index]
+            existing["id"][found], existing["key"][found] = part.id[index], part.key[index]
+            existing["revision"][found] = part.revision[index]
+            existing["deleted"][found] = flags & _DELETED != 0
+            existing["duplicated"][found] = flags & _DUPLICATED != 0
+            existing["in_run"][found] = flags & _IN_RUN != 0
             known |= found
-        return held, known
-
-    def outcome(self, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
-        """The outcome of one document."""
-        return Outcome(int(self.outcomes(entries([id], [key], [revision], [deletes]))[0][0]))
+        return existing, known
 
     def outcomes(self, arriving: NDArray[np.void]) -> tuple[NDArray[np.int8], NDArray[np.void]]:
-        """The outcome of each arriving entry against the ledger alone, and the entry held; (entries,) each."""
-        held, known = self.lookup(arriving["id"])
+        """Return the outcome of each arriving entry, judged alone, and the existing entry; shape (entries,) each."""
+        existing, known = self.lookup(arriving["id"])
         outcome = np.full(len(arriving), Outcome.NEW, np.int8)
         outcome[known] = Outcome.REVISED
-        older = held["deleted"] & ~arriving["deleted"] | ~arriving["deleted"] & (
-            arriving["revision"] < held["revision"]
-        )
-        outcome[known & older] = Outcome.SUPERSEDED
-        same = known & (arriving["key"] == held["key"])
-        outcome[same] = np.where(arriving["revision"] > held["revision"], Outcome.DUPLICATE, Outcome.UNCHANGED)[same]
-        return outcome, held
+        older = arriving["revision"] < existing["revision"]
+        superseded = np.where(arriving["deleted"], existing["deleted"] & older, existing["deleted"] | older)
+        outcome[known & superseded] = Outcome.SUPERSEDED
+        same = known & (arriving["key"] == existing["key"])
+        outcome[same] = np.where(arriving["revision"] > existing["revision"], Outcome.DUPLICATE, Outcome.UNCHANGED)[
+            same
+        ]
+        return outcome, existing
 
-    def update(self, arrived: NDArray[np.void], state: State = State.BEFORE) -> None:
-        """Enter documents that the tables will now hold; they take the place of entries with their ids."""
+    def update(self, arrived: NDArray[np.void]) -> None:
+        """Enter documents of this run that the tables accept; they replace the entries with their ids."""
         arrived = arrived.copy()
-        arrived["state"] = state
-        self._enter(arrived)
+        arrived["in_run"] = True
+        self._append(arrived)
 
-    def _enter(self, table: NDArray[np.void]) -> None:
+    def record_duplicates(self, ids: NDArray[np.int64], shard_numbers: NDArray[np.integer]) -> None:
+        """Note that shards have given existing documents again; ids may occur several times; shape (ids,) each."""
+        ids, index = np.unique(ids, return_inverse=True)
+        shards = np.zeros(len(ids), np.int64)
+        np.maximum.at(shards, index, shard_numbers.astype(np.int64))
+        existing, known = self.lookup(ids)
+        later = known & (shards > identity.shard_numbers(existing["revision"]))
+        existing = existing[later]
+        existing["revision"] = identity.with_latest_shard(existing["revision"], shards[later])
+        existing["duplicated"] = True
+        self._append(existing)
+
+    def merged(self) -> Part:
+        """Merge all parts into one and return it; it stays the ledger's own."""
+        if not self.parts:
+            self.parts.append(Part.of(np.zeros(0, ENTRY)))
+        while len(self.parts) > 1:
+            self._merge_last()
+        return self.parts[0]
+
+    def _append(self, table: NDArray[np.void]) -> None:
         if not len(table):
             return
         self.parts.append(Part.of(table))
         while len(self.parts) > 1 and len(self.parts[-2]) < GROWTH * len(self.parts[-1]):
-            self._join_last()
+            self._merge_last()
 
-    def record_duplicates(self, ids: NDArray[np.int64], shard_number: NDArray[np.integer]) -> None:
-        """Enter that shards have given documents once more which the tables hold already; (ids,) each."""
-        ids, at = np.unique(ids, return_inverse=True)
-        shards = np.zeros(len(ids), np.int64)  # several may have given one document
-        np.maximum.at(shards, at, shard_number.astype(np.int64))
-        held, known = self.lookup(ids)
-        later = known & (shards > identity.shard_numbers(held["revision"]))
-        held = held[later]
-        held["revision"] = identity.with_latest_shard(held["revision"], shards[later])
-        held["duplicate"] = True
-        self._enter(held)
-
-    def written(self) -> None:
-        """Enter that what was waiting is in the tables now."""
-        for part in self.parts:
-            waiting = part.flags >> _STATE == State.WAITING
-            if waiting.any():
-                part.flags = part.flags + waiting * np.int8((State.WRITTEN - State.WAITING) << _STATE)
-
-    def joined(self) -> Part:
-        """All entries in one part, which stays the ledger's own."""
-        if not self.parts:
-            self.parts.append(Part.of(np.zeros(0, ENTRY)))
-        while len(self.parts) > 1:
-            self._join_last()
-        return self.parts[0]
-
-    def _join_last(self) -> None:
+    def _merge_last(self) -> None:
         later = self.parts.pop()
-        self.parts[-1].take_in(later)
+        self.parts[-1].merge(later)

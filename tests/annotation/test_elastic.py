@@ -45,7 +45,7 @@ class Replica:
 
 @pytest.mark.integration
 @pytest.mark.long
-def test_replicas_are_added_on_a_node_that_comes_during_the_run():
+def test_a_new_node_gets_replicas():
     """The first node has room for one; no block is answered before there are two."""
     ray.shutdown()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from craft_ray.annotation.finished import Finished
+from craft_ray.annotation.catalogue.file_states import FileStates
 from craft_ray.annotation.forecast import REASONS, documents_per_second, forecast, reasons_to_read
 from craft_ray.cli.app import app
 from craft_ray.core.schema import SHARDS
@@ -39,7 +39,7 @@ def test_reasons_to_read():
     before = pa.Table.from_pylist([common | row for row in rows], SHARDS)
     sizes = dict.fromkeys(("new", "whole", "broken", "unreadable", "failed", "other"), 10) | {"grown": 11}
     listing = Listing(files_table((name, size, "a", 0, "") for name, size in sizes.items()), [])
-    why = reasons_to_read(Finished.of(listing, before.to_batches()), "same").tolist()
+    why = reasons_to_read(FileStates.of(listing, before.to_batches()), "same").tolist()
     assert {name: REASONS[reason] for name, reason in zip(sizes, why, strict=True) if reason} == {
         "new": "new",
         "unreadable": "unreadable before",

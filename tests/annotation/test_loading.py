@@ -12,7 +12,7 @@ from craft_ray.core.settings import S3Settings, load_settings
 from craft_ray.storage.storage import Storage
 
 
-def test_a_run_and_its_model_import_no_ray_and_no_torch_before_there_is_work():
+def test_nothing_heavy_is_imported_before_there_is_work():
     ask = (
         "import sys, craft_ray.annotation.run; from craft_ray.model.loading import load_checkpoint; load_checkpoint();"
         "print(*({'ray', 'torch', 'transformers', 'openvino'} & set(sys.modules)))"
@@ -22,7 +22,7 @@ def test_a_run_and_its_model_import_no_ray_and_no_torch_before_there_is_work():
 
 
 @pytest.mark.parametrize("model", ["/nowhere", "./nowhere", "a/b/c", "~/nowhere"])
-def test_what_can_be_no_model_is_told_before_anything_is_loaded(model):
+def test_missing_models_fail_at_once(model):
     with pytest.raises(SettingsError, match="there is no model folder"):
         ModelLoading(load_settings(model=model), Storage(S3Settings()))
 

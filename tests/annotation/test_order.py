@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.arrivals import Arrivals
+from craft_ray.annotation.catalogue.existing import read_existing
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.plan import read_whole
+from craft_ray.annotation.plan import unsplittable_shards
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.write import WriteTask, write_block
@@ -22,7 +24,6 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard, Shards
-from craft_ray.tables.known import read_known
 from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
@@ -63,22 +64,23 @@ def run(
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
     listed = Shards.from_shards([Shard(name, len(content)) for name, content in shards.items()])
-    known = read_known(tables.documents, listed, tables.finished_shards())
-    listed = listed.with_numbers(known.numbers)
-    account = Account(listed)
-    account.read_whole = read_whole(listed, known, None)
-    commits = Commits(tables, known.ledger, account, run_id, "", 1.0)
+    existing = read_existing(tables.documents, listed, tables.finished_shards())
+    listed = listed.with_numbers(existing.numbers)
+    account = Account(Arrivals(listed))
+    account.arrivals.unsplittable.update(unsplittable_shards(listed, existing, None))
+    commits = Commits(tables, existing.ledger, account, run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
     write = WriteTask(STORAGE, str(output), run_id, Decoder.of(CHECKPOINT))
     for _attempt in range(2):
-        missing = account.missing()
-        account.forget(missing)
-        task = ReadTask.of(CHECKPOINT, Ledger([replace(known.ledger.joined())]), rejected=known.rejected, read=read)
-        preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), rows_at_once=1)
+        missing = account.arrivals.missing()
+        account.arrivals.restart(missing)
+        ledger = Ledger([replace(existing.ledger.merged())])
+        task = ReadTask.of(CHECKPOINT, ledger=ledger, rejected=existing.rejected, shard_numbers=read)
+        preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), max_rows=1)
         prepared = [
             rows
             for shard in missing
-            for count in [1 if shard.number in account.read_whole else parts]
+            for count in [1 if shard.number in account.arrivals.unsplittable else parts]
             for part in range(count)
             for rows in prepared_part(preparer, shards[shard.name], shard, part, count)
         ]
@@ -102,7 +104,7 @@ def prepared_part(
 
 @given(contents=contents, seed=st.integers(0, 2**32))
 @settings(max_examples=12)
-def test_shards_that_come_late_in_several_runs_or_twice_leave_what_all_at_once_leave(model: Model, contents, seed: int):
+def test_order_of_shards_and_runs_does_not_matter(model: Model, contents, seed: int):
     chance = random.Random(seed)
     shards = {f"pubmed26n{number:04}.xml": pubmed(content) for number, content in enumerate(contents)}
     groups: list[dict[str, bytes]] = [{} for _ in range(3)]
@@ -122,35 +124,33 @@ def test_shards_that_come_late_in_several_runs_or_twice_leave_what_all_at_once_l
         assert document_rows(stepwise, without=("shard",)) == document_rows(at_once, without=("shard",))
 
 
-def test_a_late_shard_is_older_than_one_that_gave_its_documents_once_more(model: Model, tmp_path: Path):
+def test_a_late_shard_is_older_than_a_later_duplicate(model: Model, tmp_path: Path):
     chance = random.Random(0)
     first, late, last = (pubmed({1: (1, text)}) for text in ("A mouse", "A rat", "A mouse"))
     run(tmp_path, model, {"n1.xml": first}, "1", chance)
     assert run(tmp_path, model, {"n3.xml": last}, "2", chance).unchanged == 1
     run(tmp_path, model, {"n3.xml": last}, "3", chance)  # read again, it still counts as the later one
-    assert run(tmp_path, model, {"n2.xml": late}, "4", chance).summary()["documents"]["superseded"] == 1
+    assert run(tmp_path, model, {"n2.xml": late}, "4", chance).arrivals.superseded == 1
     assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]
 
 
-def test_citations_that_are_given_once_more_are_not_annotated_again(model: Model, tmp_path: Path):
+def test_duplicates_are_not_annotated_again(model: Model, tmp_path: Path):
     chance = random.Random(0)
     same = pubmed({1: (1, "A mouse"), 2: (1, "A rat")})
     run(tmp_path, model, {"n1.xml": same}, "1", chance)
     again = run(tmp_path, model, {f"n{number}.xml": same for number in range(2, 6)}, "2", chance)
-    assert (again.tokens, again.unchanged, again.committed) == (0, 8, 0)
+    assert (again.tokens, again.unchanged, again.committed.documents) == (0, 8, 0)
     assert {row["run_id"] for row in table(tmp_path, "documents").to_pylist()} == {"20260101T000001-00000000"}
     late = run(tmp_path, model, {"n3a.xml": pubmed({1: (1, "A worm")})}, "3", chance)
-    assert late.summary()["documents"]["superseded"] == 1
+    assert late.arrivals.superseded == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_citation_that_is_revised_and_revised_back_in_one_run_is_as_the_last_shard_has_it(
-    model: Model, tmp_path: Path, seed: int
-):
+def test_a_revision_taken_back_in_one_run(model: Model, tmp_path: Path, seed: int):
     """In whatever order the two arrive, the text of the last is the one that the tables held before the run."""
     first, revised = (pubmed({1: (1, text)}) for text in ("A mouse", "A rat"))
     run(tmp_path, model, {"n1.xml": first}, "1", random.Random(seed))
     run(tmp_path, model, {"n2.xml": revised, "n3.xml": first, "n4.xml": first}, "2", random.Random(seed))
     assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]
     last = run(tmp_path, model, {"n2.xml": revised}, "3", random.Random(seed))
-    assert last.summary()["documents"]["superseded"] == 1
+    assert last.arrivals.superseded == 1

@@ -47,7 +47,7 @@ class Device:
         return np.zeros(shape, np.int8), np.ones(shape, np.float32)
 
 
-def test_a_block_begins_when_the_last_batch_of_the_one_before_has_begun(tiny_checkpoint: Path, monkeypatch):
+def test_blocks_overlap_on_a_gpu(tiny_checkpoint: Path, monkeypatch):
     device = Device()
     spec = EngineSpec("noting", {"cpu": ("fp32",)}, lambda *_: "fp32", lambda *_: None, lambda *_: device)
     monkeypatch.setitem(ENGINES, spec.name, spec)

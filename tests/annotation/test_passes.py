@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.passes import annotate_missing, is_death
 from craft_ray.annotation.plan import Attempt
@@ -28,7 +29,7 @@ class Run:
     def __init__(self, output: Path, blocks: Blocks) -> None:
         self.output = output
         self.tables = Tables(STORAGE, str(output))
-        self.account = Account([Shard(f"shard{number}", 9, number=number) for number in range(2)])
+        self.account = Account(Arrivals([Shard(f"shard{number}", 9, number=number) for number in range(2)]))
         self.attempts: list[tuple[Attempt, list[int]]] = []
         self.stop, self.halted = threading.Event(), threading.Event()
         self._blocks = blocks
@@ -36,7 +37,7 @@ class Run:
     def block(self, number: int) -> WrittenBlock:
         """The block of a shard, with its end."""
         end = ShardAccount(f"shard{number}", number, f"shard{number}", found=1, emitted=1)
-        return replace(block(self.output, (f"doc{number}", "mouse"), shard=number), shard_ends=[asdict(end)])
+        return replace(block(self.output, (f"doc{number}", "mouse"), shard=number), shard_accounts=[asdict(end)])
 
     def _pipeline(self, shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         self.attempts.append((attempt, [shard.number for shard in shards]))
@@ -55,7 +56,7 @@ class Run:
         return sorted(self.tables.finished_shards()["shard"].to_pylist())
 
 
-def test_what_came_before_a_death_is_kept_and_the_next_pass_reads_what_is_missing(tmp_path: Path):
+def test_a_pass_after_a_death_reads_what_is_missing(tmp_path: Path):
     def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         yield run.block(shards[0].number)
         if attempt is Attempt.FIRST:
@@ -68,7 +69,7 @@ def test_what_came_before_a_death_is_kept_and_the_next_pass_reads_what_is_missin
     assert run.account.adds_up()
 
 
-def test_each_pass_is_more_careful_and_a_death_in_the_last_ends_the_run(tmp_path: Path):
+def test_a_death_in_the_last_pass_ends_the_run(tmp_path: Path):
     def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         if attempt is Attempt.ISOLATE:
             yield run.block(0)
@@ -86,7 +87,7 @@ def test_each_pass_is_more_careful_and_a_death_in_the_last_ends_the_run(tmp_path
     assert (run.committed, run.finished) == (["doc0"], ["shard0"])
 
 
-def test_an_error_of_the_work_itself_ends_the_run_at_once_and_what_came_before_it_is_kept(tmp_path: Path):
+def test_an_error_ends_the_run_and_keeps_what_arrived(tmp_path: Path):
     def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         yield run.block(0)
         raise ValueError("no model stands this")
@@ -98,7 +99,7 @@ def test_an_error_of_the_work_itself_ends_the_run_at_once_and_what_came_before_i
     assert (run.committed, run.finished) == (["doc0"], ["shard0"])
 
 
-def test_a_signal_commits_what_has_come_and_waits_for_the_pipeline_to_halt(tmp_path: Path):
+def test_a_signal_commits_what_arrived_and_halts_the_pipeline(tmp_path: Path):
     def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         yield run.block(0)
         if halt.wait(60):
@@ -106,14 +107,14 @@ def test_a_signal_commits_what_has_come_and_waits_for_the_pipeline_to_halt(tmp_p
             run.halted.set()
 
     run = Run(tmp_path, blocks)
-    run.annotate(lambda account: run.stop.set() if account.shards_done else None)
+    run.annotate(lambda account: run.stop.set() if account.arrivals.shards_closed else None)
     assert run.halted.is_set()
     assert len(run.attempts) == 1
     assert (run.committed, run.finished) == (["doc0"], ["shard0"])
-    assert [shard.name for shard in run.account.missing()] == ["shard1"]
+    assert [shard.name for shard in run.account.arrivals.missing()] == ["shard1"]
 
 
-def test_progress_is_told_as_blocks_are_committed_and_at_the_end(tmp_path: Path):
+def test_progress_is_reported_with_each_commit(tmp_path: Path):
     def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
         yield run.block(0)
         assert told.wait(60)
@@ -122,8 +123,8 @@ def test_progress_is_told_as_blocks_are_committed_and_at_the_end(tmp_path: Path)
     told, seen = threading.Event(), []
 
     def show(account: Account) -> None:
-        seen.append(account.committed)
-        if account.committed:
+        seen.append(account.committed.documents)
+        if account.committed.documents:
             told.set()
 
     run = Run(tmp_path, blocks)
@@ -141,7 +142,7 @@ def test_progress_is_told_as_blocks_are_committed_and_at_the_end(tmp_path: Path)
         (ValueError("no"), False),
     ],
 )
-def test_the_death_of_a_process_is_told_from_an_error_that_it_raised(error: Exception, death: bool):
+def test_death_and_error_differ(error: Exception, death: bool):
     wrapped = RuntimeError("a stage failed")
     wrapped.__cause__ = error
     assert is_death(error) is is_death(wrapped) is death

@@ -63,12 +63,12 @@ def test_a_shard_is_accounted_for():
     assert account(table)["found"] == account(table)["emitted"] == 4
 
 
-def test_documents_with_a_title_alone_are_counted():
+def test_titles_alone_are_counted():
     content = lines({"pmid": 1, "title": "Pax6"}, {"pmid": 2, "title": "Mice", "abstract": "They see."}, {"pmid": 3})
     assert account(prepared(content))["titles_alone"] == 1
 
 
-def test_what_the_ledger_holds_is_left_out():
+def test_existing_documents_are_left_out():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
     first = prepared(content)
     held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [1 << 33], [False]))
@@ -96,9 +96,7 @@ def citation(title: str, version: int) -> bytes:
         ("Rats", 1, 1, True, "model", "superseded"),
     ],
 )
-def test_what_the_tables_hold_decides_what_becomes_of_a_second_version_in_the_third_shard(
-    title: str, version: int, shard: int, deleted: bool, model: str, counted: str
-):
+def test_counts_by_existing_revision(title: str, version: int, shard: int, deleted: bool, model: str, counted: str):
     def read(content: bytes, task: ReadTask) -> pa.Table:
         return pa.concat_tables(Preprocessor(task).prepare(io.BytesIO(content), Shard("n1.xml", 0, number=3)))
 
@@ -114,13 +112,15 @@ def test_what_the_tables_hold_decides_what_becomes_of_a_second_version_in_the_th
     ("read", "goes_on"),
     [([3], False), ([1, 3], False), ([3, 4], False), ([2, 3], True), ([1, 2, 3, 4], True)],
 )
-def test_a_document_given_once_more_goes_on_only_if_a_shard_between_may_have_revised_it(read: list[int], goes_on: bool):
+def test_duplicates_that_need_a_second_look(read: list[int], goes_on: bool):
     content = lines({"id": "a", "text": "Pax6"})
     first = prepared(content)
     revision = identity.revision(1, 1, False)  # of the first shard
     held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [revision], [False]))
     table = pa.concat_tables(
-        Preprocessor(task(held, read=np.array(read))).prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3))
+        Preprocessor(task(held, shard_numbers=np.array(read))).prepare(
+            io.BytesIO(content), Shard("x.jsonl", 0, number=3)
+        )
     )
     assert table["status"].to_pylist() == [*(["duplicate"] if goes_on else []), SHARD_END]
     assert table["text"].null_count == table.num_rows
@@ -129,7 +129,7 @@ def test_a_document_given_once_more_goes_on_only_if_a_shard_between_may_have_rev
     assert told["duplicates"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
 
 
-def test_a_deletion_goes_on_whatever_revision_the_tables_hold_unless_they_have_it():
+def test_deletions_apply_to_any_revision():
     gone = Shard("gone.txt", 0, number=3, format="deletions")
     first = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n"), gone))
     (id, *_), (key, *_) = first["id_hash"].to_pylist(), first["key"].to_pylist()
@@ -142,7 +142,7 @@ def test_a_deletion_goes_on_whatever_revision_the_tables_hold_unless_they_have_i
         assert table["status"].to_pylist() == [*statuses, SHARD_END]
 
 
-def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
+def test_a_broken_shard_and_its_retraction():
     broken = b"PAR1" + bytes(50)
     table = prepared(broken, name="x.parquet")
     assert table["doc_id"].to_pylist() == ["x.parquet#unreadable", "x.parquet"]
@@ -160,34 +160,32 @@ def test_a_broken_shard_leaves_a_mark_that_a_later_reading_takes_back():
 
 
 @pytest.mark.parametrize(("limit", "found", "cut_short"), [(None, 3, False), (3, 3, False), (2, 2, True)])
-def test_a_limit_leaves_out_what_comes_after_so_many_documents_and_says_so(
-    limit: int | None, found: int, cut_short: bool
-):
+def test_limit_per_shard(limit: int | None, found: int, cut_short: bool):
     content = lines(*({"id": name, "text": "mice"} for name in "abc"))
     told = account_of(content, limit=limit)
     assert (told["found"], told["emitted"], told["cut_short"]) == (found, found, cut_short)
 
 
-def test_what_was_rejected_before_stays_while_a_limit_leaves_documents_out():
+def test_a_limit_retracts_nothing():
     held = Ledger.of(entries(identity.id_hashes(["x.jsonl#3"]), [1], [3], [False]))
     told = account_of(lines({"id": "a"}, {"id": "b"}), ledger=held, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
     assert (told["found"], told["emitted"]) == (1, 1)
 
 
-def test_ids_of_all_that_is_found_are_told_where_they_are_asked_for():
+def test_ids_in_the_account():
     content = lines({"id": "a", "text": "mice"}, {"id": "b"})
     assert account_of(content)["ids"] == []
     assert account_of(content, with_ids=True)["ids"] == identity.id_hashes(["a", "b"]).tolist()
 
 
-def test_a_shard_is_read_in_the_format_that_it_is_given_with():
+def test_format_of_a_shard():
     pmids = Shard("gone.txt", 0, number=3, format="deletions")
     table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n8\n"), pmids))
     assert table["status"].to_pylist() == ["deleted", "deleted", SHARD_END]
 
 
-def test_a_shard_that_cannot_be_opened_leaves_a_mark_and_is_accounted_for():
-    table = Preprocessor(task()).closing(Shard("x.jsonl", 0, number=3), "unreadable", "access is denied")
+def test_a_shard_that_cannot_be_opened():
+    table = Preprocessor(task()).unread(Shard("x.jsonl", 0, number=3), "unreadable", "access is denied")
     assert table["doc_id"].to_pylist() == ["x.jsonl#unreadable", "x.jsonl"]
     assert table["detail"][0].as_py() == "access is denied"
     told = account(table)
@@ -209,7 +207,7 @@ class Failing(io.BytesIO):
         return len(content)
 
 
-def test_documents_before_the_damage_are_kept_and_the_rest_is_marked():
+def test_documents_before_damage_are_kept():
     file = Failing(PermissionError("taken away"))
     stream = io.BufferedReader(file, 8192)
     table = pa.concat_tables(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
@@ -221,13 +219,13 @@ def test_documents_before_the_damage_are_kept_and_the_rest_is_marked():
     assert "taken away" in told["detail"]
 
 
-def test_storage_that_failed_for_too_long_is_no_damage_of_a_shard():
+def test_storage_errors_are_raised():
     stream = io.BufferedReader(Failing(StorageError("storage failed")), 8192)
     with pytest.raises(StorageError, match="storage failed"):
         list(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
 
 
-def test_a_line_that_is_still_bad_keeps_its_row_and_one_that_is_mended_loses_it():
+def test_mended_lines_are_retracted():
     good = lines({"id": "a", "text": "mice"})
     first = prepared(good + b"{broken\n{broken\n")
     rejected = ["x.jsonl#2", "x.jsonl#3"]
@@ -242,9 +240,9 @@ def test_a_line_that_is_still_bad_keeps_its_row_and_one_that_is_mended_loses_it(
     assert mended["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
 
 
-def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_where_none_came_through():
+def test_isolated_and_refused_documents():
     content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
-    alone = Preprocessor(task(), rows_at_once=1)
+    alone = Preprocessor(task(), max_rows=1)
     tables = list(alone.prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3)))
     assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
     refusing = Preprocessor(task(), refusal="its process died each time")
@@ -254,7 +252,7 @@ def test_documents_go_alone_where_one_of_them_is_suspected_and_are_rejected_wher
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz"])
-def test_rows_tell_how_far_into_its_file_reading_has_come(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_positions_grow_while_a_file_is_read(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "BATCH", 100_000)
     random = Random(0)
     content = lines(*({"id": str(n), "text": "mice", "note": random.randbytes(500).hex()} for n in range(1000)))
@@ -284,7 +282,7 @@ def outcomes(table: pa.Table) -> list[tuple[str, str | None]]:
     return list(zip((doc_id.rpartition("/")[2] for doc_id in table["doc_id"].to_pylist()), reasons, strict=True))
 
 
-def test_a_shard_that_cannot_be_opened_costs_no_other(group: list[Shard]):
+def test_an_unreadable_shard_does_not_stop_its_group(group: list[Shard]):
     tables = list(prepare_group(group, STORAGE, task(), Attempt.FIRST))
     assert [outcomes(table) for table in tables] == [
         [("a0", None), ("a1", None), ("a.jsonl", SHARD_END)],
@@ -293,13 +291,13 @@ def test_a_shard_that_cannot_be_opened_costs_no_other(group: list[Shard]):
     ]
 
 
-def test_each_document_is_a_block_of_its_own_where_one_is_suspected(group: list[Shard]):
+def test_isolation_makes_one_block_per_document(group: list[Shard]):
     tables = list(prepare_group(group[:1], STORAGE, task(), Attempt.ISOLATE))
     assert [outcomes(table) for table in tables] == [[("a0", None)], [("a1", None)], [("a.jsonl", SHARD_END)]]
 
 
-def test_at_last_documents_are_rejected_and_shards_that_were_never_read_to_their_end(group: list[Shard]):
-    tables = prepare_group([group[0], group[2]], STORAGE, task(unread=frozenset([2])), Attempt.REJECT)
+def test_the_last_attempt_rejects(group: list[Shard]):
+    tables = prepare_group([group[0], group[2]], STORAGE, task(never_closed=frozenset([2])), Attempt.REJECT)
     assert outcomes(pa.concat_tables(tables)) == [
         ("a0", "failed"),
         ("a1", "failed"),
@@ -309,13 +307,13 @@ def test_at_last_documents_are_rejected_and_shards_that_were_never_read_to_their
     ]
 
 
-def test_what_would_cost_every_shard_its_documents_ends_the_run_by_a_row_that_says_why(group: list[Shard]):
+def test_an_error_of_the_task_is_a_failure_row(group: list[Shard]):
     *_, last = prepare_group(group, STORAGE, replace(task(), tokenizer="no tokenizer"), Attempt.FIRST)
     assert last["status"].to_pylist() == [FAILURE]
     assert "expected" in last["detail"][0].as_py()
 
 
-def test_log_lines_of_a_reader_name_run_and_shard(group: list[Shard], capsys: pytest.CaptureFixture[str]):
+def test_log_fields_of_a_reader(group: list[Shard], capsys: pytest.CaptureFixture[str]):
     configure_logging("json")
     for _ in prepare_group(group, STORAGE, task(run_id="r1"), Attempt.FIRST):
         log.warning("storage failed, trying again")
@@ -323,7 +321,7 @@ def test_log_lines_of_a_reader_name_run_and_shard(group: list[Shard], capsys: py
     assert [(line["run_id"], line["shard"]) for line in told] == [("r1", shard.name) for shard in group]
 
 
-def test_a_lone_surrogate_is_rejected_and_its_neighbours_come_through():
+def test_a_lone_surrogate_is_rejected_alone():
     table = prepared(
         b'{"id": "a", "text": "x \\ud800 y"}\n{"id": "b", "text": "mice"}\n{"id": "\\udfff", "text": "z"}\n'
     )

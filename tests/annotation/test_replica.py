@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.write import WriteTask, write_block
@@ -12,21 +13,20 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
-from craft_ray.tables.ledger import Ledger, entries
 from tests.model.engines.test_torch import overflowing
 from tests.support.outputs import STORAGE
 
 
-def test_the_account_tells_how_many_documents_each_number_format_computed(tiny_checkpoint: Path, tmp_path: Path):
+def test_documents_are_counted_by_number_format(tiny_checkpoint: Path, tmp_path: Path):
     sound = load_checkpoint(str(tiny_checkpoint))
-    account = Account([Shard("x.jsonl", 10, number=0)])
+    account = Account(Arrivals([Shard("x.jsonl", 10, number=0)]))
     for checkpoint, texts in ((sound, ["Pax6 acts.", ""]), (overflowing(sound, 1e6), ["Calcium.", "The mouse."])):
         lines = b"".join(json.dumps({"id": text, "text": text}).encode() + b"\n" for text in texts)
-        task = ReadTask.of(checkpoint, Ledger.of(entries([], [], [], [])))
+        task = ReadTask.of(checkpoint)
         (rows,) = Preprocessor(task).prepare(io.BytesIO(lines), Shard("x.jsonl", 0, number=0))
         answered = predict_block(rows, Model(prepare_model(checkpoint, "cpu", "fp16", "torch")))
         block = write_block(answered, WriteTask(STORAGE, str(tmp_path), "run", Decoder.of(checkpoint)))
-        account.arrived(block)
-        account.wrote([block])
-    assert account.summary()["precisions"] == {"bf16": 2, "fp16": 1}
-    assert account.summary()["documents"]["rejected"] == 1  # the one without a text, which no model reads
+        account.receive(block)
+        account.commit([block])
+    assert account.precisions == {"bf16": 2, "fp16": 1}
+    assert account.committed.statuses["rejected"] == 1  # the one without a text, which no model reads

@@ -26,9 +26,7 @@ def nights(output: Path) -> Tables:
 
 
 @pytest.mark.integration
-def test_the_tables_are_the_same_whether_tasks_or_the_driver_write_files_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_rewrites_on_the_cluster_and_here_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     nights(tmp_path / "here")
     here = []
     monkeypatch.setattr(rewrites, "ALONE", 0)

@@ -58,7 +58,7 @@ def test_a_model_that_ships_answers_simple_questions(model):
     assert tagger.tag("") == []
 
 
-def test_the_default_model_knows_greek_letters_minus_signs_and_what_an_abbreviation_stands_for():
+def test_greek_letters_minus_signs_and_abbreviations():
     found = Tagger.load().tag("PGC-1α−/− mice got doxycycline (dox). TNF-α fell with dox.")
     named = [(e.label, e.mention) for e in found]
     assert named[0] == ("Protein", "PGC-1α")
@@ -66,7 +66,7 @@ def test_the_default_model_knows_greek_letters_minus_signs_and_what_an_abbreviat
     assert named.count(("Chemical", "dox")) == 2
 
 
-def test_many_texts_are_tagged_as_one_after_the_other():
+def test_tag_many_equals_tag():
     tagger = Tagger.load("stand-in")
     texts = ["Pax6 in mice.", "", "The TNF-α of zebrafish. And 𝛽-actin.", "x " * 300]
     assert tagger.tag_many(texts) == [tagger.tag(text) for text in texts]
@@ -79,7 +79,7 @@ def test_many_texts_are_tagged_as_one_after_the_other():
         tagger.tag(b"Pax6")
 
 
-def test_a_notebook_shows_the_text_with_its_entities_marked_and_escaped():
+def test_notebook_html_is_escaped():
     text = "<b>Pax6</b> binds."
     shown = Entities(text, [Entity("Protein", 3, 7, "Pax6", 0.9, "text", "PR", 0, 18)])._repr_html_()
     assert "&lt;b&gt;<mark" in shown
@@ -87,7 +87,7 @@ def test_a_notebook_shows_the_text_with_its_entities_marked_and_escaped():
 
 
 @pytest.mark.usefixtures("no_lexicon_ships")
-def test_mentions_that_no_concept_fits_are_left_out_and_counted_on_request(tmp_path: Path):
+def test_grounded_only(tmp_path: Path):
     text = "Pax6 is expressed in the mouse eye; zebrafish neurons need glucose, and so does Shh."
     ontology = (obo_file(tmp_path, OBO + "\n[Term]\nid: NCBITaxon:7955\nname: Danio rerio\n"),)
     chosen = Tagger.load(settings=Settings(ontology=ontology, min_score=0, grounded_only=("Taxon",))).tag(text)
@@ -107,7 +107,7 @@ def test_mentions_that_no_concept_fits_are_left_out_and_counted_on_request(tmp_p
     assert not any(e.concept_match for e in alone)
 
 
-def test_mentions_are_scored_and_left_out_as_the_model_says():
+def test_rescoring_of_the_model():
     text = "Pax6 is expressed in the mouse eye. " + "The Zfqx of each neuron was fixed by Wexl. " * 2
     by_default = Tagger.load().tag(text)
     every = Tagger.load(settings=Settings(min_score=0)).tag(text)

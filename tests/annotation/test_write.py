@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from craft_ray.annotation.rows import ANSWERS, FAILURE, SHARD_END, TOKENIZED
+from craft_ray.annotation.rows import FAILURE, PREDICTIONS, SHARD_END, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block, write_blocks
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.model.decode import Decoder
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def prepared(*rows: Row) -> pa.Table:
-    schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
+    schema = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in PREDICTIONS.items())])
     return pa.Table.from_pylist(list(rows), schema=schema)
 
 
@@ -45,7 +45,7 @@ def end_of(shard: int, **account: Any) -> Row:
     return document_without_text("in/a.jsonl", SHARD_END) | {"detail": json.dumps({"shard_number": shard} | account)}
 
 
-def test_documents_and_their_entities_are_in_files_that_no_table_refers_to(tmp_path: Path):
+def test_files_of_a_block(tmp_path: Path):
     block = written(
         tmp_path, numbered_document(1), numbered_document(2), document_without_text("c", "rejected"), end_of(4, found=3)
     )
@@ -58,7 +58,7 @@ def test_documents_and_their_entities_are_in_files_that_no_table_refers_to(tmp_p
         assert (row["run_id"], row["block_id"]) == (RUN, block.block_id)
     assert all(f"label={label}/" in file.path for file in block.entities for label in file.partition.values())
     assert (block.status, block.reason) == (["annotated"] * 2 + ["rejected"], [None, None, "bad_xml"])
-    assert (block.tokens, block.shard_ends, block.failure) == (24, [{"shard_number": 4, "found": 3}], None)
+    assert (block.tokens, block.shard_accounts, block.failure) == (24, [{"shard_number": 4, "found": 3}], None)
     assert not list(tmp_path.rglob("_delta_log"))
 
 
@@ -68,7 +68,7 @@ def test_a_block_is_called_by_what_is_in_it(tmp_path: Path):
     assert first.documents[0].path != again.documents[0].path
 
 
-def test_a_block_of_which_no_document_is_to_be_written_leaves_no_file(tmp_path: Path):
+def test_a_block_without_documents_writes_no_file(tmp_path: Path):
     repeated = numbered_document(1) | {"status": DUPLICATE, "text": None, "shard_number": 6}
     block = written(tmp_path, repeated, end_of(6), document_without_text("", FAILURE) | {"detail": "no space left"})
     assert (block.documents, block.entities, block.status, block.tokens) == ([], [], [], 0)
@@ -78,7 +78,7 @@ def test_a_block_of_which_no_document_is_to_be_written_leaves_no_file(tmp_path: 
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_of_one_document_the_best_revision_is_written_and_the_others_are_counted_by_shard(tmp_path: Path):
+def test_the_newest_revision_is_written(tmp_path: Path):
     revisions = [(2, 3), (1, 5), (2, 4), (1, 3), (1, 3)]
     rows = [numbered_document(1) | {"version": version, "shard_number": shard} for version, shard in revisions]
     block = written(tmp_path, *rows, numbered_document(2))
@@ -88,7 +88,7 @@ def test_of_one_document_the_best_revision_is_written_and_the_others_are_counted
     assert block.superseded == {3: 3, 5: 1}
 
 
-def test_the_ledger_is_told_which_documents_are_rejected_deleted_and_retracted(tmp_path: Path):
+def test_ledger_entries_of_a_block(tmp_path: Path):
     statuses = ("rejected", "deleted", RETRACTED)
     block = written(tmp_path, numbered_document(1), *(document_without_text(status, status) for status in statuses))
     first, rejected, deleted, retracted = block.entries
@@ -98,7 +98,7 @@ def test_the_ledger_is_told_which_documents_are_rejected_deleted_and_retracted(t
     assert retracted["revision"] == np.iinfo(np.int64).max, "it wins against whatever came before"
 
 
-def test_texts_are_left_out_of_documents_on_request_and_entities_stay(tmp_path: Path):
+def test_keep_text_off(tmp_path: Path):
     kept, left_out = (written(tmp_path, numbered_document(1), keep_text=keep_text) for keep_text in (True, False))
     (row,) = read(tmp_path / "documents", left_out.documents)
     (whole,) = read(tmp_path / "documents", kept.documents)
@@ -107,7 +107,7 @@ def test_texts_are_left_out_of_documents_on_request_and_entities_stay(tmp_path: 
     assert left_out.labels == kept.labels
 
 
-def test_what_a_grounder_leaves_out_is_counted_and_documents_have_what_stays(tmp_path: Path):
+def test_left_out_mentions_are_counted(tmp_path: Path):
     rows = *(numbered_document(number) for number in range(5)), document_without_text("c", "rejected")
     every = written(tmp_path, *rows)
     block = written(tmp_path, *rows, grounder=grounder(grounded_only=frozenset({"Protein"})))
@@ -121,7 +121,7 @@ def test_what_a_grounder_leaves_out_is_counted_and_documents_have_what_stays(tmp
     assert block.with_id.total() == sum(row["concept_id"] is not None for row in entities) > 0
 
 
-def test_entities_go_by_year_where_the_table_is_partitioned_so(tmp_path: Path):
+def test_partition_by_year(tmp_path: Path):
     rows = [numbered_document(number) | {"year": year} for number, year in ((1, 1999), (2, None))]
     block = written(tmp_path, *rows, partition_by=("label", "year"))
     assert {file.partition["year"] for file in block.entities} == {1999, None}
@@ -130,7 +130,7 @@ def test_entities_go_by_year_where_the_table_is_partitioned_so(tmp_path: Path):
     assert "/year=__HIVE_DEFAULT_PARTITION__/" in found["PMID:000002"].path
 
 
-def test_the_driver_is_told_how_far_each_part_of_a_file_had_been_read(tmp_path: Path):
+def test_positions_of_a_block(tmp_path: Path):
     rows = [
         numbered_document(number) | {"shard_number": shard, "part": part, "position": position}
         for number, (shard, part, position) in enumerate([(1, 0, 20), (1, 0, 10), (1, 1, 5), (2, 0, 7)])
@@ -138,12 +138,12 @@ def test_the_driver_is_told_how_far_each_part_of_a_file_had_been_read(tmp_path: 
     assert written(tmp_path, *rows, end_of(2)).positions == {(1, 0): 20, (1, 1): 5, (2, 0): 7}
 
 
-def test_the_driver_is_told_how_many_documents_each_number_format_computed(tmp_path: Path):
+def test_number_formats_of_a_block(tmp_path: Path):
     rows = [numbered_document(number) | {"computed_in": format} for number, format in enumerate(["fp16", "bf16", None])]
     assert written(tmp_path, *rows).precisions == {"fp16": 1, "bf16": 1}
 
 
-def test_what_fails_is_told_to_the_driver_and_not_lost_with_its_block(tmp_path: Path):
+def test_failures_reach_the_driver(tmp_path: Path):
     block = prepared(numbered_document(1))
     (row,) = write_blocks(block, task(tmp_path)).to_pylist()
     told = pickle.loads(row["written"])

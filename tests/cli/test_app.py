@@ -65,7 +65,7 @@ def test_an_error_is_a_json_line_where_logs_are_json(capsys: pytest.CaptureFixtu
     )
 
 
-def test_the_failure_of_a_run_names_the_run(capsys: pytest.CaptureFixture[str]):
+def test_the_failure_row_a_run_names_the_run(capsys: pytest.CaptureFixture[str]):
     def fail(**_: object) -> None:
         error = RunError("storage is gone")
         error.summary = {"run_id": "20261126T0000-1", "status": "failed"}

@@ -9,6 +9,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.cli import notebook
 from craft_ray.cli.notebook import in_notebook, notebook_progress
 from craft_ray.storage.shards import Shard
@@ -31,12 +32,12 @@ def test_only_a_shell_with_a_kernel_is_a_notebook(shell: InteractiveShell, monke
 
 def test_one_line_tells_how_far_a_run_has_come(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(notebook, "EVERY", 0.0)
-    account = Account([Shard("<b>a</b>", 1000, number=0)])
+    account = Account(Arrivals([Shard("<b>a</b>", 1000, number=0)]))
     with notebook_progress() as show:
         account.timeline.started = time.monotonic() - 90
         account.timeline.commits = [(time.monotonic() - 60, 5, 0), (time.monotonic(), 1234, 6000)]
-        account.statuses.update(annotated=1234)
-        account.bytes_done = 250
+        account.committed.statuses.update(annotated=1234)
+        account.arrivals.bytes_done = 250
         show(account)
     first, *updates = shell.display_pub.outputs
     assert first["data"] == {"text/plain": "starting"}
@@ -50,5 +51,5 @@ def test_one_line_tells_how_far_a_run_has_come(shell: InteractiveShell, monkeypa
 def test_what_a_browser_gets_is_not_sent_for_every_block(shell: InteractiveShell):
     with notebook_progress() as show:
         for _ in range(100):
-            show(Account([Shard("a", 1000, number=0)]))
+            show(Account(Arrivals([Shard("a", 1000, number=0)])))
     assert len(shell.display_pub.outputs) == 3  # the beginning, the first state and the last

@@ -7,18 +7,19 @@ import pytest
 from rich.console import Console
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.cli.console import describe, rate, run_progress, time_left
 from craft_ray.storage.shards import Shard
 
 
 def account(*commits: tuple[float, int, int], done: int = 0, rejected: int = 0) -> Account:
     """A run over 1,000 bytes; a commit is seconds ago, and the documents and tokens committed by then."""
-    made = Account([Shard("a", 1000, number=0)])
+    made = Account(Arrivals([Shard("a", 1000, number=0)]))
     now = time.monotonic()
     made.timeline.started = now - 500
     made.timeline.commits = [(now - ago, documents, tokens) for ago, documents, tokens in commits]
-    made.statuses.update(annotated=commits[-1][1] - rejected if commits else 0, rejected=rejected)
-    made.bytes_done = done
+    made.committed.statuses.update(annotated=commits[-1][1] - rejected if commits else 0, rejected=rejected)
+    made.arrivals.bytes_done = done
     return made
 
 

@@ -143,7 +143,7 @@ def test_model_sha256_must_match(local_ray: None, tmp_path: Path):
 @pytest.mark.parametrize(
     ("owner", "step", "error"),
     [
-        (Account, "wrote", "the account does not add up"),
+        (Account, "commit", "the account does not add up"),
         (Tables, "append", "the documents table holds 0 rows where the account has 2"),
         (Commits, "add", r"1 shards are not finished, as .*good.jsonl"),
     ],

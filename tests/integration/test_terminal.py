@@ -81,7 +81,7 @@ from craft_ray.cli.console import console, run_progress
 from craft_ray.core import signals
 signals.FORCED_AFTER = 0
 with run_progress(console(stderr=True)) as show, signals.stop_on_signal():
-    show(Account([]))
+    show(Account())
     threading.Event().wait()
 """
 

@@ -9,6 +9,7 @@ from lxml import html
 from typer.testing import CliRunner
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.summary import summarize
 from craft_ray.cli.app import app
 from craft_ray.core.descriptions import KEY
 from craft_ray.core.errors import RunError, SettingsError
@@ -124,7 +125,7 @@ def night(output: Path, day: int, documents: dict[str, str], keep: int, model: d
     tables.replace(blocks, [all_of(one) for one in blocks])
     tables.finish(compact=True, kept=kept_versions(STORAGE, str(output), keep))
     record = RunRecord(STORAGE, str(output), run_id, inputs=[], model=model)
-    record.close("complete", Account([]).summary(), [], tables.versions())
+    record.close("complete", summarize(Account()), [], tables.versions())
     return run_id
 
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from craft_ray.annotation.catalogue.existing import read_existing
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.shards import Shards
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.known import read_known
 from craft_ray.tables.ledger import Ledger, Part, entries
 from craft_ray.tables.writer import Tables
 from tests.scale.held import hold, write_citations
@@ -98,7 +98,7 @@ def _read(output: str) -> tuple[int, float]:
     tables = Tables(Storage(S3Settings()), output)
     began = time.process_time()
     with peak_above_start() as peak:
-        read_known(tables.documents, Shards.from_shards([]), SHARDS.empty_table())
+        read_existing(tables.documents, Shards.from_shards([]), SHARDS.empty_table())
     return peak[0], time.process_time() - began
 
 

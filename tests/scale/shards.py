@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.catalogue.file_states import read_finished
 from craft_ray.annotation.cluster_plan import make_plan
-from craft_ray.annotation.finished import read_finished
 from craft_ray.annotation.plan import Attempt, group_shards, plan_shards, shard_signature
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import SHARDS
@@ -103,8 +103,8 @@ def _step(step: str, folder: str) -> tuple[int, float]:
 def _read_all(account: Account) -> None:
     """Lay out the tasks of a first pass, and take in what they give: a document of each file."""
     plan = make_plan(Settings(), [{"CPU": 16}])
-    missing = account.missing()
-    account.forget(missing)
+    missing = account.arrivals.missing()
+    account.arrivals.restart(missing)
     tasks = [pack_shards(group) for group in group_shards(missing, plan, Attempt.FIRST)]
     finished = 0
     for at, task in enumerate(tasks):
@@ -132,7 +132,7 @@ def _block(group: list[Shard]) -> WrittenBlock:
         status=["annotated"] * len(group),
         reason=[None] * len(group),
         tokens=len(group),
-        shard_ends=ends,
+        shard_accounts=ends,
         positions={(shard.number, 0): shard.size for shard in group},
     )
 

@@ -22,12 +22,12 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from craft_ray.annotation.catalogue.existing import read_existing
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.shards import Shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting
-from craft_ray.tables.known import read_known
 from craft_ray.tables.writer import Tables
 from tests.scale.citations import all_written
 from tests.support.outputs import all_of
@@ -52,7 +52,7 @@ def night(
     gone = np.sort(chance.choice(changed, deleted, replace=False))
     began = time.process_time()
     tables = Tables(storage, output, run_id)
-    known = read_known(tables.documents, Shards.from_shards([]), tables.finished_shards())
+    known = read_existing(tables.documents, Shards.from_shards([]), tables.finished_shards())
     opened = time.process_time() - began
     appended = all_written(tables, storage, fresh, number * 100, run_id)
     replacing = [

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from craft_ray.annotation.account import Account
+from craft_ray.annotation.summary import summarize
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.records import RunRecord
 from tests.support.outputs import STORAGE, document, write_tables
@@ -26,8 +27,8 @@ def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None
     ]
     entities = [entity | {"section": HOSTILE, "score": 0.93} for _, found in rows for entity in found]
     write_tables(output, [*(row for row, _ in rows), *others], entities, storage)
-    account = Account([])
-    account.statuses.update(annotated=3, rejected=2, deleted=1)
+    account = Account()
+    account.committed.statuses.update(annotated=3, rejected=2, deleted=1)
     timeline = account.timeline
     timeline.reached("ray_ready", timeline.started + 1.5)
     account.tokens = 60
@@ -40,4 +41,4 @@ def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None
         model={"source": "embedded", "fingerprint": "f" * 64},
         settings={"model": HOSTILE, "replicas": None},
     )
-    record.close("partly_rejected", account.summary(), timeline.progress(), {"documents": 1})
+    record.close("partly_rejected", summarize(account), timeline.progress(), {"documents": 1})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from craft_ray.annotation.rows import ANSWERS, TOKENIZED
+from craft_ray.annotation.rows import PREDICTIONS, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.labels import TAGS
@@ -26,7 +26,7 @@ from craft_ray.tables.output import Output, open_output
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
-ANSWERED = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in ANSWERS.items())])
+ANSWERED = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in PREDICTIONS.items())])
 VARYING = ("run_id", "block_id")
 """Columns that differ between runs."""
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from craft_ray.annotation.naming import names_by_path
+from craft_ray.annotation.catalogue.shard_names import name_shards
 from craft_ray.core.schema import SHARDS
 from craft_ray.storage.shards import Shard, Shards
 
@@ -22,33 +22,33 @@ READ = {"shard": NOTES.name, "named": NOTES.path}
 
 def names(shards: list[Shard], held: pa.Table, *there: str) -> list[str]:
     listed = {shard.name for shard in shards}
-    return names_by_path(Shards.from_shards(shards), listed, held, lambda url: url in there).to_pylist()
+    return name_shards(Shards.from_shards(shards), listed, held, lambda url: url in there).to_pylist()
 
 
 def test_a_new_shard_is_named_by_its_path():
     assert names([NOTES], finished()) == ["in/notes.txt"]
 
 
-def test_a_shard_keeps_its_name_whatever_input_it_is_found_in():
+def test_a_shard_keeps_its_name_in_another_input():
     below = replace(NOTES, path="notes.txt")
     assert names([below], finished(READ)) == ["in/notes.txt"]
 
 
-def test_a_shard_that_has_moved_keeps_its_name_also_where_it_has_changed():
+def test_a_moved_shard_keeps_its_name():
     assert names([MOVED], finished(READ)) == ["in/notes.txt"]
     assert names([CHANGED], finished(READ)) == ["in/notes.txt"]
 
 
-def test_two_shards_that_are_both_there_never_share_a_name():
+def test_two_existing_shards_never_share_a_name():
     assert names([CHANGED], finished(READ), NOTES.name) == [MOVED.name]
     assert names([NOTES, MOVED], finished()) == ["in/notes.txt", MOVED.name]
     assert names([CHANGED, NOTES], finished(READ), NOTES.name) == [MOVED.name, "in/notes.txt"]
     listed_and_known = {MOVED.name, NOTES.name}
-    named = names_by_path(Shards.from_shards([MOVED]), listed_and_known, finished(READ), lambda url: True)
+    named = name_shards(Shards.from_shards([MOVED]), listed_and_known, finished(READ), lambda url: True)
     assert named.to_pylist() == [MOVED.name]
 
 
-def test_where_a_moved_shard_comes_back_beside_the_other_it_gets_another_name():
+def test_a_moved_shard_that_comes_back():
     held = finished(READ, {"shard": MOVED.name, "named": NOTES.path, "run_id": "2"})
     assert names([replace(NOTES, tag="3"), replace(CHANGED, tag="4")], held, NOTES.name, MOVED.name) == [
         NOTES.name,
@@ -56,7 +56,7 @@ def test_where_a_moved_shard_comes_back_beside_the_other_it_gets_another_name():
     ]
 
 
-def test_a_shard_that_another_took_the_name_of_is_known_by_its_address_though_neither_path_tells():
+def test_a_name_that_another_shard_has_taken():
     other = {"shard": "/c/in/notes.txt", "named": "in/notes.txt", "run_id": "2"}
     below = replace(NOTES, path="notes.txt")
     assert names([below], finished(READ, other), other["shard"]) == ["notes.txt"]

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from craft_ray.annotation.finished import Finished
-from craft_ray.annotation.prune import ORIGIN, find_vanished, prune
+from craft_ray.annotation.catalogue.catalogue import prune
+from craft_ray.annotation.catalogue.file_states import FileStates
+from craft_ray.annotation.catalogue.vanished import ORIGIN, find_vanished
 from craft_ray.core.schema import SHARDS
 from craft_ray.storage.shards import Listing, files_table
 from craft_ray.tables import identity
@@ -38,17 +39,17 @@ def vanished(
 ) -> tuple[set[str], set[str]]:
     """Names of the files that are gone, and of those that may hold what is missing."""
     marked = np.isin(listed.files["name"].to_pylist(), list(to_read))
-    found = find_vanished(held, listed, marked, Finished.of(listed, finished.to_batches()))
-    return set(found.shards), {shard.name for shard in listed.shards(found.others)}
+    found = find_vanished(held, listed, marked, FileStates.of(listed, finished.to_batches()))
+    return set(found.files), {shard.name for shard in listed.shards(found.candidates)}
 
 
-def test_a_file_is_gone_if_the_tables_have_documents_from_it_and_the_inputs_lack_it():
+def test_vanished_files():
     held = documents(here=["annotated"], gone=["annotated", "deleted"], broken=["rejected"], a_list=["deleted"])
     gone, _ = vanished(held, listing("here", "new"), {"new"}, noted())
     assert gone == {"gone", "broken"}
 
 
-def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_have_from_them():
+def test_candidates_have_more_documents_than_rows():
     held = documents(gone=["annotated"], whole=["annotated", "rejected"], yet_more=["annotated"], read=["annotated"])
     finished = noted(
         whole={"found": 3, "duplicates": [7]},
@@ -61,7 +62,7 @@ def test_files_may_hold_what_is_gone_if_more_was_found_in_them_than_the_tables_h
 
 
 @pytest.mark.parametrize(("to_read", "others"), [(set(), set()), ({"new"}, set()), ({"known"}, {"more"})])
-def test_no_file_is_read_for_what_is_gone_where_nothing_can_be(to_read: set[str], others: set[str]):
+def test_no_candidates_if_nothing_can_have_vanished(to_read: set[str], others: set[str]):
     """A file that is read again may lack what it had; a new one has nothing to lose."""
     held = documents(known=["annotated"], more=["annotated"])
     listed = listing("known", "more", *to_read)
@@ -107,7 +108,7 @@ def pruned(tables: Tables) -> int:
     return prune(tables, listing("shard0", "shard1", "shard2"), RUN, given)
 
 
-def test_documents_that_no_file_has_any_more_are_removed_and_their_files_forgotten(tables: Tables):
+def test_vanished_documents_are_removed(tables: Tables):
     note(tables)
     assert pruned(tables) == 4
     left = {"read_still", "known", "broken", "listed", "moved"}
@@ -118,9 +119,7 @@ def test_documents_that_no_file_has_any_more_are_removed_and_their_files_forgott
 
 
 @pytest.mark.parametrize("reason", ["unreadable", "failed"])
-def test_nothing_is_removed_while_a_file_could_not_be_read_by_chance_and_that_is_told(
-    tables: Tables, reason: str, caplog: pytest.LogCaptureFixture
-):
+def test_nothing_is_pruned_after_a_transient_failure(tables: Tables, reason: str, caplog: pytest.LogCaptureFixture):
     note(tables, shard1={"reason": reason})
     before = rows(Path(tables.output), "documents")
     assert pruned(tables) == 0
@@ -129,6 +128,6 @@ def test_nothing_is_removed_while_a_file_could_not_be_read_by_chance_and_that_is
     assert "nothing was pruned: 1 files could not be read" in caplog.text
 
 
-def test_a_file_that_is_gone_and_could_not_be_read_before_keeps_nothing_from_being_removed(tables: Tables):
+def test_a_vanished_file_that_had_failed(tables: Tables):
     note(tables, shard4={"reason": "unreadable"})
     assert pruned(tables) == 4

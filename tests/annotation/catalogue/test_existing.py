@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from craft_ray.annotation.catalogue.existing import read_existing
 from craft_ray.core.schema import SHARDS
 from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables import identity
-from craft_ray.tables.known import read_known
-from craft_ray.tables.ledger import Outcome
+from craft_ray.tables.ledger import Outcome, entries
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, write_tables
 
@@ -17,12 +17,12 @@ def to_read(*names: str) -> Shards:
     return Shards.from_shards([Shard(name, 9) for name in names])
 
 
-def test_what_is_known_is_what_was_committed(tmp_path: Path):
+def test_existing_is_what_was_committed(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), shard=2), block(tmp_path, ("c", "fly"), shard=1)])
     gone = block(tmp_path, ("b", ""), status="deleted", shard=3)
     tables.replace([gone], [all_of(gone)])
-    known = read_known(tables.documents, to_read("shard9", "shard2", "shard0"), SHARDS.empty_table())
+    known = read_existing(tables.documents, to_read("shard9", "shard2", "shard0"), SHARDS.empty_table())
     assert known.numbers.tolist() == [5, 3, 1]
     held, found = known.ledger.lookup(identity.id_hashes("abcd"))
     assert found.tolist() == [True, True, True, False]
@@ -31,47 +31,47 @@ def test_what_is_known_is_what_was_committed(tmp_path: Path):
     assert held["key"][0] == identity.key("a", "mouse", "")
 
 
-def test_rejected_rows_that_are_named_by_their_place_are_known_by_the_shards_that_are_read(tmp_path: Path):
+def test_rejected_rows_named_by_position(tmp_path: Path):
     rejected = {"status": "rejected", "version": 0, "key": 1}
     rows = [{"doc_id": doc_id, "shard": shard} | rejected for doc_id, shard in [("in/a#3", "in/a"), ("in/b#1", "in/b")]]
     write_tables(tmp_path, [*rows, {"doc_id": "PMID:1", "shard": "in/a"} | rejected], [])
-    known = read_known(Tables(STORAGE, str(tmp_path)).documents, to_read("in/a"), SHARDS.empty_table())
+    known = read_existing(Tables(STORAGE, str(tmp_path)).documents, to_read("in/a"), SHARDS.empty_table())
     assert known.rejected == {"in/a": ["in/a#3"]}
 
 
-def test_a_row_that_has_come_from_another_file_is_not_of_the_shard_that_its_id_begins_like(tmp_path: Path):
+def test_rejected_rows_of_another_file(tmp_path: Path):
     rejected = {"status": "rejected", "version": 0, "key": 1, "doc_id": "in/a#3", "shard": "in/b"}
     write_tables(tmp_path, [rejected], [])
-    assert read_known(Tables(STORAGE, str(tmp_path)).documents, to_read("in/a"), SHARDS.empty_table()).rejected == {}
+    assert read_existing(Tables(STORAGE, str(tmp_path)).documents, to_read("in/a"), SHARDS.empty_table()).rejected == {}
 
 
-def test_documents_that_a_later_shard_gave_once_more_are_known_as_its_own(tmp_path: Path):
+def test_duplicates_count_as_the_later_shards(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), ("c", "fly"), shard=1)])
     shards = {"z/shard2": ["a"], "a/shard3": ["a", "b"], "shard4": []}  # their order is that of the files' own names
     finished = [
         {"shard": name, "duplicates": identity.id_hashes(ids).tolist(), "run_id": "run"} for name, ids in shards.items()
     ]
-    known = read_known(tables.documents, to_read("shard1", *shards), pa.Table.from_pylist(finished, schema=SHARDS))
+    known = read_existing(tables.documents, to_read("shard1", *shards), pa.Table.from_pylist(finished, schema=SHARDS))
     assert known.numbers.tolist() == [1, 2, 3, 4]
     first, _, last, _ = known.numbers
     held, _ = known.ledger.lookup(identity.id_hashes("abc"))
     assert identity.shard_numbers(held["revision"]).tolist() == [last, last, first]
-    assert held["duplicate"].tolist() == [True, True, False]
+    assert held["duplicated"].tolist() == [True, True, False]
     alone = pa.Table.from_pylist(finished[:1], schema=SHARDS)
-    assert read_known(tables.documents, to_read(), alone).ledger.held(identity.id_hash("a"))["duplicate"]
+    assert read_existing(tables.documents, to_read(), alone).ledger.lookup(identity.id_hashes("a"))[0]["duplicated"][0]
 
 
-def test_documents_of_files_that_are_gone_give_way_to_whatever_others_have(tmp_path: Path):
+def test_documents_of_vanished_files_give_way(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), shard=2), block(tmp_path, ("b", "rat"), shard=1)])
     duplicates = {"shard": "shard3", "duplicates": identity.id_hashes(["b"]).tolist(), "run_id": "run"}
     finished = pa.Table.from_pylist([duplicates], schema=SHARDS)
     outcomes = {}
     for gone in ((), ("shard2", "shard3")):
-        known = read_known(tables.documents, to_read("shard0", "shard2a"), finished, gone)
+        known = read_existing(tables.documents, to_read("shard0", "shard2a"), finished, gone)
         older, later = (identity.revision(1, number, False) for number in known.numbers.tolist())
-        found = (("a", older), ("b", later))
-        outcomes[gone] = [known.ledger.outcome(identity.id_hash(doc_id), 0, revision) for doc_id, revision in found]
+        arriving = entries(identity.id_hashes("ab"), [0, 0], [older, later], [False, False])
+        outcomes[gone] = known.ledger.outcomes(arriving)[0].tolist()
     assert outcomes[()] == [Outcome.SUPERSEDED, Outcome.SUPERSEDED]
     assert outcomes["shard2", "shard3"] == [Outcome.REVISED, Outcome.REVISED]

@@ -1,0 +1,94 @@
+"""The catalogue of an output: what earlier runs have read, beside the files that are listed now."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from craft_ray.annotation.account import UpToDate
+from craft_ray.annotation.catalogue.existing import BATCH, Existing, read_existing
+from craft_ray.annotation.catalogue.file_states import FileStates, columns_needed
+from craft_ray.annotation.catalogue.shard_names import ROWS, name_shards, rows_needed
+from craft_ray.annotation.catalogue.vanished import ORIGIN, Vanished, find_vanished, vanished_documents
+from craft_ray.core.logs import log
+from craft_ray.core.schema import TRANSIENT_REASONS
+from craft_ray.storage.shards import Listing, Shards
+from craft_ray.tables.writer import Tables, latest_per_shard
+
+
+class Catalogue:
+    """What earlier runs have read of some files, and the rows that the tables have from them.
+
+    with_duplicates: read which documents several files have, as a run needs that prunes
+    """
+
+    def __init__(self, tables: Tables, listing: Listing, with_duplicates: bool = False) -> None:
+        self._tables = tables
+        self._listing = listing
+        columns = columns_needed(with_duplicates)
+        shards = tables.shards
+        self._states = shards.with_retries(lambda: FileStates.of(listing, shards.iter_batches(columns, BATCH)))
+
+    def any_changed(self) -> bool:
+        """True if some file must be read whatever the model and the settings."""
+        return self._states.any_changed()
+
+    def to_read(self, signature: str) -> NDArray[np.bool_]:
+        """Mask of the files that must be read, shape (files,).
+
+        A file is read if it has changed, if it would now be read in another way, or if reading it failed in a way that
+        may pass. A file whose content is broken is not read again, but counts as broken in each run.
+        """
+        return ~self._states.up_to_date(signature)
+
+    def vanished(self, to_read: NDArray[np.bool_]) -> Vanished:
+        """Find the files that have vanished from the inputs, and those that may hold their documents."""
+        documents = self._tables.documents.iter_batches(ORIGIN, BATCH)
+        return find_vanished(documents, self._listing, to_read, self._states)
+
+    def up_to_date(self, to_read: NDArray[np.bool_]) -> UpToDate:
+        """Count the files that are not read, and their documents."""
+        states = self._states
+        broken = np.flatnonzero(~to_read & states.broken)
+        shards = zip(self._listing.shards(broken), broken.tolist(), strict=True)
+        return UpToDate(
+            shards=int(np.count_nonzero(~to_read)) - len(broken),
+            documents=int(states.found[~to_read].sum()),
+            broken={shard.name: states.details[index] for shard, index in shards},
+        )
+
+    def shards(self, to_read: NDArray[np.bool_], vanished: Collection[str] = ()) -> tuple[Shards, Existing]:
+        """Return the shards to read, named and numbered, and what the tables hold.
+
+        vanished: files whose documents give way to whatever other files have of them
+        """
+        shards = self._listing.shards(None if to_read.all() else np.flatnonzero(to_read))
+        if not shards:
+            return shards, Existing()
+        table = self._tables.shards
+        rows = table.with_retries(lambda: rows_needed(lambda: table.iter_batches(ROWS, BATCH), self._listing, to_read))
+        finished = latest_per_shard(rows)
+        shards = shards.with_names(name_shards(shards, self._listing.index, finished, self._tables.exists))
+        existing = read_existing(self._tables.documents, shards, finished, vanished)
+        return shards.with_numbers(existing.numbers), existing
+
+
+def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64]) -> int:
+    """Remove the documents that have vanished from the inputs, and return how many.
+
+    found: id hashes of all documents that this run has found in files
+
+    Call it when all files are read and recorded. Nothing is removed while some file could not be read for a reason that
+    may pass, since it may hold any document.
+    """
+    finished = tables.finished_shards()
+    listed = listing.index.find(finished["shard"]) >= 0
+    transient = np.isin(finished["reason"].to_numpy(), TRANSIENT_REASONS)
+    if unread := int((listed & transient).sum()):
+        log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
+        return 0
+    doc_ids = vanished_documents(tables.documents, listing, finished, run_id, found, BATCH)
+    # The files first: if one comes back after a run that died in between, it is read.
+    tables.forget_shards(pa.array(~listed), finished)
+    return tables.remove(pa.array(doc_ids, pa.string()))

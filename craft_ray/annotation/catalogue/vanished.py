@@ -1,0 +1,90 @@
+"""Documents that have vanished from complete sources: no file of the run's inputs has them any more.
+
+Either their file is gone, or it has been read again without them. Another file may have such a document too, because
+it was moved or given twice. So before anything is removed, all files are read that could hold it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from craft_ray.annotation.catalogue.file_states import FileStates
+from craft_ray.core.schema import DOCUMENTS
+from craft_ray.storage.shards import Listing
+from craft_ray.tables import identity
+
+if TYPE_CHECKING:
+    from craft_ray.tables.delta import NumberedTable
+
+ORIGIN = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "shard", "status")])
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """Files that have vanished, and files that may hold their documents.
+
+    files:      names of files that documents come from and that the inputs lack
+    candidates: indices of listed files that are up to date but had more documents than the tables have from them
+    """
+
+    files: frozenset[str] = frozenset()
+    candidates: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def find_vanished(
+    documents: Iterable[pa.RecordBatch], listing: Listing, to_read: NDArray[np.bool_], states: FileStates
+) -> Vanished:
+    """Find the vanished files. A deletion does not count as a document of its file.
+
+    documents: rows of `documents` with columns ORIGIN
+    to_read:   mask of the files that the run reads in any case, shape (files,)
+    states:    with `duplicates`
+    """
+    rows = np.zeros(len(listing), np.int64)
+    vanished: set[str] = set()
+    for batch in documents:
+        file = listing.index.find(batch["shard"])
+        np.add.at(rows, file[file >= 0], 1)
+        elsewhere = pc.and_(pa.array(file < 0), pc.not_equal(batch["status"], "deleted"))
+        vanished.update(pc.unique(batch["shard"].filter(elsewhere)).to_pylist())
+    if not vanished and not rows[to_read].any():
+        return Vanished()
+    candidates = states.read & ~to_read & (states.found > rows + states.duplicates)
+    return Vanished(frozenset(vanished), np.flatnonzero(candidates))
+
+
+def vanished_documents(
+    documents: "NumberedTable", listing: Listing, finished: pa.Table, run_id: str, found: NDArray[np.int64], batch: int
+) -> list[str]:
+    """Return the sorted ids of the documents to remove, deletions not among them.
+
+    finished: rows of `shards`, one per shard, after everything is read
+    found:    id hashes of all documents that this run has found in files
+    batch:    rows of `documents` that are in memory as strings
+
+    What a damaged file gave in an earlier run stays.
+    """
+    file = listing.index.find(finished["shard"])
+    listed = file >= 0
+    read_whole = listed & pc.and_(pc.equal(finished["run_id"], run_id), pc.is_null(finished["reason"])).to_numpy()
+    stays = np.ones(len(listing), np.bool_)
+    stays[file[read_whole]] = False
+    kept = np.concatenate([found, pc.list_flatten(finished["duplicates"].filter(pa.array(listed))).to_numpy()])
+    return sorted(_without(documents.iter_batches(ORIGIN, batch), listing, stays, kept))
+
+
+def _without(
+    documents: Iterable[pa.RecordBatch], listing: Listing, stays: NDArray[np.bool_], kept: NDArray[np.int64]
+) -> Iterator[str]:
+    """Ids of documents, deletions apart, that are from no file that stays and that are not kept by their id hash."""
+    for batch in documents:
+        file = listing.index.find(batch["shard"])
+        in_doubt = pc.and_(pc.not_equal(batch["status"], "deleted"), pa.array(~((file >= 0) & stays[file])))
+        doc_ids: list[str] = batch.filter(in_doubt)["doc_id"].to_pylist()
+        is_kept = np.isin(identity.id_hashes(doc_ids), kept).tolist()
+        yield from (doc_id for doc_id, keep in zip(doc_ids, is_kept, strict=True) if not keep)

@@ -1,0 +1,162 @@
+"""Checks of the items that a reader yields: what no table can hold is rejected, and so is an id that comes twice."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
+from craft_ray.tables import identity
+
+MAX_ID = 1000
+"""Code points of an id; each mention carries it."""
+
+MAX_DEPTH = 100
+"""Levels of lists and mappings in metadata, which encoders walk recursively."""
+
+MAX_DETAIL = 1000
+"""Code points of a rejection's detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedItem:
+    """An item that the tables can hold.
+
+    metadata: a document's metadata as JSON, None if there is none
+    """
+
+    item: Item
+    id_hash: int
+    metadata: str | None = None
+
+    @classmethod
+    def rejected(cls, doc_id: str, reason: str, detail: str) -> "CheckedItem":
+        return cls(Rejection(doc_id, reason, as_detail(detail)), identity.id_hash(doc_id))
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory the item takes."""
+        item = self.item
+        if not isinstance(item, Document):
+            return 0
+        return len(item.text) + len(item.title or "") + len(item.journal or "") + len(self.metadata or "")
+
+    @property
+    def version(self) -> int:
+        return version_of(self.item)
+
+
+def version_of(item: Item) -> int:
+    """The version of a document or deletion; 0 for a rejection, which has none."""
+    return 0 if isinstance(item, Rejection) else item.version
+
+
+class SeenIds:
+    """The ids of a shard's items so far, with their versions: 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.int64]] = []
+        """Sorted arrays, each much larger than the next."""
+
+    def add(self, ids: NDArray[np.int64], versions: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Add id hashes with versions and return a mask of those that were there already; shape (items,) each."""
+        hashes = ids ^ versions * np.int64(0x5851F42D4C957F2D)  # wraps around
+        repeated = np.ones(len(hashes), np.bool_)
+        repeated[np.unique(hashes, return_index=True)[1]] = False
+        for part in self._parts:
+            index = np.minimum(np.searchsorted(part, hashes), len(part) - 1)
+            repeated |= part[index] == hashes
+        if not repeated.all():
+            self._parts.append(np.sort(hashes[~repeated]))
+            while len(self._parts) > 1 and len(self._parts[-2]) < 8 * len(self._parts[-1]):
+                last = self._parts.pop()
+                self._parts[-1] = np.sort(np.concatenate([self._parts[-1], last]), kind="stable")
+        return repeated
+
+
+def reject_repeated(items: Sequence[tuple[str, Item, CheckedItem]], seen: SeenIds) -> list[CheckedItem]:
+    """Return checked items, with a rejection for each whose id the shard has used already. A deletion may repeat an id.
+
+    items: each with the key that names it if its id cannot be used, the item, and the result of `check_item`
+    seen:  the shard's ids so far; those of the items are added
+    """
+    result = [checked for _, _, checked in items]
+    with_id = [index for index, (_, item, checked) in enumerate(items) if checked.item.doc_id == item.doc_id]
+    ids = np.array([result[index].id_hash for index in with_id], np.int64)
+    versions = np.array([version_of(items[index][1]) for index in with_id], np.int64)
+    for index in np.array(with_id, np.int64)[seen.add(ids, versions)].tolist():
+        key, item, _ = items[index]
+        if not isinstance(item, Deletion):
+            result[index] = CheckedItem.rejected(key, "duplicate_id", f"the shard has another {item.doc_id}")
+    return result
+
+
+def check_item(key: str, item: Item, shard: str) -> CheckedItem:
+    """Return an item, or its rejection if the tables cannot hold it: under `key` if its id cannot be used."""
+    try:
+        id_hash = identity.id_hash(item.doc_id)
+    except UnicodeEncodeError:
+        return CheckedItem.rejected(key, "bad_encoding", "a lone surrogate in the id")
+    if not 0 < len(item.doc_id) <= MAX_ID:
+        return CheckedItem.rejected(key, "bad_record", f"an id of {len(item.doc_id)} characters")
+    if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
+        return CheckedItem.rejected(key, "bad_record", f"the id {item.doc_id} is reserved for what could not be read")
+    if isinstance(item, Document):
+        return _check_document(item, id_hash)
+    if isinstance(item, Rejection):
+        return CheckedItem.rejected(item.doc_id, item.reason, item.detail)
+    return CheckedItem(item, id_hash)
+
+
+def _check_document(document: Document, id_hash: int) -> CheckedItem:
+    if _depth(document.metadata) > MAX_DEPTH:
+        detail = f"metadata nested deeper than {MAX_DEPTH} levels"
+        return CheckedItem(Rejection(document.doc_id, "bad_record", detail), id_hash)
+    metadata = as_json(document.metadata) if document.metadata else None
+    try:
+        for text in (document.text, document.title, document.journal, *(section.name for section in document.sections)):
+            (text or "").encode()
+        if metadata and "\\ud" in metadata:  # the escape of a surrogate, alone or in a pair
+            json.dumps(document.metadata, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        detail = "a lone surrogate in the text, title or metadata"
+        return CheckedItem(Rejection(document.doc_id, "bad_encoding", detail), id_hash)
+    return CheckedItem(document, id_hash, metadata)
+
+
+def _marks_member(item: Item, shard: str) -> bool:
+    return isinstance(item, Rejection) and item.doc_id.startswith(f"{shard}!")
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and mappings are nested, counted no further than one level beyond MAX_DEPTH."""
+    depth, level = 0, [value]
+    while depth <= MAX_DEPTH:
+        level = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        if not level:
+            break
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, Mapping) else one)]
+    return depth
+
+
+def as_json(metadata: Mapping[str, Any]) -> str:
+    """Metadata as JSON; NaN and infinity, which JSON lacks, become null."""
+    try:
+        return json.dumps(metadata, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(metadata, default=str), parse_constant=lambda name: None))
+
+
+def as_detail(message: str) -> str:
+    """A message as the tables can hold it."""
+    return message[:MAX_DETAIL].encode("utf-8", "replace").decode()
+
+
+def is_title_alone(item: Item) -> bool:
+    """True for a document with a title and no other text, like many citations."""
+    names = {section.name.lower() for section in item.sections} if isinstance(item, Document) else set()
+    return bool(names) and names <= {"title", "trans-title"}
