@@ -50,8 +50,8 @@ def build(
     storage = Storage(chosen.s3)
     builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), classes_in(leave_out))
     if craft:
-        from craft_ray.training.concepts import corpus_strings
         from craft_ray.training.craft import read_craft
+        from craft_ray.training.grounding_evaluation import corpus_strings
 
         documents = read_craft(craft, ids)
         strings = corpus_strings(documents)
@@ -98,8 +98,8 @@ def evaluate(
     from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
-    from craft_ray.training.concepts import evaluate_gold_spans
     from craft_ray.training.craft import read_craft
+    from craft_ray.training.grounding_evaluation import evaluate_gold_spans
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)

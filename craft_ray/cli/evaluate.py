@@ -1,7 +1,6 @@
-"""`craft-ray evaluate`."""
+"""`craft-ray evaluate tokens` and `craft-ray evaluate documents`."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -21,11 +20,10 @@ Seen = Annotated[
     str | None,
     typer.Option(
         "--train",
-        help="Corpus that the model was trained on, to tell seen mentions from unseen.",
-        show_default="the mentions that the model itself remembers",
+        help="Corpus that the model was trained on, to score seen and unseen mentions apart.",
+        show_default="the mentions that the checkpoint lists",
     ),
 ]
-
 
 PrecisionOption = Annotated[
     str, typer.Option(help="fp32, bf16, int8, or auto: as `annotate` runs it on this machine.", metavar="FORMAT")
@@ -41,13 +39,20 @@ def evaluate_tokens(
     settings: SettingsFile = None,
 ) -> None:
     """Score a model on the words of a gold corpus: mentions as seqeval counts them, accuracy and loss over words."""
-    from craft_ray.training.corpora import keys_shown, read_iob
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.inference import Model
+    from craft_ray.model.loading import load_checkpoint
+    from craft_ray.storage.storage import Storage
     from craft_ray.training.evaluation import evaluate_tokens as run
     from craft_ray.training.gold import read_sentences
+    from craft_ray.training.iob import read_iob
+    from craft_ray.training.seen_mentions import corpus_keys
 
     sentences = read_iob(gold)
-    seen = keys_shown(read_sentences(train)) if train else None
-    _show_scores(run(*_model(model, settings, precision, sentences), seen=seen), as_json)
+    seen = corpus_keys(read_sentences(train)) if train else None
+    chosen = load_settings(settings, model=model)
+    checkpoint = load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
+    print_scores(run(checkpoint, sentences, Model.of(checkpoint, cast(Any, precision)), seen), as_json)
 
 
 def evaluate_documents(
@@ -64,14 +69,14 @@ def evaluate_documents(
     model: ModelOption = None,
     train: Seen = None,
     concepts: Annotated[
-        bool, typer.Option("--concepts", help="Score the ids of concepts too; by the lexicon of --lexicon.")
+        bool, typer.Option("--concepts", help="Score the ids of concepts too, by the lexicon of --lexicon.")
     ] = False,
     lexicon: Annotated[
         str | None,
         typer.Option(
             help="Lexicon of `craft-ray concepts build`, made without the articles to score.",
             metavar="FILE",
-            show_default="the one that ships, which knows the strings of all CRAFT articles",
+            show_default="the one that ships, which has the strings of all CRAFT articles",
         ),
     ] = None,
     errors: Annotated[
@@ -90,32 +95,36 @@ def evaluate_documents(
     same label. With `--concepts`, the ids are scored too: exact span and id, and the measure of the CRAFT shared task
     of 2019.
     """
+    from craft_ray.annotation.tagger import Tagger
     from craft_ray.core.settings import load_settings
-    from craft_ray.model.engines.engine import Precision
     from craft_ray.model.inference import Model
-    from craft_ray.training.corpora import keys_shown
     from craft_ray.training.craft import read_craft
+    from craft_ray.training.end_to_end import evaluate_concepts
     from craft_ray.training.evaluation import evaluate_documents as run
     from craft_ray.training.gold import read_documents, read_sentences
+    from craft_ray.training.seen_mentions import corpus_keys
 
     if (gold is None) == (craft is None):
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
     chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
-    checkpoint, grounder = _with_lexicon(lexicon, chosen)
+    checkpoint, grounder = _load_model(lexicon, chosen)
     if concepts:
-        _evaluate_concepts(documents, checkpoint, grounder, precision, as_json)
+        if grounder is None:
+            raise SettingsError("concepts are switched off by the settings, so there are no ids to score")
+        tagger = Tagger(checkpoint, cast(Any, precision), grounder)
+        print_concept_scores(evaluate_concepts(tagger.tag_documents, grounder.lexicon, documents), as_json)
         return
-    seen = keys_shown(read_sentences(train)) if train else None
-    scores, wrong = run(checkpoint, documents, Model.of(checkpoint, cast(Precision, precision)), seen, grounder)
+    seen = corpus_keys(read_sentences(train)) if train else None
+    scores, wrong = run(checkpoint, documents, Model.of(checkpoint, cast(Any, precision)), seen, grounder)
     if errors:
         print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
     if not as_csv:
-        _show_scores(scores, as_json)
+        print_scores(scores, as_json)
 
 
-def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":
-    """The model of the settings, and its grounder with a lexicon, else with the one that ships."""
+def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":
+    """The model of the settings, and a grounder with `lexicon` or the one that ships; None if concepts are off."""
     from craft_ray.concepts.lexicon_files import SHIPPED, read_lexicon
     from craft_ray.concepts.loading import make_grounder
     from craft_ray.core.logs import log
@@ -125,89 +134,55 @@ def _with_lexicon(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoin
     storage = Storage(settings.s3)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
-    labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
-    grounder = make_grounder(settings, words, *labels)
+    grounder = make_grounder(settings, words, checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
     if lexicon is None and grounder and (grounder.grounded_only or grounder.rescoring):
-        log.warning("the lexicon that ships knows the strings of CRAFT's articles, so figures on them are too good")
+        log.warning("the lexicon that ships has the strings of CRAFT's articles, so scores on them are too high")
     return checkpoint, grounder
 
 
-def _evaluate_concepts(
-    documents: Any, checkpoint: "Checkpoint", grounder: "Grounder | None", precision: str, as_json: bool
-) -> None:
-    """Score mentions with their ids, and print the figures."""
-    from craft_ray.annotation.tagger import Tagger
-    from craft_ray.training.end_to_end import evaluate_concepts
-
-    if grounder is None:
-        raise SettingsError("concepts are switched off by the settings, so there are no ids to score")
-    tagger = Tagger(checkpoint, cast(Any, precision), grounder)
-    scores = evaluate_concepts(tagger.tag_documents, grounder.lexicon, documents)
+def print_concept_scores(scores: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(scores))
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("", "span P", "span R", "span F1", "span and id F1", "official F1", "SER", "without id", "mentions"):
-        table.add_column(name, justify="right" if name else "left")
-    for label, row in scores["per_label"].items():
-        task = row["shared_task"]
-        figures = [
-            *(row["span"][name] for name in ("precision", "recall", "f1")),
-            row["id"]["f1"],
-            task["f1"],
-            task["ser"],
-        ]
-        cells = (f"{figure:.4f}" for figure in (*figures, row["without_id"]))
-        add_row(table, label, *cells, f"{row['span']['support']:,}")
-    figures = [*(scores["span"][name] for name in ("precision", "recall", "f1")), scores["id"]["f1"]]
-    add_row(table, "all", *(f"{figure:.4f}" for figure in figures), "", "", "", f"{scores['span']['support']:,}")
+    table = score_table(
+        "", "span P", "span R", "span F1", "span and id F1", "official F1", "SER", "without id", "mentions"
+    )
+    for label, row in [*scores["per_label"].items(), ("all", scores)]:
+        span, task = row["span"], row.get("shared_task")
+        figures = [span["precision"], span["recall"], span["f1"], row["id"]["f1"]]
+        others = [task["f1"], task["ser"], row["without_id"]] if task else []
+        cells = [f"{figure:.4f}" for figure in (*figures, *others)]
+        add_row(table, label, *cells, *[""] * (7 - len(cells)), f"{span['support']:,}")
     console().print(table)
 
 
-def _model(model: str | None, settings: Path | None, precision: str, gold: Any) -> tuple[Any, Any, Any]:
-    """The first arguments of an evaluation: the checkpoint, gold, and the model at work."""
-    from craft_ray.core.settings import load_settings
-    from craft_ray.model.engines.engine import Precision
-    from craft_ray.model.inference import Model
-    from craft_ray.model.loading import load_checkpoint
-    from craft_ray.storage.storage import Storage
-
-    chosen = load_settings(settings, model=model)
-    checkpoint = load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
-    return checkpoint, gold, Model.of(checkpoint, cast(Precision, precision))
-
-
-def _show_scores(scores: dict[str, Any], as_json: bool) -> None:
+def print_scores(scores: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(scores))
-    else:
-        print_scores(scores)
-
-
-def print_scores(scores: dict[str, Any]) -> None:
-    """Scores as tables."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("precision", "recall", "f1", "mentions"):
-        table.add_column(name, justify="right")
+        return
+    table = score_table("", "precision", "recall", "f1", "mentions")
     parts = [(f"{part} in training", scores[part]) for part in ("seen", "unseen") if scores[part]]
     if "relaxed" in scores:
         parts.append(("all, relaxed", scores["relaxed"]["all"] | {"support": scores["support"]}))
     for name, row in [*scores["per_label"].items(), *parts, ("all", scores)]:
         figures = (f"{row[figure]:.4f}" for figure in ("precision", "recall", "f1"))
         add_row(table, name, *figures, f"{row['support']:,}")
-    on = console()
-    on.print(table)
-    confused = Table(box=None, pad_edge=False, title="what became of the mentions of each label", title_justify="left")
     columns = list(next(iter(scores["confusion"].values())))
-    for column in ("", *columns):
-        confused.add_column(column, justify="right" if column else "left")
+    confusion = score_table("", *columns, title="what became of the mentions of each label")
     for name, cells in scores["confusion"].items():
-        add_row(confused, name, *(f"{cells[column]:,}" if column in cells else "" for column in columns))
-    on.print(confused)
+        add_row(confusion, name, *(f"{cells[column]:,}" if column in cells else "" for column in columns))
     line = f"accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}, calibration error {scores['ece']:.4f}"
     if "discontinuous" in scores:
         line += f", {scores['discontinuous']:,} mentions in several pieces left out"
     if scores.get("left_out"):
         line += f", {scores['left_out']:,} predictions left out as less sure"
-    on.print(line)
+    for part in (table, confusion, line):
+        console().print(part)
+
+
+def score_table(*columns: str, title: str | None = None) -> Table:
+    """A table without lines whose unnamed columns are words, and the others numbers."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right" if name else "left")
+    return table

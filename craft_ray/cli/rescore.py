@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
+from craft_ray.cli.evaluate import score_table
 from craft_ray.cli.options import Json, SettingsFile
 
 EXAMPLES = """Example:
@@ -17,18 +17,18 @@ EXAMPLES = """Example:
 
 
 def rescore(
-    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is written to.")],
+    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is changed.")],
     craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.")],
-    ids: Annotated[str, typer.Option(help="Articles that the model has not learnt, one PubMed id per line.")],
+    ids: Annotated[str, typer.Option(help="Articles that the model has not learned, one PubMed id per line.")],
     lexicon: Annotated[
         str, typer.Option(help="Lexicon of `craft-ray concepts build`, made without these articles.", metavar="FILE")
     ],
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Let a model score its mentions by what the lexicon and the whole document say of them.
+    """Fit how a model's mentions are scored by the lexicon and their whole document.
 
-    Figures are of articles that a fit has left out. A model without it gives the network's own scores.
+    Figures are cross-validated over the articles. A model without this fit keeps the network's scores.
     """
     from craft_ray.annotation.tagger import Tagger
     from craft_ray.concepts.grounding import Grounder
@@ -55,11 +55,9 @@ def rescore(
 
 
 def _print(report: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("characters", "", "P", "R", "F1", "calibration error"):
-        table.add_column(name, justify="right" if name else "left")
+    table = score_table("characters", "", "P", "R", "F1", "calibration error")
     for length, row in report["lengths"].items():
         for name, ece in zip(("before", "after"), row["ece"], strict=True):
-            measures = (f"{row[name][measure]:.4f}" for measure in ("precision", "recall", "f1"))
-            add_row(table, length, name, *measures, f"{ece:.4f}")
+            metrics = (f"{row[name][metric]:.4f}" for metric in ("precision", "recall", "f1"))
+            add_row(table, length, name, *metrics, f"{ece:.4f}")
     console().print(table)

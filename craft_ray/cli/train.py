@@ -1,7 +1,6 @@
 """`craft-ray train`."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +36,8 @@ def train(
         str, typer.Option("--output", "-o", help="Folder for the checkpoint and its card, on disk or s3://.")
     ],
     recipe: Annotated[
-        Path | None, typer.Option(help="YAML file of corpora, base and recipe; options given here go before it.")
+        Path | None,
+        typer.Option(help="YAML file of corpora, base and recipe; other options override it."),
     ] = None,
     auxiliary: Annotated[
         list[str] | None,
@@ -49,89 +49,70 @@ def train(
     settings: SettingsFile = None,
     **chosen: Any,
 ) -> None:
-    """Fine-tune an encoder on CRAFT. The defaults are the published CRAFT card's.
+    """Fine-tune an encoder on a corpus. The defaults are the published CRAFT card's.
 
-    Killed at any moment and run again, it goes on from the last epoch.
+    The same command resumes from the last epoch after it was killed.
     """
     for package in ("torch", "transformers", "accelerate"):
-        require(package, "training")  # told before Ray starts
+        require(package, "training")  # fails before Ray starts
     from craft_ray.cli.console import step_progress
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
-    from craft_ray.training.corpora import Corpus
-    from craft_ray.training.gold import read_sentences
     from craft_ray.training.train import train as run
-    from craft_ray.training.trainer import TrainingListener
-
-    def corpus(path: str, ids: str | None = None) -> Corpus:
-        return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
 
     file = read_training_file(recipe) if recipe else TrainingFile()
-    given = chosen | {"swap": _shares(chosen["swap"]), "auxiliary": auxiliary or None}
-    wanted = file.with_options({name: value for name, value in given.items() if value is not None})
-    trained_on, measured_on = _corpora(wanted, corpus)
-    described = read_descriptions(wanted.labels) if wanted.labels else {}
+    options = chosen | {"swap": _parse_shares(chosen["swap"]), "auxiliary": auxiliary or None}
+    training = file.with_options({name: value for name, value in options.items() if value is not None})
+    train_corpus, dev_corpus = _read_corpora(training)
     on = console(stderr=True)
-
-    class Shown(TrainingListener):
-        """Shows steps as they come, and a line of figures after each epoch."""
-
-        def __init__(self, show: Callable[[int, int], None]) -> None:
-            self._show = show
-
-        def on_step(self, step: int, steps: int) -> None:
-            self._show(step, steps)
-
-        def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-            print_status(on, _epoch_line(rows[-1]))
-
-    with step_progress(on) as show:
-        trained = run(
-            trained_on,
-            measured_on,
-            wanted.given("base"),
+    with step_progress(on) as show_step:
+        result = run(
+            train_corpus,
+            dev_corpus,
+            training.require("base"),
             output,
-            wanted.recipe,
-            auxiliary=[corpus(path) for path in wanted.auxiliary],
-            labels=described,
+            training.recipe,
+            auxiliary=[_read_corpus(path) for path in training.auxiliary],
+            labels=read_descriptions(training.labels) if training.labels else {},
             workers=workers,
             accumulate=accumulate,
             settings=load_settings(settings),
-            listener=Shown(show),
+            on_step=show_step,
+            on_epoch=lambda row: print_status(on, _epoch_line(row)),
         )
     if as_json:
-        print(json.dumps({**trained.scores, "epochs": trained.rows, "output": output}))
+        print(json.dumps({**result.scores, "epochs": result.rows, "output": output}))
     else:
-        print_scores(dict(trained.scores))
+        print_scores(dict(result.scores), as_json=False)
         print(output)
 
 
 def _epoch_line(row: dict[str, float]) -> str:
-    """An epoch's figures on the corpus to measure on."""
     figures = ", ".join(f"{name} {row[key]:.4f}" for name, key in (("F1", "f1"), ("P", "precision"), ("R", "recall")))
     return f"epoch {row['epoch']:g}: {figures}, loss {row['loss']:.4f}; training loss {row['training_loss']:.4f}"
 
 
-def _corpora(wanted: TrainingFile, read: Callable[[str, str | None], "Corpus"]) -> tuple["Corpus", "Corpus"]:
-    """The corpus to train on and the one to measure on, which may be a share of the first.
-
-    Raises SettingsError if one is missing, or the second is given in both ways.
-    """
+def _read_corpora(training: TrainingFile) -> tuple["Corpus", "Corpus"]:
+    """The training and the development corpus, which may be a share of the former."""
     from craft_ray.training.corpora import split
 
-    if wanted.dev_share is not None and wanted.dev is not None:
-        raise SettingsError("--dev and --dev-share both say what to measure on: give one of them")
-    train = read(wanted.given("train"), wanted.train_ids)
-    if wanted.dev_share is None:
-        return train, read(wanted.given("dev"), wanted.dev_ids)
-    return split(train, wanted.dev_share, wanted.recipe.seed)
+    if training.dev_share is not None and training.dev is not None:
+        raise SettingsError("--dev and --dev-share both name the development corpus: give one of them")
+    corpus = _read_corpus(training.require("train"), training.train_ids)
+    if training.dev_share is None:
+        return corpus, _read_corpus(training.require("dev"), training.dev_ids)
+    return split(corpus, training.dev_share, training.recipe.seed)
 
 
-def _shares(pairs: list[str] | None) -> dict[str, float] | None:
-    """`["Protein=0.4"]` as labels with shares.
+def _read_corpus(path: str, ids: str | None = None) -> "Corpus":
+    from craft_ray.training.corpora import Corpus
+    from craft_ray.training.gold import read_sentences
 
-    Raises SettingsError if a pair is none.
-    """
+    return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
+
+
+def _parse_shares(pairs: list[str] | None) -> dict[str, float] | None:
+    """Labels with shares from `["Protein=0.4"]`. Raises SettingsError for anything else."""
     shares: dict[str, float] = {}
     for text in pairs or ():
         label, _, share = text.partition("=")

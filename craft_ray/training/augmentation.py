@@ -1,8 +1,8 @@
-"""New names in known contexts: mentions of a training corpus replaced by others of their label; pure.
+"""Mention replacement: names of a training corpus are swapped for others of the same label.
 
-Most protein names that a model will meet were never shown to it, so it has to tell them by their surroundings and their
-form. Mention replacement keeps it from learning the names of the training corpus by heart (Dai and Adel 2020, "An
-analysis of simple data augmentation for named entity recognition").
+Most names that a model meets later were not in its training corpus, so it has to recognize them by their context and
+form. Replacement keeps it from memorizing the corpus's names (Dai and Adel 2020, "An analysis of simple data
+augmentation for named entity recognition").
 """
 
 from collections import Counter
@@ -10,38 +10,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from craft_ray.training.corpora import TaggedSentence
+from craft_ray.training.corpora import TaggedSentence, mention_spans
 
-REACH = 60
-"""Consecutive sentences, about an article's section, in which one name is always replaced by the same other."""
+SCOPE = 60
+"""Consecutive sentences, about a section of an article, in which a name is always replaced by the same other name."""
 
-MOST_WORDS = 5
-"""Longer mentions are descriptions rather than names, and replace nothing."""
+MAX_WORDS = 5
+"""Longer mentions are descriptions rather than names, and are not used as replacements."""
 
 COMMON = 100
-"""Occurrences from which a name is a word of the field, as `mice` is, and is never replaced."""
+"""Names with this many occurrences are common words of the field, such as `mice`, and are never replaced."""
 
-Names = Mapping[str, Sequence[tuple[str, ...]]]
-
-
-def mention_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """First word, end (exclusive) and label of each mention of a sentence."""
-    spans: list[tuple[int, int, str]] = []
-    for place, tag in enumerate(tags):
-        label = tag[2:]
-        if tag.startswith("I-") and spans and spans[-1][1:] == (place, label):
-            spans[-1] = (spans[-1][0], place + 1, label)
-        elif tag != "O":
-            spans.append((place, place + 1, label))
-    return spans
+Name = tuple[str, ...]
+Names = Mapping[str, Sequence[Name]]
+"""Names as words, by label."""
 
 
-def names_of(sentences: Iterable[TaggedSentence], labels: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
-    """The distinct names that the mentions of some labels have, in order of first occurrence."""
-    names: dict[str, dict[tuple[str, ...], None]] = {label: {} for label in labels}
+def names_of(sentences: Iterable[TaggedSentence], labels: Iterable[str]) -> dict[str, list[Name]]:
+    """The distinct names of the mentions of some labels, in order of first occurrence."""
+    names: dict[str, dict[Name, None]] = {label: {} for label in labels}
     for sentence in sentences:
         for first, end, label in mention_spans(sentence.tags):
-            if label in names and end - first <= MOST_WORDS:
+            if label in names and end - first <= MAX_WORDS:
                 names[label].setdefault(tuple(sentence.words[first:end]))
     return {label: list(found) for label, found in names.items()}
 
@@ -51,39 +41,36 @@ def replace_mentions(
     names: Names,
     share: Mapping[str, float],
     seed: int,
-    others: Names | None = None,
+    other_names: Names | None = None,
 ) -> list[TaggedSentence]:
-    """Replace a share of each label's names by other names of the label, the same seed by the same ones.
+    """Replace a share of each label's names by random other names of that label.
 
-    share:  of the distinct names within REACH sentences, by label; labels that are not in it stay as they are
-    others: further names, from which half of a label's new names come where it has any
+    share:       of the distinct names within SCOPE sentences, by label; labels without one keep their names
+    other_names: where a label has some, half of its replacements come from them
     """
     generator = np.random.default_rng(seed)
-    often = Counter(
+    occurrences = Counter(
         (label, tuple(s.words[first:end])) for s in sentences for first, end, label in mention_spans(s.tags)
     )
     result = []
-    chosen: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+    replacement: dict[tuple[str, Name], Name] = {}
     for number, sentence in enumerate(sentences):
-        if number % REACH == 0:
-            chosen = {}
+        if number % SCOPE == 0:
+            replacement = {}
         words: list[str] = []
         tags: list[str] = []
         done = 0
         for first, end, label in mention_spans(sentence.tags):
             name = tuple(sentence.words[first:end])
-            if (label, name) not in chosen:
-                stays = generator.random() >= share.get(label, 0.0) or often[label, name] >= COMMON
-                further = (others or {}).get(label, ())
-                new_names = further if further and generator.random() < 0.5 else names.get(label, ())
-                chosen[label, name] = name if stays or not new_names else _one_of(new_names, generator)
-            new = chosen[label, name]
+            if (label, name) not in replacement:
+                keep = generator.random() >= share.get(label, 0.0) or occurrences[label, name] >= COMMON
+                others = (other_names or {}).get(label, ())
+                choices = others if others and generator.random() < 0.5 else names.get(label, ())
+                new = name if keep or not choices else choices[int(generator.integers(len(choices)))]
+                replacement[label, name] = new
+            new = replacement[label, name]
             words += [*sentence.words[done:first], *new]
             tags += [*sentence.tags[done:first], f"B-{label}", *[f"I-{label}"] * (len(new) - 1)]
             done = end
         result.append(TaggedSentence(words + sentence.words[done:], tags + sentence.tags[done:]))
     return result
-
-
-def _one_of(values: Sequence[tuple[str, ...]], generator: np.random.Generator) -> tuple[str, ...]:
-    return values[int(generator.integers(len(values)))]

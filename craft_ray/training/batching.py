@@ -1,4 +1,4 @@
-"""Batches measured in tokens: windows of similar length together, as many as a budget of padded tokens holds."""
+"""Batches of windows of similar length, limited by their number of padded tokens."""
 
 from collections.abc import Iterator
 
@@ -7,41 +7,43 @@ from numpy.typing import NDArray
 
 from craft_ray.training.examples import EpochExamples
 
-STEP = 16
-"""Lengths that round up to the same multiple of it are taken for equal, so that chance decides their order."""
+LENGTH_STEP = 16
+"""Lengths are rounded up to a multiple of it, and windows of equal rounded length are shuffled."""
 
 
-def token_batches(length: NDArray[np.integer], tokens: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Windows by number in batches of at most `tokens` padded tokens, at least one window each.
+def token_batches(
+    length: NDArray[np.integer], max_tokens: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Group windows into batches of at most `max_tokens` padded tokens, or of one window that is longer.
 
-    The number of batches depends on the lengths alone, never on chance.
+    The number of batches depends on the lengths alone, never on the generator.
 
-    length: (windows,) tokens of each
+    length: (windows,) tokens of each window
     """
-    rounded = -(-length.astype(np.int64) // STEP) * STEP
+    rounded = -(-length.astype(np.int64) // LENGTH_STEP) * LENGTH_STEP
     order = np.lexsort((generator.random(len(rounded)), -rounded))
-    batches, done = [], 0
-    while done < len(order):
-        size = max(1, tokens // int(rounded[order[done]]))
-        batches.append(order[done : done + size])
-        done += size
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, max_tokens // int(rounded[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
     return batches
 
 
 class TokenBatches:
-    """The batches of one worker, for a torch data loader: anew in each epoch, equally many for each worker and epoch.
+    """A torch batch sampler for one of several workers. Each epoch has other batches, equally many for each worker.
 
-    Workers take batches that follow each other in length, so that no worker waits long for another.
+    Workers take neighbouring batches, which are of similar length, so that none waits long for another.
     """
 
-    def __init__(self, examples: EpochExamples, tokens: int, seed: int, rank: int, workers: int) -> None:
+    def __init__(self, examples: EpochExamples, max_tokens: int, seed: int, rank: int, workers: int) -> None:
         self.examples = examples
-        self.tokens = tokens
+        self.max_tokens = max_tokens
         self.seed = seed
         self.rank = rank
         self.workers = workers
-        chance = np.random.default_rng(seed)
-        counts = [len(token_batches(np.diff(v.end, prepend=0), tokens, chance)) for v in examples.variants]
+        generator = np.random.default_rng(seed)
+        counts = [len(token_batches(variant.length, max_tokens, generator)) for variant in examples.variants]
         self.count = min(counts) // workers
 
     def __len__(self) -> int:
@@ -49,8 +51,6 @@ class TokenBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.examples.epoch])
-        length = np.diff(self.examples.variant.end, prepend=0)
-        batches = token_batches(length, self.tokens, generator)
-        groups = generator.permutation(len(batches) // self.workers)[: self.count]
-        for group in groups:
+        batches = token_batches(self.examples.current.length, self.max_tokens, generator)
+        for group in generator.permutation(len(batches) // self.workers)[: self.count]:
             yield batches[int(group) * self.workers + self.rank].tolist()

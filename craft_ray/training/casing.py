@@ -1,9 +1,9 @@
-"""Case for an encoder that has none: a cased vocabulary over the uncased one's embeddings.
+"""Add case to an uncased encoder: a cased vocabulary on top of the uncased embeddings.
 
 Names of genes and proteins differ from words by their case (Pax6, SHH, Cat), which an uncased encoder never sees. Each
-cased piece begins with the embedding of its lower-case form, so the encoder starts out as it was. The
-meaning of upper case is learnt as one vector for each word shape, shared by all pieces. The vectors are added into the
-embeddings at the end. The result is a common BERT with a cased WordPiece vocabulary of the same size.
+cased piece starts with the embedding of its lower-case form, so the encoder starts out unchanged. The meaning of upper
+case is learned as one vector per word shape, shared by all pieces, and added into the embeddings at the end. The result
+is an ordinary BERT with a cased WordPiece vocabulary of the same size.
 """
 
 import unicodedata
@@ -20,16 +20,20 @@ from torch import nn
 from craft_ray.core.errors import SettingsError
 
 BATCH = 5000
-STRIDE = 5.0
-"""How much faster than other weights the vectors of the manners are learnt: all of them start at zero."""
+"""Words that are tokenized in one call."""
+
+SHAPE_RATE = 5.0
+"""How much faster than other weights the vectors of word shapes are learned: all of them start at zero."""
+
+WORD_SHAPES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CasedVocabulary:
     """Word pieces in the order of their ids.
 
-    origin:  (pieces,) id of the uncased piece whose embedding each begins with
-    word_shape:  (pieces,) how each is written, see `word_shape_of`
+    origin:     (pieces,) id of the uncased piece whose embedding each starts with
+    word_shape: (pieces,) see `word_shape_of`
     """
 
     pieces: tuple[str, ...]
@@ -38,7 +42,7 @@ class CasedVocabulary:
 
 
 def word_shape_of(piece: str) -> int:
-    """0 lower case or without case, 1 a single capital, 2 Capitalised, 3 ALL CAPITALS, 4 miXed.
+    """0 lower case or no letters, 1 a single capital, 2 Capitalized, 3 ALL CAPITALS, 4 miXed.
 
     >>> [word_shape_of(piece) for piece in ("cat", "A", "##Cat", "DNA", "mRNA", "6")]
     [0, 1, 2, 3, 4, 0]
@@ -53,24 +57,21 @@ def word_shape_of(piece: str) -> int:
     return 2 if text[1:] == text[1:].lower() else 4
 
 
-WORD_SHAPES = 5
-
-
 def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
     """Make a cased vocabulary of the uncased one's size for the words of some corpora.
 
-    It has, as long as there is room: the special pieces, every single character in both cases, the pieces that occur,
-    the uncased vocabulary's continuations, cased forms that occur twice, capitalised forms of the pieces that occur.
+    It is filled, as long as there is room, with: special pieces, all single characters in both cases, pieces that
+    occur, the uncased vocabulary's continuations, cased forms that occur twice, capitalized forms of pieces that occur.
 
-    Raises SettingsError if the tokenizer is no uncased WordPiece.
+    Raises SettingsError if the tokenizer is not an uncased WordPiece.
     """
-    # By id, for the tokenizer gives its vocabulary in a new order each time.
+    # Sorted by id: `get_vocab` returns another order in each process.
     vocabulary: dict[str, int] = dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
     if not getattr(tokenizer, "do_lower_case", False) or not any(piece.startswith("##") for piece in vocabulary):
         raise SettingsError("the base model's tokenizer is not an uncased WordPiece, to which case could be added")
     lower, cased = _count_pieces(tokenizer, words)
     special = [piece for piece in tokenizer.all_special_tokens if piece in vocabulary]
-    # The padding piece's id is 0 in BERT; special pieces first, in the order of their ids, keeps it so.
+    # Special pieces come first, by id, so that the padding piece keeps BERT's id 0.
     chosen = dict.fromkeys(sorted(special, key=vocabulary.__getitem__))
     for piece in vocabulary:
         text = piece.removeprefix("##")
@@ -98,8 +99,8 @@ def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
 
 
 def _count_pieces(tokenizer: Any, words: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
-    """How often each uncased piece occurs in the words, and each form in which one is written with capitals."""
-    inverse = {i: piece for piece, i in tokenizer.get_vocab().items()}
+    """Occurrences of each uncased piece, and of each form of a piece that has capitals."""
+    piece_of = {i: piece for piece, i in tokenizer.get_vocab().items()}
     counts = Counter(words)
     distinct = list(counts)
     lower: Counter[str] = Counter()
@@ -109,36 +110,37 @@ def _count_pieces(tokenizer: Any, words: Iterable[str]) -> tuple[Counter[str], C
         encoded = tokenizer(batch, add_special_tokens=False, return_offsets_mapping=True)
         for word, ids, offsets in zip(batch, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             for i, (start, end) in zip(ids, offsets, strict=True):
-                piece = inverse[i]
+                piece = piece_of[i]
                 lower[piece] += counts[word]
-                written = _without_accents(word[start:end])
+                text = _without_accents(word[start:end])
                 prefix = "##" if piece.startswith("##") else ""
-                if written != written.lower() and prefix + written.lower() == piece:
-                    cased[prefix + written] += counts[word]
+                if text != text.lower() and prefix + text.lower() == piece:
+                    cased[prefix + text] += counts[word]
     return lower, cased
 
 
 def _without_accents(text: str) -> str:
-    """As BERT's uncased tokenizers strip them."""
+    """Strip accents as BERT's uncased tokenizers do."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
 
 
-def cased_tokenizer(vocabulary: CasedVocabulary, like: Any) -> Any:
-    """A fast BERT tokenizer with the vocabulary; accents are stripped, as the uncased one did."""
+def cased_tokenizer(vocabulary: CasedVocabulary, uncased: Any) -> Any:
+    """A fast BERT tokenizer with the vocabulary. It strips accents, as the uncased one did."""
     from transformers import BertTokenizerFast
 
     return BertTokenizerFast(
         vocab={piece: i for i, piece in enumerate(vocabulary.pieces)},
         do_lower_case=False,
         strip_accents=True,
-        model_max_length=like.model_max_length,
+        model_max_length=uncased.model_max_length,
     )
 
 
 class CasedEmbedding(nn.Module):
-    """Word embeddings to which the vector of each piece's word_shape of writing is added.
+    """Word embeddings plus the vector of each piece's word shape.
 
-    weight: (pieces, width); case: (manners, width), in units of 1/STRIDE
+    weight: (pieces, width)
+    case:   (WORD_SHAPES, width), in units of 1/SHAPE_RATE
     """
 
     def __init__(self, weight: torch.Tensor, word_shape: NDArray[np.int64]) -> None:
@@ -151,8 +153,9 @@ class CasedEmbedding(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """(batch, pieces) ids to (batch, pieces, width)."""
         case = nn.functional.embedding(self.word_shape[ids], self.case)
-        return nn.functional.embedding(ids, self.weight) + STRIDE * case
+        return nn.functional.embedding(ids, self.weight) + SHAPE_RATE * case
 
-    def folded(self) -> torch.Tensor:
-        """(pieces, width): common word embeddings that do the same."""
-        return (self.weight + STRIDE * self.case[self.word_shape]).detach()
+    def plain(self) -> nn.Embedding:
+        """The equivalent ordinary embedding."""
+        weight = (self.weight + SHAPE_RATE * self.case[self.word_shape]).detach()
+        return nn.Embedding(weight.shape[0], weight.shape[1], _weight=weight)

@@ -1,83 +1,147 @@
-"""Gold corpora: IOB files, and CRAFT as it is released, articles with standoff mentions."""
+"""Gold corpora in memory: documents with standoff mentions, and sentences of tagged words."""
 
-import gzip
-import re
-import unicodedata
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.hashing import hash64
-from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft, label_of
-from craft_ray.model.tags import DOCSTART, TagSet, iob_to_spans
+from craft_ray.core.labels import ONTOLOGY, TAGS, is_craft, label_of
+from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.tags import Mention, tag_words
+from craft_ray.model.windows import word_splitter
 
-LONG = 40
-"""Letters in a row that make two texts the same sentence."""
-
-BLOCK = 20
-"""Consecutive sentences that a split keeps together."""
-
-GREEK = {
-    letter: unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").lower()
-    for letter in "αβγδεζηθικλμνξοπρστυφχψω"
-}
-"""Small Greek letters by the names with which texts spell them out; lambda's Unicode name is its older form."""
-GREEK["λ"] = "lambda"
+SPLIT_BLOCK = 20
+"""Consecutive sentences that `split` keeps together, because neighbours often say the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedSentence:
-    """Words and their IOB2 tags (`B-Protein`), of equal number."""
+    """Words and their IOB2 tags, such as `B-Protein`."""
 
     words: list[str]
     tags: list[str]
 
 
-def read_iob(path: str | Path) -> list[TaggedSentence]:
-    """Read lines of a word, any columns and a tag, with a blank line between sentences.
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Tagged sentences in document order. `name` is for messages and the model card."""
 
-    Columns are separated by tabs, or by blanks where the file has no tab. Tags are IOB, IOB2, BIOES or BILOU. A file
-    may be compressed (`.gz`). Lines that begin a document, `-DOCSTART-` as their word, are passed over.
+    name: str
+    sentences: list[TaggedSentence]
 
-    Raises SettingsError if the file is missing, has no sentence, or a line has fewer than two columns.
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation of a standoff file.
+
+    pieces:     (start, end) of each part in code points; several for a discontinuous mention
+    surface:    the mention's text, if the format repeats it
+    concept_id: CURIE of the annotated class, if there is one
     """
-    text = read_gold(Path(path), "the corpus")
-    separator = "\t" if "\t" in text else None
+
+    label: str
+    pieces: tuple[tuple[int, int], ...]
+    surface: str | None = None
+    concept_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GoldConcept:
+    """A gold mention with its class. A discontinuous mention has several pieces."""
+
+    pieces: tuple[tuple[int, int], ...]
+    label: str
+    concept_id: str
+
+    def surface(self, text: str) -> str:
+        """The mention's words in the document's text; pieces are joined by a blank."""
+        return " ".join(text[start:end] for start, end in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class GoldDocument:
+    """A text with its gold mentions.
+
+    mentions:      contiguous mentions, sorted by offsets, without duplicates
+    discontinuous: number of mentions in several pieces, which `mentions` leaves out
+    concepts:      all mentions that have a class, discontinuous ones too
+    """
+
+    doc_id: str
+    text: str
+    mentions: tuple[Mention, ...]
+    discontinuous: int = 0
+    concepts: tuple[GoldConcept, ...] = ()
+
+
+def gold_document(source: object, doc_id: str, text: str, annotations: Sequence[Annotation]) -> GoldDocument:
+    """Build a document from its annotations.
+
+    source: the file or folder, for error messages
+
+    Raises SettingsError if an annotation lies outside the text, or its surface differs from the text at its offsets
+    (white space aside): then all offsets of the corpus may be wrong.
+    """
+    mentions: set[Mention] = set()
+    for annotation in annotations:
+        for start, end in annotation.pieces:
+            if not 0 <= start < end <= len(text):
+                raise SettingsError(f"{source}: {doc_id} has a mention at {start}-{end}, outside its text")
+        if len(annotation.pieces) == 1:
+            ((start, end),) = annotation.pieces
+            surface = annotation.surface
+            if surface is not None and surface.split() != text[start:end].split():
+                raise SettingsError(f"{source}: {doc_id} has {text[start:end]!r} at {start}-{end}, and not {surface!r}")
+            mentions.add(Mention(start, end, annotation.label))
+    return GoldDocument(
+        doc_id,
+        text,
+        tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label))),
+        sum(len(a.pieces) > 1 for a in annotations),
+        tuple(GoldConcept(a.pieces, a.label, a.concept_id) for a in annotations if a.concept_id),
+    )
+
+
+def to_sentences(documents: Iterable[GoldDocument]) -> list[TaggedSentence]:
+    """Split documents into tagged sentences, and these into words at blanks, punctuation and symbols."""
+    splitter = word_splitter()
     sentences = []
-    for block in re.split(r"\n[ \t]*\n", text):
-        rows = [line.split(separator) for line in block.split("\n") if line.strip()]
-        rows = [row for row in rows if row[0] != DOCSTART]
-        if bad := next((row for row in rows if len(row) < 2), None):
-            raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
-        if rows:
-            sentences.append(TaggedSentence([row[0] for row in rows], [row[-1] for row in rows]))
-    if not sentences:
-        raise SettingsError(f"{path} holds no sentence")
-    tags = iter(canonical_tags(as_iob2([tag for sentence in sentences for tag in sentence.tags])))
-    return [TaggedSentence(sentence.words, list(islice(tags, len(sentence.words)))) for sentence in sentences]
+    for document in documents:
+        words = [
+            (word, begin + start, begin + end, number)
+            for number, (begin, stop) in enumerate(sentence_spans(document.text))
+            for word, (start, end) in splitter.pre_tokenize_str(document.text[begin:stop])
+        ]
+        start, end, sentence = (np.array([row[column] for row in words]) for column in (1, 2, 3))
+        tags = tag_words(start, end, sentence, document.mentions)
+        for _, group in groupby(zip(words, tags, strict=True), lambda row: row[0][3]):
+            rows = list(group)
+            sentences.append(TaggedSentence([word[0] for word, _ in rows], [tag for _, tag in rows]))
+    return sentences
 
 
-def as_iob2(tags: Sequence[str]) -> list[str]:
-    """Tags of BIOES or BILOU as IOB2; those of IOB stay, whose mentions `iob_to_spans` finds as they are.
+def mention_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """First word, end (exclusive) and label of each mention of a sentence, as `model.tags.iob_to_spans` finds them.
 
-    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"])
-    ['B-Gene', 'O', 'B-Cell', 'I-Cell']
+    >>> mention_spans(["B-Gene", "I-Gene", "O", "I-Cell"])
+    [(0, 2, 'Gene'), (3, 4, 'Cell')]
     """
-    return [f"{_IOB2[tag[0]]}-{tag[2:]}" if tag[1:2] == "-" and tag[0] in _IOB2 else tag for tag in tags]
-
-
-_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
-"""Prefixes of single words and of last words in BIOES and in BILOU."""
+    spans: list[tuple[int, int, str]] = []
+    for index, tag in enumerate(tags):
+        label = label_of(tag)
+        if not tag.startswith("B-") and spans and spans[-1][1:] == (index, label):
+            spans[-1] = (spans[-1][0], index + 1, label)
+        elif tag != "O":
+            spans.append((index, index + 1, label))
+    return spans
 
 
 def tag_names(sentences: Iterable[TaggedSentence]) -> tuple[str, ...]:
-    """The tags of a model for a corpus, by their ids: those of the six labels if it has no others, else its own.
+    """The tags of a model for a corpus, in the order of their ids.
+
+    These are the tags of CRAFT's six labels if the corpus has no others, else those of its own labels.
 
     >>> tag_names([TaggedSentence(["flu"], ["B-Disease"])])
     ('O', 'B-Disease', 'I-Disease')
@@ -88,90 +152,17 @@ def tag_names(sentences: Iterable[TaggedSentence]) -> tuple[str, ...]:
     return ("O", *(f"{prefix}-{label}" for label in sorted(labels) for prefix in "BI"))
 
 
-def mention_keys(labels: Sequence[str], surfaces: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each mention's label and text, white space aside: a checkpoint keeps those that training showed."""
-    keys = (hash64(f"{label} {''.join(s.split())}".encode()) for label, s in zip(labels, surfaces, strict=True))
-    return np.fromiter(keys, np.int64, len(labels))
-
-
-def keys_shown(sentences: Sequence[TaggedSentence]) -> NDArray[np.int64]:
-    """The sorted keys of all mentions of a corpus."""
-    number = {tag: i for i, tag in enumerate(tag_names(sentences))}
-    tag_set = TagSet.from_id2label({i: tag for tag, i in number.items()})
-    tags = np.array([number[tag] for s in sentences for tag in s.tags], np.int8)
-    words = [word for s in sentences for word in s.words]
-    spans = iob_to_spans(tags, np.repeat(np.arange(len(sentences)), [len(s.words) for s in sentences]), tag_set)
-    surfaces = ["".join(words[first : last + 1]) for first, last, _ in spans.rows().tolist()]
-    return np.unique(mention_keys([tag_set.names[i] for i in spans.label], surfaces))
-
-
-def read_gold(path: Path, what: str) -> str:
-    """The text of a gold file, plain or gzip, with line ends as newlines.
-
-    Raises SettingsError if it cannot be read.
-    """
-    try:
-        content = path.read_bytes()
-        return (
-            (gzip.decompress(content) if path.suffix == ".gz" else content)
-            .decode()
-            .replace("\r\n", "\n")
-            .replace("\r", "\n")
-        )
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SettingsError(f"cannot read {what} {path}: {error}") from error
-    except OSError as error:
-        raise SettingsError(f"cannot read {what} {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"cannot read {what} {path}: it is not UTF-8") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """Tagged sentences in document order, and where they are from."""
-
-    name: str
-    sentences: list[TaggedSentence]
-
-
 def split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
-    """A corpus in two: what is left, and about a share of its sentences, drawn at random in blocks of BLOCK.
+    """Split off about a share of the sentences for development, drawn at random in blocks of SPLIT_BLOCK.
 
-    Neighbours, which often tell the same, stay together.
-
-    Raises SettingsError if one of the two would be empty.
+    Returns the rest and the development corpus. Raises SettingsError if one of them would be empty.
     """
     count = len(corpus.sentences)
-    blocks = -(-count // BLOCK)
+    blocks = -(-count // SPLIT_BLOCK)
     drawn = np.random.default_rng(seed).permutation(blocks)[: round(blocks * share)]
-    is_dev = np.isin(np.arange(count) // BLOCK, drawn)
-    if not 0 < is_dev.sum() < count:
-        raise SettingsError(f"{corpus.name} has {count} sentences: too few for a share of {share:g} to measure on")
-    parts = ([s for s, dev in zip(corpus.sentences, is_dev, strict=True) if dev == wanted] for wanted in (False, True))
-    rest, dev = parts
+    in_dev = np.isin(np.arange(count) // SPLIT_BLOCK, drawn)
+    if not 0 < in_dev.sum() < count:
+        raise SettingsError(f"{corpus.name} has {count} sentences: too few for a development share of {share:g}")
+    rest = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if not is_dev]
+    dev = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if is_dev]
     return Corpus(corpus.name, rest), Corpus(f"{share:g} of {corpus.name}", dev)
-
-
-def without_overlap(corpus: Corpus, kept_apart: Corpus) -> Corpus:
-    """The corpus without the sentences whose text occurs in another, by `text_key`.
-
-    Corpora split the same text differently, so a sentence also goes if it shares LONG letters in a row with the other.
-    """
-    keys = {text_key(sentence.words) for sentence in kept_apart.sentences}
-    parts = {key[at : at + LONG] for key in keys for at in range(len(key) - LONG + 1)}
-
-    def stays(sentence: TaggedSentence) -> bool:
-        key = text_key(sentence.words)
-        return key not in keys and not any(key[at : at + LONG] in parts for at in range(len(key) - LONG + 1))
-
-    return Corpus(corpus.name, [sentence for sentence in corpus.sentences if stays(sentence)])
-
-
-def text_key(words: Sequence[str]) -> str:
-    """Letters and digits of a text alone: no blanks, case, punctuation or accents, and Greek letters spelled out.
-
-    >>> text_key(["PGC", "-", "1α"]) == text_key(["pgc-1 alpha"]) == "pgc1alpha"
-    True
-    """
-    text = "".join(GREEK.get(c, c) for c in unicodedata.normalize("NFKD", "".join(words)).casefold())
-    return "".join(c for c in text if c.isascii() and c.isalnum())

@@ -1,51 +1,59 @@
-"""Windows with a label for each piece."""
+"""Training examples: windows of token ids with a label id for each token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.model.windows import Subwords, Windows
+from craft_ray.training.corpora import TaggedSentence
 
 IGNORED = -100
-"""The label id that has no loss: special tokens, and pieces after a word's first."""
+"""Label id of the tokens that have no loss: special tokens, and all tokens of a word but its first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Windows with a label for each piece, special tokens included; flat over windows.
+    """Windows of tokens, special tokens included; flat over windows.
 
-    token_ids: (pieces,); label: (pieces,), IGNORED where there is none; end: (windows,) where each window ends
+    token_ids: (tokens,)
+    label:     (tokens,) label id or IGNORED
+    end:       (windows,) index after the last token of each window
     """
 
     token_ids: NDArray[np.int32]
     label: NDArray[np.int16]
     end: NDArray[np.int64]
 
+    @property
+    def length(self) -> NDArray[np.int64]:
+        """(windows,) number of tokens."""
+        return np.diff(self.end, prepend=0)
+
     def __len__(self) -> int:
         return len(self.end)
 
-    def __getitem__(self, number: int) -> dict[str, list[int]]:
-        part = slice(int(self.end[number - 1]) if number else 0, int(self.end[number]))
-        return {"input_ids": self.token_ids[part].tolist(), "labels": self.label[part].tolist()}
+    def __getitem__(self, window: int) -> dict[str, list[int]]:
+        tokens = slice(int(self.end[window - 1]) if window else 0, int(self.end[window]))
+        return {"input_ids": self.token_ids[tokens].tolist(), "labels": self.label[tokens].tolist()}
 
 
 def make_examples(
     windows: Windows, word_label: NDArray[np.integer], prefix: Sequence[int], suffix: Sequence[int]
 ) -> Examples:
-    """Put special tokens around windows, and each word's label at its first piece.
+    """Add special tokens to windows, and label the first token of each word.
 
     word_label: (words,) in the order of `windows.word_piece`
     """
-    around = len(prefix) + len(suffix)
-    length = windows.window_length + around
+    added = len(prefix) + len(suffix)
+    length = windows.window_length + added
     window = np.repeat(np.arange(len(length)), windows.window_length)
-    place = np.arange(len(windows.token_ids)) + window * around + len(prefix)
+    position = np.arange(len(windows.token_ids)) + window * added + len(prefix)
     token_ids = np.zeros(int(length.sum()), np.int32)
     label = np.full(len(token_ids), IGNORED, np.int16)
-    token_ids[place] = windows.token_ids
-    label[place[windows.word_piece]] = word_label
+    token_ids[position] = windows.token_ids
+    label[position[windows.word_piece]] = word_label
     end = np.cumsum(length, dtype=np.int64)
     for number, token in enumerate(prefix):
         token_ids[end - length + number] = token
@@ -55,18 +63,30 @@ def make_examples(
 
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
-    """The windows of all parts."""
     return Examples(
         np.concatenate([part.token_ids for part in parts]),
         np.concatenate([part.label for part in parts]),
-        np.cumsum(np.concatenate([np.diff(part.end, prepend=0) for part in parts])),
+        np.cumsum(np.concatenate([part.length for part in parts])),
     )
 
 
-class EpochExamples:
-    """Examples that change from epoch to epoch: each epoch has the next of some variants, and then the first again.
+def word_labels(
+    sentences: Sequence[TaggedSentence], subwords: Subwords, label_ids: Mapping[str, int]
+) -> NDArray[np.int64]:
+    """(words,) label id of each word that has a token.
 
-    The variants' windows differ a little in number; an epoch has as many as the smallest.
+    Raises KeyError for a tag that is not in `label_ids`.
+    """
+    ids = np.array([label_ids[tag] for sentence in sentences for tag in sentence.tags], np.int64)
+    length = np.array([len(sentence.tags) for sentence in sentences], np.int64)
+    labels: NDArray[np.int64] = ids[(np.cumsum(length) - length)[subwords.word_sentence] + subwords.word_index]
+    return labels
+
+
+class EpochExamples:
+    """A torch dataset that shows another variant of the examples in each epoch, in turn.
+
+    Variants differ a little in their number of windows; an epoch has as many as the smallest.
     """
 
     def __init__(self, variants: Sequence[Examples]) -> None:
@@ -74,20 +94,11 @@ class EpochExamples:
         self.epoch = 0
 
     @property
-    def variant(self) -> Examples:
-        """That of the epoch."""
+    def current(self) -> Examples:
         return self.variants[self.epoch % len(self.variants)]
 
     def __len__(self) -> int:
         return min(map(len, self.variants))
 
-    def __getitem__(self, number: int) -> dict[str, list[int]]:
-        return self.variant[number]
-
-
-def word_labels(tags: Sequence[Sequence[str]], pieces: Subwords, number: dict[str, int]) -> NDArray[np.int64]:
-    """(words,): the label id of each word that has a piece. tags: one list per sentence."""
-    flat = np.array([number[tag] for sentence in tags for tag in sentence], np.int64)
-    length = np.array([len(sentence) for sentence in tags], np.int64)
-    labels: NDArray[np.int64] = flat[(np.cumsum(length) - length)[pieces.word_sentence] + pieces.word_index]
-    return labels
+    def __getitem__(self, window: int) -> dict[str, list[int]]:
+        return self.current[window]

@@ -1,76 +1,72 @@
-"""A gold corpus in any of its forms, as tagged sentences."""
+"""Read a gold corpus of any format, as documents with mentions or as tagged sentences."""
 
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical_tags
-from craft_ray.model.tags import Mention, TagSet, iob_to_spans
-from craft_ray.training.corpora import TaggedSentence, read_iob
-from craft_ray.training.craft import GoldDocument, read_craft, texts_of, to_sentences
+from craft_ray.model.tags import Mention
+from craft_ray.training.corpora import GoldDocument, TaggedSentence, mention_spans, to_sentences
+from craft_ray.training.craft import read_craft, texts_folder
+from craft_ray.training.iob import read_iob
 from craft_ray.training.standoff import read_standoff
 
 
 def read_documents(path: str | Path, ids: str | Path | None = None) -> list[GoldDocument]:
-    """Read a corpus as texts with mentions: CRAFT as released, a standoff corpus, or IOB.
+    """Read CRAFT as released, a standoff corpus, an IOB file, or a folder of IOB files (`*.tsv`), as documents.
 
-    A sentence of IOB becomes a text of its own, its words with a blank between each two: nothing tells how they stood.
+    A sentence of IOB becomes a document whose words are joined by blanks: IOB does not keep the original text.
 
-    Raises SettingsError if it is none of these.
+    ids: file of the articles of CRAFT to read
+
+    Raises SettingsError if the path is no corpus, or `ids` is given for anything but CRAFT.
     """
-    place = Path(path)
-    if place.is_dir() and texts_of(place) is not None:
-        return read_craft(place, ids)
+    path = Path(path)
+    if (documents := _read_standoff_documents(path, ids)) is not None:
+        return documents
+    return [_as_document(f"{path.name}#{n}", sentence) for n, sentence in enumerate(_read_iob_sentences(path), 1)]
+
+
+def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[TaggedSentence]:
+    """Read a corpus of the same formats as `read_documents`, as tagged sentences."""
+    path = Path(path)
+    documents = _read_standoff_documents(path, ids)
+    return _read_iob_sentences(path) if documents is None else to_sentences(documents)
+
+
+def _read_standoff_documents(path: Path, ids: str | Path | None) -> list[GoldDocument] | None:
+    """Documents of a corpus with offsets; None if it has to be IOB."""
+    if path.is_dir() and texts_folder(path) is not None:
+        return read_craft(path, ids)
     if ids is not None:
-        raise SettingsError(f"a list of articles goes with a folder of CRAFT, and {path} is none")
-    documents = read_standoff(place)
-    if documents is None:
-        return [_as_document(f"{place.name}#{n}", s) for n, s in enumerate(read_sentences(place), 1)]
+        raise SettingsError(f"a list of articles goes with a folder of CRAFT, which {path} is not")
+    if (documents := read_standoff(path)) is None:
+        return None
     labels = sorted({mention.label for document in documents for mention in document.mentions})
-    spelt = dict(zip(labels, canonical_tags(labels), strict=True))
+    spelling = dict(zip(labels, canonical_tags(labels), strict=True))
     return [
-        replace(document, mentions=tuple(replace(m, label=spelt[m.label]) for m in document.mentions))
+        replace(document, mentions=tuple(replace(m, label=spelling[m.label]) for m in document.mentions))
         for document in documents
     ]
 
 
+def _read_iob_sentences(path: Path) -> list[TaggedSentence]:
+    if not path.is_dir():
+        return read_iob(path)
+    if files := sorted(path.glob("*.tsv")):
+        return [sentence for file in files for sentence in read_iob(file)]
+    raise SettingsError(
+        f"{path} has no corpus: no texts of CRAFT (articles/txt or txt), brat's .ann or IOB's .tsv files"
+    )
+
+
 def _as_document(doc_id: str, sentence: TaggedSentence) -> GoldDocument:
-    """A sentence as a text of its own."""
     length = np.array([len(word) for word in sentence.words])
     end = np.cumsum(length + 1) - 1
-    number = {tag: i for i, tag in enumerate(sorted({"O", *sentence.tags}))}
-    if len(number) == 1:
-        return GoldDocument(doc_id, " ".join(sentence.words), (), {})
-    tags = TagSet.from_id2label({i: tag for tag, i in number.items()})
-    spans = iob_to_spans(np.array([number[tag] for tag in sentence.tags]), np.zeros(len(length), np.int64), tags)
     mentions = (
-        Mention(int(end[first] - length[first]), int(end[last]), tags.names[label])
-        for first, last, label in spans.rows().tolist()
+        Mention(int(end[first] - length[first]), int(end[stop - 1]), label)
+        for first, stop, label in mention_spans(sentence.tags)
     )
-    return GoldDocument(doc_id, " ".join(sentence.words), tuple(mentions), {})
-
-
-def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[TaggedSentence]:
-    """Read a corpus: CRAFT as released, a standoff corpus, an IOB file, or a folder of IOB files (`*.tsv`).
-
-    A standoff corpus is a folder of brat, or a file named .pubtator, .json or .xml (BioC), or .jsonl.
-
-    Raises SettingsError if it is none of these.
-    """
-    place = Path(path)
-    if place.is_dir() and texts_of(place) is not None:
-        return to_sentences(read_craft(place, ids))
-    if ids is not None:
-        raise SettingsError(f"a list of articles goes with a folder of CRAFT, and {path} is none")
-    if (documents := read_standoff(place)) is not None:
-        sentences = to_sentences(documents)
-        tags = iter(canonical_tags([tag for sentence in sentences for tag in sentence.tags]))
-        return [TaggedSentence(sentence.words, list(islice(tags, len(sentence.words)))) for sentence in sentences]
-    if not place.is_dir():
-        return read_iob(place)
-    if files := sorted(place.glob("*.tsv")):
-        return [sentence for file in files for sentence in read_iob(file)]
-    return to_sentences(read_craft(place))
+    return GoldDocument(doc_id, " ".join(sentence.words), tuple(mentions))

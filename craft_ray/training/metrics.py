@@ -1,4 +1,4 @@
-"""Figures of merit for mentions: precision, recall and F1, what was taken for what, and how honest the scores are."""
+"""Precision, recall and F1 of mentions, a confusion table, and the calibration error of scores."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from craft_ray.model.tags import Spans
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """True positives, predicted and gold mentions; adds."""
+    """Numbers of true positives, predicted mentions and gold mentions. Counts can be added."""
 
     correct: int = 0
     predicted: int = 0
@@ -22,67 +22,37 @@ class Counts:
 
     @property
     def precision(self) -> float:
-        """Share of the predicted mentions that are right; 0 where none is predicted, as seqeval has it."""
+        """0 if nothing is predicted, as in `seqeval`."""
         return self.correct / self.predicted if self.predicted else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the gold mentions that are found; 0 where there are none."""
+        """0 if there are no gold mentions."""
         return self.correct / self.gold if self.gold else 0.0
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
         total = self.predicted + self.gold
         return 2 * self.correct / total if total else 0.0
 
     def report(self) -> dict[str, float | int]:
-        """For JSON: precision, recall, f1 and support (gold mentions)."""
+        """Precision, recall, F1 and support (number of gold mentions), for JSON."""
         return {"precision": self.precision, "recall": self.recall, "f1": self.f1, "support": self.gold}
 
 
-def is_right(gold: Spans, predicted: Spans) -> NDArray[np.bool_]:
-    """(predicted,): whether each predicted mention has a gold one with the same first and last word and label."""
+def total(counts: Iterable[Counts]) -> Counts:
+    """The micro count."""
+    return sum(counts, Counts())
+
+
+def is_correct(gold: Spans, predicted: Spans) -> NDArray[np.bool_]:
+    """(predicted,) True if a gold mention has the same first and last word and label."""
     width = int(max(gold.last.max(initial=0), predicted.last.max(initial=0))) + 1
     return np.isin(_codes(predicted, width), _codes(gold, width))
 
 
-def overlaps(spans: Spans, others: Spans) -> NDArray[np.bool_]:
-    """(spans,): whether each mention shares a word with one of the others that has the same label."""
-    found = np.zeros(len(spans.first), np.bool_)
-    for label in np.unique(spans.label):
-        mine, theirs = np.flatnonzero(spans.label == label), np.flatnonzero(others.label == label)
-        if not len(theirs):
-            continue
-        theirs = theirs[np.argsort(others.first[theirs], kind="stable")]
-        reach = np.maximum.accumulate(others.last[theirs])
-        before = np.searchsorted(others.first[theirs], spans.last[mine], side="right")
-        found[mine] = (before > 0) & (reach[np.maximum(before, 1) - 1] >= spans.first[mine])
-    return found
-
-
-def score_relaxed(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 of each label, and of `all`, where a mention of the same label that overlaps counts.
-
-    A mention of gold may make several predictions right, and the other way round.
-    """
-    right, found = overlaps(predicted, gold), overlaps(gold, predicted)
-    parts = {name: (predicted.label == number, gold.label == number) for number, name in enumerate(names)}
-    everything = np.ones(len(right), np.bool_), np.ones(len(found), np.bool_)
-    return {
-        name: _relaxed(right[of_predicted], found[of_gold])
-        for name, (of_predicted, of_gold) in [*parts.items(), ("all", everything)]
-    }
-
-
-def _relaxed(right: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
-    precision, recall = (float(side.mean()) if len(side) else 0.0 for side in (right, found))
-    both = precision + recall
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
-
-
 def _codes(spans: Spans, width: int) -> NDArray[np.int64]:
-    """One number for each mention, equal for equal mentions."""
+    """A unique number per mention; labels are below 128."""
     codes: NDArray[np.int64] = (spans.first * width + spans.last) * 128 + spans.label
     return codes
 
@@ -94,65 +64,83 @@ def score_by_label(
     gold_kept: NDArray[np.bool_] | None = None,
     predicted_kept: NDArray[np.bool_] | None = None,
 ) -> dict[str, Counts]:
-    """Counts for each label name; their sum is the micro count.
+    """Counts by label name.
 
-    gold_kept, predicted_kept: which mentions to count, all if None.
+    gold_kept, predicted_kept: masks of the mentions to count; None for all
     """
-    right = is_right(gold, predicted)
+    correct = is_correct(gold, predicted)
     gold_label = gold.label if gold_kept is None else gold.label[gold_kept]
-    kept = np.ones(len(right), np.bool_) if predicted_kept is None else predicted_kept
+    kept = np.ones(len(correct), np.bool_) if predicted_kept is None else predicted_kept
     count = len(names)
     columns = (
-        np.bincount(predicted.label[kept & right], minlength=count),
+        np.bincount(predicted.label[kept & correct], minlength=count),
         np.bincount(predicted.label[kept], minlength=count),
         np.bincount(gold_label, minlength=count),
     )
     return {name: Counts(*(int(column[i]) for column in columns)) for i, name in enumerate(names)}
 
 
-def total(by_label: Iterable[Counts]) -> Counts:
-    """The micro count."""
-    return sum(by_label, Counts())
+def overlaps(spans: Spans, others: Spans) -> NDArray[np.bool_]:
+    """(spans,) True if the mention shares a word with one of the others that has the same label."""
+    found = np.zeros(len(spans.first), np.bool_)
+    for label in np.unique(spans.label):
+        mine, theirs = np.flatnonzero(spans.label == label), np.flatnonzero(others.label == label)
+        if not len(theirs):
+            continue
+        theirs = theirs[np.argsort(others.first[theirs], kind="stable")]
+        furthest = np.maximum.accumulate(others.last[theirs])
+        before = np.searchsorted(others.first[theirs], spans.last[mine], side="right")
+        found[mine] = (before > 0) & (furthest[np.maximum(before, 1) - 1] >= spans.first[mine])
+    return found
+
+
+def score_relaxed(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 by label, and for `all`, where an overlapping mention of the same label is correct.
+
+    One gold mention can make several predictions correct, and vice versa.
+    """
+    correct, found = overlaps(predicted, gold), overlaps(gold, predicted)
+    parts = {name: (predicted.label == number, gold.label == number) for number, name in enumerate(names)}
+    parts["all"] = np.ones(len(correct), np.bool_), np.ones(len(found), np.bool_)
+    return {name: _relaxed(correct[of_predicted], found[of_gold]) for name, (of_predicted, of_gold) in parts.items()}
+
+
+def _relaxed(correct: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
+    precision, recall = (float(side.mean()) if len(side) else 0.0 for side in (correct, found))
+    both = precision + recall
+    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
 
 
 def confusion(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Confusion: predictions for the gold mentions of each label, and the labels of spurious predictions.
+    """A row per gold label: how many of its mentions were predicted with the same words as each label.
 
-    A row for each gold label: how many were predicted with exactly their words as each label, how many only `partly`
-    (a predicted mention shares a word with them, but not all), and how many were `missed`. The row `nothing` has the
-    predictions that share no word with any gold mention.
+    Further columns count those that were found only `partly` (a predicted mention shares a word) and those `missed`.
+    The row `nothing` counts predictions that share no word with any gold mention.
     """
     result = {name: dict.fromkeys((*names, "partly", "missed"), 0) for name in names}
     result["nothing"] = dict.fromkeys(names, 0)
-    same = {(int(a), int(b)): int(label) for a, b, label in predicted.rows()}
-    size = int(max(gold.last.max(initial=-1), predicted.last.max(initial=-1))) + 1
-    touched = _touching(gold, predicted, size)
-    for (first, last, label), touch in zip(gold.rows().tolist(), touched, strict=True):
-        found = same.get((first, last))
+    label_of = {(first, last): label for first, last, label in predicted.rows().tolist()}
+    for (first, last, label), touch in zip(gold.rows().tolist(), _touching(gold, predicted), strict=True):
+        found = label_of.get((first, last))
         column = names[found] if found is not None else "partly" if touch else "missed"
         result[names[label]][column] += 1
-    for label in predicted.label[~_touching(predicted, gold, size)].tolist():
+    for label in predicted.label[~_touching(predicted, gold)].tolist():
         result["nothing"][names[label]] += 1
     return result
 
 
-def _touching(spans: Spans, others: Spans, size: int) -> NDArray[np.bool_]:
-    """True for each of `spans` that shares a word with any of `others`."""
-    covered = np.zeros(size + 1, np.int64)
-    np.add.at(covered, others.first, 1)
-    np.add.at(covered, others.last + 1, -1)
-    words = np.concatenate([[0], np.cumsum(np.cumsum(covered[:-1]) > 0)])
-    shared: NDArray[np.bool_] = words[spans.last + 1] > words[spans.first]
-    return shared
+def _touching(spans: Spans, others: Spans) -> NDArray[np.bool_]:
+    """(spans,) True if the mention shares a word with any of the others, whatever its label."""
+    return overlaps(*(Spans(side.first, side.last, np.zeros_like(side.label)) for side in (spans, others)))
 
 
-def expected_calibration_error(score: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Mean distance between the scores and the share that is right, over bins of equal width weighted by their size.
+def expected_calibration_error(score: NDArray[np.floating], correct: NDArray[np.bool_], bins: int = 10) -> float:
+    """Mean difference between score and share of correct mentions, over bins of equal width weighted by their size.
 
-    Guo et al. 2017, "On calibration of modern neural networks", equation 3. 0 for no mentions.
+    Guo et al. 2017, "On calibration of modern neural networks", equation 3. 0 if there are no mentions.
     """
     if len(score) == 0:
         return 0.0
     number = np.minimum((score * bins).astype(np.int64), bins - 1)
-    difference = np.bincount(number, weights=score - right, minlength=bins)
+    difference = np.bincount(number, weights=score - correct, minlength=bins)
     return float(np.abs(difference).sum() / len(score))

@@ -1,4 +1,4 @@
-"""int8 for a checkpoint: ranges measured on text of its kind, kept only if they do no harm on a development set."""
+"""Int8 for a checkpoint: ranges of layer inputs, measured on text and checked on a development set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +13,16 @@ from craft_ray.model.windows import Windower
 from craft_ray.training.corpora import TaggedSentence
 from craft_ray.training.evaluation import evaluate_tokens
 
-MEASURED = 1500
+SAMPLE = 1500
 """Sentences on which ranges are measured, spread evenly over the corpus."""
 
-MOST_LOST = 0.002
-"""F1 that int8 may lose on the development set."""
+MAX_F1_LOSS = 0.002
+"""F1 that int8 may cost on the development set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """Ranges for `activation_ranges` of config.json, and what the checkpoint scores without and with them."""
+    """Ranges for `activation_ranges` of config.json, and the scores in fp32 and in int8 with them."""
 
     ranges: dict[str, tuple[float, float]]
     exact: dict[str, Any]
@@ -30,18 +30,17 @@ class Quantized:
 
     @property
     def harmless(self) -> bool:
-        """True if int8 may be the default."""
-        return bool(self.int8["f1"] >= self.exact["f1"] - MOST_LOST)
+        """True if int8 may be the default on CPUs."""
+        return bool(self.int8["f1"] >= self.exact["f1"] - MAX_F1_LOSS)
 
     def write(self, folder: Path) -> None:
-        """Add the ranges to a checkpoint's config.json."""
         update_config(folder, activation_ranges=self.ranges)
 
 
 def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Sequence[TaggedSentence]) -> Quantized:
-    """Measure ranges on sentences of `text`, and int8 with them against fp32 on `dev`."""
-    chosen = text[:: max(1, len(text) // MEASURED)]
-    _, windows = Windower.of(checkpoint)([sentence.words for sentence in chosen])
+    """Measure ranges on sentences of `text`, and compare int8 with fp32 on `dev`."""
+    sample = text[:: max(1, len(text) // SAMPLE)]
+    _, windows = Windower.of(checkpoint)([sentence.words for sentence in sample])
     batches = Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint))
     ranges = measure_ranges(checkpoint, batches.all(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)

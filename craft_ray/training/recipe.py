@@ -1,4 +1,7 @@
-"""How to train, as settings: each is described here once, for the command's help and for a file. Imports no torch."""
+"""Settings of a training: the single source of the command's options, its help, recipe files and the README's table.
+
+Imports no torch, so that help is fast.
+"""
 
 import os
 from collections.abc import Mapping
@@ -16,10 +19,10 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    learning_rate: float = Field(default=3e-5, gt=0, description="highest learning rate")
+    learning_rate: float = Field(default=3e-5, gt=0, description="peak learning rate")
     batch_size: int = Field(default=8, ge=1, description="windows per step, over all workers")
     batch_tokens: int = Field(
-        default=0, ge=0, description="padded tokens per step, over all workers, in place of `batch_size`; 0: windows"
+        default=0, ge=0, description="padded tokens per step, over all workers; replaces `batch_size` if above 0"
     )
     epochs: float = Field(default=4, gt=0, description="passes over the corpus")
     warmup: float = Field(default=0.0, ge=0, lt=1, description="share of the steps in which the learning rate rises")
@@ -35,8 +38,7 @@ class Recipe(BaseModel):
         default="auto", description="number format of training; auto is bf16 if the device computes in it, else fp32"
     )
     bucket: bool = Field(
-        default=False,
-        description="group windows of similar length into batches: faster, in another order than the card's",
+        default=False, description="batch windows of similar length: faster, but in another order than the card's"
     )
     max_steps: int = Field(default=-1, ge=-1, description="stop after this many steps; -1: after all epochs")
     window_pieces: int = Field(
@@ -49,19 +51,16 @@ class Recipe(BaseModel):
     )
     cased: bool = Field(default=False, description="give an uncased base model a cased vocabulary")
     swap: dict[str, float] = Field(
-        default={}, description="share of a label's names that is replaced by other names, anew in each epoch"
+        default={}, description="share of a label's names that is replaced by other names, differently in each epoch"
     )
     averaged: int = Field(
         default=1, ge=1, description="trainings with different seeds whose weights are averaged (Wortsman et al. 2022)"
     )
     names: dict[str, list[str]] = Field(
-        default={}, description="ontologies (OBO files) whose names stand in for half of a label's replaced names"
+        default={}, description="ontologies (OBO files) that supply half of a label's replacement names"
     )
     noise: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of sentences given other dashes, Greek letters or case in an epoch",
+        default=0.0, ge=0, le=1, description="share of sentences whose dashes, Greek letters or case change in an epoch"
     )
     moving_average: float = Field(
         default=0.0,
@@ -73,40 +72,39 @@ class Recipe(BaseModel):
         default=False, description="let the tokenizer split words at symbols, such as the minus sign of `Pax6−/−`"
     )
     outside_bias: float = Field(
-        default=0.0, description="added to the bias of the tag O after training: above 0 for fewer mentions, more sure"
+        default=0.0, description="added to the bias of the tag O after training: above 0 for fewer but surer mentions"
     )
     refine_mentions: bool = Field(
-        default=False, description="let the model's mentions agree within a document, without loose punctuation"
+        default=False, description="when annotating, make labels consistent within a document and trim punctuation"
     )
     disjoint: bool = Field(
-        default=False, description="learn from no sentence whose text occurs in the development corpus"
+        default=False, description="exclude training sentences whose text occurs in the development corpus"
     )
     auxiliary_epochs: float = Field(
         default=1, gt=0, description="passes over the auxiliary corpora, before the corpus itself"
     )
     auxiliary_learning_rate: float | None = Field(
-        default=None, gt=0, description="highest learning rate of these passes; default: the learning rate"
+        default=None, gt=0, description="peak learning rate of these passes; default: the learning rate"
     )
     auxiliary_repeats: int = Field(default=1, ge=0, description="how often the corpus itself is part of each such pass")
 
 
 class TrainingFile(BaseModel):
-    """A training as a file that is kept: corpora, base and recipe."""
+    """A recipe file: corpora, base model and recipe of a training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: str | None = Field(
-        default=None,
-        description="corpus to train on: IOB, PubTator, BioC, JSON lines, brat, or CRAFT's release",
+        default=None, description="corpus to train on: IOB, PubTator, BioC, JSON lines, brat, or CRAFT's release"
     )
     train_ids: str | None = Field(default=None, description="articles of CRAFT to train on, one id per line")
-    dev: str | None = Field(default=None, description="corpus to measure on after each epoch, in either form")
-    dev_ids: str | None = Field(default=None, description="articles of CRAFT to measure on, one id per line")
+    dev: str | None = Field(default=None, description="corpus to evaluate on after each epoch, in any of these forms")
+    dev_ids: str | None = Field(default=None, description="articles of CRAFT to evaluate on, one id per line")
     dev_share: float | None = Field(
-        default=None, gt=0, lt=1, description="in place of a corpus to measure on, this share of the one to train on"
+        default=None, gt=0, lt=1, description="evaluate on this share of the training corpus instead, and leave it out"
     )
     labels: str | None = Field(
-        default=None, description="YAML file of what the labels mean: meaning, colour, letters, prefixes of concepts"
+        default=None, description="YAML file that describes labels: meaning, colour, letters, prefixes of concepts"
     )
     base: str | None = Field(
         default=None, description="encoder to start from: a model that ships, a folder or a Hugging Face id"
@@ -115,20 +113,17 @@ class TrainingFile(BaseModel):
     recipe: Recipe = Field(default=Recipe(), description="how to train")
 
     def with_options(self, options: Mapping[str, Any]) -> "TrainingFile":
-        """The same with other values, by the names of its own fields and of the recipe's.
+        """Override values, by the names of the file's own fields or of the recipe's.
 
-        Raises SettingsError if a value does not fit.
+        Raises SettingsError if a value is invalid.
         """
         recipe = {name: value for name, value in options.items() if name in Recipe.model_fields}
         own = {name: value for name, value in options.items() if name in type(self).model_fields}
-        kept = self.recipe.model_dump(exclude_unset=True)
-        return self.model_copy(update={**own, "recipe": validated(Recipe, kept | recipe)})
+        current = self.recipe.model_dump(exclude_unset=True)
+        return self.model_copy(update={**own, "recipe": validated(Recipe, current | recipe)})
 
-    def given(self, name: str) -> str:
-        """A field that no training goes without.
-
-        Raises SettingsError if it has no value.
-        """
+    def require(self, name: str) -> str:
+        """The value of a field. Raises SettingsError if it has none."""
         value = getattr(self, name)
         if value is None:
             raise SettingsError(f"a training needs --{name}, or a --recipe that has it")
@@ -136,16 +131,16 @@ class TrainingFile(BaseModel):
 
 
 def read_training_file(file: Path) -> TrainingFile:
-    """Read a training's YAML file. `${NAME}` is an environment variable; `./` begins what lies beside the file.
+    """Read a recipe file. `${NAME}` is an environment variable, and `./` the folder of the file.
 
-    Raises SettingsError if it cannot be read, names a variable that is not set, or has a value that does not fit.
+    Raises SettingsError if the file cannot be read, uses a variable that is not set, or has an invalid value.
     """
-    values, places = read_yaml(file)
-    return validated(TrainingFile, _expanded(values, file.resolve().parent), places)
+    values, lines = read_yaml(file)
+    return validated(TrainingFile, _expanded(values, file.resolve().parent), lines)
 
 
 def _expanded(value: Any, folder: Path) -> Any:
-    """A YAML value with variables and places beside the file filled in."""
+    """A YAML value with environment variables and `./` replaced."""
     if isinstance(value, dict):
         return {key: _expanded(entry, folder) for key, entry in value.items()}
     if isinstance(value, list):
@@ -154,5 +149,5 @@ def _expanded(value: Any, folder: Path) -> Any:
         return value
     text = os.path.expandvars(value)
     if "${" in text:
-        raise SettingsError(f"the recipe names an environment variable that is not set: {text}")
+        raise SettingsError(f"the recipe uses an environment variable that is not set: {text}")
     return str(folder / text) if text.startswith("./") else text

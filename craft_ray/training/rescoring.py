@@ -1,7 +1,7 @@
-"""Fit how a model's mentions are scored anew (see `concepts.rescoring`), on articles that it has not learnt.
+"""Fit how a model's mentions are rescored (see `concepts.rescoring`), on articles that the model has not learned.
 
-Whole articles are seldom what is annotated, so the same articles are also read in pieces of several lengths, each
-piece as a document of its own. The figures come from fits that left out the article that they score.
+Annotated texts are rarely whole articles, so the same articles are also cut into parts of several lengths, each a
+document of its own. Figures are cross-validated: the fit that scores an article has not seen it.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.odds import probability
 from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.training.craft import GoldDocument
+from craft_ray.training.corpora import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
 
-PIECES = (None, 6000, 1500, 300)
-"""Characters of the pieces that articles are read in; None for whole ones. 1,500 are an abstract's."""
+LENGTHS = (None, 6000, 1500, 300)
+"""Characters of the parts that articles are cut into; None for whole articles. 1,500 are an abstract's."""
 
 THRESHOLDS = tuple(round(0.1 + 0.01 * n, 2) for n in range(46))
-"""Thresholds to choose from."""
+"""Candidates for the score below which mentions are dropped."""
 
-GIVEN_UP = 0.005
-"""F1 that a lower threshold may cost: a mention that stays has its score, and one that is left out has nothing."""
+MAX_F1_LOSS = 0.005
+"""F1 that a lower threshold may cost: users can filter a mention by its score, but not restore a dropped one."""
 
 REGULARISATION = 1.0
 """Inverse strength of the L2 penalty."""
@@ -36,77 +36,76 @@ Tag = Callable[[Sequence[Document]], Sequence[Sequence[Entity]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
-    """The mentions that a model finds in articles read in pieces of one length.
+class ScoredMentions:
+    """The mentions that a model finds in articles cut into parts of one length.
 
     features: (mentions, features)
-    right:    (mentions,) whether span and label are exactly gold's
-    article:  (mentions,) number of the article
-    score:    (mentions,) score of the network
-    gold:     mentions of gold that a piece holds whole
+    correct:  (mentions,) whether span and label equal gold's
+    article:  (mentions,) index of the article
+    score:    (mentions,) the network's score
+    gold:     number of gold mentions that lie within a part
     """
 
     features: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     article: NDArray[np.int64]
     score: NDArray[np.float64]
     gold: int
 
-    def measures(self, stays: NDArray[np.bool_]) -> dict[str, float]:
-        """Precision, recall and F1 if some of the mentions stay."""
-        right, found = int(self.right[stays].sum()), int(stays.sum())
+    def metrics(self, kept: NDArray[np.bool_]) -> dict[str, float]:
+        """Precision, recall and F1 of the mentions that a mask keeps."""
+        correct, found = int(self.correct[kept].sum()), int(kept.sum())
         return {
-            "precision": right / found if found else 0.0,
-            "recall": right / self.gold if self.gold else 0.0,
-            "f1": 2 * right / (found + self.gold) if found + self.gold else 0.0,
+            "precision": correct / found if found else 0.0,
+            "recall": correct / self.gold if self.gold else 0.0,
+            "f1": 2 * correct / (found + self.gold) if found + self.gold else 0.0,
         }
 
 
 def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring, dict[str, Any]]:
-    """The rescoring that fits articles best, and what it does to articles that a fit has not seen.
+    """Fit a rescoring on all articles, and report its effect on each article when fitted on the others.
 
-    The threshold is the lowest whose mean F1 over the lengths of PIECES is within GIVEN_UP of the best. The second
-    result has, for each length, precision, recall and F1 `before` and `after`, and `ece`, the calibration error of the
-    scores before and after.
+    The threshold is the lowest whose mean F1 over LENGTHS is within MAX_F1_LOSS of the best. For each length the report
+    has precision, recall and F1 `before` and `after`, and the calibration error before and after (`ece`).
 
-    tag: finds entities with concepts, not yet scored anew, as `Tagger.tag_documents` does; its lexicon must not know
+    tag: finds entities with concepts, not yet rescored, as `Tagger.tag_documents` does; its lexicon must not contain
          the articles' strings
 
-    Raises SettingsError if there are fewer than two articles, or mentions are all right or all wrong.
+    Raises SettingsError if there are fewer than two articles, or all mentions are correct or all are wrong.
     """
     if len(articles) < 2:
         raise SettingsError("rescoring is fitted on two articles or more")
-    examples = {length: _examples(tag, articles, length) for length in PIECES}
-    unseen = {length: np.zeros(len(part.right)) for length, part in examples.items()}
-    for left_out in range(len(articles)):
-        weights, intercept = _fit([_without(part, left_out) for part in examples.values()])
-        for length, part in examples.items():
-            own = part.article == left_out
+    mentions = {length: _score_mentions(tag, articles, length) for length in LENGTHS}
+    unseen = {length: np.zeros(len(part.correct)) for length, part in mentions.items()}
+    for article in range(len(articles)):
+        weights, intercept = _fit(list(mentions.values()), left_out=article)
+        for length, part in mentions.items():
+            own = part.article == article
             unseen[length][own] = probability(part.features[own] @ weights + intercept)
     f1 = {
-        threshold: np.mean([part.measures(unseen[length] >= threshold)["f1"] for length, part in examples.items()])
+        threshold: np.mean([part.metrics(unseen[length] >= threshold)["f1"] for length, part in mentions.items()])
         for threshold in THRESHOLDS
     }
-    threshold = next(threshold for threshold in THRESHOLDS if f1[threshold] >= max(f1.values()) - GIVEN_UP)
+    threshold = next(threshold for threshold in THRESHOLDS if f1[threshold] >= max(f1.values()) - MAX_F1_LOSS)
     report = {
         "threshold": threshold,
         "articles": len(articles),
         "lengths": {
             str(length or "whole"): {
-                "before": part.measures(np.ones(len(part.right), np.bool_)),
-                "after": part.measures(unseen[length] >= threshold),
-                "ece": [expected_calibration_error(s, part.right) for s in (part.score, unseen[length])],
+                "before": part.metrics(np.ones(len(part.correct), np.bool_)),
+                "after": part.metrics(unseen[length] >= threshold),
+                "ece": [expected_calibration_error(s, part.correct) for s in (part.score, unseen[length])],
             }
-            for length, part in examples.items()
+            for length, part in mentions.items()
         },
     }
-    weights, intercept = _fit(list(examples.values()))
+    weights, intercept = _fit(list(mentions.values()))
     named = {name: round(float(weight), 6) for name, weight in zip(FEATURES, weights, strict=True)}
     return Rescoring(named, round(intercept, 6), threshold), report
 
 
-def pieces(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
-    """Offsets of the pieces of an article: whole sentences, of so many characters or little more."""
+def cut_article(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
+    """Offsets of parts made of whole sentences, of at least `length` characters but for the last one."""
     if length is None:
         return [(0, len(article.text))]
     cuts = [0]
@@ -116,13 +115,12 @@ def pieces(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
     return list(zip(cuts, [*cuts[1:], len(article.text)], strict=True))
 
 
-def _examples(tag: Tag, articles: Sequence[GoldDocument], length: int | None) -> Examples:
-    places = [(number, *place) for number, article in enumerate(articles) for place in pieces(article, length)]
-    documents = [document_of("", articles[number].text[begin:end]) for number, begin, end in places]
-    found = tag(documents)
-    rows = [(row, entity) for row, entities in enumerate(found) for entity in entities]
+def _score_mentions(tag: Tag, articles: Sequence[GoldDocument], length: int | None) -> ScoredMentions:
+    parts = [(number, *span) for number, article in enumerate(articles) for span in cut_article(article, length)]
+    documents = [document_of("", articles[number].text[begin:end]) for number, begin, end in parts]
+    mentions = [(row, entity) for row, entities in enumerate(tag(documents)) for entity in entities]
     table = pa.Table.from_pylist(
-        [asdict(entity) | {"row": row} for row, entity in rows],
+        [asdict(entity) | {"row": row} for row, entity in mentions],
         pa.schema(
             {
                 "row": pa.int64(),
@@ -135,31 +133,27 @@ def _examples(tag: Tag, articles: Sequence[GoldDocument], length: int | None) ->
     )
     columns = features(table, [document.text for document in documents])
     gold = [{(m.start, m.end, m.label) for m in article.mentions} for article in articles]
-    right = [
-        (entity.start + places[row][1], entity.end + places[row][1], entity.label) in gold[places[row][0]]
-        for row, entity in rows
-    ]
-    return Examples(
-        np.column_stack([columns[name] for name in FEATURES]),
-        np.array(right, np.bool_),
-        np.array([places[row][0] for row, _ in rows], np.int64),
-        table["score"].to_numpy().astype(np.float64),
-        sum(begin <= a and b <= end for number, begin, end in places for a, b, _ in gold[number]),
+    correct = []
+    for row, entity in mentions:
+        number, begin, _ = parts[row]
+        correct.append((entity.start + begin, entity.end + begin, entity.label) in gold[number])
+    return ScoredMentions(
+        features=np.column_stack([columns[name] for name in FEATURES]),
+        correct=np.array(correct, np.bool_),
+        article=np.array([parts[row][0] for row, _ in mentions], np.int64),
+        score=table["score"].to_numpy().astype(np.float64),
+        gold=sum(begin <= a and b <= end for number, begin, end in parts for a, b, _ in gold[number]),
     )
 
 
-def _without(part: Examples, article: int) -> Examples:
-    kept = part.article != article
-    return Examples(part.features[kept], part.right[kept], part.article[kept], part.score[kept], part.gold)
-
-
-def _fit(parts: Sequence[Examples]) -> tuple[NDArray[np.float64], float]:
-    """Weights and intercept of the logistic regression over all examples."""
+def _fit(parts: Sequence[ScoredMentions], left_out: int = -1) -> tuple[NDArray[np.float64], float]:
+    """Weights and intercept of a logistic regression over all mentions, except those of one article."""
     from sklearn.linear_model import LogisticRegression
 
-    right = np.concatenate([part.right for part in parts])
-    if right.all() or not right.any():
-        raise SettingsError("rescoring cannot be fitted: all mentions are right, or none is")
+    kept = [part.article != left_out for part in parts]
+    correct = np.concatenate([part.correct[mask] for part, mask in zip(parts, kept, strict=True)])
+    if correct.all() or not correct.any():
+        raise SettingsError("rescoring cannot be fitted: all mentions are correct, or none is")
     model = LogisticRegression(C=REGULARISATION, max_iter=5000)
-    model.fit(np.vstack([part.features for part in parts]), right)
+    model.fit(np.vstack([part.features[mask] for part, mask in zip(parts, kept, strict=True)]), correct)
     return model.coef_[0], float(model.intercept_[0])

@@ -1,8 +1,8 @@
-"""Fine-tuning an encoder on CRAFT, with the published card's recipe as default: corpora in, a checkpoint out.
+"""Fine-tune an encoder for token classification: corpora in, a checkpoint out.
 
-Runs on Ray Train: one worker on a laptop, or data-parallel over a cluster. The driver reads corpora and base model and
-shares them through the object store, so workers need no file of the driver's. Each epoch leaves a checkpoint beside
-the output, from which the same command goes on after any worker or the driver itself was killed.
+Runs on Ray Train, with one worker on a laptop or data-parallel on a cluster. The driver reads the corpora and the base
+model and shares them through the object store, so workers need none of its files. Each epoch leaves a checkpoint in the
+output, from which the same command resumes after a worker or the driver was killed.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ import numpy as np
 import ray.train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from ray.util.queue import Empty, Queue
+from ray.util.queue import Queue
+from safetensors.numpy import load_file
 
 from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import LabelDescription, check_labels
@@ -32,21 +33,23 @@ from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import CONFIG_FILE
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
-from craft_ray.training.averaging import AVERAGED_FILE
-from craft_ray.training.corpora import Corpus, without_overlap
-from craft_ray.training.material import TrainingData
-from craft_ray.training.publish import Trained, export_checkpoint
+from craft_ray.training.corpora import Corpus
+from craft_ray.training.model_card import TrainingResult
+from craft_ray.training.moving_average import AVERAGED_FILE
+from craft_ray.training.overlap import without_overlap
+from craft_ray.training.publish import export_checkpoint
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.trainer import Phase, TrainingListener, Weights, fit
+from craft_ray.training.trainer import OnStep, Row, Stage, Weights, fit
+from craft_ray.training.training_data import TrainingData
 
-TRIES = 3
-"""Times that training goes on from its last checkpoint after workers were killed."""
+MAX_FAILURES = 3
+"""Times that a stage resumes from its last checkpoint after workers were killed."""
 
-NOBODY = TrainingListener()
-"""The listener of a training that nobody watches."""
+OnEpoch = Callable[[Row], None]
+"""Called after each epoch with its figures."""
 
 STATE = ".training"
-"""Folder of the output that holds checkpoints while training lasts."""
+"""Folder in the output for checkpoints during training."""
 
 
 def train(
@@ -61,20 +64,20 @@ def train(
     workers: int = 1,
     accumulate: int = 1,
     settings: Settings | None = None,
-    listener: TrainingListener = NOBODY,
-) -> Trained:
-    """Fine-tune `base` on a corpus, measure on another after each epoch, and write a Hugging Face folder.
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> TrainingResult:
+    """Fine-tune `base` on a corpus, evaluate on `dev` after each epoch, and write a Hugging Face folder.
 
-    output:    receives fp16 safetensors, tokenizer, configuration with the six names and a model card (README.md); a
-               local folder or an s3:// address
-    auxiliary: corpora with labels of their own, learnt together with `train` before it is learnt alone
-    labels:    what labels mean and how they are shown, for the checkpoint's config.json
-    workers:   processes that train together: one per GPU where the cluster has any, else one per CPU core or more
-    accumulate: parts in which a worker computes its share of a step, for devices that are short of memory
-    listener:  called after steps and epochs, in a thread of its own
+    output:     a local folder or an s3:// address; receives fp16 safetensors, tokenizer, config.json and a model card
+    auxiliary:  corpora with labels of their own, learned together with `train` in a stage before it
+    labels:     descriptions of labels for the checkpoint's config.json
+    workers:    processes that train together, each with a GPU if the cluster has any, else with its share of the CPUs
+    accumulate: parts in which a worker computes its share of a step, to save memory
+    on_step, on_epoch: called in a thread of their own
 
-    Raises SettingsError if `output` holds a finished model, the base cannot be read, `dev` or `labels` has labels that
-    `train` has not, or the batch cannot be divided among workers; RunError if training fails.
+    Raises SettingsError if `output` has a finished model, the base cannot be loaded, `dev` or `labels` have labels that
+    `train` does not have, or the batch cannot be divided among workers; RunError if training fails.
     """
     recipe, settings = recipe or Recipe(), settings or load_settings()
     if not recipe.batch_tokens and recipe.batch_size % (workers * accumulate):
@@ -89,43 +92,49 @@ def train(
         raise SettingsError(f"there is a finished model in {output}: choose another folder")
     if recipe.disjoint:
         train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
-    material = TrainingData.load(base, train, dev, auxiliary, recipe)
+    data = TrainingData.load(base, train, dev, auxiliary, recipe)
     with ray_session(settings):
-        run = _Run(storage, output, workers, accumulate, listener, _fingerprint(train, dev, auxiliary, base, recipe))
-        weights = material.weights
+        run = _RayTraining(
+            storage=storage,
+            folder=join(output, STATE),
+            workers=workers,
+            accumulate=accumulate,
+            handlers={"step": on_step or _ignore, "epoch": on_epoch or _ignore},
+            fingerprint=_fingerprint(train, dev, auxiliary, base, recipe),
+        )
+        weights = data.initial.weights
         if auxiliary:
-            weights, _ = run.fit(material.joint_stage(weights), "joint")
-            weights = _with_first_labels(weights, len(material.tags[0]))
-        trained = [run.fit(material.last_stage(weights, number), f"last-{number}") for number in range(recipe.averaged)]
-        weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
+            weights, _ = run.fit(data.auxiliary_stage(weights), "auxiliary")
+            weights = _with_first_labels(weights, len(data.tags[0]))
+        trained = [run.fit(data.main_stage(weights, number), f"main-{number}") for number in range(recipe.averaged)]
+    weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
-        result = export_checkpoint(Path(folder), material, weights, trained[0][1], train, dev, labels)
+        result = export_checkpoint(Path(folder), data, weights, trained[0][1], train, dev, labels)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
     if result.scores["f1"] == 0:
-        log.warning("F1 is 0: the model finds no mention of the development corpus as gold has it")
+        log.warning("F1 is 0: the model finds no mention of the development corpus")
     return result
 
 
 def _average(weights: Sequence[Weights]) -> Weights:
-    """The mean of each parameter."""
     return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
 
 
 def with_outside_bias(weights: Weights, bias: float) -> Weights:
-    """The weights with a higher bias of `O`, which is the first tag."""
+    """Add to the bias of `O`, which is the first tag."""
     shifted = weights["classifier.bias"].copy()
     shifted[0] += bias
     return weights | {"classifier.bias": shifted}
 
 
 def _with_first_labels(weights: Weights, count: int) -> Weights:
-    """The weights with a head of the first rows alone, those of the corpus to train on."""
+    """Keep the first rows of the head, those of the main corpus."""
     return {name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()}
 
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
-    """Fingerprint of a training, so that no run goes on from a checkpoint of other settings or data."""
+    """Names the training's checkpoints, so that it never resumes from those of other settings or data."""
     digest = hashlib.sha256(json.dumps([base, recipe.model_dump()]).encode())
     for corpus in (train, dev, *auxiliary):
         digest.update(json.dumps([asdict(sentence) for sentence in corpus.sentences]).encode())
@@ -133,25 +142,28 @@ def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: 
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """The stages of one training as Ray Train runs them."""
+class _RayTraining:
+    """Runs the stages of one training on Ray Train. `folder` keeps their checkpoints."""
 
     storage: Storage
-    output: str
+    folder: str
     workers: int
     accumulate: int
-    listener: TrainingListener
+    handlers: Mapping[str, Callable[..., None]]
     fingerprint: str
 
-    def fit(self, phase: Phase, name: str) -> tuple[Weights, list[dict[str, float]]]:
-        """The weights after a stage, and its rows; goes on from the last checkpoint of an earlier try."""
-        filesystem, path = self.storage.arrow_filesystem(join(self.output, STATE))
-        gpu = ray.cluster_resources().get("GPU", 0) > 0
-        cores = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.workers)
-        with _told(self.listener) as news:
+    def fit(self, stage: Stage, name: str) -> tuple[Weights, list[Row]]:
+        """Run a stage, or resume it. Returns its weights and a row per epoch."""
+        filesystem, path = self.storage.arrow_filesystem(self.folder)
+        resources = ray.cluster_resources()
+        gpu = resources.get("GPU", 0) > 0
+        cores = max(1, int(resources.get("CPU", 1)) // self.workers)
+        # A worker's report waits until the controller polls it, which it does every two seconds by default.
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+        with _event_queue(self.handlers) as events:
             trainer = TorchTrainer(
-                _work,
-                train_loop_config={"stage": ray.put(phase), "news": news, "accumulate": self.accumulate},
+                _train_worker,
+                train_loop_config={"stage": ray.put(stage), "events": events, "accumulate": self.accumulate},
                 scaling_config=ScalingConfig(
                     num_workers=self.workers,
                     use_gpu=gpu,
@@ -162,97 +174,75 @@ class _Run:
                     storage_path=path,
                     storage_filesystem=filesystem,
                     checkpoint_config=CheckpointConfig(num_to_keep=1),
-                    failure_config=FailureConfig(max_failures=TRIES),
+                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 ),
             )
-            # A worker's report waits for the controller to look, which it does every two seconds otherwise.
-            os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
             try:
                 result = trainer.fit()
             except ray.train.TrainingFailedError as error:
                 raise RunError(f"training failed: {_cause(error)}") from error
         if result.checkpoint is None or result.metrics is None:
             raise RunError("training ended without a checkpoint")
-        with result.checkpoint.as_directory() as folder:
-            return _read_weights(Path(folder)), result.metrics["rows"]
+        with result.checkpoint.as_directory() as checkpoint:
+            averaged = Path(checkpoint) / AVERAGED_FILE
+            weights = load_file(averaged if averaged.is_file() else Path(checkpoint) / "model.safetensors")
+        return weights, result.metrics["rows"]
 
 
 def _cause(error: ray.train.TrainingFailedError) -> str:
-    """The error that the first failed worker raised."""
+    """The last line of the first failed worker's error."""
     failures = getattr(error, "worker_failures", None) or {}
     first = next(iter(failures.values()), error)
-    last = [line for line in str(first).splitlines() if line.strip()]
-    return last[-1].strip() if last else type(first).__name__
+    lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+    return lines[-1] if lines else type(first).__name__
 
 
-def _work(config: dict[str, Any]) -> None:
-    """The work of each training process."""
-    context = ray.train.get_context()
-    phase: Phase = ray.get(config["stage"])
+def _train_worker(config: dict[str, Any]) -> None:
+    """Runs in each training process."""
+    stage: Stage = ray.get(config["stage"])
+    events: Queue = config["events"]
     checkpoint = ray.train.get_checkpoint()
+
+    def report(rows: list[Row], checkpoint: Path | None) -> None:
+        saved = ray.train.Checkpoint.from_directory(checkpoint) if checkpoint else None
+        if saved:
+            events.put_nowait(("epoch", rows[-1]))
+        ray.train.report({"rows": rows}, checkpoint=saved)  # Ray Train waits for a report from each worker
+
     with tempfile.TemporaryDirectory() as folder:
         resume = None
         if checkpoint is not None:
             resume = join(folder, "resumed")
             checkpoint.to_directory(resume)
         fit(
-            phase,
+            stage,
             join(folder, "checkpoints"),
-            _Reporter(config["news"]),
-            workers=context.get_world_size(),
+            lambda step, steps: events.put_nowait(("step", step, steps)),
+            report,
+            workers=ray.train.get_context().get_world_size(),
             accumulate=config["accumulate"],
             resume=resume,
         )
 
 
-class _Reporter(TrainingListener):
-    """Tells Ray Train of epochs, and the driver of both."""
-
-    def __init__(self, news: Queue) -> None:
-        self.news = news
-
-    def on_step(self, step: int, steps: int) -> None:
-        """Every step is told, for a queue takes thousands a second."""
-        self.news.put_nowait((TrainingListener.on_step.__name__, (step, steps)))
-
-    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-        """All workers report, as Ray Train wants; the first brings the checkpoint, and tells the driver."""
-        kept = None
-        if checkpoint:
-            kept = ray.train.Checkpoint.from_directory(checkpoint)
-            self.news.put_nowait((TrainingListener.on_epoch.__name__, (rows, None)))
-        ray.train.report({"rows": rows}, checkpoint=kept)
-
-
 @contextmanager
-def _told(listener: TrainingListener) -> Iterator[Queue]:
-    """A queue of calls, which a thread of the driver makes; all are made before the end."""
-    news = Queue()
-    ended = threading.Event()
+def _event_queue(handlers: Mapping[str, Callable[..., None]]) -> Iterator[Queue]:
+    """A queue of events from workers. A thread calls their handlers, for all events before the block ends."""
+    events = Queue()
 
-    def pass_on() -> None:
-        while True:
-            try:
-                name, arguments = news.get(timeout=0.5)
-            except Empty:
-                if ended.is_set():
-                    return
-                continue
-            getattr(listener, name)(*arguments)
+    def handle() -> None:
+        for name, *arguments in iter(events.get, None):
+            handlers[name](*arguments)
 
-    thread = threading.Thread(target=pass_on, name="craft-ray-training", daemon=True)
+    thread = threading.Thread(target=handle, name="craft-ray-training", daemon=True)
     thread.start()
     try:
-        yield news
+        yield events
     finally:
-        ended.set()
+        events.put(None)
         thread.join()
-        news.shutdown()
+        events.shutdown()
 
 
-def _read_weights(folder: Path) -> Weights:
-    """Those of a stage's checkpoint; their moving average, where there is one."""
-    from safetensors.numpy import load_file
-
-    averaged = folder / AVERAGED_FILE
-    return load_file(averaged if averaged.is_file() else folder / "model.safetensors")
+def _ignore(*_: object) -> None:
+    pass

@@ -1,9 +1,10 @@
-"""One stage of fine-tuning: examples in, checkpoints out, by `transformers.Trainer`. Knows no files of ours and no Ray.
+"""Run one stage of fine-tuning with `transformers.Trainer`. Knows neither Ray nor our file formats.
 
-Corpora with label sets of their own are learnt together with one head: its rows are the labels of all corpora, and a
-word's loss is over the rows of its own corpus alone.
+Corpora with different label sets are learned together with one head: its rows are the tags of all corpora, and the
+loss of a word is over the rows of its own corpus alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
@@ -27,25 +29,28 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from craft_ray.model.tags import TagSet, iob_to_spans
-from craft_ray.training.averaging import MovingAverage
 from craft_ray.training.batching import TokenBatches
 from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.examples import IGNORED, EpochExamples, Examples
 from craft_ray.training.metrics import score_by_label, total
+from craft_ray.training.moving_average import MovingAverage
 from craft_ray.training.recipe import Recipe
 
 Weights = dict[str, NDArray[np.generic]]
+"""Parameters by name."""
+
+Row = dict[str, float]
+"""An epoch's figures: training_loss, epoch, step, loss, precision, recall, f1, accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class Stage:
     """Everything that a worker needs to train.
 
-    config:  the model's configuration
-    weights: what to begin with; after case was added, with the case's vectors
-    word_shape:  how each word piece is written, if case is learnt; else None
-    corpus:  (labels,) the number of the corpus to which each row of the head belongs; 0 is the one to train on
-    examples: variants of the training set, one per epoch
+    weights:      initial weights, including the vectors of word shapes if case is learned
+    word_shape:   (vocabulary,) see `casing`; None if case is not learned
+    corpus:       (labels,) the corpus of each row of the head; 0 is the main one
+    examples:     variants of the training set, one per epoch
     dev_sentence: (words,) sentence number of each word of the development set
     """
 
@@ -63,25 +68,23 @@ class Phase:
 
     @property
     def tags(self) -> TagSet:
-        """The meaning of the head's first rows, those of the corpus to train on."""
-        own = int((self.corpus == 0).sum())
-        return TagSet.from_id2label({i: self.config["id2label"][i] for i in range(own)})
+        """The tags of the main corpus, which are the first rows of the head."""
+        count = int((self.corpus == 0).sum())
+        return TagSet.from_id2label({i: self.config["id2label"][i] for i in range(count)})
 
 
-class TrainingListener:
-    """A listener to a phase of training while it runs; the base class ignores everything."""
+OnStep = Callable[[int, int], None]
+"""Called after each step with its number and the number of all steps."""
 
-    def on_step(self, step: int, steps: int) -> None:
-        """After each step."""
-
-    def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-        """After each epoch: the card's rows so far, and a folder to resume from (None on all workers but the first)."""
+OnCheckpoint = Callable[[list[Row], Path | None], None]
+"""Called after each epoch with the rows so far, and in the first worker with a checkpoint to resume from."""
 
 
 def fit(
-    phase: Phase,
+    stage: Stage,
     folder: str,
-    listener: TrainingListener,
+    on_step: OnStep,
+    on_checkpoint: OnCheckpoint,
     *,
     workers: int = 1,
     accumulate: int = 1,
@@ -89,13 +92,14 @@ def fit(
 ) -> None:
     """Train a stage in this process, which may be one of several that torch has joined.
 
-    folder: for checkpoints; resume: a checkpoint to go on from
+    folder: receives checkpoints
+    resume: checkpoint to resume from
     """
-    recipe = phase.recipe
+    recipe = stage.recipe
     set_seed(recipe.seed)
     gpu = torch.cuda.is_available()
-    model = build_model(phase.config, phase.weights, phase.word_shape, attention="sdpa" if gpu else "eager")
-    rounds = EpochExamples(phase.examples)
+    model = build_model(stage.config, stage.weights, stage.word_shape, attention="sdpa" if gpu else "eager")
+    examples = EpochExamples(stage.examples)
     averaging = [MovingAverage(model, recipe.moving_average, folder, resume)] if recipe.moving_average else []
     trainer = _Trainer(
         recipe.batch_tokens // (workers * accumulate),
@@ -103,11 +107,11 @@ def fit(
         model=model,
         args=TrainingArguments(
             output_dir=folder,
-            learning_rate=phase.learning_rate,
+            learning_rate=stage.learning_rate,
             per_device_train_batch_size=max(1, recipe.batch_size // (workers * accumulate)),
             per_device_eval_batch_size=max(1, recipe.batch_size // workers),
             gradient_accumulation_steps=accumulate,
-            num_train_epochs=phase.epochs,
+            num_train_epochs=stage.epochs,
             max_steps=recipe.max_steps,
             warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
             weight_decay=recipe.weight_decay,
@@ -128,39 +132,38 @@ def fit(
             dataloader_pin_memory=gpu,
             ddp_find_unused_parameters=False,
         ),
-        train_dataset=rounds,
-        eval_dataset=phase.dev,
-        data_collator=_Collator(phase.tokenizer.pad_token_id or 0),
-        compute_loss_func=_CorpusLoss(phase.corpus),
-        compute_metrics=lambda prediction: _metrics(prediction, phase.dev_sentence, phase.tags),
-        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(phase.tags.label)].argmax(-1),
-        callbacks=[*averaging, _ListenerCallback(listener, folder, rounds)],
+        train_dataset=examples,
+        eval_dataset=stage.dev,
+        data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
+        compute_loss_func=_CorpusLoss(stage.corpus),
+        compute_metrics=lambda prediction: _metrics(prediction, stage.dev_sentence, stage.tags),
+        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(stage.tags.label)].argmax(-1),
+        callbacks=[*averaging, _Events(examples, folder, on_step, on_checkpoint)],
     )
     trainer.train(resume_from_checkpoint=resume)
 
 
 class _Trainer(Trainer):  # type: ignore[misc]  # transformers is not checked
-    """A trainer whose batches may be measured in tokens."""
+    """A trainer whose batches may be limited in tokens; with `max_tokens` 0 they have a number of windows."""
 
-    def __init__(self, tokens: int, workers: int, **options: Any) -> None:
+    def __init__(self, max_tokens: int, workers: int, **options: Any) -> None:
         super().__init__(**options)
-        self.tokens = tokens
+        self.max_tokens = max_tokens
         self.workers = workers
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Batches of so many padded tokens per worker; without a number of tokens, the base class's."""
-        if not self.tokens:
+        if not self.max_tokens:
             loader: DataLoader[Any] = super().get_train_dataloader()
             return loader
         rank = self.args.process_index
-        batches = TokenBatches(self.train_dataset, self.tokens, self.args.seed, rank, self.workers)
+        batches = TokenBatches(self.train_dataset, self.max_tokens, self.args.seed, rank, self.workers)
         return DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator)
 
 
 def build_model(config: dict[str, Any], weights: Weights, word_shape: NDArray[np.int64] | None, attention: str) -> Any:
     """The model with the weights; with `word_shape`, its word embeddings learn case.
 
-    attention: `transformers`' implementation; on a CPU, training is fastest with "eager"
+    attention: an implementation in `transformers`; on CPUs, training is fastest with "eager"
     """
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**config), attn_implementation=attention)
     if word_shape is not None:
@@ -172,8 +175,8 @@ def build_model(config: dict[str, Any], weights: Weights, word_shape: NDArray[np
 def _computes_in_bf16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 class _Collator:
@@ -183,15 +186,12 @@ class _Collator:
         self.padding = padding
 
     def __call__(self, windows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        shape = len(windows), max(len(window["input_ids"]) for window in windows)
-        ids, labels = torch.full(shape, self.padding), torch.full(shape, IGNORED)
-        mask = torch.zeros(shape, dtype=torch.long)
-        for row, window in enumerate(windows):
-            length = len(window["input_ids"])
-            ids[row, :length] = torch.tensor(window["input_ids"])
-            labels[row, :length] = torch.tensor(window["labels"])
-            mask[row, :length] = 1
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        ids, labels = ([torch.tensor(window[name]) for window in windows] for name in ("input_ids", "labels"))
+        return {
+            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.padding),
+            "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+        }
 
 
 class _CorpusLoss:
@@ -206,7 +206,7 @@ class _CorpusLoss:
     def __call__(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """num_items_in_batch: words over all parts of an accumulated batch, which makes its mean exact."""
+        """num_items_in_batch: words in all parts of an accumulated batch, by which the sum is divided"""
         kept = labels != IGNORED
         gold, logits = labels[kept], outputs.logits[kept].float()
         corpus = self.corpus.to(gold.device)
@@ -215,31 +215,29 @@ class _CorpusLoss:
         return loss / (len(gold) if num_items_in_batch is None else num_items_in_batch)
 
 
-class _ListenerCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
-    """Passes the trainer's events on."""
+class _Events(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
+    """Selects the examples of each epoch, and calls back after steps and epochs."""
 
-    def __init__(self, listener: TrainingListener, folder: str, rounds: EpochExamples) -> None:
-        self.listener = listener
+    def __init__(self, examples: EpochExamples, folder: str, on_step: OnStep, on_checkpoint: OnCheckpoint) -> None:
+        self.examples = examples
         self.folder = folder
-        self.rounds = rounds
+        self.report_step = on_step
+        self.report_checkpoint = on_checkpoint
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """The next variant of the examples is due."""
-        self.rounds.epoch = round(state.epoch or 0)
+        self.examples.epoch = round(state.epoch or 0)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """A step is done."""
         if state.is_world_process_zero:
-            self.listener.on_step(state.global_step, state.max_steps)
+            self.report_step(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """An epoch is measured and saved."""
         last = get_last_checkpoint(self.folder) if state.is_world_process_zero else None
-        self.listener.on_epoch(card_rows(state.log_history), Path(last) if last else None)
+        self.report_checkpoint(card_rows(state.log_history), Path(last) if last else None)
 
 
-def card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """A row for each evaluation in the card's columns, with the training loss logged last before it."""
+def card_rows(history: list[Row]) -> list[Row]:
+    """A row for each evaluation in the trainer's log, with the training loss that was logged last before it."""
     rows, loss = [], float("nan")
     for entry in history:
         loss = entry.get("loss", loss)
@@ -250,12 +248,10 @@ def card_rows(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32], tags: TagSet) -> dict[str, float]:
-    """The card's precision, recall, F1 and accuracy."""
     labels = np.asarray(prediction.label_ids)
     kept = labels != IGNORED
-    gold, guess = labels[kept], np.asarray(prediction.predictions)[kept]
-    counts = total(
-        score_by_label(iob_to_spans(gold, sentence, tags), iob_to_spans(guess, sentence, tags), tags.names).values()
-    )
-    accuracy = float((gold == guess).mean())
+    gold, predicted = labels[kept], np.asarray(prediction.predictions)[kept]
+    gold_spans, spans = (iob_to_spans(ids, sentence, tags) for ids in (gold, predicted))
+    counts = total(score_by_label(gold_spans, spans, tags.names).values())
+    accuracy = float((gold == predicted).mean())
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}

@@ -14,7 +14,7 @@ from craft_ray.model.engines.engine import EngineSpec, OutOfMemory
 from craft_ray.model.engines.openvino import GraphEngine
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.training.corpora import read_iob
+from craft_ray.training.iob import read_iob
 from tests.support.models import predict, windows_of
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.model.sentences import MAX_BLOCK, sentence_spans
-from craft_ray.training.corpora import read_iob
+from craft_ray.training.iob import read_iob
 
 
 @given(st.text(alphabet=st.sampled_from("aB.é\U0001f9ec \n\t?)"), max_size=300))

@@ -1,11 +1,11 @@
-"""Replacing names: contexts stay, tags stay in step, the same seed gives the same corpus."""
+"""Mention replacement."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAGS
-from craft_ray.training.augmentation import COMMON, REACH, mention_spans, names_of, replace_mentions
-from craft_ray.training.corpora import TaggedSentence
+from craft_ray.training.augmentation import COMMON, SCOPE, names_of, replace_mentions
+from craft_ray.training.corpora import TaggedSentence, mention_spans
 
 SENTENCE = TaggedSentence(["Pax6", "acts", "in", "mice", "."], ["B-Protein", "O", "O", "B-Taxon", "O"])
 NAMES = {"Protein": [("IL", "-", "2")]}
@@ -18,7 +18,7 @@ sentences = st.lists(
 )
 
 
-def test_a_name_is_replaced_and_its_context_stays():
+def test_mention_is_replaced_in_its_context():
     assert replace_mentions([SENTENCE], NAMES, {"Protein": 1.0}, 0) == [
         TaggedSentence(
             ["IL", "-", "2", "acts", "in", "mice", "."],
@@ -27,16 +27,16 @@ def test_a_name_is_replaced_and_its_context_stays():
     ]
 
 
-def test_one_name_is_replaced_by_one_other_within_reach():
+def test_name_has_one_replacement_within_scope():
     names = {"Protein": [(f"name{i}",) for i in range(1000)]}
     swapped = replace_mentions([SENTENCE] * 50, names, {"Protein": 1.0}, 0)
     assert len({sentence.words[0] for sentence in swapped}) == 1
-    sparse = [SENTENCE, *[TaggedSentence(["."], ["O"])] * (REACH - 1)] * 10
+    sparse = [SENTENCE, *[TaggedSentence(["."], ["O"])] * (SCOPE - 1)] * 10
     assert len({sentence.words[0] for sentence in replace_mentions(sparse, names, {"Protein": 1.0}, 0)} - {"."}) == 10
 
 
 @given(sentences, st.floats(0, 1), st.integers(0, 9))
-def test_words_outside_mentions_and_the_labels_in_order_never_change(corpus, share, seed):
+def test_replacement_keeps_context_and_labels(corpus, share, seed):
     names = names_of(corpus, ["Protein", "Taxon"])
     swapped = replace_mentions(corpus, names, {"Protein": share, "Taxon": share}, seed)
     assert swapped == replace_mentions(corpus, names, {"Protein": share, "Taxon": share}, seed)
@@ -48,7 +48,7 @@ def test_words_outside_mentions_and_the_labels_in_order_never_change(corpus, sha
         assert [m[2] for m in mention_spans(after.tags)] == [m[2] for m in mention_spans(before.tags)]
 
 
-def test_half_of_the_new_names_come_from_elsewhere():
+def test_half_of_the_names_come_from_ontologies():
     distinct = [TaggedSentence([f"P{i}"], ["B-Protein"]) for i in range(400)]
     swapped = replace_mentions(distinct, {"Protein": [("own",)]}, {"Protein": 1.0}, 0, {"Protein": [("other",)]})
     counts = [sum(s.words == [name] for s in swapped) for name in ("own", "other")]
@@ -56,12 +56,12 @@ def test_half_of_the_new_names_come_from_elsewhere():
     assert min(counts) > 150
 
 
-def test_words_of_the_field_are_never_replaced():
+def test_common_names_stay():
     corpus = [SENTENCE] * COMMON
     assert replace_mentions(corpus, NAMES, {"Protein": 1.0}, 0) == corpus
     assert replace_mentions(corpus[1:], NAMES, {"Protein": 1.0}, 0) != corpus[1:]
 
 
-def test_without_a_share_nothing_changes_but_the_spelling_of_tags():
+def test_nothing_changes_without_share_or_names():
     assert replace_mentions([SENTENCE], NAMES, {}, 0) == [SENTENCE]
     assert replace_mentions([SENTENCE], {}, {"Protein": 1.0}, 0) == [SENTENCE]

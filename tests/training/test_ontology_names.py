@@ -1,4 +1,4 @@
-"""Names of ontologies as words."""
+"""Names of ontologies as replacements."""
 
 import gzip
 from pathlib import Path
@@ -26,14 +26,14 @@ name: TNF-alpha
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_short_names_and_synonyms_are_words_each_once(tmp_path: Path, compressed):
+def test_short_names_and_synonyms(tmp_path: Path, compressed):
     file = tmp_path / ("x.obo.gz" if compressed else "x.obo")
     file.write_bytes(gzip.compress(OBO.encode()) if compressed else OBO.encode())
     names = [("TNF", "-", "alpha"), ("cachectin",), ("a", '"', "quoted", '"', "one")]
     assert ontology_names({"Protein": [str(file)]}) == {"Protein": names}
 
 
-def test_a_file_without_names_or_absent_is_refused(tmp_path: Path):
+def test_file_without_names_is_refused(tmp_path: Path):
     (tmp_path / "x.obo").write_text("format-version: 1.2\n")
     with pytest.raises(SettingsError, match="no name of at most"):
         ontology_names({"Protein": [str(tmp_path / "x.obo")]})

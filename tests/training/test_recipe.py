@@ -1,4 +1,4 @@
-"""A training as a file."""
+"""Recipe files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from craft_ray.model.shipped import DEFAULT, SHIPPED
 from craft_ray.training.recipe import Recipe, read_training_file
 
 
-def test_variables_and_places_beside_the_file_are_filled_in(tmp_path: Path, monkeypatch):
+def test_variables_and_relative_paths(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("CORPORA", "/corpora")
     file = tmp_path / "recipe.yaml"
     file.write_text(
@@ -35,32 +35,32 @@ def test_variables_and_places_beside_the_file_are_filled_in(tmp_path: Path, monk
         ("- 1", "holds no settings"),
     ],
 )
-def test_a_bad_file_is_told_in_one_sentence(tmp_path: Path, content, message):
+def test_bad_files_are_refused(tmp_path: Path, content, message):
     file = tmp_path / "recipe.yaml"
     file.write_text(content)
-    with pytest.raises(SettingsError, match=message) as told:
+    with pytest.raises(SettingsError, match=message) as raised:
         read_training_file(file)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     with pytest.raises(SettingsError, match="cannot read"):
         read_training_file(tmp_path / "none.yaml")
 
 
-def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path: Path):
+def test_options_override_the_file(tmp_path: Path):
     file = tmp_path / "recipe.yaml"
     file.write_text("train: one\nbase: two\nrecipe: {epochs: 2, seed: 7}\n")
-    wanted = read_training_file(file).with_options({"train": "other", "seed": 8})
-    assert (wanted.given("train"), wanted.given("base")) == ("other", "two")
-    assert wanted.recipe == Recipe(epochs=2, seed=8)
+    training = read_training_file(file).with_options({"train": "other", "seed": 8})
+    assert (training.require("train"), training.require("base")) == ("other", "two")
+    assert training.recipe == Recipe(epochs=2, seed=8)
     with pytest.raises(SettingsError, match="a training needs --dev"):
-        wanted.given("dev")
+        training.require("dev")
     with pytest.raises(SettingsError, match="greater than 0"):
-        wanted.with_options({"epochs": 0})
+        training.with_options({"epochs": 0})
 
 
-def test_the_recipe_of_the_default_model_keeps_its_articles_apart(monkeypatch):
+def test_default_model_recipe(monkeypatch):
     monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
     file = read_training_file(SHIPPED[DEFAULT] / "recipe.yaml")
-    assert (file.given("base"), file.given("train")) == ("craft-iob", "/data/craft")
-    learnt, kept_apart = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
-    assert (len(learnt), len(kept_apart), len(learnt | kept_apart)) == (58, 9, 67)
+    assert (file.require("base"), file.require("train")) == ("craft-iob", "/data/craft")
+    train, dev = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
+    assert (len(train), len(dev), len(train | dev)) == (58, 9, 67)
     assert file.recipe.disjoint

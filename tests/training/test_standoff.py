@@ -1,4 +1,4 @@
-"""Gold corpora in standoff formats, read back from what our own exports write and from what others write."""
+"""Gold corpora in standoff formats, as our own exports and as others write them."""
 
 import gzip
 import io
@@ -37,11 +37,16 @@ def exported(format: str) -> bytes:
         ("bioc-json", "corpus.json"),
         ("bioc-xml", "corpus.xml"),
         ("bioc-xml", "corpus.xml.gz"),
+        ("brat", "part"),
     ],
 )
-def test_an_export_is_a_gold_corpus(tmp_path: Path, format, name):
+def test_exports_are_gold_corpora(tmp_path: Path, format, name):
     content = exported(format)
-    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    if format == "brat":
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(tmp_path, filter="data")
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     (document,) = read_standoff(tmp_path / name)
     assert [(document.text[m.start : m.end], m.label) for m in document.mentions] == [
         (TEXT[a:b], label) for a, b, label in SPANS
@@ -50,22 +55,14 @@ def test_an_export_is_a_gold_corpus(tmp_path: Path, format, name):
     assert [tag for tag in tagged if tag.startswith("B-")] == ["B-Protein", "B-Protein", "B-Taxon", "B-Protein"]
 
 
-def test_an_export_to_brat_is_one_too(tmp_path: Path):
-    with tarfile.open(fileobj=io.BytesIO(exported("brat"))) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (document,) = read_standoff(tmp_path / "part")
-    assert document.text == TEXT
-    assert document.mentions == tuple(Mention(*span) for span in SPANS)
-
-
-def test_labels_of_ones_own_and_mentions_in_pieces(tmp_path: Path):
+def test_brat_with_discontinuous_mentions(tmp_path: Path):
     (tmp_path / "1.txt").write_text("avian or swine flu")
     (tmp_path / "1.ann").write_text(
         "T1\tVirus 9 18\tswine flu\nT2\tVirus 0 5;15 18\tavian flu\nR1\tIs Arg1:T1 Arg2:T2\n"
     )
     (document,) = read_standoff(tmp_path)
     assert document.mentions == (Mention(9, 18, "Virus"),)
-    assert document.discontinuous == {"Virus": 1}
+    assert document.discontinuous == 1
     (sentence,) = read_sentences(tmp_path)
     assert sentence.tags == ["O", "O", "B-Virus", "I-Virus"]
 
@@ -88,19 +85,19 @@ def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
         ("a.pubtator", "1|t|Flu kills\n1\t0\t5\tFlu\tVirus", "'Flu k' at 0-5, and not 'Flu'"),
         ("a.pubtator", "1|t|Flu\n1\t0\t9\tFlu\tVirus", "outside its text"),
         ("a.pubtator", "1\t0\t3\tFlu\tVirus", "neither title nor abstract"),
-        ("a.jsonl", '{"text": "Flu"}', "not in the form"),
-        ("a.json", "{", "not in the form"),
-        ("a.xml", "<collection>", "not in the form"),
-        ("a.xml", "<collection/>", "holds no document"),
+        ("a.jsonl", '{"text": "Flu"}', "not in the format"),
+        ("a.json", "{", "not in the format"),
+        ("a.xml", "<collection>", "not in the format"),
+        ("a.xml", "<collection/>", "has no documents"),
     ],
 )
-def test_what_is_no_gold_is_told(tmp_path: Path, name, content, message):
+def test_bad_files_are_refused(tmp_path: Path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(SettingsError, match=message):
         read_standoff(tmp_path / name)
 
 
-def test_other_files_are_left_to_others(tmp_path: Path):
+def test_folder_of_iob_files_is_not_standoff(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("Flu\tB-Virus\n")
     assert read_standoff(tmp_path / "a.tsv") is None
     assert read_standoff(tmp_path) is None
@@ -108,13 +105,16 @@ def test_other_files_are_left_to_others(tmp_path: Path):
     assert sentence.tags == ["B-Virus"]
 
 
-def test_documents_of_any_gold_have_their_texts_and_labels_as_the_tables_spell_them(tmp_path: Path):
+def test_documents_have_canonical_labels(tmp_path: Path):
     (tmp_path / "corpus.pubtator").write_text("1|t|A mouse.\n1\t2\t7\tmouse\tTaxon\n1\t0\t1\tA\tGGP\n")
     (document,) = read_documents(tmp_path / "corpus.pubtator")
     assert document.mentions == (Mention(0, 1, "Protein"), Mention(2, 7, "Taxon"))
+    (sentence,) = read_sentences(tmp_path / "corpus.pubtator")
+    assert sentence.tags == ["B-Protein", "B-Taxon", "O"]
+
+
+def test_sentences_of_iob_become_documents(tmp_path: Path):
     (tmp_path / "corpus.tsv").write_text("T\tB-Cell\ncells\tI-Cell\nlive\tO\n\nAlone\tO\n")
     tagged, plain = read_documents(tmp_path / "corpus.tsv")
     assert (tagged.text, tagged.mentions) == ("T cells live", (Mention(0, 7, "Cell"),))
     assert (plain.text, plain.mentions) == ("Alone", ())
-    with pytest.raises(SettingsError, match="a list of articles goes with a folder of CRAFT"):
-        read_documents(tmp_path / "corpus.tsv", "ids")

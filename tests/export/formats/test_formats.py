@@ -20,8 +20,8 @@ from craft_ray.export.formats.brat import file_name
 from craft_ray.export.formats.record import Collection, Record, Unrepresentable, Written
 from craft_ray.model.tags import Mention
 from craft_ray.readers import read_shard
-from craft_ray.training.corpora import read_iob
-from craft_ray.training.craft import GoldDocument, to_sentences
+from craft_ray.training.corpora import GoldDocument, to_sentences
+from craft_ray.training.iob import read_iob
 
 NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 COLLECTION = Collection("part-00000", "craft-ray test", "2026-11-25", ("Protein", "Taxon"))
@@ -250,7 +250,7 @@ def test_conll_is_the_corpus_that_our_reader_makes_of_the_same_document(tmp_path
     content, (written, _) = exported("conll", record, record)
     (tmp_path / "part-00000.conll").write_bytes(content)
     mentions = tuple(Mention(e.start, e.end, e.label) for e in record.entities)
-    sentences = to_sentences([GoldDocument("1", record.text, mentions, {})])
+    sentences = to_sentences([GoldDocument("1", record.text, mentions)])
     assert len(sentences) == 3
     assert read_iob(tmp_path / "part-00000.conll") == 2 * sentences
     assert written.entities == 5

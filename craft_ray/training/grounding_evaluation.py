@@ -1,0 +1,164 @@
+"""Evaluate the concept ids of gold spans, each article with a lexicon that has not seen it."""
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from craft_ray.concepts.build import LexiconBuilder
+from craft_ray.concepts.chain import MATCHES
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.scores import Scores, scores_from_counts
+from craft_ray.core.labels import ONTOLOGY
+from craft_ray.training.corpora import GoldDocument
+from craft_ray.training.metrics import expected_calibration_error
+
+FOLDS = 10
+
+
+def corpus_strings(documents: Sequence[GoldDocument]) -> Counter[tuple[str, str]]:
+    """Occurrences of each pair of a gold mention's text and its concept id."""
+    return Counter(
+        (surface, concept.concept_id)
+        for d in documents
+        for concept in d.concepts
+        if (surface := concept.surface(d.text))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """The concept found for one gold mention.
+
+    gold, concept: numbers of concepts in the lexicon; negative for a gold id that it lacks, or if nothing was found
+    in_ontology:   whether an ontology has the gold id, and not only a corpus
+    match:         the kind of look-up that found the concept
+    ambiguous:     whether several concepts fit equally well
+    """
+
+    label: str
+    gold: int
+    in_ontology: bool
+    concept: int
+    match: str
+    score: float
+    ambiguous: bool
+
+    @property
+    def correct(self) -> bool:
+        return self.concept >= 0 and self.concept == self.gold
+
+
+def evaluate_gold_spans(
+    documents: Sequence[GoldDocument],
+    base: LexiconBuilder,
+    prefixes: Mapping[str, Sequence[str]],
+    with_corpus: bool = True,
+) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
+    """Cross-validate the ids of gold spans over articles. Scores too are fitted on the other folds.
+
+    base:        a builder that has read the ontologies
+    with_corpus: whether the strings of the other articles are in the lexicon
+
+    Returns the figures, and `match_counts` over all articles.
+    """
+    ontology = frozenset(base.copy().lexicon().ids.to_pylist())
+    folds = []
+    for fold in range(FOLDS):
+        builder = base.copy()
+        if with_corpus:
+            builder.add_strings(corpus_strings([d for n, d in enumerate(documents) if n % FOLDS != fold]))
+        lexicon = builder.lexicon()
+        grounder = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), prefixes)
+        folds.append((lexicon, ground_gold_spans(grounder, documents[fold::FOLDS], ontology)))
+    scored: list[Grounded] = []
+    for fold, (lexicon, found) in enumerate(folds):
+        others = [grounded for n, (_, part) in enumerate(folds) if n != fold for grounded in part]
+        scored += _with_scores(found, lexicon, scores_from_counts(lexicon.prefixes, match_counts(others)))
+    by_label = {label: [g for g in scored if g.label == label] for label in ONTOLOGY}
+    per_label = {label: _figures(found) for label, found in by_label.items() if found}
+    counts = match_counts([grounded for _, part in folds for grounded in part])
+    return _figures(scored) | {"per_label": per_label}, counts
+
+
+def ground_gold_spans(
+    grounder: Grounder, documents: Sequence[GoldDocument], ontology: Container[str] = frozenset()
+) -> list[Grounded]:
+    """Look up each gold mention. `ontology` has the ids of ontologies, without those that only a corpus has."""
+    lexicon = grounder.lexicon
+    concepts = [(row, concept) for row, document in enumerate(documents) for concept in document.concepts]
+    mentions = pa.table(
+        {
+            "label": pa.array([c.label for _, c in concepts], pa.string()),
+            "mention": pa.array([c.surface(documents[row].text) for row, c in concepts], pa.string()),
+            "row": pa.array([row for row, _ in concepts], pa.int64()),
+        }
+    )
+    found = grounder.add_concepts(mentions, [d.text for d in documents])
+    gold = lexicon.indices([c.concept_id for _, c in concepts])
+    concept = np.where(found["concept_id"].is_valid(), lexicon.indices(found["concept_id"].combine_chunks()), -1)
+    return [
+        Grounded(
+            label=gold_concept.label,
+            gold=gold_number,
+            in_ontology=gold_number >= 0 and lexicon.ids[gold_number].as_py() in ontology,
+            concept=number,
+            match=match or "",
+            score=score or 0.0,
+            ambiguous=bool(candidates),
+        )
+        for (_, gold_concept), gold_number, number, match, score, candidates in zip(
+            concepts,
+            gold.tolist(),
+            concept.tolist(),
+            found["concept_match"].to_pylist(),
+            found["concept_score"].to_pylist(),
+            found["concept_candidates"].to_pylist(),
+            strict=True,
+        )
+    ]
+
+
+def match_counts(found: Sequence[Grounded]) -> dict[str, dict[str, list[int]]]:
+    """Numbers of correct and of all concepts, by prefix and kind of match, in the form that `concepts.scores` reads."""
+    counts: dict[str, dict[str, list[int]]] = {}
+    for grounded in found:
+        if grounded.concept >= 0:
+            match = f"{grounded.match} ?" if grounded.ambiguous else grounded.match
+            pair = counts.setdefault(ONTOLOGY[grounded.label], {}).setdefault(match, [0, 0])
+            pair[0] += grounded.correct
+            pair[1] += 1
+    return {prefix: dict(sorted(matches.items())) for prefix, matches in sorted(counts.items())}
+
+
+def _with_scores(found: Sequence[Grounded], lexicon: Lexicon, scores: Scores) -> list[Grounded]:
+    match = {name: n for n, name in enumerate(MATCHES)}
+    prefix = {name: n for n, name in enumerate(lexicon.prefixes)}
+    return [
+        replace(g, score=float(scores.share[prefix[ONTOLOGY[g.label]], match[g.match], int(g.ambiguous)]))
+        if g.concept >= 0
+        else g
+        for g in found
+    ]
+
+
+def _figures(found: Sequence[Grounded]) -> dict[str, Any]:
+    correct = sum(g.correct for g in found)
+    with_id = [g for g in found if g.concept >= 0]
+    in_lexicon, in_ontology = sum(g.gold >= 0 for g in found), [g for g in found if g.in_ontology]
+    return {
+        "mentions": len(found),
+        "accuracy": correct / len(found),
+        "held": in_lexicon / len(found),
+        "accuracy_of_held": correct / max(1, in_lexicon),
+        "accuracy_of_ontology": sum(g.correct for g in in_ontology) / max(1, len(in_ontology)),
+        "without_id": 1 - len(with_id) / len(found),
+        "precision": correct / max(1, len(with_id)),
+        "ece": expected_calibration_error(
+            np.array([g.score for g in with_id], np.float32), np.array([g.correct for g in with_id], np.bool_)
+        ),
+    }
