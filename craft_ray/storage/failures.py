@@ -1,117 +1,135 @@
-"""Why storage failed: in words for a person, and whether it may pass.
+"""Which storage errors may pass, and what they are called.
 
-s3fs, botocore, aiohttp and delta-rs have no common base for what they raise, and the last tells by its messages alone.
+s3fs, botocore and aiohttp share no base class. delta-rs raises OSError or DeltaError and names the cause in its text.
 """
 
-import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from craft_ray.core.errors import CraftRayError, SettingsError
 
+CHANGED = "it was changed meanwhile"
+"""Cause of a conditional write that found another object than expected."""
+
+_UNREACHABLE = "nothing answers at the endpoint"
+_MISSING = "it does not exist"
+_DENIED = "access is denied; check the credentials and the path's permissions"
+_EXPIRED = "the AWS credentials have expired"
+_SSO_EXPIRED = "the SSO session has expired: run `aws sso login`"
+_BUSY = "the server asks for fewer requests"
+_STORE_FULL = "the object storage is full, or a quota of it is used up"
+
+_BY_CODE = {
+    **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"), _DENIED),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException"), _EXPIRED),
+    **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "404"), _MISSING),
+    **dict.fromkeys(("PreconditionFailed", "412"), CHANGED),
+    **dict.fromkeys(("PermanentRedirect", "301"), "the bucket is in another region or at another endpoint"),
+    **dict.fromkeys(("SlowDown", "429", "503"), _BUSY),
+    # MinIO answers 507 with the first two, Ceph 403 with the third. SeaweedFS does not tell a full disk from a fault.
+    **dict.fromkeys(("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "507"), _STORE_FULL),
+}
+"""Causes by the error code of an S3 answer, or by its HTTP status."""
+
+_BY_CLASS = {
+    "NoCredentialsError": "no AWS credentials were found: set them or a profile, or name the bucket in `s3.anonymous`",
+    "PartialCredentialsError": "the AWS credentials are incomplete",
+    "ProfileNotFound": "the AWS profile does not exist",
+    "NoRegionError": "no region is set: give `s3.region` or AWS_REGION",
+    **dict.fromkeys(("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"), _SSO_EXPIRED),
+    **dict.fromkeys(("EndpointConnectionError", "ConnectTimeoutError"), _UNREACHABLE),
+    **dict.fromkeys(("ConnectionRefusedError", "TimeoutError"), _UNREACHABLE),
+    "gaierror": "the endpoint's name is unknown",
+    "PermissionError": _DENIED,
+    "FileNotFoundError": _MISSING,
+    **dict.fromkeys(("NotADirectoryError", "FileExistsError"), "a part of the path is a file"),
+    "FileExpired": CHANGED,
+}
+
+_BY_TEXT = {
+    r"no space left|disk quota|\bstorage full\b": "the disk is full",
+    r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate": "the endpoint's TLS certificate is not trusted",
+    r"\bHTTP error\b": _UNREACHABLE,  # delta-rs, for a request without an answer
+}
+
+_TRANSIENT_CODES = ("RequestTimeout", "SlowDown", "OperationAborted", "ConditionalRequestConflict")
+_TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
+
+_TRANSIENT_CLASSES = (
+    "ConnectionError",  # Python's and botocore's, with timeouts while connecting
+    "HTTPClientError",  # botocore: read timeouts, closed connections
+    "IncompleteReadError",  # botocore
+    "MetadataRetrievalError",  # botocore: the credentials' server on the same node
+    "ClientConnectionError",  # aiohttp
+    "ClientPayloadError",  # aiohttp: a body that ends early
+    "TimeoutError",
+    "gaierror",
+)
+"""Base classes of errors without an answer, by name: importing their packages takes half a second."""
+
 
 @contextmanager
-def as_settings_error(what: str) -> Iterator[None]:
-    """Turn what storage raises into a SettingsError that names the thing and the cause in one sentence."""
+def as_settings_error(resource: str) -> Iterator[None]:
+    """Turn storage errors into a SettingsError that names the resource and the cause."""
     try:
         yield
     except CraftRayError:
         raise
-    except Exception as error:  # s3fs, botocore and aiohttp have no common base
-        raise SettingsError(f"cannot reach {what}: {describe(error)}") from error
+    except Exception as error:  # s3fs, botocore and aiohttp share no base class
+        raise SettingsError(f"cannot reach {resource}: {describe(error)}") from error
 
 
-_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "fsspec", "s3fs")
-
-
-def is_transient(error: BaseException, also: tuple[type[Exception], ...] = ()) -> bool:
-    """True if storage may work in a while: it did not answer, was too busy, or was cut short.
-
-    also: exceptions of other clients that may pass, unless a disk is full
-    """
-    if isinstance(error, also):
-        return describe(error) not in _FULL
-    of_a_client = any(kind.__module__.partition(".")[0] in _CLIENTS for kind in type(error).__mro__)
-    return (of_a_client or isinstance(error, OSError | asyncio.TimeoutError)) and describe(error) not in _LASTING
-
-
-CHANGED = "it was changed meanwhile"
-"""The cause of a write that was to happen only if nothing had changed."""
-
-_DISK_FULL, _STORE_FULL = "the disk is full", "the object storage is full, or a quota of it is used up"
-_FULL = frozenset((_DISK_FULL, _STORE_FULL))
-
-_CAUSES = {
-    "NoCredentialsError": "no AWS credentials were found: set them or a profile, or name the bucket in `s3.anonymous`",
-    "PartialCredentialsError": "the AWS credentials are incomplete",
-    "ProfileNotFound": "the AWS profile does not exist",
-    "EndpointConnectionError": "nothing answers at the endpoint",
-    "ConnectTimeoutError": "nothing answers at the endpoint",
-    "ConnectionRefusedError": "nothing answers at the endpoint",
-    "TimeoutError": "nothing answers at the endpoint",
-    "gaierror": "the endpoint's name is unknown",
-    "PermissionError": "access is denied; check the credentials and the path's permissions",
-    "FileNotFoundError": "it does not exist",
-    "NotADirectoryError": "a part of the path is a file",
-    "FileExistsError": "a part of the path is a file",
-    "PreconditionFailed": CHANGED,
-    "FileExpired": CHANGED,
-}
-
-_CODES = {
-    **dict.fromkeys(
-        ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "403", "Forbidden"), _CAUSES["PermissionError"]
-    ),
-    **dict.fromkeys(("NoSuchBucket", "404", "NoSuchKey"), _CAUSES["FileNotFoundError"]),
-    "PreconditionFailed": CHANGED,
-    # MinIO's two and Ceph's. SeaweedFS answers as to faults that may pass.
-    **dict.fromkeys(("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "507"), _STORE_FULL),
-}
-"""Causes by the codes of S3's answers, and by its status where an answer has no code."""
-
-_TOLD = {
-    r"XMinioStorageFull|QuotaExceeded|507 insufficient storage": _STORE_FULL,
-    r"\b503\b|slow ?down|reduce your request rate": "the server asks for fewer requests (503)",
-    r"error sending request|connection (refused|reset|closed)": "nothing answers at the endpoint",
-    r"no space left|disk quota|\bstorage full\b": _DISK_FULL,
-    r"\b403\b|access ?denied|signaturedoesnotmatch": _CAUSES["PermissionError"],
-}
-"""Failures that clients in other languages tell by their messages alone."""
-
-_LASTING = _FULL | frozenset(
-    _CAUSES[name]
-    for name in (
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "PermissionError",
-        "FileNotFoundError",
-        "FileExistsError",
-        "PreconditionFailed",
-    )
-)
+def is_transient(error: BaseException) -> bool:
+    """True for timeouts, lost connections, throttling and faults of the server; all other errors are permanent."""
+    if isinstance(error, CraftRayError):
+        return False
+    code, status = _answer(error)
+    if code or status:
+        return code in _TRANSIENT_CODES or status in _TRANSIENT_STATUSES
+    if (cause := _cause_by_text(error)) is not None:
+        return cause == _UNREACHABLE
+    return any(kind.__name__ in _TRANSIENT_CLASSES for one in _chain(error) for kind in type(one).__mro__)
 
 
 def describe(error: BaseException) -> str:
-    """Why storage failed, in words that hold no credential."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if (known := _CAUSES.get(type(seen).__name__)) is not None:
-            return known
-        answer = getattr(seen, "response", None)
-        code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
-        if (known := _CODES.get(code or "")) is not None:
-            return known
-        seen = seen.__cause__
-    for told, meaning in _TOLD.items():
-        if re.search(told, str(error), re.IGNORECASE):
-            return meaning
-    # delta-rs draws a tree of causes in colours.
-    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
-    return f"{type(error).__name__}: {' '.join(line for line in lines if line)[:500]}"
+    """The cause of a storage error in words, without credentials."""
+    code, status = _answer(error)
+    by_class = (_BY_CLASS.get(type(one).__name__) for one in _chain(error))
+    causes = (_BY_CODE.get(code), _BY_CODE.get(str(status)), *by_class, _cause_by_text(error))
+    text = f"{type(error).__name__}: {_text(error)[:500]}"
+    return next((cause for cause in causes if cause is not None), text)
 
 
 def explain(error: BaseException) -> str:
-    """The cause of an error, in one sentence."""
+    """The cause of any error in one sentence."""
     return str(error) if isinstance(error, CraftRayError) else describe(error)
+
+
+def _answer(error: BaseException) -> tuple[str, int]:
+    """Error code and HTTP status of the S3 server's answer; "" and 0 where unknown."""
+    for one in _chain(error):
+        answer = getattr(one, "response", None)
+        if isinstance(answer, dict):
+            code = str(answer.get("Error", {}).get("Code", ""))
+            return code, int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    text = _text(error)
+    found_code = re.search(r"<Code>(\w+)</Code>", text)
+    found_status = re.search(r"non-2xx status code\W+(\d{3})\b", text)
+    return found_code[1] if found_code else "", int(found_status[1]) if found_status else 0
+
+
+def _cause_by_text(error: BaseException) -> str | None:
+    text = _text(error)
+    return next((cause for pattern, cause in _BY_TEXT.items() if re.search(pattern, text, re.IGNORECASE)), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _text(error: BaseException) -> str:
+    """The message on one line, without the colours and arrows of delta-rs."""
+    return " ".join(re.sub(r"\x1b\[\d+m|↳", "", str(error)).split())

@@ -1,7 +1,4 @@
-"""An S3-compatible object store: its client, its endpoint, and how delta-rs reaches it.
-
-Credentials are taken from the environment, a profile or a role by botocore, and are kept nowhere.
-"""
+"""Clients of an S3-compatible object store. botocore finds the credentials; nothing here stores them."""
 
 import os
 import socket
@@ -17,13 +14,14 @@ from craft_ray.storage.addresses import Entry
 
 @dataclass(slots=True)
 class S3:
-    """Reaches object storage as some settings say. Its clients are made where they are used: s3fs is not fork-safe."""
+    """Makes clients in the process that uses them, since s3fs does not survive a fork."""
 
     settings: S3Settings
     _clients: dict[bool, Any] = field(default_factory=dict, repr=False, compare=False)
+    _session: Any = field(default=None, repr=False, compare=False)
 
     def client(self, bucket: str) -> Any:
-        """The s3fs filesystem that reaches a bucket, with credentials or without."""
+        """Return the s3fs filesystem for a bucket, anonymous or with credentials, which it renews by itself."""
         anonymous = self.settings.is_anonymous(bucket)
         if anonymous not in self._clients:
             import s3fs
@@ -38,14 +36,16 @@ class S3:
                 skip_instance_cache=True,
                 use_listings_cache=False,
             )
-            made.retries = 3  # of each call; `retry.with_retries` does the rest
+            made.retries = 3  # per call; `retry.with_retries` does the rest
         return self._clients[anonymous]
 
-    def listed(self, address: str, delimiter: str, request: Callable[[Callable[[], Any]], Any]) -> Iterator[Entry]:
-        """The objects whose addresses begin so, a page of 1,000 at a time; the tag of an object is its ETag.
+    def list_objects(
+        self, address: str, delimiter: str, request: Callable[[Callable[[], Any]], Any]
+    ) -> Iterator[Entry]:
+        """List the objects whose addresses begin with one, in pages of 1,000.
 
-        delimiter: `/` stops at folders, which are entries then; else all objects come that are below
-        request:   sends the request for a page, with whatever retries it needs
+        delimiter: "/" lists one level, with folders as entries; "" lists all objects
+        request:   runs the request for a page, with retries
         """
         bucket, _, prefix = address.partition("://")[2].partition("/")
         client = self.client(bucket)
@@ -55,7 +55,7 @@ class S3:
             for folder in page.get("CommonPrefixes", ()):
                 yield Entry(f"s3://{bucket}/{folder['Prefix'][:-1]}", is_folder=True)
             for found in page.get("Contents", ()):
-                if found["Key"].endswith("/"):  # the mark of a folder, as consoles and copying programs make it
+                if found["Key"].endswith("/"):  # the marker of an empty folder, as consoles make it
                     continue
                 yield Entry(f"s3://{bucket}/{found['Key']}", int(found["Size"]), found.get("ETag", "").strip('"'))
             if not page.get("IsTruncated"):
@@ -63,35 +63,35 @@ class S3:
             wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def session(self) -> Any:
-        """A botocore session of the profile that the settings name."""
-        import botocore.session
+        """Return the botocore session of the profile; one, since it renews the credentials that it has found."""
+        if self._session is None:
+            import botocore.session
 
-        return botocore.session.Session(profile=self.settings.profile)
+            self._session = botocore.session.Session(profile=self.settings.profile)
+        return self._session
 
     def endpoint(self) -> str | None:
-        """The server to use in place of AWS: by settings, the environment or the profile."""
+        """Return the server to use instead of AWS, from the settings, the environment or the profile."""
         variables = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
         named = self.settings.endpoint_url or next((value for value in variables if value), None)
         return named or self.session().get_scoped_config().get("endpoint_url")
 
     def check_reachable(self) -> None:
-        """Fail at once where nothing listens at the endpoint, which patient retries would find out in half a minute.
-
-        Raises OSError.
-        """
+        """Raise OSError if nothing listens at the endpoint, which retries would find out after half a minute."""
         if given := self.endpoint():
             endpoint = urlsplit(given)
             port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
             socket.create_connection((endpoint.hostname, port), timeout=5).close()
 
     def delta_options(self, bucket: str) -> dict[str, str]:
-        """Options for delta-rs, which has a client of its own.
+        """Return the options of delta-rs, which has its own client and reads no profile files.
 
-        A profile's credentials are resolved here, since delta-rs reads no profile files.
+        A profile's credentials are in them, and are renewed before they expire: a table handle that has older options
+        must be opened again.
         """
         session = self.session()
         options = {"AWS_REGION": self.settings.region or session.get_config_variable("region") or "us-east-1"}
-        # Its own retries are short: what is patient here reads back first whether a commit went through.
+        # delta-rs retries only briefly: before our own retries, a commit is read back to see whether it went through.
         options |= {"retry_timeout": "15s", "max_retries": "4", "connect_timeout": "5s", "timeout": "60s"}
         if endpoint := self.endpoint():
             options |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http://")).lower()}

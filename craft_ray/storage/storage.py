@@ -1,4 +1,4 @@
-"""Files on disk and in S3, the same way. A Storage is made of settings and travels to workers."""
+"""One interface for local files and S3 objects."""
 
 import io
 import os
@@ -29,18 +29,17 @@ from craft_ray.storage.s3 import S3
 _Result = TypeVar("_Result")
 
 TEMPORARY = ".craft-ray-"
-"""How the names of files begin that are not whole yet; a killed process leaves them."""
+"""Prefix of files that are not whole yet; a killed process leaves them behind."""
 
 READ_AHEAD = 8 << 20
-"""Bytes fetched at once from object storage; readers run through a shard from front to end."""
+"""Bytes per request to object storage while a file is read from front to end."""
 
 
 @dataclass(slots=True)
 class Storage:
-    """Reads and writes local paths and s3:// addresses.
+    """Reads and writes local paths and s3:// addresses. Pickles as its settings, without connections.
 
-    settings: how object storage is reached
-    patience: seconds for which what a run needs of object storage is tried again and again
+    patience: seconds for which transient errors of object storage are retried
     """
 
     settings: S3Settings
@@ -54,44 +53,41 @@ class Storage:
         return Storage, (self.settings, self.patience)
 
     def filesystem(self, url: str) -> fsspec.AbstractFileSystem:
-        """The filesystem of a path or address.
+        """Return the fsspec filesystem of a path or address.
 
-        Raises SettingsError for a protocol that is neither of the two.
+        Raises SettingsError for a protocol other than s3://.
         """
         return self._s3.client(bucket(url)) if is_remote(url) else LocalFileSystem()
 
     def check_reachable(self, url: str) -> None:
-        """Fail at once where no object storage listens.
-
-        Raises OSError.
-        """
+        """Raise OSError if nothing listens at the S3 endpoint, without retries."""
         if is_remote(url):
             self._s3.check_reachable()
 
     def delta_options(self, url: str) -> dict[str, str]:
-        """Options by which delta-rs reaches an address; empty on disk."""
+        """Return delta-rs options for an address, with credentials that are valid now; empty for a local path."""
         return self._s3.delta_options(bucket(url)) if is_remote(url) else {}
 
-    def with_retries(self, url: str, action: Callable[[], _Result], also: tuple[type[Exception], ...] = ()) -> _Result:
-        """The result of an action on a path or address, repeated as `retry.with_retries` does.
+    def with_retries(self, url: str, action: Callable[[], _Result]) -> _Result:
+        """Run an action on a path or address; on S3, transient errors are retried until patience ends.
 
-        Raises StorageError when patience ends, and at once what will not pass: on disk everything.
+        Raises StorageError if it still fails then. Permanent errors and those of local files are raised as they are.
         """
-        return with_retries(url, action, self.patience, also) if is_remote(url) else action()
+        return with_retries(url, action, self.patience) if is_remote(url) else action()
 
-    def best_effort(self, do: str, action: Callable[["Storage"], None]) -> None:
-        """Run an action that the run does not depend on, on a storage without patience; a failure is logged."""
+    def best_effort(self, purpose: str, action: Callable[["Storage"], None]) -> None:
+        """Run an action that the run can do without: no retries, and a failure is only logged."""
         impatient = Storage(self.settings, patience=0)
-        impatient._s3 = self._s3  # whose clients are connected already
+        impatient._s3 = self._s3  # keeps its open connections
         try:
             action(impatient)
-        except Exception as error:  # s3fs, botocore and aiohttp have no common base
-            log.warning("could not %s: %s", do, describe(error))
+        except Exception as error:  # s3fs, botocore and aiohttp share no base class
+            log.warning("could not %s: %s", purpose, describe(error))
 
     def open(self, url: str, size: int = 0) -> BinaryIO:
-        """A seekable binary stream of a file, fetched as it is read; passing faults of storage are retried.
+        """Open a file as a seekable binary stream. A remote one is fetched as it is read, with retries.
 
-        size: bytes of the file, if known: a small one is fetched by one request, else it takes two, one after the other
+        size: bytes of the file, if known; a small one then takes one request instead of two
         """
         filesystem = self.filesystem(url)
         if not is_remote(url):
@@ -102,16 +98,16 @@ class Storage:
         return cast(BinaryIO, io.BufferedReader(RetryingFile(self.with_retries, url, file), 1 << 16))
 
     def read_bytes(self, url: str) -> bytes:
-        """A whole file.
+        """Read a whole file.
 
-        Raises FileNotFoundError if there is none.
+        Raises FileNotFoundError.
         """
-        at_once = {"max_concurrency": 1} if is_remote(url) else {}  # else its size is asked for before
-        content: bytes = self.with_retries(url, lambda: self.filesystem(url).cat_file(url, **at_once))
+        how = {"max_concurrency": 1} if is_remote(url) else {}  # more would need a request for the size first
+        content: bytes = self.with_retries(url, lambda: self.filesystem(url).cat_file(url, **how))
         return content
 
     def write_bytes(self, url: str, content: bytes) -> None:
-        """Write a whole file; on S3 one PUT, so that no reader sees half of it, and on disk by renaming."""
+        """Write a whole file atomically: one PUT on S3, a rename on disk."""
         filesystem = self.filesystem(url)
         if is_remote(url):
             self.with_retries(url, lambda: filesystem.pipe_file(url, content))
@@ -121,10 +117,9 @@ class Storage:
 
     @contextmanager
     def publishing(self, url: str) -> Iterator[BinaryIO]:
-        """A file to write to, which stands at its address once the block is done, whole, or not at all.
+        """Open a file for writing that appears at its address when the block ends, and not at all if it raises.
 
-        It is written on this machine's disk: beside a local path, which is then renamed, and for S3 in the folder of
-        temporary files.
+        It is written to local disk first: next to a local path, and to the folder of temporary files for S3.
         """
         folder, name = url.rpartition("/")[::2]
         if not is_remote(url):
@@ -142,7 +137,7 @@ class Storage:
             Path(written).unlink(missing_ok=True)
 
     def create(self, url: str, content: bytes) -> bool:
-        """Write a whole file if there is none; of any number of writers one gets true."""
+        """Write a file unless it exists, and return whether this call wrote it; of concurrent writers one does."""
         filesystem = self.filesystem(url)
         if not is_remote(url):
             with temporary_file(Path(url), content) as written:
@@ -150,49 +145,48 @@ class Storage:
         try:
             self.with_retries(url, lambda: filesystem.pipe_file(url, content, mode="create"))
         except OSError as error:
-            # AWS names the condition that failed, and s3fs then raises another error than where a server does not.
-            if describe(error) != CHANGED and not isinstance(error, FileExistsError):
+            if describe(error) != CHANGED:
                 raise
-            # A writer whose acknowledgement was lost is refused by its own first try.
+            # A writer whose acknowledgement was lost is refused because of its own first attempt.
             return self.read_bytes(url) == content
         return True
 
     def entries(self, folder: str, stem: str = "", complete: bool = False) -> Iterator[Entry]:
-        """The files and folders right in a folder, as storage lists them, in any order.
+        """List the files and folders directly in a folder, in any order.
 
-        stem:     how names begin that are wanted; on disk others come as well
-        complete: whether a folder on disk that cannot be read raises OSError; else it is left out
+        stem:     prefix of the names wanted; on disk others come as well
+        complete: raise OSError for a local folder that cannot be read, instead of leaving it out
 
         Raises StorageError if object storage fails until patience ends.
         """
         if is_remote(folder):
-            return self._s3.listed(f"{folder}/{stem}", "/", lambda request: self.with_retries(folder, request))
+            return self._s3.list_objects(f"{folder}/{stem}", "/", lambda request: self.with_retries(folder, request))
         return local.entries(folder, complete)
 
     def files_below(self, folder: str, complete: bool = False) -> Iterator[Entry]:
-        """The files in a folder and in those below it, as `entries` has them."""
+        """List the files in a folder and all folders below it; like `entries`."""
         if is_remote(folder):
-            return self._s3.listed(f"{folder}/", "", lambda request: self.with_retries(folder, request))
+            return self._s3.list_objects(f"{folder}/", "", lambda request: self.with_retries(folder, request))
         return local.files_below(folder, complete)
 
     def names(self, folder: str) -> list[str]:
-        """Paths of the files and folders right in a folder; empty if there is none."""
+        """List the paths of files and folders directly in a folder; empty if there is none."""
         try:
             return [entry.name for entry in self.entries(folder, complete=True)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def size(self, url: str) -> int | None:
-        """Bytes of a file, None if there is none."""
+        """Return the bytes of a file, None if there is none."""
         try:
             return int(self.with_retries(url, lambda: self.filesystem(url).size(url)))
         except FileNotFoundError:
             return None
 
     def fetch(self, url: str) -> Path:
-        """Copy a remote folder's files to a temporary local folder.
+        """Copy the files of a remote model folder to a temporary local folder.
 
-        Raises SettingsError if there is none or it cannot be reached.
+        Raises SettingsError if there are none, or they cannot be reached.
         """
         filesystem = self.filesystem(url)
         target = Path(tempfile.mkdtemp(prefix="craft-ray-model-"))
@@ -206,22 +200,22 @@ class Storage:
         return target
 
     def publish(self, folder: Path, url: str) -> None:
-        """Copy the files of a local folder into another, local or remote; config.json last, which makes it a model."""
+        """Copy the files of a local model folder; config.json comes last, since it makes a folder a model."""
         files = sorted(folder.rglob("*"), key=lambda file: (file.name == "config.json", file))
         for file in files:
             if file.is_file():
                 self.write_bytes(join(url, file.relative_to(folder).as_posix()), file.read_bytes())
 
     def modified(self, url: str) -> float:
-        """When a file was written, in seconds since 1970 by the clock of the store that holds it.
+        """Return when a file was written: seconds since 1970 by the clock of its store.
 
-        Raises FileNotFoundError if there is none.
+        Raises FileNotFoundError.
         """
         at: datetime = self.with_retries(url, lambda: self.filesystem(url).modified(url))
         return at.timestamp()
 
     def remove_files(self, urls: Sequence[str]) -> None:
-        """Remove files of one folder or below it, on S3 a thousand per request; those that are gone are passed over."""
+        """Delete files below one folder, in batches of 1,000 on S3. Missing files are ignored."""
         if not urls:
             return
         if not is_remote(urls[0]):
@@ -229,32 +223,26 @@ class Storage:
                 Path(url).unlink(missing_ok=True)
             return
         filesystem = self.filesystem(urls[0])
-        if any(has_magic(url) for url in urls):  # fsspec would take such a name for a pattern
+        if any(has_magic(url) for url in urls):  # which fsspec would expand as a pattern
             for url in urls:
                 self.with_retries(url, lambda: filesystem.rm_file(url))  # noqa: B023
             return
         self.with_retries(urls[0], lambda: filesystem.rm(list(urls)))
 
     def remove(self, url: str) -> None:
-        """Remove a folder with all below it, if it is there."""
+        """Delete a folder with all its content, if it exists."""
         filesystem = self.filesystem(url)
         if filesystem.exists(url):
             filesystem.rm(url, recursive=True)
 
     def arrow_filesystem(self, url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
-        """An Arrow filesystem for a remote address, None for a local path, and the path within it.
-
-        What is read by it is read as by `open`.
-        """
+        """Return an Arrow filesystem that reads with retries, None for a local path, and the path within it."""
         if not is_remote(url):
             return None, url
-        return pyarrow.fs.PyFileSystem(_Opening(self, self.filesystem(url))), url.partition("://")[2]
+        return pyarrow.fs.PyFileSystem(_RetryingHandler(self, self.filesystem(url))), url.partition("://")[2]
 
     def check_writable(self, folder: str) -> None:
-        """Write and remove a small file in a folder.
-
-        Raises SettingsError if that fails.
-        """
+        """Raise SettingsError if a small file cannot be written to a folder and deleted."""
         with as_settings_error(f"the output {folder}"):
             self.check_reachable(folder)
             probe = join(folder, f".craft-ray-{os.getpid()}")
@@ -262,13 +250,10 @@ class Storage:
             self.filesystem(folder).rm_file(probe)
 
 
-class _Opening(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types for it
-    """A filesystem for Arrow whose files a storage opens, since that of pyarrow tries nothing again."""
-
+class _RetryingHandler(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
     def __init__(self, storage: Storage, filesystem: fsspec.AbstractFileSystem) -> None:
         super().__init__(filesystem)
         self._storage = storage
 
     def open_input_file(self, path: str) -> pa.PythonFile:
-        """A seekable file."""
         return pa.PythonFile(self._storage.open(f"s3://{path}"), mode="r")

@@ -308,7 +308,7 @@ class NumberedTable:
 
     def with_retries(self, action: Callable[[], _Result]) -> _Result:
         """The result of an action on the table, tried again while storage fails."""
-        return self._storage.with_retries(self._output, action, also=(DeltaError,))
+        return self._storage.with_retries(self._output, action)
 
     def commit(self, write: Callable[[CommitProperties], Any], pair: int) -> None:
         """One commit, tried again while storage fails, but never if it went through.

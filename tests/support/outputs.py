@@ -160,7 +160,7 @@ def commit_blocks(
 
 
 def block(
-    output: Path,
+    output: str | Path,
     *documents: tuple[str, str],
     status: str = "annotated",
     shard: int = 0,
@@ -168,6 +168,7 @@ def block(
     year: int | None = None,
     partition_by: tuple[str, ...] = ("label",),
     run_id: str = "run",
+    storage: Storage = STORAGE,
 ) -> WrittenBlock:
     """A written block of documents (id, text). The whole text is a Taxon mention unless the document is deleted."""
     taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
@@ -181,7 +182,7 @@ def block(
             row |= {"label_ids": [taxon], "scores": [0.9]}
         rows.append(row)
     table = pa.Table.from_pylist(rows, schema=ANSWERED)
-    return write_block(table, WriteTask(STORAGE, str(output), run_id, Decoder(tags), True, partition_by))
+    return write_block(table, WriteTask(storage, str(output), run_id, Decoder(tags), True, partition_by))
 
 
 def all_of(written: WrittenBlock, outcome: Outcome = Outcome.REVISED) -> np.ndarray:
