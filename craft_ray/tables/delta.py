@@ -76,14 +76,15 @@ class NumberedTable:
         self._storage = storage
         self._output = output
         self.path = join(output, name)
-        self.delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
+        self._options: dict[str, str] = {}
+        self._delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
         self._last = self._sequence()
         """The number of this handle's last commit, or of the last that it found."""
         self._opened_at: float | None = None
         """When this handle's fence was made, by the clock of storage."""
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
-        options = self._storage.delta_options(self._output)
+        options = self._options = self._storage.delta_options(self._output)
         try:
             table = DeltaTable(self.path, storage_options=options)
         except TableNotFoundError:
@@ -100,6 +101,16 @@ class NumberedTable:
         if missing:
             raise SettingsError(f"{self.path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
         return table
+
+    @property
+    def delta(self) -> DeltaTable:
+        """The handle; opened again at the same version once its credentials have been renewed."""
+        options = self._storage.delta_options(self._output)
+        if options != self._options:
+            version = self._delta.version()
+            self._delta = self.with_retries(lambda: DeltaTable(self.path, version, options))
+            self._options = options
+        return self._delta
 
     @property
     def pair(self) -> int:

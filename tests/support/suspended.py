@@ -60,7 +60,7 @@ def main(output: str, step: str) -> None:
         stop()
         tables.documents.vacuum(RUN)
     else:
-        tables.documents.delta = Stalling(tables.documents)  # type: ignore[assignment]
+        tables.documents._delta = Stalling(tables.documents)  # type: ignore[assignment]
         tables.documents.vacuum(RUN)
 
 

@@ -113,7 +113,7 @@ def test_a_run_that_wakes_up_in_its_vacuum_removes_nothing_of_a_later_one(tmp_pa
             return vacuum(**how)
 
     delta = earlier.documents.delta
-    earlier.documents.delta = Stalls()
+    earlier.documents._delta = Stalls()
     earlier.documents.vacuum(EARLIER)
     ((later, block_),) = staged
     later.append([block_])
