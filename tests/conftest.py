@@ -22,7 +22,8 @@ from hypothesis import settings
 
 from craft_ray.core.logs import log
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.inference import DeployedModel, Model, prepare_model
+from craft_ray.model.engines.engine import DeployedModel
+from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from tests.support.commands import Finished
 from tests.support.s3_server import S3Server, running_s3_server
@@ -70,15 +71,15 @@ def craft_iob() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def form_of(craft_iob: Checkpoint) -> Callable[..., DeployedModel]:
+def deployed_model(craft_iob: Checkpoint) -> Callable[..., DeployedModel]:
     """`craft-iob` prepared for a precision and an engine, each once."""
     return cache(lambda precision="auto", engine="auto": prepare_model(craft_iob, "cpu", precision, engine))
 
 
 @pytest.fixture(scope="session")
-def model_of(form_of: Callable[..., DeployedModel]) -> Callable[..., Model]:
+def model_of(deployed_model: Callable[..., DeployedModel]) -> Callable[..., Model]:
     """The same as models that predict; tests must not change them."""
-    return cache(lambda *form: Model(form_of(*form)))
+    return cache(lambda *form: Model(deployed_model(*form)))
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +94,7 @@ def save_random_bert(folder: Path, *, hidden_size: int, layers: int, heads: int,
     from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
 
     from craft_ray.core.labels import TAGS
-    from craft_ray.model.shipped import SHIPPED
+    from craft_ray.model.loading import SHIPPED
 
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED["craft-iob"])

@@ -24,7 +24,7 @@ from craft_ray.annotation.summary import metrics
 from craft_ray.annotation.write import WriteTask
 from craft_ray.core.connection import nodes, wait_for_resources
 from craft_ray.model.decode import Decoder
-from craft_ray.model.inference import DeployedModel
+from craft_ray.model.engines.engine import DeployedModel
 from craft_ray.readers import read_options
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock

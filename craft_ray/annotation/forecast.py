@@ -20,8 +20,8 @@ from craft_ray.annotation.plan import shard_signature
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document
 from craft_ray.core.settings import Settings
+from craft_ray.model.inference import check_choice
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.precision import check_choice
 from craft_ray.readers import ReadOptions, is_shard_name, read_options, read_shard
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.listing import list_shards

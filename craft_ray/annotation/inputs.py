@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
-from craft_ray.model.precision import check_choice
+from craft_ray.model.inference import check_choice
 from craft_ray.readers import deletions, is_shard_name, read_options
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.file_list import read_file_list

@@ -7,8 +7,9 @@ from craft_ray.core.connection import is_connected
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines.engine import DeployedModel
 from craft_ray.model.engines.processor import has_gpu
-from craft_ray.model.inference import DeployedModel, prepare_model
+from craft_ray.model.inference import prepare_model
 from craft_ray.model.loading import find_model, load_checkpoint
 from craft_ray.storage.storage import Storage
 

@@ -22,7 +22,7 @@ from craft_ray.annotation.prepare import SharedReadTask, prepare_shards
 from craft_ray.annotation.replica import Replica
 from craft_ray.annotation.write import WriteTask, write_blocks
 from craft_ray.core.errors import RunError
-from craft_ray.model.inference import DeployedModel
+from craft_ray.model.engines.engine import DeployedModel
 from craft_ray.storage.shards import Shard, pack_shards
 from craft_ray.tables.blocks import WrittenBlock
 

@@ -26,7 +26,7 @@ from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, configure_logging, log_fields
 from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Document, Item
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.tokens import BATCH, tokenize
+from craft_ray.model.tokens import MAX_CHARACTERS, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import ArchivePart, ReadOptions, read_items
 from craft_ray.storage.failures import describe, explain
@@ -146,7 +146,7 @@ class Preprocessor:
         for row in self._rows(stream, account, options):
             rows.append(row)
             size += row.checked.size
-            if size >= BATCH or len(rows) >= self.max_rows:
+            if size >= MAX_CHARACTERS or len(rows) >= self.max_rows:
                 account.position = _bytes_read(stream) // account.parts
                 yield self._table(rows, account)
                 rows, size = [], 0
@@ -191,7 +191,7 @@ class Preprocessor:
                 checked = check_item(key, item, account.named)
                 group.append((key, item, checked))
                 size += checked.size
-                if size >= BATCH or len(group) >= MAX_ROWS:
+                if size >= MAX_CHARACTERS or len(group) >= MAX_ROWS:
                     yield self._judged(reject_repeated(group, seen))
                     group, size = [], 0
         except ShardError as error:

@@ -10,7 +10,8 @@ import ray
 
 from craft_ray.annotation import prometheus
 from craft_ray.annotation.rows import PREDICTIONS, failure_row, rejection_row
-from craft_ray.model.inference import DeployedModel, Model
+from craft_ray.model.engines.engine import DeployedModel
+from craft_ray.model.inference import Model
 from craft_ray.model.tokens import TOKEN_COLUMNS
 
 

@@ -68,7 +68,7 @@ def _graph_rate(precision: GraphPrecision, threads: int, rows: int, inputs: int,
         module = QuantizedLinear(module, -4.0, 4.0)
     example = torch.randn(rows, inputs)
     graph: OpenVinoModel = trace(module, (example,), precision)
-    compiled = graph.compiled(threads)
+    compiled = graph.compile(threads)
     requests = [compiled.create_infer_request() for _ in range(threads)]
     data = example.numpy()
 

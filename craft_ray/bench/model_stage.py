@@ -18,9 +18,8 @@ from craft_ray.core.errors import RunError
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Precision
 from craft_ray.model.engines.processor import capabilities
-from craft_ray.model.inference import Model
+from craft_ray.model.inference import Model, choose_precision
 from craft_ray.model.loading import find_model
-from craft_ray.model.precision import choose_precision
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.windows import Windower, Windows
 

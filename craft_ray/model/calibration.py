@@ -1,8 +1,8 @@
-"""Scores that mean what they say: of mentions with score 0.9, nine of ten are right; pure.
+"""Calibrated scores: of the mentions with score 0.9, nine in ten are right.
 
-A mention's raw score, the mean probability of its words, is too sure of itself. Platt scaling (Platt 1999,
-"Probabilistic outputs for support vector machines") maps it by sigmoid(slope * logit(score) + intercept), which keeps
-the order of scores; slope and intercept are fitted on the development set and travel with the checkpoint.
+The raw score of a mention, the mean probability of its words, is overconfident. Platt scaling (Platt 1999,
+"Probabilistic outputs for support vector machines") maps it to sigmoid(slope * logit(score) + intercept), which keeps
+the order of scores. Slope and intercept are fitted on the development set and stored with the checkpoint.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from craft_ray.core.odds import log_odds, probability
 
-NONE = (1.0, 0.0)
-"""The calibration that leaves scores as they are."""
+IDENTITY = (1.0, 0.0)
+"""Slope and intercept that leave scores unchanged."""
 
 EDGE = 1e-6
-"""How near to 0 and 1 raw scores count."""
+"""Raw scores are clipped to this distance from 0 and 1, where the logit is infinite."""
 
 
 def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> NDArray[np.float32]:
-    """(mentions,) raw scores by a slope and an intercept."""
-    if calibration == NONE:
+    """Apply a slope and an intercept to raw scores."""
+    if calibration == IDENTITY:
         return score
     slope, intercept = calibration
     result: NDArray[np.float32] = probability(slope * log_odds(score, EDGE) + intercept).astype(np.float32)
@@ -27,17 +27,17 @@ def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> 
 
 
 def fit_calibration(score: NDArray[np.float32], right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and intercept of the most likely calibration, by Newton's method.
+    """Fit slope and intercept by maximum likelihood (Newton's method).
 
-    Mentions that are all right or all wrong, or too few to tell, leave scores as they are; so does a fit that would
-    turn the order of scores around.
+    Returns IDENTITY for fewer than ten mentions, for mentions that are all right or all wrong, and where the fit would
+    reverse the order of scores.
 
-    score: (mentions,) raw; right: (mentions,) whether each is right
+    score: (mentions,) raw; right: (mentions,)
     """
     if len(score) < 10 or right.all() or not right.any():
-        return NONE
+        return IDENTITY
     inputs = np.column_stack([log_odds(score, EDGE), np.ones(len(score))])
-    weights = np.array(NONE)
+    weights = np.array(IDENTITY)
     for _ in range(100):
         expected = probability(inputs @ weights)
         gradient = inputs.T @ (right - expected)
@@ -46,4 +46,4 @@ def fit_calibration(score: NDArray[np.float32], right: NDArray[np.bool_]) -> tup
         weights = weights + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
-    return (float(weights[0]), float(weights[1])) if weights[0] > 0 else NONE
+    return (float(weights[0]), float(weights[1])) if weights[0] > 0 else IDENTITY

@@ -1,7 +1,7 @@
-"""A token-classification checkpoint in Hugging Face form, read once and held as plain arrays.
+"""A token-classification checkpoint in Hugging Face form as plain arrays.
 
-The arrays travel to the replicas through Ray's object store, which keeps one copy a node and maps it into each actor:
-no worker reads a checkpoint, and a folder on the driver's disk serves a whole cluster.
+The arrays travel to the replicas through Ray's object store, which keeps one copy per node and maps it into each actor.
+Workers therefore read no checkpoint files, and a folder on the driver's disk serves a whole cluster.
 """
 
 import hashlib
@@ -20,45 +20,39 @@ from craft_ray.model.tags import TagSet
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
-OWN_SETTINGS = (
-    "window_pieces",
-    "score_calibration",
-    "activation_ranges",
-    "refine_mentions",
-    "rescoring",
-    KEY,
-)
+OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions", "rescoring", KEY)
 """Keys that our training adds to config.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """Labels by word piece in place of a network, to measure everything but the model.
+    """Fixed labels in place of a network, to measure everything but the model.
 
     label:             (vocabulary,) label id of each word piece
-    tokens_per_second: rate at which a replica answers, by sleeping; None for at once
+    n_labels:          number of labels of the network that it replaces
+    tokens_per_second: simulated speed of a replica; None for no delay
     """
 
     label: NDArray[np.int8]
+    n_labels: int
     tokens_per_second: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything of a checkpoint that annotation needs.
+    """A checkpoint as annotation needs it.
 
-    weights:     parameter name -> fp32 or fp16 array
-    tokenizer:   a `tokenizers` tokenizer as JSON, without truncation or padding
-    prefix, suffix: ids of the special tokens around a window ([CLS], [SEP])
-    max_tokens:  word pieces that fit a window beside the special tokens
-    window_pieces: word pieces up to which consecutive sentences share a window, as in the model's training; 0 for a
-                 sentence per window (`window_pieces` of config.json)
-    calibration: slope and intercept by which scores are calibrated (`score_calibration` of config.json)
-    activation_ranges: lowest and highest input of each linear layer, by name, where int8 was measured to do no harm
-                 (`activation_ranges` of config.json); empty if it was not
-    seen:        keys of the mentions that training showed, as `corpora.mention_keys` makes them; None if not known
-    fingerprint: SHA-256 over weights, configuration and tokenizer
-    stand_in:    what answers in place of a network; None for a real checkpoint
+    weights:           fp32 or fp16 array by parameter name
+    tokenizer:         a `tokenizers` tokenizer as JSON, without truncation or padding
+    prefix, suffix:    ids of the special tokens around a window ([CLS], [SEP])
+    max_tokens:        word pieces that fit a window, special tokens not counted
+    window_pieces:     word pieces up to which consecutive sentences share a window, as in training; 0 for one sentence
+                       per window
+    calibration:       slope and intercept of `calibration.calibrated`
+    activation_ranges: lowest and highest input of each linear layer by name, for int8; empty if int8 was not found safe
+    seen:              keys (`training.seen_mentions.mention_keys`) of the mentions in the training data; None if unknown
+    fingerprint:       SHA-256 of everything that determines the entities
+    stand_in:          replaces the network; None for a real checkpoint
     """
 
     source: str
@@ -78,43 +72,36 @@ class Checkpoint:
 
     @property
     def tags(self) -> TagSet:
-        """The meaning of the label ids."""
         ontology = {label: one.prefixes[0] for label, one in self.descriptions.items() if one.prefixes}
         return TagSet.from_id2label(self.id2label).with_ontologies(ontology)
 
     @property
     def descriptions(self) -> dict[str, LabelDescription]:
-        """Meaning and looks of its labels: CRAFT's own, and those in `label_descriptions` of config.json.
+        """Descriptions of CRAFT's own labels and of those in `label_descriptions` of config.json.
 
-        Raises SettingsError if that has a value that does not fit.
+        Raises SettingsError if a description is invalid.
         """
         return descriptions_of(TagSet.from_id2label(self.id2label).names, self.config.get(KEY))
 
     @property
     def about(self) -> dict[str, Any]:
-        """The model as records and summaries have it."""
+        """The model's entry in run records and summaries."""
         about = {"source": self.source, "fingerprint": self.fingerprint, "labels": self.id2label}
         return about | ({KEY: self.config[KEY]} if self.config.get(KEY) else {})
 
     @property
     def refine_mentions(self) -> bool:
-        """True if its mentions are refined (see `refinement`), by `refine_mentions` of config.json; a stand-in's never.
-
-        The rule was chosen for the labels of CRAFT's release; for others it is off.
-        """
+        """Whether `refinement` applies. Off by default: its rules were chosen for the labels of CRAFT's release."""
         return self.stand_in is None and self.config.get("refine_mentions") is True
 
     @property
     def rescoring(self) -> Any:
-        """How mentions are scored anew (`concepts.rescoring`), by `rescoring` of config.json; None if they are not.
-
-        A stand-in has none.
-        """
+        """Parameters of `concepts.rescoring`; None if mentions keep the scores of the network."""
         return None if self.stand_in is not None else self.config.get("rescoring")
 
 
 def max_positions(config: Any, tokenizer: Any) -> int:
-    """Positions the model has; RoBERTa-like models keep the first `pad_token_id + 1` of theirs unused."""
+    """Tokens that fit the model. RoBERTa-like models leave their first `pad_token_id + 1` positions unused."""
     positions = int(getattr(config, "max_position_embeddings", 512))
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= int(config.pad_token_id) + 1
@@ -124,8 +111,9 @@ def max_positions(config: Any, tokenizer: Any) -> int:
 def own_settings(
     config: dict[str, Any], source: str
 ) -> tuple[int, tuple[float, float], dict[str, tuple[float, float]]]:
-    """Keys that our training adds to config.json: `window_pieces`, `score_calibration`, `activation_ranges`; others'
-    checkpoints have none.
+    """`window_pieces`, `score_calibration` and `activation_ranges` of config.json, with neutral defaults.
+
+    Raises SettingsError if one of them is invalid.
     """
     try:
         slope, intercept = (float(value) for value in config.get("score_calibration", (1.0, 0.0)))
@@ -136,22 +124,21 @@ def own_settings(
 
 
 def update_config(folder: Path, **values: object) -> None:
-    """Set keys of a checkpoint's config.json; all others stay."""
+    """Set keys in a checkpoint's config.json and keep all others."""
     file = folder / CONFIG_FILE
     config = json.loads(file.read_text(encoding="utf-8")) | values
     file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ids put before and after a text."""
+    """Ids that the tokenizer adds before and after a text."""
     encoding = tokenizer.encode("a")
-    special = np.array(encoding.special_tokens_mask, np.bool_)
-    own = np.flatnonzero(~special)
-    return tuple(encoding.ids[: own[0]]), tuple(encoding.ids[own[-1] + 1 :])
+    pieces = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
+    return tuple(encoding.ids[: pieces[0]]), tuple(encoding.ids[pieces[-1] + 1 :])
 
 
 def to_numpy(tensor: Any) -> NDArray[np.generic]:
-    """NumPy knows no bfloat16; those weights are widened, which is exact."""
+    """NumPy has no bfloat16, so those weights become fp32, which is exact."""
     import torch
 
     array: NDArray[np.generic] = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
@@ -159,7 +146,7 @@ def to_numpy(tensor: Any) -> NDArray[np.generic]:
 
 
 def fingerprint_of(weights: dict[str, NDArray[np.generic]], others: list[Any]) -> str:
-    """SHA-256 of what decides the answers: weights by name, labels, tokenizer, windows, calibration."""
+    """SHA-256 of weights by name and of everything else that determines the entities."""
     digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
     for name in sorted(weights):
         digest.update(f"{name} {weights[name].dtype} {weights[name].shape}".encode())
@@ -167,6 +154,6 @@ def fingerprint_of(weights: dict[str, NDArray[np.generic]], others: list[Any]) -
     return digest.hexdigest()
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message."""
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not blank, or the name of its type."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

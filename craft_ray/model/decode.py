@@ -1,4 +1,4 @@
-"""Label ids and scores of words to entities with their offsets, for a whole block at once; pure."""
+"""Label ids and scores of words to entities with offsets, for a whole block."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,33 +10,30 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from craft_ray.core.schema import ENTITIES
-from craft_ray.model.calibration import NONE, calibrated
+from craft_ray.model.calibration import IDENTITY, calibrated
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.refinement import PART, Words, refine
+from craft_ray.model.refinement import MAX_WORDS, Words, refine
 from craft_ray.model.tags import Spans, TagSet, iob_to_spans
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How a checkpoint's answers are read: what its label ids mean, how its scores are calibrated, and whether its
-    mentions are refined (see `refinement`).
-    """
+    """What `decode` needs of a checkpoint; `refine` turns `refinement` on."""
 
     tags: TagSet
-    calibration: tuple[float, float] = NONE
+    calibration: tuple[float, float] = IDENTITY
     refine: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Decoder":
-        """The decoder of a checkpoint."""
         return cls(checkpoint.tags, checkpoint.calibration, checkpoint.refine_mentions)
 
 
 def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
-    """The entities of a block of prepared rows with `label_ids` and `scores`, and how many each row has.
+    """Entities of a block of tokenized documents with `label_ids` and `scores`, and the number of entities of each row.
 
-    The entities' columns are those of ENTITIES but `run_id` and `block_id`, plus `row`, the document's row in the
-    block. Rows come in order of documents and offsets. A mention's score is the mean over its words, calibrated.
+    The entities have the columns of ENTITIES without `run_id` and `block_id`, plus `row`, the index of the document in
+    the block. They are ordered by document and offset. Their score is the mean over their words, calibrated.
     """
     words = _Lists(block["word_start"])
     sentences = _Lists(block["sentence_start"])
@@ -47,30 +44,28 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     spans = iob_to_spans(_flat(block["label_ids"]), sentence, tags)
     raw = span_means(_flat(block["scores"]), spans.first, spans.last)
     if decoder.refine:
-        spans, raw = _refined(block["text"], words, word_end, sentence, spans, raw)
+        spans, raw = _refine_documents(block["text"], words, word_end, sentence, spans, raw)
     row = word_row[spans.first]
     start = words.values[spans.first]
     end = word_end[spans.last]
-    score = calibrated(raw, decoder.calibration)
-    names = np.array(tags.names, object)[spans.label]
-    where = sentence[spans.first]
+    own_sentence = sentence[spans.first]
     entities = {
         "doc_id": block["doc_id"].combine_chunks().take(pa.array(row)),
         "section": _sections(block["sections"], row, start),
         "start": start,
         "end": end,
-        "label": names,
+        "label": np.array(tags.names, object)[spans.label],
         "mention": _mentions(block["text"], row, start, end),
-        "score": score,
+        "score": calibrated(raw, decoder.calibration),
         "ontology": np.array(tags.ontologies, object)[spans.label],
-        "sentence_start": sentences.values[where],
-        "sentence_end": _flat(block["sentence_end"])[where],
+        "sentence_start": sentences.values[own_sentence],
+        "sentence_end": _flat(block["sentence_end"])[own_sentence],
     }
     table = pa.table({name: pa.array(values, ENTITIES.field(name).type) for name, values in entities.items()})
     return table.append_column("row", pa.array(row, pa.int64())), np.bincount(row, minlength=block.num_rows)
 
 
-def _refined(
+def _refine_documents(
     texts: pa.ChunkedArray,
     words: "_Lists",
     word_end: NDArray[np.int32],
@@ -78,22 +73,22 @@ def _refined(
     spans: Spans,
     score: NDArray[np.float32],
 ) -> tuple[Spans, NDArray[np.float32]]:
-    """The mentions of each document, or of each part of a long one, refined by themselves."""
+    """Refine each document on its own, a long one in parts."""
     combined = texts.combine_chunks()
     found: list[Spans] = []
     scores: list[NDArray[np.float32]] = []
     for row, (begin, count) in enumerate(zip(words.starts.tolist(), words.lengths.tolist(), strict=True)):
         text = None
-        for at, to in _parts(sentence, begin, begin + count):
-            own = slice(*np.searchsorted(spans.first, [at, to]))
+        for first, to in _parts(sentence, begin, begin + count):
+            own = slice(*np.searchsorted(spans.first, [first, to]))
             if own.start == own.stop:
                 continue
             text = combined[row].as_py() if text is None else text
-            start, end = words.values[at:to].astype(np.int64), word_end[at:to].astype(np.int64)
-            part = Words.of(text[start[0] : end[-1]], start - start[0], end - start[0], sentence[at:to])
+            start, end = words.values[first:to].astype(np.int64), word_end[first:to].astype(np.int64)
+            part = Words.of(text[start[0] : end[-1]], start - start[0], end - start[0], sentence[first:to])
             last = np.minimum(spans.last[own], to - 1)
-            refined, raw = refine(part, Spans(spans.first[own] - at, last - at, spans.label[own]), score[own])
-            found.append(Spans(refined.first + at, refined.last + at, refined.label))
+            refined, raw = refine(part, Spans(spans.first[own] - first, last - first, spans.label[own]), score[own])
+            found.append(Spans(refined.first + first, refined.last + first, refined.label))
             scores.append(raw)
     if not found:
         return spans, score
@@ -102,9 +97,9 @@ def _refined(
 
 
 def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Parts of the words from `begin` to `end`, of about PART words each, that end with a sentence if they can."""
+    """Split a range of words into parts of at most MAX_WORDS, at the ends of sentences where possible."""
     while begin < end:
-        to = min(begin + PART, end)
+        to = min(begin + MAX_WORDS, end)
         if to < end:
             sentence_begin = int(np.searchsorted(sentence, sentence[to]))
             to = sentence_begin if sentence_begin > begin else to
@@ -113,7 +108,7 @@ def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[
 
 
 class _Lists:
-    """A list column as flat values; `starts` is where each row's values begin."""
+    """A list column as flat values, with the length of each row and the index of its first value."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         self.lengths: NDArray[np.int64] = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
@@ -121,7 +116,7 @@ class _Lists:
         self.starts = np.cumsum(self.lengths) - self.lengths
 
     def rows(self) -> NDArray[np.int64]:
-        """Each value's row."""
+        """The row of each value."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
 
@@ -131,32 +126,30 @@ def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Mean score of the words of each span; spans are in order and do not overlap."""
+    """Mean score of the words of each span. Spans must be sorted and disjoint."""
     if len(first) == 0:
         return np.empty(0, np.float32)
     edges = np.column_stack([first, last + 1]).ravel()
-    padded = np.append(scores.astype(np.float64), 0.0)  # reduceat wants each edge to be an index
+    padded = np.append(scores.astype(np.float64), 0.0)  # reduceat requires every edge to be a valid index
     means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
     return means
 
 
 def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:
-    """The name of the section in which each offset lies."""
+    """The name of the section that contains each offset."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     flat = pc.list_flatten(column).combine_chunks()
-    names, section_start = flat.field("name"), flat.field("start").to_numpy(zero_copy_only=False).astype(np.int64)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    # One sorted key for all documents of the block: the document's row above the offset.
-    keys = (owner << 32) | section_start
+    section_start = flat.field("start").to_numpy(zero_copy_only=False).astype(np.int64)
+    # One sorted key for all sections of the block: the row in the high bits, the offset in the low ones.
+    keys = (np.repeat(np.arange(len(lengths)), lengths) << 32) | section_start
     found = np.searchsorted(keys, (row << 32) | start.astype(np.int64), side="right") - 1
-    result: list[str | None] = names.take(pa.array(found)).to_pylist()
+    result: list[str | None] = flat.field("name").take(pa.array(found)).to_pylist()
     return result
 
 
 def _mentions(
     column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32], end: NDArray[np.int32]
 ) -> list[str]:
-    """The text of each span."""
     mentions: list[str] = []
     texts = column.combine_chunks()
     current, text = -1, ""

@@ -1,40 +1,21 @@
-"""Token ids to label ids and scores. Knows tensors, and neither text nor Ray."""
+"""Token ids to label ids and scores, in batches, on one engine. Knows neither text nor Ray."""
 
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.model.batches import Batch, Batches, PackedBatch, SpecialTokens
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import ENGINES
-from craft_ray.model.engines.engine import OutOfMemory, Placement, Precision
+from craft_ray.model.engines.engine import Arrays, DeployedModel, EngineSpec, OutOfMemory, Precision
 from craft_ray.model.engines.stand_in import STAND_IN
-from craft_ray.model.precision import choose_precision
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedModel:
-    """A checkpoint made ready for a kind of device: what replicas are made from, wherever they are.
-
-    engine:  name of the engine that `content` is for
-    content: as the engine's `deploy` makes it
-    """
-
-    engine: str
-    content: Any
-    frame: SpecialTokens
-    n_labels: int
-    device: str
-    precision: Precision
-    compile: bool = False
-    packed: bool = True
 
 
 def prepare_model(
@@ -44,37 +25,78 @@ def prepare_model(
     engine: str = "auto",
     compile: bool = False,
 ) -> DeployedModel:
-    """Make a checkpoint ready to ship; `compile` has each replica run `torch.compile`, where torch is the engine.
+    """Convert a checkpoint, once, to the form that is shipped to the replicas on a kind of device.
 
-    Raises SettingsError for a precision or an engine that the device or the checkpoint does not allow.
+    Raises SettingsError for a precision or an engine that the device or the checkpoint does not support.
     """
-    frame = SpecialTokens.of(checkpoint)
-    n_labels = len(checkpoint.id2label)
-    if checkpoint.stand_in is not None:
-        return DeployedModel(STAND_IN, checkpoint.stand_in, frame, n_labels, device, "fp32")
-    chosen, by = choose_precision(checkpoint, device, precision, engine)
-    return DeployedModel(by.name, by.deploy(checkpoint, chosen), frame, n_labels, device, chosen, compile)
+    chosen: Precision = "fp32"
+    spec = ENGINES[STAND_IN]
+    if checkpoint.stand_in is None:
+        chosen, spec = choose_precision(checkpoint, device, precision, engine)
+    return DeployedModel(
+        engine=spec.name,
+        content=spec.deploy(checkpoint, chosen),
+        special=SpecialTokens.of(checkpoint),
+        n_labels=len(checkpoint.id2label),
+        device=device,
+        precision=chosen,
+        compile=compile,
+    )
+
+
+def choose_precision(
+    checkpoint: Checkpoint, device: str, precision: Precision | Literal["auto"], engine: str
+) -> tuple[Precision, EngineSpec]:
+    """Resolve `auto`: the first engine that runs on the device, and its fastest format that is safe for the checkpoint.
+
+    Raises SettingsError for a combination that the device or the checkpoint does not support.
+    """
+    check_choice(precision, engine)
+    if engine == "auto":
+        spec = next(spec for spec in ENGINES.values() if device in spec.devices)
+    elif device in ENGINES[engine].devices:
+        spec = ENGINES[engine]
+    else:
+        choices = ", ".join(name for name in _engine_names() if device in ENGINES[name].devices)
+        raise SettingsError(f"the engine {engine} does not run on {device}: choose {choices}")
+    if precision == "auto":
+        precision = spec.fastest(checkpoint, device)
+    if precision not in (able := spec.devices[device]):
+        raise SettingsError(f"the engine {spec.name} computes in {', '.join(able)} on {device}, not in {precision}")
+    if precision == "int8" and not checkpoint.activation_ranges:
+        raise SettingsError(f"the model {checkpoint.source} has no activation_ranges, which int8 needs")
+    return precision, spec
+
+
+def check_choice(precision: str, engine: str) -> None:
+    """Raise SettingsError for an unknown number format or engine, before anything is loaded."""
+    if precision not in ("auto", *get_args(Precision)):
+        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
+    if engine not in ("auto", *_engine_names()):
+        raise SettingsError(f"unknown engine {engine!r}: choose auto or one of {', '.join(_engine_names())}")
+
+
+def _engine_names() -> list[str]:
+    return [spec.name for spec in ENGINES.values() if spec.devices]
 
 
 class Model:
-    """A model form at work. Several threads may use it: one begins its batches when another has begun its last one.
+    """A loaded model. Threads may share it: one starts its batches when another has started its last one.
 
-    token_budget: tokens that a batch holds at most, padding included; halves for good when a batch does not fit in
-                  memory
+    token_budget: maximum number of tokens in a batch, padding included; halved for good when a batch runs out of memory
     threads:      CPU threads of this process
     """
 
-    def __init__(self, form: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
-        placement = Placement(form.device, form.precision, threads, form.compile, form.packed)
-        self._engine = ENGINES[form.engine].load(form.content, placement)
-        self._frame = form.frame
-        self._n_labels = form.n_labels
-        self._turn = threading.Lock()
+    def __init__(self, deployed: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
+        self._engine = ENGINES[deployed.engine].load(deployed, threads)
+        self._special = deployed.special
+        self._n_labels = deployed.n_labels
+        self._starting = threading.Lock()
         self.token_budget = token_budget
 
     @property
     def precision(self) -> Precision:
-        """The number format that it computes in now; a network that overflows in fp16 goes on in bf16."""
+        """The current number format; a network that overflows in fp16 continues in bf16."""
         return self._engine.precision
 
     @classmethod
@@ -86,81 +108,71 @@ class Model:
         engine: str = "auto",
         token_budget: int = 512,
     ) -> "Model":
-        """A model on all of this machine's CPU."""
-        form = prepare_model(checkpoint, "cpu", precision, engine)
-        return cls(form, token_budget=token_budget, threads=os.cpu_count() or 1)
+        """Load a checkpoint on all cores of this machine."""
+        deployed = prepare_model(checkpoint, "cpu", precision, engine)
+        return cls(deployed, token_budget=token_budget, threads=os.cpu_count() or 1)
 
     def predict(
-        self,
-        token_ids: NDArray[np.int32],
-        window_length: NDArray[np.int32],
-        word_piece: NDArray[np.int32],
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], word_piece: NDArray[np.int32]
     ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Label id and its probability for each word, read at the word's first piece.
+        """Label id of each word and its probability, both (words,), taken from the word's first piece.
 
-        token_ids (pieces,), window_length (windows,), word_piece (words,) as in `windows.Windows`; returns two
-        arrays of shape (words,).
+        token_ids (pieces,), window_length (windows,), word_piece (words,): as in `windows.Windows`
         """
         label = np.zeros(len(token_ids), np.int8)
         score = np.zeros(len(token_ids), np.float32)
-        for batch, (labels, scores) in self._run(token_ids, window_length):
-            label[batch.position] = labels[batch.inside]
-            score[batch.position] = scores[batch.inside]
+        for batch, (labels, scores) in self._run(Batches.of(token_ids, window_length, self._special)):
+            label[batch.piece_index] = labels[batch.is_piece]
+            score[batch.piece_index] = scores[batch.is_piece]
         return label[word_piece], score[word_piece]
 
     def logits(
-        self,
-        token_ids: NDArray[np.int32],
-        window_length: NDArray[np.int32],
-        word_piece: NDArray[np.int32],
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], word_piece: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Scores that `predict` takes its labels from: (words, labels), before the softmax."""
+        """Logits of each word: (words, labels)."""
         logits = np.zeros((len(token_ids), self._n_labels), np.float32)
-        batches = Batches.of(token_ids, window_length, self._frame)
-        done = 0
-        while done < len(batches):
-            batch = self._cut(batches, done)
-            logits[batch.position] = self._engine.logits(batch)[batch.inside]
-            done += batch.n_windows
+        batches = Batches.of(token_ids, window_length, self._special)
+        first = 0
+        while first < batches.n_windows:
+            batch = self._cut(batches, first)
+            logits[batch.piece_index] = self._engine.logits(batch)[batch.is_piece]
+            first += batch.n_windows
         return logits[word_piece]
 
     def _cut(self, batches: Batches, first: int) -> Batch | PackedBatch:
-        return (batches.pack if self._engine.packs else batches.cut)(first, self.token_budget)
+        return (batches.packed if self._engine.packs else batches.padded)(first, self.token_budget)
 
-    def _run(
-        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32]
-    ) -> Iterator[tuple[Batch | PackedBatch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
-        """All windows in batches, some always under way."""
-        batches = Batches.of(token_ids, window_length, self._frame)
-        with ExitStack() as turn:
-            turn.enter_context(self._turn)
-            yield from self._begun_in_turn(batches, turn.close)
+    def _run(self, batches: Batches) -> Iterator[tuple[Batch | PackedBatch, Arrays]]:
+        """All batches with their results, several in flight."""
+        with ExitStack() as starting:
+            starting.enter_context(self._starting)
+            yield from self._pipelined(batches, all_started=starting.close)
 
-    def _begun_in_turn(
-        self, batches: Batches, all_begun: Callable[[], None]
-    ) -> Iterator[tuple[Batch | PackedBatch, tuple[NDArray[np.int8], NDArray[np.float32]]]]:
-        started: deque[tuple[int, Batch | PackedBatch, Any]] = deque()
-        ahead = 0
-        while started or ahead < len(batches):
-            if ahead < len(batches) and len(started) < self._engine.depth:
-                batch = self._cut(batches, ahead)
+    def _pipelined(
+        self, batches: Batches, all_started: Callable[[], None]
+    ) -> Iterator[tuple[Batch | PackedBatch, Arrays]]:
+        in_flight: deque[tuple[int, Batch | PackedBatch, Any]] = deque()
+        following = 0
+        while in_flight or following < batches.n_windows:
+            if following < batches.n_windows and len(in_flight) < self._engine.depth:
+                batch = self._cut(batches, following)
                 try:
-                    started.append((ahead, batch, self._engine.start(batch)))
+                    in_flight.append((following, batch, self._engine.start(batch)))
                 except OutOfMemory as error:
                     self._shrink(batch, error)
                     continue
-                ahead += batch.n_windows
+                following += batch.n_windows
                 continue
-            if ahead == len(batches):
-                all_begun()
-            first, batch, handle = started.popleft()
+            if following == batches.n_windows:
+                all_started()
+            first, batch, handle = in_flight.popleft()
             try:
                 yield batch, self._engine.finish(handle)
             except OutOfMemory as error:
                 self._shrink(batch, error)
-                # It and those behind it are begun again; what the engine still computes of them is dropped.
-                ahead = first
-                started.clear()
+                # Restart this batch and all later ones; discard results that are still in flight.
+                following = first
+                in_flight.clear()
 
     def _shrink(self, batch: Batch | PackedBatch, error: OutOfMemory) -> None:
         if batch.n_windows == 1:

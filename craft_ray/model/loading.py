@@ -1,11 +1,12 @@
-"""A checkpoint by name: one that ships, a folder, an S3 address, or a model of the Hugging Face hub."""
+"""Load a checkpoint by name: a model that ships, a folder, an S3 address, or a model of the Hugging Face hub."""
 
+import hashlib
 import json
 import shutil
 import socket
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,81 +23,54 @@ from craft_ray.model.checkpoint import (
     OWN_SETTINGS,
     SEEN_FILE,
     Checkpoint,
+    StandIn,
     fingerprint_of,
+    first_line,
     max_positions,
-    one_line,
     own_settings,
     special_tokens,
     to_numpy,
 )
-from craft_ray.model.engines.stand_in import STAND_IN, stand_in_checkpoint
-from craft_ray.model.shipped import shipped_folder
+from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.tokens import load_tokenizer
+
+_MODELS = Path(__file__).parent.parent / "models"
+
+SHIPPED = {"craft": _MODELS / "craft", "craft-iob": _MODELS / "craft-iob"}
+"""Folders of the models that ship with the package, by the name that `--model` takes."""
+
+DEFAULT = "craft"
 
 
 def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
-    """Load a checkpoint that ships, a local folder, a Hugging Face id, or (through `fetch`) a remote folder.
+    """Load a model that ships, a local folder, a model of the Hugging Face hub, or a remote folder.
 
-    `stand-in` gives the embedded checkpoint's tokenizer and labels with a `StandIn` for its network, and
-    `stand-in:RATE` one that answers at so many tokens per second.
+    `stand-in` loads the default model with fixed labels in place of its network; `stand-in:RATE` limits it to that many
+    tokens per second.
 
-    Weights are read as safetensors or through torch's weights-only loader; no pickle beyond that and no code from a
-    checkpoint is ever run. `fetch` copies a remote folder such as `s3://...` to a local one; once it is read, it is
-    removed.
+    Weights are read as safetensors or by torch's weights-only loader. No other pickle and no code of a checkpoint runs.
+
+    fetch: downloads a remote folder such as `s3://...` to a temporary local one, which is deleted after loading
 
     Raises SettingsError if there is no such model or it is not a token-classification checkpoint.
     """
     if source.partition(":")[0] == STAND_IN:
-        return stand_in_checkpoint(source)
-    if "://" in source:
-        if fetch is None:
-            raise SettingsError(f"cannot fetch the model {source} here")
-        fetched = fetch(source)
-        try:
-            return _checkpoint_in(str(fetched), source)
-        finally:
-            shutil.rmtree(fetched)  # weights that are mapped stay readable
-    return _checkpoint_in(find_model(source), source)
-
-
-def _checkpoint_in(folder: str, source: str) -> Checkpoint:
-    content = _read_own(Path(folder), source) or _read_with_transformers(folder, source)
-    prefix, suffix = special_tokens(content.tokenizer)
-    id2label = {int(i): str(label) for i, label in content.config["id2label"].items()}
-    window_pieces, calibration, ranges = own_settings(content.config, source)
-    tokenizer = content.tokenizer.to_str()
-    decides = [id2label, tokenizer, window_pieces, calibration, ranges]
-    if content.config.get("refine_mentions") is True:
-        # A setting that came later is left out where it is off, so that earlier outputs stay up to date.
-        decides.append("refined")
-    if content.config.get("rescoring") is not None:
-        decides.append(content.config["rescoring"])
-    checkpoint = Checkpoint(
-        source=source,
-        config=content.config | {"id2label": id2label},
-        weights=content.weights,
-        tokenizer=tokenizer,
-        prefix=prefix,
-        suffix=suffix,
-        max_tokens=content.positions - len(prefix) - len(suffix),
-        window_pieces=window_pieces,
-        calibration=calibration,
-        id2label=id2label,
-        activation_ranges=ranges,
-        seen=_seen(Path(folder), source),
-        fingerprint=fingerprint_of(content.weights, decides),
-    )
+        return _stand_in_checkpoint(source)
+    if "://" not in source:
+        return _load(find_model(source), source)
+    if fetch is None:
+        raise SettingsError(f"cannot fetch the model {source} here")
+    fetched = fetch(source)
     try:
-        _ = checkpoint.tags
-    except SettingsError as error:
-        raise SettingsError(f"{source}: {error}") from error
-    return checkpoint
+        return _load(str(fetched), source)
+    finally:
+        shutil.rmtree(fetched)  # memory-mapped weights stay readable
 
 
 def find_model(source: str) -> str:
-    """The local folder of a model where there is one, else its Hugging Face id or address as it is.
+    """The local folder of a model if it has one, else its Hugging Face id or address unchanged.
 
-    Raises SettingsError if it can be none of these; imports nothing to find out.
+    Imports nothing large. Raises SettingsError if it can be neither.
     """
     if (shipped := shipped_folder(source)) is not None:
         return str(shipped)
@@ -111,12 +85,16 @@ def find_model(source: str) -> str:
     return source
 
 
+def shipped_folder(name: str) -> Path | None:
+    return SHIPPED.get(DEFAULT if name == EMBEDDED else name)
+
+
 @dataclass(frozen=True, slots=True)
-class _Content:
-    """The content of a checkpoint's files.
+class _Files:
+    """What a checkpoint's files contain.
 
     tokenizer: without truncation or padding
-    positions: that the model has, special tokens included
+    positions: tokens that fit the model, special tokens included
     """
 
     config: dict[str, Any]
@@ -125,10 +103,42 @@ class _Content:
     positions: int
 
 
-def _read_own(folder: Path, source: str) -> _Content | None:
-    """A checkpoint that our training wrote, for which tokenizers and safetensors suffice; None for any other.
+def _load(folder: str, source: str) -> Checkpoint:
+    files = _read_own(Path(folder), source) or _read_with_transformers(folder, source)
+    id2label = {int(i): str(label) for i, label in files.config["id2label"].items()}
+    window_pieces, calibration, ranges = own_settings(files.config, source)
+    # Settings that are off are left out, which keeps the fingerprint of a checkpoint that does not have them.
+    refined = ["refined"] if files.config.get("refine_mentions") is True else []
+    rescoring = [files.config["rescoring"]] if files.config.get("rescoring") is not None else []
+    tokenizer = files.tokenizer.to_str()
+    determining = [id2label, tokenizer, window_pieces, calibration, ranges, *refined, *rescoring]
+    prefix, suffix = special_tokens(files.tokenizer)
+    checkpoint = Checkpoint(
+        source=source,
+        config=files.config | {"id2label": id2label},
+        weights=files.weights,
+        tokenizer=tokenizer,
+        prefix=prefix,
+        suffix=suffix,
+        max_tokens=files.positions - len(prefix) - len(suffix),
+        window_pieces=window_pieces,
+        calibration=calibration,
+        id2label=id2label,
+        activation_ranges=ranges,
+        seen=_read_seen(Path(folder), source),
+        fingerprint=fingerprint_of(files.weights, determining),
+    )
+    try:
+        _ = checkpoint.tags
+    except SettingsError as error:
+        raise SettingsError(f"{source}: {error}") from error
+    return checkpoint
 
-    Importing transformers and torch takes twenty times as long as this.
+
+def _read_own(folder: Path, source: str) -> _Files | None:
+    """Read a checkpoint that our training wrote; None for any other.
+
+    Needs only tokenizers and safetensors, and takes a twentieth of the time that importing transformers takes.
     """
     config_file, weights_file = folder / CONFIG_FILE, folder / "model.safetensors"
     if not (config_file.is_file() and weights_file.is_file()):
@@ -144,45 +154,45 @@ def _read_own(folder: Path, source: str) -> _Content | None:
         longest = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["model_max_length"]
         head = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
         positions = min(int(config["max_position_embeddings"]), int(longest))
-    except Exception as error:  # tokenizers and safetensors raise kinds of their own for what is damaged
-        raise SettingsError(f"cannot load the model {source}: {one_line(error)}") from error
+    except Exception as error:  # tokenizers and safetensors have exception types of their own
+        raise SettingsError(f"cannot load the model {source}: {first_line(error)}") from error
     if head != len(config["id2label"]):
         raise SettingsError(f"the model {source} has no head for its {len(config['id2label'])} labels")
-    return _Content(config, weights, tokenizer, positions)
+    return _Files(config, weights, tokenizer, positions)
 
 
-def _read_with_transformers(folder: str, source: str) -> _Content:
-    """Any token-classification checkpoint."""
+def _read_with_transformers(folder: str, source: str) -> _Files:
+    """Read any token-classification checkpoint."""
     for package in ("torch", "transformers"):
         require(package, f"the model {source}")
-    # Slow to import (2 to 4 s), and workers never need them.
+    # Takes 2 to 4 s to import, and workers never need it.
     from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    offline = not Path(folder).is_dir() and not _hub_answers()
-    how: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
+    offline = not Path(folder).is_dir() and not _hub_is_reachable()
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
     try:
-        config = AutoConfig.from_pretrained(folder, **how)
+        config = AutoConfig.from_pretrained(folder, **options)
         model, info = AutoModelForTokenClassification.from_pretrained(
-            folder, config=config, output_loading_info=True, dtype="auto", **how
+            folder, config=config, output_loading_info=True, dtype="auto", **options
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **how)
-    except Exception as error:  # transformers raises many kinds for a folder that is not a checkpoint
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **options)
+    except Exception as error:  # transformers raises many types for a folder that is no checkpoint
         if offline:
             raise SettingsError(
                 f"cannot load the model {source}: it is no folder, it is not in the local cache, "
                 "and the Hugging Face hub does not answer"
             ) from error
-        raise SettingsError(f"cannot load the model {source}: {one_line(error)}") from error
+        raise SettingsError(f"cannot load the model {source}: {first_line(error)}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:3])
         raise SettingsError(f"the model {source} is not fine-tuned for token classification: it lacks {missing}")
     if not tokenizer.is_fast:
         raise SettingsError(f"the model {source} has no fast tokenizer, and its offsets cannot be kept")
     own = {name: value for name, value in config.to_dict().items() if name in ("id2label", *OWN_SETTINGS)}
-    return _Content(
+    return _Files(
         config=config.to_diff_dict() | own,
         weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
         tokenizer=load_tokenizer(tokenizer.backend_tokenizer.to_str()),
@@ -190,12 +200,12 @@ def _read_with_transformers(folder: str, source: str) -> _Content:
     )
 
 
-def _hub_answers() -> bool:
-    """True if the hub can be reached, found out in seconds; its own client retries for half a minute."""
+def _hub_is_reachable() -> bool:
+    """Checked with a short timeout, since the hub's own client retries for half a minute."""
     from huggingface_hub.constants import ENDPOINT
 
     if urllib.request.getproxies():
-        return True  # a direct connection would tell nothing
+        return True  # behind a proxy, a direct connection shows nothing
     hub = urlsplit(ENDPOINT)
     try:
         socket.create_connection((hub.hostname, hub.port or 443), timeout=3).close()
@@ -204,8 +214,7 @@ def _hub_answers() -> bool:
     return True
 
 
-def _seen(folder: Path, source: str) -> NDArray[np.int64] | None:
-    """The keys that our training leaves beside the weights."""
+def _read_seen(folder: Path, source: str) -> NDArray[np.int64] | None:
     if not (file := folder / SEEN_FILE).is_file():
         return None
     try:
@@ -213,3 +222,31 @@ def _seen(folder: Path, source: str) -> NDArray[np.int64] | None:
         return keys
     except ValueError as error:
         raise SettingsError(f"the model {source} has a bad {SEEN_FILE}: {error}") from error
+
+
+def _stand_in_checkpoint(source: str) -> Checkpoint:
+    """The default model's tokenizer and labels with a `StandIn`; needs neither torch nor transformers.
+
+    One word piece in eight gets a label, so mentions are about as frequent as in CRAFT.
+    """
+    rate = source.partition(":")[2]
+    try:
+        tokens_per_second = float(rate) if rate else None
+    except ValueError:
+        tokens_per_second = 0.0
+    if tokens_per_second is not None and not tokens_per_second > 0:
+        raise SettingsError(f"the model {source}: give a rate in tokens per second, above 0, as {STAND_IN}:20000")
+    default = _load(str(SHIPPED[DEFAULT]), DEFAULT)
+    starts = [i for i, label in default.id2label.items() if label.startswith("B-")]
+    outside = next(i for i, label in default.id2label.items() if label == "O")
+    pieces = np.arange(load_tokenizer(default.tokenizer).get_vocab_size())
+    label = np.where(pieces % 8 == 0, np.array(starts)[pieces // 8 % len(starts)], outside).astype(np.int8)
+    return replace(
+        default,
+        source=source,
+        weights={},
+        activation_ranges={},
+        seen=None,
+        fingerprint=hashlib.sha256(STAND_IN.encode()).hexdigest(),
+        stand_in=StandIn(label, len(default.id2label), tokens_per_second),
+    )

@@ -1,9 +1,9 @@
-"""Mentions made consistent within a document: loose punctuation goes, and equal texts are decided alike; pure.
+"""Make labels consistent within a document, and trim stray punctuation from mentions.
 
-A network reads a window at a time, so of forty times that a document has `APP` it may miss five. A name rarely means
-two things in one document: in CRAFT, 12 of 8,274 pairs of article and text have more than one concept. So the majority
-of a text's occurrences decides for all of them, and an abbreviation is what its long form is. Only the document itself
-decides, never what else is in its block.
+A network sees one window at a time, so it may miss five of forty occurrences of `APP`. A name rarely has two meanings
+in one document: in CRAFT, 12 of 8,274 pairs of article and text have more than one concept. So the majority of the
+occurrences of a text decides for all of them, and an abbreviation gets the label of its long form. Other documents of
+the block have no influence.
 """
 
 from collections import Counter
@@ -15,38 +15,38 @@ from numpy.typing import NDArray
 
 from craft_ray.model.tags import Spans
 
-PART = 100_000
-"""Words of a document that are decided together, so that memory does not grow with a document's length."""
+MAX_WORDS = 100_000
+"""Longer documents are refined in parts, which bounds memory."""
 
-CHOSEN = 3
-"""Mentions with one text and label from which they may be a majority."""
+MIN_MAJORITY = 3
+"""Mentions of one text with one label that can form a majority."""
 
-MOST_WORDS = 8
-"""Longer mentions are looked for nowhere else."""
+MAX_MENTION_WORDS = 8
+"""Other occurrences are searched for mentions up to this length only."""
 
-LOOSE_FIRST, LOOSE_LAST = "-–−‐‑,.;:/)]}", "-–−‐‑,.;:/([{"
-"""Words that begin or end no mention."""
+STRAY_FIRST, STRAY_LAST = "-–−‐‑,.;:/)]}", "-–−‐‑,.;:/([{"
+"""Words that are trimmed from the beginning and the end of mentions."""
 
-LONGEST_SHORT_FORM = 10
-"""Letters of an abbreviation, as Schwartz and Hearst have it."""
+MAX_ABBREVIATION = 10
+"""Characters, as in Schwartz and Hearst."""
 
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 2**64)
-_LENGTHS = np.uint64(0xC2B2AE3D27D4EB4F)
+_LENGTH_FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 def refine(words: "Words", spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
-    """The mentions of a document, trimmed, agreed and with abbreviations as their long forms, with their raw scores."""
-    tidy, kept = trimmed(words, spans)
-    return abbreviated(words, *agreed(words, tidy, score[kept]))
+    """Trim the mentions of a document, then apply majorities and abbreviations. Returns them with their raw scores."""
+    tidy, kept = trim(words, spans)
+    return apply_abbreviations(words, *apply_majorities(words, tidy, score[kept]))
 
 
 class Words:
-    """The words of a document, or of a part of it, by the hash of any run of them.
+    """The words of a document or of a part of it, with a hash for any run of consecutive words.
 
     codes:      (length,) code points of the text
-    start, end: (words,) offsets of words in it
-    sentence:   (words,) number of each word's sentence
+    start, end: (words,) offsets of words in the text
+    sentence:   (words,) sentence number of each word
     """
 
     def __init__(
@@ -64,18 +64,20 @@ class Words:
 
     @classmethod
     def of(cls, text: str, start: NDArray[np.int64], end: NDArray[np.int64], sentence: NDArray[np.integer]) -> "Words":
-        """The words of a text."""
-        return cls(np.frombuffer(text.encode("utf-32-le"), np.uint32), start, end, sentence)
+        return cls(_codes(text), start, end, sentence)
 
     def keys(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """(runs,): equal for runs of words with equal texts."""
+        """(runs,) polynomial hashes of the texts from word `first` to word `last`."""
         start, end = self.start[first], self.end[last]
         length = (end - start).astype(np.uint64)
-        return (self._sums[end] - self._sums[start]) * self._inverse[start] ^ length * _LENGTHS
+        return (self._sums[end] - self._sums[start]) * self._inverse[start] ^ length * _LENGTH_FACTOR
 
     def text(self, first: int, last: int) -> str:
-        """The text of a run of words."""
         return self.codes[self.start[first] : self.end[last]].tobytes().decode("utf-32-le")
+
+
+def _codes(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def _powers(base: int, count: int) -> NDArray[np.uint64]:
@@ -85,31 +87,38 @@ def _powers(base: int, count: int) -> NDArray[np.uint64]:
     return np.multiply.accumulate(powers)
 
 
-def trimmed(words: Words, spans: Spans) -> tuple[Spans, NDArray[np.int64]]:
-    """Mentions without loose punctuation at their ends, and which of `spans` each was; those without a name are gone.
+def _text_key(text: str) -> int:
+    """The key that `Words.keys` gives a run with this text."""
+    whole = np.zeros(1, np.int64)
+    return int(Words.of(text, whole, whole + len(text), whole).keys(whole, whole)[0])
 
-    A name has a letter or digit, or whatever else is no punctuation by itself.
+
+def trim(words: Words, spans: Spans) -> tuple[Spans, NDArray[np.int64]]:
+    """Trim stray punctuation from mentions, and drop mentions that consist of punctuation only.
+
+    Returns the mentions and the index of each in `spans`.
     """
-    alone = np.where(words.end - words.start == 1, words.codes[words.start], 0)
-    loose_first, loose_last = (np.isin(alone, [ord(c) for c in chars]) for chars in (LOOSE_FIRST, LOOSE_LAST))
-    sign = (alone < 128) & (alone > 0)
-    sign[sign] = [not chr(code).isalnum() for code in alone[sign].tolist()]
-    named = np.concatenate([[0], np.cumsum(~(sign | loose_first | loose_last))])
-    kept = np.flatnonzero(named[spans.last + 1] > named[spans.first])
+    single = np.where(words.end - words.start == 1, words.codes[words.start], 0)
+    stray_first, stray_last = (np.isin(single, [ord(c) for c in chars]) for chars in (STRAY_FIRST, STRAY_LAST))
+    sign = (single < 128) & (single > 0)
+    sign[sign] = [not chr(code).isalnum() for code in single[sign].tolist()]
+    names_before = np.concatenate([[0], np.cumsum(~(sign | stray_first | stray_last))])
+    kept = np.flatnonzero(names_before[spans.last + 1] > names_before[spans.first])
     first, last = spans.first[kept].copy(), spans.last[kept].copy()
-    while (loose := loose_first[first]).any():
-        first += loose
-    while (loose := loose_last[last]).any():
-        last -= loose
+    while (stray := stray_first[first]).any():
+        first += stray
+    while (stray := stray_last[last]).any():
+        last -= stray
     return Spans(first, last, spans.label[kept]), kept
 
 
-def agreed(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
-    """The mentions of a document after its majorities, with raw scores, in order.
+def apply_majorities(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
+    """Give all occurrences of a text in a document the label of the majority.
 
-    A text may be a mention with one label in at least half of its occurrences, and in CHOSEN at least. Then it is one
-    with that label in all; else in none. A mention that comes so has the mean score of those that
-    were found, times the share that they are of all occurrences. Occurrences within other mentions do not count.
+    If at least half of the occurrences of a text, and at least MIN_MAJORITY, are mentions with one label, all become
+    mentions with that label. If fewer than half of at least MIN_MAJORITY occurrences are mentions, none stays one.
+    Occurrences inside other mentions do not count. A mention that is added or relabelled gets the mean score of the
+    majority, times the majority's share of all occurrences.
     """
     if not len(spans.first):
         return spans, score
@@ -119,42 +128,43 @@ def agreed(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Span
     free = _free_occurrences(words, spans, np.unique(spans.last - spans.first + 1), keys)
     total, most, winner = votes.sum(1), votes.max(1), votes.argmax(1)
     occurrences = total + np.bincount(free.key, minlength=len(keys))
-    everywhere = (most >= CHOSEN) & (2 * most >= occurrences)
-    nowhere = (occurrences >= CHOSEN) & (2 * total < occurrences)
+    everywhere = (most >= MIN_MAJORITY) & (2 * most >= occurrences)
+    nowhere = (occurrences >= MIN_MAJORITY) & (2 * total < occurrences)
     of_winner = spans.label == winner[number]
-    shared = np.bincount(number, weights=score * of_winner, minlength=len(keys)) / occurrences
+    new_score = np.bincount(number, weights=score * of_winner, minlength=len(keys)) / occurrences
 
     kept = ~nowhere[number]
-    own = Spans(spans.first[kept], spans.last[kept], spans.label[kept])
-    shown = zip(spans.first[example].tolist(), spans.last[example].tolist(), strict=True)
-    texts = {k: words.text(*run) for k, run in enumerate(shown) if everywhere[k]}
-    return _decided(words, own, score[kept], number[kept], free, texts, winner, shared)
+    remaining = Spans(spans.first[kept], spans.last[kept], spans.label[kept])
+    examples = zip(spans.first[example].tolist(), spans.last[example].tolist(), strict=True)
+    texts = {k: words.text(*run) for k, run in enumerate(examples) if everywhere[k]}
+    return _apply(words, remaining, score[kept], number[kept], free, texts, winner, new_score)
 
 
-def abbreviated(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
-    """The mentions of a document with each abbreviation as the mention that defines it: `doxycycline (dox)`.
+def apply_abbreviations(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
+    """Give each abbreviation that a mention defines, as in `doxycycline (dox)`, the label of that mention.
 
     Abbreviations are matched to long forms as in Schwartz and Hearst 2003, "A simple algorithm for identifying
-    abbreviation definitions in biomedical text"; their plurals count as they do.
+    abbreviation definitions in biomedical text". Their plurals are treated alike.
     """
     defined = _definitions(words, spans, score)
     if not defined:
         return spans, score
-    order = np.argsort([_text_key(text) for text in defined])
+    unsorted = np.array([_text_key(text) for text in defined], np.uint64)
+    order = np.argsort(unsorted)
     texts = [list(defined)[i] for i in order]
-    keys = np.array([_text_key(text) for text in texts], np.uint64)
+    keys = unsorted[order]
     label = np.array([defined[text][0] for text in texts], np.int64)
-    shared = np.array([defined[text][1] for text in texts])
+    new_score = np.array([defined[text][1] for text in texts])
     sizes = np.unique([defined[text][2] for text in texts])
     mention_key = words.keys(spans.first, spans.last)
     number = np.minimum(np.searchsorted(keys, mention_key), len(keys) - 1)
     number = np.where(keys[number] == mention_key, number, -1)
     free = _free_occurrences(words, spans, sizes, keys)
-    return _decided(words, spans, score, number, free, dict(enumerate(texts)), label, shared)
+    return _apply(words, spans, score, number, free, dict(enumerate(texts)), label, new_score)
 
 
 def _definitions(words: Words, spans: Spans, score: NDArray[np.float32]) -> dict[str, tuple[int, float, int]]:
-    """Label, raw score and number of words of each abbreviation that a mention defines, and its plural or singular."""
+    """Label, raw score and number of words of each abbreviation that a mention defines, and of its other number."""
     opens = np.append(words.codes[words.start] == ord("("), np.zeros(5, np.bool_))
     labels: dict[str, Counter[int]] = {}
     found: dict[str, tuple[float, int]] = {}
@@ -171,7 +181,7 @@ def _definitions(words: Words, spans: Spans, score: NDArray[np.float32]) -> dict
 def _in_brackets(words: Words, first: int) -> tuple[str, int]:
     """The text without blanks from a word up to a closing bracket, comma or semicolon, and its number of words."""
     last = first
-    while last < len(words.start) and words.end[last] - words.start[first] <= LONGEST_SHORT_FORM:
+    while last < len(words.start) and words.end[last] - words.start[first] <= MAX_ABBREVIATION:
         following = last + 1
         if following < len(words.start) and chr(words.codes[words.start[following]]) in "),;":
             return words.text(first, last), following - first
@@ -182,7 +192,7 @@ def _in_brackets(words: Words, first: int) -> tuple[str, int]:
 
 
 def is_short_form(short: str, long: str) -> bool:
-    """True if an abbreviation's letters and digits occur in order in its long form, the first at a word's start.
+    """True if the letters and digits of `short` occur in order in `long`, the first one at the start of a word.
 
     >>> is_short_form("dox", "doxycycline"), is_short_form("RPCs", "retinal progenitor cells")
     (True, True)
@@ -203,7 +213,7 @@ def is_short_form(short: str, long: str) -> bool:
 
 
 class _Occurrences(NamedTuple):
-    """Runs of words: first word, last word and number of the key of each."""
+    """Runs of words as columns; `key` is the index of each run's key in the sorted keys."""
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
@@ -211,13 +221,16 @@ class _Occurrences(NamedTuple):
 
 
 def _free_occurrences(words: Words, spans: Spans, sizes: NDArray[np.integer], keys: NDArray[np.uint64]) -> _Occurrences:
-    """The runs of so many words with one of the sorted keys that share no word with a mention, longest first."""
+    """Runs of words with one of the sorted keys that overlap no mention and cross no sentence, longest first.
+
+    sizes: numbers of words to try
+    """
     edges = np.zeros(len(words.start) + 1, np.int64)
     np.add.at(edges, spans.first, 1)
     np.add.at(edges, spans.last + 1, -1)
-    covered = np.concatenate([[0], np.cumsum(np.cumsum(edges[:-1]) > 0)])  # (words + 1,): covered words before each
+    covered = np.concatenate([[0], np.cumsum(np.cumsum(edges[:-1]) > 0)])  # number of covered words before each word
     parts = [_Occurrences(*(np.empty(0, np.int64) for _ in range(3)))]
-    for size in sizes[sizes <= MOST_WORDS][::-1].tolist():
+    for size in sizes[sizes <= MAX_MENTION_WORDS][::-1].tolist():
         first = np.arange(len(words.start) - size + 1)
         last = first + size - 1
         possible = (covered[last + 1] == covered[first]) & (words.sentence[first] == words.sentence[last])
@@ -229,7 +242,7 @@ def _free_occurrences(words: Words, spans: Spans, sizes: NDArray[np.integer], ke
     return _Occurrences(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _decided(
+def _apply(
     words: Words,
     spans: Spans,
     score: NDArray[np.float32],
@@ -237,33 +250,26 @@ def _decided(
     free: _Occurrences,
     texts: Mapping[int, str],
     label: NDArray[np.int64],
-    shared: NDArray[np.float64],
+    new_score: NDArray[np.float64],
 ) -> tuple[Spans, NDArray[np.float32]]:
-    """Mentions in order, after those whose text is decided took its label and its free occurrences joined them.
+    """Relabel the mentions of the given texts and add their free occurrences. Returns all mentions in order.
 
-    number: (mentions,) of each mention's text, -1 for one that is none of the texts
-    texts:  those that are decided, by number; label, shared: (texts,) label of each, and the raw score of what changes
+    number: (mentions,) index of each mention's text, -1 for a text that does not take part
+    texts:  the texts to apply, by index
+    label, new_score: (texts,) label, and raw score of the mentions that are added or relabelled
     """
-    decided = np.isin(number, list(texts))
-    changed = decided & (spans.label != label[number])
-    joining = []
+    changed = np.isin(number, list(texts)) & (spans.label != label[number])
+    added = []
     taken: set[int] = set()
     for i, (first, last, key) in enumerate(zip(*(column.tolist() for column in free), strict=True)):
-        # Texts are compared, for different texts may have equal keys.
+        # Compare texts as well, since different texts may have equal keys.
         if key in texts and taken.isdisjoint(range(first, last + 1)) and words.text(first, last) == texts[key]:
             taken.update(range(first, last + 1))
-            joining.append(i)
-    new = np.array(joining, np.int64)
+            added.append(i)
+    new = np.array(added, np.int64)
     first = np.concatenate([spans.first, free.first[new]])
     order = np.argsort(first, kind="stable")
     labels = np.concatenate([np.where(changed, label[number], spans.label), label[free.key[new]]])
-    scores = np.concatenate([np.where(changed, shared[number], score), shared[free.key[new]]])
+    scores = np.concatenate([np.where(changed, new_score[number], score), new_score[free.key[new]]])
     last = np.concatenate([spans.last, free.last[new]])
     return Spans(first[order], last[order], labels[order].astype(np.int8)), scores[order].astype(np.float32)
-
-
-def _text_key(text: str) -> int:
-    """The key that `Words.keys` gives a run with this text."""
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    whole = np.zeros(1, np.int64)
-    return int(Words(codes, whole, whole + len(codes), whole).keys(whole, whole)[0])

@@ -1,8 +1,7 @@
-"""A model's tags, and mentions in sequences of them, as columns.
+"""IOB tags, and the mentions in sequences of them as columns.
 
-Mentions are found as `seqeval` finds them in its default (lenient, CoNLL) mode
-(https://github.com/chakki-works/seqeval), and as `transformers` groups them: an `I-` tag that continues nothing begins
-a mention.
+Mentions are found as by `seqeval` in its default (lenient, CoNLL) mode (https://github.com/chakki-works/seqeval) and as
+by `transformers`: an `I-` tag that continues no mention begins one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +14,17 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft, label_of
 
 DOCSTART = "-DOCSTART-"
-"""The word of a line that begins a document."""
+"""The word of a line that begins a document in CoNLL files."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagSet:
-    """The meaning of a checkpoint's label ids, as arrays indexed by label id, so that decoding stays in columns.
+    """The meaning of a checkpoint's label ids.
 
-    `names` are the labels; `label[id]` is an index into them or -1 for `O`; `begins[id]` is true for a `B-` tag.
-    `ontologies` are those of the labels, None where none is known.
+    names:      labels without prefix
+    label:      (label ids,) index into `names`, -1 for `O`
+    begins:     (label ids,) true for `B-` tags
+    ontologies: one for each name; None if unknown
     """
 
     names: tuple[str, ...]
@@ -33,9 +34,10 @@ class TagSet:
 
     @classmethod
     def from_id2label(cls, id2label: Mapping[int, str]) -> "TagSet":
-        """Read a checkpoint's `id2label`; tags without a prefix (`Protein`) count as inside tags.
+        """Tags without a prefix (`Protein`) count as `I-` tags.
 
-        Raises SettingsError if there are none but `O`, as in a checkpoint that was never fine-tuned.
+        Raises SettingsError if there is no label but `O`, or labels have no names, as in a checkpoint that was never
+        fine-tuned.
         """
         if sorted(id2label) != list(range(len(id2label))) or len(id2label) > 127:
             raise SettingsError("the model's label ids do not run from 0 to at most 126")
@@ -54,7 +56,7 @@ class TagSet:
         )
 
     def with_ontologies(self, ontology: Mapping[str, str]) -> "TagSet":
-        """The same, with the ontologies of some labels."""
+        """Set the ontologies of some labels."""
         found = tuple(ontology.get(name, known) for name, known in zip(self.names, self.ontologies, strict=True))
         return replace(self, ontologies=found)
 
@@ -64,21 +66,21 @@ TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Mentions as columns: words `first` to `last` (inclusive) carry label number `label` of a TagSet."""
+    """Mentions as columns: words `first` to `last` (inclusive), with `label` as an index into `TagSet.names`."""
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
     label: NDArray[np.int8]
 
     def rows(self) -> NDArray[np.int64]:
-        """(mentions, 3): first word, last word, label; one row per mention."""
+        """(mentions, 3): first word, last word, label."""
         return np.column_stack([self.first, self.last, self.label.astype(np.int64)])
 
 
 def iob_to_spans(tag_ids: NDArray[np.integer], sentence: NDArray[np.integer], tags: TagSet) -> Spans:
-    """The mentions in words' tags; `sentence` holds each word's sentence number, which no mention crosses.
+    """Mentions in the tags of words. No mention crosses a sentence.
 
-    tag_ids, sentence: (words,)
+    tag_ids, sentence: (words,) label id and sentence number
     """
     label = tags.label[tag_ids]
     before = np.concatenate([[-1], label[:-1]]) if len(label) else label
@@ -86,16 +88,16 @@ def iob_to_spans(tag_ids: NDArray[np.integer], sentence: NDArray[np.integer], ta
     new_sentence[1:] = sentence[1:] != sentence[:-1]
     begins = (label >= 0) & (tags.begins[tag_ids] | (label != before) | new_sentence)
     first = np.flatnonzero(begins)
-    # A mention ends where the next word begins another, is outside, or does not exist.
-    goes_on = np.zeros(len(label), np.bool_)
-    goes_on[:-1] = (label[1:] >= 0) & ~begins[1:]
-    last = np.flatnonzero((label >= 0) & ~goes_on)
+    # A mention ends where the next word begins another one, is outside, or does not exist.
+    continues = np.zeros(len(label), np.bool_)
+    continues[:-1] = (label[1:] >= 0) & ~begins[1:]
+    last = np.flatnonzero((label >= 0) & ~continues)
     return Spans(first, last, label[first])
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A gold mention of one piece: `text[start:end]`, in code points."""
+    """A contiguous gold mention: `text[start:end]`, in code points."""
 
     start: int
     end: int
@@ -105,9 +107,9 @@ class Mention:
 def tag_words(
     start: NDArray[np.integer], end: NDArray[np.integer], sentence: NDArray[np.integer], mentions: Sequence[Mention]
 ) -> list[str]:
-    """IOB2 tags of a document's words from its mentions, laid as `align_mentions` does.
+    """IOB2 tags of the words of a document.
 
-    start, end, sentence: (words,) code point offsets in the document and the number of the word's sentence
+    start, end, sentence: (words,) code point offsets and sentence number
     """
     return spans_to_iob(align_mentions(start, end, mentions), sentence)
 
@@ -115,33 +117,32 @@ def tag_words(
 def align_mentions(
     start: NDArray[np.integer], end: NDArray[np.integer], mentions: Sequence[Mention]
 ) -> list[tuple[int, int, str]]:
-    """First word, end and label of each mention that words can show.
+    """First word, end (exclusive) and label of each mention, which covers all words that it overlaps.
 
-    A word belongs to a mention that it overlaps. Of mentions that overlap each other the longest counts, of equal ones
-    the first.
+    Of overlapping mentions the longest is kept, of equally long ones the first. Mentions without a word are dropped.
 
-    start, end: (words,) code point offsets in the document
+    start, end: (words,) code point offsets
     """
-    laid = []
+    aligned = []
     taken = np.zeros(len(start), np.bool_)
     for mention in sorted(mentions, key=lambda m: (m.start - m.end, m.start, m.label)):
         first = int(np.searchsorted(end, mention.start, side="right"))
         to = int(np.searchsorted(start, mention.end, side="left"))
         if first < to and not taken[first:to].any():
             taken[first:to] = True
-            laid.append((first, to, mention.label))
-    return laid
+            aligned.append((first, to, mention.label))
+    return aligned
 
 
-def spans_to_iob(laid: Sequence[tuple[int, int, str]], sentence: NDArray[np.integer]) -> list[str]:
-    """IOB2 tags of words; what crosses a sentence's end goes on as a mention of its own.
+def spans_to_iob(aligned: Sequence[tuple[int, int, str]], sentence: NDArray[np.integer]) -> list[str]:
+    """IOB2 tags of words. A mention that crosses a sentence boundary continues as a mention of its own.
 
-    laid:     as `align_mentions` gives it
-    sentence: (words,) the number of the word's sentence
+    aligned:  result of `align_mentions`
+    sentence: (words,) sentence number
     """
     tags = ["O"] * len(sentence)
-    for first, to, label in laid:
+    for first, to, label in aligned:
         for word in range(first, to):
-            goes_on = word > first and sentence[word] == sentence[word - 1]
-            tags[word] = f"{'I' if goes_on else 'B'}-{label}"
+            inside = word > first and sentence[word] == sentence[word - 1]
+            tags[word] = f"{'I' if inside else 'B'}-{label}"
     return tags

@@ -1,4 +1,4 @@
-"""Documents to columns of tokens, and the model's answers beside them as the block that is decoded."""
+"""Documents to columns of tokens; and these with the model's predictions to the block that `decode` reads."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,14 +14,14 @@ from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.windows import Subwords, Windower, join_pieces
 
 TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
-"""The columns of a tokenized row that the replica reads."""
+"""The columns of `tokenize` that `Model.predict` takes."""
 
-BATCH = 200_000
-"""Code points tokenized at once; bounds the memory of the tokenizer's own objects, also within one long document."""
+MAX_CHARACTERS = 200_000
+"""Code points that are tokenized in one call, which bounds the memory of the tokenizer even for a long document."""
 
 
 def load_tokenizer(serialized: str) -> Tokenizer:
-    """A tokenizer from its JSON, which neither truncates nor pads."""
+    """A tokenizer from its JSON, with truncation and padding turned off."""
     tokenizer = Tokenizer.from_str(serialized)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -29,10 +29,10 @@ def load_tokenizer(serialized: str) -> Tokenizer:
 
 
 def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.ListArray]:
-    """Sentences, windows and words of documents as list columns, one list per document; names as in TOKENIZED."""
+    """Sentences, windows and words of documents as list columns (`TOKENIZED`), one list per document."""
     starts: list[int] = []
     ends: list[int] = []
-    owner: list[int] = []
+    document_numbers: list[int] = []
     parts: list[Subwords] = []
     chunk: list[str] = []
     size = 0
@@ -41,14 +41,14 @@ def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.
             for start, end in sentence_spans(document.text, section.start, section.end):
                 starts.append(start)
                 ends.append(end)
-                owner.append(number)
+                document_numbers.append(number)
                 chunk.append(document.text[start:end])
                 size += end - start
-                if size >= BATCH:
+                if size >= MAX_CHARACTERS:
                     parts.append(windower.subwords(chunk))
                     chunk, size = [], 0
     pieces = join_pieces([*parts, windower.subwords(chunk)])
-    document_of = np.array(owner, np.int64)
+    document_of = np.array(document_numbers, np.int64)
     windows = windower.windows(pieces, document_of)
     word_document = document_of[pieces.word_sentence]
     window_document = document_of[windows.window_sentence]
@@ -84,9 +84,9 @@ def with_predictions(
     label: NDArray[np.int8],
     score: NDArray[np.float32],
 ) -> pa.Table:
-    """Documents, their `prepare.tokenize` and the model's answers as the block that `decode` reads.
+    """The block that `decode` reads.
 
-    label, score: (words,) over all documents
+    tokens: result of `tokenize`; label, score: (words,) over all documents
     """
     offsets = pa.array(np.concatenate([[0], np.cumsum(tokens["word_start"].value_lengths())]).astype(np.int32))
     return pa.table(

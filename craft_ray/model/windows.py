@@ -1,12 +1,12 @@
-"""Sentences to words, word pieces and windows that fit the model, as flat columns; pure.
+"""Sentences to words, word pieces and windows that fit the model, as flat columns.
 
-A window is one sentence, or as many consecutive ones of a document as fit the size that a model was trained with. A
-sentence that is longer than the model takes is covered by overlapping windows. Each of its words is read in the window
-where it has the most context. So nothing is cut at any length.
+A window is one sentence, or consecutive sentences of a document up to the size that the model was trained with. A
+sentence that does not fit the model is covered by overlapping windows, and each word is read in the one where it has
+the most context. Nothing is truncated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import cast
 
@@ -22,14 +22,14 @@ from craft_ray.model.wordpieces import SYMBOLS, WordPieces, word_pieces
 
 @dataclass(frozen=True, slots=True)
 class Subwords:
-    """Sentences cut into word pieces. Subwords and words are flat over sentences.
+    """Words and word pieces of consecutive sentences, all int32.
 
-    token_ids:       (pieces,)    word piece ids, without the model's special tokens
-    sentence_length: (sentences,) pieces in each sentence; they sum to `pieces`
-    word_piece:      (words,)     where in `token_ids` each word's first piece stands, the one whose label is the word's
+    token_ids:       (pieces,)    without special tokens
+    sentence_length: (sentences,) number of pieces
+    word_piece:      (words,)     index in `token_ids` of the word's first piece, whose label is the word's
     word_sentence:   (words,)     index of the word's sentence
-    word_index:      (words,)     the word's number within its sentence, as the pre-tokenizer counts
-    word_start:      (words,)     code point offset in the sentence (in the word, for sentences given as words)
+    word_index:      (words,)     number of the word in its sentence, as the pre-tokenizer counts
+    word_start:      (words,)     code point offset in the sentence; in the word, for sentences that are lists of words
     word_end:        (words,)     likewise, exclusive
     """
 
@@ -44,12 +44,12 @@ class Subwords:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows that the model reads. Subwords are flat over windows; words are those of `Subwords`.
+    """The windows that the model reads, all int32. Words are those of `Subwords`.
 
-    token_ids:       (pieces,)  word piece ids; overlapping windows repeat some
-    window_length:   (windows,) pieces in each window; they sum to `pieces`
+    token_ids:       (pieces,)  of all windows, one after the other; overlapping windows repeat some
+    window_length:   (windows,) number of pieces
     window_sentence: (windows,) index of the window's first sentence
-    word_piece:      (words,)   where in `token_ids` each word's first piece stands
+    word_piece:      (words,)   index in `token_ids` of the word's first piece
     """
 
     token_ids: NDArray[np.int32]
@@ -60,10 +60,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Windower:
-    """Makes of sentences what one model reads: its tokenizer, without truncation, and the sizes of its windows.
-
-    max_tokens, window_pieces: as in `Checkpoint`
-    """
+    """Makes windows for one model. Fields are as in `Checkpoint`."""
 
     tokenizer: Tokenizer
     max_tokens: int
@@ -71,48 +68,43 @@ class Windower:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Windower":
-        """The windower of a checkpoint."""
         return cls(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.max_tokens, checkpoint.window_pieces)
 
     def subwords(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
-        """The word pieces of sentences, given as text or as lists of words."""
-        looked_up = word_pieces(self.tokenizer) if sentences and isinstance(sentences[0], str) else None
-        if looked_up is None:
+        """Word pieces of sentences, each a text or a list of words."""
+        look_up = word_pieces(self.tokenizer) if sentences and isinstance(sentences[0], str) else None
+        if look_up is None:
             return tokenize_sentences(self.tokenizer, sentences)
-        runs = ((suits, list(run)) for suits, run in groupby(cast(Sequence[str], sentences), looked_up.suits))
+        runs = ((known, list(run)) for known, run in groupby(cast(Sequence[str], sentences), look_up.supports))
         return join_pieces(
-            [_from_words(looked_up, run) if suits else tokenize_sentences(self.tokenizer, run) for suits, run in runs]
+            [_from_words(look_up, run) if known else tokenize_sentences(self.tokenizer, run) for known, run in runs]
         )
 
     def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> Windows:
-        """Windows over word pieces; `document` as in `make_windows`."""
         return make_windows(pieces, self.max_tokens, self.window_pieces, document)
 
     def __call__(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> tuple[Subwords, Windows]:
-        """The word pieces of sentences of one document, and the windows over them."""
+        """Word pieces and windows of the sentences of one document."""
         pieces = self.subwords(sentences)
         return pieces, self.windows(pieces)
 
 
 def word_splitter() -> PreTokenizer:
-    """Words as BERT has them, at blanks and punctuation, and also split at symbols and at the Greek capital delta.
+    """BERT's pre-tokenizer, which splits at blanks and punctuation, extended to split at symbols and the capital delta.
 
-    BERT takes `Pax6−/−` for the words `Pax6−`, `/` and `−`, for a minus sign is a symbol in Unicode and no punctuation;
-    and authors write a deletion as in `Cln3Δex7`.
+    BERT splits `Pax6−/−` into `Pax6−`, `/` and `−`, because Unicode has the minus sign as a symbol, not as punctuation.
+    The delta denotes a deletion, as in `Cln3Δex7`.
     """
     splitter: PreTokenizer = Sequenced([BertPreTokenizer(), Split(Regex(SYMBOLS), "isolated")])
     return splitter
 
 
 def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
-    """Tokenize sentences: text, or lists of words.
-
-    Words that the tokenizer gives no piece (control characters) do not appear.
-    """
+    """Tokenize sentences, each a text or a list of words. Words without a piece (control characters) are left out."""
     pretokenized = len(sentences) > 0 and not isinstance(sentences[0], str)
     encodings = tokenizer.encode_batch(sentences, is_pretokenized=pretokenized, add_special_tokens=False)
     ids: list[int] = []
-    words: list[int | None] = []  # never None, for special tokens are not added
+    words: list[int | None] = []  # None only for special tokens, which are not added
     offsets: list[tuple[int, int]] = []
     for encoding in encodings:
         ids += encoding.ids
@@ -138,9 +130,9 @@ def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence
     )
 
 
-def _from_words(looked_up: WordPieces, sentences: list[str]) -> Subwords:
-    """The same as `tokenize_sentences` gives, for sentences whose words can be looked up."""
-    token_ids, count, start, end, sentence = looked_up(sentences)
+def _from_words(look_up: WordPieces, sentences: list[str]) -> Subwords:
+    """The result of `tokenize_sentences` for sentences whose words can be looked up."""
+    token_ids, count, start, end, sentence = look_up(sentences)
     words = np.bincount(sentence, minlength=len(sentences))
     return Subwords(
         token_ids=token_ids,
@@ -154,27 +146,22 @@ def _from_words(looked_up: WordPieces, sentences: list[str]) -> Subwords:
 
 
 def join_pieces(parts: Sequence[Subwords]) -> Subwords:
-    """The pieces of consecutive runs of sentences as those of one run."""
-    piece_bases = np.cumsum([0, *(len(part.token_ids) for part in parts[:-1])], dtype=np.int32)
-    sentence_bases = np.cumsum([0, *(len(part.sentence_length) for part in parts[:-1])], dtype=np.int32)
-    bases = {"word_piece": piece_bases, "word_sentence": sentence_bases}
-    columns = {
-        field.name: np.concatenate(
-            [
-                getattr(part, field.name) + (bases[field.name][number] if field.name in bases else np.int32(0))
-                for number, part in enumerate(parts)
-            ]
-        )
-        for field in fields(Subwords)
-    }
-    return Subwords(**columns)
+    """Concatenate the pieces of consecutive sentences."""
+    first_piece = np.cumsum([0, *(len(part.token_ids) for part in parts)], dtype=np.int32)
+    first_sentence = np.cumsum([0, *(len(part.sentence_length) for part in parts)], dtype=np.int32)
+    shifted = [
+        replace(part, word_piece=part.word_piece + piece, word_sentence=part.word_sentence + sentence)
+        for part, piece, sentence in zip(parts, first_piece[:-1], first_sentence[:-1], strict=True)
+    ]
+    names = (field.name for field in fields(Subwords))
+    return Subwords(**{name: np.concatenate([getattr(part, name) for part in shifted]) for name in names})
 
 
 def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
-    """Lay sentences into windows of at most `limit` pieces.
+    """Put sentences into windows of at most `limit` pieces.
 
     size:     pieces up to which consecutive sentences share a window; 0 for one sentence per window
-    document: (sentences,) number of each sentence's document, which no window crosses; None if all are of one
+    document: (sentences,) number of each sentence's document, which no window crosses; None if there is only one
     """
     length = pieces.sentence_length
     first_sentence = _runs(length, document, min(size, limit))
@@ -197,7 +184,7 @@ def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[
 
 
 def _runs(length: NDArray[np.int32], document: NDArray[np.integer] | None, size: int) -> NDArray[np.int64]:
-    """The first sentence of each run of sentences that share a window: as many as fit `size`, at least one."""
+    """The first sentence of each run of sentences that share a window: as many as fit `size`, but at least one."""
     if size == 0:
         return np.arange(len(length), dtype=np.int64)
     to = np.cumsum(length, dtype=np.int64)
@@ -207,21 +194,21 @@ def _runs(length: NDArray[np.int32], document: NDArray[np.integer] | None, size:
     first = 0
     while first < len(length):
         firsts.append(first)
-        too_far = int(np.searchsorted(to, to[first] - length[first] + size, side="right"))
+        past_size = int(np.searchsorted(to, to[first] - length[first] + size, side="right"))
         end = int(document_end[np.searchsorted(document_end, first, side="right")])
-        first = max(first + 1, min(too_far, end))
+        first = max(first + 1, min(past_size, end))
     return np.array(firsts, np.int64)
 
 
 def _cover(
     length: NDArray[np.integer], word_run: NDArray[np.integer], first: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Cover runs of `length` pieces with windows of at most `limit`.
+    """Cover runs of `length` pieces with windows of at most `limit` pieces.
 
-    Windows of one run start `stride` pieces apart and share an eighth of the limit on each side. A word whose first
-    piece is at p is read in window (p - context) // stride. It is at least `context` pieces from either end.
+    Neighbouring windows of a run overlap by `2 * context` pieces. The word whose first piece is at p is read in window
+    (p - context) // stride, where at least `context` pieces of its run, if there are as many, lie on either side of p.
 
-    Returns each window's first piece, length and run, and each word's window.
+    Returns the first piece, length and run of each window, and the window of each word.
     """
     context = limit // 8
     stride = limit - 2 * context
@@ -229,8 +216,8 @@ def _cover(
     run_from = np.cumsum(length, dtype=np.int64) - length
     first_window = np.cumsum(count) - count
     window_run = np.repeat(np.arange(len(length)), count)
-    number = np.arange(len(window_run)) - first_window[window_run]
-    window_from = run_from[window_run] + number * stride
+    number_in_run = np.arange(len(window_run)) - first_window[window_run]
+    window_from = run_from[window_run] + number_in_run * stride
     window_length = np.minimum(limit, run_from[window_run] + length[window_run] - window_from)
     in_run = first - run_from[word_run]
     word_number = np.clip((in_run - context) // stride, 0, count[word_run] - 1)

@@ -1,9 +1,8 @@
-"""Word pieces of English text, each distinct word tokenized once.
+"""Word pieces of English text by looking words up, with each distinct word tokenized once.
 
-BERT's tokenizers clean, split and cut text character by character, so a word gives the same pieces wherever it stands.
-Here words are found by one regular expression, and their pieces looked up; the tokenizer is asked only for words that
-it has not seen. Which characters make words is asked of the tokenizer once. Sentences with others (combining marks,
-control characters, Chinese characters) are left to the tokenizer.
+BERT's tokenizers clean, split and cut text character by character, so a word gives the same pieces wherever it occurs.
+Words are found by a regular expression, whose character classes are determined by probing the tokenizer. Sentences with
+other characters (combining marks, control characters, Chinese characters, emoji) must be left to the tokenizer.
 """
 
 import json
@@ -17,10 +16,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 COVERED = (range(0x20, 0x530), range(0x1E00, 0x2300))
-"""Code points that are looked into: Latin, Greek and Cyrillic letters, punctuation, arrows, signs of mathematics."""
+"""Code points that are probed: Latin, Greek and Cyrillic letters, punctuation, arrows, mathematical symbols."""
 
 SYMBOLS = r"[\p{S}Δ]"
-"""Characters at which tokenizers of our own training split words as well (`windows.word_splitter`)."""
+"""Characters at which tokenizers of our own training also split words (`windows.word_splitter`)."""
 
 _SPLITTERS = (
     [{"type": "BertPreTokenizer"}],
@@ -29,44 +28,43 @@ _SPLITTERS = (
         {"type": "Split", "pattern": {"Regex": SYMBOLS}, "behavior": "Isolated", "invert": False},
     ],
 )
-"""Pre-tokenizers that look at single characters alone, as `tokenizers` describes them."""
+"""Pre-tokenizers that split by single characters only, in the JSON of `tokenizers`."""
 
-KEPT = 200_000
-"""Distinct words remembered, some 30 MB; beyond them the memory begins anew."""
+MAX_WORDS = 200_000
+"""Distinct words that are remembered, about 30 MB; then the memory is cleared."""
 
 Pieces = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
-"""Of sentences: token ids, then pieces, first code point, end and sentence of each word."""
+"""Token ids of sentences; then per word its number of pieces, start, end (code points) and sentence."""
 
 
 class WordPieces:
-    """The pieces of words, as a tokenizer gives them.
+    """The word pieces that a tokenizer gives, looked up by word. Safe for threads.
 
-    special: text that the tokenizer takes for special tokens
+    special: text that the tokenizer maps to special tokens
     """
 
     def __init__(self, tokenizer: Tokenizer, special: Sequence[str]) -> None:
         self._tokenizer = tokenizer
-        within, marks, blanks = _classes(tokenizer)
-        self._words = re.compile(f"([{within}]+|[{marks}])")
-        self._others = re.compile("|".join([f"[^{within}{marks}{blanks}]", *map(re.escape, special)]))
+        letters, marks, blanks = _character_classes(tokenizer)
+        self._words = re.compile(f"([{letters}]+|[{marks}])")
+        self._unsupported = re.compile("|".join([f"[^{letters}{marks}{blanks}]", *map(re.escape, special)]))
         self._lock = threading.Lock()
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self._number: dict[str, int] = {}
         self._first = np.zeros(1, np.int64)
         self._ids = np.empty(0, np.int32)
 
-    def suits(self, sentence: str) -> bool:
-        """True if all of a sentence can be looked up word by word."""
-        return self._others.search(sentence) is None
+    def supports(self, sentence: str) -> bool:
+        return self._unsupported.search(sentence) is None
 
     def __call__(self, sentences: Sequence[str]) -> Pieces:
-        """The pieces of sentences that suit."""
+        """All sentences must be supported."""
         parts = self._words.split("\n".join(sentences))
         to = np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), dtype=np.int32)
         words = parts[1::2]
-        ids, first, count = self._looked_up(words)
+        ids, first, count = self._look_up(words)
         length = np.fromiter(map(len, sentences), np.int32, len(sentences))
         sentence_start = np.cumsum(length + 1, dtype=np.int32) - (length + 1)
         start, end = to[:-1:2], to[1::2]
@@ -76,15 +74,15 @@ class WordPieces:
         token_ids = ids[np.repeat(first - (piece_to - count), count) + np.arange(piece_to[-1] if len(count) else 0)]
         return token_ids, count.astype(np.int32), start - offset, end - offset, sentence
 
-    def _looked_up(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-        """The ids of all words remembered, and where in them each word's begin and how many they are."""
+    def _look_up(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+        """Token ids of all remembered words, and per given word the index of its first one and their number."""
         with self._lock:
             if unknown := set(words) - self._number.keys():
                 self._learn(list(unknown))
             ids, first = self._ids, self._first
             number = np.fromiter(map(self._number.__getitem__, words), np.int64, len(words))
-            if len(self._number) > KEPT:
-                self._forget()
+            if len(self._number) > MAX_WORDS:
+                self._clear()
         return ids, first[number], first[number + 1] - first[number]
 
     def _learn(self, words: list[str]) -> None:
@@ -98,7 +96,7 @@ class WordPieces:
 
 @lru_cache(maxsize=4)
 def word_pieces(tokenizer: Tokenizer) -> WordPieces | None:
-    """The word pieces of a tokenizer that is BERT's in all its steps, or also splits at SYMBOLS; None for any other."""
+    """The look-up for a tokenizer that is BERT's in all steps, or also splits at SYMBOLS; None for any other."""
     described = json.loads(tokenizer.to_str())
     splitter = described["pre_tokenizer"] or {}
     steps = [(described[step] or {}).get("type") for step in ("normalizer", "model")]
@@ -109,10 +107,10 @@ def word_pieces(tokenizer: Tokenizer) -> WordPieces | None:
     return WordPieces(tokenizer, [token["content"] for token in described["added_tokens"]])
 
 
-def _classes(tokenizer: Tokenizer) -> tuple[str, str, str]:
-    """The characters that stand within words, those that are words of their own, and blanks, as the tokenizer has them.
+def _character_classes(tokenizer: Tokenizer) -> tuple[str, str, str]:
+    """Characters that are part of words, that are words by themselves, and blanks, as regular expression classes.
 
-    Each is looked at between, before and after letters, and alone.
+    Each is probed between, after and before letters, and alone. One that fits no class is in none.
     """
     kinds: dict[tuple[tuple[int, int], ...], list[str]] = {
         ((0, 5), (6, 7), (8, 11), (12, 15)): [],
@@ -126,5 +124,5 @@ def _classes(tokenizer: Tokenizer) -> tuple[str, str, str]:
         for word, (start, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
             spans[word] = (spans.get(word, (start, end))[0], end)
         kinds.get(tuple(spans.values()), []).append(character)
-    within, marks, blanks = ("".join(map(re.escape, kind)) for kind in kinds.values())
-    return within, marks, blanks
+    letters, marks, blanks = ("".join(map(re.escape, kind)) for kind in kinds.values())
+    return letters, marks, blanks

@@ -42,7 +42,7 @@ def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Seque
     sample = text[:: max(1, len(text) // SAMPLE)]
     _, windows = Windower.of(checkpoint)([sentence.words for sentence in sample])
     batches = Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint))
-    ranges = measure_ranges(checkpoint, batches.all(2048))
+    ranges = measure_ranges(checkpoint, batches.all_padded(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)
     exact, int8 = (evaluate_tokens(checkpoint, dev, Model.of(with_ranges, p)) for p in ("fp32", "int8"))
     return Quantized(ranges, exact, int8)

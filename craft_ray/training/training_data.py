@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import label_of
-from craft_ray.model.checkpoint import OWN_SETTINGS, max_positions, one_line, special_tokens, to_numpy
-from craft_ray.model.shipped import shipped_folder
+from craft_ray.model.checkpoint import OWN_SETTINGS, first_line, max_positions, special_tokens, to_numpy
+from craft_ray.model.loading import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower, word_splitter
 from craft_ray.training.augmentation import names_of, replace_mentions
@@ -188,7 +188,7 @@ def _load_base(base: str, labels: int) -> tuple[Any, Any]:
             base, config=config, trust_remote_code=False, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot load the base model {base}: {one_line(error)}") from error
+        raise SettingsError(f"cannot load the base model {base}: {first_line(error)}") from error
     if not tokenizer.is_fast:
         raise SettingsError(f"the base model {base} has no fast tokenizer")
     return model.float(), tokenizer

@@ -253,7 +253,7 @@ def test_isolated_and_refused_documents():
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz"])
 def test_positions_grow_while_a_file_is_read(name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "BATCH", 100_000)
+    monkeypatch.setattr(module, "MAX_CHARACTERS", 100_000)
     random = Random(0)
     content = lines(*({"id": str(n), "text": "mice", "note": random.randbytes(500).hex()} for n in range(1000)))
     given = gzip.compress(content, 1, mtime=0) if name.endswith(".gz") else content

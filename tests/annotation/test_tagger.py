@@ -10,9 +10,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, pipelin
 from craft_ray.annotation.tagger import Entities, Tagger
 from craft_ray.core.schema import Entity
 from craft_ray.core.settings import Settings
-from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.shipped import SHIPPED
 from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 
 

@@ -69,7 +69,7 @@ def test_a_form_that_a_device_cannot_do_is_told_and_is_no_end(inputs: Inputs, mo
     def refuse(*arguments, **more):
         raise RuntimeError("no kernel image is available\nfor this device")
 
-    monkeypatch.setattr("craft_ray.model.engines.packed.attend_by_length", refuse)
+    monkeypatch.setattr("craft_ray.model.engines.bert.attend_by_length", refuse)
     peak = dict.fromkeys(PRECISIONS, 1e9)
     part = model_forms(inputs, SIZES, "cpu", peak, forms(["fp32"], compiled=False))
     assert part["forms"]["fp32, packed"] == {"failed": "no kernel image is available"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.model.calibration import NONE, calibrated, fit_calibration
+from craft_ray.model.calibration import IDENTITY, calibrated, fit_calibration
 from craft_ray.training.metrics import expected_calibration_error
 
 
@@ -37,10 +37,10 @@ def test_calibration_keeps_the_order_of_scores_and_stays_a_probability(scores, s
 @pytest.mark.parametrize("right", [[True] * 20, [False] * 20, [True, False] * 2])
 def test_where_nothing_can_be_learnt_scores_stay_as_they_are(right):
     score = np.linspace(0.1, 0.9, len(right)).astype(np.float32)
-    assert fit_calibration(score, np.array(right)) == NONE
-    assert calibrated(score, NONE) is score
+    assert fit_calibration(score, np.array(right)) == IDENTITY
+    assert calibrated(score, IDENTITY) is score
 
 
 def test_scores_that_tell_the_wrong_way_are_left_alone():
     score = np.linspace(0.05, 0.95, 200).astype(np.float32)
-    assert fit_calibration(score, score < np.random.default_rng(0).random(200)) == NONE
+    assert fit_calibration(score, score < np.random.default_rng(0).random(200)) == IDENTITY

@@ -11,7 +11,7 @@ import torch
 
 from craft_ray.model.engines import ENGINES
 from craft_ray.model.engines.engine import EngineSpec, OutOfMemory
-from craft_ray.model.engines.openvino import GraphEngine
+from craft_ray.model.engines.openvino import OpenVinoEngine
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.iob import read_iob
@@ -22,11 +22,11 @@ from tests.support.models import predict, windows_of
     ("engine", "precision"),
     [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"), ("torch", "fp32")],
 )
-def test_the_batch_around_a_window_changes_nothing(craft_iob, form_of, data: Path, engine, precision):
+def test_the_batch_around_a_window_changes_nothing(craft_iob, deployed_model, data: Path, engine, precision):
     """OpenVINO gives the same bits, in int8 too; torch's kernels sum in an order that depends on the batch."""
     sentences = [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:150]]
     windows = windows_of(craft_iob, sentences)
-    model = Model(form_of(precision, engine), threads=2)
+    model = Model(deployed_model(precision, engine), threads=2)
     label, score = predict(model, windows)
     assert (label > 0).sum() > 150
     for budget in (64, 4096):
@@ -92,11 +92,11 @@ def test_threads_share_a_model(craft_iob, model_of, data: Path):
 
 
 @pytest.mark.parametrize("step", ["start", "finish"])
-def test_running_out_of_memory_halves_the_budget_and_loses_nothing(craft_iob, form_of, model_of, monkeypatch, step):
+def test_out_of_memory_halves_the_budget(craft_iob, deployed_model, model_of, monkeypatch, step):
     windows = windows_of(replace(craft_iob, window_pieces=0), ["Pax6 acts in the mouse eye."] * 64)
     expected = predict(model_of("fp32", "openvino"), windows)[0]
-    model = Model(form_of("fp32", "openvino"), token_budget=1024)
-    started, do = {}, {"start": GraphEngine.start, "finish": GraphEngine.finish}
+    model = Model(deployed_model("fp32", "openvino"), token_budget=1024)
+    started, do = {}, {"start": OpenVinoEngine.start, "finish": OpenVinoEngine.finish}
 
     def start(self, batch):
         if step == "start" and len(batch.n_tokens) > 8:
@@ -110,8 +110,8 @@ def test_running_out_of_memory_halves_the_budget_and_loses_nothing(craft_iob, fo
             raise OutOfMemory("no memory left")
         return do["finish"](self, request)
 
-    monkeypatch.setattr(GraphEngine, "start", start)
-    monkeypatch.setattr(GraphEngine, "finish", finish)
+    monkeypatch.setattr(OpenVinoEngine, "start", start)
+    monkeypatch.setattr(OpenVinoEngine, "finish", finish)
     assert np.array_equal(predict(model, windows)[0], expected)
     assert model.token_budget == 128
 

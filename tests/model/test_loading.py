@@ -14,8 +14,7 @@ from transformers import AutoModelForTokenClassification
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import _read_own, _read_with_transformers, find_model, load_checkpoint
-from craft_ray.model.shipped import DEFAULT, SHIPPED
+from craft_ray.model.loading import DEFAULT, SHIPPED, _read_own, _read_with_transformers, find_model, load_checkpoint
 from tests.conftest import save_random_bert
 from tests.support.models import predict, windows_of
 

@@ -8,8 +8,8 @@ import torch
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.engines import openvino
 from craft_ray.model.engines.processor import CPU_INFO, capabilities
+from craft_ray.model.inference import choose_precision
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.precision import choose_precision
 
 
 def test_what_auto_stands_for(craft_iob, tiny_checkpoint: Path, monkeypatch):

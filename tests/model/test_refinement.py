@@ -12,7 +12,7 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.refinement import CHOSEN, Words, agreed, refine, trimmed
+from craft_ray.model.refinement import MIN_MAJORITY, Words, apply_majorities, refine, trim
 from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
@@ -72,11 +72,11 @@ def test_mentions_that_come_share_no_word_and_lie_in_one_sentence():
     words = words_of(text)
     spans = Spans(*(np.array(column) for column in ([0, 3, 6], [1, 4, 7], [PROTEIN] * 3)))
     score = np.full(3, 0.5, np.float32)
-    assert agreed(words, spans, score)[0].first.tolist() == [0, 3, 6, 9]
+    assert apply_majorities(words, spans, score)[0].first.tolist() == [0, 3, 6, 9]
     words.sentence[10:] = 1  # a sentence begins between the last N and B
-    assert agreed(words, spans, score)[0].first.tolist() == [0, 3, 6]
+    assert apply_majorities(words, spans, score)[0].first.tolist() == [0, 3, 6]
     twice = words_of("N N a N N b N N c N N N")
-    assert agreed(twice, spans, score)[0].rows()[:, :2].tolist() == [[0, 1], [3, 4], [6, 7], [9, 10]]
+    assert apply_majorities(twice, spans, score)[0].rows()[:, :2].tolist() == [[0, 1], [3, 4], [6, 7], [9, 10]]
 
 
 def test_case_and_blanks_tell_texts_apart_and_no_mention_crosses_a_sentence():
@@ -88,11 +88,11 @@ def test_case_and_blanks_tell_texts_apart_and_no_mention_crosses_a_sentence():
 def test_a_mention_that_comes_has_the_mean_score_times_the_share_that_was_found():
     words = words_of("Shh a Shh b Shh c Shh")
     spans = Spans(np.array([0, 2, 4]), np.array([0, 2, 4]), np.array([PROTEIN] * 3, np.int8))
-    result, score = agreed(words, spans, np.array([0.9, 0.6, 0.6], np.float32))
+    result, score = apply_majorities(words, spans, np.array([0.9, 0.6, 0.6], np.float32))
     assert result.first.tolist() == [0, 2, 4, 6]
     assert score == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
     spans = Spans(*(np.array(column) for column in ([0, 2, 4, 6], [0, 2, 4, 6], [PROTEIN] * 3 + [CHEMICAL])))
-    _, score = agreed(words, spans, np.array([0.9, 0.6, 0.6, 0.1], np.float32))
+    _, score = apply_majorities(words, spans, np.array([0.9, 0.6, 0.6, 0.1], np.float32))
     assert score == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
 
 
@@ -125,11 +125,13 @@ def test_texts_are_compared_and_not_their_keys_alone():
     words = words_of("Shh a Shh b Shh c Ihh")
     colliding = Colliding(words.codes, words.start, words.end, words.sentence)
     shh = np.array([0, 2])
-    result, _ = agreed(colliding, Spans(shh, shh, np.array([PROTEIN] * 2, np.int8)), np.full(2, 0.5, np.float32))
+    result, _ = apply_majorities(
+        colliding, Spans(shh, shh, np.array([PROTEIN] * 2, np.int8)), np.full(2, 0.5, np.float32)
+    )
     assert result.first.tolist() == []  # two of seven, by their keys
     shh = np.array([0, 1, 2, 3])
     spans = Spans(shh, shh, np.array([PROTEIN] * 4, np.int8))
-    result, _ = agreed(colliding, spans, np.full(4, 0.5, np.float32))
+    result, _ = apply_majorities(colliding, spans, np.full(4, 0.5, np.float32))
     assert 6 not in result.first.tolist()
 
 
@@ -143,7 +145,7 @@ def test_it_is_what_counting_by_hand_gives(tagged):
     label_of = [TAG_SET.label[tag] for _, tag in tagged]
     chosen = [i for i, label in enumerate(label_of) if label >= 0]
     spans = Spans(np.array(chosen, np.int64), np.array(chosen, np.int64), np.array([label_of[i] for i in chosen]))
-    result, _ = agreed(words, spans, np.full(len(chosen), 0.5, np.float32))
+    result, _ = apply_majorities(words, spans, np.full(len(chosen), 0.5, np.float32))
     expected = []
     for i, (text, _) in enumerate(tagged):
         votes = Counter(label_of[j] for j in chosen if tagged[j][0] == text)
@@ -151,9 +153,9 @@ def test_it_is_what_counting_by_hand_gives(tagged):
         most = max(votes.values(), default=0)
         winner = min((label for label, n in votes.items() if n == most), default=-1)
         label = label_of[i]
-        if most >= CHOSEN and 2 * most >= count:
+        if most >= MIN_MAJORITY and 2 * most >= count:
             label = winner
-        elif count >= CHOSEN and 2 * total < count:
+        elif count >= MIN_MAJORITY and 2 * total < count:
             label = -1
         if label >= 0:
             expected.append([i, i, label])
@@ -167,7 +169,7 @@ texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec(+"), max_size=15
 def test_a_document_is_refined_by_itself_and_its_mentions_are_apart(documents, seed, part):
     documents = [Document(str(i), t, (Section("s", 0, len(t)),) if t else ()) for i, t in enumerate(documents)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "PART", part)
+        patch.setattr(decoding, "MAX_WORDS", part)
         generator = np.random.default_rng(seed)
         blocks = []
         for document in documents:
@@ -196,7 +198,7 @@ def test_trimming_keeps_order_labels_and_names(tags, seed):
     signs = np.random.default_rng(seed).choice(list("a1-+(.)"), len(tags))
     words = words_of(" ".join(signs))
     spans = iob_to_spans(np.array(tags, np.int8), np.zeros(len(tags), np.int64), TAG_SET)
-    tidy, kept = trimmed(words, spans)
+    tidy, kept = trim(words, spans)
     assert (np.diff(kept) > 0).all()
     assert (tidy.label == spans.label[kept]).all()
     for first, last in zip(tidy.first.tolist(), tidy.last.tolist(), strict=True):

@@ -13,7 +13,7 @@ from tests.support.models import TOKENIZER
 def test_a_long_document_is_tokenized_in_parts_with_the_same_result(monkeypatch, window_pieces):
     document = Document("a", "Pax6 acts in mice. " * 200, (Section("s", 0, 19 * 200),))
     whole = tokenize([document, document], Windower(TOKENIZER, 510, window_pieces))
-    monkeypatch.setattr(tokens, "BATCH", 500)
+    monkeypatch.setattr(tokens, "MAX_CHARACTERS", 500)
     parts = tokenize([document, document], Windower(TOKENIZER, 510, window_pieces))
     assert {name: values.to_pylist() for name, values in parts.items()} == {
         name: values.to_pylist() for name, values in whole.items()

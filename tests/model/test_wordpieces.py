@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from craft_ray.model import wordpieces
+from craft_ray.model.loading import SHIPPED
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.shipped import SHIPPED
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Subwords, Windower, tokenize_sentences
 from craft_ray.model.wordpieces import word_pieces
@@ -65,7 +65,7 @@ def test_real_articles_give_the_same_and_nearly_all_sentences_are_looked_up(data
     assert looked_up is not None
     texts = [file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[::9]]
     sentences = [text[a:b] for text in texts for a, b in sentence_spans(text)]
-    assert np.mean([looked_up.suits(sentence) for sentence in sentences]) > 0.99
+    assert np.mean([looked_up.supports(sentence) for sentence in sentences]) > 0.99
     assert_equal(sentences, windower)
 
 
@@ -75,7 +75,7 @@ def test_special_tokens_and_words_too_long_give_the_same(text):
 
 
 def test_words_are_forgotten_without_a_trace(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(wordpieces, "KEPT", 5)
+    monkeypatch.setattr(wordpieces, "MAX_WORDS", 5)
     windower = Windower(Tokenizer.from_str(TOKENIZER.to_str()), 510)
     for round in range(3):
         assert_equal([f"Pax{round} is expressed in the mouse eye.", "And in mice again."], windower)

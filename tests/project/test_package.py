@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray import __version__
-from craft_ray.model.shipped import SHIPPED
+from craft_ray.model.loading import SHIPPED
 
 pytestmark = pytest.mark.long
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import Model
-from craft_ray.model.shipped import SHIPPED
+from craft_ray.model.loading import SHIPPED
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower, Windows
 

@@ -9,8 +9,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.errors import SettingsError
-from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.shipped import SHIPPED
+from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.model.tags import Mention
 from craft_ray.model.windows import Windower
 from craft_ray.training.corpora import GoldDocument, TaggedSentence

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from craft_ray.cli.app import app
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.shipped import SHIPPED
+from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.training import quantization
 from craft_ray.training.iob import read_iob
 

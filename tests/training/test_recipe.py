@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.model.shipped import DEFAULT, SHIPPED
+from craft_ray.model.loading import DEFAULT, SHIPPED
 from craft_ray.training.recipe import Recipe, read_training_file
 
 

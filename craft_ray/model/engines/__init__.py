@@ -1,4 +1,4 @@
-"""Engines compute a batch: one engine per file, and one line here."""
+"""Engines run the network on a batch: one file per engine, and one entry here."""
 
 from craft_ray.model.engines import openvino, stand_in, torch
 

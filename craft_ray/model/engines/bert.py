@@ -1,19 +1,22 @@
-"""BERT for token classification in torch, over windows laid out in any way: padded or packed.
+"""BERT for token classification in torch over packed windows, whose linear layers see no padding.
 
-Its answers are those of transformers' network but for the order of sums.
+Its results are those of transformers' network, up to the order of sums.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
+from craft_ray.model.batches import STEP
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.network import Predictions, best_labels, to_tensor
 
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any], torch.Tensor]
-"""Queries, keys and values, each (..., heads, width), and a layout, to their attention in the same shape."""
+"""Maps queries, keys and values, each (tokens, heads, width), and a layout of windows to the attention's output."""
 
 _ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": functional.gelu,
@@ -27,13 +30,13 @@ _PRODUCTS = {
     "wide": ("intermediate.dense",),
     "narrow": ("output.dense",),
 }
-"""The linear layers of each layer, and transformers' names for their parts: one product computes all three at once."""
+"""Matrix products of a layer, by transformers' names: queries, keys and values are computed by a single one."""
 
 _NORMS = {"attended": "attention.output.LayerNorm", "narrow": "output.LayerNorm"}
 
 
 def is_bert(checkpoint: Checkpoint) -> bool:
-    """True for a BERT as `Bert` computes it; other networks are transformers' own."""
+    """True if `Bert` can run the checkpoint; other networks are run by transformers."""
     config = checkpoint.config
     return (
         config.get("model_type") == "bert"
@@ -45,7 +48,7 @@ def is_bert(checkpoint: Checkpoint) -> bool:
 
 
 class Bert(torch.nn.Module):
-    """Token ids, their places in their windows, both int32 and (...), and the attention's layout, to `Predictions`."""
+    """Maps token ids and position ids, both int32 (tokens,), and the attention's layout to `Predictions`."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, attention: Attention) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ class Bert(torch.nn.Module):
         self.epsilon = float(config.get("layer_norm_eps", 1e-12))
         self.activation = _ACTIVATIONS[config.get("hidden_act", "gelu")]
         self.attention = attention
-        self.words, self.places, segments = (
+        self.words, self.positions, segments = (
             _frozen(weights[f"bert.embeddings.{kind}_embeddings.weight"]) for kind in ("word", "position", "token_type")
         )
         self.segment = _frozen(segments[0])
@@ -72,10 +75,9 @@ class Bert(torch.nn.Module):
                 self.norm_biases[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.bias"])
         self.classifier = _linear(weights, ("classifier",))
 
-    def forward(self, token_ids: torch.Tensor, place: torch.Tensor, layout: Any) -> Predictions:
-        """Labels, scores and logits of each token."""
+    def forward(self, token_ids: torch.Tensor, position_ids: torch.Tensor, layout: Any) -> Predictions:
         hidden = functional.embedding(token_ids, self.words) + self.segment
-        hidden = self._norm(hidden + functional.embedding(place, self.places), "embedded")
+        hidden = self._norm(hidden + functional.embedding(position_ids, self.positions), "embedded")
         for number, layer in enumerate(self.layers):
             joined = layer["query_key_value"](hidden)  # type: ignore[index]
             query, key, value = joined.unflatten(-1, (3, self.heads, -1)).unbind(-3)
@@ -90,16 +92,8 @@ class Bert(torch.nn.Module):
         return functional.layer_norm(hidden, weight.shape, weight, self.norm_biases[name], self.epsilon)
 
 
-def attend_padded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """Attention over rows; the layout is which tokens are no padding, (rows, length), bool."""
-    own_query, own_key, own_value = (part.transpose(-3, -2) for part in (query, key, value))
-    mask = inside[:, None, None, :]
-    found = functional.scaled_dot_product_attention(own_query, own_key, own_value, attn_mask=mask)
-    return found.transpose(-3, -2)
-
-
 def _linear(weights: Mapping[str, torch.Tensor], names: Sequence[str]) -> torch.nn.Linear:
-    """One linear layer for several that read the same."""
+    """One linear layer for several that have the same input."""
     weight, bias = (torch.cat([weights[f"{name}.{kind}"] for name in names]) for kind in ("weight", "bias"))
     linear = torch.nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     linear.weight, linear.bias = _frozen(weight), _frozen(bias)
@@ -108,3 +102,65 @@ def _linear(weights: Mapping[str, torch.Tensor], names: Sequence[str]) -> torch.
 
 def _frozen(tensor: torch.Tensor) -> torch.nn.Parameter:
     return torch.nn.Parameter(tensor, requires_grad=False)
+
+
+def can_flash(checkpoint: Checkpoint, dtype: torch.dtype, capability: tuple[int, int]) -> bool:
+    """True if a GPU of this compute capability has kernels for `attend_flash`."""
+    width = int(checkpoint.config["hidden_size"]) // int(checkpoint.config["num_attention_heads"])
+    return dtype in (torch.float16, torch.bfloat16) and capability >= (8, 0) and width % 8 == 0 and width <= 256
+
+
+def attend_flash(longest: int) -> Attention:
+    """Variable-length attention on a GPU in fp16 or bf16. Its layout is `PackedBatch.offsets`.
+
+    longest: tokens of the longest possible window
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        # With one split, a window's result has the same bits in any batch.
+        return varlen_attn(query, key, value, offsets, offsets, longest, longest, num_splits=1)  # type: ignore[return-value]
+
+    return attend
+
+
+class SameLength(NamedTuple):
+    """The windows of a packed batch that have one padded length.
+
+    tokens: (rows, length) index of each token in the batch; padding repeats the window's first token, int64
+    inside: (rows, length) false for padding
+    source: (real,)        flat indices into `tokens`, without padding
+    target: (real,)        their indices in the batch
+    """
+
+    tokens: Any
+    inside: Any
+    source: Any
+    target: Any
+
+
+def attend_by_length(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Sequence[SameLength]
+) -> torch.Tensor:
+    """Attention for any device and format, one padded length after the other. Its layout comes from `layout_of`."""
+    attended = torch.zeros_like(query)
+    for tokens, inside, source, target in layout:
+        q, k, v = (part[tokens].transpose(-3, -2) for part in (query, key, value))
+        rows = functional.scaled_dot_product_attention(q, k, v, attn_mask=inside[:, None, None, :]).transpose(-3, -2)
+        attended.index_copy_(0, target, rows.flatten(0, 1).index_select(0, source))
+    return attended
+
+
+def layout_of(offsets: NDArray[np.int32], device: str) -> list[SameLength]:
+    """Group the windows of a packed batch by padded length, as tensors on a device."""
+    lengths = np.diff(offsets)
+    padded = -(-lengths // STEP) * STEP
+    layout = []
+    for length in np.unique(padded).tolist():
+        rows = np.flatnonzero(padded == length)
+        column = np.arange(length)
+        inside = column < lengths[rows, None]
+        tokens = np.where(inside, offsets[rows, None] + column, offsets[rows, None]).astype(np.int64)
+        arrays = tokens, inside, np.flatnonzero(inside), tokens[inside]
+        layout.append(SameLength(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)))
+    return layout

@@ -1,7 +1,7 @@
-"""A BERT of our own training as an OpenVINO graph, made of its weights alone: neither torch nor transformers is needed.
+"""Build the OpenVINO graph of a BERT directly from its weights, without torch and transformers.
 
-The operations are those that OpenVINO's converter makes of transformers' BERT, so that both graphs give the same bits
-in fp32 and int8. In bf16 they do not, for the two are fused differently.
+The operations are those that OpenVINO's converter produces from transformers' BERT, so both graphs give the same bits
+in fp32 and int8. In bf16 they do not, because the two are fused differently.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,15 +15,13 @@ from craft_ray.model.checkpoint import Checkpoint
 
 _LAYER = "bert.encoder.layer"
 
-
-_ASKED = {"hidden_size", "layer_norm_eps", "num_attention_heads", "num_hidden_layers"}
-"""Numbers that config.json must have."""
+_REQUIRED = {"hidden_size", "layer_norm_eps", "num_attention_heads", "num_hidden_layers"}
 
 
 def is_plain_bert(checkpoint: Checkpoint) -> bool:
-    """True if a checkpoint's network is the one that is built here, by its configuration and its weights' names."""
+    """True if `bert_graph` can build the checkpoint, judged by its configuration and the names of its weights."""
     config = checkpoint.config
-    if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu" or not config.keys() >= _ASKED:
+    if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu" or not config.keys() >= _REQUIRED:
         return False
     if config.get("position_embedding_type", "absolute") != "absolute" or config.get("is_decoder"):
         return False
@@ -40,12 +38,12 @@ def _weight_names(layers: int) -> Iterator[str]:
 
 
 def bert_graph(checkpoint: Checkpoint, ops: Any, quantized: bool) -> dict[str, list[Any]]:
-    """The graph's parameters and results: token ids (rows, length), tokens per row (rows,); labels, scores and logits.
+    """Arguments of `openvino.Model`: token ids (rows, length) and tokens per row (rows,) to labels, scores and logits.
 
-    ops:       OpenVINO's operations
-    quantized: simulate int8 in the linear layers of which the checkpoint has the range, as `int8.QuantizedLinear` does
+    ops:       OpenVINO's operations (`openvino.opset15`)
+    quantized: simulate int8 in the linear layers that have an activation range, as `int8.QuantizedLinear` does
 
-    Raises SettingsError if the checkpoint has the range of a layer that there is not.
+    Raises SettingsError for a range of a layer that does not exist.
     """
     ranges = checkpoint.activation_ranges if quantized else {}
     if unknown := {name for name in ranges if f"{name}.weight" not in checkpoint.weights}:
@@ -54,8 +52,6 @@ def bert_graph(checkpoint: Checkpoint, ops: Any, quantized: bool) -> dict[str, l
 
 
 class _Builder:
-    """The operations of one checkpoint."""
-
     def __init__(self, checkpoint: Checkpoint, ops: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
         self._ops = ops
         self._weights = checkpoint.weights
@@ -63,7 +59,6 @@ class _Builder:
         self._ranges = ranges
 
     def graph(self) -> dict[str, list[Any]]:
-        """Parameters and results."""
         ops = self._ops
         ids = ops.parameter([-1, -1], np.int32, "token_ids")
         counts = ops.parameter([-1], np.int32, "n_tokens")
@@ -79,7 +74,7 @@ class _Builder:
         return {"results": [ops.result(one) for one in results], "parameters": [ids, counts]}
 
     def _mask(self, ids: Any, counts: Any) -> Any:
-        """(rows, 1, length, length): true where a token attends to another, which is wherever that is no padding."""
+        """(rows, 1, length, length): true where a token may attend to another, which is everywhere but at padding."""
         ops = self._ops
         shape = ops.shape_of(ids, "i32")
         length = ops.gather(shape, self._ints([1]), self._ints(0))
@@ -90,16 +85,15 @@ class _Builder:
         return ops.broadcast(ops.unsqueeze(inside, self._ints([1, 2])), target)
 
     def _embedded(self, ids: Any) -> Any:
-        """The sum of what stands for the token, its type (0) and its place."""
+        """The sum of the embeddings of token, type (always 0) and position."""
         ops, name = self._ops, "bert.embeddings"
         zero = self._ints(0)
         words = ops.gather(self._constant(f"{name}.word_embeddings.weight"), ids, zero)
         types = self._array(f"{name}.token_type_embeddings.weight")[:1]
         length = ops.gather(ops.shape_of(ids, "i32"), self._ints([1]), zero)
-        places = ops.slice(
-            self._constant(f"{name}.position_embeddings.weight"), self._ints([0]), length, self._ints([1])
-        )
-        total = ops.add(ops.add(words, ops.constant(types[None])), ops.unsqueeze(places, zero))
+        all_positions = self._constant(f"{name}.position_embeddings.weight")
+        positions = ops.slice(all_positions, self._ints([0]), length, self._ints([1]))
+        total = ops.add(ops.add(words, ops.constant(types[None])), ops.unsqueeze(positions, zero))
         return self._normalized(f"{name}.LayerNorm", total)
 
     def _layer(self, name: str, hidden: Any, mask: Any) -> Any:
@@ -117,13 +111,11 @@ class _Builder:
     def _heads(self, name: str, hidden: Any) -> Any:
         """A projection as (rows, heads, length, width of a head)."""
         heads = int(self._config["num_attention_heads"])
-        shape = [0, 0, heads, int(self._config["hidden_size"]) // heads]
-        return self._ops.transpose(
-            self._ops.reshape(self._linear(name, hidden), self._ints(shape), True), self._ints([0, 2, 1, 3])
-        )
+        shape = self._ints([0, 0, heads, int(self._config["hidden_size"]) // heads])
+        split = self._ops.reshape(self._linear(name, hidden), shape, True)
+        return self._ops.transpose(split, self._ints([0, 2, 1, 3]))
 
     def _linear(self, name: str, inputs: Any) -> Any:
-        """A linear layer, in simulated int8 where its inputs have a range."""
         ops = self._ops
         weight = self._constant(f"{name}.weight")
         if name in self._ranges:
@@ -132,7 +124,7 @@ class _Builder:
         return ops.add(ops.matmul(inputs, weight, False, True), ops.constant(bias))
 
     def _quantized(self, name: str, inputs: Any, weight: Any) -> tuple[Any, Any]:
-        """Inputs of 256 values over the layer's range, weights of 255 a row, symmetric about zero."""
+        """Inputs rounded to 256 values over the layer's range, weights to 255 values per row around zero."""
         ops = self._ops
         low, high = self._ranges[name]
         low, high = min(low, 0.0), max(high, 0.0, 1e-6)
@@ -142,13 +134,9 @@ class _Builder:
         row = np.abs(self._array(f"{name}.weight")).max(1, keepdims=True)
         row = np.maximum(row, np.float32(1e-8)) / np.float32(127)
         sides = [ops.constant((row * np.float32(value)).astype(np.float32)) for value in (-127, 127)]
-        return (
-            ops.fake_quantize(inputs, *ends, *ends, 256),
-            ops.fake_quantize(weight, *sides, *sides, 255),
-        )
+        return ops.fake_quantize(inputs, *ends, *ends, 256), ops.fake_quantize(weight, *sides, *sides, 255)
 
     def _normalized(self, name: str, hidden: Any) -> Any:
-        """Layer normalization over the last axis."""
         ops = self._ops
         epsilon = float(self._config["layer_norm_eps"])
         normal = ops.mvn(hidden, self._ints([2]), True, epsilon, "inside_sqrt")

@@ -1,7 +1,7 @@
-"""The interface of engines, and how one is chosen.
+"""The interface of engines.
 
-An engine takes the next batch, `batches.Batch` or `batches.PackedBatch`, while others are still at work. `start` and
-`finish` may be called by several threads; each finishes what it started.
+An engine may be given the next batch while earlier ones are still being computed. Several threads may call `start` and
+`finish`; each thread finishes the batches that it started.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,24 +11,44 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.model.batches import SpecialTokens
 from craft_ray.model.checkpoint import Checkpoint
 
 Arrays = tuple[NDArray[np.int8], NDArray[np.float32]]
-"""Label ids and scores, both in the shape of the batch's `inside`."""
+"""Label ids and scores, both in the shape of the batch's `is_piece`."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 class OutOfMemory(Exception):
-    """A batch does not fit; a smaller one may."""
+    """A batch does not fit into memory; a smaller one may."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedModel:
+    """A checkpoint converted for an engine and a kind of device (`cpu` or `cuda`); replicas load it on any node.
+
+    content: the result of the engine's `deploy`
+    compile: run `torch.compile` in each replica, if the engine is torch
+    packed:  pack windows, if the engine can
+    """
+
+    engine: str
+    content: Any
+    special: SpecialTokens
+    n_labels: int
+    device: str
+    precision: Precision
+    compile: bool = False
+    packed: bool = True
 
 
 class Engine(Protocol):
-    """The interface of all engines.
+    """A loaded model.
 
-    depth: batches that a thread should have started before it waits for the first
-    packs: whether batches are packed; else they are rectangles
-    precision: the number format that it computes in now
+    depth:     batches that a thread should start before it waits for the first
+    packs:     whether it takes `PackedBatch` rather than `Batch`
+    precision: the current number format
     """
 
     depth: int
@@ -36,55 +56,37 @@ class Engine(Protocol):
     precision: Precision
 
     def start(self, batch: Any) -> Any:
-        """Begin a batch; raises OutOfMemory."""
+        """Start a batch and return a handle for `finish`. Raises OutOfMemory."""
 
     def finish(self, started: Any) -> Arrays:
-        """Wait for a batch's labels and scores; raises OutOfMemory."""
+        """Wait for a batch. Raises OutOfMemory."""
 
     def logits(self, batch: Any) -> NDArray[np.float32]:
-        """Start and finish a batch for its logits: (..., labels), else in the shape of its `inside`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where and how an engine works in a replica.
-
-    device:  `cpu` or `cuda`
-    threads: CPU threads of the process
-    compile: whether the network is compiled for the device first
-    packed:  whether windows are packed, where the engine can
-    """
-
-    device: str
-    precision: Precision
-    threads: int = 1
-    compile: bool = False
-    packed: bool = True
+        """Logits of a batch: the shape of `is_piece`, plus an axis of labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """An engine that can be chosen; importing the file that defines it imports no large library.
+    """An engine in the registry. The module that defines it imports no large library at the top.
 
-    name:    as in the setting `engine`
-    devices: by the kinds of device that it runs on, the number formats that it computes in there
-    fastest: the format that `auto` stands for with a checkpoint on a kind of device
-    deploy:  makes of a checkpoint what travels to the replicas; called once, on the driver
-    load:    makes the engine of what travelled, in each replica
+    name:    value of the setting `engine`
+    devices: number formats by kind of device; empty for an engine that cannot be chosen by name
+    fastest: the format that `auto` means for a checkpoint on a kind of device
+    deploy:  converts a checkpoint to what is shipped to the replicas; called once, on the driver
+    load:    makes the engine in a replica, with a number of CPU threads
     """
 
     name: str
     devices: Mapping[str, tuple[Precision, ...]]
     fastest: Callable[[Checkpoint, str], Precision]
     deploy: Callable[[Checkpoint, Precision], Any]
-    load: Callable[[Any, Placement], Engine]
+    load: Callable[[DeployedModel, int], Engine]
 
 
 def as_out_of_memory(error: RuntimeError) -> Exception:
-    """The error itself, or OutOfMemory where it says so: torch on a GPU by its type, the others by their message."""
+    """Convert torch's and OpenVINO's out-of-memory errors to OutOfMemory; return any other error unchanged."""
     text = str(error)
-    if type(error).__name__ == "OutOfMemoryError" or any(
-        said in text for said in ("can't allocate memory", "bad_alloc", "bad allocation", "Failed to allocate")
-    ):
+    messages = ("can't allocate memory", "bad_alloc", "bad allocation", "Failed to allocate")
+    if type(error).__name__ == "OutOfMemoryError" or any(message in text for message in messages):
         return OutOfMemory(text.splitlines()[0])
     return error

@@ -1,7 +1,7 @@
-"""Converted graphs, kept in the user's cache folder: converting one takes seconds, and the next run needs it again.
+"""Converted graphs in the user's cache folder, since a conversion takes seconds.
 
-A file is written under another name and then renamed, so that of two runs that make the same graph each reads it whole.
-A file that is damaged is made anew; a folder that cannot be written costs the time of conversion alone.
+Files are written under a temporary name and renamed, so concurrent runs always read a complete one. A damaged file is
+made again. If the folder cannot be written, each run converts.
 """
 
 import hashlib
@@ -12,21 +12,15 @@ from pathlib import Path
 
 from craft_ray.core.logs import log
 
-KEPT = 4
-"""Graphs that are kept, the last used; each takes 60 to 90 MB for a model of 22 million parameters."""
+MAX_GRAPHS = 4
+"""Graphs that are kept, the most recently used; each takes 60 to 90 MB for a model of 22 million parameters."""
 
-_DIGEST = hashlib.sha256().digest_size
-
-
-def cache_folder() -> Path | None:
-    """The folder of the graphs, by the XDG base directories; None for a user who has no home folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "craft_ray" / "graphs" if os.path.isabs(base) else None
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def cached(key: str, make: Callable[[], bytes]) -> bytes:
-    """The content that was kept under a key (a file name), made and kept if there is none."""
-    if (folder := cache_folder()) is None:
+    """Return the content of the file named `key`, which is made if it is missing or damaged."""
+    if (folder := _cache_folder()) is None:
         return make()
     file = folder / key
     if (content := _read(file)) is None:
@@ -39,14 +33,20 @@ def cached(key: str, make: Callable[[], bytes]) -> bytes:
     return content
 
 
+def _cache_folder() -> Path | None:
+    """By the XDG base directory specification; None for a user without a home folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "craft_ray" / "graphs" if os.path.isabs(base) else None
+
+
 def _read(file: Path) -> bytes | None:
-    """The content of a file that is whole; None for any other."""
+    """The content if the file exists and matches its digest."""
     try:
         stored = file.read_bytes()
         os.utime(file)
-    except OSError:  # it is not there, or another run has just removed it
+    except OSError:  # missing, or just removed by another run
         return None
-    digest, content = stored[:_DIGEST], stored[_DIGEST:]
+    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
     return content if hashlib.sha256(content).digest() == digest else None
 
 
@@ -63,6 +63,6 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _remove_old(folder: Path) -> None:
-    used = sorted(folder.glob("[!.]*"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in used[KEPT:]:
+    newest_first = sorted(folder.glob("[!.]*"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in newest_first[MAX_GRAPHS:]:
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A checkpoint as a torch network that ends in labels and scores."""
+"""A checkpoint as transformers' own network in torch, with labels and scores on top."""
 
 import warnings
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from craft_ray.model.checkpoint import Checkpoint
 
 
 class Predictions(NamedTuple):
-    """Each token's best label (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
+    """Best label of each token (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
 
     label: torch.Tensor
     score: torch.Tensor
@@ -19,10 +19,10 @@ class Predictions(NamedTuple):
 
 
 class Network(torch.nn.Module):
-    """Token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`.
+    """Maps token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`.
 
-    full_mask: gives the model its mask in the form that attention takes. Of the short form transformers asks whether it
-               masks anything, and for the answer a processor must wait for its GPU in each batch.
+    full_mask: pass the attention mask as (rows, 1, length, length). Given the short form, transformers checks whether
+               it masks anything, for which the CPU has to wait for the GPU in every batch.
     """
 
     def __init__(self, model: torch.nn.Module, full_mask: bool = False) -> None:
@@ -31,7 +31,6 @@ class Network(torch.nn.Module):
         self.full_mask = full_mask
 
     def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
-        """Attend to all but padding."""
         length = token_ids.shape[1]
         column = torch.arange(length, dtype=torch.int32, device=token_ids.device)
         inside = column[None, :] < n_tokens[:, None]
@@ -40,26 +39,26 @@ class Network(torch.nn.Module):
 
 
 def best_labels(logits: torch.Tensor) -> Predictions:
-    """The best label of each token and its probability, beside the logits (fp32) that they come from."""
+    """logits: fp32"""
     best = logits.softmax(-1).max(-1)
     return Predictions(best.indices.to(torch.int8), best.values, logits)
 
 
 def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, full_mask: bool = False) -> Network:
-    """The checkpoint's network with weights of one type, for inference."""
+    """The checkpoint's network for inference, with weights of one type."""
     from transformers import AutoConfig, AutoModelForTokenClassification
     from transformers.utils import logging
 
-    logging.set_verbosity_error()  # it warns of settings that only training reads
+    logging.set_verbosity_error()  # it warns about settings that matter in training only
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
     model.load_state_dict({name: to_tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
     return Network(model.to(dtype=dtype).eval().requires_grad_(False), full_mask)
 
 
 def to_tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
-    """An array as a tensor, in place where the type allows: replicas of a node share the object store's pages."""
+    """Convert without a copy if the type allows, so that replicas on a node share the pages of the object store."""
     with warnings.catch_warnings():
-        # Arrays out of the object store are read-only, of which torch warns; inference never writes to them.
+        # Arrays in the object store are read-only, and inference does not write to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensor = torch.from_numpy(array)
     return tensor.to(dtype) if tensor.is_floating_point() else tensor

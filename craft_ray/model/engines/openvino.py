@@ -1,7 +1,6 @@
-"""A checkpoint as an OpenVINO graph: converted once, on the driver, and run by CPU replicas without torch.
+"""The engine openvino: a checkpoint as an OpenVINO graph, made on the driver and run by CPU replicas without torch.
 
-OpenVINO measured best of torch, ONNX Runtime, torchao and itself in all three formats. It gives the same bits for a
-window whatever the batch around it.
+A window gets the same bits in any batch.
 """
 
 import ctypes
@@ -11,6 +10,7 @@ import logging
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import is_installed, require
 from craft_ray.core.version import __version__
 from craft_ray.model.batches import Batch
-from craft_ray.model.checkpoint import Checkpoint, one_line
+from craft_ray.model.checkpoint import Checkpoint, first_line
 from craft_ray.model.engines.bert_graph import bert_graph, is_plain_bert
 from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision, as_out_of_memory
 from craft_ray.model.engines.graph_cache import cached
@@ -36,20 +36,20 @@ GraphPrecision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoModel:
-    """The graph in OpenVINO's own form: structure as XML, constants as bytes; `precision` is what it computes in."""
+    """A graph in OpenVINO's file format: its structure as XML, its constants as bytes."""
 
     structure: bytes
     constants: NDArray[np.uint8]
     precision: GraphPrecision
 
-    def compiled(self, streams: int) -> Any:
-        """The graph ready to run so many batches at once, each by one thread; it must outlive what is returned.
+    def compile(self, streams: int) -> Any:
+        """Compile for several concurrent batches, each on one thread. `self` must outlive the result.
 
-        Single-threaded streams, for threads that share a batch wait for each other whenever the system takes one away.
+        Threads that share a batch would all wait whenever the system suspends one of them.
         """
-        openvino = _openvino()
+        openvino = _import_openvino()
         core = openvino.Core()
-        # Out of the object store the constants are read-only, and OpenVINO, which only reads them, takes no such array.
+        # OpenVINO refuses the read-only arrays of the object store, although it only reads them.
         memory = (ctypes.c_uint8 * len(self.constants)).from_address(self.constants.ctypes.data)
         constants = openvino.Tensor(np.frombuffer(memoryview(memory), np.uint8), shared_memory=True)
         model = core.read_model(self.structure.decode(), constants)
@@ -57,31 +57,31 @@ class OpenVinoModel:
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(streams),
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
-            "ENABLE_CPU_PINNING": False,  # replicas of a node would all be pinned to its first cores
+            "ENABLE_CPU_PINNING": False,  # all replicas of a node would be pinned to its first cores
         }
         return core.compile_model(model, "CPU", options)
 
     def to_bytes(self) -> bytes:
-        """Constants, structure, and the structure's length in eight bytes: constants first, to be aligned."""
+        """Constants (first, for alignment), structure, and the structure's length in eight bytes."""
         return b"".join((self.constants.tobytes(), self.structure, len(self.structure).to_bytes(8, "little")))
 
     @classmethod
     def from_bytes(cls, content: bytes, precision: GraphPrecision) -> "OpenVinoModel":
-        """A graph from `to_bytes`; its constants are a view of the content."""
+        """The inverse of `to_bytes`. The constants are a view of `content`."""
         end = len(content) - 8
         begin = end - int.from_bytes(content[end:], "little")
         return cls(content[begin:end], np.frombuffer(content, np.uint8, begin), precision)
 
 
 def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
-    """The checkpoint's network as a graph; a converted one comes out of the cache where an earlier run left it.
+    """Build the graph directly for a BERT in fp32 or int8; convert any other network, or take it from the cache.
 
-    Raises SettingsError if OpenVINO does not know some of its operations, or torch is missing to convert it.
+    Raises SettingsError if a package for the conversion is missing or OpenVINO does not support the network.
     """
     if precision != "bf16" and is_plain_bert(checkpoint):
-        openvino = _openvino()
+        openvino = _import_openvino()
         model = openvino.Model(**bert_graph(checkpoint, openvino.opset15, precision == "int8"), name="bert")
-        return _stored(model, precision)
+        return _saved(model, precision)
     for package in ("torch", "transformers"):
         require(package, f"the model {checkpoint.source} in {precision}")
     content = cached(_cache_key(checkpoint, precision), lambda: _convert(checkpoint, precision).to_bytes())
@@ -89,8 +89,8 @@ def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoMo
 
 
 def _cache_key(checkpoint: Checkpoint, precision: GraphPrecision) -> str:
-    """A digest of all that decides the graph."""
-    decides = {
+    """A digest of everything that determines the graph."""
+    determining = {
         "fingerprint": checkpoint.fingerprint,
         "config": checkpoint.config,
         "activation_ranges": checkpoint.activation_ranges,
@@ -101,7 +101,7 @@ def _cache_key(checkpoint: Checkpoint, precision: GraphPrecision) -> str:
         },
         "craft_ray": __version__,
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(determining, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
@@ -116,46 +116,43 @@ def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel
     example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
     try:
         return trace(network, example, precision)
-    except Exception as error:  # the converter raises many kinds for what it cannot convert
+    except Exception as error:  # the converter raises many types
         raise SettingsError(
-            f"OpenVINO cannot convert the model {checkpoint.source} ({one_line(error)}): choose the engine torch"
+            f"OpenVINO cannot convert the model {checkpoint.source} ({first_line(error)}): choose the engine torch"
         ) from error
 
 
 def trace(module: Any, example: Any, precision: GraphPrecision) -> OpenVinoModel:
-    """A torch module as a graph, by an example of its inputs."""
+    """Convert a torch module, by an example of its inputs."""
     import torch
 
-    openvino = _openvino()
-    with _quiet(), torch.inference_mode():
+    openvino = _import_openvino()
+    with _silenced(), torch.inference_mode():
         model = openvino.convert_model(module, example_input=example)
-    return _stored(model, precision)
+    return _saved(model, precision)
 
 
-def _stored(model: Any, precision: GraphPrecision) -> OpenVinoModel:
-    """A graph of OpenVINO's as bytes."""
+def _saved(model: Any, precision: GraphPrecision) -> OpenVinoModel:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "graph.xml"
-        _openvino().save_model(model, file, compress_to_fp16=False)
+        _import_openvino().save_model(model, file, compress_to_fp16=False)
         return OpenVinoModel(file.read_bytes(), np.fromfile(file.with_suffix(".bin"), np.uint8), precision)
 
 
-def _openvino() -> Any:
-    """OpenVINO without its telemetry, in whose place it has a stub where that package is missing.
+def _import_openvino() -> Any:
+    """OpenVINO without telemetry, for which it has a stub if that package cannot be imported.
 
-    It would tell Intel of each import and conversion unless the user has declined, and fork this process for each.
+    Unless the user has opted out, telemetry reports each import and conversion to Intel, and forks this process for it.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # a module that cannot be imported
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes its import fail
     import openvino
 
     return openvino
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the tracer's notices, which are about shapes that our own tests cover, off the terminal."""
-    import warnings
-
+def _silenced() -> Iterator[None]:
+    """Suppress the tracer's warnings about shapes, which tests cover."""
     logger = logging.getLogger("openvino")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -167,19 +164,19 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class GraphEngine:
-    """A graph on this process's CPU threads."""
+class OpenVinoEngine:
+    """A compiled graph, one batch per CPU thread."""
 
     def __init__(self, graph: OpenVinoModel, threads: int) -> None:
-        self._graph = graph  # its constants are read in place, and OpenVINO does not keep them alive
-        self._compiled = graph.compiled(threads)
+        self._graph = graph  # OpenVINO reads its constants in place and does not keep them alive
+        self._compiled = graph.compile(threads)
         self._idle = threading.local()
         self.depth = threads + 1
         self.packs = False
         self.precision: Precision = graph.precision
 
     def start(self, batch: Batch) -> Any:
-        """Hand the batch to the next stream that is free; its arrays must live until it is finished."""
+        """Queue the batch, whose arrays must live until it is finished."""
         idle: list[Any] = self._idle.__dict__.setdefault("requests", [])
         try:
             request = idle.pop() if idle else self._compiled.create_infer_request()
@@ -189,34 +186,27 @@ class GraphEngine:
         return request
 
     def finish(self, started: Any) -> Arrays:
-        """Labels and scores."""
-        self._wait(started)
-        # Copies, for the request's next batch overwrites them.
-        label, score = (started.get_output_tensor(number).data.copy() for number in range(2))
-        self._idle.requests.append(started)
+        label, score = self._outputs(started, 0, 1)
         return label, score
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """Logits."""
-        request = self.start(batch)
-        self._wait(request)
-        logits: NDArray[np.float32] = request.get_output_tensor(2).data.copy()
-        self._idle.requests.append(request)
+        (logits,) = self._outputs(self.start(batch), 2)
         return logits
 
-    def _wait(self, request: Any) -> None:
+    def _outputs(self, request: Any, *numbers: int) -> list[NDArray[Any]]:
         try:
             request.wait()
         except RuntimeError as error:
             raise as_out_of_memory(error) from error
+        # Copies, because the request's next batch overwrites its outputs.
+        outputs = [request.get_output_tensor(number).data.copy() for number in numbers]
+        self._idle.requests.append(request)
+        return outputs
 
 
 def _fastest(checkpoint: Checkpoint, device: str) -> Precision:
-    """int8 where the checkpoint has ranges for it and the processor multiplies 8-bit integers; else bf16 where the
-    processor does, and torch is there to make the graph; else fp32.
-    """
     able = capabilities()
-    # Processors without these add products in 16 bits, which overflow.
+    # Processors without these instructions add 8-bit products in 16 bits, which overflow.
     if checkpoint.activation_ranges and able & {"avx512_vnni", "avx_vnni", "i8mm"}:
         return "int8"
     return "bf16" if able & {"avx512_bf16", "amx_bf16"} and is_installed("torch") else "fp32"
@@ -226,6 +216,6 @@ SPEC = EngineSpec(
     name="openvino",
     devices={"cpu": ("fp32", "bf16", "int8")},
     fastest=_fastest,
-    deploy=to_openvino,  # type: ignore[arg-type]  # which is given no other precision than those above
-    load=lambda graph, placement: GraphEngine(graph, placement.threads),
+    deploy=to_openvino,  # type: ignore[arg-type]  # only called with the formats above
+    load=lambda deployed, threads: OpenVinoEngine(deployed.content, threads),
 )

@@ -23,7 +23,7 @@ def answers(graph: OpenVinoModel, rows: int, length: int) -> list[np.ndarray]:
     ids = random.integers(5, 28_000, (rows, length)).astype(np.int32)
     counts = random.integers(1, length + 1, rows).astype(np.int32)
     inside = np.arange(length) < counts[:, None]
-    compiled = graph.compiled(1)
+    compiled = graph.compile(1)
     result = compiled([ids, counts])
     return [result[number][inside] for number in range(3)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from craft_ray.model.engines import openvino
-from craft_ray.model.engines.graph_cache import KEPT, cached
+from craft_ray.model.engines.graph_cache import MAX_GRAPHS, cached
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from tests.support.models import predict, windows_of
@@ -46,12 +46,12 @@ def test_runs_that_make_the_same_graph_at_once_each_get_it_whole(folder: Path):
 
 
 def test_the_graphs_used_last_are_kept(folder: Path):
-    for number in range(KEPT):
+    for number in range(MAX_GRAPHS):
         cached(str(number), lambda: b"content")
         os.utime(folder / str(number), (number, number))
     cached("0", never)
     cached("new", lambda: b"content")
-    assert sorted(file.name for file in folder.iterdir()) == ["0", *map(str, range(2, KEPT)), "new"]
+    assert sorted(file.name for file in folder.iterdir()) == ["0", *map(str, range(2, MAX_GRAPHS)), "new"]
 
 
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
+from craft_ray.model.engines.cuda_graph import CapturedNetwork
 from craft_ray.model.engines.network import Predictions, best_labels
-from craft_ray.model.engines.one_shape import OneShape
 
 
 def network(scores: torch.Tensor) -> Predictions:
@@ -32,7 +32,7 @@ class Recorder:
 
 def test_a_recorded_network_answers_each_batch():
     recorder = Recorder()
-    one_shape = OneShape(network, recorder, "cpu")
+    one_shape = CapturedNetwork(network, recorder, "cpu")
     for seed in range(3):
         scores = torch.randn(8, 5, generator=torch.Generator().manual_seed(seed))
         for found, expected in zip(one_shape(scores), network(scores), strict=True):
@@ -42,7 +42,7 @@ def test_a_recorded_network_answers_each_batch():
 
 def test_another_shape_is_recorded_anew():
     recorder = Recorder()
-    one_shape = OneShape(network, recorder, "cpu")
+    one_shape = CapturedNetwork(network, recorder, "cpu")
     for rows in (8, 4, 4):
         assert torch.equal(one_shape(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
     assert recorder.shapes == [[(8, 8)], [(4, 4)]]
@@ -52,12 +52,12 @@ def test_what_cannot_be_recorded_is_called(caplog: pytest.LogCaptureFixture):
     def refuse(of, inputs):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    one_shape = OneShape(network, refuse, "cpu")
+    one_shape = CapturedNetwork(network, refuse, "cpu")
     with caplog.at_level(logging.WARNING, "craft_ray"):
         for rows in (8, 8):
             assert torch.equal(one_shape(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
     assert [record.getMessage() for record in caplog.records] == [
-        "the model's kernels are started one by one, for they cannot be recorded: "
+        "the model runs without a CUDA graph, which could not be captured: "
         "operation not permitted when stream is capturing"
     ]
 
@@ -71,7 +71,7 @@ def test_a_recording_that_does_not_fit_is_tried_again_with_the_next_batch():
             raise RuntimeError("std::bad_alloc")
         return fits(of, inputs)
 
-    one_shape = OneShape(network, record, "cpu")
+    one_shape = CapturedNetwork(network, record, "cpu")
     with pytest.raises(RuntimeError):
         one_shape(torch.eye(8))
     assert torch.equal(one_shape(torch.eye(4)).label, torch.arange(4, dtype=torch.int8))

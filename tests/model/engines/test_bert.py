@@ -9,9 +9,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from craft_ray.model.batches import Batches, SpecialTokens
-from craft_ray.model.engines.bert import Bert, is_bert
+from craft_ray.model.engines.bert import Bert, attend_by_length, attend_flash, can_flash, is_bert, layout_of
 from craft_ray.model.engines.network import build_network
-from craft_ray.model.engines.packed import attend_by_length, attend_flash, can_flash, layout_of
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
@@ -26,13 +25,13 @@ def checkpoint(tiny_checkpoint: Path):
 
 def packed_batch(checkpoint, sentences, budget=512):
     windows = windows_of(replace(checkpoint, window_pieces=0), sentences)
-    return Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint)).pack(0, budget)
+    return Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint)).packed(0, budget)
 
 
 def logits_of(network: Bert, batch) -> np.ndarray:
     with torch.inference_mode():
-        arrays = (torch.from_numpy(array) for array in (batch.token_ids, batch.place))
-        return network(*arrays, layout_of(batch.edges, "cpu")).logits.numpy()
+        arrays = (torch.from_numpy(array) for array in (batch.token_ids, batch.position_ids))
+        return network(*arrays, layout_of(batch.offsets, "cpu")).logits.numpy()
 
 
 @pytest.mark.parametrize("which", ["tiny", "craft-iob"])
@@ -43,7 +42,7 @@ def test_packed_logits_are_those_of_transformers(checkpoint, craft_iob, which):
     assert batch.n_windows == 3
     packed = logits_of(Bert(chosen, torch.float32, attend_by_length), batch)
     theirs = build_network(chosen)
-    for begin, end in zip(batch.edges[:-1], batch.edges[1:], strict=True):
+    for begin, end in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
         ids = torch.from_numpy(batch.token_ids[None, begin:end])
         with torch.inference_mode():
             alone = theirs(ids, torch.tensor([end - begin], dtype=torch.int32)).logits[0].numpy()
@@ -70,12 +69,12 @@ def test_in_batches_of_one_shape_a_window_has_the_same_bits_whatever_is_beside_i
 
     def first_window(neighbours):
         batch = packed_batch(craft_iob, [SENTENCES[2], *neighbours])
-        token_ids, place, _ = batch.filled()
-        filled = replace(batch, token_ids=token_ids, place=place)
-        at = np.flatnonzero(np.diff(batch.edges) == longest)[0]
-        return logits_of(network, filled)[batch.edges[at] : batch.edges[at + 1]]
+        token_ids, position_ids, _ = batch.filled()
+        filled = replace(batch, token_ids=token_ids, position_ids=position_ids)
+        at = np.flatnonzero(np.diff(batch.offsets) == longest)[0]
+        return logits_of(network, filled)[batch.offsets[at] : batch.offsets[at + 1]]
 
-    longest = np.diff(packed_batch(craft_iob, SENTENCES[2:]).edges)[0]
+    longest = np.diff(packed_batch(craft_iob, SENTENCES[2:]).offsets)[0]
     alone = first_window([])
     assert np.array_equal(first_window(["Calcium."] * 3), alone)
     assert np.array_equal(first_window([*SENTENCES[:2], "Mice and rats are rodents that eat, " * 4 + "."]), alone)
@@ -92,14 +91,14 @@ def test_nobody_waits_for_a_packed_batch(checkpoint):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_the_kernels_of_a_gpu_take_a_packed_batch(checkpoint, dtype):
     """On tensors without content, whose shapes and types torch checks as if there were a GPU."""
-    token_ids, place, edges = packed_batch(checkpoint, SENTENCES).filled()
+    token_ids, position_ids, offsets = packed_batch(checkpoint, SENTENCES).filled()
     network = Bert(checkpoint, dtype, attend_flash(longest=512))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         for module in network.modules():
             for name, parameter in list(module._parameters.items()):
                 fake = torch.empty(parameter.shape, dtype=dtype, device="cuda")
                 module._parameters[name] = torch.nn.Parameter(fake, requires_grad=False)
-        inputs = [torch.empty(len(a), dtype=torch.int32, device="cuda") for a in (token_ids, place, edges)]
+        inputs = [torch.empty(len(a), dtype=torch.int32, device="cuda") for a in (token_ids, position_ids, offsets)]
         answers = network(*inputs)
     assert mode is not None
     assert answers.logits.shape == (512, len(checkpoint.id2label))
