@@ -27,7 +27,7 @@ def calibrated(score: NDArray[np.float32], calibration: tuple[float, float]) -> 
 
 
 def fit_calibration(score: NDArray[np.float32], right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Fit slope and intercept by maximum likelihood (Newton's method).
+    """Fit slope and intercept by maximum likelihood.
 
     Returns IDENTITY for fewer than ten mentions, for mentions that are all right or all wrong, and where the fit would
     reverse the order of scores.
@@ -36,14 +36,9 @@ def fit_calibration(score: NDArray[np.float32], right: NDArray[np.bool_]) -> tup
     """
     if len(score) < 10 or right.all() or not right.any():
         return IDENTITY
-    inputs = np.column_stack([log_odds(score, EDGE), np.ones(len(score))])
-    weights = np.array(IDENTITY)
-    for _ in range(100):
-        expected = probability(inputs @ weights)
-        gradient = inputs.T @ (right - expected)
-        curvature = (inputs * (expected * (1 - expected))[:, None]).T @ inputs + 1e-6 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        weights = weights + step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-9:
-            break
-    return (float(weights[0]), float(weights[1])) if weights[0] > 0 else IDENTITY
+    from sklearn.linear_model import LogisticRegression  # only training needs it
+
+    # Almost no regularization: enough for a fit to exist where scores separate right from wrong.
+    fit = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(log_odds(score, EDGE)[:, None], right)
+    slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    return (slope, intercept) if slope > 0 else IDENTITY

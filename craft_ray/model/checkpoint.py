@@ -50,7 +50,7 @@ class Checkpoint:
                        per window
     calibration:       slope and intercept of `calibration.calibrated`
     activation_ranges: lowest and highest input of each linear layer by name, for int8; empty if int8 was not found safe
-    seen:              keys (`training.seen_mentions.mention_keys`) of the mentions in the training data; None if unknown
+    seen:              keys (`training.seen_mentions`) of the mentions in the training data; None if unknown
     fingerprint:       SHA-256 of everything that determines the entities
     stand_in:          replaces the network; None for a real checkpoint
     """
@@ -73,7 +73,7 @@ class Checkpoint:
     @property
     def tags(self) -> TagSet:
         ontology = {label: one.prefixes[0] for label, one in self.descriptions.items() if one.prefixes}
-        return TagSet.from_id2label(self.id2label).with_ontologies(ontology)
+        return TagSet.from_id2label(self.id2label, ontology)
 
     @property
     def descriptions(self) -> dict[str, LabelDescription]:
@@ -92,12 +92,12 @@ class Checkpoint:
     @property
     def refine_mentions(self) -> bool:
         """Whether `refinement` applies. Off by default: its rules were chosen for the labels of CRAFT's release."""
-        return self.stand_in is None and self.config.get("refine_mentions") is True
+        return self.config.get("refine_mentions") is True
 
     @property
     def rescoring(self) -> Any:
         """Parameters of `concepts.rescoring`; None if mentions keep the scores of the network."""
-        return None if self.stand_in is not None else self.config.get("rescoring")
+        return self.config.get("rescoring")
 
 
 def max_positions(config: Any, tokenizer: Any) -> int:

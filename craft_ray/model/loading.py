@@ -244,6 +244,7 @@ def _stand_in_checkpoint(source: str) -> Checkpoint:
     return replace(
         default,
         source=source,
+        config={key: value for key, value in default.config.items() if key not in ("refine_mentions", "rescoring")},
         weights={},
         activation_ranges={},
         seen=None,

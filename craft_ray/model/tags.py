@@ -5,7 +5,7 @@ by `transformers`: an `I-` tag that continues no mention begins one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,10 @@ class TagSet:
     ontologies: tuple[str | None, ...]
 
     @classmethod
-    def from_id2label(cls, id2label: Mapping[int, str]) -> "TagSet":
-        """Tags without a prefix (`Protein`) count as `I-` tags.
+    def from_id2label(cls, id2label: Mapping[int, str], ontology: Mapping[str, str] | None = None) -> "TagSet":
+        """Tags without a prefix (`Protein`) count as `I-` tags. CRAFT's labels have ontologies by default.
+
+        ontology: of other labels
 
         Raises SettingsError if there is no label but `O`, or labels have no names, as in a checkpoint that was never
         fine-tuned.
@@ -52,13 +54,8 @@ class TagSet:
             names=names,
             label=np.array([-1 if name == "O" else names.index(name) for name in bodies], np.int8),
             begins=np.array([tag.startswith("B-") for tag in tags], np.bool_),
-            ontologies=tuple(ONTOLOGY[name] if is_craft(names) else None for name in names),
+            ontologies=tuple(map(((ONTOLOGY if is_craft(names) else {}) | dict(ontology or {})).get, names)),
         )
-
-    def with_ontologies(self, ontology: Mapping[str, str]) -> "TagSet":
-        """Set the ontologies of some labels."""
-        found = tuple(ontology.get(name, known) for name, known in zip(self.names, self.ontologies, strict=True))
-        return replace(self, ontologies=found)
 
 
 TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))

@@ -1,4 +1,4 @@
-"""Answers for words to entities: offsets and mentions."""
+"""Predictions for words to entities with offsets."""
 
 from dataclasses import replace
 
@@ -19,17 +19,16 @@ from tests.support.blocks import labelled
 from tests.support.models import TOKENIZER
 
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
+collections = st.lists(texts, min_size=1, max_size=5).map(
+    lambda texts: [Document(str(i), t, (Section("s", 0, len(t)),) if t else ()) for i, t in enumerate(texts)]
+)
 
 
-@given(st.lists(texts, max_size=5), st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
-def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, window_pieces):
-    documents = [
-        Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
-    ]
+@given(collections, st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
+def test_offsets_give_the_mention(documents, seed, window_pieces):
     tokens = tokenize(documents, Windower(TOKENIZER, 16, window_pieces))
     labels = np.random.default_rng(seed).integers(0, len(TAGS), len(tokens["word_start"].flatten())).astype(np.int8)
-    block = labelled(documents, tokens, labels)
-    entities, counts = decode(block, Decoder(TAG_SET))
+    entities, counts = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
     assert counts.sum() == entities.num_rows
     assert entities.num_rows >= (labels == TAGS.index("B-Taxon")).sum()
     for entity in entities.to_pylist():
@@ -39,11 +38,8 @@ def test_every_mention_is_its_offsets_text_under_any_labelling(documents, seed, 
         assert entity["score"] == pytest.approx(0.5)
 
 
-@given(st.lists(texts, min_size=1, max_size=4), st.data())
-def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documents, draw):
-    documents = [
-        Document(str(i), text, (Section("s", 0, len(text)),) if text else ()) for i, text in enumerate(documents)
-    ]
+@given(collections, st.data())
+def test_mentions_round_trip(documents, draw):
     tokens = tokenize(documents, Windower(TOKENIZER, 16))
     columns = ("word_start", "word_end", "word_sentence")
     words = [
@@ -51,36 +47,34 @@ def test_decoding_gives_back_exactly_the_mentions_that_tags_were_made_of(documen
         for row in range(len(documents))
         for word in zip(*(tokens[name][row].as_py() for name in columns), strict=True)
     ]
-    labels, expected, at = np.zeros(len(words), np.int8), [], 0
-    while at < len(words):
-        row, start, _, sentence = words[at]
+    labels, expected, i = np.zeros(len(words), np.int8), [], 0
+    while i < len(words):
+        row, start, _, sentence = words[i]
         length = draw.draw(st.integers(0, 3))
-        within = [word for word in words[at : at + length] if (word[0], word[3]) == (row, sentence)]
-        if within:
+        mention = [word for word in words[i : i + length] if (word[0], word[3]) == (row, sentence)]
+        if mention:
             name = draw.draw(st.sampled_from(TAG_SET.names))
-            labels[at] = TAGS.index(f"B-{name}")
-            labels[at + 1 : at + len(within)] = TAGS.index(f"I-{name}")
-            end = within[-1][2]
+            labels[i] = TAGS.index(f"B-{name}")
+            labels[i + 1 : i + len(mention)] = TAGS.index(f"I-{name}")
+            end = mention[-1][2]
             expected.append((row, start, end, name, documents[row].text[start:end]))
-        at += max(1, len(within))
+        i += max(1, len(mention))
     entities, _ = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
     found = [tuple(e[name] for name in ("row", "start", "end", "label", "mention")) for e in entities.to_pylist()]
     assert found == expected
 
 
-def test_a_score_is_the_mean_over_the_words_of_its_mention_as_the_checkpoint_calibrates_it(craft_iob: Checkpoint):
+@pytest.mark.parametrize(
+    ("calibration", "expected"),
+    [((1.0, 0.0), [0.8, 0.5]), ((0.5, 0.0), [2 / 3, 0.5]), ((1.0, np.log(3)), [12 / 13, 0.75])],
+)
+def test_score_is_the_calibrated_mean(craft_iob: Checkpoint, calibration, expected):
     document = Document("a", "mouse eye and rat", (Section("s", 0, 17),))
     tokens = tokenize([document], Windower(TOKENIZER, 16))
     labels = np.array([TAGS.index(tag) for tag in ("B-Taxon", "I-Taxon", "O", "B-Taxon")], np.int8)
     block = labelled([document], tokens, labels)
     scores = pa.array([[0.9, 0.7, 0.1, 0.5]], pa.list_(pa.float32()))
     block = block.set_column(block.schema.get_field_index("scores"), "scores", scores)
-    for calibration, expected in (
-        ((1.0, 0.0), [0.8, 0.5]),
-        ((0.5, 0.0), [2 / 3, 0.5]),
-        ((1.0, np.log(3)), [12 / 13, 0.75]),
-    ):
-        decoder = replace(Decoder.of(replace(craft_iob, calibration=calibration)), refine=False)
-        entities, _ = decode(block, decoder)
-        assert entities["mention"].to_pylist() == ["mouse eye", "rat"]
-        assert entities["score"].to_pylist() == pytest.approx(expected)
+    entities, _ = decode(block, replace(Decoder.of(replace(craft_iob, calibration=calibration)), refine=False))
+    assert entities["mention"].to_pylist() == ["mouse eye", "rat"]
+    assert entities["score"].to_pylist() == pytest.approx(expected)

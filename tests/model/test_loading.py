@@ -1,4 +1,4 @@
-"""Checkpoints of all kinds, and what is none."""
+"""Loading checkpoints of all kinds, and folders that are none."""
 
 import json
 import pickle
@@ -14,13 +14,13 @@ from transformers import AutoModelForTokenClassification
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import DEFAULT, SHIPPED, _read_own, _read_with_transformers, find_model, load_checkpoint
+from craft_ray.model.loading import DEFAULT, SHIPPED, _read_own, _read_with_transformers, load_checkpoint
 from tests.conftest import save_random_bert
 from tests.support.models import predict, windows_of
 
 
-def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: Path):
-    """The form of the card's checkpoint: BERT base shape, `pytorch_model.bin`, `vocab.txt`, one label spelt GENE."""
+def test_published_form(tmp_path: Path):
+    """BERT base with `pytorch_model.bin`, `vocab.txt`, a cased vocabulary and one label spelt GENE."""
     folder = save_random_bert(tmp_path, hidden_size=768, layers=12, heads=12, intermediate_size=3072)
     model = AutoModelForTokenClassification.from_pretrained(folder)
     model.config.id2label = {i: re.sub("Gene", "GENE", tag) for i, tag in model.config.id2label.items()}
@@ -42,61 +42,9 @@ def test_a_bert_base_with_a_cased_vocabulary_and_bin_weights_is_read(tmp_path: P
     assert score[:5] == pytest.approx(reference.max(-1).values.tolist(), abs=1e-4)
 
 
-class Hostile:
-    """A pickle that would write a file on loading."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
-
-
-def test_a_hostile_pickle_is_refused_and_not_run(tiny_checkpoint: Path, tmp_path: Path):
-    for file in tiny_checkpoint.iterdir():
-        if file.suffix != ".safetensors":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    trace = tmp_path / "trace"
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Hostile(trace)}))
-    with pytest.raises(SettingsError, match="cannot load the model"):
-        load_checkpoint(str(tmp_path))
-    assert not trace.exists()
-
-
-def test_an_encoder_without_a_head_is_a_bad_setting(tmp_path: Path):
-    folder = save_random_bert(tmp_path, hidden_size=32, layers=1, heads=2, intermediate_size=64)
-    AutoModelForTokenClassification.from_pretrained(folder).bert.save_pretrained(folder)
-    with pytest.raises(SettingsError, match="not fine-tuned"):
-        load_checkpoint(str(folder))
-
-
-def test_the_fingerprint_tells_models_apart(craft_iob, tiny_checkpoint: Path):
-    assert craft_iob.fingerprint == load_checkpoint("craft-iob").fingerprint
-    assert craft_iob.fingerprint != load_checkpoint(str(tiny_checkpoint)).fingerprint
-
-
-def test_a_checkpoint_travels(craft_iob):
-    copy = pickle.loads(pickle.dumps(craft_iob))
-    assert copy.fingerprint == craft_iob.fingerprint
-    assert copy.tags.names == craft_iob.tags.names
-
-
-def test_a_model_that_ships_is_a_folder_and_a_line(craft_iob, tiny_checkpoint: Path, monkeypatch):
-    assert load_checkpoint().fingerprint == load_checkpoint(DEFAULT).fingerprint
-    monkeypatch.setitem(SHIPPED, "tiny", tiny_checkpoint)
-    assert load_checkpoint("tiny").fingerprint == load_checkpoint(str(tiny_checkpoint)).fingerprint
-
-
-def test_keys_of_a_config_are_set_and_all_others_stay(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"window_pieces": 64, "model_type": "bert"}')
-    update_config(tmp_path, window_pieces=0, score_calibration=(1.5, 0.1))
-    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    assert config == {"model_type": "bert", "window_pieces": 0, "score_calibration": [1.5, 0.1]}
-
-
 @pytest.mark.parametrize("name", sorted(SHIPPED))
-def test_our_own_checkpoint_is_read_as_transformers_reads_it(name):
-    """Fingerprint included, which says what must be annotated anew."""
+def test_own_reader_agrees_with_transformers(name):
+    """Including everything that the fingerprint covers, which decides what is annotated again."""
     theirs = _read_with_transformers(str(SHIPPED[name]), name)
     ours = _read_own(SHIPPED[name], name)
     assert ours.tokenizer.to_str() == theirs.tokenizer.to_str()
@@ -109,46 +57,84 @@ def test_our_own_checkpoint_is_read_as_transformers_reads_it(name):
         assert np.array_equal(array, theirs.weights[parameter]), parameter
 
 
+class Hostile:
+    """A pickle that creates a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def test_hostile_pickle_is_not_run(tiny_checkpoint: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    trace = tmp_path / "trace"
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Hostile(trace)}))
+    with pytest.raises(SettingsError, match="cannot load the model"):
+        load_checkpoint(str(folder))
+    assert not trace.exists()
+
+
+def test_encoder_without_a_head(tmp_path: Path):
+    folder = save_random_bert(tmp_path, hidden_size=32, layers=1, heads=2, intermediate_size=64)
+    AutoModelForTokenClassification.from_pretrained(folder).bert.save_pretrained(folder)
+    with pytest.raises(SettingsError, match="not fine-tuned"):
+        load_checkpoint(str(folder))
+
+
+CONFIG = json.loads((SHIPPED["craft-iob"] / "config.json").read_text(encoding="utf-8"))
+TWELVE_LABELS = CONFIG | {"id2label": {i: label for i, label in CONFIG["id2label"].items() if i != "12"}}
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("model.safetensors", b"damaged"), ("tokenizer.json", b"{}"), ("config.json", b'{"model_type": "bert", ')],
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", "damaged", "cannot load the model"),
+        ("tokenizer.json", "{}", "cannot load the model"),
+        ("config.json", '{"model_type": "bert", ', "cannot load the model"),
+        ("config.json", json.dumps(TWELVE_LABELS), "no head for its 12 labels"),
+        ("config.json", json.dumps(CONFIG | {"score_calibration": 1}), "a bad setting of craft_ray"),
+        ("seen_mentions.npy", "damaged", "a bad seen_mentions.npy"),
+    ],
 )
-def test_a_damaged_checkpoint_of_our_own_is_a_bad_setting(tmp_path: Path, name, content):
+def test_damaged_files(tmp_path: Path, name, content, message):
     for file in SHIPPED["craft-iob"].iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / name).unlink()
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(SettingsError, match="cannot load the model"):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SettingsError, match=message):
         load_checkpoint(str(tmp_path))
 
 
-def test_a_checkpoint_of_our_own_without_a_head_for_its_labels_is_a_bad_setting(tmp_path: Path):
-    for file in SHIPPED["craft-iob"].iterdir():
-        if file.name != "config.json":
-            (tmp_path / file.name).symlink_to(file)
-    config = json.loads((SHIPPED["craft-iob"] / "config.json").read_text(encoding="utf-8"))
-    del config["id2label"]["12"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SettingsError, match="no head for its 12 labels"):
-        load_checkpoint(str(tmp_path))
+def test_names_and_fingerprints(craft_iob, tiny_checkpoint: Path, monkeypatch):
+    assert load_checkpoint().fingerprint == load_checkpoint(DEFAULT).fingerprint != craft_iob.fingerprint
+    monkeypatch.setitem(SHIPPED, "tiny", tiny_checkpoint)
+    assert load_checkpoint("tiny").fingerprint == load_checkpoint(str(tiny_checkpoint)).fingerprint
 
 
-def test_a_remote_model_leaves_nothing_behind_on_disk(tmp_path: Path):
+def test_remote_model_is_deleted_after_loading(tmp_path: Path):
     copied = tmp_path / "copy"
-    checkpoint = load_checkpoint("s3://bucket/model", lambda url: Path(shutil.copytree(find_model(DEFAULT), copied)))
+    checkpoint = load_checkpoint("s3://bucket/model", lambda url: Path(shutil.copytree(SHIPPED[DEFAULT], copied)))
     assert not copied.exists()
     assert checkpoint.fingerprint == load_checkpoint(DEFAULT).fingerprint
 
 
-def test_how_mentions_are_scored_anew_stands_in_the_models_config_and_is_part_of_the_model(
-    tiny_checkpoint: Path, tmp_path: Path
-):
+def test_update_config_keeps_other_keys(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"window_pieces": 64, "model_type": "bert"}')
+    update_config(tmp_path, window_pieces=0, score_calibration=(1.5, 0.1))
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert config == {"model_type": "bert", "window_pieces": 0, "score_calibration": [1.5, 0.1]}
+
+
+def test_rescoring_changes_the_fingerprint(tiny_checkpoint: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
     plain = load_checkpoint(str(folder))
     assert plain.rescoring is None
     update_config(folder, rescoring={"threshold": 0.3})
-    scored = load_checkpoint(str(folder))
-    assert scored.rescoring == {"threshold": 0.3}
-    assert scored.fingerprint != plain.fingerprint  # its documents are others
+    rescored = load_checkpoint(str(folder))
+    assert rescored.rescoring == {"threshold": 0.3}
+    assert rescored.fingerprint != plain.fingerprint
     update_config(folder, rescoring=None)
     assert load_checkpoint(str(folder)).fingerprint == plain.fingerprint

@@ -1,4 +1,4 @@
-"""The choice of `auto`, and formats that a device cannot compute."""
+"""Engines and number formats by device, checkpoint and setting."""
 
 from pathlib import Path
 
@@ -11,33 +11,28 @@ from craft_ray.model.engines.processor import CPU_INFO, capabilities
 from craft_ray.model.inference import choose_precision
 from craft_ray.model.loading import load_checkpoint
 
-
-def test_what_auto_stands_for(craft_iob, tiny_checkpoint: Path, monkeypatch):
-    plain = load_checkpoint(str(tiny_checkpoint))
-    able = {"avx512_vnni", "avx512_bf16"}
-    monkeypatch.setattr(openvino, "capabilities", lambda: able)
-
-    def chosen(checkpoint, device, engine="auto"):
-        precision, by = choose_precision(checkpoint, device, "auto", engine)
-        return precision, by.name
-
-    assert chosen(craft_iob, "cpu") == ("int8", "openvino")
-    assert chosen(plain, "cpu") == ("bf16", "openvino")
-    assert chosen(craft_iob, "cpu", "torch") == ("fp32", "torch")
-    assert chosen(craft_iob, "cuda") == ("fp16", "torch")
-    able.clear()
-    assert chosen(craft_iob, "cpu") == ("fp32", "openvino")
-
-
-@pytest.mark.skipif(not CPU_INFO.is_file(), reason="torch itself is asked where there is no /proc/cpuinfo")
-def test_the_kernel_tells_of_the_processor_what_torch_tells():
-    torchs = torch.cpu.get_capabilities()
-    for name in ("avx2", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"):
-        assert (name in capabilities()) == bool(torchs.get(name)), name
+NEW = {"avx512_vnni", "avx512_bf16"}
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "engine", "says"),
+    ("has_ranges", "processor", "device", "engine", "expected"),
+    [
+        (True, NEW, "cpu", "auto", ("int8", "openvino")),
+        (False, NEW, "cpu", "auto", ("bf16", "openvino")),
+        (True, set(), "cpu", "auto", ("fp32", "openvino")),
+        (True, NEW, "cpu", "torch", ("fp32", "torch")),
+        (True, NEW, "cuda", "auto", ("fp16", "torch")),
+    ],
+)
+def test_auto(craft_iob, tiny_checkpoint: Path, monkeypatch, has_ranges, processor, device, engine, expected):
+    monkeypatch.setattr(openvino, "capabilities", lambda: processor)
+    checkpoint = craft_iob if has_ranges else load_checkpoint(str(tiny_checkpoint))
+    precision, spec = choose_precision(checkpoint, device, "auto", engine)
+    assert (precision, spec.name) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "engine", "message"),
     [
         ("cpu", "int8", "auto", "no activation_ranges"),
         ("cpu", "fp16", "auto", "openvino computes in"),
@@ -49,6 +44,13 @@ def test_the_kernel_tells_of_the_processor_what_torch_tells():
         ("cpu", "fp8", "auto", "unknown precision"),
     ],
 )
-def test_what_a_device_cannot_compute_is_a_bad_setting(tiny_checkpoint: Path, device, precision, engine, says):
-    with pytest.raises(SettingsError, match=says):
+def test_unsupported_choices(tiny_checkpoint: Path, device, precision, engine, message):
+    with pytest.raises(SettingsError, match=message):
         choose_precision(load_checkpoint(str(tiny_checkpoint)), device, precision, engine)
+
+
+@pytest.mark.skipif(not CPU_INFO.is_file(), reason="torch itself is asked where there is no /proc/cpuinfo")
+def test_capabilities_are_those_that_torch_finds():
+    expected = torch.cpu.get_capabilities()
+    for name in ("avx2", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16"):
+        assert (name in capabilities()) == bool(expected.get(name)), name

@@ -1,4 +1,4 @@
-"""Words looked up give what the tokenizer gives, piece for piece and offset for offset."""
+"""Words that are looked up give the pieces and offsets of the tokenizer."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,19 +19,19 @@ from craft_ray.model.windows import Subwords, Windower, tokenize_sentences
 from craft_ray.model.wordpieces import word_pieces
 from tests.support.models import TOKENIZER
 
-WINDOWER = Windower(TOKENIZER, 510)
-SHIPPED_WINDOWERS = {
+WINDOWERS = {
     name: Windower(load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8")), 510)
     for name, folder in SHIPPED.items()
 }
+MIXED = "\u0394\u2212+^aPx6 .,-(\t\n\u00e9\u03b2\u0301\u00ad\u2009\u2260\u4e2d\U0001f9ec\x00[]MASKUN"
 
 
-@pytest.fixture(params=SHIPPED_WINDOWERS)
+@pytest.fixture(params=WINDOWERS)
 def windower(request: pytest.FixtureRequest) -> Windower:
-    return SHIPPED_WINDOWERS[request.param]
+    return WINDOWERS[request.param]
 
 
-def assert_equal(sentences: Sequence[str], windower: Windower = WINDOWER) -> None:
+def assert_equal(sentences: Sequence[str], windower: Windower) -> None:
     ours, theirs = windower.subwords(sentences), tokenize_sentences(windower.tokenizer, sentences)
     for field in fields(Subwords):
         a, b = getattr(ours, field.name), getattr(theirs, field.name)
@@ -39,70 +39,64 @@ def assert_equal(sentences: Sequence[str], windower: Windower = WINDOWER) -> Non
         assert np.array_equal(a, b), field.name
 
 
-def test_every_character_is_treated_as_the_tokenizer_treats_it(windower: Windower):
-    """All of the planes up to Chinese, and what lies beyond: between letters, alone, and beside blanks and marks."""
+def test_every_character(windower: Windower):
+    """All characters up to Chinese and some beyond: in and at words, alone, and next to blanks and marks."""
     codes = [*range(0x3100), 0x4E2D, 0xAC00, 0xFB01, 0xFEFF, 0xFFFD, 0x1D6FC, 0x1F9EC, 0x20000]
     for template in ("ab{}cd", "{}", "x {}y", "Pax{} 6.", "({})", "ab{0}{0}"):
         assert_equal([template.format(chr(code)) for code in codes], windower)
 
 
-@given(
-    st.sampled_from(sorted(SHIPPED_WINDOWERS)),
-    st.lists(
-        st.text(
-            st.sampled_from(
-                "\u0394\u2212+^aPx6 .,-(\t\n\u00e9\u03b2\u0301\u00ad\u2009\u2260\u4e2d\U0001f9ec\x00[]MASKUN"
-            )
-        )
-    ),
-)
-def test_any_text_gives_the_same(name, sentences):
-    assert_equal(sentences, SHIPPED_WINDOWERS[name])
+@given(st.sampled_from(sorted(WINDOWERS)), st.lists(st.text(st.sampled_from(MIXED))))
+def test_random_text(name, sentences):
+    assert_equal(sentences, WINDOWERS[name])
 
 
-def test_real_articles_give_the_same_and_nearly_all_sentences_are_looked_up(data: Path, windower: Windower):
-    looked_up = word_pieces(windower.tokenizer)
-    assert looked_up is not None
+def test_articles(data: Path, windower: Windower):
+    look_up = word_pieces(windower.tokenizer)
+    assert look_up is not None
     texts = [file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[::9]]
     sentences = [text[a:b] for text in texts for a, b in sentence_spans(text)]
-    assert np.mean([looked_up.supports(sentence) for sentence in sentences]) > 0.99
+    assert np.mean([look_up.supports(sentence) for sentence in sentences]) > 0.99
     assert_equal(sentences, windower)
 
 
-@pytest.mark.parametrize("text", ["[MASK]", "a [SEP] b", "[CLS]", "[UNK]s", "[PAD", "x" * 101, "x" * 100, ""])
-def test_special_tokens_and_words_too_long_give_the_same(text):
-    assert_equal([text, "Pax6 in mice.", text])
+def test_special_tokens_and_long_words(windower: Windower):
+    for text in ("[MASK]", "a [SEP] b", "[CLS]", "[UNK]s", "[PAD", "x" * 101, "x" * 100, ""):
+        assert_equal([text, "Pax6 in mice.", text], windower)
 
 
-def test_words_are_forgotten_without_a_trace(monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_cleared_when_full(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(wordpieces, "MAX_WORDS", 5)
     windower = Windower(Tokenizer.from_str(TOKENIZER.to_str()), 510)
-    for round in range(3):
-        assert_equal([f"Pax{round} is expressed in the mouse eye.", "And in mice again."], windower)
+    for number in range(3):
+        assert_equal([f"Pax{number} is expressed in the mouse eye.", "And in mice again."], windower)
 
 
-def test_threads_share_the_words_that_were_seen():
+def test_threads():
     windower = Windower(Tokenizer.from_str(TOKENIZER.to_str()), 510)
-    sentences = [[f"Gene{number % 50 + n} acts on Pax{n} in mice." for n in range(40)] for number in range(200)]
+    blocks = [[f"Gene{number % 50 + n} acts on Pax{n} in mice." for n in range(40)] for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
-        for given_, ours in zip(sentences, pool.map(windower.subwords, sentences), strict=True):
-            assert np.array_equal(ours.token_ids, tokenize_sentences(TOKENIZER, given_).token_ids)
+        for sentences, ours in zip(blocks, pool.map(windower.subwords, blocks), strict=True):
+            assert np.array_equal(ours.token_ids, tokenize_sentences(TOKENIZER, sentences).token_ids)
 
 
-def test_a_word_is_split_at_symbols_where_the_tokenizer_splits_there():
-    sentence = ["Cln3\u0394ex7 of Pax6\u2212/\u2212 mice"]
-    words = {name: windower.subwords(sentence) for name, windower in SHIPPED_WINDOWERS.items()}
-    found = {
-        name: [sentence[0][a:b] for a, b in zip(w.word_start, w.word_end, strict=True)] for name, w in words.items()
-    }
-    assert found["craft"] == ["Cln3", "\u0394", "ex7", "of", "Pax6", "\u2212", "/", "\u2212", "mice"]
-    assert found["craft-iob"] == ["Cln3\u0394ex7", "of", "Pax6\u2212", "/", "\u2212", "mice"]
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("craft", ["Cln3", "\u0394", "ex7", "of", "Pax6", "\u2212", "/", "\u2212", "mice"]),
+        ("craft-iob", ["Cln3\u0394ex7", "of", "Pax6\u2212", "/", "\u2212", "mice"]),
+    ],
+)
+def test_split_at_symbols(name, expected):
+    sentence = "Cln3\u0394ex7 of Pax6\u2212/\u2212 mice"
+    words = WINDOWERS[name].subwords([sentence])
+    assert [sentence[a:b] for a, b in zip(words.word_start, words.word_end, strict=True)] == expected
 
 
-def test_tokenizers_of_other_kinds_are_left_alone():
+def test_other_tokenizers_are_not_looked_up():
     split = Tokenizer.from_str(TOKENIZER.to_str())
-    words = pre_tokenizers.Split(Regex("[a-z]+"), "isolated")
-    split.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), words])
+    letters = pre_tokenizers.Split(Regex("[a-z]+"), "isolated")
+    split.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), letters])
     assert word_pieces(split) is None
     other = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
     other.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -1,4 +1,4 @@
-"""Packed windows: a BERT without padding gives the answers that transformers gives."""
+"""BERT over packed windows gives the predictions of transformers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from craft_ray.model.engines.network import build_network
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
-from tests.model.engines.test_torch import SENTENCES, Waits
+from tests.model.engines.test_torch import SENTENCES, Synchronizations
 from tests.support.models import predict, windows_of
 
 
@@ -35,8 +35,8 @@ def logits_of(network: Bert, batch) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", ["tiny", "craft-iob"])
-def test_packed_logits_are_those_of_transformers(checkpoint, craft_iob, which):
-    """But for the order of sums: 30 times the rounding of one of fp32's numbers, at the size of the largest logit."""
+def test_logits_are_those_of_transformers(checkpoint, craft_iob, which):
+    """Up to the order of sums: 30 times the rounding error of fp32 at the size of the largest logit."""
     chosen = checkpoint if which == "tiny" else craft_iob
     batch = packed_batch(chosen, SENTENCES)
     assert batch.n_windows == 3
@@ -49,12 +49,12 @@ def test_packed_logits_are_those_of_transformers(checkpoint, craft_iob, which):
         assert packed[begin:end] == pytest.approx(alone, abs=30 * 2.0**-23 * float(np.abs(alone).max()))
 
 
-def test_on_real_articles_packed_and_padded_windows_give_the_same_labels(data: Path):
+def test_packed_and_padded_windows_of_an_article(data: Path):
     craft = load_checkpoint("craft")
     text = (sorted((data / "craft" / "txt").glob("*.txt"))[3]).read_text(encoding="utf-8")[:8_000]
     windows = windows_of(craft, [text[a:b] for a, b in sentence_spans(text)])
-    form = prepare_model(craft, "cpu", "fp32", "torch")
-    packed, padded = (Model(replace(form, packed=way), token_budget=1024, threads=2) for way in (True, False))
+    deployed = prepare_model(craft, "cpu", "fp32", "torch")
+    packed, padded = (Model(replace(deployed, packed=way), token_budget=1024, threads=2) for way in (True, False))
     label, score = predict(packed, windows)
     assert (label > 0).sum() > 80
     other_label, other_score = predict(padded, windows)
@@ -64,56 +64,55 @@ def test_on_real_articles_packed_and_padded_windows_give_the_same_labels(data: P
     assert np.array_equal(logits.argmax(-1), label)
 
 
-def test_in_batches_of_one_shape_a_window_has_the_same_bits_whatever_is_beside_it(craft_iob):
+def test_filled_batches_give_a_window_the_same_bits(craft_iob):
     network = Bert(craft_iob, torch.float32, attend_by_length)
+    longest = np.diff(packed_batch(craft_iob, SENTENCES[2:]).offsets)[0]
 
     def first_window(neighbours):
         batch = packed_batch(craft_iob, [SENTENCES[2], *neighbours])
         token_ids, position_ids, _ = batch.filled()
         filled = replace(batch, token_ids=token_ids, position_ids=position_ids)
-        at = np.flatnonzero(np.diff(batch.offsets) == longest)[0]
-        return logits_of(network, filled)[batch.offsets[at] : batch.offsets[at + 1]]
+        number = np.flatnonzero(np.diff(batch.offsets) == longest)[0]
+        return logits_of(network, filled)[batch.offsets[number] : batch.offsets[number + 1]]
 
-    longest = np.diff(packed_batch(craft_iob, SENTENCES[2:]).offsets)[0]
     alone = first_window([])
     assert np.array_equal(first_window(["Calcium."] * 3), alone)
     assert np.array_equal(first_window([*SENTENCES[:2], "Mice and rats are rodents that eat, " * 4 + "."]), alone)
 
 
-def test_nobody_waits_for_a_packed_batch(checkpoint):
+def test_no_synchronization(checkpoint):
     batch = packed_batch(checkpoint, SENTENCES)
     network = Bert(checkpoint, torch.float32, attend_by_length)
-    with Waits() as waits:
+    with Synchronizations() as found:
         logits_of(network, batch)
-    assert waits.count == 0
+    assert found.count == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_the_kernels_of_a_gpu_take_a_packed_batch(checkpoint, dtype):
-    """On tensors without content, whose shapes and types torch checks as if there were a GPU."""
+def test_flash_attention_accepts_a_batch(checkpoint, dtype):
+    """On tensors without content, for which torch checks shapes and types as on a GPU."""
     token_ids, position_ids, offsets = packed_batch(checkpoint, SENTENCES).filled()
     network = Bert(checkpoint, dtype, attend_flash(longest=512))
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    with FakeTensorMode(allow_non_fake_inputs=True):
         for module in network.modules():
             for name, parameter in list(module._parameters.items()):
                 fake = torch.empty(parameter.shape, dtype=dtype, device="cuda")
                 module._parameters[name] = torch.nn.Parameter(fake, requires_grad=False)
-        inputs = [torch.empty(len(a), dtype=torch.int32, device="cuda") for a in (token_ids, position_ids, offsets)]
-        answers = network(*inputs)
-    assert mode is not None
-    assert answers.logits.shape == (512, len(checkpoint.id2label))
-    assert answers.logits.device.type == "cuda"
-    assert answers.label.dtype == torch.int8
+        arrays = (token_ids, position_ids, offsets)
+        predictions = network(*(torch.empty(len(a), dtype=torch.int32, device="cuda") for a in arrays))
+    assert predictions.logits.shape == (512, len(checkpoint.id2label))
+    assert predictions.logits.device.type == "cuda"
+    assert predictions.label.dtype == torch.int8
 
 
-def test_flash_needs_half_precision_and_a_gpu_that_has_it(craft_iob):
+def test_can_flash(craft_iob):
     assert can_flash(craft_iob, torch.float16, (9, 0))
     assert can_flash(craft_iob, torch.bfloat16, (8, 0))
     assert not can_flash(craft_iob, torch.float32, (9, 0))
     assert not can_flash(craft_iob, torch.float16, (7, 5))
 
 
-def test_only_a_bert_is_packed(checkpoint):
+def test_is_bert(checkpoint):
     assert is_bert(checkpoint)
     for other in ({"model_type": "roberta"}, {"hidden_act": "gelu_new"}, {"position_embedding_type": "relative_key"}):
         assert not is_bert(replace(checkpoint, config=checkpoint.config | other))

@@ -1,7 +1,6 @@
-"""A graph that is made of weights alone answers as the one that OpenVINO converts from torch."""
+"""Graphs that are built directly agree with those that OpenVINO converts from torch."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ def checkpoint() -> Checkpoint:
     return load_checkpoint("craft")
 
 
-def answers(graph: OpenVinoModel, rows: int, length: int) -> list[np.ndarray]:
-    """Labels, scores and logits of random windows, of all tokens that are no padding."""
+def outputs(graph: OpenVinoModel, rows: int, length: int) -> list[np.ndarray]:
+    """Labels, scores and logits of random windows without their padding."""
     random = np.random.default_rng(0)
     ids = random.integers(5, 28_000, (rows, length)).astype(np.int32)
     counts = random.integers(1, length + 1, rows).astype(np.int32)
@@ -29,16 +28,16 @@ def answers(graph: OpenVinoModel, rows: int, length: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_labels_scores_and_logits_are_the_same_to_the_bit(checkpoint: Checkpoint, precision):
+def test_same_bits(checkpoint: Checkpoint, precision):
     assert is_plain_bert(checkpoint)
     built, converted = to_openvino(checkpoint, precision), _convert(checkpoint, precision)
     for shape in ((1, 1), (3, 17), (5, 64)):
-        for ours, theirs in zip(answers(built, *shape), answers(converted, *shape), strict=True):
+        for ours, theirs in zip(outputs(built, *shape), outputs(converted, *shape), strict=True):
             assert ours.dtype == theirs.dtype
             assert np.array_equal(ours, theirs)
 
 
-def test_another_network_than_a_plain_bert_is_left_to_the_converter(checkpoint: Checkpoint, tiny_checkpoint: Path):
+def test_other_networks_are_converted(checkpoint: Checkpoint):
     for other in ({"model_type": "roberta"}, {"hidden_act": "relu"}, {"num_hidden_layers": 7}, {"is_decoder": True}):
         assert not is_plain_bert(replace(checkpoint, config=checkpoint.config | other))
     more = checkpoint.weights | {"bert.adapter.weight": np.zeros(1, np.float32)}

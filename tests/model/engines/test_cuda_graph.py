@@ -1,4 +1,4 @@
-"""Networks that are recorded once and replayed: the recorder here keeps to what a CUDA graph does, on a CPU."""
+"""Captured networks, with a recorder on the CPU that behaves as a CUDA graph."""
 
 import logging
 
@@ -14,64 +14,64 @@ def network(scores: torch.Tensor) -> Predictions:
 
 
 class Recorder:
-    """Replays into the very tensors that the recorded answers lie in."""
+    """Replays into the tensors of the captured predictions."""
 
     def __init__(self) -> None:
         self.shapes = []
 
-    def __call__(self, of, inputs):
+    def __call__(self, network, inputs):
         self.shapes.append([tuple(tensor.shape) for tensor in inputs])
-        answers = of(*inputs)
+        predictions = network(*inputs)
 
         def replay() -> None:
-            for place, new in zip(answers, of(*inputs), strict=True):
-                place.copy_(new)
+            for target, new in zip(predictions, network(*inputs), strict=True):
+                target.copy_(new)
 
-        return replay, answers
+        return replay, predictions
 
 
-def test_a_recorded_network_answers_each_batch():
+def test_each_batch_gets_its_own_predictions():
     recorder = Recorder()
-    one_shape = CapturedNetwork(network, recorder, "cpu")
+    captured = CapturedNetwork(network, recorder, "cpu")
     for seed in range(3):
         scores = torch.randn(8, 5, generator=torch.Generator().manual_seed(seed))
-        for found, expected in zip(one_shape(scores), network(scores), strict=True):
+        for found, expected in zip(captured(scores), network(scores), strict=True):
             assert torch.equal(found, expected)
     assert recorder.shapes == [[(8, 5)]]
 
 
-def test_another_shape_is_recorded_anew():
+def test_another_shape_is_captured_again():
     recorder = Recorder()
-    one_shape = CapturedNetwork(network, recorder, "cpu")
+    captured = CapturedNetwork(network, recorder, "cpu")
     for rows in (8, 4, 4):
-        assert torch.equal(one_shape(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
+        assert torch.equal(captured(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
     assert recorder.shapes == [[(8, 8)], [(4, 4)]]
 
 
-def test_what_cannot_be_recorded_is_called(caplog: pytest.LogCaptureFixture):
-    def refuse(of, inputs):
+def test_network_that_cannot_be_captured(caplog: pytest.LogCaptureFixture):
+    def refuse(network, inputs):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    one_shape = CapturedNetwork(network, refuse, "cpu")
+    captured = CapturedNetwork(network, refuse, "cpu")
     with caplog.at_level(logging.WARNING, "craft_ray"):
-        for rows in (8, 8):
-            assert torch.equal(one_shape(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
+        for _ in range(2):
+            assert torch.equal(captured(torch.eye(8)).label, torch.arange(8, dtype=torch.int8))
     assert [record.getMessage() for record in caplog.records] == [
         "the model runs without a CUDA graph, which could not be captured: "
         "operation not permitted when stream is capturing"
     ]
 
 
-def test_a_recording_that_does_not_fit_is_tried_again_with_the_next_batch():
-    fits = Recorder()
+def test_capture_is_tried_again_after_out_of_memory():
+    recorder = Recorder()
     full = iter([True, False])
 
-    def record(of, inputs):
+    def capture(network, inputs):
         if next(full):
             raise RuntimeError("std::bad_alloc")
-        return fits(of, inputs)
+        return recorder(network, inputs)
 
-    one_shape = CapturedNetwork(network, record, "cpu")
+    captured = CapturedNetwork(network, capture, "cpu")
     with pytest.raises(RuntimeError):
-        one_shape(torch.eye(8))
-    assert torch.equal(one_shape(torch.eye(4)).label, torch.arange(4, dtype=torch.int8))
+        captured(torch.eye(8))
+    assert torch.equal(captured(torch.eye(4)).label, torch.arange(4, dtype=torch.int8))
