@@ -57,14 +57,14 @@ def test_full_mask_needs_no_synchronization(checkpoint):
     assert none == 0
 
 
-def scaled(checkpoint, factor: float):
-    """Sums in the first layer grow by `factor`, which the normalization that follows scales back."""
+def overflowing(checkpoint, factor: float):
+    """Scale sums in the first layer beyond fp16; the normalization that follows scales them back."""
     name = "bert.encoder.layer.0.output.dense.weight"
     return replace(checkpoint, weights=checkpoint.weights | {name: checkpoint.weights[name] * np.float32(factor)})
 
 
 def test_overflow_in_fp16_continues_in_bf16(checkpoint):
-    large = scaled(checkpoint, 1e6)
+    large = overflowing(checkpoint, 1e6)
     windows = windows_of(large, SENTENCES)
     fp16, bf16 = (Model(prepare_model(large, "cpu", precision, "torch")) for precision in ("fp16", "bf16"))
     label, score = predict(fp16, windows)
@@ -76,6 +76,6 @@ def test_overflow_in_fp16_continues_in_bf16(checkpoint):
 
 
 def test_results_that_are_not_finite_are_an_error(checkpoint):
-    broken = scaled(checkpoint, np.inf)
+    broken = overflowing(checkpoint, np.inf)
     with pytest.raises(ArithmeticError, match="not finite"):
         predict(Model(prepare_model(broken, "cpu", "fp32", "torch")), windows_of(broken, SENTENCES))
