@@ -29,6 +29,7 @@ from craft_ray.readers import read_options
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.delta import TakenOverError
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.records import RunRecord
 from craft_ray.tables.writer import Tables
 
@@ -57,7 +58,7 @@ def annotate_shards(
         ray.put(run.grounder) if run.grounder else None,
     )
     account.arrivals.unsplittable.update(reading.unsplittable)
-    passes = _Pass(run, reading, account, layout, ray.put(model), write)
+    passes = _Pass(run, reading, account, tables.ids, layout, ray.put(model), write)
     compaction = BackgroundCompaction(tables)
     counters = PrometheusCounters()
 
@@ -86,6 +87,7 @@ class _Pass:
     run: RunContext
     reading: ReadingPlan
     account: Account
+    ids: IdHasher
     layout: Plan
     model: "ray.ObjectRef[DeployedModel]"
     write: WriteTask
@@ -102,6 +104,7 @@ class _Pass:
         settings, arrivals = self.run.settings, self.account.arrivals
         return ReadTask.of(
             self.run.checkpoint,
+            ids=self.ids,
             rejected=self.reading.existing.rejected,
             shard_numbers=arrivals.numbers,
             never_closed=frozenset(arrivals.never_closed() if attempt is Attempt.REJECT else ()),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.schema import UNREADABLE, Deletion, Document, Item, Rejection
-from craft_ray.tables import identity
+from craft_ray.tables.identity import IdHasher
 
 MAX_ID = 1000
 """Code points of an id; each mention carries it."""
@@ -29,12 +29,11 @@ class CheckedItem:
     """
 
     item: Item
-    id_hash: int
     metadata: str | None = None
 
     @classmethod
     def rejected(cls, doc_id: str, reason: str, detail: str) -> "CheckedItem":
-        return cls(Rejection(doc_id, reason, as_detail(detail)), identity.id_hash(doc_id))
+        return cls(Rejection(doc_id, reason, as_detail(detail)))
 
     @property
     def size(self) -> int:
@@ -77,7 +76,7 @@ class SeenIds:
         return repeated
 
 
-def reject_repeated(items: Sequence[tuple[str, Item, CheckedItem]], seen: SeenIds) -> list[CheckedItem]:
+def reject_repeated(items: Sequence[tuple[str, Item, CheckedItem]], seen: SeenIds, ids: IdHasher) -> list[CheckedItem]:
     """Return checked items, with a rejection for each whose id the shard has used already. A deletion may repeat an id.
 
     items: each with the key that names it if its id cannot be used, the item, and the result of `check_item`
@@ -85,9 +84,9 @@ def reject_repeated(items: Sequence[tuple[str, Item, CheckedItem]], seen: SeenId
     """
     result = [checked for _, _, checked in items]
     with_id = [index for index, (_, item, checked) in enumerate(items) if checked.item.doc_id == item.doc_id]
-    ids = np.array([result[index].id_hash for index in with_id], np.int64)
+    hashes = ids.hashes(items[index][1].doc_id for index in with_id)
     versions = np.array([version_of(items[index][1]) for index in with_id], np.int64)
-    for index in np.array(with_id, np.int64)[seen.add(ids, versions)].tolist():
+    for index in np.array(with_id, np.int64)[seen.add(hashes, versions)].tolist():
         key, item, _ = items[index]
         if not isinstance(item, Deletion):
             result[index] = CheckedItem.rejected(key, "duplicate_id", f"the shard has another {item.doc_id}")
@@ -97,7 +96,7 @@ def reject_repeated(items: Sequence[tuple[str, Item, CheckedItem]], seen: SeenId
 def check_item(key: str, item: Item, shard: str) -> CheckedItem:
     """Return an item, or its rejection if the tables cannot hold it: under `key` if its id cannot be used."""
     try:
-        id_hash = identity.id_hash(item.doc_id)
+        item.doc_id.encode()
     except UnicodeEncodeError:
         return CheckedItem.rejected(key, "bad_encoding", "a lone surrogate in the id")
     if not 0 < len(item.doc_id) <= MAX_ID:
@@ -105,16 +104,15 @@ def check_item(key: str, item: Item, shard: str) -> CheckedItem:
     if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
         return CheckedItem.rejected(key, "bad_record", f"the id {item.doc_id} is reserved for what could not be read")
     if isinstance(item, Document):
-        return _check_document(item, id_hash)
+        return _check_document(item)
     if isinstance(item, Rejection):
         return CheckedItem.rejected(item.doc_id, item.reason, item.detail)
-    return CheckedItem(item, id_hash)
+    return CheckedItem(item)
 
 
-def _check_document(document: Document, id_hash: int) -> CheckedItem:
+def _check_document(document: Document) -> CheckedItem:
     if _depth(document.metadata) > MAX_DEPTH:
-        detail = f"metadata nested deeper than {MAX_DEPTH} levels"
-        return CheckedItem(Rejection(document.doc_id, "bad_record", detail), id_hash)
+        return CheckedItem.rejected(document.doc_id, "bad_record", f"metadata nested deeper than {MAX_DEPTH} levels")
     metadata = as_json(document.metadata) if document.metadata else None
     try:
         for text in (document.text, document.title, document.journal, *(section.name for section in document.sections)):
@@ -122,9 +120,8 @@ def _check_document(document: Document, id_hash: int) -> CheckedItem:
         if metadata and "\\ud" in metadata:  # the escape of a surrogate, alone or in a pair
             json.dumps(document.metadata, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        detail = "a lone surrogate in the text, title or metadata"
-        return CheckedItem(Rejection(document.doc_id, "bad_encoding", detail), id_hash)
-    return CheckedItem(document, id_hash, metadata)
+        return CheckedItem.rejected(document.doc_id, "bad_encoding", "a lone surrogate in the text, title or metadata")
+    return CheckedItem(document, metadata)
 
 
 def _marks_member(item: Item, shard: str) -> bool:

@@ -35,6 +35,7 @@ from craft_ray.storage.shards import Shard, unpack_shards
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, Outcome, admitted, entries
 
 LOST = "its process died each time"
@@ -50,6 +51,7 @@ class ReadTask:
 
     tokenizer:    as JSON; max_tokens and window_pieces as in `Checkpoint`
     fingerprint:  of the model, part of each document's key
+    ids:          hashes the ids of documents
     rejected:     by the name of a shard, ids of rejected rows in the tables that are named by their position in it
     shard_numbers: of all shards that the run reads, sorted; shape (shards,)
     never_closed: numbers of the shards that the last attempt rejects, because no earlier one has read them to the end
@@ -61,6 +63,7 @@ class ReadTask:
     max_tokens: int
     window_pieces: int
     fingerprint: str
+    ids: IdHasher = field(default_factory=IdHasher)
     ledger: Ledger = field(default_factory=Ledger)
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shard_numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -173,9 +176,9 @@ class Preprocessor:
     def _retractions(self, doc_ids: Sequence[str]) -> Iterator[Row]:
         """Rows that remove rejected rows, whose documents have become readable."""
         for doc_id in doc_ids:
-            checked = CheckedItem.rejected(doc_id, "", "")
-            if checked.id_hash in self.task.ledger:  # an earlier attempt of this run may have removed it
-                yield Row(checked, RETRACTED, "", 0)
+            id_hash = self.task.ids.hash(doc_id)
+            if id_hash in self.task.ledger:  # an earlier attempt of this run may have removed it
+                yield Row(CheckedItem.rejected(doc_id, "", ""), id_hash, RETRACTED, "", 0)
 
     def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[CheckedItem]]:
         """The shard's items in groups that are looked up together. The account notes how reading ended."""
@@ -192,7 +195,7 @@ class Preprocessor:
                 group.append((key, item, checked))
                 size += checked.size
                 if size >= MAX_CHARACTERS or len(group) >= MAX_ROWS:
-                    yield self._judged(reject_repeated(group, seen))
+                    yield self._judged(reject_repeated(group, seen, self.task.ids))
                     group, size = [], 0
         except ShardError as error:
             account.reason, account.detail = error.reason, error.detail
@@ -200,7 +203,7 @@ class Preprocessor:
             raise
         except Exception as error:  # whatever storage or a reader raises; the documents read so far count
             account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
-        yield self._judged(reject_repeated(group, seen))
+        yield self._judged(reject_repeated(group, seen, self.task.ids))
 
     def _judged(self, items: list[CheckedItem]) -> list[CheckedItem]:
         """The items, or rejections of the documents among them if every document is refused."""
@@ -215,10 +218,14 @@ class Preprocessor:
 
     def _needed(self, items: Sequence[CheckedItem], account: ShardAccount) -> list[Row]:
         """The rows that the tables need, of some items; counts all of them."""
-        rows = [Row.of(checked, self.task.fingerprint) for checked in items]
+        ids = self.task.ids.hashes(checked.item.doc_id for checked in items)
+        rows = [
+            Row.of(checked, id_hash, self.task.fingerprint)
+            for checked, id_hash in zip(items, ids.tolist(), strict=True)
+        ]
         number = account.shard_number
         arriving = entries(
-            [row.checked.id_hash for row in rows],
+            ids,
             [row.key for row in rows],
             [identity.revision(row.checked.version, number, row.status == "rejected") for row in rows],
             [row.status == "deleted" for row in rows],
@@ -236,7 +243,7 @@ class Preprocessor:
         account.titles_alone += sum(is_title_alone(checked.item) for checked in items)
         account.duplicates += arriving["id"][unchanged & (duplicate | existing["duplicated"])].tolist()
         if account.parts > 1 or self.task.with_ids:
-            account.ids += arriving["id"].tolist()
+            account.ids += ids.tolist()
         return [rows[i].as_duplicate() if duplicate[i] else rows[i] for i in np.flatnonzero(needed)]
 
     def _needs_second_look(self, existing: NDArray[np.void], number: int) -> NDArray[np.bool_]:
@@ -280,7 +287,8 @@ class Preprocessor:
         try:
             self._tokenize([row])
         except Exception as error:
-            return Row.of(CheckedItem.rejected(row.item.doc_id, "failed", f"{type(error).__name__}: {error}"), "")
+            rejected = CheckedItem.rejected(row.item.doc_id, "failed", f"{type(error).__name__}: {error}")
+            return Row.of(rejected, row.id_hash)
         return row
 
 

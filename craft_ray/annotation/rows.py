@@ -50,18 +50,19 @@ class Row:
     """An item with its identity and the status that its row gets."""
 
     checked: CheckedItem
+    id_hash: int
     status: str
     content_hash: str
     key: int
 
     @classmethod
-    def of(cls, checked: CheckedItem, fingerprint: str) -> "Row":
+    def of(cls, checked: CheckedItem, id_hash: int, fingerprint: str = "") -> "Row":
         """The row of an item. fingerprint: of the model, part of a document's key"""
         item = checked.item
         status = _STATUS[type(item)]
         content = identity.content_hash(item)
         key = identity.key(item.doc_id, content, fingerprint if status == "annotated" else "")
-        return cls(checked, status, content, key)
+        return cls(checked, id_hash, status, content, key)
 
     @property
     def item(self) -> Item:
@@ -72,7 +73,7 @@ class Row:
         if not isinstance(self.item, Document):
             return self
         item = Deletion(self.item.doc_id, self.item.version)
-        return Row(CheckedItem(item, self.checked.id_hash), DUPLICATE, "", self.key)
+        return Row(CheckedItem(item), self.id_hash, DUPLICATE, "", self.key)
 
 
 def failure_row(message: str) -> pa.Table:
@@ -83,9 +84,9 @@ def failure_row(message: str) -> pa.Table:
 
 def rejection_row(row: pa.Table, reason: str, detail: str) -> pa.Table:
     """A table with the rejection of the one document in `row`."""
-    fields = row.select(["doc_id", "shard", "shard_number"]).to_pylist()[0]
+    fields = row.select(["doc_id", "id_hash", "shard", "shard_number"]).to_pylist()[0]
     account = ShardAccount(fields["shard"], fields["shard_number"], fields["shard"])
-    rejected = Row.of(CheckedItem.rejected(fields["doc_id"], reason, detail), "")
+    rejected = Row.of(CheckedItem.rejected(fields["doc_id"], reason, detail), fields["id_hash"])
     columns = scalar_columns([rejected], account)
     empty: dict[str, list[Any]] = {name: [[]] for name in TOKENIZED.names if name not in columns} | {"n_tokens": [0]}
     return pa.table(columns | empty, schema=TOKENIZED)
@@ -102,7 +103,7 @@ def scalar_columns(rows: list[Row], account: ShardAccount) -> dict[str, list[Any
         "reason": [row.item.reason if isinstance(row.item, Rejection) else None for row in rows],
         "detail": [row.item.detail if isinstance(row.item, Rejection) else None for row in rows],
         "key": [row.key for row in rows],
-        "id_hash": [row.checked.id_hash for row in rows],
+        "id_hash": [row.id_hash for row in rows],
         "shard_number": [account.shard_number] * len(rows),
         "part": [account.part] * len(rows),
         "position": [account.position] * len(rows),

@@ -190,7 +190,7 @@ SHARDS = pa.schema(
 
 `size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
 is to be read again in any case: documents failed, or `rejected --retry` asks for it); found = emitted + unchanged +
-superseded, and `reason` tells why the shard could not be read to its end. `duplicates` holds ids (`identity.id_hash`)
+superseded, and `reason` tells why the shard could not be read to its end. `duplicates` holds ids (`identity.IdHasher`)
 of documents that the tables had from an earlier shard and that this one gives once more: a shard that comes late and
 lies between is older. `named` is the name by which its documents without an id are called; null if that is `shard`.
 """

@@ -33,7 +33,7 @@ from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.replacing import Replacement, removals, replacing
 from craft_ray.tables.rewriting import Compaction, Runner, TableLocation, plan_compaction, rewritten, run_locally
-from craft_ray.tables.version import PROPERTIES, check_version
+from craft_ray.tables.version import check_version, id_hasher, new_properties
 
 SHARD_FILES = 16
 """Files of `shards` above which it is written anew as one; each run adds some."""
@@ -72,9 +72,10 @@ class Tables:
         """Files that were appended since small ones were last merged."""
         try:
             self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL])
-            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=PROPERTIES)
+            self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=new_properties())
             self.shards = NumberedTable(storage, output, "shards", SHARDS)
             check_version(self.documents.delta, output)
+            self.ids = id_hasher(self.documents.delta)
             self._begin()
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {describe(error)}") from error

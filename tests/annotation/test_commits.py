@@ -45,7 +45,7 @@ class Run:
         self.output = output
         self.tables = Tables(STORAGE, str(output))
         self.tables.append([block(output, ("a", "mouse"))])
-        self.ledger = read_existing(self.tables.documents, Shards.from_shards([]), ROWS.empty_table()).ledger
+        self.ledger = read_existing(self.tables, Shards.from_shards([]), ROWS.empty_table()).ledger
         self.account = Account()
         self.clock = Clock(self.tables, append_seconds)
         self.commits = Commits(
@@ -84,7 +84,7 @@ def test_revisions_are_collected_while_shards_are_recorded(tmp_path: Path):
 def test_a_duplicate_after_a_deletion_is_superseded(tmp_path: Path):
     run = Run(tmp_path)
     run.add(("a", ""), status="deleted")
-    id, key = identity.id_hash("a"), identity.key("a", "mouse", "")
+    id, key = run.tables.ids.hash("a"), identity.key("a", "mouse", "")
     duplicate = entries([id], [key], [identity.revision(1, 2, False)], [False])
     run.commits.add(replace(block(tmp_path, ("b", "rat"), shard=2), duplicates=duplicate))
     run.commits.commit(all=True)

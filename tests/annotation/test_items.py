@@ -20,6 +20,7 @@ from craft_ray.annotation.items import (
     version_of,
 )
 from craft_ray.core.schema import Deletion, Document, Item, Rejection, Section, document_of
+from craft_ray.tables.identity import IdHasher
 
 KEY, SHARD = "in/a.jsonl#3", "in/a.jsonl"
 
@@ -27,7 +28,7 @@ KEY, SHARD = "in/a.jsonl#3", "in/a.jsonl"
 def judged(*items: Item) -> list[Item]:
     """The items of one shard, checked together."""
     given = [(KEY, item, check_item(KEY, item, SHARD)) for item in items]
-    return [checked.item for checked in reject_repeated(given, SeenIds())]
+    return [checked.item for checked in reject_repeated(given, SeenIds(), IdHasher())]
 
 
 def reason(item: Item) -> tuple[str, str] | None:

@@ -1,6 +1,7 @@
 """The order in which shards come, and the runs that they come in, change nothing in the tables."""
 
 import io
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def run(
     run_id = f"20260101T00000{run_id}-00000000"
     tables = Tables(STORAGE, str(output), run_id)
     listed = Shards.from_shards([Shard(name, len(content)) for name, content in shards.items()])
-    existing = read_existing(tables.documents, listed, tables.finished_shards())
+    existing = read_existing(tables, listed, tables.finished_shards())
     listed = listed.with_numbers(existing.numbers)
     account = Account(Arrivals(listed))
     account.arrivals.unsplittable.update(unsplittable_shards(listed, existing, None))
@@ -75,7 +76,7 @@ def run(
         missing = account.arrivals.missing()
         account.arrivals.restart(missing)
         ledger = Ledger([replace(existing.ledger.merged())])
-        task = ReadTask.of(CHECKPOINT, ledger=ledger, rejected=existing.rejected, shard_numbers=read)
+        task = ReadTask.of(CHECKPOINT, ids=tables.ids, ledger=ledger, rejected=existing.rejected, shard_numbers=read)
         preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), max_rows=1)
         prepared = [
             rows
@@ -154,3 +155,15 @@ def test_a_revision_taken_back_in_one_run(model: Model, tmp_path: Path, seed: in
     assert [row["text"] for row in document_rows(tmp_path)] == ["A mouse"]
     last = run(tmp_path, model, {"n2.xml": revised}, "3", random.Random(seed))
     assert last.arrivals.superseded == 1
+
+
+COLLIDING = ("aokfelnhmmklnabj", "fjibmdffnckikcac")
+"""Ids whose BLAKE2b hashes of 64 bits are equal, unless a key is hashed with them."""
+
+
+@pytest.mark.parametrize("ids", [COLLIDING, COLLIDING[::-1]])
+def test_ids_cannot_be_made_to_collide(model: Model, tmp_path: Path, ids: tuple[str, str]):
+    for night, doc_id in enumerate(ids):
+        content = json.dumps({"id": doc_id, "text": "A mouse"}).encode() + b"\n"
+        run(tmp_path, model, {f"n{1 - night}.jsonl": content}, f"{night}", random.Random(0))
+    assert [row["doc_id"] for row in document_rows(tmp_path)] == sorted(ids)

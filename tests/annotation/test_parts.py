@@ -28,7 +28,7 @@ from craft_ray.core.settings import Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.storage.shards import Shard
-from craft_ray.tables import identity
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, Outcome, entries
 from craft_ray.tables.writer import Tables
 from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
@@ -54,8 +54,8 @@ def read(
 ) -> tuple[list[dict[str, Any]], ShardAccount]:
     """The rows of a part, without how far it had come, and its account, where the tables hold some rejected ones."""
     some = [0] * len(rejected)
-    ledger = Ledger.of(entries(identity.id_hashes(rejected), some, some, some))
-    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger, rejected={"x.tar": rejected})
+    ledger = Ledger.of(entries(IdHasher().hashes(rejected), some, some, some))
+    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger=ledger, rejected={"x.tar": rejected})
     tables = Preprocessor(task).prepare(io.BytesIO(content), Shard("x.tar", 0, number=3, part=part, parts=parts))
     *rows, end = pa.concat_tables(tables).drop_columns(["part", "position"]).to_pylist()
     assert end["status"] == SHARD_END
@@ -133,7 +133,7 @@ def die_after_a_part(output: Path, model: Model, content: bytes, part: int, part
     tables = Tables(STORAGE, str(output), "20260101T000000-00000000")
     account = Account(Arrivals([Shard("x.tar", len(content), number=0)]))
     commits = Commits(tables, Ledger(), account, "20260101T000000-00000000", "", 1.0)
-    task = ReadTask.of(CHECKPOINT)
+    task = ReadTask.of(CHECKPOINT, ids=tables.ids)
     write = WriteTask(STORAGE, str(output), "20260101T000000-00000000", Decoder.of(CHECKPOINT))
     for rows in prepared_part(Preprocessor(task), content, account.shards[0], part, parts):
         commits.add(write_block(predict_block(rows, model), write))

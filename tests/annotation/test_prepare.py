@@ -23,6 +23,7 @@ from craft_ray.core.logs import configure_logging, log
 from craft_ray.model import tokens
 from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.models import TOKENIZER
 from tests.support.outputs import STORAGE
@@ -31,7 +32,7 @@ EMPTY = Ledger.of(entries([], [], [], []))
 
 
 def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
-    return ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger, **more)
+    return ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger=ledger, **more)
 
 
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
@@ -151,10 +152,10 @@ def test_a_broken_shard_and_its_retraction():
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a"], "text": ["Pax6"]}), sink)
     rejected = ["x.parquet#unreadable", "x.parquet#2"]
-    held = Ledger.of(entries(identity.id_hashes(rejected), [1, 2], [3, 3], [False, False]))
+    held = Ledger.of(entries(IdHasher().hashes(rejected), [1, 2], [3, 3], [False, False]))
     again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
     assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
-    held.update(entries(identity.id_hashes(rejected[:1]), [0], [9], [True]))
+    held.update(entries(IdHasher().hashes(rejected[:1]), [0], [9], [True]))
     again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
     assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
@@ -167,7 +168,7 @@ def test_limit_per_shard(limit: int | None, found: int, cut_short: bool):
 
 
 def test_a_limit_retracts_nothing():
-    held = Ledger.of(entries(identity.id_hashes(["x.jsonl#3"]), [1], [3], [False]))
+    held = Ledger.of(entries(IdHasher().hashes(["x.jsonl#3"]), [1], [3], [False]))
     told = account_of(lines({"id": "a"}, {"id": "b"}), ledger=held, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
     assert (told["found"], told["emitted"]) == (1, 1)
 
@@ -175,7 +176,7 @@ def test_a_limit_retracts_nothing():
 def test_ids_in_the_account():
     content = lines({"id": "a", "text": "mice"}, {"id": "b"})
     assert account_of(content)["ids"] == []
-    assert account_of(content, with_ids=True)["ids"] == identity.id_hashes(["a", "b"]).tolist()
+    assert account_of(content, with_ids=True)["ids"] == IdHasher().hashes(["a", "b"]).tolist()
 
 
 def test_format_of_a_shard():

@@ -6,7 +6,6 @@ from craft_ray.annotation.items import CheckedItem, check_item
 from craft_ray.annotation.rows import FAILURE, TOKENIZED, Row, failure_row, rejection_row, scalar_columns
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import Document, Rejection, Section
-from craft_ray.tables import identity
 from tests.support.outputs import numbered_document
 
 SHARD = "in/a.jsonl"
@@ -15,8 +14,8 @@ SHARD = "in/a.jsonl"
 def test_columns_of_rows():
     sections = (Section("title", 0, 4), Section("abstract", 5, 9))
     given = Document("a", "Mice rats", sections, 2, "Mice", 1999, "A journal", {"pmc": "7"})
-    rejected = CheckedItem(Rejection("b", "bad_xml", "it ends"), 8)
-    rows = [Row(check_item("", given, SHARD), "annotated", "content", 5), Row(rejected, "rejected", "", 7)]
+    rejected = CheckedItem(Rejection("b", "bad_xml", "it ends"))
+    rows = [Row(check_item("", given, SHARD), 6, "annotated", "content", 5), Row(rejected, 8, "rejected", "", 7)]
     account = ShardAccount(SHARD, 4, SHARD, part=1, parts=2, position=90)
     first, second = pa.table(scalar_columns(rows, account)).to_pylist()
     place = {"shard": SHARD, "shard_number": 4, "part": 1, "position": 90}
@@ -28,7 +27,7 @@ def test_columns_of_rows():
         "reason": None,
         "detail": None,
         "key": 5,
-        "id_hash": identity.id_hash("a"),
+        "id_hash": 6,
         "title": "Mice",
         "year": 1999,
         "journal": "A journal",
@@ -59,7 +58,7 @@ def test_rejection_row():
         "detail": "x" * 1000,
         "shard": "shard",
         "shard_number": 4,
-        "id_hash": identity.id_hash("PMID:000001"),
+        "id_hash": given["id_hash"][0].as_py(),
     }
     assert (row["text"], row["token_ids"], row["n_tokens"]) == (None, [], 0)
 

@@ -17,6 +17,7 @@ from craft_ray.model.decode import Decoder
 from craft_ray.model.tags import TAG_SET
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE, RETRACTED, DataFile, WrittenBlock
+from craft_ray.tables.identity import IdHasher
 from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, document_without_text, numbered_document
 
@@ -72,7 +73,7 @@ def test_a_block_without_documents_writes_no_file(tmp_path: Path):
     repeated = numbered_document(1) | {"status": DUPLICATE, "text": None, "shard_number": 6}
     block = written(tmp_path, repeated, end_of(6), document_without_text("", FAILURE) | {"detail": "no space left"})
     assert (block.documents, block.entities, block.status, block.tokens) == ([], [], [], 0)
-    assert block.duplicates["id"].tolist() == [identity.id_hash("PMID:000001")]
+    assert block.duplicates["id"].tolist() == [IdHasher().hash("PMID:000001")]
     assert identity.shard_numbers(block.duplicates["revision"]).tolist() == [6]
     assert block.failure == "no space left"
     assert not list(tmp_path.rglob("*.parquet"))

@@ -12,13 +12,12 @@ from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS, Document
 from craft_ray.readers import limits, read_shard
 from craft_ray.storage.shards import Shard
-from craft_ray.tables.ledger import Ledger, entries
 from tests.conftest import ROOT
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import Case, article
 from tests.support.models import TOKENIZER
 
-PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model", Ledger.of(entries([], [], [], []))))
+PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model"))
 
 
 def prepared(case: Case) -> pa.Table:

@@ -76,7 +76,7 @@ def written(
             for where, part in partitions(found, ["label"])
         ],
         entries(
-            identity.id_hashes(doc_ids.tolist()),
+            tables.ids.hashes(doc_ids.tolist()),
             keys,
             identity.revisions(np.ones(rows, np.int32), np.full(rows, shard), np.zeros(rows, np.bool_)),
             np.full(rows, deleted),

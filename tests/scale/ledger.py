@@ -98,7 +98,7 @@ def _read(output: str) -> tuple[int, float]:
     tables = Tables(Storage(S3Settings()), output)
     began = time.process_time()
     with peak_above_start() as peak:
-        read_existing(tables.documents, Shards.from_shards([]), SHARDS.empty_table())
+        read_existing(tables, Shards.from_shards([]), SHARDS.empty_table())
     return peak[0], time.process_time() - began
 
 

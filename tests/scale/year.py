@@ -52,7 +52,7 @@ def night(
     gone = np.sort(chance.choice(changed, deleted, replace=False))
     began = time.process_time()
     tables = Tables(storage, output, run_id)
-    known = read_existing(tables.documents, Shards.from_shards([]), tables.finished_shards())
+    known = read_existing(tables, Shards.from_shards([]), tables.finished_shards())
     opened = time.process_time() - began
     appended = all_written(tables, storage, fresh, number * 100, run_id)
     replacing = [

@@ -21,8 +21,10 @@ from craft_ray.model.tags import TAG_SET, TagSet
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.output import Output, open_output
+from craft_ray.tables.version import id_hasher
 from craft_ray.tables.writer import Tables
 
 STORAGE = Storage(S3Settings())
@@ -95,7 +97,7 @@ def prepared(doc_id: str, content: str = "", **columns: Any) -> dict[str, Any]:
     lists = ("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end", "label_ids", "scores")
     row: dict[str, Any] = dict.fromkeys(TOKENIZED.names) | dict.fromkeys(lists, ())
     row |= {"doc_id": doc_id, "version": 1, "content_hash": content, "key": identity.key(doc_id, content, "")}
-    row |= {"id_hash": identity.id_hash(doc_id), "shard": "shard", "shard_number": 0, "status": "annotated"}
+    row |= {"id_hash": IdHasher().hash(doc_id), "shard": "shard", "shard_number": 0, "status": "annotated"}
     return row | columns
 
 
@@ -172,9 +174,10 @@ def block(
 ) -> WrittenBlock:
     """A written block of documents (id, text). The whole text is a Taxon mention unless the document is deleted."""
     taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
-    rows = []
+    ids, rows = ids_of(output), []
     for doc_id, text in documents:
         row = prepared(doc_id, text, status=status, year=year, shard=f"shard{shard}", shard_number=shard, n_tokens=0)
+        row["id_hash"] = ids.hash(doc_id)
         if status == "annotated":
             row |= {"text": text, "sections": [{"name": "text", "start": 0, "end": len(text)}], "n_tokens": 1}
             row |= {name: [0] for name in ("word_sentence", "word_start", "sentence_start")}
@@ -183,6 +186,11 @@ def block(
         rows.append(row)
     table = pa.Table.from_pylist(rows, schema=ANSWERED)
     return write_block(table, WriteTask(storage, str(output), run_id, Decoder(tags), True, partition_by))
+
+
+def ids_of(output: str | Path) -> IdHasher:
+    """The hasher of an output's ids; that of no output if there are no tables yet."""
+    return id_hasher(DeltaTable(f"{output}/documents")) if Path(output, "documents").is_dir() else IdHasher()
 
 
 def all_of(written: WrittenBlock, outcome: Outcome = Outcome.REVISED) -> np.ndarray:

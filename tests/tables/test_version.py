@@ -7,15 +7,23 @@ from deltalake import DeltaTable
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.tables.compaction import compact
-from craft_ray.tables.version import PROPERTIES, VERSION
+from craft_ray.tables.version import VERSION
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, open_tables, table
 
 
-def test_compaction_keeps_the_version(tmp_path: Path):
-    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("a", "mouse"))])
+def test_compaction_keeps_version_and_id_key(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.append([block(tmp_path, ("a", "mouse"))])
     compact(STORAGE, str(tmp_path))
-    assert DeltaTable(str(tmp_path / "documents")).metadata().configuration.items() >= PROPERTIES.items()
+    assert DeltaTable(str(tmp_path / "documents")).metadata().configuration["craft-ray.schema"] == str(VERSION)
+    assert Tables(STORAGE, str(tmp_path)).ids == tables.ids
+
+
+def test_each_output_has_an_id_key_of_its_own(tmp_path: Path):
+    one, other = (Tables(STORAGE, str(tmp_path / name)).ids for name in ("one", "other"))
+    assert len(one.key) == 16
+    assert one.hash("a") != other.hash("a")
 
 
 def test_later_version_is_neither_read_nor_written(tmp_path: Path):

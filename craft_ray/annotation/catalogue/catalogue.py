@@ -70,7 +70,7 @@ class Catalogue:
         rows = table.with_retries(lambda: rows_needed(lambda: table.iter_batches(ROWS, BATCH), self._listing, to_read))
         finished = latest_per_shard(rows)
         shards = shards.with_names(name_shards(shards, self._listing.index, finished, self._tables.exists))
-        existing = read_existing(self._tables.documents, shards, finished, vanished)
+        existing = read_existing(self._tables, shards, finished, vanished)
         return shards.with_numbers(existing.numbers), existing
 
 
@@ -88,7 +88,7 @@ def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64
     if unread := int((listed & transient).sum()):
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
-    doc_ids = vanished_documents(tables.documents, listing, finished, run_id, found, BATCH)
+    doc_ids = vanished_documents(tables, listing, finished, run_id, found, BATCH)
     # The files first: if one comes back after a run that died in between, it is read.
     tables.forget_shards(pa.array(~listed), finished)
     return tables.remove(pa.array(doc_ids, pa.string()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.storage.shards import Shards, ranks
 from craft_ray.tables import identity
-from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, Part
+
+if TYPE_CHECKING:
+    from craft_ray.tables.writer import Tables
 
 BATCH = 1 << 14
 """Rows of a table that are in memory as strings."""
@@ -42,17 +46,15 @@ class Existing:
     rejected: dict[str, list[str]] = field(default_factory=dict)
 
 
-def read_existing(
-    documents: NumberedTable, shards: Shards, finished: pa.Table, vanished: Collection[str] = ()
-) -> Existing:
-    """Read `documents` as a run needs it that reads some shards.
+def read_existing(tables: "Tables", shards: Shards, finished: pa.Table, vanished: Collection[str] = ()) -> Existing:
+    """Read the table `documents` as a run needs it that reads some shards.
 
     finished: rows of `shards`, one per shard, with `duplicates`
     vanished: files whose documents give way to whatever other files have of them
     """
     rejected: dict[str, list[str]] = {}
     codes: dict[str, int] = {}
-    part = documents.with_retries(lambda: _read_columns(documents, shards, codes, rejected))
+    part = tables.documents.with_retries(lambda: _read_columns(tables, shards, codes, rejected))
     pa.default_memory_pool().release_unused()  # the strings, before the columns are sorted
     with_duplicates = finished.filter(pc.greater(pc.list_value_length(finished["duplicates"]), 0))
     with_duplicates = with_duplicates.filter(
@@ -65,27 +67,27 @@ def read_existing(
     _replace_codes(part, np.where(has_vanished, _VANISHED, by_code))
     ledger = Ledger([part.sort()])
     for start in range(0, len(with_duplicates), _SHARDS_PER_LOOKUP):
-        ids = with_duplicates["duplicates"].slice(start, _SHARDS_PER_LOOKUP)
-        numbers = np.repeat(of_duplicates[start : start + _SHARDS_PER_LOOKUP], pc.list_value_length(ids).to_numpy())
-        ledger.record_duplicates(pc.list_flatten(ids).to_numpy(), numbers)
+        duplicates = with_duplicates["duplicates"].slice(start, _SHARDS_PER_LOOKUP)
+        numbers = np.repeat(
+            of_duplicates[start : start + _SHARDS_PER_LOOKUP], pc.list_value_length(duplicates).to_numpy()
+        )
+        ledger.record_duplicates(pc.list_flatten(duplicates).to_numpy(), numbers)
     return Existing(ledger, to_read.copy(), rejected)
 
 
-def _read_columns(
-    documents: NumberedTable, shards: Shards, codes: dict[str, int], rejected: dict[str, list[str]]
-) -> Part:
+def _read_columns(tables: "Tables", shards: Shards, codes: dict[str, int], rejected: dict[str, list[str]]) -> Part:
     """The rows of `documents` as unsorted columns, whose revisions hold codes in place of shard numbers.
 
     Shard numbers are ranks, and known only when all shards are. Fills `codes` by shard, and `rejected` as in Existing.
     """
     codes.clear()
     rejected.clear()
-    rows = documents.count()
+    rows = tables.documents.count()
     part = Part(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.int8))
     start = 0
     names: set[str] = set()
-    for batch in documents.iter_batches(_COLUMNS, BATCH):
-        _fill(part, slice(start, start + batch.num_rows), batch, codes)
+    for batch in tables.documents.iter_batches(_COLUMNS, BATCH):
+        _fill(part, slice(start, start + batch.num_rows), batch, tables.ids, codes)
         start += batch.num_rows
         for row in batch.filter(pc.equal(batch["status"], "rejected")).select(["doc_id", "shard"]).to_pylist():
             names = names or {shard.named or shard.name for shard in shards}
@@ -102,14 +104,14 @@ def _name_in_id(doc_id: str, shard: str, names: Collection[str]) -> str | None:
     return next((name for name in found if name.rpartition("/")[2] == file), None)
 
 
-def _fill(part: Part, rows: slice, batch: pa.RecordBatch, codes: dict[str, int]) -> None:
+def _fill(part: Part, rows: slice, batch: pa.RecordBatch, ids: IdHasher, codes: dict[str, int]) -> None:
     """Fill rows of a part from a batch of `documents`."""
     shards = batch["shard"].dictionary_encode()
     code = np.array([codes.setdefault(shard, len(codes)) for shard in shards.dictionary.to_pylist()], np.int64)
     rejected, deleted = (
         pc.equal(batch["status"], status).to_numpy(zero_copy_only=False) for status in ("rejected", "deleted")
     )
-    part.id[rows] = identity.id_hashes(batch["doc_id"].to_pylist())
+    part.id[rows] = ids.hashes(batch["doc_id"].to_pylist())
     part.key[rows] = batch["key"].to_numpy()
     part.revision[rows] = identity.revisions(batch["version"].to_numpy(), code[shards.indices.to_numpy()], rejected)
     part.flags[rows] = deleted

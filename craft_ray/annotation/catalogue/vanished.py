@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from craft_ray.annotation.catalogue.file_states import FileStates
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.storage.shards import Listing
-from craft_ray.tables import identity
 
 if TYPE_CHECKING:
-    from craft_ray.tables.delta import NumberedTable
+    from craft_ray.tables.writer import Tables
 
 ORIGIN = pa.schema([DOCUMENTS.field(name) for name in ("doc_id", "shard", "status")])
 
@@ -59,13 +58,13 @@ def find_vanished(
 
 
 def vanished_documents(
-    documents: "NumberedTable", listing: Listing, finished: pa.Table, run_id: str, found: NDArray[np.int64], batch: int
+    tables: "Tables", listing: Listing, finished: pa.Table, run_id: str, found: NDArray[np.int64], batch_rows: int
 ) -> list[str]:
     """Return the sorted ids of the documents to remove, deletions not among them.
 
     finished: rows of `shards`, one per shard, after everything is read
     found:    id hashes of all documents that this run has found in files
-    batch:    rows of `documents` that are in memory as strings
+    batch_rows: rows of `documents` that are in memory as strings
 
     What a damaged file gave in an earlier run stays.
     """
@@ -75,16 +74,16 @@ def vanished_documents(
     stays = np.ones(len(listing), np.bool_)
     stays[file[read_whole]] = False
     kept = np.concatenate([found, pc.list_flatten(finished["duplicates"].filter(pa.array(listed))).to_numpy()])
-    return sorted(_without(documents.iter_batches(ORIGIN, batch), listing, stays, kept))
+    return sorted(_without(tables, listing, stays, kept, batch_rows))
 
 
 def _without(
-    documents: Iterable[pa.RecordBatch], listing: Listing, stays: NDArray[np.bool_], kept: NDArray[np.int64]
+    tables: "Tables", listing: Listing, stays: NDArray[np.bool_], kept: NDArray[np.int64], batch_rows: int
 ) -> Iterator[str]:
     """Ids of documents, deletions apart, that are from no file that stays and that are not kept by their id hash."""
-    for batch in documents:
+    for batch in tables.documents.iter_batches(ORIGIN, batch_rows):
         file = listing.index.find(batch["shard"])
         in_doubt = pc.and_(pc.not_equal(batch["status"], "deleted"), pa.array(~((file >= 0) & stays[file])))
         doc_ids: list[str] = batch.filter(in_doubt)["doc_id"].to_pylist()
-        is_kept = np.isin(identity.id_hashes(doc_ids), kept).tolist()
+        is_kept = np.isin(tables.ids.hashes(doc_ids), kept).tolist()
         yield from (doc_id for doc_id, keep in zip(doc_ids, is_kept, strict=True) if not keep)

@@ -11,7 +11,6 @@ from craft_ray.annotation.catalogue.file_states import FileStates
 from craft_ray.annotation.catalogue.vanished import ORIGIN, find_vanished
 from craft_ray.core.schema import SHARDS
 from craft_ray.storage.shards import Listing, files_table
-from craft_ray.tables import identity
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, rows
 
@@ -92,7 +91,7 @@ def tables(tmp_path: Path) -> Tables:
 
 def note(tables: Tables, **more: dict[str, object]) -> None:
     """Record the files of the fixture as finished; `more` is said of some."""
-    moved = [identity.id_hash("moved")]
+    moved = [tables.ids.hash("moved")]
     shards = {
         "shard0": {"run_id": RUN},
         "shard1": {"run_id": EARLIER, "duplicates": moved},
@@ -104,7 +103,7 @@ def note(tables: Tables, **more: dict[str, object]) -> None:
 
 
 def pruned(tables: Tables) -> int:
-    given = np.array([identity.id_hash("read_still")], np.int64)
+    given = np.array([tables.ids.hash("read_still")], np.int64)
     return prune(tables, listing("shard0", "shard1", "shard2"), RUN, given)
 
 
