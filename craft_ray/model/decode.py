@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import IDENTITY, calibrated
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.refinement import MAX_WORDS, Words, refine
+from craft_ray.model.refinement import MAX_WORDS, Scored, Words, refine
 from craft_ray.model.tags import Spans, TagSet, iob_to_spans
 
 
@@ -75,25 +75,22 @@ def _refine_documents(
 ) -> tuple[Spans, NDArray[np.float32]]:
     """Refine each document on its own, a long one in parts."""
     combined = texts.combine_chunks()
-    found: list[Spans] = []
-    scores: list[NDArray[np.float32]] = []
+    refined: list[Scored] = []
     for row, (begin, count) in enumerate(zip(words.starts.tolist(), words.lengths.tolist(), strict=True)):
-        text = None
+        text = ""
         for first, to in _parts(sentence, begin, begin + count):
             own = slice(*np.searchsorted(spans.first, [first, to]))
             if own.start == own.stop:
                 continue
-            text = combined[row].as_py() if text is None else text
-            start, end = words.values[first:to].astype(np.int64), word_end[first:to].astype(np.int64)
-            part = Words.of(text[start[0] : end[-1]], start - start[0], end - start[0], sentence[first:to])
+            text = text or combined[row].as_py()
+            part = Words(text, *(column[first:to].tolist() for column in (words.values, word_end, sentence)))
             last = np.minimum(spans.last[own], to - 1)
-            refined, raw = refine(part, Spans(spans.first[own] - first, last - first, spans.label[own]), score[own])
-            found.append(Spans(refined.first + first, refined.last + first, refined.label))
-            scores.append(raw)
-    if not found:
-        return spans, score
-    columns = zip(*((s.first, s.last, s.label) for s in found), strict=True)
-    return Spans(*map(np.concatenate, columns)), np.concatenate(scores)
+            columns = (spans.first[own] - first, last - first, spans.label[own], score[own])
+            mentions = map(Scored, *(column.tolist() for column in columns))
+            refined += [m._replace(first=m.first + first, last=m.last + first) for m in refine(part, mentions)]
+    rows = np.array([mention[:3] for mention in refined], np.int64).reshape(-1, 3)
+    scores = np.array([mention.score for mention in refined], np.float32)
+    return Spans(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int8)), scores
 
 
 def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:

@@ -6,14 +6,10 @@ occurrences of a text decides for all of them, and an abbreviation gets the labe
 the block have no influence.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
-from craft_ray.model.tags import Spans
 
 MAX_WORDS = 100_000
 """Longer documents are refined in parts, which bounds memory."""
@@ -24,95 +20,62 @@ MIN_MAJORITY = 3
 MAX_MENTION_WORDS = 8
 """Other occurrences are searched for mentions up to this length only."""
 
-STRAY_FIRST, STRAY_LAST = "-–−‐‑,.;:/)]}", "-–−‐‑,.;:/([{"
+STRAY_FIRST, STRAY_LAST = frozenset("-–−‐‑,.;:/)]}"), frozenset("-–−‐‑,.;:/([{")
 """Words that are trimmed from the beginning and the end of mentions."""
 
 MAX_ABBREVIATION = 10
 """Characters, as in Schwartz and Hearst."""
 
-_BASE = 0x9E3779B97F4A7C15
-_INVERSE = pow(_BASE, -1, 2**64)
-_LENGTH_FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
+
+class Scored(NamedTuple):
+    """A mention: words `first` to `last` (inclusive), label number and raw score."""
+
+    first: int
+    last: int
+    label: int
+    score: float
 
 
-def refine(words: "Words", spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
-    """Trim the mentions of a document, then apply majorities and abbreviations. Returns them with their raw scores."""
-    tidy, kept = trim(words, spans)
-    return apply_abbreviations(words, *apply_majorities(words, tidy, score[kept]))
-
-
+@dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a document or of a part of it, with a hash for any run of consecutive words.
+    """The words of a document or of a part of it: offsets in `text` and sentence number of each."""
 
-    codes:      (length,) code points of the text
-    start, end: (words,) offsets of words in the text
-    sentence:   (words,) sentence number of each word
+    text: str
+    start: list[int]
+    end: list[int]
+    sentence: list[int]
+
+    def between(self, first: int, last: int) -> str:
+        return self.text[self.start[first] : self.end[last]]
+
+
+def refine(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
+    """Trim the mentions of a document, then apply majorities and abbreviations.
+
+    Mentions must be sorted and disjoint, and so is the result.
     """
-
-    def __init__(
-        self,
-        codes: NDArray[np.uint32],
-        start: NDArray[np.int64],
-        end: NDArray[np.int64],
-        sentence: NDArray[np.integer],
-    ) -> None:
-        self.codes, self.start, self.end, self.sentence = codes, start, end, sentence
-        powers = _powers(_BASE, len(codes) + 1)
-        self._inverse = _powers(_INVERSE, len(codes) + 1)
-        self._sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[:-1], out=self._sums[1:])
-
-    @classmethod
-    def of(cls, text: str, start: NDArray[np.int64], end: NDArray[np.int64], sentence: NDArray[np.integer]) -> "Words":
-        return cls(_codes(text), start, end, sentence)
-
-    def keys(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """(runs,) polynomial hashes of the texts from word `first` to word `last`."""
-        start, end = self.start[first], self.end[last]
-        length = (end - start).astype(np.uint64)
-        return (self._sums[end] - self._sums[start]) * self._inverse[start] ^ length * _LENGTH_FACTOR
-
-    def text(self, first: int, last: int) -> str:
-        return self.codes[self.start[first] : self.end[last]].tobytes().decode("utf-32-le")
+    return apply_abbreviations(words, apply_majorities(words, trim(words, mentions)))
 
 
-def _codes(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+def trim(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
+    """Trim stray punctuation from mentions, and drop mentions that consist of punctuation only."""
+    trimmed = []
+    for first, last, label, score in mentions:
+        if all(_is_punctuation(words.between(word, word)) for word in range(first, last + 1)):
+            continue
+        while words.between(first, first) in STRAY_FIRST:
+            first += 1
+        while words.between(last, last) in STRAY_LAST:
+            last -= 1
+        trimmed.append(Scored(first, last, label, score))
+    return trimmed
 
 
-def _powers(base: int, count: int) -> NDArray[np.uint64]:
-    """1, base, base squared and so on, modulo 2**64."""
-    powers = np.full(count, base, np.uint64)
-    powers[0] = 1
-    return np.multiply.accumulate(powers)
+def _is_punctuation(word: str) -> bool:
+    return word in STRAY_FIRST or word in STRAY_LAST or (len(word) == 1 and word.isascii() and not word.isalnum())
 
 
-def _text_key(text: str) -> int:
-    """The key that `Words.keys` gives a run with this text."""
-    whole = np.zeros(1, np.int64)
-    return int(Words.of(text, whole, whole + len(text), whole).keys(whole, whole)[0])
-
-
-def trim(words: Words, spans: Spans) -> tuple[Spans, NDArray[np.int64]]:
-    """Trim stray punctuation from mentions, and drop mentions that consist of punctuation only.
-
-    Returns the mentions and the index of each in `spans`.
-    """
-    single = np.where(words.end - words.start == 1, words.codes[words.start], 0)
-    stray_first, stray_last = (np.isin(single, [ord(c) for c in chars]) for chars in (STRAY_FIRST, STRAY_LAST))
-    sign = (single < 128) & (single > 0)
-    sign[sign] = [not chr(code).isalnum() for code in single[sign].tolist()]
-    names_before = np.concatenate([[0], np.cumsum(~(sign | stray_first | stray_last))])
-    kept = np.flatnonzero(names_before[spans.last + 1] > names_before[spans.first])
-    first, last = spans.first[kept].copy(), spans.last[kept].copy()
-    while (stray := stray_first[first]).any():
-        first += stray
-    while (stray := stray_last[last]).any():
-        last -= stray
-    return Spans(first, last, spans.label[kept]), kept
-
-
-def apply_majorities(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
+def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
     """Give all occurrences of a text in a document the label of the majority.
 
     If at least half of the occurrences of a text, and at least MIN_MAJORITY, are mentions with one label, all become
@@ -120,74 +83,62 @@ def apply_majorities(words: Words, spans: Spans, score: NDArray[np.float32]) -> 
     Occurrences inside other mentions do not count. A mention that is added or relabelled gets the mean score of the
     majority, times the majority's share of all occurrences.
     """
-    if not len(spans.first):
-        return spans, score
-    keys, example, number = np.unique(words.keys(spans.first, spans.last), return_index=True, return_inverse=True)
-    votes = np.zeros((len(keys), int(spans.label.max()) + 1), np.int64)
-    np.add.at(votes, (number, spans.label), 1)
-    free = _free_occurrences(words, spans, np.unique(spans.last - spans.first + 1), keys)
-    total, most, winner = votes.sum(1), votes.max(1), votes.argmax(1)
-    occurrences = total + np.bincount(free.key, minlength=len(keys))
-    everywhere = (most >= MIN_MAJORITY) & (2 * most >= occurrences)
-    nowhere = (occurrences >= MIN_MAJORITY) & (2 * total < occurrences)
-    of_winner = spans.label == winner[number]
-    new_score = np.bincount(number, weights=score * of_winner, minlength=len(keys)) / occurrences
+    texts = [words.between(mention.first, mention.last) for mention in mentions]
+    votes: dict[str, Counter[int]] = {text: Counter() for text in texts}
+    sums: defaultdict[tuple[str, int], float] = defaultdict(float)
+    for text, mention in zip(texts, mentions, strict=True):
+        votes[text][mention.label] += 1
+        sums[text, mention.label] += mention.score
+    free = _free_occurrences(words, mentions, {mention.last - mention.first + 1 for mention in mentions}, votes)
+    n_free = Counter(text for _, _, text in free)
+    decided, dropped = {}, set()
+    for text, counts in votes.items():
+        label, most = min(counts.items(), key=lambda item: (-item[1], item[0]))
+        occurrences = counts.total() + n_free[text]
+        if most >= MIN_MAJORITY and 2 * most >= occurrences:
+            decided[text] = label, sums[text, label] / occurrences
+        elif occurrences >= MIN_MAJORITY and 2 * counts.total() < occurrences:
+            dropped.add(text)
+    kept = [mention for text, mention in zip(texts, mentions, strict=True) if text not in dropped]
+    return _decide(words, kept, free, decided)
 
-    kept = ~nowhere[number]
-    remaining = Spans(spans.first[kept], spans.last[kept], spans.label[kept])
-    examples = zip(spans.first[example].tolist(), spans.last[example].tolist(), strict=True)
-    texts = {k: words.text(*run) for k, run in enumerate(examples) if everywhere[k]}
-    return _apply(words, remaining, score[kept], number[kept], free, texts, winner, new_score)
 
-
-def apply_abbreviations(words: Words, spans: Spans, score: NDArray[np.float32]) -> tuple[Spans, NDArray[np.float32]]:
-    """Give each abbreviation that a mention defines, as in `doxycycline (dox)`, the label of that mention.
+def apply_abbreviations(words: Words, mentions: list[Scored]) -> list[Scored]:
+    """Give each abbreviation that a mention defines, as in `doxycycline (dox)`, the label and score of that mention.
 
     Abbreviations are matched to long forms as in Schwartz and Hearst 2003, "A simple algorithm for identifying
-    abbreviation definitions in biomedical text". Their plurals are treated alike.
+    abbreviation definitions in biomedical text". Their plurals are treated alike. Of several definitions the most
+    frequent label counts.
     """
-    defined = _definitions(words, spans, score)
-    if not defined:
-        return spans, score
-    unsorted = np.array([_text_key(text) for text in defined], np.uint64)
-    order = np.argsort(unsorted)
-    texts = [list(defined)[i] for i in order]
-    keys = unsorted[order]
-    label = np.array([defined[text][0] for text in texts], np.int64)
-    new_score = np.array([defined[text][1] for text in texts])
-    sizes = np.unique([defined[text][2] for text in texts])
-    mention_key = words.keys(spans.first, spans.last)
-    number = np.minimum(np.searchsorted(keys, mention_key), len(keys) - 1)
-    number = np.where(keys[number] == mention_key, number, -1)
-    free = _free_occurrences(words, spans, sizes, keys)
-    return _apply(words, spans, score, number, free, dict(enumerate(texts)), label, new_score)
-
-
-def _definitions(words: Words, spans: Spans, score: NDArray[np.float32]) -> dict[str, tuple[int, float, int]]:
-    """Label, raw score and number of words of each abbreviation that a mention defines, and of its other number."""
-    opens = np.append(words.codes[words.start] == ord("("), np.zeros(5, np.bool_))
     labels: dict[str, Counter[int]] = {}
-    found: dict[str, tuple[float, int]] = {}
-    for i in np.flatnonzero(opens[spans.last + 1]).tolist():
-        short, size = _in_brackets(words, int(spans.last[i]) + 2)
-        if short and is_short_form(short, words.text(int(spans.first[i]), int(spans.last[i]))):
+    scores: dict[str, float] = {}
+    sizes = set()
+    for mention in mentions:
+        short, size = _in_brackets(words, mention.last + 1)
+        if short and is_short_form(short, words.between(mention.first, mention.last)):
             other = short[:-1] if short.endswith("s") else f"{short}s"
+            sizes.add(size)
             for text in (short, other) if len(other) > 1 else (short,):
-                labels.setdefault(text, Counter())[int(spans.label[i])] += 1
-                found.setdefault(text, (float(score[i]), size))
-    return {text: (labels[text].most_common(1)[0][0], *found[text]) for text in labels}
+                labels.setdefault(text, Counter())[mention.label] += 1
+                scores.setdefault(text, mention.score)
+    decided = {text: (labels[text].most_common(1)[0][0], score) for text, score in scores.items()}
+    return _decide(words, mentions, _free_occurrences(words, mentions, sizes, decided), decided)
 
 
-def _in_brackets(words: Words, first: int) -> tuple[str, int]:
-    """The text without blanks from a word up to a closing bracket, comma or semicolon, and its number of words."""
-    last = first
-    while last < len(words.start) and words.end[last] - words.start[first] <= MAX_ABBREVIATION:
-        following = last + 1
-        if following < len(words.start) and chr(words.codes[words.start[following]]) in "),;":
-            return words.text(first, last), following - first
-        if following >= len(words.start) or words.start[following] != words.end[last]:
+def _in_brackets(words: Words, opening: int) -> tuple[str, int]:
+    """The text without blanks in brackets that open at a word, up to a closing bracket, comma or semicolon, and its
+    number of words; "" if there is none.
+    """
+    if opening >= len(words.start) or words.text[words.start[opening]] != "(":
+        return "", 0
+    first = opening + 1
+    for last in range(first, len(words.start) - 1):
+        if words.end[last] - words.start[first] > MAX_ABBREVIATION:
             break
-        last = following
+        if words.text[words.start[last + 1]] in "),;":
+            return words.between(first, last), last - first + 1
+        if words.start[last + 1] != words.end[last]:
+            break
     return "", 0
 
 
@@ -212,64 +163,44 @@ def is_short_form(short: str, long: str) -> bool:
     return bool(letters)
 
 
-class _Occurrences(NamedTuple):
-    """Runs of words as columns; `key` is the index of each run's key in the sorted keys."""
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    key: NDArray[np.int64]
-
-
-def _free_occurrences(words: Words, spans: Spans, sizes: NDArray[np.integer], keys: NDArray[np.uint64]) -> _Occurrences:
-    """Runs of words with one of the sorted keys that overlap no mention and cross no sentence, longest first.
+def _free_occurrences(
+    words: Words, mentions: list[Scored], sizes: set[int], texts: Container[str]
+) -> list[tuple[int, int, str]]:
+    """First word, last word and text of the occurrences that overlap no mention and cross no sentence, longest first.
 
     sizes: numbers of words to try
     """
-    edges = np.zeros(len(words.start) + 1, np.int64)
-    np.add.at(edges, spans.first, 1)
-    np.add.at(edges, spans.last + 1, -1)
-    covered = np.concatenate([[0], np.cumsum(np.cumsum(edges[:-1]) > 0)])  # number of covered words before each word
-    parts = [_Occurrences(*(np.empty(0, np.int64) for _ in range(3)))]
-    for size in sizes[sizes <= MAX_MENTION_WORDS][::-1].tolist():
-        first = np.arange(len(words.start) - size + 1)
-        last = first + size - 1
-        possible = (covered[last + 1] == covered[first]) & (words.sentence[first] == words.sentence[last])
-        first, last = first[possible], last[possible]
-        key = words.keys(first, last)
-        number = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
-        found = keys[number] == key
-        parts.append(_Occurrences(first[found], last[found], number[found]))
-    return _Occurrences(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    gaps, begin = [], 0
+    for mention in mentions:
+        gaps.append((begin, mention.first))
+        begin = mention.last + 1
+    gaps.append((begin, len(words.start)))
+    text, start, end, sentence = words.text, words.start, words.end, words.sentence
+    return [
+        (first, first + size - 1, found)
+        for size in sorted(sizes, reverse=True)
+        if size <= MAX_MENTION_WORDS
+        for begin, to in gaps
+        for first in range(begin, to - size + 1)
+        if (found := text[start[first] : end[first + size - 1]]) in texts
+        and sentence[first] == sentence[first + size - 1]
+    ]
 
 
-def _apply(
+def _decide(
     words: Words,
-    spans: Spans,
-    score: NDArray[np.float32],
-    number: NDArray[np.int64],
-    free: _Occurrences,
-    texts: Mapping[int, str],
-    label: NDArray[np.int64],
-    new_score: NDArray[np.float64],
-) -> tuple[Spans, NDArray[np.float32]]:
-    """Relabel the mentions of the given texts and add their free occurrences. Returns all mentions in order.
-
-    number: (mentions,) index of each mention's text, -1 for a text that does not take part
-    texts:  the texts to apply, by index
-    label, new_score: (texts,) label, and raw score of the mentions that are added or relabelled
-    """
-    changed = np.isin(number, list(texts)) & (spans.label != label[number])
-    added = []
+    mentions: list[Scored],
+    free: list[tuple[int, int, str]],
+    decided: Mapping[str, tuple[int, float]],
+) -> list[Scored]:
+    """Give mentions and free occurrences of the decided texts their label; those that change get the score as well."""
+    result = []
+    for mention in mentions:
+        label, score = decided.get(words.between(mention.first, mention.last), (mention.label, mention.score))
+        result.append(mention if label == mention.label else mention._replace(label=label, score=score))
     taken: set[int] = set()
-    for i, (first, last, key) in enumerate(zip(*(column.tolist() for column in free), strict=True)):
-        # Compare texts as well, since different texts may have equal keys.
-        if key in texts and taken.isdisjoint(range(first, last + 1)) and words.text(first, last) == texts[key]:
+    for first, last, text in free:
+        if text in decided and taken.isdisjoint(range(first, last + 1)):
             taken.update(range(first, last + 1))
-            added.append(i)
-    new = np.array(added, np.int64)
-    first = np.concatenate([spans.first, free.first[new]])
-    order = np.argsort(first, kind="stable")
-    labels = np.concatenate([np.where(changed, label[number], spans.label), label[free.key[new]]])
-    scores = np.concatenate([np.where(changed, new_score[number], score), new_score[free.key[new]]])
-    last = np.concatenate([spans.last, free.last[new]])
-    return Spans(first[order], last[order], labels[order].astype(np.int8)), scores[order].astype(np.float32)
+            result.append(Scored(first, last, *decided[text]))
+    return sorted(result)

@@ -43,7 +43,8 @@ def test_other_windows_of_a_batch_have_no_influence(deployed_model, windows, eng
     assert np.array_equal(alone, label[words])
 
 
-def test_engines_and_formats_agree(windows, model_of):
+def test_engines_and_formats_agree(craft_iob, data: Path, model_of):
+    windows = windows_of(craft_iob, [s.words for s in read_iob(data / "craft-iob" / "devel.tsv")[:300]])
     label, score = predict(model_of("fp32", "openvino"), windows)
     for engine, precision, agreement in (
         ("torch", "fp32", 1.0),

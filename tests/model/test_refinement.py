@@ -12,8 +12,8 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.refinement import MIN_MAJORITY, Words, apply_majorities, refine, trim
-from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
+from craft_ray.model.refinement import MIN_MAJORITY, Scored, Words, apply_majorities, refine, trim
+from craft_ray.model.tags import TAG_SET, iob_to_spans
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
@@ -25,29 +25,23 @@ PROTEIN, CHEMICAL = TAG_SET.names.index("Protein"), TAG_SET.names.index("Chemica
 def words_of(text: str) -> Words:
     """Runs of letters and digits, and single signs. A line is a sentence."""
     found = list(re.finditer(r"\w+|[^\w\s]", text))
-    start, end = (np.array([f(match) for match in found], np.int64) for f in (re.Match.start, re.Match.end))
-    return Words.of(text, start, end, np.array([text.count("\n", 0, at) for at in start], np.int64))
+    sentences = [text.count("\n", 0, match.start()) for match in found]
+    return Words(text, [match.start() for match in found], [match.end() for match in found], sentences)
 
 
-def spans_of(*mentions: tuple[int, int, int]) -> Spans:
-    """First word, last word and label of each mention."""
-    return Spans(*np.array(mentions, np.int64).reshape(-1, 3).T)
+def mention(label: int, first: int, last: int | None = None, score: float = 0.5) -> Scored:
+    return Scored(first, first if last is None else last, label, score)
 
 
-def singles(label: int, *words: int) -> list[tuple[int, int, int]]:
+def singles(label: int, *words: int) -> list[Scored]:
     """Mentions of one word."""
-    return [(word, word, label) for word in words]
+    return [mention(label, word) for word in words]
 
 
-def scores(count: int) -> np.ndarray:
-    return np.full(count, 0.5, np.float32)
-
-
-def refined(text: str, *mentions: tuple[int, int, int]) -> list[tuple[str, int]]:
+def refined(text: str, *mentions: Scored) -> list[tuple[str, int]]:
     """Texts and labels after refinement."""
     words = words_of(text)
-    result, _ = refine(words, spans_of(*mentions), scores(len(mentions)))
-    return [(text[words.start[a] : words.end[b]], label) for a, b, label in result.rows().tolist()]
+    return [(words.between(m.first, m.last), m.label) for m in refine(words, mentions)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +57,7 @@ def refined(text: str, *mentions: tuple[int, int, int]) -> list[tuple[str, int]]
     ],
 )
 def test_trim(text, last, expected):
-    assert refined(text, (0, last, PROTEIN)) == ([] if expected is None else [(expected, PROTEIN)])
+    assert refined(text, mention(PROTEIN, 0, last)) == ([] if expected is None else [(expected, PROTEIN)])
 
 
 APPS = "APP a APP b APP c APP"
@@ -84,44 +78,45 @@ def test_majority(text, mentions, expected):
     assert refined(text, *sorted(mentions)) == [("APP", label) for label in expected]
 
 
-def test_added_mentions_do_not_overlap_or_cross_sentences():
-    words = words_of("N B a N B b N B c N B d")
-    spans = spans_of((0, 1, PROTEIN), (3, 4, PROTEIN), (6, 7, PROTEIN))
-    assert apply_majorities(words, spans, scores(3))[0].first.tolist() == [0, 3, 6, 9]
-    words.sentence[10:] = 1  # between the last N and B
-    assert apply_majorities(words, spans, scores(3))[0].first.tolist() == [0, 3, 6]
-    repeated = words_of("N N a N N b N N c N N N")
-    result, _ = apply_majorities(repeated, spans, scores(3))
-    assert result.rows()[:, :2].tolist() == [[0, 1], [3, 4], [6, 7], [9, 10]]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("N B a N B b N B c N B d", [0, 3, 6, 9]),
+        ("N B a N B b N B c N\nB d", [0, 3, 6]),
+        ("N N a N N b N N c N N N", [0, 3, 6, 9]),
+    ],
+)
+def test_added_mentions_do_not_overlap_or_cross_sentences(text, expected):
+    mentions = [mention(PROTEIN, first, first + 1) for first in (0, 3, 6)]
+    assert [m[:2] for m in apply_majorities(words_of(text), mentions)] == [(first, first + 1) for first in expected]
 
 
-def test_case_blanks_and_sentences_tell_texts_apart():
-    text = "NF B a NF B b NF B c NF\nB d NF  B e nf B"
-    assert refined(text, (0, 1, PROTEIN), (3, 4, PROTEIN), (6, 7, PROTEIN)) == [("NF B", PROTEIN)] * 3
+def test_case_and_blanks_tell_texts_apart():
+    mentions = [mention(PROTEIN, first, first + 1) for first in (0, 3, 6)]
+    assert refined("NF B a NF B b NF B c NF  B d nf B", *mentions) == [("NF B", PROTEIN)] * 3
 
 
-@pytest.mark.parametrize("relabelled", [[], singles(CHEMICAL, 6)])
+@pytest.mark.parametrize("relabelled", [[], [mention(CHEMICAL, 6, score=0.1)]])
 def test_score_of_added_and_relabelled_mentions(relabelled):
     """The mean score of the majority times its share."""
-    spans = spans_of(*singles(PROTEIN, 0, 2, 4), *relabelled)
-    score = np.array([0.9, 0.6, 0.6, 0.1][: len(spans.first)], np.float32)
-    result, found = apply_majorities(words_of("Shh a Shh b Shh c Shh"), spans, score)
-    assert result.first.tolist() == [0, 2, 4, 6]
-    assert found == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
+    mentions = [mention(PROTEIN, word, score=score) for word, score in ((0, 0.9), (2, 0.6), (4, 0.6))]
+    result = apply_majorities(words_of("Shh a Shh b Shh c Shh"), mentions + relabelled)
+    assert [m.first for m in result] == [0, 2, 4, 6]
+    assert [m.score for m in result] == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
 
 
 @pytest.mark.parametrize(
     ("text", "mentions", "expected"),
     [
-        ("doxycycline ( dox ) and dox", [(0, 0, CHEMICAL), (5, 5, PROTEIN)], ["dox"] * 2),
-        ("doxycycline (dox), dox", [(0, 0, CHEMICAL), (2, 2, PROTEIN)], ["dox"] * 2),
-        ("retinal cells (RCs) an RC and RCs", [(0, 1, CHEMICAL)], ["RCs", "RC", "RCs"]),
-        ("retinal cells (n = 3) n", [(0, 1, CHEMICAL)], []),
-        ("retinal cells (see FGF) FGF", [(0, 1, CHEMICAL)], []),
-        ("doxycycline (dox) doxDox", [(0, 0, CHEMICAL)], ["dox"]),
-        ("doxycycline (d) and d", [(0, 0, CHEMICAL)], []),
-        ("doxycycline (", [(0, 0, CHEMICAL)], []),
-        ("doxycycline (dox", [(0, 0, CHEMICAL)], []),
+        ("doxycycline ( dox ) and dox", [mention(CHEMICAL, 0, 0), mention(PROTEIN, 5, 5)], ["dox"] * 2),
+        ("doxycycline (dox), dox", [mention(CHEMICAL, 0, 0), mention(PROTEIN, 2, 2)], ["dox"] * 2),
+        ("retinal cells (RCs) an RC and RCs", [mention(CHEMICAL, 0, 1)], ["RCs", "RC", "RCs"]),
+        ("retinal cells (n = 3) n", [mention(CHEMICAL, 0, 1)], []),
+        ("retinal cells (see FGF) FGF", [mention(CHEMICAL, 0, 1)], []),
+        ("doxycycline (dox) doxDox", [mention(CHEMICAL, 0, 0)], ["dox"]),
+        ("doxycycline (d) and d", [mention(CHEMICAL, 0, 0)], []),
+        ("doxycycline (", [mention(CHEMICAL, 0, 0)], []),
+        ("doxycycline (dox", [mention(CHEMICAL, 0, 0)], []),
     ],
 )
 def test_abbreviations(text, mentions, expected):
@@ -129,27 +124,12 @@ def test_abbreviations(text, mentions, expected):
     assert refined(text, *mentions) == [(mention, CHEMICAL) for mention in (long_form, *expected)]
 
 
-def test_colliding_keys():
-    class Colliding(Words):
-        """All single words have the same key."""
-
-        def keys(self, first, last):
-            return np.where(last == first, 7, 8).astype(np.uint64)
-
-    words = words_of("Shh a Shh b Shh c Ihh")
-    colliding = Colliding(words.codes, words.start, words.end, words.sentence)
-    result, _ = apply_majorities(colliding, spans_of(*singles(PROTEIN, 0, 2)), scores(2))
-    assert result.first.tolist() == []  # two of seven, by their keys
-    result, _ = apply_majorities(colliding, spans_of(*singles(PROTEIN, 0, 1, 2, 3)), scores(4))
-    assert 6 not in result.first.tolist()
-
-
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "ab", "\U0001f9ec", "é"]), st.integers(0, 12)), max_size=40))
 def test_majorities_of_single_words_as_counted_one_by_one(tagged):
     label_of = [TAG_SET.label[tag] for _, tag in tagged]
     chosen = [i for i, label in enumerate(label_of) if label >= 0]
-    spans = spans_of(*((i, i, label_of[i]) for i in chosen))
-    result, _ = apply_majorities(words_of(" ".join(text for text, _ in tagged)), spans, scores(len(chosen)))
+    mentions = [mention(label_of[i], i) for i in chosen]
+    result = apply_majorities(words_of(" ".join(text for text, _ in tagged)), mentions)
     expected = []
     for i, (text, _) in enumerate(tagged):
         votes = Counter(label_of[j] for j in chosen if tagged[j][0] == text)
@@ -162,8 +142,8 @@ def test_majorities_of_single_words_as_counted_one_by_one(tagged):
         elif count >= MIN_MAJORITY and 2 * total < count:
             label = -1
         if label >= 0:
-            expected.append([i, i, label])
-    assert result.rows().tolist() == expected
+            expected.append((i, i, label))
+    assert [m[:3] for m in result] == expected
 
 
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec(+"), max_size=150)
@@ -198,10 +178,13 @@ def test_documents_do_not_influence_each_other(documents, seed, max_words):
 def test_trim_keeps_order_labels_and_names(tags, seed):
     signs = np.random.default_rng(seed).choice(list("a1-+(.)"), len(tags))
     spans = iob_to_spans(np.array(tags, np.int8), np.zeros(len(tags), np.int64), TAG_SET)
-    tidy, kept = trim(words_of(" ".join(signs)), spans)
-    assert (np.diff(kept) > 0).all()
-    assert (tidy.label == spans.label[kept]).all()
-    for first, last in zip(tidy.first.tolist(), tidy.last.tolist(), strict=True):
-        assert any(sign.isalnum() for sign in signs[first : last + 1])
-        assert signs[first] not in "-.)"
-        assert signs[last] not in "-.("
+    mentions = [Scored(*row, score=number) for number, row in enumerate(spans.rows().tolist())]
+    trimmed = trim(words_of(" ".join(signs)), mentions)
+    assert [m.score for m in trimmed] == sorted({m.score for m in trimmed})
+    for m in trimmed:
+        original = mentions[int(m.score)]
+        assert original.label == m.label
+        assert original.first <= m.first <= m.last <= original.last
+        assert any(sign.isalnum() for sign in signs[m.first : m.last + 1])
+        assert signs[m.first] not in "-.)"
+        assert signs[m.last] not in "-.("
