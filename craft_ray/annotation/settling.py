@@ -41,7 +41,7 @@ def settle(
         )
     if to_prune:
         found = np.concatenate([np.empty(0, np.int64), *account.arrivals.ids])
-        account.pruned = prune(tables, to_prune, run.run_id, found)
+        account.pruned = prune(tables, to_prune, run.run_id, found, run.settings.max_pruned)
     if run.grounder:
         write_concepts(tables, run.grounder.lexicon)
         record.add(concepts_in_step=True)

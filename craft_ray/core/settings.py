@@ -176,6 +176,12 @@ class Settings(BaseModel):
         le=1,
         description="share of rejected documents above which a run stops; checked from 100 documents on",
     )
+    max_pruned: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of the documents that `prune` may remove; a run that would remove more removes none",
+    )
     log_format: LogFormat = Field(
         default="text", description="text: log lines for people; json: one object per line, with run and shard"
     )

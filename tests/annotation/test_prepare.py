@@ -220,6 +220,14 @@ def test_documents_before_damage_are_kept():
     assert "taken away" in told["detail"]
 
 
+def test_an_error_of_the_reader_is_permanent():
+    """Long names that refer to long names recurse in `tarfile`; storage has nothing to do with it."""
+    chain = b"".join(member("././@LongLink", b"name\0", tarfile.GNUTYPE_LONGNAME) for _ in range(2000))
+    told = account_of(chain + member("a.txt", b"mice"), Shard("x.tar", 0, number=3))
+    assert (told["reason"], told["found"]) == ("reader_error", 1)
+    assert told["detail"].startswith("RecursionError")
+
+
 def test_storage_errors_are_raised():
     stream = io.BufferedReader(Failing(StorageError("storage failed")), 8192)
     with pytest.raises(StorageError, match="storage failed"):

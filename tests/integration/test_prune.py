@@ -34,7 +34,7 @@ class Source:
 
     def run(self, **settings: Any) -> dict[str, Any]:
         summary = craft_ray.annotate(
-            str(self.folder), str(self.output), model="stand-in", **{"prune": True, **settings}
+            str(self.folder), str(self.output), model="stand-in", **{"prune": True, "max_pruned": 1, **settings}
         )
         documents = summary["documents"]
         assert summary["adds_up"]
@@ -189,3 +189,17 @@ def test_prune_refuses_incomplete_inputs(source: Source, command: Callable[..., 
     assert "nothing can be pruned without inputs" in refused("--deleted-from", "gone.txt")
     path.unlink()
     assert "holds no files" in refused(source.folder)
+
+
+def test_a_missing_folder_removes_nothing(source: Source, command: Callable[..., Any]):
+    for name in ("2025/a.jsonl", "2026/b.jsonl"):
+        source.has(name, **{f"{name[3]}{number}": "A mouse." for number in range(10)})
+    source.run()
+    (source.folder / "2026").rename(source.folder.parent / "elsewhere")
+    prune = ["annotate", source.folder, "-o", source.output, "--model", "stand-in", "--prune"]
+    done = command(*prune)
+    assert done.code == 2
+    assert "10 of 20 documents are in no file of the inputs any more, and max_pruned is 0.05" in done.stderr
+    assert len(source.texts) == 20
+    assert command(*prune, "--max-pruned", "0.5").code == 0
+    assert len(source.texts) == 10

@@ -1,5 +1,6 @@
 """The catalogue of an output: what earlier runs have read, beside the files that are listed now."""
 
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -11,6 +12,7 @@ from craft_ray.annotation.catalogue.existing import BATCH, Existing, read_existi
 from craft_ray.annotation.catalogue.file_states import FileStates, columns_needed
 from craft_ray.annotation.catalogue.shard_names import ROWS, name_shards, rows_needed
 from craft_ray.annotation.catalogue.vanished import ORIGIN, Vanished, find_vanished, vanished_documents
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import TRANSIENT_REASONS
 from craft_ray.storage.shards import Listing, Shards
@@ -74,13 +76,16 @@ class Catalogue:
         return shards.with_numbers(existing.numbers), existing
 
 
-def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64]) -> int:
+def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64], max_share: float) -> int:
     """Remove the documents that have vanished from the inputs, and return how many.
 
-    found: id hashes of all documents that this run has found in files
+    found:     id hashes of all documents that this run has found in files
+    max_share: of all documents, that may be removed
 
     Call it when all files are read and recorded. Nothing is removed while some file could not be read for a reason that
     may pass, since it may hold any document.
+
+    Raises SettingsError, before anything is removed, if that were more documents than `max_share` allows.
     """
     finished = tables.finished_shards()
     listed = listing.index.find(finished["shard"]) >= 0
@@ -89,6 +94,13 @@ def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
     doc_ids = vanished_documents(tables, listing, finished, run_id, found, BATCH)
+    documents = tables.documents.count()
+    if len(doc_ids) > max_share * documents:
+        raise SettingsError(
+            f"{len(doc_ids):,} of {documents:,} documents are in no file of the inputs any more, and max_pruned is "
+            f"{max_share:g}: nothing was removed. Is a folder missing? If not, allow it with --max-pruned "
+            f"{math.ceil(100 * len(doc_ids) / documents) / 100:g}"
+        )
     # The files first: if one comes back after a run that died in between, it is read.
     tables.forget_shards(pa.array(~listed), finished)
     return tables.remove(pa.array(doc_ids, pa.string()))

@@ -104,7 +104,7 @@ def note(tables: Tables, **more: dict[str, object]) -> None:
 
 def pruned(tables: Tables) -> int:
     given = np.array([tables.ids.hash("read_still")], np.int64)
-    return prune(tables, listing("shard0", "shard1", "shard2"), RUN, given)
+    return prune(tables, listing("shard0", "shard1", "shard2"), RUN, given, 1)
 
 
 def test_vanished_documents_are_removed(tables: Tables):
