@@ -29,7 +29,7 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import MAX_CHARACTERS, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import ArchivePart, ReadOptions, read_items
-from craft_ray.storage.failures import describe, explain
+from craft_ray.storage.failures import describe, explain, is_transient
 from craft_ray.storage.prefetch import prefetch
 from craft_ray.storage.shards import Shard, unpack_shards
 from craft_ray.storage.storage import Storage
@@ -201,8 +201,10 @@ class Preprocessor:
             account.reason, account.detail = error.reason, error.detail
         except StorageError:
             raise
-        except Exception as error:  # whatever storage or a reader raises; the documents read so far count
-            account.reason, account.detail = "unreadable", f"{type(error).__name__}: {error}"
+        except Exception as error:  # the documents read so far count
+            from_storage = isinstance(error, OSError) or is_transient(error)
+            account.reason = "unreadable" if from_storage else "reader_error"
+            account.detail = f"{type(error).__name__}: {error}"
         yield self._judged(reject_repeated(group, seen, self.task.ids))
 
     def _judged(self, items: list[CheckedItem]) -> list[CheckedItem]:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
+from tests.support.hostile.making import header, tar
 from tests.support.models import TOKENIZER
 from tests.support.outputs import STORAGE
 
@@ -222,8 +224,8 @@ def test_documents_before_damage_are_kept():
 
 def test_an_error_of_the_reader_is_permanent():
     """Long names that refer to long names recurse in `tarfile`; storage has nothing to do with it."""
-    chain = b"".join(member("././@LongLink", b"name\0", tarfile.GNUTYPE_LONGNAME) for _ in range(2000))
-    told = account_of(chain + member("a.txt", b"mice"), Shard("x.tar", 0, number=3))
+    long_name = header("././@LongLink", tarfile.GNUTYPE_LONGNAME, 5) + b"name\0".ljust(512, b"\0")
+    told = account_of(2000 * long_name + tar(("a.txt", b"mice")), Shard("x.tar", 0, number=3))
     assert (told["reason"], told["found"]) == ("reader_error", 1)
     assert told["detail"].startswith("RecursionError")
 
