@@ -14,15 +14,15 @@ from craft_ray.tables.database import database
 from craft_ray.tables.output import Output
 
 KINDS = {
-    "added": "annotated, and were not there",
-    "revised": "annotated again, their content has changed",
-    "reannotated": "annotated again by another model, their content is the same",
-    "mended": "annotated, and were rejected",
+    "added": "newly annotated",
+    "revised": "annotated again, content changed",
+    "reannotated": "annotated again by another model, content unchanged",
+    "mended": "annotated, rejected before",
     "deleted": "withdrawn by their publisher",
     "deleted_unseen": "withdrawn before they were seen",
-    "rejected": "rejected, and were not",
-    "removed": "marks of bad records or shards that have become readable",
-    "vanished": "removed by --prune, for no file has them any more; or the tables were changed by hand",
+    "rejected": "newly rejected",
+    "removed": "entries of bad records or shards that have become readable",
+    "vanished": "removed by --prune because no file has them any more, or by hand",
 }
 """Kinds of change of a document, and how the report explains them."""
 

@@ -1,7 +1,7 @@
-"""Charts of a report: small tables to Vega-Lite specifications, and these to SVG without any script at runtime.
+"""Charts of a report, drawn as SVG from Vega-Lite specifications, without scripts in the page.
 
-Every chart is NARROW units wide, so that its text can be read on a telephone; the page sets the colours of text and
-lines, for a light and a dark scheme.
+Charts are WIDTH units wide, so that their text is readable on a phone. The page's style sets the colours of text and
+lines for a light and a dark scheme.
 """
 
 import json
@@ -11,12 +11,12 @@ from typing import Any
 import vl_convert
 from lxml import etree
 
-NARROW = 360
-"""Width of every chart with its axes, in units of its view box."""
+WIDTH = 360
+"""Width of a chart with its axes, in units of the view box."""
 
-_TAGS = frozenset({"svg", "g", "path", "rect", "line", "text", "tspan", "circle", "title", "clipPath", "defs"})
-_BARRED = ("on", "href", "style", "src")
-"""How names of attributes begin that no chart needs and that could act."""
+_ALLOWED_TAGS = frozenset({"svg", "g", "path", "rect", "line", "text", "tspan", "circle", "title", "clipPath", "defs"})
+_REMOVED_ATTRIBUTES = ("on", "href", "style", "src", "aria-", "role", "font-family")
+"""Prefixes of attributes that charts do not need. Some of them could run scripts or load files."""
 
 _TEXT = {"fontSize": 11, "font": "Arial"}
 _CONFIG = {
@@ -26,20 +26,20 @@ _CONFIG = {
     "header": {"labelFontSize": 11, "title": None, "labelPadding": 2},
     "font": "Arial",
 }
-_LARGE = ".3~s"
-"""How large numbers are written on axes: 1.5M."""
+_SI = ".3~s"
+"""Number format of axes, such as 1.5M."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def labels_chart(rows: Rows, colours: Mapping[str, str]) -> str:
-    """Entities by label, a bar each with its number. Columns label, entities."""
+    """Bars with numbers. Columns label, entities."""
     most = max((row["entities"] for row in rows), default=0)
     spec = {
         "height": {"step": 24},
         "encoding": {
             "y": _axis("label", "nominal", sort=None),
-            "x": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1)
+            "x": _axis("entities", "quantitative", "entities", format=_SI, tickMinStep=1)
             | {"scale": {"domainMax": most * 1.25 or 1, "nice": False}},  # room for the number behind the longest bar
         },
         "layer": [
@@ -54,7 +54,7 @@ def labels_chart(rows: Rows, colours: Mapping[str, str]) -> str:
 
 
 def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
-    """Entities by section, bars in parts by label. Columns section, label, entities."""
+    """Bars stacked by label. Columns section, label, entities."""
     spec = {
         "mark": _bar(),
         "height": {"step": 20},
@@ -65,7 +65,7 @@ def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
                 sort={"field": "entities", "op": "sum", "order": "descending"},
                 labelExpr="replace(datum.label, 'body/', '')",
             ),
-            "x": _axis("entities", "quantitative", "entities", format=_LARGE, tickMinStep=1),
+            "x": _axis("entities", "quantitative", "entities", format=_SI, tickMinStep=1),
             "color": _coloured(colours),
         },
     }
@@ -73,17 +73,17 @@ def sections_chart(rows: Rows, colours: Mapping[str, str]) -> str:
 
 
 def years_chart(rows: Rows) -> str:
-    """Documents and entities by year, one above the other, a column per year. Columns year, documents, entities."""
+    """Documents above entities, one bar per year. Columns year, documents, entities."""
 
     def columns(counted: str, height: int) -> dict[str, Any]:
         axis = {"title": None, "labelAngle": 0, "labelOverlap": True}
         return {
             "mark": {**_bar(), "color": "#0072b2", "width": {"band": 0.9}},
-            "width": NARROW - 55,
+            "width": WIDTH - 55,
             "height": height,
             "encoding": {
                 "x": {"field": "year", "type": "ordinal", "axis": axis},
-                "y": _axis(counted, "quantitative", counted, format=_LARGE, tickMinStep=1, minExtent=34),
+                "y": _axis(counted, "quantitative", counted, format=_SI, tickMinStep=1, minExtent=34),
             },
         }
 
@@ -92,9 +92,9 @@ def years_chart(rows: Rows) -> str:
 
 
 def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
-    """How the scores of each label are distributed, a small chart each. Columns label, score, entities.
+    """A small histogram for each label. Columns label, score, entities.
 
-    width: of a bar, in score
+    width: of a bin, in score
     """
     spans = [{**row, "until": row["score"] + width} for row in rows]
     spec = {
@@ -128,7 +128,7 @@ def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
 
 
 def speed_chart(rows: Rows) -> str:
-    """Tokens a second over a run. Columns from, until (seconds from its start), speed."""
+    """Tokens per second during a run. Columns from, until (seconds since its start), speed."""
     ends = [{"at": row["from"], "speed": row["speed"]} for row in rows]
     ends += [{"at": row["until"], "speed": row["speed"]} for row in rows[-1:]]
     spec = {
@@ -142,14 +142,14 @@ def speed_chart(rows: Rows) -> str:
         "height": 150,
         "encoding": {
             "x": _axis("at", "quantitative", "seconds from the start", format=",~f", tickCount=6),
-            "y": _axis("speed", "quantitative", "tokens per second", format=_LARGE),
+            "y": _axis("speed", "quantitative", "tokens per second", format=_SI),
         },
     }
-    return draw(ends, spec, "Tokens annotated a second over the run")
+    return draw(ends, spec, "Tokens per second during the run")
 
 
 def steps_chart(rows: Rows) -> str:
-    """Where a run's time went, a bar for each step from its beginning to its end. Columns step, from, until."""
+    """One bar for each step of a run. Columns step, from, until (seconds since its start)."""
     named = [{**row, "step": f"{row['step']}, {row['until'] - row['from']:,.1f} s"} for row in rows]
     spec = {
         "mark": {**_bar(), "color": "#009e73"},
@@ -160,33 +160,33 @@ def steps_chart(rows: Rows) -> str:
             "x2": {"field": "until"},
         },
     }
-    return draw(named, spec, "Where the time of the run went")
+    return draw(named, spec, "Duration of the steps of the run")
 
 
 def draw(rows: Rows, spec: Mapping[str, Any], title: str, sized: bool = False) -> str:
-    """A chart as an SVG element that names itself and holds nothing that acts.
+    """A chart as an inert SVG element with a label for screen readers.
 
-    sized: whether the specification tells its own width
+    sized: whether the specification sets the width itself
     """
     if not rows:
         return ""
-    width = {} if sized else {"width": NARROW, "autosize": {"type": "fit-x", "contains": "padding"}}
+    width = {} if sized else {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
     all_rows = {"data": {"values": list(rows)}, "config": _CONFIG, "padding": 2, **width, **spec}
     svg: str = vl_convert.vegalite_to_svg(json.dumps(all_rows), vl_version="6.4", allowed_base_urls=[])
     return _inert(svg, title)
 
 
 def _inert(svg: str, title: str) -> str:
-    """The drawing alone: no script, link or style, whatever the texts in it were."""
+    """An SVG without scripts, links and styles."""
     root = etree.fromstring(svg.encode(), etree.XMLParser(resolve_entities=False, no_network=True))
     for element in list(root.iter()):
         name = etree.QName(element).localname if isinstance(element.tag, str) else ""
-        if name not in _TAGS:
+        if name not in _ALLOWED_TAGS:
             element.getparent().remove(element)
             continue
         for attribute in list(element.attrib):
             local = etree.QName(attribute).localname.lower()
-            if local.startswith(_BARRED) or local.startswith("aria-") or local in ("role", "font-family"):
+            if local.startswith(_REMOVED_ATTRIBUTES):
                 del element.attrib[attribute]
     for name in ("width", "height"):
         del root.attrib[name]
@@ -201,13 +201,13 @@ def _bar() -> dict[str, Any]:
 
 
 def _axis(field: str, type_: str, title: str | None = None, sort: Any = "unset", **axis: Any) -> dict[str, Any]:
-    """An axis's encoding; `sort` None leaves values in the order in which they come."""
+    """Encoding of an axis. With `sort=None` values stay in the order of the rows."""
     return {"field": field, "type": type_, "axis": {"title": title, **axis}} | (
         {} if sort == "unset" else {"sort": sort}
     )
 
 
 def _coloured(colours: Mapping[str, str]) -> dict[str, Any]:
-    """Colours of labels; what they mean the page says, in its own letters."""
+    """Colours by label. The legend is part of the page, not of the chart."""
     scale = {"domain": list(colours), "range": list(colours.values())}
     return {"field": "label", "type": "nominal", "scale": scale, "legend": None}

@@ -1,4 +1,4 @@
-"""The page of a report from its figures."""
+"""Renders the page of a report from its figures."""
 
 import base64
 import hashlib
@@ -21,17 +21,23 @@ from craft_ray.core.schema import REASONS
 from craft_ray.core.text import safe
 from craft_ray.core.version import __version__
 from craft_ray.report import charts
-from craft_ray.report import statistics as figures
-from craft_ray.report import timeline as pace
 from craft_ray.report.changes import KINDS
+from craft_ray.report.statistics import BINS
+from craft_ray.report.timeline import speeds, steps
 
 _OTHER = ("black on #bbbbbb", "black on #ddccaa", "black on #aaddcc", "black on #ccbbee")
-"""Styles of labels that are not among the six, in turn."""
+"""Styles of other labels than the six, in turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelStyle:
-    """How a label is shown: `mark` stands behind its mentions, `number` names its style."""
+    """How a label is shown.
+
+    number: of its CSS class
+    mark:   letters shown behind each mention
+    ink:    colour of the text
+    ground: colour of the background
+    """
 
     name: str
     number: int
@@ -42,39 +48,36 @@ class LabelStyle:
 
 
 def render(content: Mapping[str, Any]) -> str:
-    """The page of what was asked; see `_asked` and `_runs` for its parts."""
-    model = (content["run"] or {}).get("model") or {}
+    """The page as HTML. For the keys of `content` see `_figures` and `_runs` in `report.py`."""
+    run = content["run"] or {}
     changes = content["changes"] if isinstance(content["changes"], dict) else {"entities": {}}
-    looks = label_styles(
-        [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]], model
-    )
-    colours = {look.name: look.ground for look in looks}
-    labels = [{"label": look.name, "entities": content["labels"].get(look.name, 0)} for look in looks]
-    account = (content["run"] or {}).get("account") or {}
-    progress = (content["run"] or {}).get("progress") or []
-    drawn = {
+    names = [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]]
+    styles = label_styles(names, run.get("model") or {})
+    colours = {style.name: style.ground for style in styles}
+    labels = [{"label": style.name, "entities": content["labels"].get(style.name, 0)} for style in styles]
+    svgs = {
         "labels": charts.labels_chart(labels, colours),
         "sections": charts.sections_chart(content["sections"], colours),
         "years": charts.years_chart(every_year(content["years"])),
-        "scores": charts.scores_chart(content["scores"], colours, 1 / figures.BINS),
-        "speed": charts.speed_chart(pace.speeds(progress)),
-        "steps": charts.steps_chart(pace.steps(account)),
+        "scores": charts.scores_chart(content["scores"], colours, 1 / BINS),
+        "speed": charts.speed_chart(speeds(run.get("progress") or [])),
+        "steps": charts.steps_chart(steps(run.get("account") or {})),
     }
-    style, script = _packed("page.css") + _label_rules(looks), _packed("page.js")
+    css, script = _resource("page.css") + _label_rules(styles), _resource("page.js")
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             **content,
-            looks={look.name: look for look in looks},
-            charts={name: Markup(svg) for name, svg in drawn.items()},  # made inert by `charts`
-            table=_by_section(content["sections"], looks),
+            looks={style.name: style for style in styles},
+            charts={name: Markup(svg) for name, svg in svgs.items()},  # made inert by `charts`
+            table=_by_section(content["sections"], styles),
             documents=_account(content["statuses"]),
             reasons=REASONS,
             kinds=KINDS,
-            style=Markup(style),
+            style=Markup(css),
             script=Markup(script),
-            style_hash=_hash(style),
+            style_hash=_hash(css),
             script_hash=_hash(script),
             made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             version=__version__,
@@ -87,40 +90,43 @@ _SOURCES = {
     "PMCID": ("PMC[1-9][0-9]{0,9}", "https://pmc.ncbi.nlm.nih.gov/articles/"),
     "DOI": (r"10\.[0-9]{4,9}/[\w.()/:;-]+", "https://doi.org/"),
 }
-"""Kinds of document ids: the form of an id, and the address of the page about it."""
+"""By prefix of document ids: pattern of the rest, and address of the web page of a document."""
 
 
 def source_of(doc_id: str) -> str | None:
-    """The address of the page about a document at PubMed, PMC or its publisher; None for any other id.
+    """The web page of a document at PubMed, PMC or doi.org, or None for other ids.
 
     >>> source_of("PMID:26228458"), source_of("notes.jsonl#3")
     ('https://pubmed.ncbi.nlm.nih.gov/26228458', None)
     """
-    kind, _, number = doc_id.partition(":")
-    form, address = _SOURCES.get(kind, ("(?!)", ""))
-    return address + number if re.fullmatch(form, number, re.ASCII) else None
+    prefix, _, number = doc_id.partition(":")
+    pattern, address = _SOURCES.get(prefix, ("(?!)", ""))
+    return address + number if re.fullmatch(pattern, number, re.ASCII) else None
 
 
 def label_styles(names: Sequence[str], model: Mapping[str, Any] = MappingProxyType({})) -> list[LabelStyle]:
-    """How labels are shown: the six in their order, then others; each has letters of its own.
+    """Styles of labels, each with different letters: first the six in their order, then others.
 
-    model: as the run's record has it, with what it says of its labels (`core/descriptions.py`)
+    model: from a run's record, may describe its own labels (`core/descriptions.py`)
     """
-    known = [label.name for label in LABELS if label.name in names]
-    known_of = descriptions_in(model, names)
-    looks: list[LabelStyle] = []
-    for number, name in enumerate([*known, *sorted({*names} - {*known})]):
-        about = known_of.get(name, LabelDescription())
-        ink, ground = (about.style or STYLES.get(name, _OTHER[number % len(_OTHER)])).split(" on ")
+    standard = [label.name for label in LABELS if label.name in names]
+    descriptions = descriptions_in(model, names)
+    styles: list[LabelStyle] = []
+    for number, name in enumerate([*standard, *sorted({*names} - {*standard})]):
+        own = descriptions.get(name, LabelDescription())
+        ink, ground = (own.style or STYLES.get(name, _OTHER[number % len(_OTHER)])).split(" on ")
         letters = re.sub("[^A-Za-z0-9]", "", name)
-        options = [about.letters, letters[:2], *(letters[:1] + letter for letter in letters[2:]), str(number)]
-        mark = next(option for option in options if option and option not in {look.mark for look in looks})
-        looks.append(LabelStyle(name, number, mark, ink, ground, about.meaning))
-    return looks
+        options = [own.letters, letters[:2], *(letters[:1] + letter for letter in letters[2:]), str(number)]
+        mark = next(option for option in options if option and option not in {style.mark for style in styles})
+        styles.append(LabelStyle(name, number, mark, ink, ground, own.meaning))
+    return styles
 
 
 def every_year(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Counts of each year from the first to the last, those without documents too; null years are left out."""
+    """Counts of each year from the first to the last, including years without documents.
+
+    Over more than 150 years, years without documents are left out, as are documents without a year.
+    """
     found = {row["year"]: row for row in rows if row["year"] is not None}
     years = range(min(found), max(found) + 1) if found else range(0)
     return [
@@ -131,7 +137,6 @@ def every_year(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Documents by status, rejected ones by reason."""
     by_status = {
         status: sum(row["documents"] for row in rows if row["status"] == status)
         for status in ("annotated", "rejected", "deleted")
@@ -146,20 +151,21 @@ def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _by_section(rows: Sequence[Mapping[str, Any]], looks: Sequence[LabelStyle]) -> list[tuple[str, list[int]]]:
-    """One row per section, the largest first, and one column per label."""
+def _by_section(rows: Sequence[Mapping[str, Any]], styles: Sequence[LabelStyle]) -> list[tuple[str, list[int]]]:
+    """One row per section, largest first, with counts by label."""
     cells: dict[str, dict[str, int]] = {}
     for row in rows:
         cells.setdefault(row["section"], {})[row["label"]] = row["entities"]
-    lines = [(section, [counts.get(look.name, 0) for look in looks]) for section, counts in cells.items()]
+    lines = [(section, [counts.get(style.name, 0) for style in styles]) for section, counts in cells.items()]
     return sorted(lines, key=lambda line: -sum(line[1]))
 
 
-def _label_rules(looks: Sequence[LabelStyle]) -> str:
-    """Style rules of labels; their letters are letters and digits alone."""
+def _label_rules(styles: Sequence[LabelStyle]) -> str:
+    """CSS rules of labels. Marks have only letters and digits, so they need no escaping."""
     return "".join(
-        f'.l{look.number}{{--ink:{look.ink};--ground:{look.ground}}}.l{look.number}::after{{content:"{look.mark}"}}\n'
-        for look in looks
+        f".l{style.number}{{--ink:{style.ink};--ground:{style.ground}}}"
+        f'.l{style.number}::after{{content:"{style.mark}"}}\n'
+        for style in styles
     )
 
 
@@ -178,14 +184,13 @@ def _environment() -> jinja2.Environment:
 
 
 def _estimated(number: float) -> str:
-    """A number as it is written where its last digits mean nothing."""
     return f"≈ {float(f'{number:.3g}'):,.0f}"
 
 
-def _packed(name: str) -> str:
+def _resource(name: str) -> str:
     return resources.files("craft_ray").joinpath("report", "template", name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names a script or a style."""
+    """Hash of a script or style for the content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

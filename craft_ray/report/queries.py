@@ -1,4 +1,4 @@
-"""Questions that many ask of an output: the most frequent mentions, mentions named together, rejected documents."""
+"""The SQL of the commands `top`, `pairs`, `rejected` and `show`."""
 
 from collections.abc import Sequence
 
@@ -31,18 +31,18 @@ _TOP_CONCEPTS = """
 """
 
 _CONCEPT = "coalesce(concept_name || ' ', '') || concept_id"
-"""A concept as pairs name it."""
+"""Name and id of a concept, as `pairs` lists it."""
 
 _PAIRS = """
-    WITH said AS (
+    WITH mentioned AS (
         SELECT DISTINCT doc_id, section, sentence_start, label, {key} AS mention FROM entities
         WHERE label IN ($first, $second) AND {key} IS NOT NULL
     ),
     sentences AS (SELECT count(*) AS n FROM (SELECT DISTINCT doc_id, section, sentence_start FROM entities)),
-    single AS (SELECT label, mention, count(*) AS n FROM said GROUP BY ALL),
+    single AS (SELECT label, mention, count(*) AS n FROM mentioned GROUP BY ALL),
     together AS (
         SELECT a.mention AS first, b.mention AS second, count(*) AS n, count(DISTINCT doc_id) AS documents
-        FROM said a JOIN said b USING (doc_id, section, sentence_start)
+        FROM mentioned a JOIN mentioned b USING (doc_id, section, sentence_start)
         WHERE a.label = $first AND b.label = $second AND ($first <> $second OR a.mention < b.mention)
         GROUP BY ALL HAVING count(*) >= $at_least
     )
@@ -80,40 +80,41 @@ def first_entities(connection: duckdb.DuckDBPyConnection, limit: int) -> pa.Tabl
 
 
 def rejected_documents(connection: duckdb.DuckDBPyConnection, reason: str | None = None, limit: int = 100) -> pa.Table:
-    """Rejected documents, and what broken shards did not give; columns doc_id, reason, detail, shard."""
+    """Rejected documents, and the unreadable rest of broken shards. Columns doc_id, reason, detail, shard."""
     return connection.sql(_REJECTED, params={"reason": reason, "limit": limit}).to_arrow_table()
 
 
 def nearest_document(connection: duckdb.DuckDBPyConnection, doc_id: str) -> str | None:
-    """The id most like one that no document has, if any is like it: at most a third of its characters differ."""
+    """The most similar id, unless more than a third of its characters differ."""
     return _nearest(connection, "SELECT doc_id AS name FROM documents", doc_id)
 
 
 def nearest_class(connection: duckdb.DuckDBPyConnection, id: str) -> str | None:
-    """Likewise for the id of a concept, or of a class above one."""
+    """The most similar id of a concept or a class above one."""
     return _nearest(connection, "SELECT DISTINCT ancestor AS name FROM ancestors", id)
 
 
 def _nearest(connection: duckdb.DuckDBPyConnection, names: str, given: str) -> str | None:
-    first = f"SELECT name FROM ({names}) ORDER BY damerau_levenshtein(name, $given), name LIMIT 1"
-    like = f"SELECT name FROM ({first}) WHERE damerau_levenshtein(name, $given) <= length($given) / 3"
-    found = connection.execute(like, {"given": given}).fetchone()
+    nearest = f"SELECT name FROM ({names}) ORDER BY damerau_levenshtein(name, $given), name LIMIT 1"
+    similar = f"SELECT name FROM ({nearest}) WHERE damerau_levenshtein(name, $given) <= length($given) / 3"
+    found = connection.execute(similar, {"given": given}).fetchone()
     return None if found is None else str(found[0])
 
 
 def top_mentions(
     connection: duckdb.DuckDBPyConnection, labels: Sequence[str] = (), by: str = "mentions", limit: int = 20
 ) -> pa.Table:
-    """The most frequent mentions; columns label, mention, mentions, documents and the mean score.
+    """The most frequent mentions. Columns label, mention, mentions, documents, score (the mean).
 
-    by: mentions or documents
+    labels: all if empty
+    by:     mentions or documents
     """
-    wanted = {"labels": list(labels), "limit": limit}
-    return connection.sql(_TOP.format(by=_one_of(by, "mentions", "documents")), params=wanted).to_arrow_table()
+    params = {"labels": list(labels), "limit": limit}
+    return connection.sql(_TOP.format(by=_one_of(by, "mentions", "documents")), params=params).to_arrow_table()
 
 
 def unknown_classes(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
-    """Those of some classes that no concept of the tables is, or is below."""
+    """The classes that are neither a concept of the tables nor above one."""
     query = "SELECT unnest($ids) AS id EXCEPT SELECT ancestor FROM ancestors ORDER BY id"
     return [row[0] for row in connection.execute(query, {"ids": list(ids)}).fetchall()]
 
@@ -127,15 +128,15 @@ def top_concepts(
 ) -> pa.Table:
     """The most frequent concepts.
 
-    Columns label, concept_id, concept, mentions, documents, the mean score of the id, and the three most frequent
-    spellings.
+    Columns label, concept_id, concept, mentions, documents, score (the mean), spellings (the three most frequent).
 
-    under: classes of which each concept is one, or below one
-    by:    mentions or documents
+    labels: all if empty
+    under:  only concepts that are one of these classes or below one; all if empty
+    by:     mentions or documents
     """
-    wanted = {"labels": list(labels), "under": list(under), "limit": limit}
+    params = {"labels": list(labels), "under": list(under), "limit": limit}
     query = _TOP_CONCEPTS.format(by=_one_of(by, "mentions", "documents"))
-    return connection.sql(query, params=wanted).to_arrow_table()
+    return connection.sql(query, params=params).to_arrow_table()
 
 
 def pairs(
@@ -147,17 +148,18 @@ def pairs(
     limit: int = 20,
     concepts: bool = False,
 ) -> pa.Table:
-    """Mentions of two labels that stand in one sentence; columns first, second, sentences, documents, lift.
+    """Mentions of two labels that occur in one sentence. Columns first, second, sentences, documents, lift.
 
-    lift: how much more often they are together than if neither knew of the other, n(a, b) n / (n(a) n(b)), where n
-          counts sentences that mention anything: the tables hold no others. Without a lower bound on n(a, b) the
-          rarest mentions have the highest lift.
-    by:   lift or sentences
-    concepts: concepts in place of mentions, each by its name and id
+    The lift is n(a, b) n / (n(a) n(b)), where n counts sentences with any mention, since the tables have no others.
+    Without a lower bound of n(a, b) the rarest mentions have the highest lift.
+
+    by:       lift or sentences
+    at_least: lower bound of n(a, b)
+    concepts: count concepts, each by name and id, instead of mentions
     """
-    wanted = {"first": first, "second": second, "at_least": at_least, "limit": limit}
+    params = {"first": first, "second": second, "at_least": at_least, "limit": limit}
     query = _PAIRS.format(by=_one_of(by, "lift", "sentences"), key=_CONCEPT if concepts else "mention")
-    return connection.sql(query, params=wanted).to_arrow_table()
+    return connection.sql(query, params=params).to_arrow_table()
 
 
 def _one_of(given: str, *known: str) -> str:

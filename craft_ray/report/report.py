@@ -65,7 +65,7 @@ def write_report(
         content = _figures(tables, number, seed, max_entities, progress)
     except (duckdb.Error, OSError, pa.ArrowException) as error:
         raise RunError(
-            f"cannot read the tables of {tables.location}: {describe(error)}; if a run has ended meanwhile, try again"
+            f"cannot read the tables of {tables.location}: {describe(error)}; if a run just finished, try again"
         ) from error
     progress("comparing with the run before")
     content["changes"] = _changes(tables)
@@ -135,10 +135,10 @@ def _changes(now: Output) -> dict[str, Any] | str | None:
         before = now.at(run_id)
         pairs = ((before.documents, now.documents), (before.entities, now.entities))
         if sum(old.rows_not_in(new) + new.rows_not_in(old) for old, new in pairs) > MAX_COMPARED:
-            return "Too many rows stand in other files than before: craft-ray diff compares the two states."
+            return "Too many files have changed since: craft-ray diff compares the two states."
         return compare(before, now)
     except SettingsError:
-        return "The state before is not kept: craft-ray annotate --keep-versions 1 keeps it for the next report."
+        return "The state before was not kept: craft-ray annotate --keep-versions 1 keeps it for the next report."
 
 
 def _runs(tables: Output, by_run: Mapping[str, int]) -> dict[str, Any]:

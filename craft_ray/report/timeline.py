@@ -1,4 +1,4 @@
-"""How fast a run was from its beginning to its end, and where its time went, by what its record holds."""
+"""The speed of a run over time and the duration of its steps, from its record."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -11,22 +11,24 @@ STEPS = {
     "first_commit": "first commit",
     "last_commit": "all the rest",
 }
-"""The step of a run that ends at each point of its timeline."""
+"""The step that ends at each point of a run's timeline."""
 
 LAST_STEP = "tables are closed"
 
 
 def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str, float]]:
-    """Documents and tokens per second between commits, with `from` and `until` in seconds from the run's start.
+    """Documents and tokens per second between commits.
 
-    progress: seconds, documents and tokens at each commit, as `runs.Account.progress` tells them
-    bars:     spans of time at the most; neighbours are joined until there are no more
+    progress: seconds since the start, documents and tokens at each commit
+    bars:     upper bound of intervals; short ones are merged
+
+    Returns intervals with `from` and `until` (seconds), `documents` (per second) and `speed` (tokens per second).
     """
     points = [(0.0, 0.0, 0.0), *((at, documents, tokens) for at, documents, tokens in progress)]
-    shortest = points[-1][0] / bars
+    min_length = points[-1][0] / bars
     kept = points[:1]
     for point in points[1:]:
-        if point[0] - kept[-1][0] >= shortest and point[0] > kept[-1][0]:
+        if point[0] - kept[-1][0] >= min_length and point[0] > kept[-1][0]:
             kept.append(point)
         elif len(kept) > 1:
             kept[-1] = (kept[-1][0], *point[1:]) if point[0] <= kept[-1][0] else point
@@ -42,7 +44,10 @@ def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str
 
 
 def steps(account: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The steps of a run: `step`, and `from` and `until` in seconds from its start. account: as in a run's record."""
+    """The steps of a run with `step`, and `from` and `until` in seconds since its start.
+
+    account: from the run's record
+    """
     return list(_steps(account.get("timeline") or {}, float(account.get("seconds") or 0)))
 
 

@@ -133,7 +133,7 @@ def test_labels_documents_and_mentions_are_reached_by_keyboard_alone(opened: Ope
     for _ in ("the search", "the link of the document", "one of its mentions; the arrows lead on"):
         page.keyboard.press("Tab")
     assert opened.focused() == "Pax6"
-    assert page.locator("#told").text_content() == "Pax6: Protein, score 0.93, 0 to 4"
+    assert page.locator("#status").text_content() == "Pax6: Protein, score 0.93, 0 to 4"
     page.keyboard.press("ArrowRight")
     assert opened.focused() == "mouse"
     page.keyboard.press("ArrowRight")
@@ -158,7 +158,7 @@ def test_a_document_is_found_by_its_id_or_a_word(opened: Opened):
         assert page.locator("article:visible h3").text_content() == "Eyes"
     find.fill("n<b>owhere")
     find.press("Enter")
-    assert page.locator("#told").text_content() == 'None of the documents shown has "n<b>owhere".'
+    assert page.locator("#status").text_content() == 'None of the documents shown has "n<b>owhere".'
 
 
 def test_the_threshold_moves_the_number_expected_right(opened: Opened):

@@ -1,5 +1,3 @@
-"""Charts are drawn, and nothing in them acts."""
-
 from lxml import etree
 
 from craft_ray.report import charts
@@ -28,7 +26,7 @@ def drawn() -> dict[str, str]:
     }
 
 
-def test_what_is_in_the_rows_is_text_and_no_more():
+def test_hostile_texts_are_inert():
     for name, svg in drawn().items():
         root = etree.fromstring(svg)
         assert (root.get("role"), bool(root.get("aria-label"))) == ("img", True)
@@ -39,7 +37,7 @@ def test_what_is_in_the_rows_is_text_and_no_more():
     assert all(any(text[:8] in (t.text or "") for t in etree.fromstring(drawn()["labels"]).iter()) for text in HOSTILE)
 
 
-def test_bars_are_as_long_as_their_numbers_and_in_their_colours():
+def test_lengths_and_colours_of_bars():
     svg = charts.sections_chart(
         [{"section": "a", "label": "Protein", "entities": 30}, {"section": "a", "label": "Taxon", "entities": 10}],
         COLOURS,
@@ -51,11 +49,11 @@ def test_bars_are_as_long_as_their_numbers_and_in_their_colours():
     assert round(length[COLOURS["Protein"]] / length[COLOURS["Taxon"]], 2) == 3.0
 
 
-def test_every_chart_can_be_read_at_the_width_of_a_telephone():
+def test_charts_fit_a_phone():
     for name, svg in drawn().items():
         width = float(etree.fromstring(svg).get("viewBox").split()[2])
-        assert width <= charts.NARROW + 10, name
+        assert width <= charts.WIDTH + 10, name
 
 
-def test_without_rows_there_is_no_chart():
+def test_no_rows():
     assert charts.years_chart([]) == charts.speed_chart([]) == charts.labels_chart([], {}) == ""

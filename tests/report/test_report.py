@@ -136,12 +136,12 @@ def test_changes_since_the_last_run(tmp_path: Path):
     assert not page.xpath("//*[@id='changes'] | //a[@href='#changes']")  # there is no run before
     night(output, 2, {"PMID:2": HOSTILE, "PMID:3": "mouse"}, keep=1)
     page = written(output, tmp_path / "page.html")
-    told = text_of(page, "changes")
-    assert f"From what the run {first} left, 2 documents, to now, 3." in told
-    assert re.search(r"added annotated, and were not there 1 PMID:3", told)
-    assert re.search(r"revised annotated again, their content has changed 1 PMID:2", told)
-    assert "Taxon 2 3 +1 +1 added" in told
-    assert re.search(r"Mentions that lost most .* rat -1 Taxon", told)
+    changes = text_of(page, "changes")
+    assert f"From the state that run {first} left (2 documents) to now (3)." in changes
+    assert "added newly annotated 1 PMID:3" in changes
+    assert "revised annotated again, content changed 1 PMID:2" in changes
+    assert "Taxon 2 3 +1 +1 added" in changes
+    assert re.search(r"Mentions that lost most .* rat -1 Taxon", changes)
     assert not page.xpath("//section[@id='changes']//script")
     links = page.xpath("//section[@id='changes']//a/@href")
     assert links == ["https://pubmed.ncbi.nlm.nih.gov/3", "https://pubmed.ncbi.nlm.nih.gov/2"]
@@ -151,7 +151,7 @@ def test_states_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.Monk
     for day, keep in ((1, 0), (2, 0)):
         night(tmp_path / "a", day, {"PMID:1": f"mouse {day}"}, keep)
     page = written(tmp_path / "a", tmp_path / "page.html")
-    assert "The state before is not kept: craft-ray annotate --keep-versions 1" in text_of(page, "changes")
+    assert "The state before was not kept: craft-ray annotate --keep-versions 1" in text_of(page, "changes")
     for day in (1, 2):
         night(tmp_path / "b", day, {"PMID:1": f"mouse {day}"}, keep=1)
     monkeypatch.setattr("craft_ray.report.report.MAX_COMPARED", 3)  # two documents, two entities
@@ -241,13 +241,13 @@ def test_label_styles_are_distinct_and_readable():
     own = {"Celebrity": {"colour": "#331100", "letters": "Cy", "meaning": "who is well known"}}
     look = next(look for look in label_styles(names, {KEY: own}) if look.name == "Celebrity")
     assert (look.mark, look.ink, look.ground, look.meaning) == ("Cy", "white", "#331100", "who is well known")
-    lines = re.findall(r"--style: (\w+)", module._packed("page.css"))
+    lines = re.findall(r"--style: (\w+)", module._resource("page.css"))
     assert len(set(lines)) == 5  # and of the sixth label a line above as well
 
 
 @pytest.mark.parametrize("scheme", [0, 1])
 def test_contrast_in_both_colour_schemes(scheme: int):
-    blocks = re.findall(r":root \{(.*?)\}", module._packed("page.css"), re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\}", module._resource("page.css"), re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#\w+)", blocks[scheme]))
     for ground in ("paper", "card"):
         for ink in ("text", "quiet", "link", "bad"):

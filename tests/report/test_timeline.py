@@ -1,5 +1,3 @@
-"""Speeds and steps of a run by what its record holds."""
-
 from itertools import pairwise
 
 import pytest
@@ -15,7 +13,7 @@ progress = st.lists(st.tuples(st.floats(0.01, 50), st.integers(0, 90), st.intege
 
 
 @given(progress=progress)
-def test_speeds_add_up_to_what_was_done(progress):
+def test_speeds_add_up(progress):
     found = speeds(progress, bars=20)
     assert len(found) <= 20
     done = progress[-1] if progress else [0, 0, 0]
@@ -26,17 +24,17 @@ def test_speeds_add_up_to_what_was_done(progress):
     assert ends[-1] == pytest.approx(done[0])
 
 
-def test_a_record_tells_some_moments_of_many_and_the_last():
+def test_progress_is_thinned_out():
     timeline = Timeline()
     assert timeline.progress() == []
     timeline.commits += [(timeline.started + n, n, 10 * n) for n in range(1, 1001)]
-    told = timeline.progress()
-    assert len(told) == POINTS
-    assert told[-1] == [1000.0, 1000, 10_000]
-    assert {later[0] - earlier[0] for earlier, later in pairwise(told)} == {5.0}
+    moments = timeline.progress()
+    assert len(moments) == POINTS
+    assert moments[-1] == [1000.0, 1000, 10_000]
+    assert {later[0] - earlier[0] for earlier, later in pairwise(moments)} == {5.0}
 
 
-def test_steps_follow_one_another_to_the_end():
+def test_steps():
     timeline = {"ray_ready": 2.0, "first_commit": 5.0, "last_commit": 9.0}
     found = steps({"timeline": timeline, "seconds": 10.0})
     assert [(step["from"], step["until"]) for step in found] == [(0, 2), (2, 5), (5, 9), (9, 10)]

@@ -1,7 +1,7 @@
-"""From a document with its entities to the bytes of a format. A new exporter is a file and a line here.
+"""Exporters: from a document with its entities to the bytes of a format. A new one is a file, and a line here.
 
-Exporters know no storage and no tables. All of them count offsets in Unicode code points of the document's text, as the
-tables do: a character outside the basic plane counts one, unlike in bytes or UTF-16 units.
+Offsets count Unicode code points of the document's text in all formats, as in the tables. A character outside the basic
+plane counts as one, unlike in bytes or UTF-16 units.
 """
 
 from importlib import import_module
@@ -22,14 +22,11 @@ EXPORTERS = {
     "jsonl": "jsonl",
     "csv": "csv",
 }
-"""Each format and the file here whose `FORMAT` it is; imported when it is asked for, so that `--help` can list them."""
+"""Module of each format, with its `FORMAT`. Imported on demand, so that `--help` is fast."""
 
 
 def format_named(name: str) -> "Format":
-    """A format.
-
-    Raises SettingsError if there is none of that name.
-    """
+    """Raises SettingsError if there is no format of this name."""
     if name not in EXPORTERS:
         raise SettingsError(f"cannot export to {name}: choose {', '.join(EXPORTERS)}{nearest(name, EXPORTERS)}")
     found: Format = import_module(f"{__name__}.{EXPORTERS[name]}").FORMAT

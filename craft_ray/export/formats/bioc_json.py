@@ -1,33 +1,29 @@
-"""BioC JSON, a collection a shard, a document a line. Fields and offsets as in `bioc_xml`; every character is kept."""
+"""BioC JSON: one collection per part, one document per line. Fields and offsets as in BioC XML."""
 
 import json
 from typing import Any
 
 from craft_ray.core.schema import Entity
 from craft_ray.export.formats.bioc_xml import annotation_infons, collection_infons, document_infons, passage_infons
-from craft_ray.export.formats.record import Collection, Format, Record, Written, by_passage, passages
+from craft_ray.export.formats.record import Collection, Exporter, Format, Record, Written, by_passage, passages
 
 
-class BiocJson:
-    """A BioC collection."""
-
+class BiocJson(Exporter):
     def __init__(self, collection: Collection) -> None:
-        self._collection = collection
+        super().__init__(collection)
         self._first = True
 
     def begin(self) -> bytes:
-        """The collection's head."""
         head = {
-            "source": self._collection.source,
-            "date": self._collection.date,
+            "source": self.collection.source,
+            "date": self.collection.date,
             "key": "craft_ray",
             "version": "1.0",
-            "infons": collection_infons(self._collection),
+            "infons": collection_infons(self.collection),
         }
         return f'{_json(head)[:-1]}, "documents": [\n'.encode()
 
     def add(self, record: Record) -> Written:
-        """A document."""
         text, parts, number = record.text or "", passages(record), 0
         written: list[dict[str, Any]] = []
         for part, entities in zip(parts, by_passage(record, parts), strict=True):
@@ -53,7 +49,6 @@ class BiocJson:
         return Written(f"{lead}{_json(document)}".encode(), number)
 
     def end(self) -> bytes:
-        """The collection's end."""
         return b"\n]}\n"
 
 

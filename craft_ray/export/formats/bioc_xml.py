@@ -1,7 +1,7 @@
-"""BioC XML (https://bioc.sourceforge.net), a collection a shard, written document by document.
+"""BioC XML (https://bioc.sourceforge.net): one collection per part, one passage per section.
 
-A passage a section; its infon `type` is the section's name. Offsets count code points of the document's text, in which
-`craft_ray.readers.bioc` reads them. Characters that XML 1.0 has not (most control characters) become U+FFFD, one each.
+The infon `type` of a passage is the section's name. Offsets count code points of the document's text, as
+`craft_ray.readers.bioc` reads them. Characters that XML 1.0 excludes (most control characters) become U+FFFD.
 """
 
 import re
@@ -9,31 +9,24 @@ import re
 from lxml import etree
 
 from craft_ray.core.schema import Entity, Section
-from craft_ray.export.formats.record import Collection, Format, Record, Written, by_passage, passages
+from craft_ray.export.formats.record import Collection, Exporter, Format, Record, Written, by_passage, passages
 
-_NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
+_NOT_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-class BiocXml:
-    """A BioC collection."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-
+class BiocXml(Exporter):
     def begin(self) -> bytes:
-        """The collection's head."""
         head = etree.Element("collection")
-        for name, value in (("source", self._collection.source), ("date", self._collection.date), ("key", "craft_ray")):
+        for name, value in (("source", self.collection.source), ("date", self.collection.date), ("key", "craft_ray")):
             _text(head, name, value)
-        for key, value in collection_infons(self._collection).items():
+        for key, value in collection_infons(self.collection).items():
             _infon(head, key, value)
         opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
         declared = '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE collection SYSTEM "BioC.dtd">\n'
         return f"{declared}{opened}\n".encode()
 
     def add(self, record: Record) -> Written:
-        """A `document` element."""
         element = etree.Element("document")
         _text(element, "id", record.doc_id)
         for key, value in document_infons(record).items():
@@ -48,27 +41,24 @@ class BiocXml:
                 number += 1
                 _annotation(passage, number, entity)
         content = etree.tostring(element, encoding="UTF-8", xml_declaration=False) + b"\n"
-        return Written(content, number, _NO_XML.search(text) is not None)
+        return Written(content, number, _NOT_XML.search(text) is not None)
 
     def end(self) -> bytes:
-        """The collection's end."""
         return b"</collection>\n"
 
 
 def collection_infons(collection: Collection) -> dict[str, str]:
-    """Facts about a collection, beside its source and date."""
     return {"shard": collection.name, "offsets": "Unicode code points of the document"}
 
 
 def document_infons(record: Record) -> dict[str, str]:
-    """Facts about a document; its title only if no passage is the title."""
+    """Year, journal, and the title if no passage is the title."""
     title = None if any(section.name == "title" for section in record.sections) else record.title
     given = {"title": title, "year": record.year, "journal": record.journal}
     return {key: str(value) for key, value in given.items() if value not in (None, "")}
 
 
 def annotation_infons(entity: Entity) -> dict[str, str]:
-    """Facts about an entity."""
     given: dict[str, object] = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
     given |= {"identifier": entity.concept_id, "concept_name": entity.concept_name}
     given |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
@@ -76,7 +66,6 @@ def annotation_infons(entity: Entity) -> dict[str, str]:
 
 
 def passage_infons(section: Section) -> dict[str, str]:
-    """Facts about a passage."""
     return {"type": section.name}
 
 
@@ -89,15 +78,15 @@ def _annotation(passage: etree._Element, number: int, entity: Entity) -> None:
 
 
 def _infon(parent: etree._Element, key: str, value: str) -> None:
-    etree.SubElement(parent, "infon", key=key).text = _held(value)
+    etree.SubElement(parent, "infon", key=key).text = _valid(value)
 
 
 def _text(parent: etree._Element, name: str, value: str) -> None:
-    etree.SubElement(parent, name).text = _held(value)
+    etree.SubElement(parent, name).text = _valid(value)
 
 
-def _held(value: str) -> str:
-    return _NO_XML.sub(_REPLACEMENT, value)
+def _valid(value: str) -> str:
+    return _NOT_XML.sub(_REPLACEMENT, value)
 
 
 FORMAT = Format(BiocXml, ".xml")

@@ -1,9 +1,8 @@
-"""CoNLL: one word per line, its IOB2 tag last, a blank line between sentences; `corpora.read_iob` reads it.
+"""CoNLL: one word per line with its IOB2 tag, a blank line between sentences. `corpora.read_iob` reads it.
 
-Columns are the word, its start and end in code points of the document's text, and the tag, tabs between them. A
-document begins with a line `-DOCSTART-` that holds its id. Sentences and words are those that the model read. A word
-that a mention covers in part is tagged whole, and of mentions that overlap only the longest is written. Control
-characters in words become U+FFFD, one each.
+Tab-separated columns are the word, its start and end in code points of the document's text, and the tag. A document
+begins with a line `-DOCSTART-` and its id. Sentences and words are those of the model. A word that a mention covers
+partly gets the tag, and only the longest of overlapping mentions is written. Control characters in words become U+FFFD.
 """
 
 import re
@@ -12,48 +11,34 @@ from functools import cache
 import numpy as np
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from craft_ray.export.formats.record import TABS_AND_BREAKS, Collection, Format, Record, Written, passages, plain_label
+from craft_ray.export.formats.record import TABS_AND_BREAKS, Exporter, Format, Record, Written, passages, plain_label
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import DOCSTART, Mention, align_mentions, spans_to_iob
 
-_UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-class Conll:
-    """Words with tags, in lines."""
-
-    def __init__(self, collection: Collection) -> None:
-        pass
-
-    def begin(self) -> bytes:
-        """Nothing."""
-        return b""
-
+class Conll(Exporter):
     def add(self, record: Record) -> Written:
-        """The lines of one document."""
         starts, ends, sentences = _words(record)
         start, end, sentence = (np.array(column, np.int64) for column in (starts, ends, sentences))
         mentions = [Mention(entity.start, entity.end, plain_label(entity.label)) for entity in record.entities]
-        laid = align_mentions(start, end, mentions)
+        aligned = align_mentions(start, end, mentions)
         text = record.text or ""
         lines = [f"{DOCSTART}\t{TABS_AND_BREAKS.sub(' ', record.doc_id)}\t-\tO\n"]
-        before, altered = -1, False
-        for at, to, number, tag in zip(starts, ends, sentences, spans_to_iob(laid, sentence), strict=True):
+        last, altered = -1, False
+        for at, to, number, tag in zip(starts, ends, sentences, spans_to_iob(aligned, sentence), strict=True):
             word = text[at:to]
-            if _UNSEEN.search(word):
-                word, altered = _UNSEEN.sub(_REPLACEMENT, word), True
-            lines.append(f"{'' if number == before else chr(10)}{word}\t{at}\t{to}\t{tag}\n")
-            before = number
-        return Written("".join([*lines, "\n"]).encode(), len(laid), altered)
-
-    def end(self) -> bytes:
-        """Nothing."""
-        return b""
+            if _CONTROL.search(word):
+                word, altered = _CONTROL.sub(_REPLACEMENT, word), True
+            lines.append(f"{'' if number == last else chr(10)}{word}\t{at}\t{to}\t{tag}\n")
+            last = number
+        return Written("".join([*lines, "\n"]).encode(), len(aligned), altered)
 
 
 def _words(record: Record) -> tuple[list[int], list[int], list[int]]:
-    """Start and end of each word of a document, and the number of its sentence."""
+    """Start, end and sentence number of each word."""
     text, starts, ends, sentences = record.text or "", [], [], []
     number = 0
     for part in passages(record):

@@ -1,24 +1,14 @@
-"""JSON lines: one object per document, with its text and entities, offsets in code points; `readers.jsonl` reads it."""
+"""JSON lines: one object per document with its text and entities. `readers.jsonl` reads it."""
 
 import json
 from dataclasses import asdict
 
 from craft_ray.core.schema import Entity
-from craft_ray.export.formats.record import Collection, Format, Record, Written
+from craft_ray.export.formats.record import Exporter, Format, Record, Written
 
 
-class Jsonl:
-    """One object per line."""
-
-    def __init__(self, collection: Collection) -> None:
-        pass
-
-    def begin(self) -> bytes:
-        """Nothing."""
-        return b""
-
+class Jsonl(Exporter):
     def add(self, record: Record) -> Written:
-        """One line."""
         given = {"id": record.doc_id, "title": record.title, "year": record.year, "journal": record.journal}
         line = {key: value for key, value in given.items() if value is not None} | {
             "text": record.text,
@@ -26,10 +16,6 @@ class Jsonl:
             "entities": [_entity(entity) for entity in record.entities],
         }
         return Written(f"{json.dumps(line, ensure_ascii=False)}\n".encode(), len(record.entities))
-
-    def end(self) -> bytes:
-        """Nothing."""
-        return b""
 
 
 def _entity(entity: Entity) -> dict[str, object]:

@@ -1,15 +1,15 @@
 """PubTator (https://www.ncbi.nlm.nih.gov/research/pubtator3/): title, abstract and entities, then a blank line.
 
-The title is the section `title` that begins the text, else the first line; the abstract is all the rest, sections and
-all. So offsets are those of the tables: code points of title, one line break, abstract. Line breaks within the two
-become blanks, one each. `PMID:123` is written `123`. The sixth column is the concept's id. Scores are not written.
+The title is the section `title` if the text begins with it, else the first line. The abstract is the rest of the text,
+with all sections. So offsets are the same as in the tables: code points of title, line break and abstract. Line breaks
+within the two become spaces. `PMID:123` is written `123`. The sixth column is the concept id. Scores are not written.
 """
 
 from craft_ray.core.schema import Entity
 from craft_ray.export.formats.record import (
     LINE_BREAKS,
     TABS_AND_BREAKS,
-    Collection,
+    Exporter,
     Format,
     Record,
     Unrepresentable,
@@ -18,18 +18,8 @@ from craft_ray.export.formats.record import (
 )
 
 
-class PubTator:
-    """Documents with their entities, in lines."""
-
-    def __init__(self, collection: Collection) -> None:
-        pass
-
-    def begin(self) -> bytes:
-        """Nothing."""
-        return b""
-
+class PubTator(Exporter):
     def add(self, record: Record) -> Written:
-        """The lines of one document."""
         name = record.doc_id
         if name.startswith("PMID:") and name[5:].isdecimal():
             name = name[5:]
@@ -48,13 +38,9 @@ class PubTator:
         altered = title != text[:end] or abstract != text[end + 1 :]
         return Written("\n".join(lines).encode(), len(record.entities), altered)
 
-    def end(self) -> bytes:
-        """Nothing."""
-        return b""
-
 
 def _title_end(record: Record, text: str) -> int:
-    """Where the title ends: at a line break, or at the text's end."""
+    """End of the title, which is at a line break or at the end of the text."""
     first = record.sections[0] if record.sections else None
     if (
         first is not None

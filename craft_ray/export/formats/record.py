@@ -1,19 +1,19 @@
-"""Input and output of an exporter: a document with its entities, and its bytes in a format. Knows no storage."""
+"""What goes into an exporter (a document with its entities) and what comes out (its bytes)."""
 
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from craft_ray.core.schema import Entity, Section
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One annotated document. Entities are in order of start, end and label; offsets in code points of `text`.
+    """One annotated document. Entities are sorted by start, end and label.
 
-    text: None where the tables keep no texts, or the format wants none
+    text: None if it was not kept, or the format does not need it
     """
 
     doc_id: str
@@ -27,10 +27,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A document's bytes.
+    """A document in a format.
 
-    entities: how many of its entities the bytes hold
-    altered:  whether characters that the format cannot hold were replaced, each by one
+    entities: number of its entities that were written
+    altered:  whether characters that the format cannot hold were replaced, each by one character
     """
 
     content: bytes
@@ -40,11 +40,11 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Facts about the part that an exporter writes.
+    """The part that an exporter writes.
 
-    name:   of the shard, without a suffix
-    source: what made it
-    date:   as ISO 8601 has it
+    name:   without a suffix
+    source: program and version
+    date:   ISO 8601
     labels: that may occur
     """
 
@@ -55,32 +55,33 @@ class Collection:
 
 
 class Unrepresentable(Exception):
-    """A document that a format cannot hold; the message says why and is the same for all such documents."""
+    """The format cannot hold a document. The message is the reason, which is counted, so it names no document."""
 
 
-class Exporter(Protocol):
-    """One shard in the making: what `begin`, `add` for each document, and `end` give is the file."""
+class Exporter(ABC):
+    """Writes one part: its file is the concatenation of `begin`, `add` for each document, and `end`."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
 
     def begin(self) -> bytes:
-        """The bytes before the documents."""
+        return b""
 
+    @abstractmethod
     def add(self, record: Record) -> Written:
-        """One document.
-
-        Raises Unrepresentable, after which the shard can go on.
-        """
+        """Raises Unrepresentable, after which other documents can be added."""
 
     def end(self) -> bytes:
-        """The bytes after the documents."""
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One format.
 
-    make:       gives an exporter for one part
-    suffix:     of its files
-    needs_text: false if it holds no texts of documents
+    make:       creates the exporter of one part
+    suffix:     of the files
+    needs_text: false if the files have no texts
     """
 
     make: Callable[[Collection], Exporter]
@@ -89,7 +90,7 @@ class Format:
 
 
 def passages(record: Record) -> list[Section]:
-    """The parts of a document's text: its sections, and what lies between them unless it is blank, as `text`."""
+    """The sections of a document, and any text between them as sections named `text`."""
     text = record.text or ""
     found: list[Section] = []
     at = 0
@@ -103,7 +104,7 @@ def passages(record: Record) -> list[Section]:
 
 
 def by_passage(record: Record, parts: Sequence[Section]) -> list[list[Entity]]:
-    """The entities of each passage, in which they begin."""
+    """The entities that begin in each passage."""
     starts = [part.start for part in parts]
     found: list[list[Entity]] = [[] for _ in parts]
     for entity in record.entities:
@@ -112,13 +113,13 @@ def by_passage(record: Record, parts: Sequence[Section]) -> list[list[Entity]]:
 
 
 LINE_BREAKS = re.compile("[\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
-"""Characters that end a line in one tool or another: all that `str.splitlines` knows."""
+"""All line ends of `str.splitlines`, since tools differ in which ones they recognize."""
 
 TABS_AND_BREAKS = re.compile("[\\t\\n\\r\\x0b\\x0c\\x1c-\\x1e\\x85\\u2028\\u2029]")
 
-_NO_NAME = re.compile(r"[^\w.+-]+")
+_NOT_NAME = re.compile(r"[^\w.+-]+")
 
 
 def plain_label(label: str) -> str:
-    """A label as line formats can hold it: letters, digits, `_`, `.`, `+` and `-`."""
-    return _NO_NAME.sub("_", label)
+    """A label with characters other than letters, digits, `_`, `.`, `+` and `-` replaced."""
+    return _NOT_NAME.sub("_", label)

@@ -16,13 +16,13 @@
   if (!documents.length) return;
   const section = document.getElementById("documents");
   const which = document.getElementById("which");
-  const told = document.getElementById("told");
-  const hint = told.textContent;
+  const status = document.getElementById("status");
+  const hint = status.textContent;
   let shown = 0;
 
   const marks = () => [...documents[shown].querySelectorAll("mark:not(.off)")];
 
-  // Of all mentions one is reached by Tab; the arrows lead from it to the others.
+  // Tab reaches one of the mentions, and the arrow keys move from it to the others.
   const reachable = (mark) => {
     for (const other of documents[shown].querySelectorAll("mark[tabindex='0']")) other.tabIndex = -1;
     if (mark) mark.tabIndex = 0;
@@ -30,10 +30,10 @@
 
   const show = (number) => {
     shown = (number + documents.length) % documents.length;
-    documents.forEach((one, at) => { one.hidden = at !== shown; });
+    documents.forEach((document_, index) => { document_.hidden = index !== shown; });
     which.value = String(shown);
     reachable(marks()[0]);
-    told.textContent = hint;
+    status.textContent = hint;
   };
 
   const step = (by) => {
@@ -48,9 +48,9 @@
   find.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !find.value.trim()) return;
     const wanted = find.value.trim().toLowerCase();
-    const order = documents.map((_, at) => (shown + 1 + at) % documents.length);
-    const hit = order.find((at) => documents[at].textContent.toLowerCase().includes(wanted));
-    if (hit === undefined) told.textContent = `None of the documents shown has "${find.value.trim()}".`;
+    const order = documents.map((_, index) => (shown + 1 + index) % documents.length);
+    const hit = order.find((index) => documents[index].textContent.toLowerCase().includes(wanted));
+    if (hit === undefined) status.textContent = `None of the documents shown has "${find.value.trim()}".`;
     else show(hit);
   });
   which.addEventListener("change", () => show(Number(which.value)));
@@ -70,7 +70,7 @@
   section.addEventListener("focusin", ({ target }) => {
     if (target.matches("mark")) {
       reachable(target);
-      told.textContent = `${target.textContent}: ${target.title}`;
+      status.textContent = `${target.textContent}: ${target.title}`;
     }
   });
 
