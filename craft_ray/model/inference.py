@@ -100,17 +100,9 @@ class Model:
         return self._engine.precision
 
     @classmethod
-    def of(
-        cls,
-        checkpoint: Checkpoint,
-        precision: Precision | Literal["auto"] = "auto",
-        *,
-        engine: str = "auto",
-        token_budget: int = 512,
-    ) -> "Model":
+    def of(cls, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> "Model":
         """Load a checkpoint on all cores of this machine."""
-        deployed = prepare_model(checkpoint, "cpu", precision, engine)
-        return cls(deployed, token_budget=token_budget, threads=os.cpu_count() or 1)
+        return cls(prepare_model(checkpoint, "cpu", precision), threads=os.cpu_count() or 1)
 
     def predict(
         self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], word_piece: NDArray[np.int32]

@@ -11,7 +11,8 @@ from tokenizers import Tokenizer
 
 from craft_ray.core.schema import SECTIONS, Document
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.windows import Subwords, Windower, join_pieces
+from craft_ray.model.windows import Windower
+from craft_ray.model.wordpieces import Subwords, join_pieces
 
 TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
 """The columns of `tokenize` that `Model.predict` takes."""

@@ -10,7 +10,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import ONTOLOGY, TAGS, is_craft, label_of
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention, tag_words
-from craft_ray.model.windows import word_splitter
+from craft_ray.model.wordpieces import word_splitter
 
 SPLIT_BLOCK = 20
 """Consecutive sentences that `split` keeps together, because neighbours often say the same."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.windows import Subwords, Windows
+from craft_ray.model.windows import Windows
+from craft_ray.model.wordpieces import Subwords
 from craft_ray.training.corpora import TaggedSentence
 
 IGNORED = -100

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.model.windows import word_splitter
+from craft_ray.model.wordpieces import word_splitter
 from craft_ray.training.augmentation import MAX_WORDS, Name
 from craft_ray.training.files import read_text
 

@@ -20,7 +20,8 @@ from craft_ray.core.labels import label_of
 from craft_ray.model.checkpoint import OWN_SETTINGS, first_line, max_positions, special_tokens, to_numpy
 from craft_ray.model.loading import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
-from craft_ray.model.windows import Windower, word_splitter
+from craft_ray.model.windows import Windower
+from craft_ray.model.wordpieces import word_splitter
 from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, TaggedSentence, tag_names

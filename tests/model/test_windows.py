@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import tokens
 from craft_ray.model.tokens import tokenize
-from craft_ray.model.windows import Subwords, Windower, join_pieces, make_windows, tokenize_sentences
+from craft_ray.model.windows import Windower, make_windows
+from craft_ray.model.wordpieces import Subwords, join_pieces, tokenize_sentences
 from tests.support.models import TOKENIZER
 
 words = st.text(alphabet=st.sampled_from("abcPax6-éβ\U0001f9ec中"), min_size=1, max_size=8)

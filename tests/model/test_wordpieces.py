@@ -15,8 +15,8 @@ from craft_ray.model import wordpieces
 from craft_ray.model.loading import SHIPPED
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tokens import load_tokenizer
-from craft_ray.model.windows import Subwords, Windower, tokenize_sentences
-from craft_ray.model.wordpieces import word_pieces
+from craft_ray.model.windows import Windower
+from craft_ray.model.wordpieces import Subwords, tokenize_sentences, word_pieces
 from tests.support.models import TOKENIZER
 
 WINDOWERS = {

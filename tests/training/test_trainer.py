@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from craft_ray.core.labels import TAGS
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.windows import make_windows, tokenize_sentences
+from craft_ray.model.windows import make_windows
+from craft_ray.model.wordpieces import tokenize_sentences
 from craft_ray.training.corpora import Corpus, TaggedSentence
 from craft_ray.training.examples import IGNORED, Examples, join_examples, make_examples, word_labels
 from craft_ray.training.iob import read_iob
