@@ -34,6 +34,7 @@ from craft_ray.cli import (
     show,
     top,
     train,
+    verify,
 )
 from craft_ray.cli.console import console
 from craft_ray.cli.options import log_format_asked
@@ -70,6 +71,7 @@ COMMANDS = (
     Command(rejected.rejected, rejected.EXAMPLES),
     Command(diff.diff, diff.EXAMPLES),
     Command(report.report, report.EXAMPLES),
+    Command(verify.verify),
     Command(compact.compact),
     Command(ground.ground, ground.EXAMPLES),
     Command(concepts.evaluate, name="evaluate concepts"),
