@@ -133,7 +133,7 @@ def open(output: Address, at: str | int | None = None, settings: "Settings | Non
     from craft_ray.tables.output import open_output
 
     loaded = _checked(settings) or load_settings()
-    storage = Storage(loaded.s3, loaded.patience)
+    storage = Storage.of(loaded)
     return open_output(storage, absolute(_path("output", output)), None if at is None else str(at))
 
 

@@ -75,7 +75,7 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
     Raises SettingsError for wrong settings and missing inputs.
     """
     options = read_options(settings)
-    storage = Storage(settings.s3, settings.patience)
+    storage = Storage.of(settings)
     listing = list_shards(storage, inputs, is_shard_name)
     chosen = listing.shards(_spread(len(listing)))
     first_in: dict[str, str] = {}

@@ -53,7 +53,7 @@ def ground(
     Raises SettingsError and OutputBusyError before any work begins, RunError if the run cannot go on, and StoppedError
     on a signal.
     """
-    storage, output = Storage(settings.s3, settings.patience), absolute(output)
+    storage, output = Storage.of(settings), absolute(output)
     model = _model_of(storage, output)
     unfiltered = settings.model_copy(update={"grounded_only": (), "min_score": None})
     described_labels = descriptions_of(model.get(KEY, {}), model.get(KEY))

@@ -10,7 +10,7 @@ import ray.data
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.plan import Attempt
-from craft_ray.core.logs import log
+from craft_ray.core.logs import log, with_log_fields
 from craft_ray.storage.failures import explain
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
@@ -103,7 +103,7 @@ def in_background(
         except BaseException as error:  # raised by `commit_all` in the thread that commits
             arrived.put(error)
 
-    thread = threading.Thread(target=collect, name="craft-ray-pipeline", daemon=True)
+    thread = threading.Thread(target=with_log_fields(collect), name="craft-ray-pipeline", daemon=True)
     thread.start()
     try:
         yield arrived

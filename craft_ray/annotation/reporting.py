@@ -11,7 +11,7 @@ from craft_ray.annotation.inputs import Inputs
 from craft_ray.annotation.plan import ReadingPlan
 from craft_ray.annotation.summary import summarize
 from craft_ray.core.errors import CraftRayError, RunError, StoppedError
-from craft_ray.core.logs import log, log_fields
+from craft_ray.core.logs import log
 from craft_ray.storage.failures import explain
 from craft_ray.tables.records import RunRecord
 from craft_ray.tables.writer import Tables
@@ -28,20 +28,19 @@ def recorded(
 
     Other exceptions than CraftRayError become a RunError. Every error carries the summary so far.
     """
-    with log_fields(run_id=run.run_id):
-        if plan.shards:
-            warn_of_other_rules(run.storage, tables, run.grounder)  # compares with the last run's record
-        record = _start(run, plan, account, inputs)
-        try:
-            yield record
-        except Exception as error:
-            failure = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
-            failure.summary = run_summary(run, tables, account, failure.status)
-            _close(record, run, tables, account, failure.status, str(failure))
-            if failure is error:
-                raise
-            raise failure from error
-        _close(record, run, tables, account, account.status)
+    if plan.shards:
+        warn_of_other_rules(run.storage, tables, run.grounder)  # compares with the last run's record
+    record = _start(run, plan, account, inputs)
+    try:
+        yield record
+    except Exception as error:
+        failure = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
+        failure.summary = run_summary(run, tables, account, failure.status)
+        _close(record, run, tables, account, failure.status, str(failure))
+        if failure is error:
+            raise
+        raise failure from error
+    _close(record, run, tables, account, account.status)
 
 
 def _start(run: RunContext, plan: ReadingPlan, account: Account, inputs: Inputs) -> RunRecord:

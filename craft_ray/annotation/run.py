@@ -17,7 +17,7 @@ from craft_ray.annotation.reporting import recorded, run_summary
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.settling import check_model, settle
 from craft_ray.annotation.timeline import Timeline
-from craft_ray.core.logs import log
+from craft_ray.core.logs import log, log_fields
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.storage.addresses import absolute
@@ -46,7 +46,7 @@ def annotate(
     Raises SettingsError and OutputBusyError before any work begins, RunError if the run cannot go on or does not add
     up, and StoppedError on SIGINT or SIGTERM. What was committed before stays.
     """
-    timeline, storage, output = Timeline(), Storage(settings.s3, settings.patience), absolute(output)
+    timeline, storage, output = Timeline(), Storage.of(settings), absolute(output)
     check_settings(settings)
     with stop_on_signal() as stop, ExitStack() as cleanup:
         # List the inputs. The model is loaded in the background, which takes as long as starting Ray.
@@ -58,6 +58,7 @@ def annotate(
 
         # Lock the output.
         run_id = new_run_id()
+        cleanup.enter_context(log_fields(run_id=run_id))
         lost = cleanup.enter_context(hold_lease(storage, output, run_id, stop.wait, log.warning))
         chosen = with_ontologies_of(storage, output, settings)
         run = RunContext(run_id, storage, output, settings, chosen, model, stop, lost, on_progress, timeline, cleanup)

@@ -77,7 +77,7 @@ class Tagger:
         Raises SettingsError if the model does not exist or an ontology cannot be used.
         """
         chosen = settings or load_settings()
-        storage = Storage(chosen.s3)
+        storage = Storage.of(chosen)
         checkpoint = load_checkpoint(chosen.model if model is None else str(model), storage.fetch)
         labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)

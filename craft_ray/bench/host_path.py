@@ -53,7 +53,7 @@ def _measure(file: Path, inputs: Inputs) -> tuple[int, dict[str, Measured]]:
     """Tokens of a file, and the CPU seconds of each part."""
     stand_in = load_checkpoint(STAND_IN)
     model = Model(prepare_model(stand_in))
-    decoder, storage = Decoder.of(stand_in), Storage(load_settings().s3)
+    decoder, storage = Decoder.of(stand_in), Storage.of(load_settings())
     preparer = Preprocessor(ReadTask.of(stand_in))
     write = WriteTask(storage, str(inputs.folder / "host-out"), "run", decoder)
     seconds = {part: Measured() for part in PARTS}

@@ -69,7 +69,7 @@ def read_inputs(inputs: Sequence[str]) -> Documents:
 
     Raises SettingsError if there are no documents.
     """
-    storage = Storage(load_settings().s3)
+    storage = Storage.of(load_settings())
     found = Documents([], [], [])
     for shard in list_shards(storage, inputs, is_shard_name).shards():
         with storage.open(shard.name) as stream:

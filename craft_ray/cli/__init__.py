@@ -1,7 +1,8 @@
-"""The command `craft-ray`: a file per command, from its arguments to settings, one call, and its result."""
+"""The command `craft-ray`, with a file per command."""
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 
@@ -9,6 +10,15 @@ def main() -> NoReturn:
     """Run the command. A signal while it is still being imported ends it without a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(3))  # as StoppedError, which is not imported yet
+    _open_standard_streams()
     from craft_ray.cli.app import main as run
 
     run()
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for closed standard streams (`2>&-`), else the next file opened would get their output."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115

@@ -50,14 +50,14 @@ def annotate(
         typer.Option(help="List of ids to delete, one on each line, as PubMed's deleted.pmids.gz.", metavar="FILE"),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Annotate nothing: tell what each input is and what would be read of it.")
+        bool, typer.Option("--check", help="Do not annotate: show the format and documents of each input.")
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Annotate nothing: list the shards to read, why, and how long it may take."),
     ] = False,
     fail_on_rejected: Annotated[
-        bool, typer.Option("--fail-on-rejected", help="End with 5 if any document was rejected or shard broken.")
+        bool, typer.Option("--fail-on-rejected", help="Exit with 5 if a document was rejected or a shard is broken.")
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -67,22 +67,22 @@ def annotate(
 ) -> None:
     """Annotate documents into the Delta tables `entities` and `documents`.
 
-    Run again with the same output, it annotates only what is new or changed. With `--json`, `status` says what the exit
-    code says in a word: nothing_new, complete, partly_rejected, failed, stopped or busy.
+    Run again with the same output, it annotates only what is new or changed. With `--json`, `status` names the outcome:
+    nothing_new, complete, partly_rejected, failed, stopped or busy.
 
     Exit codes:
 
-    - 0: the run came to its end and its account adds up
+    - 0: the run is complete and its account adds up
 
     - 1: it failed
 
     - 2: a bad setting
 
-    - 3: stopped by a signal; everything committed is kept
+    - 3: stopped by a signal; commits are kept
 
-    - 4: another run is at work on the output
+    - 4: another run is writing to the output
 
-    - 5: documents were rejected, and either none is annotated or `--fail-on-rejected` was given
+    - 5: documents were rejected, and either none was annotated or `--fail-on-rejected` was given
     """
     from craft_ray.core.settings import load_settings
 
@@ -115,24 +115,23 @@ def annotate(
 
         with run_progress(console(stderr=True), loaded.log_format, quiet=quiet) as show:
             summary = run(inputs, output, loaded, show, inputs_from, deleted_from)
-        if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _in_vain(summary)):
+        if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _annotated_nothing(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
         summary, failure = getattr(error, "summary", None), error
     if address is not None:
         from craft_ray.annotation.notify import notify
 
-        notify(address.get_secret_value(), _told(summary, failure))
-    if as_json:  # before the summary for people, so that nothing in that can cost a program its answer
-        print(json.dumps(_told(summary, failure)), flush=True)
-    if summary is not None and not quiet and not (as_json and logs_json()):  # whose last line has the same figures
+        notify(address.get_secret_value(), _result(summary, failure))
+    if as_json:  # first, so that an error in the summary for people cannot cost a program its result
+        print(json.dumps(_result(summary, failure)), flush=True)
+    if summary is not None and not quiet and not (as_json and logs_json()):  # the last log line has the same figures
         print_summary(console(stderr=as_json), summary)
     if failure is not None:
         raise failure
 
 
 def print_checked(inputs: list[str], settings: Settings, as_json: bool) -> None:
-    """Look at inputs without a model, and print what is found."""
     from craft_ray.annotation.check import check
     from craft_ray.cli.check import print_check
 
@@ -154,17 +153,17 @@ def print_dry_run(inputs: list[str], output: str, settings: Settings, as_json: b
         print_forecast(console(), expected)
 
 
-def _told(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:
-    """The object that `--json` prints: the summary, or how the run failed and the summary as far as there is one."""
+def _result(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:
+    """The result for programs: the summary, with the error of a failed run."""
     if failure is None:
         return summary or {}
     return (summary or {"status": getattr(failure, "status", "failed")}) | {"error": message(failure)}
 
 
-def _in_vain(summary: dict[str, Any]) -> bool:
-    """True if all that the run found was rejected or could not be read.
+def _annotated_nothing(summary: dict[str, Any]) -> bool:
+    """True if every document found was rejected or is in a broken shard.
 
-    A broken shard has a row of its own, which is unchanged if it was broken the night before as well.
+    A broken shard has a row of its own, which is unchanged if an earlier run has met it.
     """
     documents, broken = summary["documents"], summary["shards"]["unreadable"]
     found = documents["annotated"] + documents["deleted"] + documents["superseded"]
@@ -174,14 +173,13 @@ def _in_vain(summary: dict[str, Any]) -> bool:
 def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
     documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-    told = f"{documents:,} documents were rejected{f' ({reasons})' if reasons else ''} and {shards:,} shards are broken"
-    error = DocumentsRejectedError(f"nothing was annotated: {told}" if _in_vain(summary) else told)
+    text = f"{documents:,} documents were rejected{f' ({reasons})' if reasons else ''} and {shards:,} shards are broken"
+    error = DocumentsRejectedError(f"nothing was annotated: {text}" if _annotated_nothing(summary) else text)
     error.summary = summary
     return error
 
 
 def print_summary(on: Console, summary: dict[str, Any]) -> None:
-    """The table at the end of a run."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -205,25 +203,22 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
 
 
 def _note(name: str, number: int, summary: dict[str, Any]) -> str:
-    """The words beside a count of documents."""
     if name == "rejected":
         return ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
     if name == "found":
         left = 2 * number - sum(summary["documents"].values())
-        told = [f"{left:,} are left for the next run"] if left else []
-        return ", ".join(
-            told + ([f"{summary['titles_alone']:,} with a title alone"] if summary["titles_alone"] else [])
-        )
+        titles = summary["titles_alone"]
+        notes = (f"{left:,} left for the next run" if left else "", f"{titles:,} with a title alone" if titles else "")
+        return ", ".join(filter(None, notes))
     if name == "superseded" and number:
-        return "another document of the same id is newer; if ids repeat across files, give --id-prefix shard"
+        return "a newer document has the same id; if ids repeat across files, give --id-prefix shard"
     return ""
 
 
 def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Rows of the summary about shards, and about files that are none."""
     yield "shards read", f"{shards['read']:,} of {shards['found']:,}", ""
     if shards["known"]:
-        yield "shards known", f"{shards['known']:,}", "unchanged since they were read"
+        yield "shards known", f"{shards['known']:,}", "unchanged since an earlier run"
     if shards["cut_short"]:
         yield "shards cut short", f"{shards['cut_short']:,}", "by --limit; a run without it reads the rest"
     for shard, reason in shards["broken"].items():
@@ -232,4 +227,4 @@ def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`"
     if shards["passed_over"]:
         names = ", ".join(shards["passed_over"][:3])
-        yield "files passed over", f"{shards['files_passed_over']:,}", f"no input by their names: {names}, ..."
+        yield "files passed over", f"{shards['files_passed_over']:,}", f"not input by their names: {names}, ..."

@@ -1,7 +1,6 @@
-"""The command `craft-ray`. Each error has its exit code (`core/errors.py`); 0 is done.
+"""The command `craft-ray`. Exit codes are those of the errors (`core/errors.py`).
 
-A new command is a file here and a line in COMMANDS. Slow imports (ray, torch, transformers) stand inside the commands,
-so that `--help` and bad arguments answer at once.
+Slow imports (ray, torch, transformers) are inside the commands, so that `--help` and bad arguments answer quickly.
 """
 
 import os
@@ -47,11 +46,11 @@ from craft_ray.core.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command.
+    """A command.
 
-    run:      its function; the docstring is its help
-    examples: shown below the help
-    name:     its name, or the name of its group and its own; the function's if not given
+    run:      function, whose docstring is the help
+    examples: epilog of the help
+    name:     name, after that of its group if it has one; default: the function's name
     """
 
     run: Callable[..., None]
@@ -89,13 +88,12 @@ GROUPS = {
     "concepts": "Compile ontologies, from which mentions get the ids of concepts.",
     "evaluate": "Measure a model against a gold corpus.",
 }
-"""Commands that have commands of their own."""
+"""Commands with subcommands."""
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 def make_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
-    """The command line of some commands."""
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -132,7 +130,7 @@ app = make_app()
 
 
 def main() -> NoReturn:
-    """Run the command; errors of ours end as one sentence on stderr and their exit code."""
+    """Run the command. Expected errors end as one sentence on stderr and their exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)  # until a run has handlers of its own
     if log_format_asked(sys.argv[1:]) == "json":
@@ -151,7 +149,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
         return _fail(error, error.exit_code)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
-    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
@@ -159,7 +157,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
             raise
         return _fail(SettingsError(missing(error.name, "this")), SettingsError.exit_code)
     except Exception as error:
-        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong command line, as click reports it
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's error for a wrong command line
             if logs_json() and hasattr(error, "format_message"):
                 return _fail(SettingsError(error.format_message()), int(error.exit_code))
             error.show()
@@ -171,7 +169,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
 
 
 def _fail(error: BaseException, code: int) -> int:
-    """Tell of an error, in text without what a terminal would obey, or as a log line where these are JSON."""
+    """Print an error without control characters, or log it if logs are JSON, and return the exit code."""
     if os.environ.get("CRAFT_RAY_DEBUG"):
         console(stderr=True).print_exception()
     if logs_json():

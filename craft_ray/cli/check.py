@@ -9,24 +9,24 @@ from craft_ray.core.text import one_line
 
 
 def print_check(on: Console, checked: dict[str, Any]) -> None:
-    """Print a row per file, and what concerns all."""
+    """Print a row per file, and notes about all files."""
     table = plain_table("file", "format", "documents", "words", "not read")
     for file in checked["files"]:
         add_row(table, file["file"], file["format"] or "-", _documents(file), _counts(file["words"]), _not_read(file))
     on.print(table)
     if checked["files_found"] > len(checked["files"]):
-        on.print(f"{len(checked['files']):,} of {checked['files_found']:,} files were looked at.")
+        on.print(f"{len(checked['files']):,} of {checked['files_found']:,} files were checked.")
     if checked["files_passed_over"]:
         names = ", ".join(checked["passed_over"][:3])
         on.print(
-            one_line(f"files that are no input by their names: {checked['files_passed_over']:,} ({names})"),
+            one_line(f"files that are not input by their names: {checked['files_passed_over']:,} ({names})"),
             soft_wrap=True,
         )
     if checked["ids_in_several_files"]:
         ids = ", ".join(checked["such_ids"][:3])
         count = f"{checked['ids_in_several_files']:,}"
-        told = f"ids that stand in several files, of which the last would win: {count} ({ids})."
-        on.print(one_line(f"{told} --id-prefix shard keeps them apart."), soft_wrap=True)
+        found = f"ids that occur in several files, of which the last would be kept: {count} ({ids})."
+        on.print(one_line(f"{found} --id-prefix shard keeps them apart."), soft_wrap=True)
 
 
 def _documents(file: dict[str, Any]) -> str:

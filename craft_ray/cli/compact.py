@@ -18,26 +18,25 @@ def compact(
         typer.Option(help="Partition `entities` by label, or label,year.", metavar="COLUMNS", show_default="as it is"),
     ] = None,
     sort: Annotated[str, typer.Option(help="Column to sort by: doc_id, mention or year.", metavar="COLUMN")] = "doc_id",
-    file_mb: Annotated[int, typer.Option(help="Size that files are to have, about.", min=1)] = 128,
+    file_mb: Annotated[int, typer.Option(help="Approximate size of files.", min=1)] = 128,
     keep_versions: Annotated[
         int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="as the last run")
     ] = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Rewrite the tables so that questions read little: sorted, in large files, partitioned as asked.
+    """Rewrite the tables for fast queries: sorted, in large files, partitioned.
 
-    Sorted by doc_id, a question about one document reads one file. Partitioned by label and year, a question about a
-    label in one year reads only that partition. No row changes, and later runs keep the layout. While a run is at work,
-    it is refused with exit code 4.
+    Sorted by doc_id, a query for one document reads one file. Partitioned by label and year, a query for a label in one
+    year reads only that partition. Rows do not change, and later runs keep the layout. Refused with exit code 4 while a
+    run is writing to the output.
     """
     from craft_ray.core.settings import load_settings
     from craft_ray.tables.compaction import compact as run
 
+    chosen = load_settings(settings, keep_versions=keep_versions)
     columns = partition_by.split(",") if partition_by else None
-    storage, output = locate_tables(output, settings)
-    keep = load_settings(settings, keep_versions=keep_versions).keep_versions
-    sizes = run(storage, output, columns, sort, file_mb << 20, keep)
+    sizes = run(*locate_tables(output, chosen), columns, sort, file_mb << 20, chosen.keep_versions)
     if as_json:
         print(json.dumps(sizes))
     else:
@@ -45,7 +44,6 @@ def compact(
 
 
 def print_sizes(on: Console, sizes: Mapping[str, Any]) -> None:
-    """Files and bytes of tables, before and after a compaction."""
     table = plain_table("table", "files before", "after", "MB before", "after", "rows")
     for name, size in sizes.items():
         before, after = size["before"], size["after"]

@@ -47,7 +47,7 @@ def build(
     from craft_ray.storage.storage import Storage
 
     chosen = load_settings(settings)
-    storage = Storage(chosen.s3)
+    storage = Storage.of(chosen)
     builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), classes_in(leave_out))
     if craft:
         from craft_ray.training.craft import read_craft
@@ -103,7 +103,7 @@ def evaluate(
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
-    builder = build_lexicon(Storage(chosen.s3), ontologies, all_prefixes(prefixes), classes_in(leave_out))
+    builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), classes_in(leave_out))
     scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
     if write_counts is not None:
         write_counts.write_text(json.dumps(counts, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Tables and progress for a person at a terminal. Text from outside is shown by `add_row` or `one_line`."""
+"""Tables and progress for people. Untrusted text must pass through `add_row` or `one_line`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from craft_ray.annotation.account import Account
 
 LINE_EVERY = 10.0
-"""Seconds between the lines of a log."""
+"""Seconds between progress lines in a log."""
 
 RATE_WITHIN = 60.0
-"""Seconds over which the speed is a mean."""
+"""Seconds over which the speed is averaged."""
 
 Show = Callable[["Account"], None]
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes no text for markup. What is no terminal gets whole lines, however long."""
+    """Make a console without markup. Lines are not wrapped unless it is a terminal."""
     made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     return (
         made if made.is_terminal else Console(stderr=stderr, markup=False, emoji=False, highlight=False, width=10_000)
@@ -35,7 +35,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without lines: the first and the last column aligned to the left, those between to the right."""
+    """Make a table without rules. Columns are right-aligned, except the first and the last."""
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(columns):
         last = number == len(columns) - 1
@@ -46,22 +46,22 @@ def plain_table(*columns: str) -> Table:
 
 
 def add_row(table: Table, *cells: object) -> None:
-    """A row of cells as they are: nothing in them is markup, or obeyed by a terminal."""
+    """Add cells without markup and control characters."""
     table.add_row(*(Text(one_line(str(cell))) for cell in cells))
 
 
 @contextmanager
 def run_progress(console: Console, log_format: LogFormat = "text", *, quiet: bool = False) -> Iterator[Show]:
-    """A function that shows an account as it grows."""
+    """Yield a function that displays an account as it grows: a progress bar, or lines in a log."""
     if quiet:
         yield lambda account: None
     elif log_format == "json":
-        yield _every(LINE_EVERY, _log_progress)
+        yield _throttled(LINE_EVERY, _log_progress)
     elif console.is_terminal:
         with _bar(console) as show:
             yield show
     else:
-        yield _every(LINE_EVERY, lambda account: _line(console, account))
+        yield _throttled(LINE_EVERY, lambda account: _line(console, account))
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _bar(console: Console) -> Iterator[Show]:
 
 
 def _progress(console: Console) -> Progress:
-    """A bar that leaves room for its words at 80 columns."""
+    """A progress bar that fits 80 columns."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),
@@ -95,10 +95,7 @@ def _progress(console: Console) -> Progress:
 
 
 def print_status(on: Console, line: str, **fields: object) -> None:
-    """Tell what is being done beside a command's result: a line for a person, or one of the log where that is JSON.
-
-    fields: of the log's line, where `line` is not all that a program wants
-    """
+    """Print a line about the progress of a command, or log it with `fields` if logs are JSON."""
     if logs_json():
         log.info(line, extra=fields)
     else:
@@ -107,7 +104,7 @@ def print_status(on: Console, line: str, **fields: object) -> None:
 
 @contextmanager
 def step_progress(console: Console, unit: str = "step") -> Iterator[Callable[[int, int], None]]:
-    """A function that shows the steps of training, or the like: a bar on a terminal, a line now and then in a log."""
+    """Yield a function that displays a step and their number: a progress bar, or lines in a log."""
     last = time.monotonic()
 
     def line(step: int, steps: int) -> None:
@@ -124,23 +121,23 @@ def step_progress(console: Console, unit: str = "step") -> Iterator[Callable[[in
         yield lambda step, steps: progress.update(task, description=f"{unit}s", completed=step, total=steps)
 
 
-def _every(seconds: float, show: Show) -> Show:
+def _throttled(seconds: float, show: Show) -> Show:
     last = time.monotonic()
 
-    def now_and_then(account: "Account") -> None:
+    def show_if_due(account: "Account") -> None:
         nonlocal last
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
             show(account)
 
-    return now_and_then
+    return show_if_due
 
 
 def _line(console: Console, account: "Account") -> None:
     left = time_left(account)
-    told = "time left unknown" if left is None else f"{left:,.0f} s left"
+    remaining = "time left unknown" if left is None else f"{left:,.0f} s left"
     elapsed = account.timeline.seconds
-    console.print(f"{describe(account)}, {read_share(account):.0%} read, {elapsed:,.0f} s, {told}", soft_wrap=True)
+    console.print(f"{describe(account)}, {read_share(account):.0%} read, {elapsed:,.0f} s, {remaining}", soft_wrap=True)
 
 
 def _log_progress(account: "Account") -> None:
@@ -159,22 +156,19 @@ def _log_progress(account: "Account") -> None:
 
 
 def describe(account: "Account") -> str:
-    """One line: documents committed, the speed of the last minute, and how many were rejected if any were."""
+    """Describe an account in one line: documents committed, documents rejected if any, and recent speed."""
     rejected = account.committed.statuses["rejected"]
     speed = rate(account)
-    told = [
+    parts = [
         f"{account.committed.documents:,} documents",
         f"{rejected:,} rejected" if rejected else "",
         "" if speed is None else f"{speed:,.0f} tokens/s",
     ]
-    return ", ".join(part for part in told if part)
+    return ", ".join(part for part in parts if part)
 
 
 def rate(account: "Account") -> float | None:
-    """Tokens per second over the commits of the last RATE_WITHIN seconds; None until there are two commits.
-
-    The start of the run is not in it.
-    """
+    """Tokens per second over the last RATE_WITHIN seconds, the start excluded; None before two commits."""
     commits = account.timeline.commits
     if len(commits) < 2:
         return None
@@ -186,7 +180,7 @@ def rate(account: "Account") -> float | None:
 
 
 def time_left(account: "Account") -> float | None:
-    """Seconds that the rest takes at the pace since the first commit; None while that is unknown."""
+    """Seconds left at the pace since the first commit; None while it is unknown."""
     share, pace = read_share(account), account.timeline.steady_rate
     if not pace or not share > 0:
         return None
@@ -194,5 +188,4 @@ def time_left(account: "Account") -> float | None:
 
 
 def read_share(account: "Account") -> float:
-    """The share of all bytes that has been read."""
     return account.arrivals.bytes_done / account.arrivals.bytes_total if account.arrivals.bytes_total else 1.0

@@ -9,7 +9,7 @@ from craft_ray.cli.annotate import annotate
 from craft_ray.cli.options import SettingsFile, open_tables
 
 SAMPLE = Path(__file__).parent.parent / "sample"
-"""Three citations and an article that come with the package."""
+"""Three citations and an article that ship with the package."""
 
 
 def demo(
@@ -18,7 +18,7 @@ def demo(
     ] = "craft-ray-demo",
     settings: SettingsFile = None,
 ) -> None:
-    """Annotate a sample that comes with craft_ray, write a report, and name commands to try next."""
+    """Annotate a sample that ships with craft_ray, write a report, and suggest commands to try next."""
     from craft_ray.report.report import write_report
     from craft_ray.storage.addresses import join
 

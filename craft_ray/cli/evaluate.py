@@ -51,7 +51,7 @@ def evaluate_tokens(
     sentences = read_iob(gold)
     seen = corpus_keys(read_sentences(train)) if train else None
     chosen = load_settings(settings, model=model)
-    checkpoint = load_checkpoint(chosen.model, Storage(chosen.s3).fetch)
+    checkpoint = load_checkpoint(chosen.model, Storage.of(chosen).fetch)
     print_scores(run(checkpoint, sentences, Model.of(checkpoint, cast(Any, precision)), seen), as_json)
 
 
@@ -131,7 +131,7 @@ def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint,
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
 
-    storage = Storage(settings.s3)
+    storage = Storage.of(settings)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
     grounder = make_grounder(settings, words, checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)

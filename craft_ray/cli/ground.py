@@ -33,18 +33,18 @@ def ground(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Give the entities of an output their concept ids anew, without the model.
+    """Replace the concept ids of an output's entities, without the model.
 
-    No entity comes or goes. All ids change in one commit. A run that was stopped or killed goes on from the files that
-    are done.
+    No entity is added or removed, and all ids change in one commit. After an interruption, the same command continues
+    with the files that are left.
     """
     from craft_ray.annotation.ground import ground as run
     from craft_ray.core.settings import load_settings
 
-    locate_tables(output, settings)
     chosen = load_settings(settings, ontology=ontology, keep_versions=keep_versions)
+    locate_tables(output, chosen)
     if not chosen.concepts:
-        raise SettingsError("concepts are switched off by the settings, so there is nothing to ground with")
+        raise SettingsError("the settings switch concepts off, so there is nothing to ground with")
     summary = run(output, chosen)
     if as_json:
         print(json.dumps(summary))

@@ -1,4 +1,4 @@
-"""Options of a command from the fields of a pydantic model, so that a setting is described in one place."""
+"""Command-line options made from the fields of a pydantic model, which describes each setting once."""
 
 import inspect
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from pydantic.fields import FieldInfo
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SHORT = {"model": "-m", "limit": "-n"}
-"""One-letter names of options."""
+"""Short names of options."""
 
 
 def options_from(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
-    """Give a command an option per plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
+    """Add an option for each plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
 
-    The command gets them as keyword arguments by the fields' names, None where an option was not given. Fields that are
-    models themselves are left to the settings file.
+    The command receives them as keyword arguments, None for options not given. Nested models have no options and can
+    only be set by the settings file.
     """
 
     def decorate(command: Command) -> Command:
@@ -40,7 +40,6 @@ def options_from(model: type[BaseModel], *, panel: str = "Settings") -> Callable
 
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
-    """An option whose value is None if it is not given."""
     kind = _inner(field.annotation)
     text = str(field.description)
     help, _, default = text.partition("; default: ")
@@ -63,7 +62,7 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
 
 
 def _inner(annotation: Any) -> Any:
-    """An annotation without None."""
+    """Strip None from an annotation."""
     if get_origin(annotation) in (Union, UnionType):
         (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
     return annotation

@@ -1,4 +1,4 @@
-"""Progress of a run in a notebook: one line below the cell, written anew as the run goes on."""
+"""Progress of a run in a notebook: one line below the cell, updated in place."""
 
 import sys
 import time
@@ -13,39 +13,38 @@ if TYPE_CHECKING:
     from craft_ray.annotation.account import Account
 
 EVERY = 0.5
-"""Seconds between two states of the line, at least: each is a message to the browser."""
+"""Least seconds between updates, each of which is a message to the browser."""
 
 
 def in_notebook() -> bool:
-    """True in a process that serves a notebook, and not in IPython at a terminal."""
+    """True in a notebook, False in IPython at a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 @contextmanager
 def notebook_progress() -> Iterator[Show]:
-    """A function that shows an account as it grows. At the end the line tells the last state."""
+    """Yield a function that displays an account. The last state stays."""
     from IPython.display import display
 
     line = display(_as_text("starting"), raw=True, display_id=True)
     last = float("-inf")
-    told = "starting"
+    state = "starting"
 
     def show(account: "Account") -> None:
-        nonlocal last, told
-        told = _line(account)
+        nonlocal last, state
+        state = _line(account)
         if time.monotonic() - last >= EVERY:
             last = time.monotonic()
-            line.update(_as_text(told), raw=True)
+            line.update(_as_text(state), raw=True)
 
     try:
         yield show
     finally:
-        line.update(_as_text(told), raw=True)
+        line.update(_as_text(state), raw=True)
 
 
 def _as_text(line: str) -> dict[str, Any]:
-    """A line as a notebook takes it: text, of which nothing is markup."""
     return {"text/plain": line}
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands take, and what they open."""
+"""Options that commands share, and helpers to open outputs."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from craft_ray.core.validation import nearest
 
 if TYPE_CHECKING:
     from craft_ray.core.logs import LogFormat
+    from craft_ray.core.settings import Settings
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.output import Output as OpenOutput
 
@@ -30,7 +31,7 @@ ModelOption = Annotated[
 GroundedOnly = Annotated[
     list[str] | None,
     typer.Option(
-        help="Label whose mentions are left out where no concept fits; repeatable.",
+        help="Label whose mentions are dropped if no concept fits; repeatable.",
         show_default="none",
         metavar="LABEL",
     ),
@@ -38,7 +39,7 @@ GroundedOnly = Annotated[
 MinScore = Annotated[
     float | None,
     typer.Option(
-        help="Lowest score of mentions that stay; 0 keeps all.",
+        help="Lowest score of mentions to keep; 0 keeps all.",
         show_default="as the model's config.json says",
         min=0,
         max=1,
@@ -53,8 +54,8 @@ SettingsFile = Annotated[
     Path | None,
     typer.Option(
         "--settings",
-        help="YAML file of settings. Arguments and CRAFT_RAY_* variables go before it.",
-        show_default="craft-ray.yaml in the current folder, if it is there",
+        help="YAML file of settings, which arguments and CRAFT_RAY_* variables override.",
+        show_default="craft-ray.yaml in the current folder, if it exists",
         metavar="FILE",
     ),
 ]
@@ -63,13 +64,13 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commi
 
 
 _ASKS_FOR_JSON = re.compile(r"""^["']?log_format["']?\s*:\s*["']?json\b""", re.MULTILINE)
-"""The line of a settings file, which need be no YAML otherwise."""
+"""Matches a line of a settings file that may be invalid otherwise."""
 
 
 def log_format_asked(arguments: Sequence[str]) -> "LogFormat":
-    """The format of logs by arguments, the environment or a settings file, whatever else is wrong with these.
+    """Return the log format of the arguments, the environment or a settings file, even if the rest is invalid.
 
-    For what is told before the settings are read, or since they cannot be.
+    Errors before the settings are loaded, or in loading them, are logged in this format.
     """
     from craft_ray.core.settings import FILE, PREFIX
 
@@ -77,14 +78,14 @@ def log_format_asked(arguments: Sequence[str]) -> "LogFormat":
     if given is None:
         try:
             text = Path(_last_value("--settings", arguments) or FILE).read_text(encoding="utf-8", errors="replace")
-        except OSError:  # told when the settings are read
+        except OSError:  # reported when the settings are loaded
             text = ""
         given = "json" if _ASKS_FOR_JSON.search(text) else "text"
     return "json" if given == "json" else "text"
 
 
 def _last_value(option: str, arguments: Sequence[str]) -> str | None:
-    """The last value that arguments give an option, as `--name value` or `--name=value`."""
+    """Return the last value of an option in arguments, as `--name value` or `--name=value`."""
     found = None
     for number, argument in enumerate(arguments):
         if argument == option:
@@ -94,17 +95,20 @@ def _last_value(option: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def open_storage(output: str, settings: Path | None) -> tuple["Storage", str]:
-    """The storage of an output by a command's settings, and the output's absolute location."""
-    from craft_ray.core.settings import load_settings
+def open_storage(output: str, settings: "Settings | Path | None") -> tuple["Storage", str]:
+    """Return the storage of an output, and the output's absolute location.
+
+    settings: loaded, or the file to load
+    """
+    from craft_ray.core.settings import Settings, load_settings
     from craft_ray.storage.addresses import absolute
     from craft_ray.storage.storage import Storage
 
-    chosen = load_settings(settings)
-    return Storage(chosen.s3, chosen.patience), absolute(output)
+    chosen = settings if isinstance(settings, Settings) else load_settings(settings)
+    return Storage.of(chosen), absolute(output)
 
 
-def locate_tables(output: str, settings: Path | None) -> tuple["Storage", str]:
+def locate_tables(output: str, settings: "Settings | Path | None") -> tuple["Storage", str]:
     """Like `open_storage`, but raises SettingsError if there are no tables."""
     from craft_ray.tables.output import tables_exist
 
@@ -115,7 +119,7 @@ def locate_tables(output: str, settings: Path | None) -> tuple["Storage", str]:
     return storage, location
 
 
-def open_tables(output: str, settings: Path | None, at: str | None = None) -> "OpenOutput":
+def open_tables(output: str, settings: "Settings | Path | None", at: str | None = None) -> "OpenOutput":
     """Open an output for reading.
 
     Raises SettingsError if there are no tables, or not in this state.
@@ -126,7 +130,7 @@ def open_tables(output: str, settings: Path | None, at: str | None = None) -> "O
 
 
 def similar_output(location: str) -> str:
-    """`; did you mean ...?` if a sibling folder with tables has a similar name, else nothing."""
+    """Return `; did you mean ...?` if a sibling folder with tables has a similar name, else nothing."""
     from craft_ray.storage.addresses import is_remote
     from craft_ray.storage.local import similar_name
 
@@ -153,9 +157,9 @@ def check_documents(tables: "OpenOutput", doc_ids: Sequence[str]) -> None:
 
 
 def choice(option: str, given: str, *known: str) -> str:
-    """One of some words.
+    """Return a value if it is known.
 
-    Raises SettingsError for any other.
+    Raises SettingsError.
     """
     if given not in known:
         raise SettingsError(f"{option} {given}: choose {' or '.join(known)}{nearest(given, known)}")

@@ -43,7 +43,7 @@ def rescore(
     from craft_ray.training.rescoring import fit_rescoring
 
     chosen = load_settings(settings)
-    words = read_lexicon(Storage(chosen.s3), lexicon)
+    words = read_lexicon(Storage.of(chosen), lexicon)
     grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_by_label(chosen))
     tagger = Tagger(load_checkpoint(model), "fp32", grounder)
     rescoring, report = fit_rescoring(tagger.tag_documents, read_craft(craft, ids))

@@ -11,7 +11,7 @@ from craft_ray.core.settings import Settings, setting_descriptions, settings_and
 
 @options_from(Settings)
 def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any) -> None:
-    """List all settings: the value that `annotate` would use here, and where it comes from."""
+    """List all settings, with the values that `annotate` would use here and their origins."""
     loaded, origins = settings_and_origins(settings, **chosen)
     values = loaded.model_dump(mode="json")
     rows = []

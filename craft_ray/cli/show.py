@@ -73,7 +73,7 @@ def show(
     from craft_ray.tables.output import tables_exist
 
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
-    storage = Storage(chosen.s3, chosen.patience)
+    storage = Storage.of(chosen)
     if in_ is not None:
         _show_stored(on, open_tables(in_, settings), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):

@@ -1,1 +1,1 @@
-"""The words of all rooms: documents, labels, settings, errors; and the process itself. Imports nothing of ours."""
+"""Documents, labels, settings, errors, logs and the connection to Ray. Imports no other room."""

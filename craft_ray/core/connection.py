@@ -1,4 +1,4 @@
-"""A connection to Ray, which is imported only where one is made."""
+"""The connection to Ray, which is imported only when one is made."""
 
 import logging
 import os
@@ -9,34 +9,38 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.logs import log
+from craft_ray.core.logs import log, with_log_fields
 from craft_ray.core.settings import Settings, WaitForSettings
 
 
 @contextmanager
 def ray_session(settings: Settings) -> Iterator[None]:
-    """A connection to Ray: the cluster named, the one around this process, or a new local one that ends with it."""
+    """Connect to Ray: the cluster of the settings, the one this process already has, or a new local one.
+
+    Raises SettingsError if the cluster cannot be reached, RunError if a local Ray does not start.
+    """
     import ray
 
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run sends nothing about itself to anyone
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run reports nothing to anyone
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = settings.address or os.environ.get("RAY_ADDRESS")
     try:
-        with _native_stderr_closed():
+        with native_stderr_discarded():
             if address:
                 ray.init(address=address, **quiet)
             else:
-                _have_a_token()
-                with _on_loopback():
-                    # "local", for a plain `ray.init` trips over the address file of a killed head.
+                _ensure_token()
+                with _local_options():
+                    # A plain `ray.init` would try the address that a killed head has left behind.
                     ray.init(address="local", num_cpus=settings.cpus, include_dashboard=False, **quiet)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -46,7 +50,8 @@ def ray_session(settings: Settings) -> Iterator[None]:
     ended = threading.Event()
     if address:
         watched = ray.get_runtime_context().gcs_address
-        threading.Thread(target=_watch, args=(watched, ended), name="craft-ray-watch", daemon=True).start()
+        watch = with_log_fields(partial(_watch, watched, ended))
+        threading.Thread(target=watch, name="craft-ray-watch", daemon=True).start()
     try:
         yield
     finally:
@@ -54,25 +59,26 @@ def ray_session(settings: Settings) -> Iterator[None]:
         ray.shutdown()
 
 
-def _have_a_token() -> None:
-    """Give a new local Ray the token that it keeps in the home folder, where it can keep none there."""
+def _ensure_token() -> None:
+    """Set a token for a new local Ray if it cannot store one in the home folder."""
     if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         return
     try:
         folder = Path.home() / ".ray"  # as Ray makes it
         folder.mkdir(parents=True, exist_ok=True)
-        kept = os.access(folder, os.W_OK)
+        writable = os.access(folder, os.W_OK)
     except (OSError, RuntimeError):  # a read-only home, or none at all
-        kept = False
-    if not kept:
+        writable = False
+    if not writable:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for this process and those that Ray starts from it
 
 
 @contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Settings that a new local Ray is started with: its ports on loopback alone, its idle workers kept.
+def _local_options() -> Iterator[None]:
+    """Environment of a new local Ray: ports on loopback only, and idle workers stay.
 
-    After a second Ray kills idle workers beyond one per core. The stages of a run would start theirs again and again.
+    By default Ray kills idle workers beyond one per core after a second, and the stages of a run would start theirs
+    again and again.
     """
     from ray._private import ray_constants
 
@@ -80,10 +86,9 @@ def _on_loopback() -> Iterator[None]:
     wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_num_workers_soft_limit": str(workers)}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(missing)
-    clustered, ray_constants.ENABLE_RAY_CLUSTER = (
-        ray_constants.ENABLE_RAY_CLUSTER,
-        False,
-    )  # read from the first at import
+    # The first variable is read into this constant when Ray is imported (tests/project/test_private_parts.py).
+    clustered = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
@@ -93,7 +98,7 @@ def _on_loopback() -> Iterator[None]:
 
 
 def _watch(address: str, ended: threading.Event) -> None:
-    """Say so when the cluster's head does not answer: Ray ends a process that has lost its cluster without a word."""
+    """Warn while the cluster's head does not answer. Ray ends a process that has lost its cluster silently."""
     host, _, port = address.rpartition(":")
     answers = True
     while not ended.wait(2.0):
@@ -103,7 +108,7 @@ def _watch(address: str, ended: threading.Event) -> None:
             if answers:
                 log.warning(
                     "the Ray cluster at %s does not answer (%s); if it stays away, this run ends with exit code 1, and "
-                    "the same command goes on from what is committed",
+                    "the same command continues from the last commit",
                     address,
                     error.strerror or error,
                 )
@@ -113,10 +118,18 @@ def _watch(address: str, ended: threading.Event) -> None:
 
 
 @contextmanager
-def _native_stderr_closed() -> Iterator[None]:
-    """Keep the notice of Ray's native code about its log level off the terminal; Python's own errors come through."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+def native_stderr_discarded() -> Iterator[None]:
+    """Discard what native code writes to stderr, such as Ray's notice of its log level; Python's stderr stays."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    before = sys.stderr
+    if (stderr := sys.__stderr__) is not None and before is stderr:
+        stderr.flush()
+        # Left to the garbage collector to close, since another thread may be writing to it at the end.
+        sys.stderr = open(os.dup(kept), "w", buffering=1, encoding=stderr.encoding, errors=stderr.errors)  # noqa: SIM115
     with open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), 2)
     try:
@@ -124,16 +137,16 @@ def _native_stderr_closed() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        sys.stderr = before
 
 
 def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
-    """Wait until the cluster has what is wanted; its autoscaler, if it has one, is asked for what is missing.
+    """Request missing resources from the cluster's autoscaler, and wait until they have joined or `stop` is set.
 
-    Asked by placement groups, each of one bundle, since those end with this process however it ends: what
-    `request_resources` asks for stays asked for, and would keep machines up that nobody uses. Returns early if told to
-    stop.
+    Requests are placement groups, which end with this process. Those of `request_resources` outlive it, and would keep
+    idle machines running.
 
-    Raises RunError if none of what is wanted is there in time; if some is, the run goes on with that.
+    Raises RunError if none joins in time; with some of them the run starts anyway.
     """
     import ray
 
@@ -141,7 +154,7 @@ def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
     if not missing:
         return
     deadline = time.monotonic() + wanted.seconds
-    asked = [ray.util.placement_group([{name: 1}]) for name, number in missing.items() for _ in range(number)]
+    requests = [ray.util.placement_group([{name: 1}]) for name, number in missing.items() for _ in range(number)]
     try:
         while any(_total(name) < number for name, number in missing.items()):
             if stop.wait(0.5):
@@ -149,25 +162,25 @@ def wait_for_resources(wanted: WaitForSettings, stop: threading.Event) -> None:
             if time.monotonic() > deadline:
                 break
     finally:
-        for group in asked:
-            ray.util.remove_placement_group(group)
+        for request in requests:
+            ray.util.remove_placement_group(request)
     for name, number in missing.items():
         if (found := _total(name)) < number:
             late = f"{found:g} of {number} {name}s joined the cluster in {wanted.seconds:g} s"
             if found < 1:
                 raise RunError(late)
-            log.warning("%s; the run goes on with these", late)
+            log.warning("%s; the run starts with these", late)
 
 
 def nodes() -> list[dict[str, float]]:
-    """Resources (`CPU`, `GPU`) of each node that is alive."""
+    """Resources (`CPU`, `GPU`) of each node alive."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def is_connected() -> bool:
-    """True if this process is connected to Ray already; a process that has not imported it is not."""
+    """True if this process is connected to Ray. Does not import it."""
     return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
 
 

@@ -1,4 +1,4 @@
-"""Mentions marked in a text: the colours of labels, and the text in marked and unmarked segments."""
+"""Highlighted mentions: the colours of labels, and texts split at mentions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,40 +16,40 @@ STYLES = {
     "Taxon": "black on #f0e442",
     "Chemical": "black on #cc79a7",
 }
-"""How each label is marked: the colours of Okabe and Ito (jfly.uni-koeln.de/color), for the colour-blind as well."""
+"""Text and background colour by label, from Okabe and Ito (jfly.uni-koeln.de/color): safe for the colour-blind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of text; `entity` is the row of `entities` that it is a mention of, None for what is between."""
+    """A piece of text and the row of `entities` for which it is the mention, None between mentions."""
 
     text: str
     entity: Mapping[str, Any] | None = None
 
 
 def segments(text: str, start: int, end: int, entities: Sequence[Mapping[str, Any]]) -> Iterator[Segment]:
-    """`text[start:end]` in pieces that together are just that, whatever the entities' offsets are.
+    """Split `text[start:end]` at the mentions. The pieces always add up to the text.
 
-    Of entities that overlap the one that begins first keeps its text, and of those the longest.
+    Of overlapping mentions the one that starts first is kept, and of those the longest.
     """
-    at = start
+    position = start
     for entity in sorted(entities, key=lambda row: (row["start"], -row["end"])):
-        if entity["start"] < at or entity["end"] <= entity["start"] or entity["end"] > end:
+        if entity["start"] < position or entity["end"] <= entity["start"] or entity["end"] > end:
             continue
-        if entity["start"] > at:
-            yield Segment(text[at : entity["start"]])
+        if entity["start"] > position:
+            yield Segment(text[position : entity["start"]])
         yield Segment(text[entity["start"] : entity["end"]], entity)
-        at = entity["end"]
-    if at < end:
-        yield Segment(text[at:end])
+        position = entity["end"]
+    if position < end:
+        yield Segment(text[position:end])
 
 
 def highlighted_html(
     text: str, entities: Sequence[Mapping[str, Any]], styles: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """A text as HTML with its entities marked and named, for a notebook; everything in it is escaped.
+    """Render a text with highlighted and labelled mentions as HTML, escaped.
 
-    styles: of labels, as in STYLES, before those
+    styles: override STYLES
     """
     parts = []
     for segment in segments(text, 0, len(text), entities):
@@ -65,7 +65,7 @@ def highlighted_html(
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], caption: str) -> str:
-    """Rows as an HTML table, for a notebook; everything in it is escaped, and long cells are cut with an ellipsis."""
+    """Render rows as an HTML table, escaped; long cells end with an ellipsis."""
     head = "".join(f"<th>{_escaped(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(row[name])}</td>' for name in columns)}</tr>" for row in rows)
     return f"<table><caption>{_escaped(caption)}</caption><tr>{head}</tr>{body}</table>"

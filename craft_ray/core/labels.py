@@ -1,4 +1,4 @@
-"""The six entity labels: their names, CRAFT-IOB's tags, their ontologies, and how tables spell a model's.
+"""The six entity labels of CRAFT, and the spelling of labels in the tables.
 
 `Gene` is the published CRAFT card's name for CRAFT-IOB's tag GO, which holds **GO cellular components** (nuclear,
 mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `Protein`.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One kind of entity: `tag` is CRAFT-IOB's, `ontology` the one its mentions are annotated with."""
+    """A kind of entity. `tag` is CRAFT-IOB's name, `ontology` the prefix of its concepts."""
 
     name: str
     tag: str
@@ -34,11 +34,11 @@ _BY_SPELLING = {spelling.casefold(): label.name for label in LABELS for spelling
 _TAG_NAMES = {label.tag for label in LABELS}
 
 TAGS = ("O", *(f"{prefix}-{label.name}" for label in LABELS for prefix in "BI"))
-"""The tag set a model trained here predicts, in the order of its label ids."""
+"""Tags of a model trained here, in the order of its label ids."""
 
 
 def canonical(name: str) -> str:
-    """One of the six labels as the tables spell it; a name outside the six is returned as it is.
+    """Spell one of the six labels as the tables do; other names stay.
 
     >>> canonical("GGP"), canonical("taxon"), canonical("Disease")
     ('Protein', 'Taxon', 'Disease')
@@ -47,10 +47,10 @@ def canonical(name: str) -> str:
 
 
 def is_craft(names: Iterable[str]) -> bool:
-    """True if labels are CRAFT's own: all six in any spelling, or some as CRAFT-IOB or the tables spell them.
+    """True if labels are CRAFT's own: all six in any spelling, or some in the spelling of CRAFT-IOB or the tables.
 
-    Elsewhere the same words mean other things: in most corpora a `Gene` is a gene, and not a cellular component. So
-    some of the six with `Gene` among them are CRAFT's only beside `Sequence`, which every part of CRAFT has.
+    In most corpora a `Gene` is a gene, not a cellular component. So a subset with `Gene` is CRAFT's only together with
+    `Sequence`, which every part of CRAFT has.
 
     >>> is_craft(["SO", "CL", "GGP", "GENE", "Taxon", "CHEBI"]), is_craft(["Cell", "Taxon"])
     (True, True)
@@ -64,12 +64,12 @@ def is_craft(names: Iterable[str]) -> bool:
 
 
 def canonical_tags(tags: Sequence[str]) -> list[str]:
-    """IOB tags of a model or a corpus as the tables spell them: `B-GGP` is `B-Protein` where the labels are CRAFT's."""
+    """Spell IOB tags as the tables do, if their labels are CRAFT's: `B-GGP` becomes `B-Protein`."""
     if not is_craft(label_of(tag) for tag in set(tags) if tag != "O"):
         return list(tags)
     return [tag if tag == "O" else f"{tag[: len(tag) - len(label_of(tag))]}{canonical(label_of(tag))}" for tag in tags]
 
 
 def label_of(tag: str) -> str:
-    """The label of a tag with or without its prefix."""
+    """Strip the prefix of a tag, if it has one."""
     return tag[2:] if tag[:2] in ("B-", "I-") else tag

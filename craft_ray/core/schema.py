@@ -1,4 +1,4 @@
-"""Documents as readers yield them, and the Arrow schemas of the tables. Imports nothing of ours."""
+"""Documents as readers yield them, and the Arrow schemas of the tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 UNREADABLE = "#unreadable"
-"""How the ids of rows end that stand for what a broken shard or member did not give."""
+"""Suffix of the ids of rows for broken shards and archive members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document as read. Sections are in order and do not overlap; what lies between them is not annotated."""
+    """A document as read. Sections are sorted and do not overlap; text between them is not annotated."""
 
     doc_id: str
     text: str
@@ -34,13 +34,13 @@ class Document:
 
 
 def document_of(doc_id: str, text: str) -> Document:
-    """A document of one section, `text`; of none if there is no text."""
+    """Make a document with one section named `text`, or none if the text is empty."""
     return Document(doc_id, text, (Section("text", 0, len(text)),) if text else ())
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A document that cannot be annotated: `reason` is one of REASONS, `detail` is for a person."""
+    """A document that cannot be annotated. `reason` is one of REASONS."""
 
     doc_id: str
     reason: str
@@ -49,7 +49,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A citation that its publisher withdrew from the collection."""
+    """A citation that its publisher has withdrawn."""
 
     doc_id: str
     version: int = 1
@@ -73,18 +73,15 @@ REASONS = {
     "unknown_format": "content that no reader recognises",
     "unreadable": "a shard that the storage could not deliver",
 }
-"""Why a document is rejected; the list in tables/README.md is checked against this one."""
+"""Why a document is rejected. A test compares the list in tables/README.md."""
 
 TRANSIENT_REASONS = ("failed", "unreadable")
-"""Reasons that may be gone at another try; all others stand in the content, and stay while that does not change."""
+"""Reasons that a retry may resolve. The others depend on the content alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One mention: `text[start:end] == mention`, offsets in code points of the document's text.
-
-    The concept that it means, how sure that is and which step found it are None where nothing fits.
-    """
+    """A mention: `text[start:end] == mention`, offsets in code points."""
 
     label: str
     start: int
@@ -125,7 +122,7 @@ DOCUMENTS = pa.schema(
         ("block_id", pa.string()),
     ]
 )
-"""`documents`: one row for each document found. `metadata` is a JSON object; `key` as in `identity.key`."""
+"""`documents`: one row per document found. `metadata` is a JSON object; `key` comes from `identity.key`."""
 
 ENTITIES = pa.schema(
     [
@@ -149,24 +146,24 @@ ENTITIES = pa.schema(
         ("lexicon", pa.string()),
     ]
 )
-"""`entities`: one row for each mention."""
+"""`entities`: one row per mention."""
 
 CONCEPT_COLUMNS = ("concept_id", "concept_name", "concept_score", "concept_match", "concept_candidates", "lexicon")
-"""The concept that a mention means: CURIE, name, how sure that is, which step found it, concepts that fit as well, and
-the beginning of the fingerprint of the lexicon that was asked; null where none was."""
+"""Columns of a mention's concept: CURIE, name, score, the step that found it, other candidates, and the start of the
+lexicon's fingerprint, which is null if there was none."""
 
 CONCEPTS = pa.schema([("id", pa.string()), ("name", pa.string()), ("ontology", pa.string()), ("version", pa.string())])
-"""`concepts`: one row for each concept that a mention means, and for each class above one."""
+"""`concepts`: one row per concept of a mention, and per class above one."""
 
 ANCESTORS = pa.schema([("id", pa.string()), ("ancestor", pa.string()), ("distance", pa.int32())])
-"""`ancestors`: for each concept that a mention means every class above it by is_a, and itself at distance 0."""
+"""`ancestors`: for each concept of a mention all classes above it by is_a, and itself at distance 0."""
 
 LABEL, YEAR = "label", "year"
-"""Columns by which `entities` can be partitioned: always by its label, on request by the year of its document too."""
+"""Partition columns of `entities`: always the label, optionally the year of the document."""
 
 
 def entities_schema(partition_by: Sequence[str] = (LABEL,)) -> pa.Schema:
-    """The columns of an `entities` table that is partitioned by some: the year is a column only where it is one."""
+    """Return the schema of `entities` for a partitioning; only partitioned by year it has that column."""
     return ENTITIES.append(pa.field(YEAR, pa.int32())) if YEAR in partition_by else ENTITIES
 
 

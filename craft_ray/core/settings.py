@@ -1,7 +1,7 @@
-"""All settings of a run. Arguments go before environment variables (`CRAFT_RAY_*`), and those before a YAML file.
+"""All settings of a run. Arguments override environment variables (`CRAFT_RAY_*`), which override a YAML file.
 
-Each setting is described here once: the command's options and the table in annotation/README.md come from these
-descriptions. Credentials are never a setting: they come from the usual AWS environment, profile or role.
+The command's options and the table in annotation/README.md are made from the descriptions here. Credentials are not
+settings: they come from the AWS environment, profile or role.
 """
 
 import os
@@ -21,19 +21,19 @@ from craft_ray.core.validation import Key, nearest, read_yaml, validated
 EMBEDDED = "embedded"
 
 FILE = "craft-ray.yaml"
-"""Settings file that is read without being named, if it is in the current folder."""
+"""Default settings file, in the current folder."""
 
 PREFIX = "CRAFT_RAY_"
 
 NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES", "CRAFT_RAY_RECORDINGS")
-"""Variables that are no settings of a run: one shows stack traces, the others are for the tests."""
+"""Variables that are not settings: the first shows stack traces, the others are for tests."""
 
 ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]
-"""Parts of full-text articles that are read on request."""
+"""Optional parts of full-text articles."""
 
 
 class S3Settings(BaseModel):
-    """How to reach object storage; what is not given comes from the AWS environment."""
+    """How to reach object storage. Defaults come from the AWS environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,24 +46,25 @@ class S3Settings(BaseModel):
     requester_pays: bool = Field(default=False, description="accept the costs of reading from requester-pays buckets")
 
     def is_anonymous(self, bucket: str) -> bool:
-        """True if a bucket is read without credentials."""
         return self.anonymous if isinstance(self.anonymous, bool) else bucket in self.anonymous
 
 
 class WaitForSettings(BaseModel):
-    """Resources that a run requests from an autoscaling cluster and waits for, if there is anything to annotate."""
+    """Resources to request from an autoscaling cluster and wait for, if there is anything to annotate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gpus: int = Field(default=0, ge=0, description="GPUs to wait for, in the whole cluster")
     cpus: int = Field(default=0, ge=0, description="CPU cores to wait for, in the whole cluster")
     seconds: float = Field(
-        default=900, gt=0, description="longest wait; then the run starts with what is there, or fails if nothing is"
+        default=900,
+        gt=0,
+        description="longest wait; then the run starts with the resources there are, or fails if there are none",
     )
 
 
 class Settings(BaseModel):
-    """Everything that decides a run, apart from its inputs and its output."""
+    """All parameters of a run, apart from inputs and output."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,7 +73,8 @@ class Settings(BaseModel):
         description="`craft` (also `embedded`), `craft-iob`, a folder (local or s3://) or a Hugging Face id",
     )
     format: str | None = Field(
-        default=None, description="format of all inputs, such as pubmed or jats; default: told by name and content"
+        default=None,
+        description="format of all inputs, such as pubmed or jats; default: recognised by name and content",
     )
     include: tuple[ArticlePart, ...] = Field(
         default=(),
@@ -96,17 +98,17 @@ class Settings(BaseModel):
         description="for sources that are complete: remove documents that are in no file of the inputs any more",
     )
     id_prefix: str | None = Field(
-        default=None, description="text before each id; `shard` is the file's path, for ids that repeat across files"
+        default=None, description="prefix of each id; `shard` uses the file's path, for ids that repeat across files"
     )
     model_sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
-        description="fingerprint that the model must have, as a run's record gives it",
+        description="fingerprint that the model must have, as in a run record",
     )
     replace_model: bool = Field(
         default=False,
-        description="annotate with another model than the output's last run; else that is refused, so that no output "
-        "mixes two by mistake",
+        description="annotate with another model than the output's last run, which is otherwise refused, so that no "
+        "output mixes two by mistake",
     )
     replicas: int | None = Field(
         default=None, ge=1, description="number of model replicas; default: one per GPU, or one per eight CPU cores"
@@ -114,17 +116,18 @@ class Settings(BaseModel):
     max_replicas: int | None = Field(
         default=None,
         ge=1,
-        description="model replicas at the most, where their number may follow a cluster that grows and shrinks during "
-        "a run; default: as many as it begins with",
+        description="upper limit of model replicas, for clusters that grow and shrink during a run; default: their "
+        "number at its start",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
-        default="auto", description="number format of the model; auto: the fastest that does no harm; fp32 is exact"
+        default="auto",
+        description="number format of the model; auto: the fastest without loss of accuracy; fp32 is exact",
     )
     engine: str = Field(
         default="auto", description="library that runs the model; auto: openvino on a CPU, torch on a GPU"
     )
     compile: bool = Field(
-        default=False, description="compile the model for a GPU (torch.compile): costs a minute, for long runs"
+        default=False, description="compile the model for a GPU (torch.compile): takes a minute, for long runs"
     )
     token_budget: int | None = Field(
         default=None,
@@ -139,24 +142,24 @@ class Settings(BaseModel):
     )
     ontology: tuple[str, ...] = Field(
         default=(),
-        description="ontologies (OBO or OBO Graphs JSON, plain or gzip) or compiled lexicons from which mentions get "
-        "ids, local or s3://, or `embedded` for the lexicon that ships; default: those of the output's last run, else "
+        description="ontologies (OBO or OBO Graphs JSON, plain or gzip) or compiled lexicons for the ids of mentions, "
+        "local or s3://, or `embedded` for the lexicon that ships; default: those of the output's last run, else "
         "`embedded`",
     )
-    concepts: bool = Field(default=True, description="give mentions the ids of ontology concepts")
+    concepts: bool = Field(default=True, description="map mentions to ontology concepts")
     min_score: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="lowest score of mentions that stay; 0 keeps all; default: as the model's config.json says",
+        description="lowest score of mentions to keep; 0 keeps all; default: from the model's config.json",
     )
     grounded_only: tuple[str, ...] = Field(
-        default=(), description="labels whose mentions are left out where no concept fits; default: none"
+        default=(), description="labels whose mentions are dropped if no concept fits; default: none"
     )
     concept_prefixes: dict[str, tuple[str, ...]] = Field(
         default={},
-        description="by label, the prefixes of the concepts that its mentions mean, as Disease: [MONDO]; default: "
-        "the ontology of each of the six labels",
+        description="prefixes of the concepts of each label, as Disease: [MONDO]; default: the ontology of each of the "
+        "six labels",
     )
     keep_text: bool = Field(default=True, description="keep each document's text in the table `documents`")
     address: str | None = Field(default=None, description="Ray cluster; default: RAY_ADDRESS, else a new local Ray")
@@ -164,17 +167,17 @@ class Settings(BaseModel):
     keep_versions: int | None = Field(
         default=None,
         ge=0,
-        description="earlier states of the tables to keep, for time travel and `craft-ray diff`; default: as many as "
-        "the last run kept, at first none",
+        description="earlier states of the tables to keep, for time travel and `craft-ray diff`; default: as in the "
+        "last run, at first none",
     )
     compact: bool = Field(
-        default=True, description="merge small files of the tables at a run's end, and now and then in a long one"
+        default=True, description="merge small files of the tables at a run's end, and from time to time in a long one"
     )
     max_rejected: float = Field(
         default=0.9,
         ge=0,
         le=1,
-        description="share of rejected documents above which a run stops; checked from 100 documents on",
+        description="share of rejected documents above which a run stops, after the first 100",
     )
     max_pruned: float = Field(
         default=0.05,
@@ -183,10 +186,10 @@ class Settings(BaseModel):
         description="share of the documents that `prune` may remove; a run that would remove more removes none",
     )
     log_format: LogFormat = Field(
-        default="text", description="text: log lines for people; json: one object per line, with run and shard"
+        default="text", description="text: sentences; json: one object per line, with run and shard"
     )
     patience: float = Field(
-        default=300, gt=0, description="seconds for which object storage may keep failing before the run gives up"
+        default=300, gt=0, description="seconds for which transient errors of object storage are retried"
     )
     notify: SecretStr | None = Field(
         default=None,
@@ -200,41 +203,38 @@ class Settings(BaseModel):
 
     @field_validator("max_replicas")
     @classmethod
-    def _is_no_less(cls, most: int | None, others: ValidationInfo) -> int | None:
+    def _check_max_replicas(cls, most: int | None, others: ValidationInfo) -> int | None:
         if most is not None and most < (others.data.get("replicas") or 1):
             raise PydanticCustomError("max_replicas", "less than replicas")
         return most
 
     @field_validator("prune")
     @classmethod
-    def _sees_all(cls, prune: bool, others: ValidationInfo) -> bool:
+    def _check_prune(cls, prune: bool, others: ValidationInfo) -> bool:
         if prune and others.data.get("limit") is not None:
-            raise PydanticCustomError("prune", "must be false beside a limit")
+            raise PydanticCustomError("prune", "must be false with a limit")
         return prune
 
     @field_validator("notify")
     @classmethod
-    def _is_web_address(cls, url: SecretStr | None) -> SecretStr | None:
+    def _check_notify(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
             raise PydanticCustomError("web_address", "a web address begins with http:// or https://")
         return url
 
 
 def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:
-    """Settings from arguments (None means not given), the environment and a YAML file, in this order.
+    """Load settings from arguments (None means not given), the environment and a YAML file, in this order.
 
-    file: `craft-ray.yaml` in the current folder if None and that is there
+    file: default is `craft-ray.yaml` in the current folder, if it exists
 
-    Raises SettingsError in one sentence that names every mistake and where it is.
+    Raises SettingsError, with one sentence about all mistakes and their origins.
     """
     return settings_and_origins(file, **arguments)[0]
 
 
 def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tuple[Settings, dict[Key, str]]:
-    """Settings, as `load_settings` gives them, and where each value that is not a default comes from.
-
-    Raises SettingsError.
-    """
+    """Like `load_settings`, and return the origin of each value that is not a default."""
     if file is None and Path(FILE).is_file():
         file = FILE
     values, origins = read_yaml(file) if file is not None else ({}, {})
@@ -248,7 +248,7 @@ def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tu
 
 
 def setting_descriptions(model: type[BaseModel] = Settings, above: Key = ()) -> Iterator[tuple[str, Any, str]]:
-    """Each setting: its name with dots, its default, its description."""
+    """Yield the dotted name, the default and the description of each setting."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
@@ -258,11 +258,11 @@ def setting_descriptions(model: type[BaseModel] = Settings, above: Key = ()) -> 
 
 
 def _environment() -> dict[str, Any]:
-    """The settings that environment variables give; a variable that only looks like one is logged."""
+    """Read settings from environment variables, and warn of unknown ones."""
     names = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(PREFIX) and name.partition("__")[0] not in names and name not in NOT_SETTINGS:
-            log.warning("the environment variable %s is no setting%s", name, nearest(name, names))
+            log.warning("the environment variable %s is not a setting%s", name, nearest(name, names))
     try:
         return dict(EnvSettingsSource(cast(Any, Settings), env_prefix=PREFIX, env_nested_delimiter="__")())
     except UnreadableVariable as error:
@@ -270,11 +270,11 @@ def _environment() -> dict[str, Any]:
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, of which those above go before those below."""
+    """Merge nested values; those above override those below."""
     merged = dict(below)
     for name, value in above.items():
-        under = merged.get(name)
-        merged[name] = _merged(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else value
+        old = merged.get(name)
+        merged[name] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 

@@ -15,27 +15,24 @@ from craft_ray.core.logs import logs_json
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 FORCED_AFTER = 0.5
-"""Seconds after a first Ctrl-C within which another is the same one, passed on by a shell or a wrapper."""
+"""Seconds after a first Ctrl-C within which another counts as the same, passed on by a shell or a wrapper."""
 
-STOPPING = "\r\x1b[2Kstopping: what is done is being committed; Ctrl-C again ends at once\n"
-"""Written over the line that the cursor is in, which is a bar of progress and the terminal's own `^C`."""
+STOPPING = "\r\x1b[2Kstopping: committing finished work; press Ctrl-C again to quit now\n"
+"""Overwrites the line of the cursor, which has the progress bar and the terminal's own `^C`."""
 
-FORCED = "\r\x1b[2K\x1b[?25hended at once: the same command goes on from what is committed\n"
-"""The same for a second Ctrl-C, which leaves a bar no time to go; the cursor, which the bar hides, is shown again."""
+FORCED = "\r\x1b[2K\x1b[?25hquit: the same command continues from the last commit\n"
+"""Also shows the cursor again, which the progress bar has hidden."""
 
 
 class StopRequest(threading.Event):
-    """Set by SIGINT and SIGTERM; any number of them is one, but a second Ctrl-C ends the process.
-
-    That loses no more than SIGKILL does, which is nothing that is committed.
-    """
+    """An event that SIGINT and SIGTERM set. A second Ctrl-C ends the process, which is as safe as SIGKILL."""
 
     def __init__(self) -> None:
         super().__init__()
         self._interrupted: float | None = None
 
     def listen(self) -> None:
-        """Take the signals, from now on or again: ray.init puts handlers of its own in place of others."""
+        """Install the handlers, again after ray.init, which replaces them."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._take)
@@ -44,23 +41,23 @@ class StopRequest(threading.Event):
         if number == signal.SIGINT:
             if self._interrupted is None:
                 self._interrupted = time.monotonic()
-                _tell(STOPPING)
+                _print(STOPPING)
             elif time.monotonic() - self._interrupted >= FORCED_AFTER:
-                _tell(FORCED)
+                _print(FORCED)
                 os._exit(StoppedError.exit_code)
-        # In a thread of its own: a signal may find this one within `wait`, holding the lock that `set` takes.
+        # In another thread, since a signal may interrupt `wait`, which holds the lock that `set` takes.
         _thread.start_new_thread(self.set, ())
 
 
-def _tell(line: str) -> None:
-    """Write to the terminal, if there is one, past all that buffers."""
-    if sys.stderr.isatty() and not logs_json():
+def _print(line: str) -> None:
+    """Write to the terminal, if there is one, without buffering."""
+    if sys.stderr is not None and sys.stderr.isatty() and not logs_json():
         os.write(sys.stderr.fileno(), line.encode())
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """A `StopRequest` that listens; other handlers are put back at the end."""
+    """Yield a StopRequest, and restore the earlier handlers at the end."""
     stop = StopRequest()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     stop.listen()

@@ -1,4 +1,4 @@
-"""Settings from outside, checked against a pydantic model: every mistake is named, with its place and a likely name."""
+"""Validation of settings with pydantic. One error names all mistakes, their origins and the nearest names."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -11,32 +11,32 @@ from pydantic import BaseModel, ValidationError
 from craft_ray.core.errors import SettingsError
 
 Key = tuple[str, ...]
-"""The name of a value within nested settings, such as ("s3", "region")."""
+"""Path of a value in nested settings, such as ("s3", "region")."""
 
 _SECRET = ("web_address",)
-"""Kinds of mistakes in values that may hold a secret."""
+"""Types of errors whose values may contain a secret."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], values: Mapping[str, Any], places: Mapping[Key, str] | None = None) -> Model:
-    """Nested values as a model.
+def validated(model: type[Model], values: Mapping[str, Any], origins: Mapping[Key, str] | None = None) -> Model:
+    """Make a model of nested values.
 
-    places: where each value stands, for the error message
+    origins: where each value comes from, for the error message
 
-    Raises SettingsError, in one sentence, for all values that do not fit.
+    Raises SettingsError, with one sentence about all invalid values.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        mistakes = [_mistake(model, dict(found), places or {}) for found in error.errors(include_url=False)]
+        mistakes = [_mistake(model, dict(found), origins or {}) for found in error.errors(include_url=False)]
         raise SettingsError("; ".join(dict.fromkeys(mistakes))) from error
 
 
 def read_yaml(file: str | Path) -> tuple[dict[str, Any], dict[Key, str]]:
-    """The values of a YAML file, and the line of each.
+    """Return the values of a YAML file, and the line of each.
 
-    Raises SettingsError if the file cannot be read or holds anything but names with values.
+    Raises SettingsError if the file cannot be read, or is not a mapping.
     """
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -58,12 +58,12 @@ def read_yaml(file: str | Path) -> tuple[dict[str, Any], dict[Key, str]]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?` if a known name is like the one given, else nothing.
+    """Return `; did you mean ...?` if a known name is similar, else nothing.
 
     >>> nearest("replica", ["model", "replicas"])
     '; did you mean replicas?'
     """
-    by_case = {one.casefold(): one for one in known}
+    by_case = {candidate.casefold(): candidate for candidate in known}
     found = difflib.get_close_matches(name.casefold(), by_case, 1, 0.6)
     return f"; did you mean {by_case[found[0]]}?" if found else ""
 
@@ -76,22 +76,22 @@ def _lines(node: yaml.Node | None, file: str | Path, above: Key = ()) -> Iterabl
             yield from _lines(value, file, key)
 
 
-def _mistake(model: type[BaseModel], found: dict[str, Any], places: Mapping[Key, str]) -> str:
-    """One mistake of pydantic's as a clause. Values under unknown names are not shown: they may be secrets."""
+def _mistake(model: type[BaseModel], found: dict[str, Any], origins: Mapping[Key, str]) -> str:
+    """Word one error of pydantic. Values of unknown settings are not shown, since they may be secrets."""
     key = tuple(str(part) for part in found["loc"])
-    while key not in places and len(key) > 1 and found["type"] != "extra_forbidden":
-        key = key[:-1]  # parts of a union and positions in a list have no place of their own
+    while key not in origins and len(key) > 1 and found["type"] != "extra_forbidden":
+        key = key[:-1]  # members of a union and items of a list have no origin of their own
     name = ".".join(key)
-    place = f" ({places[key]})" if key in places else ""
+    origin = f" ({origins[key]})" if key in origins else ""
     if found["type"] == "extra_forbidden":
-        return f"setting {name}: there is no such setting{place}{nearest(key[-1], _fields(model, key[:-1]))}"
+        return f"setting {name}: there is no such setting{origin}{nearest(key[-1], _fields(model, key[:-1]))}"
     shown = isinstance(found["input"], str | int | float) and found["type"] not in _SECRET
     given = f", not {found['input']!r}" if shown else ""
-    return f"setting {name}: {found['msg']}{given}{place}"
+    return f"setting {name}: {found['msg']}{given}{origin}"
 
 
 def _fields(model: type[BaseModel], above: Key) -> list[str]:
-    """Names of the fields that a model has within another."""
+    """Names of the fields of a nested model."""
     for name in above:
         inner = model.model_fields[name].annotation
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):

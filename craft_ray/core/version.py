@@ -1,3 +1,3 @@
-"""The version of this package; imports nothing, so that everything may import it."""
+"""The version of this package."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Paths and s3:// addresses, as text."""
+"""Local paths and s3:// addresses, as strings."""
 
 import os
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from craft_ray.core.errors import SettingsError
 
 
 class Entry(NamedTuple):
-    """A file or a folder as storage lists it; the tag of a file changes with its content."""
+    """A listed file or folder. The tag of a file changes with its content."""
 
     name: str
     size: int = 0
@@ -17,7 +17,7 @@ class Entry(NamedTuple):
 
 
 def is_remote(url: str) -> bool:
-    """True if this is an s3:// address.
+    """True for an s3:// address, False for a path.
 
     Raises SettingsError for another protocol.
     """
@@ -31,17 +31,15 @@ def is_remote(url: str) -> bool:
 
 
 def bucket(url: str) -> str:
-    """The bucket of an s3:// address."""
     return url.partition("://")[2].partition("/")[0]
 
 
 def absolute(url: str) -> str:
-    """An address as it is, a path made absolute, neither with a slash at its end."""
+    """Make a path absolute. Trailing slashes are removed."""
     if is_remote(url):
         return "s3://" + url.partition("://")[2].rstrip("/")
     return os.path.abspath(os.path.expanduser(url))
 
 
 def join(folder: str, *names: str) -> str:
-    """A path or address below a folder."""
     return "/".join((folder.rstrip("/"), *names))

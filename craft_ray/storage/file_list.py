@@ -1,4 +1,4 @@
-"""Files named by a list, in place of listing a bucket of millions."""
+"""Lists of input files, which replace the listing of a bucket of millions."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,35 +15,33 @@ from craft_ray.storage.storage import Storage
 
 STANDARD_INPUT = "-"
 
-_BYTES = 1 << 20
-"""Bytes of a list that are in memory as lines."""
+_CHUNK = 1 << 20
+"""Bytes of lines in memory."""
 
 _DIGITS = 18
-"""Digits that a size may have, so that it is a number of 64 bits."""
+"""Most digits of a size, so that it fits 64 bits."""
 
 
 def read_file_list(storage: Storage, address: str, complete: bool = False) -> pa.Table:
-    """The files that a list names, rows of FILES.
+    """Read a list of files into rows of FILES.
 
-    Each has a line: its address and, if known, its size in bytes and a tag, behind tabs.
+    Each line has an address and optionally a size in bytes and a tag, separated by tabs. The tag changes with the
+    content, like an ETag; a file without size and tag counts as unchanged once it has been read. Relative addresses are
+    relative to the list. Empty lines and lines that begin with # are skipped.
 
-    address:  of the list, a path or s3://; `-` for standard input
-    complete: whether the list must be seen to be whole: a file whose last line has come to its end
+    address:  path or s3:// address of the list; `-` for standard input
+    complete: refuse a list that may be cut short: standard input, or a file without a final line break
 
-    The tag changes with the content, as an ETag does; a file without size and tag counts as unchanged once it is read.
-    Relative addresses are relative to the list. Empty lines, and lines that begin with #, are left out.
-
-    Raises SettingsError if the list cannot be read, names nothing, has a line of another form, or may be cut short
-    where it must be whole.
+    Raises SettingsError if the list cannot be read, is empty, malformed or possibly cut short.
     """
     if address == STANDARD_INPUT and complete:
         raise SettingsError("a list from standard input may be cut short, so nothing can be pruned by it: give a file")
-    with ExitStack() as opened:
+    with ExitStack() as cleanup:
         if address == STANDARD_INPUT:
             stream, folder = sys.stdin.buffer, absolute(".")
         else:
             with as_settings_error(f"the list {address}"):
-                stream = opened.enter_context(storage.open(absolute(address)))
+                stream = cleanup.enter_context(storage.open(absolute(address)))
             folder = absolute(address).rpartition("/")[0]
         found = files_table(_files(_lines(stream, address, complete), folder, address))
     if not found.num_rows:
@@ -52,12 +50,12 @@ def read_file_list(storage: Storage, address: str, complete: bool = False) -> pa
 
 
 def _lines(stream: BinaryIO, address: str, complete: bool) -> Iterator[str]:
-    """The lines of a list, of which a part at a time is in memory."""
     ended = False
     while True:
         with as_settings_error(f"the list {address}"):
-            lines = stream.readlines(_BYTES)
-        if complete and not (ended := lines[-1].endswith(b"\n") if lines else ended):
+            lines = stream.readlines(_CHUNK)
+        ended = lines[-1].endswith(b"\n") if lines else ended
+        if complete and not ended:
             raise SettingsError(
                 f"the list {address} does not end with a line break: it may be cut, and nothing is pruned"
             )
@@ -77,8 +75,9 @@ def _files(lines: Iterable[str], folder: str, address: str) -> Iterator[File]:
         size = rest[0].strip() if rest else ""
         if len(rest) > 2 or (size and not (size.isdecimal() and len(size) <= _DIGITS)):
             raise SettingsError(
-                f"line {number} of the list {address} is not an address, a size in bytes and a tag, behind tabs"
+                f"line {number} of the list {address} is not an address, a size in bytes and a tag, separated by tabs"
             )
         name = name.strip()
-        whole = name if is_remote(name) or name.startswith("/") else join(folder, name)
-        yield whole, int(size or 0), rest[1].strip().strip('"') if len(rest) > 1 else "", path_start(whole), ""
+        url = name if is_remote(name) or name.startswith("/") else join(folder, name)
+        tag = rest[1].strip().strip('"') if len(rest) > 1 else ""
+        yield url, int(size or 0), tag, path_start(url), ""

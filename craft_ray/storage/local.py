@@ -1,4 +1,4 @@
-"""Files on disk that are there whole or not at all, and what is named like one that is not there."""
+"""Files on disk: atomic writes, listings, and similar names for error messages."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from craft_ray.storage.addresses import Entry
 
 @contextmanager
 def temporary_file(path: Path, content: bytes) -> Iterator[str]:
-    """A temporary file with some content in a path's folder, which is made if need be."""
+    """Write content to a temporary file in the folder of a path, and yield its name. Makes the folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
@@ -26,12 +26,12 @@ def temporary_file(path: Path, content: bytes) -> Iterator[str]:
 
 
 def link_exclusive(written: str, url: str) -> bool:
-    """Give a file a second name that none has yet; false if one has."""
+    """Link a written file to a name that does not exist yet; False if it does."""
     try:
         os.link(written, url)
     except FileExistsError:
         return False
-    except OSError:  # a filesystem without hard links; here the content is there a moment after the name
+    except OSError:  # a filesystem without hard links; the name is visible shortly before the content
         try:
             with open(url, "xb") as file:
                 file.write(Path(written).read_bytes())
@@ -42,31 +42,28 @@ def link_exclusive(written: str, url: str) -> bool:
 
 @lru_cache(maxsize=1)
 def umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
+    """Return the file mode mask of the process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
-def similar_name(path: str, wanted: Callable[[Path], bool] = lambda found: True) -> str:
-    """`; did you mean ...?` if what stands in a path's folder has a name like its last part, else nothing.
-
-    wanted: tells whether what is found can be meant
-    """
+def similar_name(path: str, is_candidate: Callable[[Path], bool] = lambda sibling: True) -> str:
+    """Return `; did you mean ...?` if a sibling of a missing path has a similar name, else nothing."""
     try:
-        beside = [found.name for found in Path(path).parent.iterdir() if wanted(found)]
+        siblings = [sibling.name for sibling in Path(path).parent.iterdir() if is_candidate(sibling)]
     except OSError:
         return ""
-    return nearest(Path(path).name, beside)
+    return nearest(Path(path).name, siblings)
 
 
 def entries(folder: str, complete: bool) -> Iterator[Entry]:
-    """The files and folders right in a folder, as it is read; the tag of a file is the time of its change.
+    """List the files and folders directly in a folder. The tag of a file is its modification time.
 
-    complete: whether a folder that cannot be read raises OSError; else the rest of it is left out
+    complete: raise OSError for a folder that cannot be read, instead of leaving out the rest of it
 
-    A link is a file, also one to a folder: it has the size of what it names, and its own time. What vanishes meanwhile
-    is left out.
+    A symbolic link counts as a file, even to a folder: with the size of its target and its own time. Files that vanish
+    meanwhile are left out.
     """
     with suppress(*() if complete else (OSError,)), os.scandir(folder) as found:
         for one in found:
@@ -75,12 +72,12 @@ def entries(folder: str, complete: bool) -> Iterator[Entry]:
                 continue
             with suppress(FileNotFoundError):
                 status = one.stat(follow_symlinks=False)
-                size = _size_behind(one) if one.is_symlink() else status.st_size
+                size = _target_size(one) if one.is_symlink() else status.st_size
                 yield Entry(one.path, size, str(status.st_mtime or ""))
 
 
 def files_below(folder: str, complete: bool) -> Iterator[Entry]:
-    """The files in a folder and in those below it; `complete` as in `entries`."""
+    """List the files in a folder and all folders below it; like `entries`."""
     folders = [folder]
     while folders:
         for entry in entries(folders.pop(), complete):
@@ -90,8 +87,8 @@ def files_below(folder: str, complete: bool) -> Iterator[Entry]:
                 yield entry
 
 
-def _size_behind(link: os.DirEntry[str]) -> int:
-    """Bytes of what a link names, 0 if it names nothing."""
+def _target_size(link: os.DirEntry[str]) -> int:
+    """Bytes of a link's target, 0 for a broken link."""
     try:
         return link.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of object storage opened ahead of their turn, so that a reader of small files need not wait for each."""
+"""Open the next files of object storage while one is read."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,24 +11,20 @@ from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
 AHEAD = 4
-"""Files that are fetched while one is read; each holds READ_AHEAD bytes at the most."""
+"""Files opened in advance; each holds at most READ_AHEAD bytes."""
 
 
 def prefetch(storage: Storage, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Callable[[], BinaryIO]]]:
-    """Yield each shard with what gives its stream, or raises what opening it raised."""
+    """Yield each shard with a function that returns its stream, or raises the error of opening it."""
     if not any(is_remote(shard.name) for shard in shards):
         yield from ((shard, partial(storage.open, shard.name)) for shard in shards)
         return
-    coming: deque[tuple[Shard, Future[BinaryIO]]] = deque()
+    opening: deque[tuple[Shard, Future[BinaryIO]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for shard in shards:
-            coming.append((shard, pool.submit(storage.open, shard.name, shard.size)))
-            if len(coming) > AHEAD:
-                yield _next(coming)
-        while coming:
-            yield _next(coming)
-
-
-def _next(coming: deque[tuple[Shard, Future[BinaryIO]]]) -> tuple[Shard, Callable[[], BinaryIO]]:
-    shard, stream = coming.popleft()
-    return shard, stream.result
+            opening.append((shard, pool.submit(storage.open, shard.name, shard.size)))
+            if len(opening) > AHEAD:
+                first, stream = opening.popleft()
+                yield first, stream.result
+        for first, stream in opening:
+            yield first, stream.result

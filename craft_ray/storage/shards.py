@@ -1,4 +1,4 @@
-"""Files to read, in columns and in the order of their rank: a Python object for each of millions would not fit."""
+"""Millions of input files in Arrow columns, sorted by rank."""
 
 import json
 import zlib
@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file to read.
+    """A file to read, or a part of an archive.
 
-    name:   its absolute path or s3:// address
-    tag:    changes with the content: an object's ETag, a file's time of change
-    number: its rank among all shards known. Ranks order shards by base name, then path: PubMed's files, named in order
-            of issue, in order of issue
-    path:   from the input's own folder on, as `notes/a.txt`; it stays where a folder of inputs moves
-    named:  the name by which its documents without an id are called (`annotation/naming.py`)
-    format: the format that it is read as, whatever the settings say
-    part:   the part of an archive that a task reads, of so many `parts` (`readers/parts.py`)
+    name:   absolute path or s3:// address
+    tag:    changes with the content: the ETag of an object, the modification time of a file
+    number: rank among all known shards, by base name and then path, which is the order of issue of PubMed's files
+    path:   starts at the input's own folder, as `notes/a.txt`, so that it survives a move of that folder
+    named:  prefix of the ids of documents without an id
+    format: reader to use, whatever the settings say
+    part:   index of the part of an archive, of `parts`
     """
 
     name: str
@@ -44,62 +43,53 @@ _VALUES = attrgetter(*(field.name for field in fields(Shard)))
 
 
 def pack_shards(shards: Iterable[Shard]) -> bytes:
-    """Some shards as few bytes, to be sent to a task; `unpack_shards` gives them again."""
+    """Serialize shards for a task."""
     return zlib.compress(json.dumps([_VALUES(shard) for shard in shards]).encode(), 1)
 
 
 def unpack_shards(content: bytes) -> list[Shard]:
-    """The shards that `pack_shards` encoded."""
     return [Shard(*values) for values in json.loads(zlib.decompress(content))]
 
 
 FILES = pa.schema(
     [
-        ("name", pa.large_string()),  # names of many millions of files take more than the 2 GB that a `string` may have
+        ("name", pa.large_string()),  # a `string` column ends at 2 GB
         ("size", pa.int64()),
         ("tag", pa.large_string()),
         ("path_start", pa.int32()),
         ("format", pa.string()),
     ]
 )
-"""Files in columns, as in `Shard`: a Python object for each of millions would not fit into the driver's memory.
-
-`path_start` is the place in the name, in code points, from which on it is the `path`.
-"""
+"""Fields of `Shard`. `path` is the part of the name from `path_start` (code points) on."""
 
 File = tuple[str, int, str, int, str]
 """A row of FILES."""
 
-_AT_ONCE = 1 << 10
-"""Files that are Python objects while they go into columns; of more at once the garbage collector would take notice."""
-
+_CHUNK_ROWS = 1 << 10
+"""Rows that exist as Python objects at a time."""
 
 _COMPARED = 1 << 16
-"""Names that are copied at once to be compared."""
+"""Names copied at a time to compare them."""
 
 
 def files_table(files: Iterable[File]) -> pa.Table:
-    """Rows of FILES as a table."""
-    coming = iter(files)
+    rows = iter(files)
     batches = []
-    while some := list(islice(coming, _AT_ONCE)):
-        columns = zip(zip(*some, strict=True), FILES.types, strict=True)
+    while chunk := list(islice(rows, _CHUNK_ROWS)):
+        columns = zip(zip(*chunk, strict=True), FILES.types, strict=True)
         batches.append(pa.record_batch([pa.array(values, kind) for values, kind in columns], FILES))
     return pa.Table.from_batches(batches, FILES)
 
 
 class Shards(Sequence[Shard]):
-    """Whole files to read, in columns; a Shard is made when it is asked for.
-
-    columns: rows of FILES, and of each file its `number` and what it is `named`
-    """
+    """A sequence of shards stored in columns: those of FILES, `number` and `named`."""
 
     def __init__(self, columns: pa.Table) -> None:
         self._columns = columns
 
     @classmethod
     def from_shards(cls, shards: Sequence[Shard]) -> "Shards":
-        """Some shards in columns; the `path` of each is the end of its name."""
+        """Store shards in columns. Each `path` must be the end of its name."""
         if isinstance(shards, cls):
             return shards
         files = ((one.name, one.size, one.tag, len(one.name) - len(one.path), one.format) for one in shards)
@@ -109,21 +99,18 @@ class Shards(Sequence[Shard]):
 
     @classmethod
     def from_files(cls, files: pa.Table) -> "Shards":
-        """The shards of rows of FILES, not yet numbered or named."""
+        """Make shards of rows of FILES, without numbers and names."""
         columns = files.append_column("number", pa.repeat(pa.scalar(-1, pa.int64()), len(files)))
         return cls(columns.append_column("named", pa.repeat(pa.scalar("", pa.large_string()), len(files))))
 
     def with_numbers(self, numbers: NDArray[np.int64]) -> "Shards":
-        """The same with ranks; (shards,)."""
         return Shards(self._columns.set_column(len(FILES), "number", pa.array(numbers)))
 
     def with_names(self, named: pa.ChunkedArray) -> "Shards":
-        """The same with the names of their documents without an id; (shards,) of `large_string`."""
         return Shards(self._columns.set_column(len(FILES) + 1, "named", named))
 
-    def take(self, places: NDArray[np.int64]) -> "Shards":
-        """Those at some places."""
-        return Shards(self._columns.take(pa.array(places)))
+    def take(self, rows: NDArray[np.int64]) -> "Shards":
+        return Shards(self._columns.take(pa.array(rows)))
 
     def __len__(self) -> int:
         return int(self._columns.num_rows)
@@ -135,48 +122,45 @@ class Shards(Sequence[Shard]):
     def __getitem__(self, at: slice) -> "Shards": ...
 
     def __getitem__(self, at: int | slice) -> "Shard | Shards":
-        places = range(len(self))[at]
-        if isinstance(places, range):
-            return self.take(np.array(places, np.int64))
-        (shard,) = Shards(self._columns.slice(places, 1))
+        rows = range(len(self))[at]
+        if isinstance(rows, range):
+            return self.take(np.array(rows, np.int64))
+        (shard,) = Shards(self._columns.slice(rows, 1))
         return shard
 
     def __iter__(self) -> Iterator[Shard]:
-        for rows in self._columns.to_batches(_AT_ONCE):
+        for rows in self._columns.to_batches(_CHUNK_ROWS):
             columns = (column.to_pylist() for column in rows.columns)
-            for name, size, tag, at, format, number, named in zip(*columns, strict=True):
-                yield Shard(name, size, tag, number, name[at:], named, format)
+            for name, size, tag, start, format, number, named in zip(*columns, strict=True):
+                yield Shard(name, size, tag, number, name[start:], named, format)
 
     @property
     def names(self) -> pa.ChunkedArray:
-        """The name of each; (shards,) of `large_string`."""
         return self._columns["name"]
 
     @property
     def numbers(self) -> NDArray[np.int64]:
-        """The rank of each; (shards,)."""
         numbers: NDArray[np.int64] = self._columns["number"].to_numpy()
         return numbers
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """The bytes of each; (shards,)."""
         sizes: NDArray[np.int64] = self._columns["size"].to_numpy()
         return sizes
 
     @property
     def paths(self) -> pa.ChunkedArray:
-        """The path of each, in one chunk; (shards,) of `large_string`."""
+        """All paths, in one chunk."""
         paths = [pa.array([], pa.large_string())]
-        for rows in self._columns.select(["name", "path_start"]).to_batches(_AT_ONCE):
-            names, places = (column.to_pylist() for column in rows.columns)
-            ends = [name[at:] for name, at in zip(names, places, strict=True)]
+        for rows in self._columns.select(["name", "path_start"]).to_batches(_CHUNK_ROWS):
+            names, starts = (column.to_pylist() for column in rows.columns)
+            ends = [name[start:] for name, start in zip(names, starts, strict=True)]
             paths.append(pa.array(ends, pa.large_string()))
         return pa.chunked_array([pa.concat_arrays(paths)])
 
 
 class Names(Sequence[str]):
-    """Names in a column; a `str` is made when it is asked for."""
+    """A sequence of names stored in a column."""
 
     def __init__(self, column: pa.LargeStringArray) -> None:
         self._column = column
@@ -199,9 +183,10 @@ class Names(Sequence[str]):
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of the inputs, and the names of files in folders that are no input.
+    """The files of the inputs.
 
-    files: rows of FILES in the order of rank, each name once
+    files:       rows of FILES sorted by rank, with unique names
+    passed_over: names of files in the inputs' folders that are no input
     """
 
     files: pa.Table
@@ -210,26 +195,22 @@ class Listing:
     def __len__(self) -> int:
         return int(self.files.num_rows)
 
-    def shards(self, places: NDArray[np.int64] | None = None) -> Shards:
-        """The files at some places as shards, to be read; all if None."""
-        return Shards.from_files(self.files if places is None else self.files.take(pa.array(places)))
+    def shards(self, rows: NDArray[np.int64] | None = None) -> Shards:
+        """Make shards of some rows; of all by default."""
+        return Shards.from_files(self.files if rows is None else self.files.take(pa.array(rows)))
 
     @cached_property
     def index(self) -> "NameIndex":
-        """The places of files by their names."""
         return NameIndex(_whole(self.files["name"]))
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece; combining a single chunk would copy it."""
+    """Combine chunks, which would copy even a single one."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 class NameIndex:
-    """Finds the places of names among millions of different ones, by bisection: a hash table would copy them.
-
-    names: (names,) of `large_string`
-    """
+    """Finds the row of a name among millions of unique ones by bisection; a hash table would copy them."""
 
     def __init__(self, names: pa.LargeStringArray) -> None:
         self._order: NDArray[np.uint64] | None = None
@@ -239,23 +220,23 @@ class NameIndex:
         self._names = names
 
     def find(self, names: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
-        """The place of each name, -1 where it is none of them; (names,)."""
+        """Return the row of each name, -1 for unknown ones; (names,)."""
         if isinstance(names, pa.ChunkedArray):
             return np.concatenate([np.empty(0, np.int64), *map(self.find, names.chunks)])
         if not len(self._names):
             return np.full(len(names), -1)
         names = pc.fill_null(names, "").cast(pa.large_string())
         at = np.minimum(pc.search_sorted(self._names, names).to_numpy(), len(self._names) - 1)
-        there = pc.equal(self._names.take(pa.array(at)), names).to_numpy(zero_copy_only=False)
-        place = at if self._order is None else self._order[at]
-        return np.where(there, place.astype(np.int64), -1)
+        found = pc.equal(self._names.take(pa.array(at)), names).to_numpy(zero_copy_only=False)
+        row = at if self._order is None else self._order[at]
+        return np.where(found, row.astype(np.int64), -1)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and bool(self.find(pa.array([name]))[0] >= 0)
 
 
 def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The rank of each name among all, from 1, by base name and then by name; equal names have the same; (names,)."""
+    """Rank names from 1 by base name and then name; equal names share a rank; (names,)."""
     whole = _whole(names)
     order = pc.sort_indices(_keys(names), [("base", "ascending"), ("name", "ascending")]).to_numpy()
     ranked = np.empty(len(order), np.int64)
@@ -264,10 +245,7 @@ def ranks(names: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def ranked(files: pa.Table) -> pa.Table:
-    """Rows of FILES in the order of rank.
-
-    Each name comes once: with the longest path, and of several with that the last.
-    """
+    """Sort rows of FILES by rank. Of rows with the same name, the last of those with the longest path stays."""
     keys = _keys(files["name"]).append_column("path_start", files["path_start"])
     order = pc.sort_indices(
         keys, [("base", "ascending"), ("name", "ascending"), ("path_start", "descending")]
@@ -278,24 +256,24 @@ def ranked(files: pa.Table) -> pa.Table:
 
 
 def _keys(names: pa.ChunkedArray) -> pa.Table:
-    """Names and base names, to sort by: UTF-8 sorts by bytes as text does by code points."""
+    """Sort keys. Arrow compares UTF-8 bytes, which gives the order of code points."""
     return pa.table({"name": names, "base": pc.replace_substring_regex(names, "(?s)^.*/", "")})
 
 
 def first_occurrences(names: pa.LargeStringArray, order: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """True where a name differs from the one before it in an order; (names,). Few are copied at once."""
+    """Mask of the names that differ from their predecessor in an order; (names,)."""
     differs = np.ones(len(order), np.bool_)
-    for at in range(1, len(order), _COMPARED):
-        some = names.take(pa.array(order[at - 1 : at + _COMPARED]))
-        differs[at : at + _COMPARED] = pc.not_equal(some[1:], some[:-1]).to_numpy(zero_copy_only=False)
+    for start in range(1, len(order), _COMPARED):
+        compared = names.take(pa.array(order[start - 1 : start + _COMPARED]))
+        differs[start : start + _COMPARED] = pc.not_equal(compared[1:], compared[:-1]).to_numpy(zero_copy_only=False)
     return differs
 
 
 def path_start(name: str, top: str | None = None) -> int:
-    """The place in a file's name where its path begins: at the name of a folder above it, by default its own."""
+    """Index in a file's name at which its `path` starts: the base name of a folder above it, by default its own."""
     if top is None:
         top = name[: max(0, name.rfind("/"))]
-    at = max(0, top.rfind("/"))
-    while name.startswith("/", at):
-        at += 1
-    return at
+    start = max(0, top.rfind("/"))
+    while name.startswith("/", start):
+        start += 1
+    return start

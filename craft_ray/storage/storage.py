@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
-from craft_ray.core.settings import S3Settings
+from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage import local
 from craft_ray.storage.addresses import Entry, bucket, is_remote, join
 from craft_ray.storage.failures import CHANGED, as_settings_error, describe
@@ -45,6 +45,10 @@ class Storage:
     settings: S3Settings
     patience: float = 300
     _s3: S3 = field(init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Storage":
+        return cls(settings.s3, settings.patience)
 
     def __post_init__(self) -> None:
         self._s3 = S3(self.settings)

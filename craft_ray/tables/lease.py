@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
-from craft_ray.core.logs import log
+from craft_ray.core.logs import log, with_log_fields
 from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
 
@@ -57,7 +58,8 @@ def hold_lease(
     mine = {"run_id": run_id, "scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
     url = _acquire(storage, join(output, FOLDER), mine, wait, notify)
     ended, lost = threading.Event(), threading.Event()
-    heart = threading.Thread(target=_beat, args=(storage, url, mine, ended, lost), name="craft-ray-lease", daemon=True)
+    beat = with_log_fields(partial(_beat, storage, url, mine, ended, lost))
+    heart = threading.Thread(target=beat, name="craft-ray-lease", daemon=True)
     heart.start()
     try:
         yield lost

@@ -86,7 +86,7 @@ def train(
             "choose workers and accumulate so that it can"
         )
     check_labels(labels, {label_of(tag) for sentence in train.sentences for tag in sentence.tags} - {"O"})
-    storage, output = Storage(settings.s3), absolute(output)
+    storage, output = Storage.of(settings), absolute(output)
     storage.check_writable(output)
     if storage.size(join(output, CONFIG_FILE)) is not None and not storage.names(join(output, STATE)):
         raise SettingsError(f"there is a finished model in {output}: choose another folder")

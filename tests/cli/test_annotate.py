@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.cli.annotate import _in_vain, _rejected, print_summary
+from craft_ray.cli.annotate import _annotated_nothing, _rejected, print_summary
 from craft_ray.cli.console import console
 from craft_ray.tables.lease import hold_lease
 from tests.support.outputs import STORAGE
@@ -28,8 +28,8 @@ def summary(broken: int = 0, **documents: int) -> dict:
         (summary(rejected=1, unchanged=30), False),
     ],
 )
-def test_a_run_is_in_vain_if_nothing_that_it_found_is_in_the_tables_but_as_rejected(told: dict, vain: bool):
-    assert _in_vain(told) is vain
+def test_a_run_is_annotated_nothing_if_nothing_that_it_found_is_in_the_tables_but_as_rejected(told: dict, vain: bool):
+    assert _annotated_nothing(told) is vain
 
 
 def test_the_error_says_how_many_and_why():

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,11 @@ def test_a_wrong_option_ends_with_2(capsys: pytest.CaptureFixture[str]):
     assert _exit_code(lambda **options: typer.main.get_command(app)(["top", "--nonsense"], **options)) == 2
     assert "--nonsense" in capsys.readouterr().err
     assert logging.getLogger("craft_ray") is log
+
+
+def test_closed_standard_streams():
+    """A closed stderr is not stdout, and its number is not given to the next file that is opened."""
+    program = "import os, sys; sys.argv[1:] = ['top', '--nonsense']; from craft_ray.cli import main; main()"
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- 2>&-', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
 from craft_ray.cli.export import FORMULAS
-from craft_ray.core.errors import SettingsError
+from craft_ray.core.errors import SettingsError, StorageError
 from tests.support.hostile_output import write_hostile_output
 
 
@@ -79,3 +79,21 @@ def test_a_shell_can_complete_commands(shell: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("_CRAFT_RAY_COMPLETE", f"source_{shell}")
     sourced = CliRunner().invoke(app, [], prog_name="craft-ray").output
     assert "_CRAFT_RAY_COMPLETE" in sourced
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["top", "s3://bucket/out"],
+        ["concepts", "build", "s3://bucket/x.obo", "-o", "lexicon"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_honours_patience(arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "CRAFT_RAY_PATIENCE": "0.1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    failure = CliRunner().invoke(app, arguments).exception
+    assert isinstance(failure, StorageError), failure
+    assert "storage failed for 0.1 s" in str(failure)

@@ -3,10 +3,12 @@
 import io
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from craft_ray.core.logs import configure_logging, log, log_fields
+from craft_ray.core.logs import configure_logging, log, log_fields, with_log_fields
 
 
 def log_all() -> None:
@@ -54,3 +56,34 @@ def test_another_handler_of_the_process_adds_nothing(capsys: pytest.CaptureFixtu
     log_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert {name for line in lines for name in line} & {"message", "asctime"} == set()
+
+
+def test_fields_may_be_removed_in_any_order(capsys: pytest.CaptureFixture[str]):
+    configure_logging("json")
+    first, second = log_fields(run_id="r1"), log_fields(run_id="r2", shard="a.xml")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    log.info("in the second")
+    second.__exit__(None, None, None)
+    log.info("in none")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line.get("run_id"), line.get("shard")) for line in lines] == [("r2", "a.xml"), (None, None)]
+
+
+def test_each_thread_logs_the_fields_of_its_own_run(capsys: pytest.CaptureFixture[str]):
+    configure_logging("json")
+    both = threading.Barrier(2)
+
+    def run(run_id: str) -> None:
+        with log_fields(run_id=run_id):
+            both.wait(10)
+            helper = threading.Thread(target=with_log_fields(lambda: log.info(run_id)))
+            helper.start()
+            helper.join()
+            both.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, ("r1", "r2")))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert sorted((line["event"], line["run_id"]) for line in lines) == [("r1", "r1"), ("r2", "r2")]

@@ -37,7 +37,7 @@ def test_a_wrong_variable_is_named_as_it_is_spelled(monkeypatch: pytest.MonkeyPa
 def test_a_variable_that_is_no_setting_is_told_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setenv("CRAFT_RAY_REPLICA", "4")
     load_settings()
-    assert "CRAFT_RAY_REPLICA is no setting; did you mean CRAFT_RAY_REPLICAS?" in caplog.text
+    assert "CRAFT_RAY_REPLICA is not a setting; did you mean CRAFT_RAY_REPLICAS?" in caplog.text
 
 
 def test_a_settings_file_in_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -183,7 +183,7 @@ def test_prune_refuses_incomplete_inputs(source: Source, command: Callable[..., 
         assert list(source.texts) == ["a1"]
         return done.stderr.splitlines()[-1]
 
-    assert "setting prune: must be false beside a limit, not True (argument)" in refused(source.folder, "--limit", "3")
+    assert "setting prune: must be false with a limit, not True (argument)" in refused(source.folder, "--limit", "3")
     assert "the list cut.tsv does not end with a line break" in refused("--inputs-from", "cut.tsv")
     assert "a list from standard input may be cut short" in refused("--inputs-from", "-")
     assert "nothing can be pruned without inputs" in refused("--deleted-from", "gone.txt")

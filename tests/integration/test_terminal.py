@@ -96,7 +96,7 @@ def test_a_second_ctrl_c_restores_the_terminal():
         assert at.to_its_end() == 3
         assert at.shows_a_cursor
         assert [line for line in at.lines if "documents" in line] == []
-        assert at.lines[-1] == "ended at once: the same command goes on from what is committed"
+        assert at.lines[-1] == "quit: the same command continues from the last commit"
 
 
 @pytest.mark.long

@@ -47,9 +47,9 @@ def test_renewed_credentials_reach_both_clients(server: S3Server, renew: Callabl
     output = f"s3://{BUCKET}/out"
     documents = NumberedTable(storage, output, "documents", DOCUMENTS)
     documents.fence()
-    documents.add(block(output, ("a", "mouse"), storage=storage).documents, 1)
+    documents.commit_files(block(output, ("a", "mouse"), storage=storage).documents, 1)
     renew("second")
     storage.write_bytes(f"{output}/x", b"content")
-    documents.add(block(output, ("b", "rat"), storage=storage).documents, 2)
+    documents.commit_files(block(output, ("b", "rat"), storage=storage).documents, 2)
     assert documents.pair == 2
     assert table(output, "documents", storage.delta_options(output))["doc_id"].to_pylist() == ["b", "a"]

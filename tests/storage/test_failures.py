@@ -14,7 +14,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.snapshots import open_snapshot
+from craft_ray.tables.output import open_output
 from tests.support.outputs import STORAGE, commit, numbered_document
 from tests.support.scripted_store import scripted_store
 
@@ -138,7 +138,7 @@ def test_numbers_in_a_message_mean_nothing(tmp_path: Path):
     commit(tmp_path, [numbered_document(0)])
     for version in ("403", "503"):
         with pytest.raises(SettingsError) as failed:
-            open_snapshot(STORAGE, str(tmp_path), version)
+            open_output(STORAGE, str(tmp_path), version)
         assert "denied" not in str(failed.value)
         assert "requests" not in str(failed.value)
 
