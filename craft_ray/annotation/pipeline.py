@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import ray.data
-from ray.data._internal.execution.execution_callback import ExecutionCallback
+from ray.data._internal.execution.execution_callback import ExecutionCallback  # private: see test_private_parts.py
+from ray.util.annotations import RayDeprecationWarning
 
 from craft_ray.annotation.cluster_plan import Plan
 from craft_ray.annotation.plan import Attempt
@@ -50,9 +51,10 @@ def run_pipeline(
     # Its warnings are about settings that are made here on purpose, and its errors are raised as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     tasks = [{"shards": pack_shards(group)} for group in groups]
-    # The only way to bound these retries is deprecated in Ray 2.60 and has no successor yet.
-    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
-    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # true of every small run
+    # The only way to bound retries is deprecated in Ray 2.60, and has no successor yet.
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning, module=__name__)
+    # Every small run has fewer blocks than replicas.
+    warnings.filterwarnings("ignore", module="ray.data._internal.execution.operators.actor_pool_map_operator")
     dataset = ray.data.from_items(tasks, override_num_blocks=len(tasks))
     _configure(dataset.context, plan, attempt)
     written = (
