@@ -25,7 +25,7 @@ FILE = "craft-ray.yaml"
 
 PREFIX = "CRAFT_RAY_"
 
-NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS", "CRAFT_RAY_OUTCOMES", "CRAFT_RAY_RECORDINGS")
+NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS")
 """Variables that are not settings: the first shows stack traces, the others are for tests."""
 
 ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]

@@ -1,6 +1,5 @@
 """One run over the whole hostile corpus, with good documents among it."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -40,7 +39,6 @@ def folder(corpus: list[Case], tmp_path_factory) -> Path:
 
 
 def test_every_hostile_input_has_its_outcome(local_ray: None, corpus: list[Case], folder: Path, tmp_path: Path):
-    """Set CRAFT_RAY_OUTCOMES to a file for a table of outcomes."""
     expected = {"first": OK, "last": OK}
     expected |= {"PMID:990000001": OK, "PMID:990000002": OK, "PMID:990000003": "deleted", "PMCID:PMC990000004": OK}
     for case in corpus:
@@ -49,8 +47,6 @@ def test_every_hostile_input_has_its_outcome(local_ray: None, corpus: list[Case]
     summary = craft_ray.annotate(str(folder), str(tmp_path), model="stand-in")
     rows = document_rows(tmp_path)
     found = {row["doc_id"]: row["reason"] or row["status"] for row in rows}
-    if to := os.environ.get("CRAFT_RAY_OUTCOMES"):
-        Path(to).write_text(outcomes(corpus, folder, found), encoding="utf-8")
     assert found == expected
     assert summary["adds_up"]
     assert set(filter(None, (row["reason"] for row in rows))) <= set(REASONS)
@@ -76,17 +72,3 @@ def test_ids_that_look_like_sql_replace_only_their_own_rows(local_ray: None, tmp
     texts = {row["doc_id"]: row["text"] for row in document_rows(tmp_path / "out")}
     assert texts == dict.fromkeys(IDS, "Two mice.") | {"bystander": "A mouse."}
     assert_consistent(tmp_path / "out")
-
-
-def outcomes(corpus: list[Case], folder: Path, found: dict[str, str]) -> str:
-    """A Markdown table of inputs and their outcomes."""
-    table = ["| input | outcome |", "|---|---|"]
-    for case in corpus:
-        became = Counter(found.get(doc_id, "LOST") for doc_id in case.expected(f"{folder.name}/{case.name}"))
-        shard = found.get(f"{folder.name}/{case.name}#unreadable")
-        if shard:
-            became[shard] -= 1
-        parts = [f"{count} {status}" for status, count in became.items() if count]
-        parts += [f"the shard noted as {shard}"] if shard else []
-        table.append(f"| `{case.name}` | {', '.join(parts) or 'no documents in it'} |")
-    return "\n".join(table) + "\n"

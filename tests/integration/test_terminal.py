@@ -1,10 +1,6 @@
-"""A run as a person sees it in a terminal, and Ctrl-C once and twice.
-
-Set CRAFT_RAY_RECORDINGS to a folder for the screens.
-"""
+"""A run as a person sees it in a terminal, and Ctrl-C once and twice."""
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -14,7 +10,7 @@ import pytest
 from craft_ray.core.signals import FORCED_AFTER
 from tests.support.commands import COMMAND
 from tests.support.outputs import document_rows
-from tests.support.terminal import CTRL_C, Terminal, terminal
+from tests.support.terminal import CTRL_C, terminal
 
 pytestmark = pytest.mark.integration
 
@@ -35,12 +31,6 @@ def job(tmp_path: Path) -> list[str | Path]:
     return [*COMMAND, "annotate", folder, "--output", tmp_path / "out", "--cpus", "2", *model]
 
 
-def record(name: str, at: Terminal | list[str]) -> None:
-    if folder := os.environ.get("CRAFT_RAY_RECORDINGS"):
-        lines = at if isinstance(at, list) else at.lines
-        Path(folder, f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def shows_a_pace(lines: list[str]) -> bool:
     """True from the second commit on."""
     return any(" documents, " in line and "tokens/s" in line and " left" in line for line in lines)
@@ -55,13 +45,11 @@ def shows_the_way_out(lines: list[str]) -> bool:
 def test_ctrl_c_keeps_commits(job: list[str | Path], columns: int, tmp_path: Path):
     with terminal(job, columns) as at:
         running = at.until(shows_a_pace)
-        record(f"{columns}-running", running)
         (progress,) = [line for line in running if " documents, " in line]
         assert re.fullmatch(r"[\d,]+ documents, [\d,]+ tokens/s \S+ +\d+ % 0:\d\d:\d\d 0:\d\d:\d\d left", progress)
         at.press(CTRL_C)
-        record(f"{columns}-stopping", at.until(shows_the_way_out))
+        at.until(shows_the_way_out)
         assert at.to_its_end() == 3
-        record(f"{columns}-stopped", at)
         shown = "\n".join(at.lines)
         assert "Traceback" not in shown
         kept = len(document_rows(tmp_path / "out"))
@@ -108,7 +96,6 @@ def test_a_second_ctrl_c_kills_a_run(job: list[str | Path], tmp_path: Path):
         at.watch(FORCED_AFTER)  # one that comes sooner is the first, passed on by a shell
         at.press(CTRL_C)
         assert at.to_its_end() == 3
-        record("80-forced", at)
         assert at.shows_a_cursor
         assert not any(re.search(r"\d:\d\d:\d\d", line) for line in at.lines)  # nothing of the bar stays
         assert not any("Traceback" in line or line.startswith("documents found") for line in at.lines)
