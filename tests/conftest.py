@@ -1,5 +1,6 @@
 """Tiers of tests, and shared fixtures: real inputs, models, an S3 server, a local Ray, the command."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # the default of 3
 import pytest
 from hypothesis import settings
 
+from cluster.local.cluster import RayCluster, kill_saved_nodes
 from craft_ray.core.logs import log
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import DeployedModel
@@ -41,12 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """All processes of one run of the tests share a cache of converted models, apart from the user's own."""
+    """Make a folder for what all processes of a run of the tests share: converted models and, with xdist, one Ray."""
     settings.load_profile("long" if config.getoption("long") else "gate")
-    if "XDG_CACHE_HOME" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="craft-ray-tests-")
-        os.environ["XDG_CACHE_HOME"] = folder
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    if "TESTS_FOLDER" not in os.environ:
+        os.environ["TESTS_FOLDER"] = tempfile.mkdtemp(prefix="tests-", dir="/tmp")  # short, for Ray's sockets
+        os.environ.setdefault("XDG_CACHE_HOME", os.environ["TESTS_FOLDER"])
+        config.add_cleanup(remove_shared)
+
+
+def remove_shared() -> None:
+    folder = Path(os.environ.pop("TESTS_FOLDER"))
+    if (folder / "nodes.json").exists():
+        kill_saved_nodes(folder / "nodes.json")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,15 +134,31 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def local_ray() -> None:
-    """A Ray of two cores for runs in this process. It lives until pytest ends."""
+    """A connection of this process to Ray, which lives until pytest ends."""
     start_ray()
 
 
 def start_ray() -> None:
+    """Start a Ray of two cores; of several test processes the first one starts a larger one for all."""
     import ray  # unit tests need none
 
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        return
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        return
+    folder = Path(os.environ["TESTS_FOLDER"])
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ray.json").exists():
+            cluster = RayCluster({"RAY_num_workers_soft_limit": "24"}, 0, 4, object_store_mb=500, folder=folder)
+            cluster.start()
+            cluster.save(folder / "nodes.json")
+            (folder / "ray.json").write_text(json.dumps(cluster.environment))
+    environment = json.loads((folder / "ray.json").read_text())
+    address = environment.pop("RAY_ADDRESS")  # commands of tests start a Ray of their own
+    os.environ.update(environment)
+    ray.init(address=address, log_to_driver=False)
 
 
 @pytest.fixture(autouse=True)

@@ -216,6 +216,11 @@ class RayCluster:
         self.stop()
         self.start()
 
+    def save(self, state: Path) -> None:
+        """Write the nodes to a file, by which another process can end them."""
+        nodes = [[node.process.pid, node.process.create_time(), str(node.log)] for node in self.nodes]
+        state.write_text(json.dumps(nodes))
+
     def remove_files(self) -> None:
         """Remove Ray's files and the logs of the nodes."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -256,6 +261,15 @@ def running_cluster(
     finally:
         cluster.stop()
         cluster.remove_files()
+
+
+def kill_saved_nodes(state: Path) -> None:
+    """Kill the nodes that `RayCluster.save` has written to a file."""
+    for pid, created, log in reversed(json.loads(state.read_text())):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if abs(process.create_time() - created) < 1:  # else the id is another process's now
+                Node(process, Path(log)).kill()
 
 
 def kill(process: psutil.Process, number: int = signal.SIGKILL) -> bool:
@@ -349,8 +363,7 @@ def up(
         cluster.stop()
         cluster.remove_files()
         raise
-    started = [[node.process.pid, node.process.create_time(), str(node.log)] for node in cluster.nodes]
-    state.write_text(json.dumps(started))
+    cluster.save(state)
     lines = [f"export {name}={shlex.quote(value)}" for name, value in cluster.environment.items()]
     (folder / "environment").write_text("\n".join([*lines, ""]))
     print(f"a head and {nodes - 1} workers are up: {cluster.address}, dashboard {cluster.dashboard_address}")
@@ -365,11 +378,7 @@ def down(folder: Folder = FOLDER) -> None:
     state = folder / "nodes.json"
     if not state.exists():
         raise typer.BadParameter(f"there is no cluster in {folder}")
-    for pid, created, log in reversed(json.loads(state.read_text())):
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            if abs(process.create_time() - created) < 1:  # and no other that has its number now
-                Node(process, Path(log)).kill()
+    kill_saved_nodes(state)
     shutil.rmtree(folder)
 
 
