@@ -37,12 +37,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Blow:
-    """After a fatal blow a run ends; after others it goes on, or ends with a clear error."""
+    """After a fatal blow a run ends; after others it goes on, or ends with a clear error.
+
+    storage: it hits the store, so that a run may find its output unreachable
+    """
 
     name: str
     strike: Callable[[Scene], bool]
     weight: float = 1.0
     fatal: bool = False
+    storage: bool = False
 
 
 def _driver_suspended(scene: Scene) -> bool:
@@ -149,12 +153,12 @@ BLOWS = {
         Blow("raylet killed", _raylet_killed, 0.7),
         Blow("node lost", _node_lost, 0.7),
         Blow("head lost", _head_lost, 0.5, fatal=True),
-        Blow("store killed", _store_killed, 1.0),
-        Blow("503 SlowDown", _faulty("slow_down", (0.2, 0.9), (0, 0)), 1.0),
-        Blow("latency", _faulty("latency", (0.3, 1.0), (0.05, 0.8)), 0.7),
-        Blow("connection reset", _faulty("reset", (0.1, 0.7), (0, 0)), 1.0),
-        Blow("truncated body", _faulty("truncate", (0.2, 0.8), (0, 0)), 1.0),
-        Blow("bandwidth limit", _faulty("bandwidth", (0.5, 1.0), (20_000, 200_000)), 0.7),
-        Blow("lost acknowledgement", _faulty("lost_acknowledgement", (0.2, 0.9), (0, 0)), 1.5),
+        Blow("store killed", _store_killed, 1.0, storage=True),
+        Blow("503 SlowDown", _faulty("slow_down", (0.2, 0.9), (0, 0)), 1.0, storage=True),
+        Blow("latency", _faulty("latency", (0.3, 1.0), (0.05, 0.8)), 0.7, storage=True),
+        Blow("connection reset", _faulty("reset", (0.1, 0.7), (0, 0)), 1.0, storage=True),
+        Blow("truncated body", _faulty("truncate", (0.2, 0.8), (0, 0)), 1.0, storage=True),
+        Blow("bandwidth limit", _faulty("bandwidth", (0.5, 1.0), (20_000, 200_000)), 0.7, storage=True),
+        Blow("lost acknowledgement", _faulty("lost_acknowledgement", (0.2, 0.9), (0, 0)), 1.5, storage=True),
     )
 }

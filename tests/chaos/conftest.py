@@ -27,5 +27,5 @@ def shared_harness(local_ray: None, seed: int, tmp_path_factory: pytest.TempPath
 def harness(shared_harness: Harness) -> Harness:
     """The harness with a new report."""
     shared_harness.begin_report()
-    print(f"CHAOS_SEED={shared_harness.report.seed}")
+    print(f"CHAOS_SEED={shared_harness.seed}")
     return shared_harness

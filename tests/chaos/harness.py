@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import craft_ray
@@ -27,39 +28,24 @@ from tests.support.s3_server import S3Server, running_s3_server
 LONGEST_STOP = 10.0
 """Seconds that a driver has to end after SIGTERM."""
 
-_STORAGE = {
-    "store killed",
-    "503 SlowDown",
-    "latency",
-    "connection reset",
-    "truncated body",
-    "bandwidth limit",
-    "lost acknowledgement",
-}
 
-
+@dataclass
 class Harness:
     """Store, proxy and cluster, and runs on them."""
 
-    def __init__(
-        self,
-        folder: Path,
-        store: S3Server,
-        proxy: Proxy,
-        cluster: RayCluster,
-        seed: int,
-        rate: int,
-    ) -> None:
-        self.folder = folder
-        self.store = store
-        self.proxy = proxy
-        self.cluster = cluster
-        self.random = random.Random(seed)
-        self.report = Report(seed)
-        self.prefix = store.fresh_prefix()
+    folder: Path
+    store: S3Server
+    proxy: Proxy
+    cluster: RayCluster
+    seed: int
+    rate: int
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.report = Report(self.seed)
+        self.prefix = self.store.fresh_prefix()
         self.expected: outcome.Outcome
-        self._inputs = folder / "in"
-        self._rate = rate
+        self._inputs = self.folder / "in"
         self._started: list[Run] = []
         self._began = time.monotonic()
         self._background: list[threading.Thread] = []
@@ -88,14 +74,10 @@ class Harness:
         command = [sys.executable, "-m", "craft_ray", "annotate", f"{self.prefix}/in", "--output", output]
         if elsewhere:
             command = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh", *command]
-        variables = {
-            "CRAFT_RAY_BLOCK_MB": "0.08",
-            "CRAFT_RAY_REPLICAS": "2",
-            "CRAFT_RAY_PATIENCE": "20",
-        }
+        variables = {"CRAFT_RAY_BLOCK_MB": "0.08", "CRAFT_RAY_REPLICAS": "2", "CRAFT_RAY_PATIENCE": "20"}
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                [*command, "--model", "stand-in" if hurried else f"stand-in:{self._rate}", "--json"],
+                [*command, "--model", "stand-in" if hurried else f"stand-in:{self.rate}", "--json"],
                 env=os.environ
                 | self.cluster.environment
                 | self.store.environment
@@ -124,7 +106,7 @@ class Harness:
         return True
 
     def begin_report(self) -> None:
-        self.report = Report(self.report.seed)
+        self.report = Report(self.seed)
         self.proxy.dealt.clear()
 
     def undisturbed(self) -> None:
@@ -135,7 +117,7 @@ class Harness:
             self.expected = outcome.outcome(output).moved(str(self._inputs), f"{self.prefix}/in")
         self.log(
             f"undisturbed: {len(self.expected.documents)} rows of documents, {len(self.expected.entities)} of entities"
-            f" in {time.monotonic() - began:.1f} s, seed {self.report.seed}"
+            f" in {time.monotonic() - began:.1f} s, seed {self.seed}"
         )
 
     def fill(self, output: str, blows: Sequence[str], patient: bool = False) -> None:
@@ -267,7 +249,7 @@ class Harness:
         if run.terminated_at is not None:
             stop = run.ended - max(run.terminated_at, run.awake_at)
             report.stop_seconds_most = max(report.stop_seconds_most, round(stop, 2))
-            hurt = _STORAGE.intersection(run.blows)
+            hurt = any(BLOWS[name].storage for name in run.blows)
             if code not in (0, 3) and not (code in (1, 2) and hurt):
                 self._failed(run, f"ended with {code} after SIGTERM")
             if stop > LONGEST_STOP:
@@ -308,7 +290,7 @@ def _allowed(run: Run, other: Run | None) -> set[int]:
 
     A run that was suspended before it had the lease finds another one at work when it wakes up.
     """
-    hurt = {2} if _STORAGE.intersection(run.blows) else set()
+    hurt = {2} if any(BLOWS[name].storage for name in run.blows) else set()
     busy = other is not None or OVERTAKEN in run.blows
     return {0, 1} | hurt | ({OutputBusyError.exit_code} if busy else set())
 
