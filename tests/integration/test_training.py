@@ -13,7 +13,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTok
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.training.corpora import Corpus, read_iob
+from craft_ray.training.corpora import Corpus
+from craft_ray.training.iob import read_iob
 from craft_ray.training.publish import Trained
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train

@@ -1,10 +1,7 @@
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.annotation.account import POINTS, Timeline
 from craft_ray.report.timeline import LAST_STEP, speeds, steps
 
 progress = st.lists(st.tuples(st.floats(0.01, 50), st.integers(0, 90), st.integers(0, 900)), max_size=150).map(
@@ -22,16 +19,6 @@ def test_speeds_add_up(progress):
     ends = [0.0, *(bar["until"] for bar in found)]
     assert [bar["from"] for bar in found] == ends[:-1]
     assert ends[-1] == pytest.approx(done[0])
-
-
-def test_progress_is_thinned_out():
-    timeline = Timeline()
-    assert timeline.progress() == []
-    timeline.commits += [(timeline.started + n, n, 10 * n) for n in range(1, 1001)]
-    moments = timeline.progress()
-    assert len(moments) == POINTS
-    assert moments[-1] == [1000.0, 1000, 10_000]
-    assert {later[0] - earlier[0] for earlier, later in pairwise(moments)} == {5.0}
 
 
 def test_steps():
