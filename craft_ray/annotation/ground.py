@@ -32,7 +32,7 @@ from craft_ray.storage.failures import explain
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partition_folder
 from craft_ray.tables.lease import hold_lease
-from craft_ray.tables.records import RunRecord, kept_versions, new_run_id, read_records
+from craft_ray.tables.records import RunRecord, kept_versions, read_records
 from craft_ray.tables.snapshots import texts_of
 from craft_ray.tables.writer import Tables
 
@@ -60,8 +60,8 @@ def ground(
     grounder = load_grounder(unfiltered, storage, labels_in(model), described=described_labels)
     if grounder is None:
         raise SettingsError("there is nothing to ground with: name ontologies with --ontology")
-    run_id = new_run_id()
-    with stop_on_signal() as stop, hold_lease(storage, output, run_id, stop.wait, log.warning):
+    with stop_on_signal() as stop, hold_lease(storage, output, stop.wait, log.warning) as lease:
+        run_id = lease.run_id
         tables = Tables(storage, output, run_id)
         record = RunRecord(
             storage,

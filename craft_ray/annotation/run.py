@@ -24,7 +24,6 @@ from craft_ray.storage.addresses import absolute
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.output import tables_exist
-from craft_ray.tables.records import new_run_id
 from craft_ray.tables.writer import Tables
 
 
@@ -57,11 +56,13 @@ def annotate(
         model.raise_early()
 
         # Lock the output.
-        run_id = new_run_id()
+        lease = cleanup.enter_context(hold_lease(storage, output, stop.wait, log.warning))
+        run_id = lease.run_id
         cleanup.enter_context(log_fields(run_id=run_id))
-        lost = cleanup.enter_context(hold_lease(storage, output, run_id, stop.wait, log.warning))
         chosen = with_ontologies_of(storage, output, settings)
-        run = RunContext(run_id, storage, output, settings, chosen, model, stop, lost, on_progress, timeline, cleanup)
+        run = RunContext(
+            run_id, storage, output, settings, chosen, model, stop, lease.lost, on_progress, timeline, cleanup
+        )
 
         # Open the tables, which rolls back a commit that a dead run left half done.
         if not tables_exist(storage, output):

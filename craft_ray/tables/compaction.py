@@ -10,7 +10,7 @@ from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, YEAR, entities_sch
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.output import open_output, tables_exist
-from craft_ray.tables.records import kept_versions, new_run_id
+from craft_ray.tables.records import kept_versions
 from craft_ray.tables.snapshots import TableSnapshot
 from craft_ray.tables.writer import Tables
 
@@ -47,9 +47,8 @@ def compact(
         raise SettingsError(f"cannot sort by {sort}: choose {', '.join(SORTS)}")
     if not tables_exist(storage, output):
         raise SettingsError(f"there are no tables in {output}")
-    run_id = new_run_id()
-    with hold_lease(storage, output, run_id):
-        tables = Tables(storage, output, run_id)
+    with hold_lease(storage, output) as lease:
+        tables = Tables(storage, output, lease.run_id)
         before = open_output(storage, output)
         columns = tuple(partition_by or tables.partition_by)
         with before.connect("entities", "documents") as connection:

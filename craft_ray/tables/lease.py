@@ -3,16 +3,21 @@
 Each run creates the file with the next number, which only one process can; the highest number holds the lease. A lease
 ends when its run ends, when its process is known to be dead, or when its heartbeat stops for DEAD_AFTER seconds. The
 lease is only a courtesy: the fence in `delta` is what keeps the commits of two runs apart, even if one was suspended.
+
+A run gets its id with the lease. Ids sort in the order in which runs held it, whatever the clocks of machines say.
 """
 
 import json
 import os
+import re
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +25,7 @@ from typing import Any
 import psutil
 
 from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
-from craft_ray.core.logs import log, with_log_fields
+from craft_ray.core.logs import log, log_fields, with_log_fields
 from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
 
@@ -28,6 +33,8 @@ BEAT, DEAD_AFTER = 5.0, 30.0
 """Seconds between heartbeats, and seconds without one after which a run counts as dead."""
 
 FOLDER = "_lease"
+
+_TIME, _RUN_ID = "%Y%m%dT%H%M%S", re.compile(r"\d{8}T\d{6}-")
 
 _FIELDS = {"run_id", "scope", "pid", "started", "beat"}
 
@@ -37,15 +44,22 @@ def _sleep(seconds: float) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease that a run holds. lost: set if another run takes it, because this one was suspended"""
+
+    run_id: str
+    lost: threading.Event
+
+
 @contextmanager
 def hold_lease(
     storage: Storage,
     output: str,
-    run_id: str,
     wait: Callable[[float], bool] = _sleep,
     notify: Callable[[str], None] = log.warning,
-) -> Iterator[threading.Event]:
-    """Hold the lease of an output. The yielded event is set if another run takes it, because this one was suspended.
+) -> Iterator[Lease]:
+    """Hold the lease of an output.
 
     wait:   sleeps for some seconds and returns True if a signal arrived meanwhile
     notify: receives a message if the start is delayed
@@ -55,20 +69,29 @@ def hold_lease(
     """
     check_conditional_writes(storage, output)
     pid = os.getpid()
-    mine = {"run_id": run_id, "scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
-    url = _acquire(storage, join(output, FOLDER), mine, wait, notify)
+    process = {"scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
+    url, mine = _acquire(storage, join(output, FOLDER), process, wait, notify)
     ended, lost = threading.Event(), threading.Event()
-    beat = with_log_fields(partial(_beat, storage, url, mine, ended, lost))
+    with log_fields(run_id=mine["run_id"]):
+        beat = with_log_fields(partial(_beat, storage, url, mine, ended, lost))
     heart = threading.Thread(target=beat, name="craft-ray-lease", daemon=True)
     heart.start()
     try:
-        yield lost
+        yield Lease(mine["run_id"], lost)
     finally:
         ended.set()
         heart.join()
         if not lost.is_set():
             released = _json(mine | {"released": True})
             storage.best_effort("release the lease", lambda once: once.write_bytes(url, released))
+
+
+def next_run_id(previous: str, now: datetime | None = None) -> str:
+    """A new run id that sorts after the previous one: the time, or a second later than that id, and random digits."""
+    now = now or datetime.now(UTC)
+    if _RUN_ID.match(previous):
+        now = max(now, datetime.strptime(previous[:15], _TIME).replace(tzinfo=UTC) + timedelta(seconds=1))
+    return f"{now:{_TIME}}-{secrets.token_hex(4)}"
 
 
 def lease_holder(storage: Storage, output: str) -> str | None:
@@ -99,28 +122,34 @@ def check_conditional_writes(storage: Storage, output: str) -> None:
 
 
 def _acquire(
-    storage: Storage, folder: str, mine: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
-) -> str:
-    """Create the lease file with the next number once the previous lease has ended."""
+    storage: Storage, folder: str, process: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
+) -> tuple[str, dict[str, Any]]:
+    """Create the lease file with the next number once the previous lease has ended; return its address and content."""
     while True:
         numbers = _numbers(storage, folder)
-        _wait_until_ended(storage, _file(folder, numbers[-1]), wait, notify)
+        previous = _wait_until_ended(storage, _file(folder, numbers[-1]), wait, notify)
+        mine = {"run_id": next_run_id(previous["run_id"] if previous else ""), **process}
         url = _file(folder, numbers[-1] + 1)
         if storage.create(url, _json(mine)):
             old = [_file(folder, number) for number in numbers[1:]]
             storage.best_effort("remove old leases", lambda once: once.remove_files(old))  # noqa: B023
-            return url
+            return url, mine
 
 
-def _wait_until_ended(storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]) -> None:
-    """Raise OutputBusyError if the run that holds a lease is alive, StoppedError if a signal arrives."""
+def _wait_until_ended(
+    storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """Wait until a lease has ended and return it, None if there is none.
+
+    Raises OutputBusyError if the run that holds it is alive, StoppedError if a signal arrives.
+    """
     first = _read(storage, url)
     if first is None or first.get("released"):
-        return
+        return first
     if first["scope"] == _pid_scope():
         if _is_alive(first):
             raise OutputBusyError(_busy(first))
-        return
+        return first
     notify(f"the run {first['run_id']} may still be at work here; waiting {DEAD_AFTER:.0f} s for its heartbeat")
     deadline = time.monotonic() + DEAD_AFTER
     while time.monotonic() < deadline:
@@ -128,9 +157,10 @@ def _wait_until_ended(storage: Storage, url: str, wait: Callable[[float], bool],
             raise StoppedError
         now = _read(storage, url)
         if now is None or now.get("released"):
-            return
+            return now
         if now["beat"] != first["beat"]:
             raise OutputBusyError(_busy(now))
+    return first
 
 
 def _busy(lease: dict[str, Any]) -> str:

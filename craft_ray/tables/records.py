@@ -2,7 +2,6 @@
 
 import json
 import platform
-import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -127,11 +126,6 @@ def kept_versions(storage: Storage, output: str, asked: int | None) -> list[dict
     left = (record for record in read_records(storage, output) if record.get("tables"))
     changed = (record["tables"] for record in left if record["status"] != "nothing_new")
     return list(islice(changed, number))
-
-
-def new_run_id() -> str:
-    """An id that begins with the time, so that runs sort by it."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
 def _now() -> str:

@@ -5,7 +5,6 @@ import pyarrow.compute as pc
 
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
-from craft_ray.tables.records import new_run_id
 from craft_ray.tables.writer import Tables
 
 
@@ -16,7 +15,7 @@ def mark_for_reprocessing(storage: Storage, output: str, reason: str | None = No
 
     Raises OutputBusyError while a run is at work on the output, SettingsError if its tables cannot be opened.
     """
-    with hold_lease(storage, output, new_run_id()):
+    with hold_lease(storage, output):
         tables = Tables(storage, output)
         wanted = pc.field("status") == "rejected"
         if reason is not None:

@@ -111,7 +111,7 @@ def test_not_while_a_run_is_at_work(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     with (
-        hold_lease(STORAGE, str(output), "another"),
+        hold_lease(STORAGE, str(output)),
         pytest.raises(OutputBusyError),
     ):
         ground(str(output), settings(tmp_path))

@@ -64,8 +64,8 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
 
 def test_a_run_at_whose_output_another_is_at_work_ends_with_4_and_names_it(command, tmp_path: Path):
     (tmp_path / "a.txt").write_text("A mouse.")
-    with hold_lease(STORAGE, str(tmp_path / "out"), "the first"):
+    with hold_lease(STORAGE, str(tmp_path / "out")) as lease:
         done = command("annotate", tmp_path / "a.txt", "-o", tmp_path / "out", "--model", "stand-in", "--json")
     assert (done.code, done.summary["status"]) == (4, "busy")
-    assert f"another run is at work on this output: the first, process {os.getpid()}" in done.stderr
+    assert f"another run is at work on this output: {lease.run_id}, process {os.getpid()}" in done.stderr
     assert not (tmp_path / "out" / "documents").exists()

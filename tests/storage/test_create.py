@@ -55,9 +55,9 @@ def test_a_writer_whose_own_file_is_there_has_created_it(storage: Storage, prefi
 
 def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage, prefix: str):
     with (
-        hold_lease(storage, prefix, "first"),
+        hold_lease(storage, prefix),
         pytest.raises(OutputBusyError),
-        hold_lease(storage, prefix, "second"),
+        hold_lease(storage, prefix),
     ):
         pytest.fail("two runs hold one output")
 

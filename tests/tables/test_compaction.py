@@ -90,7 +90,7 @@ def test_refused_without_tables_and_while_a_run_is_at_work(output: Path, tmp_pat
     with pytest.raises(SettingsError, match="there are no tables"):
         compact(STORAGE, str(tmp_path / "none"))
     with (
-        hold_lease(STORAGE, str(output), "run"),
+        hold_lease(STORAGE, str(output)),
         pytest.raises(OutputBusyError),
     ):
         compact(STORAGE, str(output))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
-from craft_ray.tables.lease import hold_lease, lease_holder
+from craft_ray.tables.lease import hold_lease, lease_holder, next_run_id
 from tests.support.s3_server import S3Server
 
 STORAGE = Storage(S3Settings())
+FAR = "20260101T000000-aaaaaaaa"
 
 
 def waits(seconds: float) -> bool:
@@ -29,18 +31,18 @@ def never(seconds: float) -> bool:
     raise AssertionError("there is nothing to wait for")
 
 
-def hold(output: Path | str, run_id: str, wait=waits, notify=lambda text: None):
-    return hold_lease(STORAGE, str(output), run_id, wait, notify)
+def hold(output: Path | str, wait=waits, notify=lambda text: None):
+    return hold_lease(STORAGE, str(output), wait, notify)
 
 
 def test_second_run_is_refused(tmp_path: Path):
     with (
-        hold(tmp_path, "first"),
-        pytest.raises(OutputBusyError, match=f"first, process {os.getpid()}"),
-        hold(tmp_path, "second"),
+        hold(tmp_path) as first,
+        pytest.raises(OutputBusyError, match=f"{first.run_id}, process {os.getpid()}"),
+        hold(tmp_path),
     ):
         pass
-    with hold(tmp_path, "third"):
+    with hold(tmp_path):
         pass
     assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
 
@@ -50,7 +52,7 @@ import os, sys
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
-with hold_lease(Storage(S3Settings()), sys.argv[1], "killed"):
+with hold_lease(Storage(S3Settings()), sys.argv[1]):
     os.kill(os.getpid(), 9)
 """
 
@@ -59,7 +61,7 @@ def test_lease_of_a_killed_process_is_taken_without_waiting(tmp_path: Path):
     killed = subprocess.run([sys.executable, "-c", HELD, tmp_path], check=False)
     assert killed.returncode == -9
     assert lease_holder(STORAGE, str(tmp_path)) is None
-    with hold(tmp_path, "next", wait=never):
+    with hold(tmp_path, wait=never):
         pass
 
 
@@ -68,7 +70,7 @@ def elsewhere(tmp_path: Path) -> Path:
     """The lease of a run on another machine."""
     file = tmp_path / "_lease" / "00000001.json"
     file.parent.mkdir()
-    file.write_text(json.dumps({"run_id": "far", "scope": "other-host x 1", "pid": 1, "started": 0.0, "beat": 7}))
+    file.write_text(json.dumps({"run_id": FAR, "scope": "other-host x 1", "pid": 1, "started": 0.0, "beat": 7}))
     return file
 
 
@@ -81,10 +83,10 @@ def test_lease_without_heartbeat_expires_after_30_seconds(elsewhere: Path, monke
 
     monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
     messages: list[str] = []
-    with hold(elsewhere.parent.parent, "next", passes, messages.append):
+    with hold(elsewhere.parent.parent, passes, messages.append):
         assert not elsewhere.exists()
     assert clock == [1030.0]
-    assert messages == ["the run far may still be at work here; waiting 30 s for its heartbeat"]
+    assert messages == [f"the run {FAR} may still be at work here; waiting 30 s for its heartbeat"]
 
 
 def test_heartbeat_of_another_machine_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -92,8 +94,8 @@ def test_heartbeat_of_another_machine_is_noticed(tmp_path: Path, monkeypatch: py
     with ExitStack() as first:
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(lease, "_pid_scope", lambda: "other-host x 1")
-            first.enter_context(hold(tmp_path, "far"))
-        with pytest.raises(OutputBusyError, match=r"far, process .* on other-host"), hold(tmp_path, "next"):
+            first.enter_context(hold(tmp_path))
+        with pytest.raises(OutputBusyError, match=r"process .* on other-host"), hold(tmp_path):
             pass
 
 
@@ -103,8 +105,8 @@ def test_lease_with_a_new_beat_is_busy(elsewhere: Path):
         return False
 
     with (
-        pytest.raises(OutputBusyError, match="far, process 1 on other-host"),
-        hold(elsewhere.parent.parent, "next", wait=beats),
+        pytest.raises(OutputBusyError, match=f"{FAR}, process 1 on other-host"),
+        hold(elsewhere.parent.parent, wait=beats),
     ):
         pass
 
@@ -117,28 +119,48 @@ def test_lease_released_while_waiting_is_taken(elsewhere: Path):
         elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8, "released": true'))
         return False
 
-    with hold(elsewhere.parent.parent, "next", wait=ends):
+    with hold(elsewhere.parent.parent, wait=ends):
         assert len(waited) == 1
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", "{}", '{"run_id": "a run of another program"}'])
 def test_file_that_is_no_lease_is_ignored(elsewhere: Path, content: str):
     elsewhere.write_text(content)
-    with hold(elsewhere.parent.parent, "next", wait=never):
-        assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "next"
+    with hold(elsewhere.parent.parent, wait=never) as lease:
+        assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == lease.run_id
+
+
+def test_ids_sort_by_lease_and_not_by_clock(tmp_path: Path):
+    """Clocks of hosts differ: by an id of an earlier run that sorts later, a vacuum took the files of a later run."""
+    (tmp_path / "_lease").mkdir()
+    ahead = {"run_id": "29991231T235959-ffffffff", "scope": "x", "pid": 1, "started": 0, "beat": 1, "released": True}
+    (tmp_path / "_lease" / "00000001.json").write_text(json.dumps(ahead))
+    ids = []
+    for _ in range(3):
+        with hold(tmp_path) as held:
+            ids.append(held.run_id)
+    assert ids == sorted(ids)
+    assert ids[0].startswith("30000101T000000-")
+
+
+def test_run_ids_are_the_time():
+    now = datetime(2026, 11, 30, 12, 0, 1, tzinfo=UTC)
+    assert next_run_id("", now).startswith("20261130T120001-")
+    assert next_run_id("20261130T115959-ffffffff", now).startswith("20261130T120001-")
+    assert next_run_id("20261130T120001-00000000", now).startswith("20261130T120002-")
 
 
 def test_lease_holder(tmp_path: Path, elsewhere: Path):
-    assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == "far"
+    assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == FAR
     output = tmp_path / "another"
     assert lease_holder(STORAGE, str(output)) is None
-    with hold(output, "here"):
-        assert lease_holder(STORAGE, str(output)) == "here"
+    with hold(output) as here:
+        assert lease_holder(STORAGE, str(output)) == here.run_id
     assert lease_holder(STORAGE, str(output)) is None
 
 
 def test_signal_ends_the_wait(elsewhere: Path):
-    with pytest.raises(StoppedError), hold(elsewhere.parent.parent, "next", wait=lambda seconds: True):
+    with pytest.raises(StoppedError), hold(elsewhere.parent.parent, wait=lambda seconds: True):
         pass
 
 
@@ -154,7 +176,7 @@ def test_only_one_of_six_concurrent_runs_gets_the_lease(s3_server: S3Server, mon
         storage.names(prefix)
         ready.wait()
         try:
-            with hold_lease(storage, prefix, str(number), waits, outcomes.append):
+            with hold_lease(storage, prefix, waits, outcomes.append):
                 outcomes.append("held")
                 tried.wait()
         except OutputBusyError:
@@ -171,11 +193,11 @@ def test_only_one_of_six_concurrent_runs_gets_the_lease(s3_server: S3Server, mon
 
 def test_suspended_run_notices_that_its_lease_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lease, "BEAT", 0.05)
-    with hold(tmp_path, "suspended") as lost:
-        assert not lost.wait(0.3)
+    with hold(tmp_path) as suspended:
+        assert not suspended.lost.wait(0.3)
         (tmp_path / "_lease" / "00000002.json").write_text("{}")
         (tmp_path / "_lease" / "00000001.json").unlink()
-        assert lost.wait(10)
+        assert suspended.lost.wait(10)
     assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
 
 
@@ -203,7 +225,7 @@ def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyP
         storage = Storage(S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"), patience=0)
         with (
             pytest.raises(SettingsError, match="ignores If-None-Match"),
-            hold_lease(storage, "s3://bucket/out", "run", waits, print),
+            hold_lease(storage, "s3://bucket/out", waits, print),
         ):
             pass
         server.shutdown()

@@ -63,13 +63,13 @@ def test_a_failure_is_told_though_its_record_cannot_be_written(tmp_path: Path, c
 
 
 def test_a_run_that_did_not_say_how_it_ended_was_killed_unless_it_is_at_work(tmp_path: Path):
-    for run_id, ends in (("1", True), ("2", False), ("3", False)):
-        record = RunRecord(STORAGE, str(tmp_path), run_id)
-        if ends:
-            record.close("complete", {}, [], {})
-    with hold_lease(STORAGE, str(tmp_path), "3"):
+    with hold_lease(STORAGE, str(tmp_path)) as lease:
+        for run_id, ends in (("1", True), ("2", False), (lease.run_id, False)):
+            record = RunRecord(STORAGE, str(tmp_path), run_id)
+            if ends:
+                record.close("complete", {}, [], {})
         statuses = {record["run_id"]: record["status"] for record in runs_of(STORAGE, str(tmp_path))}
-    assert statuses == {"1": "complete", "2": "killed", "3": "running"}
+    assert statuses == {"1": "complete", "2": "killed", lease.run_id: "running"}
 
 
 def test_how_much_is_kept_stands_with_the_output_until_another_number_is_given(tmp_path: Path):

@@ -46,6 +46,6 @@ def test_shards_are_selected_by_reason(output: str):
 
 
 def test_refused_while_a_run_is_at_work(output: str):
-    with hold_lease(STORAGE, output, "at work"), pytest.raises(OutputBusyError):
+    with hold_lease(STORAGE, output), pytest.raises(OutputBusyError):
         mark_for_reprocessing(STORAGE, output)
     assert signatures(output)["shard1"] == "s"
