@@ -1,1 +1,1 @@
-"""How fast this machine annotates, beside what a user would run instead."""
+"""The speed of this machine, compared with what a user would run instead."""

@@ -1,123 +1,80 @@
-"""Goals of the benchmark, figure by figure; pure."""
+"""The goals of both benchmarks."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
-from craft_ray.bench.baselines import PIPELINE_BATCHES
+GOALS = {
+    "model stage as by default / pipeline at its best batch size": ("at least", 6.0),
+    "model stage in fp32, the pipeline's windows and spans / pipeline at its best batch size": ("at least", 2.1),
+    "whole job as by default / Ray Data's pattern": ("at least", 5.0),
+    "whole job in fp32, the same rows / Ray Data's pattern": ("at least", 1.0),
+    "whole job, start-up apart / model stage alone on the same documents": ("at least", 0.9),
+    "host path from jsonl, tokens per second and core": ("at least", 300_000.0),
+    "host path from pubmed, tokens per second and core": ("at least", 300_000.0),
+    "host path from jats, tokens per second and core": ("at least", 300_000.0),
+    "time per document from five times to ten times the documents / from one time to five": ("at most", 1.05),
+    "peak memory for ten times the documents / for one": ("at most", 1.15),
+    "help, CPU time / that of `import ray`": ("at most", 1.0),
+    "bad setting, CPU time / that of `import ray`": ("at most", 3.0),
+    "nothing new, CPU time / that of `import ray`": ("at most", 4.0),
+    "show, CPU time / that of `import ray`": ("at most", 6.0),
+    "GPU: model stage at its best / pipeline at its best batch size, fp16": ("at least", 8.0),
+    "GPU: model stage at its best / peak of its number format": ("at least", 0.5),
+    "GPU: whole job at its best / the lesser of model stage and host path": ("at least", 0.9),
+}
 
 
-def _short_command(result: dict[str, Any], name: str) -> float:
-    return float(result["short_commands"][name]["cpu_to_import_ray"])
-
-
-def _added_seconds(result: dict[str, Any], small: str, large: str) -> float:
-    """Seconds that a large job takes for each token that it has more than a small one; their start-up cancels out."""
-    jobs = [result["ten_times"][name] for name in (small, large)]
-    seconds, tokens = (jobs[1][name] - jobs[0][name] for name in ("seconds_with_the_model", "tokens"))
-    return float(seconds / tokens)
-
-
-GOALS: tuple[tuple[str, float, str, Callable[[dict[str, Any]], float]], ...] = (
-    (
-        "model stage as by default / pipeline at its best batch size",
-        6.0,
-        "at least",
-        lambda r: _stage(r, r["model_stage"]["default"]) / _pipeline(r),
-    ),
-    (
-        "model stage in fp32, the pipeline's windows and spans / pipeline at its best batch size",
-        2.1,
-        "at least",
-        lambda r: _stage(r, "fp32, a sentence a window") / _pipeline(r),
-    ),
-    (
-        "model stage as by default / matrix peak of its number format",
-        0.8,
-        "at least",
-        lambda r: r["matrix_peak"]["formats"][r["model_stage"]["default"]]["share_of_peak"],
-    ),
-    ("model stage in fp32 / matrix peak of fp32", 0.8, "at least", lambda r: _share(r, "fp32")),
-    (
-        "whole job as by default / Ray Data's pattern",
-        5.0,
-        "at least",
-        lambda r: _job(r, "default") / _job(r, "pattern"),
-    ),
-    (
-        "whole job in fp32, the same rows / Ray Data's pattern",
-        1.0,
-        "at least",
-        lambda r: _job(r, "exact") / _job(r, "pattern"),
-    ),
-    (
-        "whole job, start-up apart / model stage alone on the same documents",
-        0.9,
-        "at least",
-        lambda r: 1 / (_added_seconds(r, "once", "ten_times") * r["ten_times"]["model_stage_on_the_same_documents"]),
-    ),
-    *(
-        (
-            f"host path from {name}, tokens per second and core",
-            300_000.0,
-            "at least",
-            partial(lambda r, name: r["host_path"]["by_input"][name]["all"]["median"], name=name),
-        )
-        for name in ("jsonl", "pubmed", "jats")
-    ),
-    (
-        "time per document from five times to ten times the documents / from one time to five",
-        1.05,
-        "at most",
-        lambda r: _added_seconds(r, "five_times", "ten_times") / _added_seconds(r, "once", "five_times"),
-    ),
-    (
-        "peak memory for ten times the documents / for one",
-        1.15,
-        "at most",
-        lambda r: r["ten_times"]["ten_times"]["peak_all_mb"] / r["ten_times"]["once"]["peak_all_mb"],
-    ),
-    *(
-        (f"{name}, CPU time / that of `import ray`", goal, "at most", partial(_short_command, name=name))
-        for name, goal in (("help", 1.0), ("bad setting", 3.0), ("nothing new", 4.0), ("show", 6.0))
-    ),
-    (
-        "one large PubMed file, MB of the largest worker",
-        1500,
-        "at most",
-        lambda r: r["pubmed_file"]["peak_worker_mb"],
-    ),
-    (
-        "one large PubMed file, rows before it is read to its end",
-        1,
-        "at least",
-        lambda r: float(r["pubmed_file"]["rows_before_the_input_was_read"]),
-    ),
-)
-"""Goals: a figure of the result, the goal, and its direction."""
-
-
-def check_goals(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row per goal: `what`, `value`, `goal`, and whether it is `met`."""
+def check_goals(figures: Mapping[str, float]) -> list[dict[str, Any]]:
+    """One row per figure: `what`, `value`, `goal`, and whether it is `met`."""
     rows = []
-    for name, goal, direction, figure in GOALS:
-        value = figure(result)
-        met = value >= goal if direction == "at least" else value <= goal
-        rows.append({"what": name, "value": round(value, 3), "goal": f"{direction} {goal:,}", "met": met})
+    for what, value in figures.items():
+        direction, bound = GOALS[what]
+        met = value >= bound if direction == "at least" else value <= bound
+        rows.append({"what": what, "value": round(value, 3), "goal": f"{direction} {bound:,}", "met": met})
     return rows
 
 
-def _stage(result: dict[str, Any], name: str) -> float:
-    return float(result["model_stage"]["tokens_per_second"][name]["median"])
+def cpu_figures(result: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of bench.json that have goals."""
+    stage = _medians(result["model_stage"]["tokens_per_second"])
+    pipeline = max(speed for name, speed in stage.items() if name.startswith("pipeline"))
+    jobs = _medians(result["whole_job"]["tokens_per_second"])
+    growth = result["ten_times"]
+    once, five, ten = (growth[name] for name in ("once", "five_times", "ten_times"))
+
+    def added(small: Mapping[str, Any], large: Mapping[str, Any]) -> float:
+        """Seconds per token that a large job has more than a small one, so that start-up cancels out."""
+        seconds, tokens = (large[name] - small[name] for name in ("seconds_with_the_model", "tokens"))
+        return float(seconds / tokens)
+
+    commands = {name: command["cpu_to_import_ray"] for name, command in result["short_commands"].items()}
+    values = [
+        stage[result["model_stage"]["default"]] / pipeline,
+        stage["fp32, a sentence a window"] / pipeline,
+        jobs["default"] / jobs["pattern"],
+        jobs["exact"] / jobs["pattern"],
+        1 / (added(once, ten) * growth["model_stage_on_the_same_documents"]),
+        *(result["host_path"]["by_input"][name]["all"]["median"] for name in ("jsonl", "pubmed", "jats")),
+        added(five, ten) / added(once, five),
+        ten["peak_all_mb"] / once["peak_all_mb"],
+        *(commands[name] for name in ("help", "bad setting", "nothing new", "show")),
+    ]
+    return dict(zip([what for what in GOALS if not what.startswith("GPU")], values, strict=True))
 
 
-def _pipeline(result: dict[str, Any]) -> float:
-    return max(_stage(result, f"pipeline, batch {size}") for size in PIPELINE_BATCHES)
+def gpu_figures(result: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of gpu.json that have goals."""
+    worked = {name: row for name, row in result["forms"].items() if "failed" not in row}
+    best = max(_medians({name: row["tokens_per_second"] for name, row in worked.items()}).values())
+    steady = {name: job["steady_tokens_per_second"] for name, job in result["jobs"].items()}
+    job = max(rate for name, rate in steady.items() if "replica" in name)
+    values = [
+        best / max(_medians(result["pipeline"]).values()),
+        max(row["share_of_peak"] for row in worked.values()),
+        job / min(best, steady["host path alone"]),
+    ]
+    return dict(zip([what for what in GOALS if what.startswith("GPU")], values, strict=True))
 
 
-def _share(result: dict[str, Any], precision: str) -> float:
-    return float(result["matrix_peak"]["formats"][precision]["share_of_peak"])
-
-
-def _job(result: dict[str, Any], name: str) -> float:
-    return float(result["whole_job"]["tokens_per_second"][name]["median"])
+def _medians(speeds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {name: speed["median"] for name, speed in speeds.items()}

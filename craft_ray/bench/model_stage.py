@@ -1,4 +1,4 @@
-"""The model alone against the pipeline, and against what its matrix products would take at the processor's peak."""
+"""The model alone, against the pipeline."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.bench.baselines import PIPELINE_BATCHES, token_classification
 from craft_ray.bench.inputs import Inputs
-from craft_ray.bench.matrix_peak import matrix_peak, operations
-from craft_ray.bench.measure import in_turn
+from craft_ray.bench.measure import in_turn, rates, timed
 from craft_ray.core.errors import RunError
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Precision
@@ -30,7 +29,7 @@ def model_stage(
     batches: Sequence[int] = PIPELINE_BATCHES,
     load_rival: Callable[[str, str, int], Any] = token_classification,
 ) -> dict[str, Any]:
-    """The model alone against the pipeline, in turn; the exact mode in the pipeline's own windows too.
+    """Speeds in turn with the pipeline's; fp32 also in the pipeline's own windows.
 
     Raises RunError if fp32 finds other spans than the pipeline.
     """
@@ -38,46 +37,38 @@ def model_stage(
     packed, single = (windows_of(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
     rival = load_rival(find_model(inputs.checkpoint.source), "cpu", inputs.cores)
     spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
-    agreement = {p: _agreement(inputs, sentences, spans, p) for p in precisions}
+    agreement = {precision: _agreement(inputs, sentences, spans, precision) for precision in precisions}
     if agreement["fp32"] != 1:
         raise RunError(f"fp32 finds other spans than the pipeline: {agreement['fp32']:.6f} of sentences agree")
     models = {precision: Model.of(inputs.checkpoint, precision) for precision in precisions}
-    runs: dict[str, Callable[[], object]] = {}
-    for size in batches:
-        runs[f"pipeline, batch {size}"] = partial(rival, sentences, batch_size=size)
-    for precision, model in models.items():
-        runs[precision] = partial(predict_windows, model, packed)
+    runs: dict[str, Callable[[], object]] = {
+        f"pipeline, batch {size}": partial(rival, sentences, batch_size=size) for size in batches
+    }
+    runs |= {precision: partial(predict_windows, model, packed) for precision, model in models.items()}
     runs["fp32, a sentence a window"] = partial(predict_windows, models["fp32"], single)
-    speeds = in_turn(runs, tokens, inputs.sizes.repeats)
+    seconds = in_turn({name: partial(timed, run) for name, run in runs.items()}, inputs.sizes.repeats)
     return {
         "tokens": tokens,
         "default": default_precision(inputs.checkpoint),
         "sentences_with_the_pipelines_spans": agreement,
-        "tokens_per_second": {name: speed.report() for name, speed in speeds.items()},
+        "tokens_per_second": {name: rates(tokens, values) for name, values in seconds.items()},
     }
 
 
-def share_of_peak(inputs: Inputs, precisions: Sequence[Precision], stage: dict[str, Any]) -> dict[str, Any]:
-    """The model stage against the time of its multiply-adds at the measured peak."""
-    sentences, tokens = sentences_of(inputs, inputs.sizes.stage)
+def model_rate(inputs: Inputs, tokens: int) -> float:
+    """Tokens per second of the model alone, as by default, on the documents of a job of so many tokens."""
+    sentences, count = sentences_of(inputs, tokens)
     windows = windows_of(inputs, sentences, inputs.checkpoint.window_pieces)
-    special = len(inputs.checkpoint.prefix) + len(inputs.checkpoint.suffix)
-    count = operations(inputs.checkpoint, windows.window_length + special)
-    report = {}
-    for precision in precisions:
-        peak = matrix_peak(precision, inputs.cores, inputs.sizes.peak_seconds)  # type: ignore[arg-type]
-        speed = stage["tokens_per_second"][precision]["median"]
-        share = count / tokens * speed / peak
-        report[precision] = {"peak_gflops": round(peak / 1e9), "share_of_peak": round(share, 3)}
-    return {"operations_per_token": round(count / tokens), "formats": report}
+    run = partial(timed, partial(predict_windows, Model.of(inputs.checkpoint), windows))
+    return rates(count, in_turn({"model": run}, inputs.sizes.repeats)["model"])["median"]
 
 
 def sentences_of(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
-    """Sentences of the texts with at least so many word pieces, and how many they have."""
+    """Sentences of the texts with at least so many word pieces, and their number of word pieces."""
     windower = Windower.of(inputs.checkpoint)
     chosen: list[str] = []
     count = 0
-    for text in cycle(inputs.documents.texts):
+    for text in cycle(inputs.texts):
         sentences = [text[a:b] for a, b in sentence_spans(text)]
         count += len(windower.subwords(sentences).token_ids)
         chosen += sentences
@@ -87,18 +78,21 @@ def sentences_of(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
 
 
 def windows_of(inputs: Inputs, sentences: list[str], window_pieces: int) -> Windows:
-    """The windows of sentences, of so many word pieces each at most; 0 for one sentence per window."""
-    _, windows = replace(Windower.of(inputs.checkpoint), window_pieces=window_pieces)(sentences)
-    return windows
+    """Windows of at most so many word pieces; 0 for one sentence per window."""
+    return replace(Windower.of(inputs.checkpoint), window_pieces=window_pieces)(sentences)[1]
+
+
+def predict_windows(model: Model, windows: Windows) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Label ids and scores of the words."""
+    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
 
 
 def default_precision(checkpoint: Checkpoint) -> Precision:
-    """The format that `auto` stands for on this machine's processor."""
     return choose_precision(checkpoint, "cpu", "auto", "auto")[0]
 
 
 def precisions_here(checkpoint: Checkpoint) -> list[Precision]:
-    """Number formats that are worth measuring on this machine's processor."""
+    """The number formats that this machine's processor is fast in, and fp32."""
     found: list[Precision] = ["fp32"]
     if capabilities() & {"avx512_bf16", "amx_bf16"}:
         found.append("bf16")
@@ -108,23 +102,13 @@ def precisions_here(checkpoint: Checkpoint) -> list[Precision]:
 def _agreement(
     inputs: Inputs, sentences: list[str], spans: list[list[tuple[str, int, int]]], precision: Precision
 ) -> float:
-    """Share of sentences in which our spans, each sentence read alone and not refined, are the pipeline's."""
+    """Share of sentences with the pipeline's spans, each sentence alone and without refinement."""
     tagger = Tagger(replace(inputs.checkpoint, config=inputs.checkpoint.config | {"refine_mentions": False}), precision)
-    same = [
-        [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == theirs
-        for sentence, theirs in zip(sentences, spans, strict=True)
-    ]
-    return float(np.mean(same))
-
-
-def model_rate(inputs: Inputs, tokens: int) -> float:
-    """Tokens per second of the model alone, as by default, on the documents of a job of so many tokens."""
-    sentences, count = sentences_of(inputs, tokens)
-    windows = windows_of(inputs, sentences, inputs.checkpoint.window_pieces)
-    model = Model.of(inputs.checkpoint)
-    return in_turn({"model": partial(predict_windows, model, windows)}, count, inputs.sizes.repeats)["model"].median
-
-
-def predict_windows(model: Model, windows: Windows) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Run the model over windows and return its label ids and scores."""
-    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+    return float(
+        np.mean(
+            [
+                [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == theirs
+                for sentence, theirs in zip(sentences, spans, strict=True)
+            ]
+        )
+    )

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -28,53 +28,45 @@ def bench(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for bench.json and bench.png.")] = Path(
         "bench"
     ),
-    quick: Annotated[bool, typer.Option(help="Minutes in place of a quarter of an hour, for rough figures.")] = False,
+    quick: Annotated[bool, typer.Option(help="Minutes instead of half an hour, for rough figures.")] = False,
     model: Annotated[str, typer.Option(help="A model that ships, a folder, or a Hugging Face id.")] = EMBEDDED,
-    gpu: Annotated[
-        bool, typer.Option(help="Measure this machine's GPU instead: 25 minutes, gpu.json and gpu.png.")
-    ] = False,
+    gpu: Annotated[bool, typer.Option(help="Measure this machine's GPU instead, into gpu.json and gpu.png.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
 
     Rivals are a Hugging Face pipeline at its best batch size, and Ray Data's documented pattern around it. Needs
-    `pip install craft-ray[bench]`, and a machine that does nothing else.
+    `pip install craft-ray[bench]` and an otherwise idle machine.
     """
     try:
         from craft_ray.bench.benchmark import run_benchmark
         from craft_ray.bench.gpu import GpuSizes, run_gpu_benchmark
-        from craft_ray.bench.inputs import SAMPLE
-        from craft_ray.bench.measure import BenchSizes
-        from craft_ray.bench.plot import plot, plot_gpu
+        from craft_ray.bench.inputs import SAMPLE, BenchSizes
+        from craft_ray.bench.plot import plot
     except ModuleNotFoundError as error:
         raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
 
     if gpu and quick:
         raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")
-    on = console(stderr=True)
     given = inputs or [str(SAMPLE)]
+    terminal = console(stderr=True)
 
-    def tell(step: str) -> None:
-        on.print(f"measuring {step}")
+    def show(step: str) -> None:
+        terminal.print(f"measuring {step}")
 
     if gpu:
-        name, draw, result = "gpu", plot_gpu, run_gpu_benchmark(given, GpuSizes(), tell, model)
+        name, result = "gpu", run_gpu_benchmark(given, GpuSizes(), show, model)
     else:
-        sizes = BenchSizes.quick() if quick else BenchSizes()
-        name, draw, result = "bench", plot, run_benchmark(given, sizes, tell, model)
+        name, result = "bench", run_benchmark(given, BenchSizes.quick() if quick else BenchSizes(), show, model)
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(result, output / f"{name}.png")
+    plot(result, output / f"{name}.png")
     if as_json:
         print(json.dumps(result))
-    else:
-        _print_goals(result)
-
-
-def _print_goals(result: dict[str, Any]) -> None:
+        return
     table = Table(box=None, pad_edge=False)
-    for name in ("what", "value", "goal", "met"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+    for column in ("what", "value", "goal", "met"):
+        table.add_column(column, justify="left" if column == "what" else "right")
     for row in result["goals"]:
         add_row(table, row["what"], f"{row['value']:,}", row["goal"], "yes" if row["met"] else "no")
     console().print(table)
