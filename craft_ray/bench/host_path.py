@@ -1,5 +1,6 @@
 """Everything but the model, in one process on one core."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
@@ -38,32 +40,31 @@ def _measure(inputs: Inputs, files: Sequence[str]) -> dict[str, Any]:
     preprocessor = Preprocessor(ReadTask.of(stand_in))
     task = WriteTask(storage, str(inputs.folder / "host-out"), "run", Decoder.of(stand_in))
 
-    def read() -> pa.Table:
+    def read(number: int) -> pa.Table:
         blocks = []
         for file in files:
             with storage.open(file) as stream:
                 blocks += [block for block in preprocessor.prepare(stream, Shard(file, 0, number=0)) if block.num_rows]
-        return pa.concat_tables(blocks)
+        block = pa.concat_tables(blocks)
+        hashes = pc.add(block["id_hash"], number)  # with the same ids only one pass would be written
+        return block.set_column(block.schema.get_field_index("id_hash"), "id_hash", hashes)
 
-    def tokens_of(block: pa.Table) -> int:
-        return len(block["token_ids"].combine_chunks().flatten())
-
-    passes = -(-inputs.sizes.job // 4 // tokens_of(read()))
-    block = pa.table({})
+    passes = math.ceil(inputs.sizes.job / 4 / len(read(0)["token_ids"].combine_chunks().flatten()))
+    block, tokens = pa.table({}), 0
 
     def prepare() -> None:
         nonlocal block
-        block = pa.concat_tables([read() for _ in range(passes)])
+        block = pa.concat_tables([read(number) for number in range(passes)])
 
     def replica() -> None:
         nonlocal block
         block = predict_block(block, model)
 
     def stage() -> None:
-        write_block(block, task)
+        nonlocal tokens
+        tokens = write_block(block, task).tokens
 
     parts: Sequence[Callable[[], None]] = (prepare, replica, stage)
     seconds = in_turn({part.__name__: partial(timed, part, time.process_time) for part in parts}, inputs.sizes.repeats)
     seconds["all"] = [sum(turn) for turn in zip(*seconds.values(), strict=True)]
-    tokens = tokens_of(block)
     return {"tokens": tokens} | {name: rates(tokens, values) for name, values in seconds.items()}

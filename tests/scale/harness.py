@@ -1,0 +1,86 @@
+"""What all scenarios share: options and a folder, the command under observation, and processes without a past."""
+
+import inspect
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import psutil
+import typer
+
+from craft_ray.bench.processes import run_command
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+Scenario = Callable[..., Iterator[dict[str, Any]]]
+
+
+def scenario(function: Scenario) -> Scenario:
+    """Make a command of a function that takes a folder and options, and yields objects to print as JSON lines.
+
+    The folder is new, and removed at the end.
+    """
+
+    def command(folder: Path | None, **options: Any) -> None:
+        with tempfile.TemporaryDirectory(prefix="craft-ray-scale-", dir=folder) as new:
+            for measured in function(Path(new), **options):
+                print(json.dumps(measured), flush=True)
+
+    parent = inspect.Parameter(
+        "folder",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[Path | None, typer.Option(help="Where the temporary folder goes.")],
+    )
+    options = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=_as_option(parameter.annotation))
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name != "folder"
+    ]
+    command.__signature__ = inspect.Signature([*options, parent])  # type: ignore[attr-defined]
+    app.command(function.__name__.replace("_", "-"), help=function.__doc__)(command)
+    return function
+
+
+def _as_option(kind: Any) -> Any:
+    """Typer takes an option several times where its type is a list."""
+    return list[get_args(kind)[0]] if get_origin(kind) is tuple else kind  # type: ignore[misc]
+
+
+def craft_ray(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the command with --json. Returns what it printed, and what it used.
+
+    cpu_seconds:     of the command's own process, the driver of a run
+    cpu_seconds_all: of all processes that it started, by stage of a run
+    """
+    done = run_command(sys.executable, "-m", "craft_ray", *map(str, arguments), "--json", memory_every=0.5)
+    by_stage = {stage: round(seconds, 1) for stage, seconds in done.usage.cpu_seconds.items()}
+    used = {
+        "seconds": round(done.seconds, 1),
+        "cpu_seconds": round(done.cpu_seconds, 2),
+        "cpu_seconds_all": round(sum(by_stage.values()), 1),
+        "cpu_seconds_by_stage": by_stage,
+        **done.usage.peaks,
+    }
+    return json.loads(done.output.splitlines()[-1]), used
+
+
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """Run a function in a process of its own. Returns its CPU seconds and by how many MB the process grew at most."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, arguments).result()
+
+
+def _measured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the present size (proc(5))
+    before, began = psutil.Process().memory_info().rss, time.process_time()
+    function(*arguments)
+    seconds = time.process_time() - began
+    peak = 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+    return {"cpu_seconds": round(seconds, 2), "peak_mb": round((peak - before) / 1e6)}

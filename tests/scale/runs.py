@@ -1,0 +1,118 @@
+"""Whole runs of the command, with a stand-in for the model."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from tests.scale.generated import FIRST, first_run, large_output, write_jsonl
+from tests.scale.harness import craft_ray, scenario
+
+PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
+"""Where 27 revised citations of an update file of January 2026 were: shares of the newest, and how many of the 27."""
+
+
+def annotate(inputs: Path, output: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    summary, used = craft_ray("annotate", inputs, "--output", output, "--model", "stand-in", *options)
+    assert summary["adds_up"]
+    return summary, used
+
+
+@scenario
+def driver(
+    folder: Path,
+    documents: tuple[int, ...] = (20_000, 100_000),
+    block_mb: tuple[float, ...] = (2, 32),
+    per_shard: int = 1000,
+) -> Iterator[dict[str, Any]]:
+    """CPU time of the driver per document, from runs of two sizes, apart from reading, model and writing."""
+    for size in block_mb:
+        runs = []
+        for count in documents:
+            inputs = write_jsonl(folder / f"in{count}", range(count), max(1, count // per_shard))
+            summary, used = annotate(inputs, folder / "out", "--block-mb", str(size), "--no-concepts")
+            assert summary["documents"]["annotated"] == count
+            shutil.rmtree(folder / "out")
+            runs.append(used)
+            yield {"block_mb": size, "documents": count} | used
+        more = documents[-1] - documents[0]
+        yield {"block_mb": size} | {
+            f"{name}_us_per_document": round((runs[-1][name] - runs[0][name]) / more * 1e6)
+            for name in ("cpu_seconds", "cpu_seconds_all", "seconds")
+        }
+
+
+@scenario
+def growth(folder: Path, documents: int = 300_000, per_shard: int = 300) -> Iterator[dict[str, Any]]:
+    """A first run, one with nothing new, and one with one shard more, at a tenth of the size and at the size."""
+    for count in (documents // 10, documents):
+        inputs, output = folder / "in", folder / "out"
+        for step, numbers in {
+            "first": range(count),
+            "nothing new": range(0),
+            "one shard more": range(count, count + per_shard),
+        }.items():
+            if numbers:
+                write_jsonl(inputs, numbers, max(1, len(numbers) // per_shard), prefix=f"{numbers[0]}-")
+            summary, used = annotate(inputs, output)
+            assert summary["documents"]["annotated"] == len(numbers)
+            yield {"step": step, "documents": count, "timeline": summary["timeline"]} | used
+        shutil.rmtree(inputs)
+        shutil.rmtree(output)
+
+
+@scenario
+def rate(
+    folder: Path, existing: int = 10_000_000, new: int = 40_000, shards: int = 20, turns: int = 3
+) -> Iterator[dict[str, Any]]:
+    """Speed of runs into an output with many citations and into an empty one, by turns.
+
+    The steady rate leaves out what happens before the first commit.
+    """
+    large_output(folder / "existing", existing)
+    rates: dict[str, list[float]] = {"existing": [], "empty": []}
+    for turn in range(turns):
+        first = FIRST + existing + turn * new
+        inputs = write_jsonl(folder / f"in{turn}", range(first, first + new), shards, prefix=f"{turn}-")
+        for name, output in (("existing", folder / "existing"), ("empty", folder / f"empty{turn}")):
+            summary, used = annotate(inputs, output)
+            assert summary["documents"]["annotated"] == new
+            rates[name].append(summary["steady_tokens_per_second"])
+            found = {"tokens_per_second": rates[name][-1], "first_block": summary["timeline"]["first_block"]}
+            yield {"into": name} | found | used
+    yield {"existing_to_empty": round(median(rates["existing"]) / median(rates["empty"]), 3)}
+
+
+@scenario
+def revisions(folder: Path, existing: int = 300_000, documents: int = 3_000) -> Iterator[dict[str, Any]]:
+    """A night of revised citations beside a night of new ones, each over an output of its own."""
+    tables, numbers = first_run(folder / "existing", existing)
+    tables.finish(compact=True)
+    chance = np.random.default_rng(1)
+    nights = {
+        "new": numbers[-1] + 1 + np.arange(documents),
+        "revised as PubMed does": where_pubmed_revises(numbers, documents),
+        "revised among the newest tenth": chance.choice(numbers[-existing // 10 :], documents, replace=False),
+        "revised anywhere": chance.choice(numbers, documents, replace=False),
+    }
+    for name, chosen in nights.items():
+        output = folder / "out"
+        shutil.copytree(folder / "existing", output)
+        inputs = write_jsonl(folder / f"z-{name}", np.sort(chosen), 4, prefix="z-")  # newer than all other shards
+        summary, used = annotate(inputs, output, "--no-concepts")
+        assert summary["documents"]["annotated"] == documents
+        shutil.rmtree(output)
+        yield {"night": name} | used
+
+
+def where_pubmed_revises(numbers: np.ndarray, revised: int) -> np.ndarray:
+    """Choose numbers spread over the newest as PubMed's revisions are."""
+    chance = np.random.default_rng(3)
+    chosen = np.array([], numbers.dtype)
+    for newest, share in PUBMED:
+        among = np.setdiff1d(numbers[-round(newest * len(numbers)) :], chosen)
+        chosen = np.append(chosen, chance.choice(among, round(share * revised), replace=False))
+    return chosen

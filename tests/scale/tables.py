@@ -1,0 +1,232 @@
+"""Tables of many citations and of many shards, in one process and without a model."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from craft_ray.annotation.catalogue.catalogue import Catalogue
+from craft_ray.annotation.catalogue.existing import read_existing
+from craft_ray.annotation.cluster_plan import make_plan
+from craft_ray.annotation.plan import Attempt, group_shards, plan_reading, shard_signature
+from craft_ray.core.schema import SHARDS
+from craft_ray.core.settings import Settings
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.storage.file_list import read_file_list
+from craft_ray.storage.listing import list_shards
+from craft_ray.storage.shards import Shards, pack_shards
+from craft_ray.tables import rewriting
+from craft_ray.tables.ledger import Ledger, Part, entries
+from craft_ray.tables.writer import Tables
+from tests.scale.generated import RUN, citation_blocks, first_run, large_output
+from tests.scale.harness import in_new_process, scenario
+from tests.support.outputs import STORAGE, all_of, filled
+
+FILE_MB = rewriting.FILE / (1 << 20)
+
+
+@scenario
+def ledger(
+    folder: Path,
+    documents: tuple[int, ...] = (2_000_000, 5_000_000, 10_000_000),
+    entries_known: tuple[int, ...] = (300_000, 3_000_000, 20_000_000),
+) -> Iterator[dict[str, Any]]:
+    """Reading what `documents` holds, and looking documents up in the ledger."""
+    measured = []
+    for count in documents:
+        large_output(folder / str(count), count)
+        measured.append(in_new_process(_read_existing, str(folder / str(count))))
+        yield {"documents": count} | measured[-1]
+    for (small, before), (large, after) in pairwise(zip(documents, measured, strict=True)):
+        yield {"bytes_per_document": round((after["peak_mb"] - before["peak_mb"]) * 1e6 / (large - small), 1)}
+    for known in entries_known:
+        chance = np.random.default_rng(0)
+        ids = np.sort(chance.integers(-(1 << 62), 1 << 62, known))
+        filled_ledger = Ledger([Part(ids, ids, ids, np.zeros(known, np.int8))])
+        blocks = [entries(some, some, some, some == 0) for some in chance.integers(-(1 << 62), 1 << 62, (200, 100))]
+        clock = [time.process_time()]
+        for step in (filled_ledger.outcomes, filled_ledger.update):
+            for block in blocks:
+                step(block)
+            clock.append(time.process_time())
+        looked_up, entered = np.diff(clock) / 20_000 * 1000
+        yield {"entries": known, "ms_to_look_up": round(looked_up, 5), "ms_to_enter": round(entered, 5)}
+
+
+def _read_existing(output: str) -> None:
+    read_existing(Tables(STORAGE, output).documents, Shards.from_shards([]), SHARDS.empty_table())
+
+
+NEW = 100
+"""One in so many files is new."""
+
+
+@scenario
+def shards(folder: Path, shards: tuple[int, ...] = (200_000, 1_000_000)) -> Iterator[dict[str, Any]]:
+    """Listing files and planning a run: with nothing new, with one file in a hundred new, and with all new."""
+    for count in shards:
+        home = folder / str(count)
+        home.mkdir()
+        _make_shards(home, count)
+        for step, expected in {
+            "list": None,
+            "nothing_new": 0,
+            "some_new": math.ceil(count / NEW),
+            "first": count,
+        }.items():
+            used = in_new_process(_plan, step, str(home), expected)
+            yield {"shards": count, "step": step, "bytes_per_shard": round(used["peak_mb"] * 1e6 / count)} | used
+
+
+def _make_shards(folder: Path, count: int) -> None:
+    """A list of files, an output that has read them, and another list in which some are new."""
+    numbers = pa.array(np.arange(count))
+    names = pc.binary_join_element_wise("s3://pmc-oa-opendata/xml/all/PMC", numbers.cast(pa.string()), ".xml", "")
+    tags = pa.array([np.random.default_rng(n).bytes(16).hex() for n in range(count)])
+    sizes = np.random.default_rng(0).integers(20_000, 200_000, count)
+    others = pc.if_else(pa.array(np.arange(count) % NEW == 0), pc.binary_join_element_wise(names, "gz", "."), names)
+    for listed, step in ((names, "nothing_new"), (others, "some_new")):
+        lines = pc.binary_join_element_wise(listed, pa.array(sizes).cast(pa.string()), tags, "\t")
+        (folder / f"{step}.tsv").write_text("\n".join(lines.to_pylist()) + "\n")
+    zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
+    columns = {
+        "shard": names,
+        "size": sizes,
+        "tag": tags,
+        "signature": shard_signature(load_checkpoint("stand-in"), Settings()),
+        "found": ones,
+        "emitted": ones,
+        "unchanged": zeros,
+        "superseded": zeros,
+        "duplicates": pa.array([[]] * count, SHARDS.field("duplicates").type),
+        "run_id": RUN,
+        "named": names,
+    }
+    Tables(STORAGE, str(folder / "out")).record_finished(filled(columns, SHARDS, count))
+
+
+def _plan(step: str, folder: str, expected: int | None) -> None:
+    output = str(Path(folder, "first" if step == "first" else "out"))
+    file_list = Path(folder, "some_new.tsv" if step == "some_new" else "nothing_new.tsv")
+    listing = list_shards(STORAGE, [], lambda name: True, output, read_file_list(STORAGE, str(file_list)))
+    if expected is None:
+        return
+    tables = Tables(STORAGE, output)
+    signature = shard_signature(load_checkpoint("stand-in"), Settings())
+    found = plan_reading(Catalogue(tables, listing), signature, prune=False, limit=None).shards
+    assert len(found) == expected
+    del listing  # as a run does
+    for group in group_shards(found, make_plan(Settings(), [{"CPU": 16}]), Attempt.FIRST):
+        pack_shards(group)
+    tables.finish(compact=True)
+
+
+@scenario
+def night(
+    folder: Path, existing: int = 300_000, documents: int = 3_000, file_mb: float = FILE_MB
+) -> Iterator[dict[str, Any]]:
+    """Bytes written for each byte of revised documents: of the newest tenth, and from anywhere.
+
+    What is rewritten depends on the number of files: 100,000 citations in files of 0.5 MB behave like 3 million in
+    files of 16 MB.
+    """
+    rewriting.FILE = int(file_mb * (1 << 20))
+    tables, numbers = first_run(folder / "out", existing)
+    tables.finish(compact=True)
+    yield {"mb": round(_size(tables) / 1e6, 1), "files": _files(tables)}
+    chance = np.random.default_rng(1)
+    fresh = numbers[-1] + 1 + np.arange(documents)
+    newest = np.sort(chance.choice(numbers[-existing // 10 :], documents, replace=False))
+    anywhere = np.sort(chance.choice(numbers, documents, replace=False))
+    nights = {"new": (fresh, []), "newest revised": ([], newest), "revised anywhere": ([], anywhere)}
+    for shard, (name, (new, revised)) in enumerate(nights.items(), 20):
+        used = _night(
+            tables, np.array(new, np.int64), np.array(revised, np.int64), np.array([], np.int64), shard * 1000
+        )
+        yield {"night": name, "documents": documents} | used | {"files": _files(tables)}
+
+
+@scenario
+def year(
+    folder: Path,
+    existing: int = 30_000,
+    nights: int = 365,
+    new: int = 300,
+    revised: int = 300,
+    deleted: int = 10,
+    file_mb: float = FILE_MB,
+) -> Iterator[dict[str, Any]]:
+    """Whether the last nights of a year cost or write more than the first ones.
+
+    Revised and deleted citations are always from as many of the newest: a tenth of those before the first night. After
+    each night the logs become a day older, for their age decides when they are cleared.
+    """
+    rewriting.FILE = int(file_mb * (1 << 20))
+    output = folder / "out"
+    tables, numbers = first_run(output, existing)
+    tables.finish(compact=True)
+    last, used = int(numbers[-1]), []
+    for number in range(nights):
+        chance = np.random.default_rng(number)
+        changed = np.sort(
+            chance.choice(np.arange(last + 1 - existing // 10, last + 1), revised + deleted, replace=False)
+        )
+        gone = np.sort(chance.choice(changed, deleted, replace=False))
+        tables = Tables(STORAGE, str(output), f"2026{number:04}T000000-00000000")
+        fresh = last + np.arange(1, new + 1)
+        used.append(_night(tables, fresh, np.setdiff1d(changed, gone), gone, number * 100))
+        last += new
+        for path in output.glob("*/_delta_log/*"):
+            day_before = path.stat().st_mtime - 86_400
+            os.utime(path, (day_before, day_before))
+        if number % 10 == 9 or number == nights - 1:
+            recent = used[-10:]
+            medians = {name: round(median(each[name] for each in recent), 2) for name in ("cpu_seconds", "mb_written")}
+            yield {"night": number + 1} | medians
+    log = [file.stat().st_size for file in output.glob("*/_delta_log/*")]
+    yield {"mb": round(_size(tables) / 1e6, 1), "files": _files(tables), "log_files": len(log), "log_bytes": sum(log)}
+
+
+def _night(tables: Tables, new: np.ndarray, revised: np.ndarray, gone: np.ndarray, shard: int) -> dict[str, Any]:
+    """Read what the tables hold, append, replace, record a shard and compact: what that costs beside writing blocks."""
+    process = psutil.Process()
+    began = time.process_time()
+    read_existing(tables.documents, Shards.from_shards([]), tables.finished_shards())
+    opened = time.process_time() - began
+    appended = citation_blocks(tables, new, shard) if len(new) else []
+    replaced = [*citation_blocks(tables, revised, shard + 50)] if len(revised) else []
+    replaced += citation_blocks(tables, gone, shard + 90, "deleted") if len(gone) else []
+    own = sum(file.size for block in (*appended, *replaced) for file in (*block.documents, *block.entities))
+    began, before = time.process_time(), process.io_counters().write_chars
+    if appended:
+        tables.append(appended)
+    if replaced:
+        tables.replace(replaced, [all_of(block) for block in replaced])
+    row: dict[str, Any] = {"shard": f"pubmed26n{shard:05}.xml.gz", "found": len(new) + len(revised), "run_id": RUN}
+    tables.record_finished(pa.Table.from_pylist([row], schema=SHARDS))
+    rewritten = process.io_counters().write_chars - before
+    tables.finish(compact=True)
+    written = process.io_counters().write_chars - before
+    return {
+        "cpu_seconds": round(opened + time.process_time() - began, 2),
+        "mb_written": round(written / 1e6, 2),
+        "rewritten_per_byte": round(rewritten / own, 1),
+        "compacted_per_byte": round((written - rewritten) / own, 1),
+    }
+
+
+def _size(tables: Tables) -> int:
+    return sum(file.size for table in tables.by_name.values() for file in table.files())
+
+
+def _files(tables: Tables) -> dict[str, int]:
+    return {name: len(table.files()) for name, table in tables.by_name.items()}
