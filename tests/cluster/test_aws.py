@@ -1,4 +1,4 @@
-"""The cluster launcher's file: its own checks, EC2's model of a request, and each command line in it."""
+"""The file for Ray's cluster launcher: against the launcher's checks, EC2's API model and our commands."""
 
 import json
 from typing import Any
@@ -17,22 +17,22 @@ FILE = CLUSTER / "aws" / "cluster.yaml"
 
 @pytest.fixture(scope="module")
 def config() -> dict[str, Any]:
-    """The file as the launcher completes it."""
+    """The file with the launcher's defaults."""
     return dict(prepare_config(yaml.safe_load(FILE.read_text())))
 
 
-def test_the_launcher_takes_it(config: dict[str, Any]):
+def test_the_launcher_accepts_it(config: dict[str, Any]):
     validate_config(config)
 
 
-def test_ec2_takes_every_node(config: dict[str, Any]):
+def test_ec2_accepts_every_node(config: dict[str, Any]):
     request = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
     for node in config["available_node_types"].values():
         parameters = node["node_config"] | {"MinCount": 1, "MaxCount": 1}
         assert ParamValidator().validate(parameters, request).generate_report() == ""
 
 
-def test_the_head_is_kept_and_workers_are_spot_instances_that_come_from_nothing(config: dict[str, Any]):
+def test_workers_are_spot_instances(config: dict[str, Any]):
     types = dict(config["available_node_types"])
     head = types.pop(config["head_node_type"])
     assert head["resources"] == {"CPU": 0}
@@ -44,7 +44,7 @@ def test_the_head_is_kept_and_workers_are_spot_instances_that_come_from_nothing(
     assert config["provider"]["cache_stopped_nodes"] is False  # EC2 does not stop a one-time spot instance
 
 
-def test_pools_can_grow_to_what_a_run_waits_for(config: dict[str, Any]):
+def test_pools_can_grow_enough(config: dict[str, Any]):
     wanted = load_settings(CLUSTER / "aws" / "settings.yaml").wait_for
     types = config["available_node_types"]
     assert (
@@ -53,7 +53,7 @@ def test_pools_can_grow_to_what_a_run_waits_for(config: dict[str, Any]):
     assert 0 < wanted.cpus <= 4 * wanted.gpus + 8 * types["cpu"]["max_workers"]
 
 
-def test_nodes_let_in_one_address_and_need_a_token(config: dict[str, Any]):
+def test_access_to_nodes(config: dict[str, Any]):
     (rule,) = config["provider"]["security_group"]["IpPermissions"]
     assert (rule["FromPort"], rule["ToPort"]) == (22, 22)
     assert all(entry["CidrIp"].endswith("/32") for entry in rule["IpRanges"])
@@ -69,7 +69,7 @@ def test_nodes_let_in_one_address_and_need_a_token(config: dict[str, Any]):
     assert not any(word in json.dumps(config) for word in ("AKIA", "aws_secret", "AWS_SECRET"))
 
 
-def test_every_command_is_one_that_ray_or_we_take(config: dict[str, Any]):
+def test_commands_are_valid(config: dict[str, Any]):
     commands = in_comments(FILE)
     lines = [parsed(line) for line in commands]
     assert len([line for line in lines if line]) == 6, commands

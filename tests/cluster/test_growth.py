@@ -1,7 +1,7 @@
-"""A cluster whose pools are empty grows to what a run waits for, and only where there is work.
+"""Empty pools grow to what a run waits for, and only if there is work.
 
-Ray's own autoscaler runs here, over its provider for tests, whose nodes are processes. Their GPUs are only counted,
-which does for a model's stand-in.
+Ray's autoscaler runs with its provider for tests, whose nodes are processes. Their GPUs exist only as resources, which
+is enough for a stand-in.
 """
 
 import json
@@ -26,7 +26,7 @@ from tests.support.commands import Finished, run_command
 pytestmark = pytest.mark.integration
 
 HEAD = "f" * 51 + "00000"
-"""Id that Ray's provider for tests gives the head node."""
+"""Id of the head node in Ray's provider for tests."""
 
 
 @pytest.fixture(scope="module")
@@ -96,15 +96,13 @@ def plan_of(output: Path, run_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_empty_pools_grow_to_what_a_run_waits_for_and_one_without_work_asks_for_nothing(
-    empty_pools: RayCluster, tmp_path: Path
-):
+def test_empty_pools_grow_only_for_work(empty_pools: RayCluster, tmp_path: Path):
     first = annotate(empty_pools, SAMPLE / "citations.xml", tmp_path, gpus="1", cpus="3", seconds="240")
     assert first.code == 0, first.stderr
     assert first.summary is not None
     plan = plan_of(tmp_path, first.summary["run_id"])
     assert (plan["device"], plan["replicas"], plan["replica_gpus"]) == ("cuda", 1, 1)
-    # There never will be 8 GPUs, so a run that asked for them would say so.
+    # A run that requested 8 GPUs would log that they do not join.
     again = annotate(empty_pools, SAMPLE / "citations.xml", tmp_path, gpus="8", seconds="1")
     assert again.code == 0, again.stderr
     assert "joined the cluster" not in again.stderr
@@ -113,7 +111,7 @@ def test_empty_pools_grow_to_what_a_run_waits_for_and_one_without_work_asks_for_
     assert "1 of 8 GPUs joined the cluster in 1 s" in some.stderr
 
 
-def test_a_run_that_nothing_joins_for_fails_and_leaves_no_request(local_ray: None):
+def test_a_run_fails_if_nothing_joins(local_ray: None):
     before = ray.util.placement_group_table().keys()
     with pytest.raises(RunError, match="0 of 1 GPUs joined the cluster"):
         wait_for_resources(WaitForSettings(gpus=1, cpus=1, seconds=0.2), threading.Event())

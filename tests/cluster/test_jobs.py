@@ -101,7 +101,7 @@ def test_the_dashboard_shows_every_metric():
     assert f"ray_{COMMIT_SECONDS}_bucket" in shown
 
 
-def test_a_job_is_watched_stopped_and_submitted_again(
+def test_a_job_is_stopped_and_submitted_again(
     cluster: tuple[Path, dict[str, str]], client: JobSubmissionClient, prometheus: Prometheus, tmp_path: Path
 ):
     _, environment = cluster
@@ -145,7 +145,7 @@ def test_a_job_is_watched_stopped_and_submitted_again(
     assert assert_consistent(output) == {"annotated": DOCUMENTS, "rejected": 1}
 
 
-def test_the_status_of_a_job_follows_its_exit_code(client: JobSubmissionClient, tmp_path: Path):
+def test_job_status_follows_exit_code(client: JobSubmissionClient, tmp_path: Path):
     job = client.submit_job(
         entrypoint=f"python {ROOT}/jobs/annotate.py /no/such/input --output {tmp_path} --model stand-in"
     )
@@ -155,7 +155,7 @@ def test_the_status_of_a_job_follows_its_exit_code(client: JobSubmissionClient, 
     assert "the input /no/such/input does not exist" in client.get_job_logs(job)
 
 
-def test_a_second_cluster_in_the_same_folder_is_refused(cluster: tuple[Path, dict[str, str]]):
+def test_a_second_cluster_in_a_folder_is_refused(cluster: tuple[Path, dict[str, str]]):
     folder, _ = cluster
     again = subprocess.run([*LOCAL, "up", "--folder", folder], capture_output=True, text=True, check=False)
     assert again.returncode == 2

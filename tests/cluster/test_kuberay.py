@@ -1,4 +1,4 @@
-"""The KubeRay manifests, as kustomize builds them: against KubeRay's schemas, and what these do not tell."""
+"""The KubeRay manifests, as kustomize builds them."""
 
 import json
 import os
@@ -21,7 +21,6 @@ from tests.support.commands import CLUSTER, ROOT, in_comments, parsed
 KUBERAY = CLUSTER / "kuberay"
 
 FORMS = ("once", "nightly", "cronjob")
-"""The three forms of the one spec."""
 
 CHOICES = (
     {"s3-secret"},
@@ -29,16 +28,16 @@ CHOICES = (
     {"s3-secret", "spot-eks", "model-cache"},
     {"s3-irsa", "spot-aks", "model-cache"},
 )
-"""Components that a site may choose; each with others, and without any that it does not need."""
+"""Combinations of components, each component with and without others."""
 
 GB = 10**9
 SECONDS_TO_STOP = 10
-"""Seconds that a run takes at most to commit what is done."""
+"""A run commits finished work within so many seconds."""
 
 
 @pytest.fixture(scope="session")
 def schemas() -> dict[str, Any]:
-    """KubeRay's schemas by kind; tests that need them are skipped, saying so, where they are absent."""
+    """KubeRay's schemas by kind. Skips tests that need them where they are missing."""
     folder = Path(os.environ.get("CRAFT_RAY_SCHEMAS", ROOT.parent / "shared" / "schemas"))
     if not folder.is_dir():
         pytest.skip(f"no KubeRay schemas at {folder}; set CRAFT_RAY_SCHEMAS")
@@ -49,7 +48,7 @@ def schemas() -> dict[str, Any]:
 
 @pytest.fixture(scope="session", params=CHOICES, ids=lambda choice: "+".join(sorted(choice)))
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The objects of each form, for one choice of components, made by the commands that the files name."""
+    """The objects of each form for one choice of components, built by the commands in the files' comments."""
     if shutil.which("kubectl") is None:
         pytest.skip("no kubectl, which builds the manifests")
     root = tmp_path_factory.mktemp("site")
@@ -61,7 +60,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def choose(file: Path, components: set[str]) -> None:
-    """Uncomment the lines of some components, and comment out the others."""
+    """Uncomment the lines of the given components and comment out all others."""
     lines = []
     for line in file.read_text().splitlines():
         if component := re.fullmatch(r"  (?:# )?- \.\./components/(\S+)", line):
@@ -82,7 +81,7 @@ def one(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> di
 
 
 def spec_of(form: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """The RayJob's spec, wherever a form has it."""
+    """The spec of the RayJob, which each form has in another object."""
     if form == "once":
         return dict(one(objects, "RayJob")["spec"])
     if form == "nightly":
@@ -107,19 +106,18 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(objects: list[dict[str, Any]], folder: Path) -> Any:
-    """The settings as a run of this form loads them."""
     file = folder / "settings.yaml"
     file.write_text(one(objects, "ConfigMap", "craft-ray-settings")["data"]["settings.yaml"])
     return load_settings(file)
 
 
 def amount(quantity: str) -> float:
-    """A quantity as Kubernetes writes it, in bytes or cores."""
+    """A quantity of Kubernetes in bytes or cores."""
     number, unit = re.fullmatch(r"([\d.]+)(m|Mi|Gi)?", quantity).groups()  # type: ignore[union-attr]
     return float(number) * {None: 1, "m": 0.001, "Mi": 1 << 20, "Gi": 1 << 30}[unit]
 
 
-def test_every_object_is_what_its_kind_allows(built: dict[str, list[dict[str, Any]]], schemas: dict[str, Any]):
+def test_objects_match_their_schemas(built: dict[str, list[dict[str, Any]]], schemas: dict[str, Any]):
     for objects in built.values():
         for each in objects:
             if each["apiVersion"] == "ray.io/v1":
@@ -130,7 +128,7 @@ def test_every_object_is_what_its_kind_allows(built: dict[str, list[dict[str, An
     schemas["RayJob"].validate(yaml.safe_load(text))
 
 
-def test_the_three_forms_have_one_spec_but_for_the_time_a_night_has(built: dict[str, list[dict[str, Any]]]):
+def test_the_three_forms_share_one_spec(built: dict[str, list[dict[str, Any]]]):
     once, nightly, cronjob = specs(built)
     assert nightly == cronjob == once | {"activeDeadlineSeconds": nightly["activeDeadlineSeconds"]}
     assert nightly["activeDeadlineSeconds"] < 24 * 3600 < once["activeDeadlineSeconds"]
@@ -138,7 +136,7 @@ def test_the_three_forms_have_one_spec_but_for_the_time_a_night_has(built: dict[
     assert settings[0] == settings[1] == settings[2]
 
 
-def test_each_form_has_the_objects_that_it_needs_and_no_other(built: dict[str, list[dict[str, Any]]]):
+def test_objects_of_each_form(built: dict[str, list[dict[str, Any]]]):
     def ours(form: str) -> set[str]:
         optional = {
             "ServiceAccount/craft-ray",
@@ -155,14 +153,14 @@ def test_each_form_has_the_objects_that_it_needs_and_no_other(built: dict[str, l
     assert [each["kind"] for each in yaml.safe_load_all(text)] == ["RayJob"]
 
 
-def test_names_leave_room_for_what_kuberay_appends(built: dict[str, list[dict[str, Any]]]):
+def test_names_are_short_enough(built: dict[str, list[dict[str, Any]]]):
     longest = {"RayJob": 47, "RayCronJob": 36, "CronJob": 52}
     for each in (each for objects in built.values() for each in objects):
         assert len(each["metadata"]["name"]) <= longest.get(each["kind"], 63)
         assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", each["metadata"]["name"])
 
 
-def test_a_job_ends_in_a_way_that_kuberay_takes(built: dict[str, list[dict[str, Any]]]):
+def test_a_job_cleans_up(built: dict[str, list[dict[str, Any]]]):
     for spec in specs(built):
         assert spec["submissionMode"] == "K8sJobMode"
         assert spec["shutdownAfterJobFinishes"] is True
@@ -172,31 +170,29 @@ def test_a_job_ends_in_a_way_that_kuberay_takes(built: dict[str, list[dict[str, 
         assert 0 < spec["backoffLimit"] <= 3
 
 
-def test_pods_get_the_time_in_which_a_run_commits_what_is_done(built: dict[str, list[dict[str, Any]]]):
+def test_pods_have_time_to_commit(built: dict[str, list[dict[str, Any]]]):
     stop = (KUBERAY / "once" / "stop.py").read_text()
-    patience = float(re.search(r"^PATIENCE = ([\d.]+)", stop, re.MULTILINE)[1])  # type: ignore[index]
+    timeout = float(re.search(r"^TIMEOUT_S = ([\d.]+)", stop, re.MULTILINE)[1])  # type: ignore[index]
     for form, objects in built.items():
         spec = spec_of(form, objects)
         wait = int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"])
-        assert SECONDS_TO_STOP < wait < patience
+        assert SECONDS_TO_STOP < wait < timeout
         assert all(pod["terminationGracePeriodSeconds"] >= SECONDS_TO_STOP for pod in pods(spec).values())
         head = pods(spec)["head"]
-        assert head["terminationGracePeriodSeconds"] >= patience + SECONDS_TO_STOP
+        assert head["terminationGracePeriodSeconds"] >= timeout + SECONDS_TO_STOP
         _, path = container(head)["lifecycle"]["preStop"]["exec"]["command"]
         assert mounted(head, objects, path) == stop
 
 
 def mounted(pod: dict[str, Any], objects: list[dict[str, Any]], path: str) -> str:
-    """The content of a file that a pod has from a ConfigMap."""
+    """The content of a file that is mounted from a ConfigMap."""
     folder, _, name = path.rpartition("/")
     (volume,) = [mount["name"] for mount in container(pod)["volumeMounts"] if mount["mountPath"] == folder]
     (source,) = [each["configMap"]["name"] for each in pod["volumes"] if each["name"] == volume]
     return str(one(objects, "ConfigMap", source)["data"][name])
 
 
-def test_the_entrypoint_is_a_command_line_of_ours_with_the_settings_that_are_mounted(
-    built: dict[str, list[dict[str, Any]]], tmp_path: Path
-):
+def test_the_entrypoint_uses_the_mounted_settings(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
     for form, objects in built.items():
         spec = spec_of(form, objects)
         parameters = parsed(spec["entrypoint"])
@@ -206,14 +202,14 @@ def test_the_entrypoint_is_a_command_line_of_ours_with_the_settings_that_are_mou
         assert settings_of(objects, tmp_path).model == "embedded"
 
 
-def test_the_commands_in_the_comments_name_folders_that_are_there():
+def test_folders_named_in_comments_exist():
     for file in KUBERAY.rglob("kustomization.yaml"):
         for line in in_comments(file):
             for folder in re.findall(r"cluster/kuberay/\S+(?<!\.yaml)(?=\s|$)", line):
                 assert (ROOT / folder / "kustomization.yaml").is_file(), line
 
 
-def test_pools_start_empty_and_can_grow_to_what_a_run_waits_for(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
+def test_pools_can_grow_enough(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
     for form, objects in built.items():
         cluster = spec_of(form, objects)["rayClusterSpec"]
         assert cluster["enableInTreeAutoscaling"] is True
@@ -232,10 +228,10 @@ def test_pools_start_empty_and_can_grow_to_what_a_run_waits_for(built: dict[str,
         assert 0 < wanted.cpus <= sum(node["CPU"] for node in nodes)
 
 
-def test_requests_follow_from_what_was_measured(built: dict[str, list[dict[str, Any]]]):
-    readme = (ROOT / "craft_ray/bench/README.md").read_text(encoding="utf-8")
-    worker = int(re.search(r"driver \d+ MB, largest worker (\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
-    driver = int(re.search(r"driver (\d+) MB, largest worker", readme)[1]) * 10**6  # type: ignore[index]
+def test_requests_follow_from_measured_sizes(built: dict[str, list[dict[str, Any]]]):
+    readme = (CLUSTER / "README.md").read_text(encoding="utf-8")
+    worker = int(re.search(r"one process for each 0.61 cores, of (\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
+    driver = int(re.search(r"the driver \((\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
     ledger = 26 * 40_000_000
     for spec in specs(built):
         for name, pod in pods(spec).items():
@@ -251,7 +247,7 @@ def test_requests_follow_from_what_was_measured(built: dict[str, list[dict[str, 
                 assert processes * worker + GB <= heap
 
 
-def test_workers_alone_are_on_spot_machines(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+def test_only_workers_are_on_spot_machines(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
     chosen = request.node.callspec.params["built"]
     for spec in specs(built):
         head, *workers = pods(spec).values()
@@ -265,7 +261,7 @@ def test_workers_alone_are_on_spot_machines(built: dict[str, list[dict[str, Any]
         assert workers[1]["tolerations"][0]["key"] == "nvidia.com/gpu"
 
 
-def test_every_pod_has_credentials_and_no_file_has_any(
+def test_pods_have_credentials_and_files_have_none(
     built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest
 ):
     secret = "s3-secret" in request.node.callspec.params["built"]
@@ -285,7 +281,7 @@ def test_every_pod_has_credentials_and_no_file_has_any(
         assert not re.search(r"AKIA|aws_secret|AWS_SECRET|RAY_AUTH_TOKEN", json.dumps(objects))
 
 
-def test_a_model_is_kept_where_that_is_chosen(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+def test_model_cache(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
     chosen = "model-cache" in request.node.callspec.params["built"]
     for form, objects in built.items():
         head = pods(spec_of(form, objects))["head"]
@@ -299,7 +295,7 @@ def test_a_model_is_kept_where_that_is_chosen(built: dict[str, list[dict[str, An
         assert homes <= {each["mountPath"] for each in container(head)["volumeMounts"]}
 
 
-def test_pods_run_the_image_that_is_named_as_nobody_and_with_the_ray_that_is_tested(
+def test_pods_run_the_named_image_unprivileged(
     built: dict[str, list[dict[str, Any]]],
 ):
     (image,) = yaml.safe_load((KUBERAY / "once" / "kustomization.yaml").read_text())["images"]
@@ -314,7 +310,7 @@ def test_pods_run_the_image_that_is_named_as_nobody_and_with_the_ray_that_is_tes
             }
 
 
-def test_a_cron_job_waits_for_its_night_and_may_do_no_more_than_it_does(built: dict[str, list[dict[str, Any]]]):
+def test_a_cron_job_waits_with_the_rights_it_needs(built: dict[str, list[dict[str, Any]]]):
     objects = built["cronjob"]
     spec = one(objects, "CronJob")["spec"]
     assert spec["concurrencyPolicy"] == "Forbid"
@@ -342,7 +338,7 @@ def test_a_cron_job_waits_for_its_night_and_may_do_no_more_than_it_does(built: d
         assert done.stderr.splitlines()[-1].endswith(("connection refused", "right host or port?"))
 
 
-def test_schedules_are_the_same_and_have_five_fields(built: dict[str, list[dict[str, Any]]]):
+def test_schedules_are_equal(built: dict[str, list[dict[str, Any]]]):
     nightly, cron = (
         one(built[form], kind)["spec"] for form, kind in (("nightly", "RayCronJob"), ("cronjob", "CronJob"))
     )

@@ -1,4 +1,4 @@
-"""The page cluster/README.md: its commands, its links, and its costs, computed again from their stated terms."""
+"""cluster/README.md: its commands, links and figures, and its costs computed from the figures."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> dict[str, list[str]]:
-    """The rows of the table with a first heading and second, by their first cell."""
+    """Rows of a table by their first cell."""
     table = TEXT.split(f"| {heading} |")[1].split("\n\n")[0].splitlines()[2:]
     return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in line.strip("|").split("|")] for line in table)}
 
@@ -26,12 +26,11 @@ def figures() -> dict[str, float]:
 
 
 def hours(documents: float, tokens: float, speed: float) -> float:
-    """The page's formula."""
-    return max(documents * tokens / speed, documents * figures()["bookkeeping, seconds per document"]) / 3600
+    return max(documents * tokens / speed, documents * figures()["driver, seconds per document"]) / 3600
 
 
 def hardware() -> dict[str, tuple[float, float | None]]:
-    """Tokens per second and price per hour of each row."""
+    """Tokens per second and price per hour, by row."""
     figure = figures()
     core = figure["tokens/s, two cores"] / 2
     spot = figure["spot price as a share"]
@@ -47,7 +46,7 @@ def hardware() -> dict[str, tuple[float, float | None]]:
 
 
 @pytest.mark.parametrize("name", ["laptop", "one big", "Slurm", "KubeRay or AWS"])
-def test_costs_follow_from_what_goes_in(name: str):
+def test_costs_follow_from_the_figures(name: str):
     figure = figures()
     speed, price = hardware()[name]
     (cells,) = [
@@ -59,23 +58,20 @@ def test_costs_follow_from_what_goes_in(name: str):
     assert cells == [f"{pubmed:.1f}", paid[0], f"{pmc:.1f}", paid[1]]
 
 
-def test_measured_figures_are_those_of_the_readme():
+def test_measured_figures_are_those_of_bench():
     readme = (ROOT / "craft_ray/bench/README.md").read_text(encoding="utf-8")
-    figure = figures()
-    speed = re.search(r"start-up apart ([\d,]+) tokens/s", readme)[1]  # type: ignore[index]
-    host = re.search(r"host path alone, in one process \| ([\d,]+)", readme)[1]  # type: ignore[index]
-    documents, seconds = re.search(r"([\d,]+) documents in [\d,]+ shards \| (\d+) s", readme).groups()  # type: ignore[union-attr]
-    assert figure["tokens/s, two cores"] == float(speed.replace(",", ""))
-    assert figure["host path, tokens/s per core"] == float(host.replace(",", ""))
-    assert f"one core of the host path does {host} tokens/s of PubMed" in TEXT
-    assert figure["bookkeeping, seconds per document"] == round(int(seconds) / int(documents.replace(",", "")), 4)
+    speed = re.search(r"start-up apart \| ([\d,]+) tokens/s", readme)[1]  # type: ignore[index]
+    host = re.search(r"PubMed ([\d,]+) with concept ids", readme)[1]  # type: ignore[index]
+    assert figures()["tokens/s, two cores"] == float(speed.replace(",", ""))
+    assert figures()["host path, tokens/s per core"] == float(host.replace(",", ""))
+    assert f"`GPUs x S / {host}`" in TEXT
 
 
 @pytest.mark.parametrize(
     ("inputs", "name", "section"),
     [("pubmed/*/*.xml.gz", "tokens per abstract", "abstract"), ("craft/jats/*.nxml", "tokens per article", "")],
 )
-def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: str, data: Path):
+def test_tokens_per_document(inputs: str, name: str, section: str, data: Path):
     checkpoint = load_checkpoint("stand-in")
     preparer = Preprocessor(ReadTask.of(checkpoint, Ledger.of(entries([], [], [], []))))
     documents = tokens = 0
@@ -91,13 +87,13 @@ def test_tokens_are_as_many_as_the_page_says(inputs: str, name: str, section: st
     assert str(documents) in measured
 
 
-def test_every_command_is_one_that_ray_or_we_take():
+def test_commands_are_valid():
     lines = [line for line in in_tables(PAGE) if re.match(r"craft-ray |ray |python jobs/annotate", line)]
     assert len([line for line in lines if parsed(line)]) == len(lines) >= 7
     for path in re.findall(r"cluster/\S+", " ".join(lines)):
         assert (ROOT / path).exists(), path
 
 
-def test_links_lead_to_what_is_there():
+def test_links():
     for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
         assert (CLUSTER / target).exists(), target

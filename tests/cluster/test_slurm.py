@@ -75,7 +75,7 @@ def ended(job: dict[str, str]) -> bool:
 
 
 @pytest.mark.long
-def test_a_preempted_run_commits_and_comes_back_on_both_nodes(slurm: Slurm, notes: Path, tmp_path: Path):
+def test_preemption(slurm: Slurm, notes: Path, tmp_path: Path):
     output = tmp_path / "out"
     job = submit(slurm, notes, "--output", output, "--model", "stand-in:700", "--json")
     slurm.wait(job, lambda _: committed(output) > 0)
@@ -98,7 +98,7 @@ def test_a_preempted_run_commits_and_comes_back_on_both_nodes(slurm: Slurm, note
     assert not Path(f"/tmp/craft-ray-{job}").exists()
 
 
-def test_the_exit_code_is_the_runs(slurm: Slurm, tmp_path: Path):
+def test_exit_code(slurm: Slurm, tmp_path: Path):
     job = submit(slurm, "/no/such/input", "--output", tmp_path / "out", "--model", "stand-in", options=("--nodes=1",))
     done = slurm.wait(job, ended)
     assert (done["JobState"], done["ExitCode"]) == ("FAILED", "2:0")
@@ -106,7 +106,7 @@ def test_the_exit_code_is_the_runs(slurm: Slurm, tmp_path: Path):
 
 
 @pytest.mark.long
-def test_a_run_goes_back_to_the_queue_each_time_its_time_is_nearly_up(slurm: Slurm, notes: Path, tmp_path: Path):
+def test_time_limit(slurm: Slurm, notes: Path, tmp_path: Path):
     output = tmp_path / "out"
     job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
     for times in (1, 2):
@@ -122,7 +122,7 @@ def test_a_run_goes_back_to_the_queue_each_time_its_time_is_nearly_up(slurm: Slu
 
 
 @pytest.mark.long
-def test_a_cancelled_run_stays_cancelled_and_keeps_what_is_committed(slurm: Slurm, notes: Path, tmp_path: Path):
+def test_cancelling(slurm: Slurm, notes: Path, tmp_path: Path):
     output = tmp_path / "out"
     job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
     slurm.wait(job, lambda _: committed(output) > 0)
@@ -137,7 +137,7 @@ def test_a_cancelled_run_stays_cancelled_and_keeps_what_is_committed(slurm: Slur
 
 
 @pytest.mark.long
-def test_a_killed_job_that_slurm_requeues_goes_on(slurm: Slurm, notes: Path, tmp_path: Path):
+def test_requeueing(slurm: Slurm, notes: Path, tmp_path: Path):
     """As when its node fails, or where preemption has no grace."""
     output = tmp_path / "out"
     job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
@@ -149,7 +149,7 @@ def test_a_killed_job_that_slurm_requeues_goes_on(slurm: Slurm, notes: Path, tmp
 
 
 @pytest.mark.long
-def test_what_the_example_for_scrontab_schedules_submits_the_run(slurm: Slurm, notes: Path, tmp_path: Path):
+def test_scrontab_example(slurm: Slurm, notes: Path, tmp_path: Path):
     """The scheduled job, submitted by hand with its own options: Debian's Slurm has no scrontab."""
     output = tmp_path / "out"
     lines = (FOLDER / "scrontab.example").read_text().splitlines()

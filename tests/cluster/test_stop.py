@@ -1,4 +1,4 @@
-"""The script that a KubeRay head runs before it is taken away, on a real head with a job server."""
+"""The preStop script of a KubeRay head, on a real head with a job server."""
 
 import json
 import os
@@ -29,18 +29,18 @@ signal.signal(signal.SIGTERM, end)
 pathlib.Path(sys.argv[2]).write_text("at work")
 time.sleep(300)
 """
-"""Takes longer to end than Ray gives a job by default, which is three seconds."""
+"""Takes longer to end than the three seconds that Ray gives a job by default."""
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """The environment that leads to a head with a job server, which by itself gives a job three seconds to end."""
+    """The environment of a head with a job server."""
     with running_cluster({"RAY_JOB_STOP_WAIT_TIME_S": "3"}, workers=0, cpus=2, dashboard=True) as cluster:
         yield cluster.environment
 
 
 def ray_job(head: dict[str, str], *arguments: str) -> str:
-    """The output of `ray job`; a process of its own, for Ray reads how to authenticate once a process."""
+    """Output of `ray job`, in a process of its own since Ray reads once per process how to authenticate."""
     command = [Path(sys.executable).with_name("ray"), "job", *arguments]
     return subprocess.run(
         command, env=os.environ | head, capture_output=True, text=True, check=True, timeout=120
@@ -54,7 +54,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def test_jobs_have_the_time_to_commit_what_is_done(head: dict[str, str], tmp_path: Path):
+def test_jobs_have_time_to_commit(head: dict[str, str], tmp_path: Path):
     documents, output = tmp_path / "documents", tmp_path / "tables"
     documents.mkdir()
     for shard in range(40):
