@@ -36,7 +36,7 @@ def _measure(inputs: Inputs, files: Sequence[str]) -> dict[str, Any]:
     """Read files, over and over until there are enough tokens, and write them."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     stand_in = load_checkpoint(STAND_IN)
-    model, storage = Model(prepare_model(stand_in)), Storage(load_settings().s3)
+    model, storage = Model(prepare_model(stand_in)), Storage.of(load_settings())
     preprocessor = Preprocessor(ReadTask.of(stand_in))
     task = WriteTask(storage, str(inputs.folder / "host-out"), "run", Decoder.of(stand_in))
 

@@ -74,7 +74,7 @@ def read_inputs(inputs: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]
 
     Raises SettingsError if there are no documents.
     """
-    storage = Storage(load_settings().s3)
+    storage = Storage.of(load_settings())
     texts: list[str] = []
     files: dict[str, list[str]] = {}
     for shard in list_shards(storage, inputs, is_shard_name).shards():

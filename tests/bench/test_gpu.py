@@ -55,7 +55,7 @@ def test_a_form_that_fails_is_reported(inputs: Inputs, monkeypatch: pytest.Monke
     def refuse(*arguments, **more):
         raise RuntimeError("no kernel image is available\nfor this device")
 
-    monkeypatch.setattr("craft_ray.model.engines.packed.attend_by_length", refuse)
+    monkeypatch.setattr("craft_ray.model.engines.bert.attend_by_length", refuse)
     chosen = {name: form for name, form in forms(compiled=False).items() if name.startswith("fp32")}
     part = model_forms(inputs, SIZES, "cpu", dict.fromkeys(DTYPES, 1e9), chosen)
     assert part["forms"]["fp32, packed"] == {"failed": "no kernel image is available"}

@@ -8,7 +8,6 @@ import pytest
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
-from craft_ray.tables.ledger import Ledger, entries
 from tests.support.commands import CLUSTER, ROOT, in_tables, parsed
 
 PAGE = CLUSTER / "README.md"
@@ -73,7 +72,7 @@ def test_measured_figures_are_those_of_bench():
 )
 def test_tokens_per_document(inputs: str, name: str, section: str, data: Path):
     checkpoint = load_checkpoint("stand-in")
-    preparer = Preprocessor(ReadTask.of(checkpoint, Ledger.of(entries([], [], [], []))))
+    preparer = Preprocessor(ReadTask.of(checkpoint))
     documents = tokens = 0
     for number, file in enumerate(sorted(data.glob(inputs))):
         with file.open("rb") as stream:

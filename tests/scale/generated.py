@@ -91,7 +91,7 @@ def citation_block(
         str(shard),
         [write_file(filled(document, DOCUMENTS, rows), STORAGE, tables.path("documents"), RUN)],
         [write_file(part, STORAGE, tables.path("entities"), RUN, where) for where, part in parts],
-        entries(identity.id_hashes(doc_ids.tolist()), keys, revisions, np.full(rows, status == "deleted")),
+        entries(tables.ids.hashes(doc_ids.tolist()), keys, revisions, np.full(rows, status == "deleted")),
         shards,
         [status] * rows,
         [None] * rows,

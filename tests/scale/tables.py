@@ -63,7 +63,7 @@ def ledger(
 
 
 def _read_existing(output: str) -> None:
-    read_existing(Tables(STORAGE, output).documents, Shards.from_shards([]), SHARDS.empty_table())
+    read_existing(Tables(STORAGE, output), Shards.from_shards([]), SHARDS.empty_table())
 
 
 NEW = 100
@@ -200,7 +200,7 @@ def _night(tables: Tables, new: np.ndarray, revised: np.ndarray, gone: np.ndarra
     """Read what the tables hold, append, replace, record a shard and compact: what that costs beside writing blocks."""
     process = psutil.Process()
     began = time.process_time()
-    read_existing(tables.documents, Shards.from_shards([]), tables.finished_shards())
+    read_existing(tables, Shards.from_shards([]), tables.finished_shards())
     opened = time.process_time() - began
     appended = citation_blocks(tables, new, shard) if len(new) else []
     replaced = [*citation_blocks(tables, revised, shard + 50)] if len(revised) else []
