@@ -1,23 +1,31 @@
-"""A prefix on the S3 server, and another maker's server."""
+"""S3 servers by different makers, reached by the usual environment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.ceph_server import CephAccess, running_ceph
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import S3Access, S3Server
 
 
 @pytest.fixture(scope="session")
 def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephAccess]:
-    """Ceph, or no test of it where it is not installed."""
     with running_ceph(tmp_path_factory.mktemp("ceph")) as access:
         yield access
 
 
 @pytest.fixture
-def on_s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A fresh prefix, reached by the usual environment."""
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    return s3_server.fresh_prefix()
+def fresh_prefix_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Access], str]:
+    """Set the AWS variables of a server, and return an unused prefix."""
+
+    def use(server: S3Access) -> str:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        return server.fresh_prefix()
+
+    return use
+
+
+@pytest.fixture
+def on_s3(s3_server: S3Server, fresh_prefix_on: Callable[[S3Access], str]) -> str:
+    return fresh_prefix_on(s3_server)

@@ -1,4 +1,4 @@
-"""A file that is there is not created again, on S3 servers of different makers."""
+"""Exclusive creation of files, on S3 servers of different makers."""
 
 import json
 import signal
@@ -30,10 +30,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[S3Access]:
 
 
 @pytest.fixture
-def prefix(server: S3Access, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server.fresh_prefix()
+def prefix(server: S3Access, fresh_prefix_on: Callable[[S3Access], str]) -> str:
+    return fresh_prefix_on(server)
 
 
 @pytest.fixture
@@ -41,19 +39,14 @@ def storage(prefix: str) -> Storage:
     return Storage(S3Settings(), patience=5)
 
 
-def test_of_two_writers_one_creates_the_file(storage: Storage, prefix: str):
-    assert storage.create(f"{prefix}/lease", b"first")
-    assert not storage.create(f"{prefix}/lease", b"second")
-    assert storage.read_bytes(f"{prefix}/lease") == b"first"
+def test_create(storage: Storage, prefix: str):
+    assert storage.create(f"{prefix}/x", b"first")
+    assert not storage.create(f"{prefix}/x", b"second")
+    assert storage.create(f"{prefix}/x", b"first"), "its writer, who has lost the acknowledgement"
+    assert storage.read_bytes(f"{prefix}/x") == b"first"
 
 
-def test_a_writer_whose_own_file_is_there_has_created_it(storage: Storage, prefix: str):
-    """As after an acknowledgement that was lost."""
-    assert storage.create(f"{prefix}/acknowledgement", b"mine")
-    assert storage.create(f"{prefix}/acknowledgement", b"mine")
-
-
-def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage, prefix: str):
+def test_the_second_run_finds_the_output_busy(storage: Storage, prefix: str):
     with (
         hold_lease(storage, prefix),
         pytest.raises(OutputBusyError),
@@ -64,8 +57,8 @@ def test_the_second_of_two_runs_is_told_that_the_output_is_busy(storage: Storage
 
 @pytest.mark.long
 @pytest.mark.integration
-def test_of_two_jobs_that_begin_at_once_one_annotates_and_may_be_killed(prefix: str, tmp_path: Path):
-    """The other ends with 4. Run again after the kill, the job leaves the tables of one that nobody disturbed."""
+def test_two_jobs_at_once(prefix: str, tmp_path: Path):
+    """One annotates, the other ends with 4. After a kill, the same command makes the tables of an undisturbed run."""
     for number in range(40):
         lines = (json.dumps({"id": f"{number}-{n}", "text": f"Mouse {n} has Pax6 in its eye."}) for n in range(20))
         (tmp_path / f"{number:02}.jsonl").write_text("\n".join(lines))
@@ -92,7 +85,6 @@ def test_of_two_jobs_that_begin_at_once_one_annotates_and_may_be_killed(prefix: 
 
 @contextmanager
 def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """A job that is ended with the test."""
     with subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, stderr=subprocess.PIPE) as process:
         try:
             yield process
@@ -106,7 +98,6 @@ def first_to_end(processes: Sequence[subprocess.Popen[str]]) -> subprocess.Popen
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other processes do, looking ten times a second."""
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline

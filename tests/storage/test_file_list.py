@@ -1,4 +1,4 @@
-"""Files that a list names."""
+"""Lists of files."""
 
 import io
 from pathlib import Path
@@ -23,14 +23,14 @@ def named(files: pa.Table) -> list[tuple[str, int, str]]:
     return [(shard.name, shard.size, shard.tag) for shard in Listing(files, []).shards()]
 
 
-def test_a_list_names_files_with_their_sizes_and_tags(tmp_path: Path):
+def test_sizes_and_tags(tmp_path: Path):
     (tmp_path / "list.tsv").write_text('# made by hand\na.xml\t12\t"etag"\n\ns3://bucket/b.xml.gz\n/c.xml\t3\n')
     files = read_file_list(STORAGE, str(tmp_path / "list.tsv"))
     assert files.schema == FILES
     assert named(files) == [(f"{tmp_path}/a.xml", 12, "etag"), ("s3://bucket/b.xml.gz", 0, ""), ("/c.xml", 3, "")]
 
 
-def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a.xml\t1\n")))
     assert named(read_file_list(STORAGE, "-")) == [(f"{tmp_path}/a.xml", 1, "")]
@@ -48,7 +48,7 @@ def test_a_list_is_read_from_standard_input(monkeypatch: pytest.MonkeyPatch, tmp
         (b"\xff\n", "is not UTF-8"),
     ],
 )
-def test_a_list_of_another_form_is_a_bad_setting(tmp_path: Path, content: bytes, sentence: str):
+def test_malformed_list(tmp_path: Path, content: bytes, sentence: str):
     (tmp_path / "list").write_bytes(content)
     with pytest.raises(SettingsError, match=sentence):
         read_file_list(STORAGE, str(tmp_path / "list"))
@@ -56,7 +56,7 @@ def test_a_list_of_another_form_is_a_bad_setting(tmp_path: Path, content: bytes,
         read_file_list(STORAGE, str(tmp_path / "none"))
 
 
-def test_a_list_that_may_be_cut_short_is_not_taken_for_whole(tmp_path: Path):
+def test_an_incomplete_list(tmp_path: Path):
     for content in (b"", b"a.xml", LONG * 20 + b"b.xml\t1"):
         (tmp_path / "list").write_bytes(content)
         with pytest.raises(SettingsError, match="does not end with a line break"):
@@ -70,7 +70,7 @@ def test_a_list_that_may_be_cut_short_is_not_taken_for_whole(tmp_path: Path):
         read_file_list(STORAGE, "-", complete=True)
 
 
-def test_what_a_list_names_is_not_looked_up_and_comes_once(tmp_path: Path):
+def test_listed_files_are_unique_and_not_looked_up(tmp_path: Path):
     (tmp_path / "b.xml").write_text("<x/>")
     (tmp_path / "list").write_text("s3://no-such-bucket/a.xml\t5\ttag\nb.xml\t9\told\nb.xml\t4\n")
     listed = read_file_list(STORAGE, str(tmp_path / "list"))
@@ -81,7 +81,7 @@ def test_what_a_list_names_is_not_looked_up_and_comes_once(tmp_path: Path):
     assert [shard.path for shard in alone.shards()] == ["no-such-bucket/a.xml", f"{tmp_path.name}/b.xml"]
 
 
-def test_a_file_that_an_input_finds_further_down_counts_as_found_there(tmp_path: Path):
+def test_the_longest_path_counts(tmp_path: Path):
     (tmp_path / "in" / "below").mkdir(parents=True)
     (tmp_path / "in" / "below" / "a.xml").write_text("<x/>")
     listed = files_table([(f"{tmp_path}/in/below/a.xml", 99, "tag", len(f"{tmp_path}/in/"), "")])

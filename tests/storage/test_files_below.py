@@ -1,6 +1,7 @@
-"""Files below a folder, found one at a time, as fsspec finds them all at once."""
+"""Files below a folder, compared with those that fsspec finds."""
 
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -13,43 +14,40 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import Entry
 from craft_ray.storage.storage import Storage
 from tests.support.moto_server import running_moto
-from tests.support.s3_server import S3Server
+from tests.support.s3_server import S3Access, S3Server
 
 LOCAL = Storage(S3Settings())
-
 PAGE = 1_000
-"""Objects that S3 lists at once."""
+"""Objects per listing request of S3."""
 
 
-def found_at_once(filesystem: AbstractFileSystem, folder: str) -> list[tuple[str, int, str]]:
+def found_by_fsspec(filesystem: AbstractFileSystem, folder: str) -> list[tuple[str, int, str]]:
     details = filesystem.find(folder, detail=True).values()
     tags = (detail.get("ETag") or detail.get("mtime") or "" for detail in details)
     return [(detail["name"], detail["size"], str(tag).strip('"')) for detail, tag in zip(details, tags, strict=True)]
 
 
-def test_files_links_and_hidden_files_of_a_folder_are_found_with_their_times(tmp_path: Path):
+def test_local_files_and_links(tmp_path: Path):
     for name in ("b/notes.txt", "b/deep/er/empty.txt", ".hidden/a.txt", "a.txt", "old.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("x" * len(name))
-    os.utime(tmp_path / "old.txt", (0, 0))  # which is no time to tell a change by
+    os.utime(tmp_path / "old.txt", (0, 0))  # no usable time
     (tmp_path / "nothing").mkdir()
     for link, target in (("link.txt", "a.txt"), ("folder.txt", "b"), ("broken.txt", "nowhere"), ("round", ".")):
         (tmp_path / link).symlink_to(target)
     os.mkfifo(tmp_path / "pipe.txt")
     found = sorted(entry[:3] for entry in LOCAL.files_below(str(tmp_path)))
-    assert found == found_at_once(LocalFileSystem(), str(tmp_path))
+    assert found == found_by_fsspec(LocalFileSystem(), str(tmp_path))
     assert {Path(name).name: size for name, size, _ in found}["link.txt"] == 5
     assert {Path(name).name: tag for name, _, tag in found}["old.txt"] == ""
 
 
-def test_objects_are_found_a_page_at_a_time_with_their_etags(
-    s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_objects_are_listed_in_pages(s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch):
     names = [f"{folder}/{number:04} é%+.txt" for number in range(PAGE // 2 + 1) for folder in ("a", "b/c")]
     client = s3_server.filesystem()
     client.pipe({f"{on_s3}/{name}": name.encode() * (number % 3) for number, name in enumerate(names)})
     client.pipe_file(f"{on_s3}-beside/x.txt", b"x")
-    at_once = found_at_once(client, on_s3)
+    at_once = found_by_fsspec(client, on_s3)
     pages = []
     call = S3FileSystem.call_s3
 
@@ -71,17 +69,15 @@ def test_objects_are_found_a_page_at_a_time_with_their_etags(
     assert not storage.filesystem(on_s3).dircache
 
 
-def test_an_object_that_only_marks_a_folder_is_no_file(monkeypatch: pytest.MonkeyPatch):
-    """As consoles of S3 make it: empty, its key ending with a slash."""
+def test_folder_markers_are_no_files(fresh_prefix_on: Callable[[S3Access], str]):
+    """Consoles of S3 make empty objects whose keys end with a slash."""
     with running_moto() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        folder = server.fresh_prefix()
+        folder = fresh_prefix_on(server)
         storage = Storage(S3Settings())
         bucket, _, key = folder.partition("://")[2].partition("/")
         storage.filesystem(folder).call_s3("put_object", Bucket=bucket, Key=f"{key}/empty/", Body=b"")
         storage.write_bytes(f"{folder}/empty/a.txt", b"a mouse")
-        marked = storage.filesystem(folder).call_s3("list_objects_v2", Bucket=bucket, Prefix=key)
-        assert [one["Key"] for one in marked["Contents"]] == [f"{key}/empty/", f"{key}/empty/a.txt"]
+        listed = storage.filesystem(folder).call_s3("list_objects_v2", Bucket=bucket, Prefix=key)
+        assert [one["Key"] for one in listed["Contents"]] == [f"{key}/empty/", f"{key}/empty/a.txt"]
         assert [entry.name for entry in storage.files_below(folder)] == [f"{folder}/empty/a.txt"]
         assert [entry.name for entry in storage.entries(f"{folder}/empty")] == [f"{folder}/empty/a.txt"]

@@ -1,4 +1,4 @@
-"""Finding the files of inputs, on disk and on a real S3 server."""
+"""Listing of inputs, on disk and on a real S3 server."""
 
 import os
 import tracemalloc
@@ -27,7 +27,7 @@ def names(listing) -> list[str]:
     return [shard.name for shard in listing.shards()]
 
 
-def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_path: Path):
+def test_files_are_unique_and_sorted_by_base_name(tmp_path: Path):
     for name in ("b/pubmed2.xml.gz", "a/pubmed3.xml.gz", "c/pubmed1.xml.gz", "a/pubmed3.xml.gz.md5", "a/.hidden.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -39,7 +39,7 @@ def test_folders_files_and_globs_give_each_shard_once_in_order_of_base_name(tmp_
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
 @pytest.mark.parametrize("given", ["", "/*/*.txt", "/**/*.txt"])
-def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen(given: str):
+def test_unreadable_folder(given: str):
     with TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         for name in ("a.txt", "open/b.txt", "closed/c.txt"):
@@ -52,12 +52,12 @@ def test_a_folder_that_cannot_be_listed_is_an_error_where_all_files_must_be_seen
             assert list_shards(LOCAL, [folder + given], is_shard_name).shards()
             with pytest.raises(SettingsError, match="access is denied"):
                 list_shards(LOCAL, [folder + given], is_shard_name, complete=True)
-            assert list_shards(LOCAL, [f"{folder}/*.txt"], is_shard_name, complete=True), "which needs no other folder"
+            assert list_shards(LOCAL, [f"{folder}/*.txt"], is_shard_name, complete=True), "needs no other folder"
         finally:
             os.seteuid(0)
 
 
-def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path):
+def test_paths_start_at_the_folder_of_the_input(tmp_path: Path):
     file = tmp_path / "notes" / "2026" / "a.txt"
     file.parent.mkdir(parents=True)
     file.write_text("x")
@@ -74,7 +74,7 @@ def test_the_path_of_a_shard_begins_with_the_folder_of_its_input(tmp_path: Path)
     assert [shard.path for shard in list_shards(LOCAL, both, is_shard_name).shards()] == ["notes/2026/a.txt"]
 
 
-def test_an_output_within_the_input_is_no_input(tmp_path: Path):
+def test_the_output_is_no_input(tmp_path: Path):
     for name in ("in.parquet", "out/documents/a.parquet", "out/documents/_delta_log/0.json", "_old/b.parquet"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("x")
@@ -83,7 +83,7 @@ def test_an_output_within_the_input_is_no_input(tmp_path: Path):
     assert list(listing.passed_over) == [f"{tmp_path}/_old/b.parquet"]
 
 
-def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path):
+def test_a_name_that_is_not_utf_8_is_passed_over(tmp_path: Path):
     (tmp_path / "good.txt").write_text("x")
     with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb"):
         pass
@@ -92,7 +92,7 @@ def test_a_file_whose_name_is_not_utf_8_is_passed_over_and_named(tmp_path: Path)
     assert list(listing.passed_over) == [f"{tmp_path}/caf\\udce9.txt"]
 
 
-def test_files_that_are_passed_over_take_little_more_memory_than_their_names(tmp_path: Path):
+def test_memory_of_files_passed_over(tmp_path: Path):
     files = 3_000
     for number in range(files):
         (tmp_path / f"{number}.pdf").touch()
@@ -110,36 +110,32 @@ def test_files_that_are_passed_over_take_little_more_memory_than_their_names(tmp
     assert held / files < len(listing.passed_over[-1]) + 40
 
 
-def test_a_file_named_outright_is_input_whatever_its_name(tmp_path: Path):
+def test_a_file_named_by_itself_is_input(tmp_path: Path):
     (tmp_path / "x.data").write_text("x")
     assert names(list_shards(LOCAL, [f"{tmp_path}/x.data"], is_shard_name)) == [f"{tmp_path}/x.data"]
 
 
 @pytest.mark.parametrize("given", ["nowhere", "*.xml", "folder"])
-def test_an_input_without_files_is_a_bad_setting(given, tmp_path: Path):
+def test_input_without_files(given, tmp_path: Path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(SettingsError):
         list_shards(LOCAL, [f"{tmp_path}/{given}"], is_shard_name)
 
 
-def test_an_s3_folder_is_listed_and_fetched(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
+def test_an_s3_folder_is_listed_and_fetched(on_s3: str):
     storage = Storage(S3Settings())
-    prefix = s3_server.fresh_prefix()
     for name in ("a.txt", "b.xml.gz", "c.md5"):
-        storage.write_bytes(f"{prefix}/{name}", name.encode())
-    listing = list_shards(storage, [prefix], is_shard_name)
-    assert names(listing) == [f"{prefix}/a.txt", f"{prefix}/b.xml.gz"]
-    assert list(listing.passed_over) == [f"{prefix}/c.md5"]
-    assert (storage.fetch(prefix) / "a.txt").read_text() == "a.txt"
+        storage.write_bytes(f"{on_s3}/{name}", name.encode())
+    listing = list_shards(storage, [on_s3], is_shard_name)
+    assert names(listing) == [f"{on_s3}/a.txt", f"{on_s3}/b.xml.gz"]
+    assert list(listing.passed_over) == [f"{on_s3}/c.md5"]
+    assert (storage.fetch(on_s3) / "a.txt").read_text() == "a.txt"
 
 
 TREE = ("a.txt", "b.txt", ".c.txt", "a/a.txt", "a/b.xml", "a/b/c.txt", "a/b/a/b.txt", "b/a/_c.txt", "b/ab/a.xml")
 
 
-def matched_at_once(filesystem: AbstractFileSystem, glob: str) -> set[str]:
-    """The files that fsspec finds for a glob, also below folders."""
+def matched_by_fsspec(filesystem: AbstractFileSystem, glob: str) -> set[str]:
     found: set[str] = set()
     for path, info in filesystem.glob(glob, detail=True).items():
         found.update(filesystem.find(path) if info["type"] == "directory" else [path])
@@ -167,19 +163,17 @@ segments = st.sampled_from(["*", "**", "a*", "?", "[ab]", "[!a]*", "b", "*.txt",
 
 
 @for_all(st.lists(segments, min_size=1, max_size=4).filter(lambda glob: set(glob) != {"b"}))
-def test_a_glob_stands_for_the_files_that_fsspec_finds(tree: Path, glob: list[str]):
+def test_globs_match_as_in_fsspec(tree: Path, glob: list[str]):
     pattern = "/".join((str(tree), *glob))
-    assert matched(LOCAL, pattern) == matched_at_once(LocalFileSystem(), pattern)
+    assert matched(LOCAL, pattern) == matched_by_fsspec(LocalFileSystem(), pattern)
 
 
-def test_a_glob_lists_no_more_of_a_bucket_than_it_may_match(
-    s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_globs_list_only_folders_that_may_match(s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch):
     client = s3_server.filesystem()
     client.pipe({f"{on_s3}/{name}": name.encode() for name in TREE})
     storage = Storage(S3Settings())
     for glob in ("*.txt", "*", "a*", "**", "*/a*", "[ab]/*/a.xml", "**/a.*", "?/**/a/*", "b/*/a*"):
-        found = {f"s3://{path}" for path in matched_at_once(client, f"{on_s3}/{glob}")}
+        found = {f"s3://{path}" for path in matched_by_fsspec(client, f"{on_s3}/{glob}")}
         assert matched(storage, f"{on_s3}/{glob}") == found != set(), glob
     assert matched(storage, f"{on_s3}/x*") == set()
     listed: list[tuple[str, str]] = []

@@ -14,20 +14,15 @@ from craft_ray.storage.storage import Storage
 from tests.support.s3_server import BUCKET, S3Server
 
 
-def test_a_storage_travels_without_its_connection(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
+def test_pickled_storage_connects_again(s3_server: S3Server, on_s3: str):
     storage = Storage(S3Settings(endpoint_url=s3_server.endpoint))
-    storage.write_bytes(f"s3://{BUCKET}/travel/x.txt", b"content")
-    sent = pickle.dumps(storage)
-    assert s3_server.secret.encode() not in sent
-    with pickle.loads(sent).open(f"s3://{BUCKET}/travel/x.txt") as stream:
-        assert stream.read() == b"content"
+    storage.write_bytes(f"{on_s3}/x.txt", b"content")
+    pickled = pickle.dumps(storage)
+    assert s3_server.secret.encode() not in pickled
+    assert pickle.loads(pickled).open(f"{on_s3}/x.txt").read() == b"content"
 
 
-def test_a_public_bucket_is_read_without_credentials_and_others_with_them(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-):
+def test_anonymous_bucket(s3_server: S3Server, on_s3: str):
     filesystem, bucket = s3_server.filesystem(), f"public-{secrets.token_hex(4)}"
     filesystem.call_s3("create_bucket", Bucket=bucket)
     filesystem.pipe_file(f"s3://{bucket}/articles/a.xml", b"<article/>")
@@ -40,24 +35,20 @@ def test_a_public_bucket_is_read_without_credentials_and_others_with_them(
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     filesystem.call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    storage, own = Storage(S3Settings(anonymous=(bucket,)), patience=0), s3_server.fresh_prefix()
+    storage = Storage(S3Settings(anonymous=(bucket,)), patience=0)
 
     (shard,) = list_shards(storage, [f"s3://{bucket}/articles"], lambda name: name.endswith(".xml")).shards()
     assert storage.open(shard.name).read() == b"<article/>"
-    storage.check_writable(own)
+    storage.check_writable(on_s3)
     with pytest.raises(PermissionError):
-        storage.write_bytes(f"s3://{bucket}/articles/b.xml", b"")  # it would be let in if it were signed
+        storage.write_bytes(f"s3://{bucket}/articles/b.xml", b"")  # a signed request would succeed
     filesystem.pipe_file(f"s3://{bucket}/articles/b.xml", b"")
-    assert "AWS_SKIP_SIGNATURE" not in storage.delta_options(own)
+    assert "AWS_SKIP_SIGNATURE" not in storage.delta_options(on_s3)
     with pytest.raises(SettingsError, match=r"denied|credentials"):
-        Storage(S3Settings(anonymous=True), patience=0).check_writable(own)
+        Storage(S3Settings(anonymous=True), patience=0).check_writable(on_s3)
 
 
-def test_a_profiles_credentials_reach_both_clients(
-    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_profile(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "credentials").write_text(
         f"[lab]\naws_access_key_id = {s3_server.key}\naws_secret_access_key = {s3_server.secret}\n"
     )

@@ -1,4 +1,4 @@
-"""Files in columns, in the order of their rank."""
+"""Shards in columns, sorted by rank."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ names_of_files = st.text("ab./é𝛽\uffff\n -", min_size=1, max_size=6)
 
 
 @for_all(st.lists(st.tuples(names_of_files, st.integers(0, 9)), min_size=1, max_size=12))
-def test_listed_files_come_once_in_order_of_base_name_and_path_and_the_last_counts(files: list[tuple[str, int]]):
+def test_listed_files_are_unique_and_sorted(files: list[tuple[str, int]]):
     listed = files_table((name, size, str(size), path_start(name), "") for name, size in files)
     found = list_shards(LOCAL, [], is_shard_name, listed=listed)
     assert [(shard.name, shard.size) for shard in found.shards()] == sorted(
@@ -44,23 +44,13 @@ def test_listed_files_come_once_in_order_of_base_name_and_path_and_the_last_coun
 
 
 @for_all(st.sets(names_of_files), st.lists(names_of_files))
-def test_names_are_found_at_their_places(files: set[str], wanted: list[str]):
-    there = sorted(files, key=rank)
-    listing = Listing(files_table((name, 0, "", 0, "") for name in there), [])
-    places = listing.index.find(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
-    assert places == [there.index(name) if name in files else -1 for name in [*wanted, *sorted(files), None]]
+def test_names_are_found(files: set[str], wanted: list[str]):
+    ranked = sorted(files, key=rank)
+    listing = Listing(files_table((name, 0, "", 0, "") for name in ranked), [])
+    rows = listing.index.find(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
+    assert rows == [ranked.index(name) if name in files else -1 for name in [*wanted, *sorted(files), None]]
     assert [name in listing.index for name in wanted] == [name in files for name in wanted]
-    assert [shard.name for shard in listing.shards(listing.index.find(pa.array(there, pa.string())))] == there
-
-
-def test_a_listing_takes_little_more_memory_than_its_strings():
-    files = 10_000
-    rows = ((f"s3://bucket/folder-{n % 7}/PMC{n}.xml", n, f"{n:032x}", 12, "") for n in range(files))
-    before = pa.total_allocated_bytes()
-    listing = list_shards(LOCAL, [], is_shard_name, listed=files_table(rows))
-    strings = sum(len(shard.name) + len(shard.tag) for shard in listing.shards()) / files
-    assert listing.files.schema == FILES
-    assert (pa.total_allocated_bytes() - before) / files < strings + 40
+    assert [shard.name for shard in listing.shards(listing.index.find(pa.array(ranked, pa.string())))] == ranked
 
 
 texts = st.text("ab./é𝛽\n", max_size=6)
@@ -71,7 +61,7 @@ shards_to_read = st.builds(
 
 
 @for_all(st.lists(shards_to_read), st.data())
-def test_shards_in_columns_are_the_same_shards(shards: list[Shard], data: st.DataObject):
+def test_shards_in_columns(shards: list[Shard], data: st.DataObject):
     held = Shards.from_shards(shards)
     assert list(held) == shards
     assert Shards.from_shards(held) is held
@@ -90,25 +80,30 @@ def test_shards_in_columns_are_the_same_shards(shards: list[Shard], data: st.Dat
 
 
 @for_all(st.lists(shards_to_read))
-def test_shards_come_to_a_task_as_they_were_sent(shards: list[Shard]):
+def test_packing(shards: list[Shard]):
     parts = [replace(shard, part=1, parts=3) for shard in shards]
     assert unpack_shards(pack_shards(parts)) == parts
 
 
 @for_all(st.lists(names_of_files), st.lists(names_of_files))
-def test_ranks_begin_at_one_and_equal_names_share_theirs(some: list[str], others: list[str]):
+def test_ranks(some: list[str], others: list[str]):
     together = [*some, *others]
     in_order = sorted(set(together), key=rank)
     found = ranks(pa.chunked_array([some, others], pa.large_string()))
     assert found.tolist() == [in_order.index(name) + 1 for name in together]
 
 
-def test_shards_to_read_take_little_more_memory_than_their_strings():
+def test_memory_is_little_more_than_the_strings():
     files = 10_000
     rows = ((f"s3://bucket/folder-{n % 7}/PMC{n}.xml", n, f"{n:032x}", 12, "") for n in range(files))
-    listing = Listing(files_table(rows), [])
     before = pa.total_allocated_bytes()
+    listing = list_shards(LOCAL, [], is_shard_name, listed=files_table(rows))
+    assert listing.files.schema == FILES
+    listed = pa.total_allocated_bytes()
     shards = listing.shards(np.arange(files))
     shards = shards.with_names(shards.paths).with_numbers(np.arange(files))
-    strings = sum(len(shard.name) + len(shard.tag) + len(shard.named) for shard in shards) / files
-    assert (pa.total_allocated_bytes() - before) / files < strings + 50
+    added = pa.total_allocated_bytes() - listed
+    strings = sum(len(shard.name) + len(shard.tag) for shard in shards) / files
+    names = sum(len(shard.named) for shard in shards) / files
+    assert (listed - before) / files < strings + 40
+    assert added / files < strings + names + 50
