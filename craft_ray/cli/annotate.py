@@ -1,7 +1,6 @@
 """`craft-ray annotate`."""
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.descriptions import descriptions_in
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
-from craft_ray.core.logs import LogFormat, configure_logging, logs_json
+from craft_ray.core.logs import configure_logging, logs_json
 from craft_ray.core.settings import Settings
 from craft_ray.core.text import one_line
 
@@ -89,9 +88,7 @@ def annotate(
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
     address: SecretStr | None = None
-    asked = chosen.get("log_format") or os.environ.get("CRAFT_RAY_LOG_FORMAT")
-    logs: LogFormat = "json" if asked == "json" or (asked is None and logs_json()) else "text"
-    configure_logging(logs, verbose=verbose)  # before settings are read, which may log
+    configure_logging("json" if logs_json() else "text", verbose=verbose)  # before settings are read, which may log
     inputs = inputs or []
     try:
         loaded = load_settings(settings, **chosen)

@@ -1,4 +1,4 @@
-"""The end of `craft-ray annotate`: nothing annotated and something rejected is no success."""
+"""The end of `craft-ray annotate`."""
 
 import os
 from pathlib import Path
@@ -17,28 +17,28 @@ def summary(broken: int = 0, **documents: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("told", "vain"),
+    ("found", "expected"),
     [
         (summary(rejected=12), True),
         (summary(broken=1, rejected=1), True),
-        (summary(broken=1, unchanged=1), True),  # as the night before
+        (summary(broken=1, unchanged=1), True),  # an old broken shard
         (summary(broken=1, unchanged=2), False),
         (summary(rejected=1, annotated=1), False),
         (summary(rejected=1, deleted=1), False),
         (summary(rejected=1, unchanged=30), False),
     ],
 )
-def test_a_run_is_annotated_nothing_if_nothing_that_it_found_is_in_the_tables_but_as_rejected(told: dict, vain: bool):
-    assert _annotated_nothing(told) is vain
+def test_annotated_nothing(found: dict, expected: bool):
+    assert _annotated_nothing(found) is expected
 
 
-def test_the_error_says_how_many_and_why():
+def test_rejected_error():
     assert str(_rejected(summary(rejected=12))) == (
         "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
     )
 
 
-def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pytest.CaptureFixture[str]):
+def test_summary_notes(capsys: pytest.CaptureFixture[str]):
     shards = {
         "read": 1,
         "found": 1,
@@ -62,7 +62,7 @@ def test_the_summary_tells_titles_alone_and_ids_that_were_superseded(capsys: pyt
     assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())
 
 
-def test_a_run_at_whose_output_another_is_at_work_ends_with_4_and_names_it(command, tmp_path: Path):
+def test_busy_output(command, tmp_path: Path):
     (tmp_path / "a.txt").write_text("A mouse.")
     with hold_lease(STORAGE, str(tmp_path / "out")) as lease:
         done = command("annotate", tmp_path / "a.txt", "-o", tmp_path / "out", "--model", "stand-in", "--json")

@@ -20,7 +20,7 @@ from tests.support.commands import COMMAND, ROOT
 from tests.support.hostile_output import write_hostile_output
 
 
-def test_a_new_command_is_a_function_and_a_line():
+def test_added_command():
     def greet(name: str) -> None:
         """Greet somebody."""
         print(f"hello {name}")
@@ -30,7 +30,7 @@ def test_a_new_command_is_a_function_and_a_line():
     assert "Greet somebody." in CliRunner().invoke(added, ["evaluate", "-h"]).output
 
 
-def test_every_command_has_a_short_help_option_and_takes_a_settings_file():
+def test_help_and_settings_option():
     for command in COMMANDS:
         path = (command.name or command.run.__name__).split()
         shown = CliRunner().invoke(app, [*path, "-h"], env={"COLUMNS": "200"})
@@ -38,11 +38,11 @@ def test_every_command_has_a_short_help_option_and_takes_a_settings_file():
         assert "--settings" in shown.output or path[0] in ("quantize", "bench"), path
 
 
-def test_the_version_is_printed():
+def test_version():
     assert CliRunner().invoke(app, ["--version"]).output == f"{__version__}\n"
 
 
-def test_an_error_is_one_line_that_no_terminal_obeys(capsys: pytest.CaptureFixture[str]):
+def test_error_is_one_safe_line(capsys: pytest.CaptureFixture[str]):
     def fail(**_: object) -> None:
         raise SettingsError("no file \x1b[31mred\n[/i].pdf")
 
@@ -51,22 +51,7 @@ def test_an_error_is_one_line_that_no_terminal_obeys(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == f"craft-ray: no file {replaced}[31mred{replaced}[/i].pdf\n"
 
 
-def test_an_error_is_a_json_line_where_logs_are_json(capsys: pytest.CaptureFixture[str]):
-    def fail(**_: object) -> None:
-        raise SettingsError("no such model")
-
-    configure_logging("json")
-    assert _exit_code(fail) == 2
-    told = json.loads(capsys.readouterr().err)
-    assert (told["event"], told["level"], told["error"], told["exit_code"]) == (
-        "command failed",
-        "error",
-        "no such model",
-        2,
-    )
-
-
-def test_the_failure_row_a_run_names_the_run(capsys: pytest.CaptureFixture[str]):
+def test_error_as_json(capsys: pytest.CaptureFixture[str]):
     def fail(**_: object) -> None:
         error = RunError("storage is gone")
         error.summary = {"run_id": "20261126T0000-1", "status": "failed"}
@@ -74,13 +59,9 @@ def test_the_failure_row_a_run_names_the_run(capsys: pytest.CaptureFixture[str])
 
     configure_logging("json")
     assert _exit_code(fail) == 1
-    assert json.loads(capsys.readouterr().err)["run_id"] == "20261126T0000-1"
-
-
-def test_a_bad_setting_is_a_json_line_too_if_json_was_asked_for(capsys: pytest.CaptureFixture[str], tmp_path):
-    arguments = ["annotate", "x", "-o", str(tmp_path), "--replicas", "0", "--log-format", "json"]
-    assert _exit_code(lambda **options: app(arguments, **options)) == 2
-    assert "setting replicas" in json.loads(capsys.readouterr().err)["error"]
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["exit_code"]) == ("command failed", "error", 1)
+    assert (line["error"], line["run_id"]) == ("storage is gone", "20261126T0000-1")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +77,7 @@ def test_a_bad_setting_is_a_json_line_too_if_json_was_asked_for(capsys: pytest.C
         ([], None, None, "text"),
     ],
 )
-def test_json_is_asked_for_by_argument_variable_or_file_whatever_else_is_wrong_there(
+def test_requested_log_format(
     arguments: list[str], file: str | None, variable: str | None, format: str, tmp_path: Path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -109,14 +90,14 @@ def test_json_is_asked_for_by_argument_variable_or_file_whatever_else_is_wrong_t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["annotate", "x", "-o", "out"], "setting replicas: "),
         (["compact", "out"], "there are no tables in out"),
         (["top", "--nonsense"], "--nonsense"),
     ],
 )
-def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments: list[str], told: str, tmp_path: Path):
+def test_early_errors_as_json(arguments: list[str], text: str, tmp_path: Path):
     (tmp_path / "craft-ray.yaml").write_text(
         "log_format: json\n" + ("replicas: 0\n" if "annotate" in arguments else "")
     )
@@ -124,24 +105,24 @@ def test_what_fails_before_it_begins_is_a_json_line_for_every_command(arguments:
     done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
     (line,) = map(json.loads, done.stderr.splitlines())
     assert (done.returncode, line["exit_code"], line["level"]) == (2, 2, "error")
-    assert told in line["error"]
+    assert text in line["error"]
 
 
-def test_what_commands_tell_beside_their_result_is_json_too(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_status_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     output = tmp_path / "tables"
     write_hostile_output(output)
     configure_logging("json")
-    for arguments, told in (
+    for arguments, text in (
         (["report", output, "--html", tmp_path / "page.html"], "counting documents"),
         (["export", output, tmp_path / "csv", "--to", "csv"], "part 1 of 1"),
     ):
         assert _exit_code(lambda given=arguments, **options: app(list(map(str, given)), **options)) == 0
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-        assert told in [line["event"] for line in lines]
+        assert text in [line["event"] for line in lines]
         assert {line["level"] for line in lines} == {"info"}
 
 
-def test_a_wrong_option_ends_with_2(capsys: pytest.CaptureFixture[str]):
+def test_unknown_option(capsys: pytest.CaptureFixture[str]):
     assert _exit_code(lambda **options: typer.main.get_command(app)(["top", "--nonsense"], **options)) == 2
     assert "--nonsense" in capsys.readouterr().err
     assert logging.getLogger("craft_ray") is log

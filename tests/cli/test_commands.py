@@ -1,4 +1,4 @@
-"""Commands by what they print, asked in one process over small tables."""
+"""Commands on small tables, in one process."""
 
 import json
 import re
@@ -20,17 +20,17 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def test_effective_settings_are_listed_with_where_each_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_settings_with_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "craft-ray.yaml").write_text("replicas: 3\ns3: {region: eu-west-1}\n")
     monkeypatch.setenv("CRAFT_RAY_PATIENCE", "7")
     rows = json.loads(CliRunner().invoke(app, ["settings", "--model", "stand-in", "--json"]).output)
-    told = {row["setting"]: (row["value"], row["from"]) for row in rows}
-    assert told["model"] == ("stand-in", "argument")
-    assert told["patience"] == (7, "CRAFT_RAY_PATIENCE")
-    assert told["replicas"] == (3, "craft-ray.yaml, line 1")
-    assert told["s3.region"] == ("eu-west-1", "craft-ray.yaml, line 2")
-    assert told["engine"] == ("auto", "default")
+    values = {row["setting"]: (row["value"], row["from"]) for row in rows}
+    assert values["model"] == ("stand-in", "argument")
+    assert values["patience"] == (7, "CRAFT_RAY_PATIENCE")
+    assert values["replicas"] == (3, "craft-ray.yaml, line 1")
+    assert values["s3.region"] == ("eu-west-1", "craft-ray.yaml, line 2")
+    assert values["engine"] == ("auto", "default")
     assert "craft-ray.yaml, line 1" in CliRunner().invoke(app, ["settings"]).output
 
 
@@ -39,7 +39,7 @@ def texts(shown: str) -> list[str]:
     return re.sub(r"\[([^]|]+)\|\w+\]", r"\1", shown).splitlines()
 
 
-def test_standard_input_and_folders_of_documents_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_show_standard_input_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
     shown = CliRunner().invoke(app, ["show", "-"], input="Pax6 in the mouse.").output
     assert texts(shown)[0] == "Pax6 in the mouse." != shown.splitlines()[0]
@@ -50,22 +50,22 @@ def test_standard_input_and_folders_of_documents_are_shown(tmp_path: Path, monke
     assert "Two mice." not in texts(CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output)
 
 
-def test_scores_out_of_range_are_told(output: str, tmp_path: Path):
+def test_scores_out_of_range(output: str, tmp_path: Path):
     for arguments in (["show", "Pax6"], ["export", output, str(tmp_path / "x"), "--to", "csv"], ["annotate", "x"]):
         done = CliRunner().invoke(app, [*arguments, "--min-score", "90"], env={"CRAFT_RAY_LOG_FORMAT": "text"})
         assert done.exit_code == 2 or isinstance(done.exception, SettingsError)
-        told = f"{done.output} {done.exception}"
-        assert "range" in told or "less than or equal to 1" in told
+        text = f"{done.output} {done.exception}"
+        assert "range" in text or "less than or equal to 1" in text
     assert not (tmp_path / "x").exists()
 
 
-def test_an_export_for_spreadsheets_says_what_they_run(output: str, tmp_path: Path):
+def test_export_warns_of_formulas(output: str, tmp_path: Path):
     done = CliRunner().invoke(app, ["export", output, str(tmp_path / "csv"), "--to", "csv"])
     assert FORMULAS in done.output
     assert FORMULAS not in CliRunner().invoke(app, ["export", output, str(tmp_path / "jsonl"), "--to", "jsonl"]).output
 
 
-def test_quiet_commands_print_nothing_and_do_their_work(output: str, tmp_path: Path):
+def test_quiet(output: str, tmp_path: Path):
     page, folder = tmp_path / "page.html", tmp_path / "csv"
     for arguments in (["report", output, "-o", str(page), "-q"], ["export", output, str(folder), "--to", "csv", "-q"]):
         done = CliRunner().invoke(app, arguments)
@@ -75,7 +75,7 @@ def test_quiet_commands_print_nothing_and_do_their_work(output: str, tmp_path: P
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_can_complete_commands(shell: str, monkeypatch: pytest.MonkeyPatch):
+def test_shell_completion(shell: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("_CRAFT_RAY_COMPLETE", f"source_{shell}")
     sourced = CliRunner().invoke(app, [], prog_name="craft-ray").output
     assert "_CRAFT_RAY_COMPLETE" in sourced
@@ -89,7 +89,7 @@ def test_a_shell_can_complete_commands(shell: str, monkeypatch: pytest.MonkeyPat
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_every_command_honours_patience(arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_patience(arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "CRAFT_RAY_PATIENCE": "0.1"}.items():
         monkeypatch.setenv(name, value)

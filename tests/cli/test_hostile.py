@@ -1,4 +1,4 @@
-"""Whatever documents, file names and ids hold: each command ends well, and a terminal obeys nothing of it."""
+"""Hostile documents, file names and ids: each command ends well and prints no control characters."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
     ids=lambda arguments: " ".join(part for part in arguments if part.isascii() and len(part) < 20),
 )
-def test_nothing_that_a_terminal_obeys_is_printed(
+def test_no_control_characters(
     output: str, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
@@ -61,12 +61,12 @@ def test_nothing_that_a_terminal_obeys_is_printed(
     assert not OBEYED.search(done.output)
 
 
-def test_json_holds_what_is_there(output: str):
+def test_json_is_unchanged(output: str):
     done = CliRunner().invoke(app, ["rejected", output, "--json"])
     assert {row["detail"] for row in json.loads(done.output)} == {HOSTILE}
 
 
-def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFixture[str]):
+def test_summary_without_markup(capsys: pytest.CaptureFixture[str]):
     shards = {
         "cut_short": 0,
         "read": 0,
@@ -93,7 +93,7 @@ def test_the_summary_of_a_run_prints_names_as_they_are(capsys: pytest.CaptureFix
     assert not OBEYED.search(printed)
 
 
-def test_a_query_reads_no_file_of_the_machine_and_writes_none(output: str, tmp_path: Path):
+def test_query_cannot_touch_other_files(output: str, tmp_path: Path):
     (tmp_path / "secret.csv").write_text("a,b\n1,2\n")
     for sql in (
         f"SELECT * FROM read_csv('{tmp_path}/secret.csv')",
@@ -110,8 +110,8 @@ def test_a_query_reads_no_file_of_the_machine_and_writes_none(output: str, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["secret.csv"]
 
 
-def test_unknown_labels_and_words_are_told_with_the_nearest(output: str):
-    for arguments, told in [
+def test_nearest_names(output: str):
+    for arguments, text in [
         (
             ["top", output, "--label", "Protien"],
             "the tables hold no label Protien, only Protein, Taxon; did you mean Protein?",
@@ -129,4 +129,4 @@ def test_unknown_labels_and_words_are_told_with_the_nearest(output: str):
         (["export", output, f"{output}/../x", "--to", "csv", "--doc-id", "PMID:22"], "did you mean PMID:2?"),
         (["diff", output, "--from", "20260101T000001"], "did you mean 20260101T000000-aaaa?"),
     ]:
-        assert told in str(CliRunner().invoke(app, arguments).exception)
+        assert text in str(CliRunner().invoke(app, arguments).exception)

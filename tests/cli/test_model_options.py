@@ -1,4 +1,4 @@
-"""Options that come from a model's fields: each field is one, described once."""
+"""Options made of the fields of a model."""
 
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ def command() -> tuple[typer.Typer, list[dict[str, Any]]]:
     return app, taken
 
 
-def test_each_field_is_an_option_unless_the_command_has_one_of_its_name():
+def test_options_of_fields():
     app, taken = command()
     assert (
         CliRunner()
@@ -43,13 +43,13 @@ def test_each_field_is_an_option_unless_the_command_has_one_of_its_name():
     assert taken == [{"what": "soup", "cover": False, "salt": 2.5, "heat": "high", "share": ["A=1", "B=2"]}]
 
 
-def test_an_option_that_is_not_given_is_none_so_that_a_file_may_say():
+def test_missing_options_are_none():
     app, taken = command()
     assert CliRunner().invoke(app, ["soup"]).exit_code == 0
     assert taken == [{"what": "soup", "cover": False, "salt": None, "heat": None, "share": None}]
 
 
-def test_the_help_has_descriptions_defaults_and_choices_of_the_fields():
+def test_help():
     help = CliRunner().invoke(command()[0], ["--help"], env={"COLUMNS": "160"}).output
     assert "Grams of salt." in help
     assert "to taste" in help

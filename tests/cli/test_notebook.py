@@ -1,4 +1,4 @@
-"""Progress in a notebook: a line below the cell, of which nothing is markup."""
+"""Progress of a run in a notebook."""
 
 import time
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ def shell() -> Iterator[InteractiveShell]:
     InteractiveShell.clear_instance()
 
 
-def test_only_a_shell_with_a_kernel_is_a_notebook(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+def test_in_notebook(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
     assert not in_notebook()
     monkeypatch.setattr(shell, "kernel", SimpleNamespace(), raising=False)
     assert in_notebook()
 
 
-def test_one_line_tells_how_far_a_run_has_come(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+def test_progress_line(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(notebook, "EVERY", 0.0)
     account = Account(Arrivals([Shard("<b>a</b>", 1000, number=0)]))
     with notebook_progress() as show:
@@ -48,7 +48,7 @@ def test_one_line_tells_how_far_a_run_has_come(shell: InteractiveShell, monkeypa
     assert all(update["update"] for update in updates)
 
 
-def test_what_a_browser_gets_is_not_sent_for_every_block(shell: InteractiveShell):
+def test_updates_are_throttled(shell: InteractiveShell):
     with notebook_progress() as show:
         for _ in range(100):
             show(Account(Arrivals([Shard("a", 1000, number=0)])))

@@ -1,4 +1,4 @@
-"""Progress of a run: what is committed, how fast, and how long it will take."""
+"""Progress of a run: documents, speed and time left."""
 
 import io
 import time
@@ -23,27 +23,27 @@ def account(*commits: tuple[float, int, int], done: int = 0, rejected: int = 0) 
     return made
 
 
-def test_the_speed_is_that_of_the_last_minute_without_the_start():
+def test_rate():
     assert rate(account((300, 10, 1000), (50, 20, 2000), (0, 30, 52_000))) == pytest.approx(1000)
     assert rate(account((300, 10, 1000), (0, 20, 4000))) == pytest.approx(10)
     assert rate(account((1, 10, 1000))) is None
     assert describe(account((1, 10, 1000))) == "10 documents"
 
 
-def test_time_left_is_reckoned_from_the_first_commit_on():
+def test_time_left():
     assert time_left(account((100, 10, 1000), (0, 20, 2000), done=250)) == pytest.approx(600, abs=1)
     assert time_left(account((0, 800, 9000), done=400)) is None
     assert time_left(account(done=0)) is None
     assert time_left(account((100, 10, 1000), done=0)) is None
 
 
-def test_rejected_documents_are_told_of_if_there_are_any():
+def test_rejected_documents():
     assert describe(account((60, 5, 100), (0, 1234, 700))) == "1,234 documents, 10 tokens/s"
     assert describe(account((60, 5, 100), (0, 1234, 700), rejected=7)) == "1,234 documents, 7 rejected, 10 tokens/s"
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_bar_has_room_for_all_that_matters(width: int):
+def test_bar_fits(width: int):
     stream = io.StringIO()
     with run_progress(Console(file=stream, width=width, force_terminal=True, color_system=None)) as show:
         show(account((60, 5, 0), (0, 1_234_567, 7_407_360), done=250))

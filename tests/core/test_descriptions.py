@@ -1,4 +1,4 @@
-"""Labels of one's own: their meanings, and how they are shown."""
+"""Descriptions of labels."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ Drug: {meaning: drugs}
 """
 
 
-def test_a_file_of_labels_comes_back_from_what_a_checkpoint_keeps(tmp_path: Path):
+def test_descriptions_survive_a_checkpoint(tmp_path: Path):
     (tmp_path / "labels.yaml").write_text(FILE)
     read = read_descriptions(tmp_path / "labels.yaml")
     assert read["Disease"].prefixes == ("MONDO", "DOID")
@@ -36,23 +36,23 @@ def test_a_file_of_labels_comes_back_from_what_a_checkpoint_keeps(tmp_path: Path
         ("Disease: {letters: '<b>'}", "setting letters"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_line(text: str, sentence: str, tmp_path: Path):
+def test_invalid_values(text: str, sentence: str, tmp_path: Path):
     (tmp_path / "labels.yaml").write_text(text)
-    with pytest.raises(SettingsError, match=sentence) as told:
+    with pytest.raises(SettingsError, match=sentence) as failed:
         read_descriptions(tmp_path / "labels.yaml")
-    assert "labels.yaml, line" in str(told.value)
+    assert "labels.yaml, line" in str(failed.value)
 
 
-def test_a_label_that_the_corpus_has_not_is_told_with_the_nearest():
+def test_unknown_label():
     with pytest.raises(SettingsError, match=r"Diseases is described.*; did you mean Disease?"):
         check_labels({"Diseases": LabelDescription()}, ["Disease"])
 
 
 @pytest.mark.parametrize(("colour", "ink"), [("#ffffff", "black"), ("#000000", "white"), ("#F0E442", "black")])
-def test_the_ink_is_what_can_be_read_on_a_colour(colour: str, ink: str):
+def test_text_is_readable_on_its_colour(colour: str, ink: str):
     assert LabelDescription(colour=colour).style == f"{ink} on {colour.lower()}"
 
 
-def test_craft_labels_are_known_without_a_file_and_others_are_not():
+def test_craft_labels_need_no_file():
     assert descriptions_of(["Gene", "Taxon"], of_model=ONTOLOGY)["Gene"].prefixes == ("GO",)
     assert descriptions_of(["GENE"]) == {}

@@ -1,4 +1,4 @@
-"""Labels: only CRAFT's own are folded onto the six; every other model and corpus keeps its own."""
+"""Spelling of labels: only CRAFT's own become the six, others stay."""
 
 import pytest
 
@@ -17,23 +17,23 @@ from craft_ray.training.corpora import TaggedSentence, tag_names
         *(["Chemical", "Disease"], ["Gene_or_gene_product", "Cell"], ["protein", "DNA"]),
     ],
 )
-def test_the_labels_of_another_model_stay_as_they_are_and_get_no_ontology(names: list[str]):
+def test_labels_of_other_models_stay(names: list[str]):
     tags = TagSet.from_id2label(dict(enumerate(["O", *(f"B-{name}" for name in names)])))
     assert tags.names == tuple(names)
     assert set(tags.ontologies) == {None}
     assert descriptions_of(names) == {}
 
 
-def test_a_corpus_of_genes_is_not_one_of_cellular_components():
+def test_genes_are_no_cellular_components():
     assert canonical_tags(["O", "B-GENE", "I-GENE"]) == ["O", "B-GENE", "I-GENE"]
 
 
-def test_the_tags_of_craft_iob_are_folded_however_few_a_file_has():
+def test_craft_iob_tags_are_renamed():
     assert canonical_tags(["O", "B-GGP", "I-GGP", "B-SO"]) == ["O", "B-Protein", "I-Protein", "B-Sequence"]
     assert is_craft(["GGP"])
 
 
-def test_tables_that_lack_some_of_the_six_labels_are_still_of_craft():
+def test_a_subset_of_the_six_labels():
     assert set(descriptions_of(["Cell", "Taxon"])) == {"Cell", "Taxon"}
     of_craft = {"labels": dict(enumerate(TAGS))}
     assert set(descriptions_in(of_craft, ["Gene", "Taxon"])) == {"Gene", "Taxon"}
@@ -41,7 +41,7 @@ def test_tables_that_lack_some_of_the_six_labels_are_still_of_craft():
     assert descriptions_in(of_another, ["Gene", "Taxon"]) == {}
 
 
-def test_a_model_of_genes_is_trained_for_genes_and_gets_no_ids_of_cellular_components():
+def test_a_model_trained_for_genes():
     genes = [TaggedSentence(["Pax6", "in", "mice"], ["B-Gene", "O", "O"])]
     assert tag_names(genes) == ("O", "B-Gene", "I-Gene")
     assert tag_names([TaggedSentence(["mice"], ["B-Taxon"])]) == TAGS

@@ -1,4 +1,4 @@
-"""Log lines: events for machines, sentences for people."""
+"""The log, for programs and for people."""
 
 import io
 import json
@@ -18,7 +18,7 @@ def log_all() -> None:
         log.warning("the cluster at %s does not answer", "a\x1b[2J")
 
 
-def test_machines_get_every_event_with_its_level_and_run(capsys: pytest.CaptureFixture[str]):
+def test_json_lines(capsys: pytest.CaptureFixture[str]):
     configure_logging("json")
     log_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -30,13 +30,13 @@ def test_machines_get_every_event_with_its_level_and_run(capsys: pytest.CaptureF
     assert lines[1]["reason"] == "bad_xml"
 
 
-def test_people_get_sentences_alone_and_a_terminal_obeys_none(capsys: pytest.CaptureFixture[str]):
+def test_text_has_sentences_only(capsys: pytest.CaptureFixture[str]):
     configure_logging("text")
     log_all()
     assert capsys.readouterr().err == "the cluster at a\N{REPLACEMENT CHARACTER}[2J does not answer\n"
 
 
-def test_people_get_events_too_if_they_ask(capsys: pytest.CaptureFixture[str]):
+def test_verbose_text_has_events(capsys: pytest.CaptureFixture[str]):
     configure_logging("text", verbose=True)
     log_all()
     lines = capsys.readouterr().err.splitlines()
@@ -45,7 +45,7 @@ def test_people_get_events_too_if_they_ask(capsys: pytest.CaptureFixture[str]):
     assert len(lines) == 3
 
 
-def test_another_handler_of_the_process_adds_nothing(capsys: pytest.CaptureFixture[str]):
+def test_other_handlers_add_no_fields(capsys: pytest.CaptureFixture[str]):
     other = logging.StreamHandler(io.StringIO())
     other.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.handlers[:] = [other]

@@ -1,4 +1,4 @@
-"""Settings: what goes before what, and one sentence for what is wrong."""
+"""Precedence of settings, and errors."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import load_settings
 
 
-def test_arguments_go_before_the_environment_and_that_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "settings.yaml"
     file.write_text("replicas: 3\nprecision: bf16\ntoken_budget: 512\ns3:\n  region: eu-west-1\n")
     monkeypatch.setenv("CRAFT_RAY_REPLICAS", "4")
@@ -30,7 +30,7 @@ def test_arguments_go_before_the_environment_and_that_before_the_file(tmp_path: 
         ("min_score: 2", "setting min_score: "),
     ],
 )
-def test_a_bad_file_is_told_in_one_sentence(content, sentence, tmp_path: Path):
+def test_invalid_file(content, sentence, tmp_path: Path):
     (tmp_path / "x.yaml").write_text(content)
     with pytest.raises(SettingsError, match=sentence) as caught:
         load_settings(tmp_path / "x.yaml")

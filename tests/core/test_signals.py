@@ -1,4 +1,4 @@
-"""Signals: the first asks a run to end, a second Ctrl-C ends it."""
+"""Signals: the first stops a run, a second Ctrl-C ends the process."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def started(apart: float) -> subprocess.Popen[str]:
     )
 
 
-def test_a_second_interrupt_ends_the_process_with_the_code_of_a_stopped_run():
+def test_second_interrupt_quits():
     with started(apart=0) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
@@ -44,7 +44,7 @@ def test_a_second_interrupt_ends_the_process_with_the_code_of_a_stopped_run():
 
 
 @pytest.mark.parametrize(("apart", "number"), [(1000, signal.SIGINT), (0, signal.SIGTERM)])
-def test_the_same_interrupt_passed_on_twice_and_repeated_terminations_are_one(apart: float, number: signal.Signals):
+def test_repeated_signals_count_once(apart: float, number: signal.Signals):
     with started(apart) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
@@ -55,7 +55,7 @@ def test_the_same_interrupt_passed_on_twice_and_repeated_terminations_are_one(ap
         assert process.returncode == 0
 
 
-def test_handlers_are_as_before_at_the_end():
+def test_handlers_are_restored():
     before = signal.getsignal(signal.SIGINT)
     with stop_on_signal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_handlers_are_as_before_at_the_end():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_signal_that_finds_the_process_within_its_wait_is_heard():
+def test_signal_during_wait():
     program = """
 import os, signal
 from craft_ray.core.signals import stop_on_signal

@@ -1,4 +1,4 @@
-"""Mistakes in settings are told all at once, each with its place and the likely meaning."""
+"""Errors in settings: all at once, each with its origin and the nearest name."""
 
 from pathlib import Path
 
@@ -9,38 +9,38 @@ from craft_ray.core.settings import load_settings, settings_and_origins
 from craft_ray.core.validation import nearest
 
 
-def test_every_mistake_of_a_file_is_told_with_its_line_and_the_nearest_name(tmp_path: Path):
+def test_mistakes_have_lines_and_nearest_names(tmp_path: Path):
     file = tmp_path / "x.yaml"
     file.write_text("replica: 3\ns3:\n  regoin: eu\nprecision: fp33\n")
     with pytest.raises(SettingsError) as caught:
         load_settings(file)
-    told = str(caught.value)
-    assert f"setting replica: there is no such setting ({file}, line 1); did you mean replicas?" in told
-    assert f"setting s3.regoin: there is no such setting ({file}, line 3); did you mean region?" in told
-    assert "setting precision: " in told
-    assert f"not 'fp33' ({file}, line 4)" in told
+    text = str(caught.value)
+    assert f"setting replica: there is no such setting ({file}, line 1); did you mean replicas?" in text
+    assert f"setting s3.regoin: there is no such setting ({file}, line 3); did you mean region?" in text
+    assert "setting precision: " in text
+    assert f"not 'fp33' ({file}, line 4)" in text
 
 
-def test_a_value_under_an_unknown_name_is_not_repeated_for_it_may_be_a_secret(tmp_path: Path):
+def test_values_of_unknown_settings_stay_secret(tmp_path: Path):
     (tmp_path / "x.yaml").write_text("s3:\n  secret_key: hush\n")
     with pytest.raises(SettingsError, match=r"s3\.secret_key") as caught:
         load_settings(tmp_path / "x.yaml")
     assert "hush" not in str(caught.value)
 
 
-def test_a_wrong_variable_is_named_as_it_is_spelled(monkeypatch: pytest.MonkeyPatch):
+def test_invalid_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CRAFT_RAY_WAIT_FOR__SECONDS", "-1")
     with pytest.raises(SettingsError, match=r"setting wait_for\.seconds: .* \(CRAFT_RAY_WAIT_FOR__SECONDS\)"):
         load_settings()
 
 
-def test_a_variable_that_is_no_setting_is_told_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_unknown_variable(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setenv("CRAFT_RAY_REPLICA", "4")
     load_settings()
     assert "CRAFT_RAY_REPLICA is not a setting; did you mean CRAFT_RAY_REPLICAS?" in caplog.text
 
 
-def test_a_settings_file_in_the_current_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_default_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "craft-ray.yaml").write_text("replicas: 3\n")
     monkeypatch.chdir(tmp_path)
     settings, origins = settings_and_origins(precision="fp32")
@@ -48,5 +48,5 @@ def test_a_settings_file_in_the_current_folder_is_found(tmp_path: Path, monkeypa
     assert origins == {("replicas",): "craft-ray.yaml, line 1", ("precision",): "argument"}
 
 
-def test_nothing_is_proposed_for_a_name_like_none():
+def test_nearest_may_be_nothing():
     assert nearest("zzz", ["replicas"]) == ""
