@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 import psutil
+
+from craft_ray.core.errors import RunError
 
 STAGES = {"prepare_shards": "reading", "Replica": "model", "write_blocks": "writing"}
 """Stages of a run by parts of the titles that Ray gives to its worker processes."""
@@ -115,17 +118,19 @@ class Finished:
 def run_command(
     *arguments: str, environment: Mapping[str, str] | None = None, memory_every: float = 5.0, check: bool = True
 ) -> Finished:
-    """Run a command under observation. Raises CalledProcessError if it fails, unless `check` is False."""
+    """Run a command under observation. Raises RunError if it fails, unless `check` is False."""
     began = time.monotonic()
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment and {**os.environ, **environment}
-    )
-    assert process.stdout is not None
-    with process.stdout, observed(psutil.Process(process.pid), memory_every=memory_every) as usage:
-        output = process.stdout.read().decode()
-        _, status, resources = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if check and process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments, output)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=errors, env=environment and {**os.environ, **environment}
+        )
+        assert process.stdout is not None
+        with process.stdout, observed(psutil.Process(process.pid), memory_every=memory_every) as usage:
+            output = process.stdout.read().decode()
+            _, status, resources = os.wait4(process.pid, 0)
+            seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if check and process.returncode:
+            errors.seek(0)
+            raise RunError(f"{' '.join(arguments)} ended with {process.returncode}: {errors.read().decode()[-2000:]}")
     return Finished(output, seconds, resources.ru_utime + resources.ru_stime, usage)

@@ -59,7 +59,7 @@ def craft_ray(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     cpu_seconds:     of the command's own process, the driver of a run
     cpu_seconds_all: of all processes that it started, by stage of a run
     """
-    done = run_command(sys.executable, "-m", "craft_ray", *map(str, arguments), "--json", memory_every=0.5)
+    done = run_command(sys.executable, "-m", "craft_ray", *map(str, arguments), "--json", memory_every=1.0)
     by_stage = {stage: round(seconds, 1) for stage, seconds in done.usage.cpu_seconds.items()}
     used = {
         "seconds": round(done.seconds, 1),

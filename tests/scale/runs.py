@@ -1,5 +1,6 @@
 """Whole runs of the command, with a stand-in for the model."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.scale.generated import FIRST, first_run, large_output, write_jsonl
+from tests.scale.generated import FIRST, first_run, large_output, texts, write_jsonl
 from tests.scale.harness import craft_ray, scenario
+from tests.support.pubmed import citation, pubmed_file
 
 PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
 """Where 27 revised citations of an update file of January 2026 were: shares of the newest, and how many of the 27."""
@@ -84,6 +86,18 @@ def rate(
             found = {"tokens_per_second": rates[name][-1], "first_block": summary["timeline"]["first_block"]}
             yield {"into": name} | found | used
     yield {"existing_to_empty": round(median(rates["existing"]) / median(rates["empty"]), 3)}
+
+
+@scenario
+def citation_file(folder: Path, citations: int = 30_000) -> Iterator[dict[str, Any]]:
+    """One large PubMed file: memory of the largest worker, and how early the first rows are committed."""
+    content = (citation(number, texts()[number % len(texts())]) for number in range(citations))
+    path = Path(pubmed_file(folder / "pubmed.xml", *content))
+    summary, used = annotate(path, folder / "out", "--no-concepts")
+    assert summary["documents"]["annotated"] == citations
+    record = json.loads((folder / "out" / "runs" / f"{summary['run_id']}.json").read_text())
+    first = record["progress"][0][1]
+    yield {"mb": round(path.stat().st_size / 1e6, 1), "citations_in_first_commit": first} | used
 
 
 @scenario

@@ -10,11 +10,13 @@ from craft_ray.readers import read_shard
 from tests.scale import __main__ as main
 from tests.scale.archives import write_archive
 from tests.scale.harness import app
+from tests.scale.runs import citation_file
 
 SMALL = {
     "driver": "--documents 20 --documents 60 --per-shard 20 --block-mb 2",
     "growth": "--documents 400 --per-shard 20",
     "rate": "--existing 2000 --new 40 --shards 2 --turns 1",
+    "citation-file": "--citations 60",
     "revisions": "--existing 2000 --documents 60",
     "ledger": "--documents 2000 --documents 4000 --entries-known 1000",
     "shards": "--shards 300",
@@ -37,6 +39,13 @@ def test_scenario(name: str, tmp_path: Path):
     assert done.exit_code == 0, done.output
     assert len(done.output.splitlines()) >= 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.long
+def test_a_large_file_is_read_as_a_stream(tmp_path: Path):
+    (measured,) = citation_file(tmp_path, citations=10_000)
+    assert 50 < measured["peak_worker_mb"] < 1500
+    assert 0 < measured["citations_in_first_commit"] < 10_000
 
 
 def test_all_scenarios_are_tested():
