@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -46,9 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make a folder for what all processes of a run of the tests share: converted models and, with xdist, one Ray."""
     settings.load_profile("long" if config.getoption("long") else "gate")
     if "TESTS_FOLDER" not in os.environ:
-        os.environ["TESTS_FOLDER"] = tempfile.mkdtemp(prefix="tests-", dir="/tmp")  # short, for Ray's sockets
-        os.environ.setdefault("XDG_CACHE_HOME", os.environ["TESTS_FOLDER"])
+        folder = tempfile.mkdtemp(prefix="tests-", dir="/tmp")  # short, for Ray's sockets
+        os.environ.setdefault("XDG_CACHE_HOME", folder)
+        os.environ["TESTS_FOLDER"] = folder
+        Path(folder, "token").touch(mode=0o600)
+        Path(folder, "token").write_text(secrets.token_hex(32))
         config.add_cleanup(remove_shared)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # Ray reads these when it is imported
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{os.environ['TESTS_FOLDER']}/token"}
 
 
 def remove_shared() -> None:
@@ -150,15 +156,13 @@ def start_ray() -> None:
     folder = Path(os.environ["TESTS_FOLDER"])
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "ray.json").exists():
+        if not (folder / "address").exists():
             cluster = RayCluster({"RAY_num_workers_soft_limit": "24"}, 0, 4, object_store_mb=500, folder=folder)
             cluster.start()
             cluster.save(folder / "nodes.json")
-            (folder / "ray.json").write_text(json.dumps(cluster.environment))
-    environment = json.loads((folder / "ray.json").read_text())
-    address = environment.pop("RAY_ADDRESS")  # commands of tests start a Ray of their own
-    os.environ.update(environment)
-    ray.init(address=address, log_to_driver=False)
+            (folder / "address").write_text(cluster.address)
+    # Not by RAY_ADDRESS, for commands start a Ray of their own.
+    ray.init(address=(folder / "address").read_text(), log_to_driver=False)
 
 
 @pytest.fixture(autouse=True)

@@ -121,8 +121,9 @@ class RayCluster:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         # A token of its own: with the mode unset, a head asks for one where this user keeps one, and clients send none.
         token = self.folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
+        if not token.exists():
+            token.touch(mode=0o600)
+            token.write_text(secrets.token_hex(32))
         self._common_environment = RAY_SETTINGS | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # jobs run `python`
         self._environment = (
