@@ -115,20 +115,12 @@ def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel
         network = quantize(network, checkpoint.activation_ranges)
     example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
     try:
-        return trace(network, example, precision)
+        with _silenced(), torch.inference_mode():
+            model = _import_openvino().convert_model(network, example_input=example)
     except Exception as error:  # the converter raises many types
         raise SettingsError(
             f"OpenVINO cannot convert the model {checkpoint.source} ({first_line(error)}): choose the engine torch"
         ) from error
-
-
-def trace(module: Any, example: Any, precision: GraphPrecision) -> OpenVinoModel:
-    """Convert a torch module, by an example of its inputs."""
-    import torch
-
-    openvino = _import_openvino()
-    with _silenced(), torch.inference_mode():
-        model = openvino.convert_model(module, example_input=example)
     return _saved(model, precision)
 
 
