@@ -169,7 +169,7 @@ def operations(checkpoint: Checkpoint, window_length: NDArray[np.int32]) -> floa
     """Operations in the matrix products of windows, that is in linear layers and attention."""
     matrices = [w for name, w in checkpoint.weights.items() if w.ndim == 2 and "embeddings" not in name]
     layers, width = int(checkpoint.config["num_hidden_layers"]), int(checkpoint.config["hidden_size"])
-    length = window_length.astype(np.float64) + len(checkpoint.prefix) + len(checkpoint.suffix)
+    length = window_length.astype(np.float64) + checkpoint.special.count
     return float(2 * sum(matrix.size for matrix in matrices) * length.sum() + 4 * layers * width * (length**2).sum())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.checkpoint import SpecialTokens
 
 STEP = 16
 """Windows are padded to a multiple of this. Kernels are compiled per shape, so few shapes are worth some padding."""
@@ -18,21 +18,9 @@ TOKENS_PER_WINDOW = 32
 """A packed batch has at most one window per this many tokens: attention takes time for every window it allows for."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpecialTokens:
-    """Token ids that surround each window, and the one that pads rows."""
-
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-    padding: int
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "SpecialTokens":
-        return cls(checkpoint.prefix, checkpoint.suffix, int(checkpoint.config.get("pad_token_id") or 0))
-
-    def padded_length(self, window_length: NDArray[np.int32]) -> NDArray[np.int32]:
-        result: NDArray[np.int32] = -(-(window_length + len(self.prefix) + len(self.suffix)) // STEP) * STEP
-        return result
+def padded_length(n_tokens: NDArray[np.int32]) -> NDArray[np.int32]:
+    result: NDArray[np.int32] = -(-n_tokens // STEP) * STEP
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +97,7 @@ class Batches:
     def of(cls, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], special: SpecialTokens) -> "Batches":
         """token_ids, window_length: as in `windows.Windows`"""
         starts = np.cumsum(window_length, dtype=np.int64) - window_length
-        padded = special.padded_length(window_length)
+        padded = padded_length(window_length + special.count)
         order = np.argsort(-padded, kind="stable")
         return cls(token_ids, special, starts[order], window_length[order], padded[order])
 

@@ -39,12 +39,24 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """Token ids around each window ([CLS], [SEP]), and the one that pads rows."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    padding: int
+
+    @property
+    def count(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A checkpoint as annotation needs it.
 
     weights:           fp32 or fp16 array by parameter name
     tokenizer:         a `tokenizers` tokenizer as JSON, without truncation or padding
-    prefix, suffix:    ids of the special tokens around a window ([CLS], [SEP])
     max_tokens:        word pieces that fit a window, special tokens not counted
     window_pieces:     word pieces up to which consecutive sentences share a window, as in training; 0 for one sentence
                        per window
@@ -59,8 +71,7 @@ class Checkpoint:
     config: dict[str, Any]
     weights: dict[str, NDArray[np.generic]]
     tokenizer: str
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
+    special: SpecialTokens
     max_tokens: int
     window_pieces: int
     calibration: tuple[float, float]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.model.batches import Batch, Batches, PackedBatch, SpecialTokens
+from craft_ray.model.batches import Batch, Batches, PackedBatch
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import ENGINES
 from craft_ray.model.engines.engine import Arrays, DeployedModel, EngineSpec, OutOfMemory, Precision
@@ -36,7 +36,7 @@ def prepare_model(
     return DeployedModel(
         engine=spec.name,
         content=spec.deploy(checkpoint, chosen),
-        special=SpecialTokens.of(checkpoint),
+        special=checkpoint.special,
         n_labels=len(checkpoint.id2label),
         device=device,
         precision=chosen,

@@ -23,6 +23,7 @@ from craft_ray.model.checkpoint import (
     OWN_SETTINGS,
     SEEN_FILE,
     Checkpoint,
+    SpecialTokens,
     StandIn,
     fingerprint_of,
     first_line,
@@ -112,15 +113,14 @@ def _load(folder: str, source: str) -> Checkpoint:
     rescoring = [files.config["rescoring"]] if files.config.get("rescoring") is not None else []
     tokenizer = files.tokenizer.to_str()
     determining = [id2label, tokenizer, window_pieces, calibration, ranges, *refined, *rescoring]
-    prefix, suffix = special_tokens(files.tokenizer)
+    special = SpecialTokens(*special_tokens(files.tokenizer), padding=int(files.config.get("pad_token_id") or 0))
     checkpoint = Checkpoint(
         source=source,
         config=files.config | {"id2label": id2label},
         weights=files.weights,
         tokenizer=tokenizer,
-        prefix=prefix,
-        suffix=suffix,
-        max_tokens=files.positions - len(prefix) - len(suffix),
+        special=special,
+        max_tokens=files.positions - special.count,
         window_pieces=window_pieces,
         calibration=calibration,
         id2label=id2label,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from craft_ray.model.batches import Batches, SpecialTokens
+from craft_ray.model.batches import Batches
 from craft_ray.model.checkpoint import Checkpoint, update_config
 from craft_ray.model.engines.int8 import measure_ranges
 from craft_ray.model.inference import Model
@@ -41,7 +41,7 @@ def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Seque
     """Measure ranges on sentences of `text`, and compare int8 with fp32 on `dev`."""
     sample = text[:: max(1, len(text) // SAMPLE)]
     _, windows = Windower.of(checkpoint)([sentence.words for sentence in sample])
-    batches = Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint))
+    batches = Batches.of(windows.token_ids, windows.window_length, checkpoint.special)
     ranges = measure_ranges(checkpoint, batches.all_padded(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)
     exact, int8 = (evaluate_tokens(checkpoint, dev, Model.of(with_ranges, p)) for p in ("fp32", "int8"))

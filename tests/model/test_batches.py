@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.model.batches import STEP, TOKENS_PER_WINDOW, Batches, SpecialTokens
+from craft_ray.model.batches import STEP, TOKENS_PER_WINDOW, Batches, padded_length
+from craft_ray.model.checkpoint import SpecialTokens
 
 SPECIAL = SpecialTokens((101,), (102, 103), 7)
 
@@ -37,7 +38,7 @@ def test_padded_batches(lengths, budget):
             assert row[0] == 101
             assert row[n - 2 : n].tolist() == [102, 103]
             assert (row[n:] == 7).all()
-            assert SPECIAL.padded_length(np.array([n - 3], np.int32))[0] == length
+            assert padded_length(np.array([n], np.int32))[0] == length
     assert sorted(np.concatenate(seen)) == list(range(len(token_ids)))
     assert rows == len(lengths)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from craft_ray.model.batches import STEP
+from craft_ray.model.batches import padded_length
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.network import Predictions, best_labels, to_tensor
 
@@ -154,7 +154,7 @@ def attend_by_length(
 def layout_of(offsets: NDArray[np.int32], device: str) -> list[SameLength]:
     """Group the windows of a packed batch by padded length, as tensors on a device."""
     lengths = np.diff(offsets)
-    padded = -(-lengths // STEP) * STEP
+    padded = padded_length(lengths)
     layout = []
     for length in np.unique(padded).tolist():
         rows = np.flatnonzero(padded == length)

@@ -11,8 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.model.batches import SpecialTokens
-from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.checkpoint import Checkpoint, SpecialTokens
 
 Arrays = tuple[NDArray[np.int8], NDArray[np.float32]]
 """Label ids and scores, both in the shape of the batch's `is_piece`."""

@@ -99,7 +99,7 @@ class TorchEngine:
 
         checkpoint, device = self._checkpoint, self._deployed.device
         if self.packs:
-            longest = checkpoint.max_tokens + len(checkpoint.prefix) + len(checkpoint.suffix)
+            longest = checkpoint.max_tokens + checkpoint.special.count
             attention = attend_flash(longest) if self._one_shape else attend_by_length
             network: torch.nn.Module = Bert(checkpoint, self._dtype(), attention)
         else:

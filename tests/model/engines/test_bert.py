@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from craft_ray.model.batches import Batches, SpecialTokens
+from craft_ray.model.batches import Batches
 from craft_ray.model.engines.bert import Bert, attend_by_length, attend_flash, can_flash, is_bert, layout_of
 from craft_ray.model.engines.network import build_network
 from craft_ray.model.inference import Model, prepare_model
@@ -25,7 +25,7 @@ def checkpoint(tiny_checkpoint: Path):
 
 def packed_batch(checkpoint, sentences, budget=512):
     windows = windows_of(replace(checkpoint, window_pieces=0), sentences)
-    return Batches.of(windows.token_ids, windows.window_length, SpecialTokens.of(checkpoint)).packed(0, budget)
+    return Batches.of(windows.token_ids, windows.window_length, checkpoint.special).packed(0, budget)
 
 
 def logits_of(network: Bert, batch) -> np.ndarray:
