@@ -1,5 +1,3 @@
-"""Whole exports in this process: what is in them, what is left out, how they fall into shards, what is refused."""
-
 import gzip
 import json
 import sys
@@ -15,13 +13,13 @@ from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedE
 from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
 from craft_ray.export.formats import EXPORTERS, jsonl
-from craft_ray.export.formats.record import Collection, Format, Record, Written
+from craft_ray.export.formats.record import Exporter, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.export.plan import PartSizes, Selection
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.listing import list_shards
-from craft_ray.storage.storage import Storage
 from craft_ray.tables.numbers import next_number
+from craft_ray.tables.output import Output
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, commit, document_without_text, numbered_document, open_tables, rows
 
@@ -31,24 +29,25 @@ NUMBERS = [17, 3, 11, 2, 19, 5, 7, 13, 29, 23, 0, 31]
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """Twelve documents in no order, in two commits, with one that was rejected and one that was deleted."""
+    """Twelve documents in random order in two commits, one rejected, and one deleted."""
     folder = tmp_path / "tables"
     commit(folder, [numbered_document(number) for number in NUMBERS[:6]] + [document_without_text("bad", "rejected")])
     commit(folder, [numbered_document(number) for number in NUMBERS[6:]] + [document_without_text("PMID:1", "deleted")])
     return folder
 
 
-def run(output: Path, destination: Path, format: str = "jsonl", at: str | None = None, **given: Any) -> dict[str, Any]:
-    return export(open_tables(output, at), str(destination), format, SETTINGS, with_ray=False, **given)
+def run(tables: Path | Output, destination: Path, format: str = "jsonl", **options: Any) -> dict[str, Any]:
+    tables = tables if isinstance(tables, Output) else open_tables(tables)
+    return export(tables, str(destination), format, SETTINGS, with_ray=False, **options)
 
 
 def read(destination: Path) -> list[dict[str, Any]]:
-    """The documents of an export to JSON lines, in order of its shards."""
+    """The documents of an export to JSON lines."""
     content = b"".join(gzip.decompress(path.read_bytes()) for path in sorted(destination.glob("part-*.jsonl.gz")))
     return [json.loads(line) for line in content.splitlines()]
 
 
-def test_each_annotated_document_is_exported_once_with_its_entities_in_order_of_ids(output: Path, tmp_path: Path):
+def test_documents_are_sorted_and_have_their_entities(output: Path, tmp_path: Path):
     manifest = run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     found = read(tmp_path / "out")
     assert [record["id"] for record in found] == [f"PMID:{number:06}" for number in sorted(NUMBERS)]
@@ -69,7 +68,7 @@ def test_each_annotated_document_is_exported_once_with_its_entities_in_order_of_
     ]
 
 
-def test_the_manifest_is_the_account_and_is_what_is_returned(output: Path, tmp_path: Path):
+def test_manifest(output: Path, tmp_path: Path):
     manifest = run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     assert json.loads((tmp_path / "out" / MANIFEST).read_text()) == manifest
     assert manifest["documents"] == {
@@ -81,9 +80,9 @@ def test_the_manifest_is_the_account_and_is_what_is_returned(output: Path, tmp_p
         "left_out_rejected": 1,
         "left_out_deleted": 1,
     }
-    held = len(rows(output, "entities"))
-    assert manifest["entities"] == {"found": held, "exported": held, "filtered": 0, "unrepresentable": 0}
-    assert sum(shard["entities"] for shard in manifest["shards"]) == held
+    stored = len(rows(output, "entities"))
+    assert manifest["entities"] == {"found": stored, "exported": stored, "filtered": 0, "unrepresentable": 0}
+    assert sum(shard["entities"] for shard in manifest["shards"]) == stored
     for shard in manifest["shards"]:
         assert (tmp_path / "out" / shard["name"]).stat().st_size == shard["bytes"]
     assert manifest["versions"] == {"entities": 4, "documents": 4}
@@ -91,19 +90,19 @@ def test_the_manifest_is_the_account_and_is_what_is_returned(output: Path, tmp_p
 
 
 @pytest.mark.parametrize("format", list(EXPORTERS))
-@pytest.mark.parametrize("packed", [True, False])
-def test_every_format_gives_the_same_bytes_again_packed_or_not(output: Path, tmp_path: Path, format: str, packed: bool):
-    files = []
-    for name in ("first", "second"):
-        manifest = run(output, tmp_path / name, format, gzip=packed, sizes=PartSizes(documents=7))
-        assert len(manifest["shards"]) == 2
-        content = [(tmp_path / name / shard["name"]).read_bytes() for shard in manifest["shards"]]
-        files.append([gzip.decompress(part) if packed else part for part in content])
-    assert files[0] == files[1]
-    assert all(files[0])
+def test_bytes_are_reproducible(output: Path, tmp_path: Path, format: str):
+    def contents(name: str, compress: bool) -> list[bytes]:
+        manifest = run(output, tmp_path / name, format, gzip=compress, sizes=PartSizes(documents=7))
+        return [(tmp_path / name / shard["name"]).read_bytes() for shard in manifest["shards"]]
+
+    first = contents("first", compress=True)
+    assert contents("second", compress=True) == first
+    assert contents("plain", compress=False) == [gzip.decompress(part) for part in first]
+    assert len(first) == 2
+    assert all(first)
 
 
-def test_the_files_of_an_export_can_be_annotated_again(output: Path, tmp_path: Path):
+def test_files_can_be_annotated_again(output: Path, tmp_path: Path):
     run(output, tmp_path / "out", sizes=PartSizes(documents=5))
     listing = list_shards(STORAGE, [str(tmp_path / "out")], is_shard_name)
     assert [Path(shard.name).name for shard in listing.shards()] == [f"part-0000{n}.jsonl.gz" for n in range(3)]
@@ -113,29 +112,27 @@ def test_the_files_of_an_export_can_be_annotated_again(output: Path, tmp_path: P
     ]
 
 
-def test_labels_scores_ids_and_empty_documents_are_filtered_and_the_account_adds_up(output: Path, tmp_path: Path):
-    everything = {(r["id"], e["start"]): e for r in reread(output, tmp_path / "all") for e in r["entities"]}
-    proteins = reread(output, tmp_path / "a", Selection(labels=("Protein",)))
-    assert {(r["id"], e["start"]) for r in proteins for e in r["entities"]} == {
-        place for place, entity in everything.items() if entity["label"] == "Protein"
-    }
-    high = Selection(min_score=0.74)
-    assert {(r["id"], e["start"]) for r in reread(output, tmp_path / "b", high) for e in r["entities"]} == {
-        place for place, entity in everything.items() if entity["score"] >= 0.74
-    }
+def test_selections(output: Path, tmp_path: Path):
+    everything = {(r["id"], e["start"]): e for r in export_and_read(output, tmp_path / "all") for e in r["entities"]}
     assert 0.74 in {entity["score"] for entity in everything.values()}
+    for name, selection, condition in (
+        ("label", Selection(labels=("Protein",)), lambda entity: entity["label"] == "Protein"),
+        ("score", Selection(min_score=0.74), lambda entity: entity["score"] >= 0.74),
+    ):
+        found = export_and_read(output, tmp_path / name, selection)
+        assert {(r["id"], e["start"]) for r in found for e in r["entities"]} == {
+            key for key, entity in everything.items() if condition(entity)
+        }
     chosen = Selection(doc_ids=("PMID:000003", "PMID:000029", "PMID:none"))
-    assert [r["id"] for r in reread(output, tmp_path / "c", chosen)] == ["PMID:000003", "PMID:000029"]
+    assert [r["id"] for r in export_and_read(output, tmp_path / "ids", chosen)] == ["PMID:000003", "PMID:000029"]
     few = Selection(labels=("Taxon",), min_score=0.9, with_entities=True)
-    kept = reread(output, tmp_path / "d", few)
-    assert {r["id"] for r in kept} == {
-        doc_id for (doc_id, _), e in everything.items() if e["label"] == "Taxon" and e["score"] >= 0.9
-    }
-    assert 0 < len(kept) < 12
+    ids = {r["id"] for r in export_and_read(output, tmp_path / "few", few)}
+    assert ids == {id for (id, _), e in everything.items() if e["label"] == "Taxon" and e["score"] >= 0.9}
+    assert 0 < len(ids) < 12
 
 
-def reread(output: Path, destination: Path, selection: Selection = Selection()) -> list[dict[str, Any]]:  # noqa: B008
-    """The files of an export; its account must add up."""
+def export_and_read(output: Path, destination: Path, selection: Selection = Selection()) -> list[dict[str, Any]]:  # noqa: B008
+    """Export and read the documents, and check that the account adds up."""
     manifest = run(output, destination, selection=selection, sizes=PartSizes(documents=5))
     documents, entities = manifest["documents"], manifest["entities"]
     found = read(destination)
@@ -145,7 +142,7 @@ def reread(output: Path, destination: Path, selection: Selection = Selection()) 
     return found
 
 
-def test_what_a_format_cannot_hold_is_counted_and_named(output: Path, tmp_path: Path):
+def test_unrepresentable_documents(output: Path, tmp_path: Path):
     commit(output, [numbered_document(40) | {"doc_id": "a|b"}])
     manifest = run(output, tmp_path / "out", "pubtator")
     assert manifest["documents"]["unrepresentable"] == 1
@@ -159,38 +156,29 @@ def test_what_a_format_cannot_hold_is_counted_and_named(output: Path, tmp_path: 
     assert entities["found"] == entities["exported"] + entities["unrepresentable"]
 
 
-def test_shards_are_no_larger_than_asked_for_in_documents_or_in_text(output: Path, tmp_path: Path):
+def test_sizes_of_parts(output: Path, tmp_path: Path):
     one = run(output, tmp_path / "one", sizes=PartSizes(text_bytes=1))
     assert [shard["documents"] for shard in one["shards"]] == [1] * 12
     two = run(output, tmp_path / "two", sizes=PartSizes(text_bytes=12 * 4 + 1))
     assert [shard["documents"] for shard in two["shards"]] == [2] * 6
 
 
-def test_tables_without_documents_are_an_export_without_shards(tmp_path: Path):
+def test_tables_without_documents(tmp_path: Path):
     commit(tmp_path / "tables", [document_without_text("bad", "rejected")])
     manifest = run(tmp_path / "tables", tmp_path / "out")
     assert (manifest["shards"], manifest["documents"]["exported"]) == ([], 0)
     assert (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_an_earlier_state_is_exported_and_a_run_that_commits_meanwhile_is_not(
-    output: Path, tmp_path: Path, monkeypatch
-):
-    assert run(output, tmp_path / "before", at="2")["documents"]["exported"] == 6
-    begun = Storage.check_writable
-
-    def commit_meanwhile(storage: Storage, folder: str) -> None:
-        commit(output, [numbered_document(50)])
-        begun(storage, folder)
-
-    monkeypatch.setattr(Storage, "check_writable", commit_meanwhile)
-    assert run(output, tmp_path / "now")["documents"]["exported"] == 12
-    monkeypatch.undo()
-    assert run(output, tmp_path / "now")["documents"]["exported"] == 13
+def test_exported_state_is_the_one_that_was_opened(output: Path, tmp_path: Path):
+    tables = open_tables(output)
+    commit(output, [numbered_document(50)])
+    exported = [run(opened, tmp_path / "out")["documents"]["exported"] for opened in (tables, tables.at("2"), output)]
+    assert exported == [12, 6, 13]
 
 
-def test_entities_whose_documents_are_not_committed_yet_are_not_exported(output: Path, tmp_path: Path):
-    """A run commits entities first; killed before their documents, it leaves them for the next to remove."""
+def test_half_committed_documents_are_not_exported(output: Path, tmp_path: Path):
+    """A run commits entities first. If it is killed before it commits their documents, the next run removes them."""
     before = rows(output, "entities")
     Tables(STORAGE, str(output)).entities.commit_files(block(output, ("late", "mouse")).entities, next_number(0))
     assert len(rows(output, "entities")) > len(before)
@@ -199,7 +187,7 @@ def test_entities_whose_documents_are_not_committed_yet_are_not_exported(output:
     assert sorted((r["id"], e["mention"], e["label"]) for r in read(tmp_path / "out") for e in r["entities"]) == before
 
 
-def test_a_destination_that_is_no_export_is_refused_unless_told_otherwise(output: Path, tmp_path: Path):
+def test_folder_with_other_files(output: Path, tmp_path: Path):
     destination = tmp_path / "mine"
     destination.mkdir()
     (destination / "notes.txt").write_text("mine")
@@ -211,7 +199,7 @@ def test_a_destination_that_is_no_export_is_refused_unless_told_otherwise(output
     assert len(read(destination)) == 12
 
 
-def test_only_files_of_exports_are_removed_and_the_halves_that_a_killed_one_left(output: Path, tmp_path: Path):
+def test_only_files_of_exports_are_removed(output: Path, tmp_path: Path):
     destination = tmp_path / "shared"
     destination.mkdir()
     others = [f"part-{number:05}.parquet" for number in range(20)] + ["part-00099.csv", ".craft-ray-notes.txt.abc"]
@@ -225,7 +213,7 @@ def test_only_files_of_exports_are_removed_and_the_halves_that_a_killed_one_left
 
 
 @pytest.mark.parametrize("content", ["mine", "[]", '{"shards": ["../part-00000.csv"]}', '{"shards": 1}'])
-def test_what_has_the_name_of_a_manifest_and_is_none_is_refused(output: Path, tmp_path: Path, content: str):
+def test_file_named_like_a_manifest(output: Path, tmp_path: Path, content: str):
     (tmp_path / "part-00000.csv").write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / MANIFEST).write_text(content)
@@ -235,16 +223,8 @@ def test_what_has_the_name_of_a_manifest_and_is_none_is_refused(output: Path, tm
     assert (tmp_path / "part-00000.csv").read_text() == "mine"
 
 
-def test_a_rerun_replaces_the_shards_of_an_earlier_export(output: Path, tmp_path: Path):
-    run(output, tmp_path / "out", sizes=PartSizes(documents=1))
-    run(output, tmp_path / "out", "csv", gzip=False)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [MANIFEST, "part-00000.csv"]
-
-
 @pytest.mark.parametrize("error", [RuntimeError, Interrupted])
-def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_completed_by_a_rerun(
-    output: Path, tmp_path: Path, monkeypatch, error: type[BaseException]
-):
+def test_interrupted_export(output: Path, tmp_path: Path, monkeypatch, error: type[BaseException]):
     run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     make, seen = jsonl.FORMAT.make, []
@@ -274,28 +254,26 @@ def test_an_export_that_breaks_off_leaves_whole_shards_no_manifest_and_is_comple
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("options", "message"),
     [
         ({"format": "word"}, "cannot export to word: choose bioc-xml"),
         ({"selection": Selection(labels=("Disease",))}, "no entities labelled Disease, only Protein, Taxon"),
-        ({"at": "7"}, "no version 7"),
     ],
 )
-def test_what_cannot_be_is_a_bad_setting(output: Path, tmp_path: Path, given: dict[str, Any], sentence: str):
-    with pytest.raises(SettingsError, match=sentence):
-        run(output, tmp_path / "out", **given)
+def test_wrong_arguments(output: Path, tmp_path: Path, options: dict[str, Any], message: str):
+    with pytest.raises(SettingsError, match=message):
+        run(output, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
-def test_no_tables_and_a_destination_within_them_are_bad_settings(output: Path, tmp_path: Path):
-    with pytest.raises(SettingsError, match="there are no tables"):
-        run(tmp_path / "none", tmp_path / "out")
+@pytest.mark.parametrize("name", ["documents", "entities", "shards", "concepts", "runs"])
+def test_destination_within_the_tables(output: Path, name: str):
     with pytest.raises(SettingsError, match="lies within the tables"):
-        run(output, output / "documents" / "out")
+        run(output, output / name / "out")
 
 
 @pytest.mark.parametrize("format", list(EXPORTERS))
-def test_without_texts_in_the_tables_only_formats_that_need_none_are_written(tmp_path: Path, format: str):
+def test_texts_that_were_not_kept(tmp_path: Path, format: str):
     commit(tmp_path / "tables", [numbered_document(number) for number in NUMBERS], keep_text=False)
     if format == "csv":
         assert run(tmp_path / "tables", tmp_path / "out", format)["entities"]["exported"] > 0
@@ -305,36 +283,26 @@ def test_without_texts_in_the_tables_only_formats_that_need_none_are_written(tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_files_of_the_tables_that_are_gone_are_told_in_one_sentence(output: Path, tmp_path: Path, monkeypatch):
-    begun = Storage.check_writable
-
-    def lose(storage: Storage, folder: str) -> None:
-        for file in (output / "entities").rglob("*.parquet"):
-            file.unlink()
-        begun(storage, folder)
-
-    monkeypatch.setattr(Storage, "check_writable", lose)
+def test_lost_files(output: Path, tmp_path: Path):
+    tables = open_tables(output)
+    for file in (output / "entities").rglob("*.parquet"):
+        file.unlink()
     with pytest.raises(RunError, match="cannot read the tables as they were"):
-        run(output, tmp_path / "out")
+        run(tables, tmp_path / "out")
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_entities_of_no_document_end_the_export(output: Path, tmp_path: Path):
+def test_entities_without_a_document(output: Path, tmp_path: Path):
     DeltaTable(str(output / "documents")).delete("doc_id = 'PMID:000011'")
     with pytest.raises(RunError, match="entities of PMID:000011, which is not among the documents"):
         run(output, tmp_path / "out")
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_a_new_format_is_one_file_and_one_line(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The file is a module with its FORMAT, the line its name in EXPORTERS; the command then lists it as the others."""
-
-    class Titles:
-        def __init__(self, collection: Collection) -> None:
-            self.name = collection.name
-
+def test_new_format(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Titles(Exporter):
         def begin(self) -> bytes:
-            return f"{self.name}\n".encode()
+            return f"{self.collection.name}\n".encode()
 
         def add(self, record: Record) -> Written:
             return Written(f"{record.doc_id}: {len(record.entities)}\n".encode(), len(record.entities))

@@ -1,5 +1,3 @@
-"""The content of each format, read back by our readers and by other tools: the same text, the same offsets."""
-
 import csv
 import gzip
 import io
@@ -28,21 +26,21 @@ COLLECTION = Collection("part-00000", "craft-ray test", "2026-11-25", ("Protein"
 
 
 def exported(format: str, *annotated_documents: Record) -> tuple[bytes, list[Written]]:
-    """A shard of these documents, and what was said of each."""
+    """The bytes of a part, and the result of each document."""
     exporter = format_named(format).make(COLLECTION)
     head = exporter.begin()
     written = [exporter.add(record) for record in annotated_documents]
     return head + b"".join(w.content for w in written) + exporter.end(), written
 
 
-def reread(content: bytes, name: str) -> list[Document]:
+def read(content: bytes, name: str) -> list[Document]:
     found = list(read_shard(io.BytesIO(content), name))
     assert all(isinstance(item, Document) for item in found), found
     return found
 
 
 def document(doc_id: str, passages: list[tuple[str, str]], spans: list[tuple[int, int, str]]) -> Record:
-    """A document of named passages, each on its own line, with entities at spans of its text."""
+    """A document with one passage per line, and entities at spans of its text."""
     text, sections = "", []
     for name, passage in passages:
         start = len(text) + 1 if text else 0
@@ -67,7 +65,7 @@ ASTRAL = document(
 
 @st.composite
 def documents(draw: st.DrawFn) -> Record:
-    """Any passages with any spans that do not overlap and neither begin nor end in a blank."""
+    """Any passages, with spans that do not overlap and neither begin nor end with a blank."""
     anything = st.characters(exclude_categories=("Cs",))
     odd = st.sampled_from("α𝛽\r\n\t\x00\x1c\x85\u2028\ufeff\ufffe |,\";'<&]=-.")
     passage = st.text(st.one_of(anything, odd), min_size=1, max_size=40).filter(lambda text: not text.isspace())
@@ -91,13 +89,13 @@ def spans(record: Record) -> list[tuple[int, int, str]]:
 
 
 @given(documents())
-def test_bioc_xml_gives_text_and_offsets_back_to_our_reader_and_to_the_bioc_library(record: Record):
+def test_bioc_xml(record: Record):
     from bioc import biocxml
 
     content, (written,) = exported("bioc-xml", record)
     text = NO_XML.sub("\N{REPLACEMENT CHARACTER}", record.text)
     assert (written.entities, written.altered) == (len(record.entities), text != record.text)
-    (found,) = reread(content, "part-00000.xml")
+    (found,) = read(content, "part-00000.xml")
     assert (found.doc_id, found.text, found.year, found.journal) == ("PMID:7", text, 2026, "A journal")
     assert found.sections == record.sections
     (oracle,) = biocxml.loads(content.decode()).documents
@@ -105,37 +103,31 @@ def test_bioc_xml_gives_text_and_offsets_back_to_our_reader_and_to_the_bioc_libr
 
 
 @given(documents())
-def test_bioc_json_likewise_and_every_character_stays(record: Record):
+def test_bioc_json(record: Record):
     from bioc import biocjson
 
     content, (written,) = exported("bioc-json", record)
     assert (written.entities, written.altered) == (len(record.entities), False)
-    (found,) = reread(content, "part-00000.json")
+    (found,) = read(content, "part-00000.json")
     assert (found.doc_id, found.text, found.sections) == ("PMID:7", record.text, record.sections)
     (oracle,) = biocjson.loads(content.decode()).documents
     assert_bioc(oracle, record, record.text)
 
 
 def assert_bioc(oracle, record: Record, text: str) -> None:
-    """A document as the bioc library has read it: passages at their places, annotations at theirs."""
     for passage, section in zip(oracle.passages, record.sections, strict=True):
         assert (passage.infons["type"], passage.offset) == (section.name, section.start)
         assert passage.text == text[section.start : section.end]
     annotations = [annotation for passage in oracle.passages for annotation in passage.annotations]
-    places = [annotation.total_span for annotation in annotations]
-    assert [
-        (place.offset, place.end, annotation.infons["type"])
-        for place, annotation in zip(places, annotations, strict=True)
-    ] == spans(record)
-    for place, annotation in zip(places, annotations, strict=True):
-        assert annotation.text == text[place.offset : place.end]
-        assert (annotation.infons["score"], annotation.infons["ontology"]) == ("0.9", "PR")
+    found = [(a.total_span.offset, a.total_span.end, a.infons["type"], a.text) for a in annotations]
+    assert found == [(start, end, label, text[start:end]) for start, end, label in spans(record)]
+    assert all((a.infons["score"], a.infons["ontology"]) == ("0.9", "PR") for a in annotations)
 
 
 @given(documents(), documents())
-def test_json_lines_give_everything_back(first: Record, second: Record):
+def test_jsonl(first: Record, second: Record):
     content, _ = exported("jsonl", first, second)
-    for record, found in zip((first, second), reread(content, "part-00000.jsonl"), strict=True):
+    for record, found in zip((first, second), read(content, "part-00000.jsonl"), strict=True):
         assert (found.doc_id, found.text, found.title, found.year) == (
             record.doc_id,
             record.text,
@@ -152,20 +144,20 @@ BREAKS = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
 @given(documents())
-def test_pubtator_keeps_offsets_and_has_blanks_for_line_breaks(record: Record):
+def test_pubtator(record: Record):
     content, (written,) = exported("pubtator", record)
     title_end = record.sections[0].end
     text = BREAKS.sub(" ", record.text[:title_end]) + record.text[title_end : title_end + 1]
     text += BREAKS.sub(" ", record.text[title_end + 1 :])
     assert (written.entities, written.altered) == (len(record.entities), text != record.text)
-    (found,) = reread(content, "part-00000.pubtator")
+    (found,) = read(content, "part-00000.pubtator")
     assert (found.doc_id, found.text) == ("PMID:7", text)
     lines = [line.split("\t") for line in content.decode().split("\n") if re.match(r"7\t\d+\t\d+\t", line)]
     assert [(int(line[1]), int(line[2]), line[4]) for line in lines] == spans(record)
     assert all(line[3] == BREAKS.sub(" ", text[int(line[1]) : int(line[2])].replace("\t", " ")) for line in lines)
 
 
-def test_pubtator_is_read_by_the_bioc_library():
+def test_bioc_library_reads_pubtator():
     from bioc import pubtator
 
     content, _ = exported("pubtator", ASTRAL, replace(ASTRAL, doc_id="PMCID:PMC2"))
@@ -177,7 +169,7 @@ def test_pubtator_is_read_by_the_bioc_library():
     assert all(whole[a.start : a.end] == a.text for a in first.annotations)
 
 
-def test_without_a_title_pubtator_has_the_first_line_for_one_and_offsets_stay():
+def test_pubtator_without_a_title():
     record = replace(document("x", [("text", "One line\nand more")], [(9, 12, "Taxon")]), title=None)
     assert exported("pubtator", record)[0] == b"x|t|One line\nx|a|and more\nx\t9\t12\tand\tTaxon\t-\n\n"
     alone = document("x", [("text", "One line")], [(0, 3, "Taxon")])
@@ -185,7 +177,7 @@ def test_without_a_title_pubtator_has_the_first_line_for_one_and_offsets_stay():
 
 
 @pytest.mark.parametrize("doc_id", ["a|b", "a\tb", "a\u2028b"])
-def test_an_id_that_would_break_pubtators_lines_is_unrepresentable(doc_id: str):
+def test_pubtator_ids_with_separators(doc_id: str):
     with pytest.raises(Unrepresentable, match="its id holds"):
         exported("pubtator", replace(ASTRAL, doc_id=doc_id))
 
@@ -196,7 +188,7 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 
 @given(documents())
-def test_brat_has_the_text_byte_for_byte_and_spans_that_the_bioc_library_reads(record: Record):
+def test_brat(record: Record):
     from bioc import brat
 
     content, _ = exported("brat", record)
@@ -204,12 +196,12 @@ def test_brat_has_the_text_byte_for_byte_and_spans_that_the_bioc_library_reads(r
     assert files["part-00000/PMID_7.txt"] == record.text.encode()
     oracle = brat.loads_ann(files["part-00000/PMID_7.ann"].decode())
     for found, entity in zip(oracle.entities, record.entities, strict=True):
-        pieces = sorted((piece.begin, piece.end) for piece in found.locations)
-        assert (found.type, pieces[0][0], pieces[-1][1]) == (entity.label, entity.start, entity.end)
-        assert found.text == " ".join(record.text[start:end] for start, end in pieces)
+        fragments = sorted((fragment.begin, fragment.end) for fragment in found.locations)
+        assert (found.type, fragments[0][0], fragments[-1][1]) == (entity.label, entity.start, entity.end)
+        assert found.text == " ".join(record.text[start:end] for start, end in fragments)
 
 
-def test_brat_folders_have_their_configuration_and_the_ids_of_their_files():
+def test_brat_folder():
     files = unpacked(exported("brat", ASTRAL, replace(ASTRAL, doc_id="s3://b/a.jsonl#3"))[0])
     assert files["part-00000/annotation.conf"].decode().splitlines()[:3] == ["[entities]", "Protein", "Taxon"]
     names = [line.split("\t") for line in files["part-00000/documents.tsv"].decode().splitlines()[1:]]
@@ -227,21 +219,21 @@ def test_brat_folders_have_their_configuration_and_the_ids_of_their_files():
         ),
     )
     assert unpacked(tabs[0])["part-00000/PMID_1.ann"].decode().splitlines()[0] == "T1\tProtein 0 2\t  "
-    over_a_line = "T4\tProtein 37 42;43 48\tTNF-α naïve"
-    assert over_a_line in files["part-00000/PMID_1.ann"].decode().split("\n")
+    over_two_lines = "T4\tProtein 37 42;43 48\tTNF-α naïve"
+    assert over_two_lines in files["part-00000/PMID_1.ann"].decode().split("\n")
 
 
 ids = st.one_of(st.text(min_size=1, max_size=12), st.from_regex(r"[A-Z]{0,3}[:_#/]{0,2}[a-z0-9.]{1,3}", fullmatch=True))
 
 
 @given(st.sets(ids, min_size=2, max_size=6))
-def test_no_two_ids_share_a_file_name_and_none_leaves_its_folder(names: set[str]):
+def test_brat_file_names_are_unique_and_safe(names: set[str]):
     found = {file_name(name) for name in names}
     assert len(found) == len(names)
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,150}", name) for name in found)
 
 
-def test_conll_is_the_corpus_that_our_reader_makes_of_the_same_document(tmp_path: Path):
+def test_conll_equals_a_training_corpus(tmp_path: Path):
     record = document(
         "PMID:1",
         [("text", "Pax6 binds TNF-α in mice. 𝛽-actin does not.\nMouse cells.")],
@@ -257,7 +249,7 @@ def test_conll_is_the_corpus_that_our_reader_makes_of_the_same_document(tmp_path
 
 
 @given(documents())
-def test_conll_words_stand_where_their_columns_say_and_mentions_begin_in_their_first_word(record: Record):
+def test_conll_offsets_and_tags(record: Record):
     content, (written,) = exported("conll", record)
     rows = [line.split("\t") for line in content.decode().split("\n") if line]
     assert rows[0] == ["-DOCSTART-", "PMID:7", "-", "O"]
@@ -275,7 +267,7 @@ def test_conll_words_stand_where_their_columns_say_and_mentions_begin_in_their_f
     assert sum(tag.startswith("B-") for _, _, tag in tagged) >= written.entities
 
 
-def test_of_mentions_that_overlap_conll_writes_the_longest_and_counts_the_others():
+def test_conll_writes_the_longest_of_overlapping_mentions():
     record = document("x", [("text", "wild type mice")], [(0, 9, "Sequence"), (0, 4, "Taxon"), (10, 14, "Taxon")])
     content, (written,) = exported("conll", record)
     assert re.findall(r"\t(\S+)\n", content.decode()) == ["O", "B-Sequence", "I-Sequence", "B-Taxon"]
@@ -283,7 +275,7 @@ def test_of_mentions_that_overlap_conll_writes_the_longest_and_counts_the_others
 
 
 @given(documents(), documents())
-def test_csv_is_an_entity_a_row_as_rfc_4180_has_it(first: Record, second: Record):
+def test_csv(first: Record, second: Record):
     content, _ = exported("csv", first, second)
     assert content.endswith(b"\r\n")
     rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
@@ -295,18 +287,18 @@ def test_csv_is_an_entity_a_row_as_rfc_4180_has_it(first: Record, second: Record
 
 
 @pytest.mark.parametrize("format", list(EXPORTERS))
-def test_characters_beyond_ascii_and_beyond_the_basic_plane_come_out_as_they_are(format: str):
+def test_unicode(format: str):
     content, _ = exported(format, ASTRAL)
     assert "α".encode() in content
     assert "𝛽".encode() in content
 
 
 @pytest.mark.parametrize("format", list(EXPORTERS))
-def test_a_shard_without_documents_is_a_whole_file(format: str):
+def test_part_without_documents(format: str):
     content, _ = exported(format)
     if format == "bioc-xml":
         with pytest.raises(ShardError, match="no_documents"):
-            reread(content, "x.xml")
+            read(content, "x.xml")
     elif format == "bioc-json":
         assert json.loads(content)["documents"] == []
     elif format == "brat":
@@ -317,10 +309,10 @@ def test_a_shard_without_documents_is_a_whole_file(format: str):
 
 @pytest.fixture(scope="module")
 def articles(data: Path) -> list[Record]:
-    """Real articles with their sections; each Greek word, and each with a digit, stands for an entity."""
+    """Real articles in which each word with a Greek letter or a digit is an entity."""
     annotated_documents = []
     for path in [*sorted((data / "jats").glob("*.nxml")), *sorted((data / "craft" / "jats").glob("*.nxml"))[:8]]:
-        (found,) = reread(path.read_bytes(), path.name)
+        (found,) = read(path.read_bytes(), path.name)
         entities = tuple(
             Entity("Protein", *match.span(), match.group(), 0.75, section.name, "PR", section.start, section.end)
             for section in found.sections
@@ -335,17 +327,17 @@ def articles(data: Path) -> list[Record]:
 
 
 @pytest.mark.parametrize("format", ["bioc-xml", "bioc-json", "jsonl"])
-def test_real_articles_come_back_with_their_text_and_sections(articles: list[Record], format: str):
+def test_articles_keep_text_and_sections(articles: list[Record], format: str):
     content, written = exported(format, *articles)
     assert not any(w.altered for w in written)
-    for record, found in zip(articles, reread(content, f"part-00000{format_named(format).suffix}"), strict=True):
+    for record, found in zip(articles, read(content, f"part-00000{format_named(format).suffix}"), strict=True):
         assert (found.doc_id, found.text, found.year) == (record.doc_id, record.text, record.year)
         if format != "jsonl":
             names = [(section.name.lower(), section.start, section.end) for section in record.sections]
             assert [(section.name, section.start, section.end) for section in found.sections] == names
 
 
-def test_real_articles_are_the_same_entities_to_the_bioc_library(articles: list[Record]):
+def test_articles_read_by_the_bioc_library(articles: list[Record]):
     from bioc import biocjson, biocxml
 
     for format, reader in (("bioc-xml", biocxml), ("bioc-json", biocjson)):
@@ -357,8 +349,8 @@ def test_real_articles_are_the_same_entities_to_the_bioc_library(articles: list[
             ]
 
 
-def test_real_articles_as_pubtator_brat_and_conll_have_their_offsets(articles: list[Record], tmp_path: Path):
-    pubtator = reread(exported("pubtator", *articles)[0], "part-00000.pubtator")
+def test_articles_as_pubtator_brat_and_conll(articles: list[Record], tmp_path: Path):
+    pubtator = read(exported("pubtator", *articles)[0], "part-00000.pubtator")
     brat = unpacked(exported("brat", *articles)[0])
     content, written = exported("conll", *articles)
     for record, found in zip(articles, pubtator, strict=True):
@@ -372,3 +364,31 @@ def test_real_articles_as_pubtator_brat_and_conll_have_their_offsets(articles: l
     sentences = read_iob(tmp_path / "articles.conll.gz")
     tags = [tag for sentence in sentences for tag in sentence.tags]
     assert tags.count("B-Protein") >= sum(w.entities for w in written) > 1000
+
+
+RAT = Entity("Taxon", 10, 13, "rat", 0.9, "title", "NCBITaxon", 0, 13)
+MOUSE = replace(RAT, start=0, end=5, mention="mouse", concept_id="NCBITaxon:10090", concept_name="Mus\tmusculus")
+MOUSE = replace(MOUSE, concept_score=0.98, concept_match="synonym")
+GROUNDED = Record("PMID:1", "mouse and rat", (Section("title", 0, 13),), entities=(MOUSE, RAT))
+
+
+@pytest.mark.parametrize("format", ["bioc-xml", "bioc-json"])
+def test_concepts_in_bioc(format: str):
+    from bioc import biocjson, biocxml
+
+    content = exported(format, GROUNDED)[0].decode()
+    (document,) = (biocxml if format == "bioc-xml" else biocjson).loads(content).documents
+    mouse, rat = document.passages[0].annotations
+    assert (mouse.infons["identifier"], mouse.infons["concept_score"]) == ("NCBITaxon:10090", "0.98")
+    assert "identifier" not in rat.infons
+
+
+def test_concepts_in_line_formats():
+    lines = [line.split("\t") for line in exported("pubtator", GROUNDED)[0].decode().splitlines() if "\t" in line]
+    assert [line[5] for line in lines] == ["NCBITaxon:10090", "-"]
+    lines = unpacked(exported("brat", GROUNDED)[0])["part-00000/PMID_1.ann"].decode().splitlines()
+    assert [line for line in lines if line.startswith("N")] == ["N1\tReference T1 NCBITaxon:10090\tMus musculus"]
+    mouse, rat = csv.DictReader(io.StringIO(exported("csv", GROUNDED)[0].decode(), newline=""))
+    assert (mouse["concept_id"], mouse["concept_match"], rat["concept_id"]) == ("NCBITaxon:10090", "synonym", "")
+    mouse, rat = json.loads(exported("jsonl", GROUNDED)[0])["entities"]
+    assert (mouse["concept_id"], mouse["concept_score"], rat["concept_id"]) == ("NCBITaxon:10090", 0.98, None)
