@@ -37,7 +37,7 @@ def export(
     min_score: Annotated[float | None, typer.Option(help="Only entities of at least this score.", min=0, max=1)] = None,
     doc_id: Annotated[list[str] | None, typer.Option(help="Only this document; repeatable.", metavar="ID")] = None,
     with_entities: Annotated[
-        bool, typer.Option("--with-entities", help="Leave out documents that have none of the entities asked for.")
+        bool, typer.Option("--with-entities", help="Leave out documents that have none of the selected entities.")
     ] = False,
     at: At = None,
     shard_documents: Annotated[int, typer.Option(help="Documents per part, at most.", min=1)] = 10_000,
@@ -56,16 +56,17 @@ def export(
 ) -> None:
     """Write documents with their entities for other tools: BioC, PubTator, brat, CoNLL, JSON lines or CSV.
 
-    Files are DEST/part-00000.xml.gz and so on, in order of document ids, each there whole or not at all. The file
-    DEST/_export.json is written last and says that the export is whole. It holds the counts of each part and the
-    versions of the tables. A folder that an earlier export has left is written anew. Any other folder must be empty, or
-    needs --overwrite. Rejected and deleted documents are left out and counted.
+    Files are DEST/part-00000.xml.gz and so on, sorted by document id. Each appears whole or not at all. The file
+    DEST/_export.json is written last, with the counts of each part and the versions of the tables: its presence means
+    that the export is complete. An earlier export in DEST is replaced. Any other folder must be empty, or needs
+    --overwrite. Rejected and deleted documents are left out and counted.
 
-    Offsets count Unicode code points of the document's text in all formats. What a format cannot hold is replaced by
-    as many characters, so that offsets stay, and counted as `altered`. In XML and CoNLL, control characters become
-    U+FFFD. In PubTator's title and abstract, line breaks become blanks. CoNLL writes words as the model reads them, and
-    of mentions that overlap only the longest. A part of brat is a tar archive with a folder of .txt and .ann files. CSV
-    has one row per entity, as it is: a spreadsheet takes a mention that begins with =, +, - or @ for a formula.
+    Offsets count Unicode code points of the document's text in all formats. Characters that a format cannot hold are
+    replaced one by one, so that offsets stay the same, and the document is counted as `altered`. In XML and CoNLL,
+    control characters become U+FFFD. In PubTator's title and abstract, line breaks become spaces. CoNLL writes the
+    words of the model, and only the longest of overlapping mentions. A part of brat is a tar archive of .txt and .ann
+    files. CSV has one row per entity, unescaped: a spreadsheet takes a mention that begins with =, +, - or @ for a
+    formula.
     """
     from craft_ray.cli.console import step_progress
     from craft_ray.core.settings import load_settings

@@ -1,5 +1,3 @@
-"""Exports through the command: in Ray as in one process, to S3, and broken off by signals."""
-
 import gzip
 import json
 import os
@@ -25,7 +23,7 @@ DOCUMENTS = 600
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents in no order, in three commits."""
+    """Documents in random order, in three commits."""
     folder = tmp_path_factory.mktemp("tables")
     shuffled = sorted(range(DOCUMENTS), key=lambda number: number * 7919 % DOCUMENTS)
     for part in range(3):
@@ -34,26 +32,24 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(destination: Path) -> dict[str, bytes]:
-    """All files of an export but its manifest."""
+    """The files of an export except the manifest."""
     return {path.name: path.read_bytes() for path in destination.iterdir() if path.name != MANIFEST}
 
 
 @pytest.mark.parametrize("format", ["bioc-xml", "brat", "conll"])
-def test_shards_are_equal_byte_for_byte_in_ray_and_in_one_process(
-    local_ray: None, command, output: Path, tmp_path: Path, format: str
-):
+def test_ray_writes_the_same_bytes(local_ray: None, command, output: Path, tmp_path: Path, format: str):
     options = ("--to", format, "--shard-documents", "70", "--json")
     here = command("export", output, tmp_path / "here", "--no-ray", *options)
-    spread = command("export", output, tmp_path / "ray", "--ray", *options)
-    assert (here.code, spread.code) == (0, 0), spread.stderr
-    assert here.summary == spread.summary
+    on_ray = command("export", output, tmp_path / "ray", "--ray", *options)
+    assert (here.code, on_ray.code) == (0, 0), on_ray.stderr
+    assert here.summary == on_ray.summary
     assert here.summary["documents"]["exported"] == DOCUMENTS
     assert here.summary["entities"]["exported"] == here.summary["entities"]["found"] > 0
     assert contents(tmp_path / "here") == contents(tmp_path / "ray")
     assert len(contents(tmp_path / "ray")) == 9
 
 
-def test_a_compacted_output_gives_the_same_shards(local_ray: None, command, tmp_path: Path):
+def test_compacted_output(local_ray: None, command, tmp_path: Path):
     commit(tmp_path / "tables", [numbered_document(number, 150) for number in range(120, 0, -1)])
     options = ("--to", "jsonl", "--shard-documents", "20", "--ray")
     assert command("export", tmp_path / "tables", tmp_path / "before", *options).code == 0
@@ -62,7 +58,7 @@ def test_a_compacted_output_gives_the_same_shards(local_ray: None, command, tmp_
     assert contents(tmp_path / "before") == contents(tmp_path / "after")
 
 
-def test_an_error_in_a_task_is_one_sentence(local_ray: None, command, tmp_path: Path):
+def test_error_in_a_task(local_ray: None, command, tmp_path: Path):
     commit(tmp_path / "tables", [numbered_document(1)])
     commit(tmp_path / "tables", [numbered_document(2)], keep_text=False)
     done = command("export", tmp_path / "tables", tmp_path / "out", "--to", "jsonl", "--ray")
@@ -71,7 +67,7 @@ def test_an_error_in_a_task_is_one_sentence(local_ray: None, command, tmp_path: 
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_tables_on_s3_are_exported_to_s3_as_to_disk(s3_server: S3Server, command, monkeypatch, output: Path, tmp_path):
+def test_export_on_s3(s3_server: S3Server, command, monkeypatch, output: Path, tmp_path):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     tables, destination = f"s3://{BUCKET}/export/tables", f"s3://{BUCKET}/export/out"
@@ -99,9 +95,7 @@ def test_tables_on_s3_are_exported_to_s3_as_to_disk(s3_server: S3Server, command
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 3)])
-def test_an_export_ended_by_a_signal_leaves_whole_shards_no_manifest_and_is_completed_by_a_rerun(
-    command, output: Path, tmp_path: Path, number: signal.Signals, code: int
-):
+def test_export_ended_by_a_signal(command, output: Path, tmp_path: Path, number: signal.Signals, code: int):
     options = ("--to", "conll", "--shard-documents", "10", "--no-ray")
     assert command("export", output, tmp_path / "undisturbed", *options).code == 0
     whole = contents(tmp_path / "undisturbed")
@@ -115,8 +109,8 @@ def test_an_export_ended_by_a_signal_leaves_whole_shards_no_manifest_and_is_comp
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(number)
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == code, said
+    _, stderr = process.communicate(timeout=240)
+    assert process.returncode == code, stderr
     left = contents(broken)
     assert not (broken / MANIFEST).exists()
     assert BEGUN in left
@@ -124,7 +118,7 @@ def test_an_export_ended_by_a_signal_leaves_whole_shards_no_manifest_and_is_comp
     assert 3 <= len(shards) < len(whole)
     assert all(content == whole[name] and gzip.decompress(content) for name, content in shards.items())
     if number == signal.SIGTERM:
-        assert said.splitlines()[-1].startswith("craft-ray: stopped by a signal; the export is not whole")
+        assert stderr.splitlines()[-1].startswith("craft-ray: stopped by a signal; the export is not whole")
         assert not [name for name in left if name.startswith(".")]
     assert command("export", output, broken, *options).code == 0
     assert contents(broken) == whole

@@ -1,5 +1,3 @@
-"""Looking at documents and mentions through the command."""
-
 import csv
 import io
 import json
@@ -21,7 +19,7 @@ def output(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entities(command, output: Path):
+def test_show_text_file_and_tables(command, output: Path):
     assert (
         "[Pax6|Protein] is expressed in the [mouse|Taxon] eye."
         in command("show", "Pax6 is expressed in the mouse eye.").stdout
@@ -34,7 +32,7 @@ def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entitie
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (["PMID:1"], "say which tables"),
         (["no-such.xml"], "there is no file"),
@@ -43,16 +41,14 @@ def test_a_text_a_file_and_a_document_of_the_tables_are_shown_with_their_entitie
         (["PMID:99000001", "--in", "OUT"], "; did you mean PMID:990000001?"),
     ],
 )
-def test_what_cannot_be_shown_is_a_bad_setting(
-    command, output: Path, arguments: list[str], sentence: str, tmp_path: Path
-):
-    places = {"OUT": str(output), "EMPTY": str(tmp_path)}
-    done = command("show", *(places.get(argument, argument) for argument in arguments))
+def test_show_with_wrong_arguments(command, output: Path, arguments: list[str], message: str, tmp_path: Path):
+    paths = {"OUT": str(output), "EMPTY": str(tmp_path)}
+    done = command("show", *(paths.get(argument, argument) for argument in arguments))
     assert (done.code, done.stderr.count("\n")) == (2, 1)
-    assert sentence in done.stderr
+    assert message in done.stderr
 
 
-def test_the_demo_leaves_tables_and_a_page(local_ray: None, command, tmp_path: Path):
+def test_demo(local_ray: None, command, tmp_path: Path):
     folder = tmp_path / "demo"
     done = command("demo", "-o", folder)
     assert done.code == 0, done.stderr
@@ -62,12 +58,12 @@ def test_the_demo_leaves_tables_and_a_page(local_ray: None, command, tmp_path: P
     assert "Pax6" in command(*shown.split()[1:]).stdout
 
 
-def test_rejected_documents_are_tried_again_on_request(command, output: Path):
+def test_retry_of_rejected_documents(command, output: Path):
     done = command("rejected", output, "--retry", "--json")
     assert (done.code, done.summary) == (0, {"to_read_again": []}), done.stderr
 
 
-def test_the_tables_are_asked_in_sql(command, output: Path):
+def test_query(command, output: Path):
     counted = "SELECT label, count(*) AS n FROM entities JOIN documents USING (doc_id) GROUP BY 1 ORDER BY 1"
     rows = [json.loads(line) for line in command("query", output, counted, "--json").stdout.splitlines()]
     assert sum(row["n"] for row in rows) == len(entity_rows(output))
@@ -79,7 +75,7 @@ def test_the_tables_are_asked_in_sql(command, output: Path):
     assert command("query", output, "CREATE TABLE t AS SELECT 1 AS x").code == 0
 
 
-def test_the_most_frequent_and_what_is_named_together(command, output: Path):
+def test_top_and_pairs(command, output: Path):
     found = command("top", output, "--label", "taxon", "--limit", "2", "--json").summary
     assert {row["label"] for row in found} == {"Taxon"}
     assert found[0]["mentions"] >= found[1]["mentions"]

@@ -1,4 +1,4 @@
-"""The page of a report in a real browser: it asks for nothing, runs nothing of a document, and works by keyboard."""
+"""The page of a report in a real browser."""
 
 import shutil
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Opened:
-    """A page, and all that it did on its own: requests, why they failed, messages, errors, dialogs."""
+    """A page with its requests, failed requests, and all messages, errors and dialogs."""
 
     def __init__(self, browser: Any, file: str, **options: Any) -> None:
         self.page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | options))
@@ -64,7 +64,7 @@ class Opened:
         self.page.goto(file)
 
     def marked(self) -> list[str]:
-        """Texts of the mentions of the document that is shown, as they are marked."""
+        """Texts of the marked mentions of the visible document."""
         texts: list[str] = self.page.locator("article:visible mark:not(.off)").all_text_contents()
         return texts
 
@@ -73,7 +73,7 @@ class Opened:
         return text
 
     def titled(self, title: str) -> None:
-        """Go to the document of a title by the button."""
+        """Turn to the document with a title."""
         for _ in self.page.locator("article").all():
             if self.page.locator("article:visible h3").text_content() == title:
                 return
@@ -89,7 +89,7 @@ def opened(browser: Any, file: str) -> Iterator[Opened]:
     opened.page.close()
 
 
-def test_it_opens_from_disk_asks_for_nothing_and_runs_nothing_of_a_document(opened: Opened, file: str):
+def test_no_requests_and_no_scripts_of_documents(opened: Opened, file: str):
     for _ in range(2):
         opened.page.get_by_role("button", name="Next").click()
     for summary in opened.page.locator("summary").all():
@@ -100,8 +100,8 @@ def test_it_opens_from_disk_asks_for_nothing_and_runs_nothing_of_a_document(open
     assert opened.page.locator("img, iframe").count() == 0
 
 
-def test_its_policy_stops_what_a_document_would_run_if_it_were_let_in(opened: Opened):
-    """The second wall behind escaping: markup that is put in by force neither runs nor fetches."""
+def test_content_security_policy(opened: Opened):
+    """Even markup that is injected past the escaping neither runs nor fetches anything."""
     opened.page.evaluate(
         'document.body.insertAdjacentHTML(\'beforeend\', \'<img src="http://127.0.0.1:9/x" onerror="window.ran=1">'
         '<p style="color:red" onclick="window.ran=1" id=forced>x</p>\')'
@@ -112,7 +112,7 @@ def test_its_policy_stops_what_a_document_would_run_if_it_were_let_in(opened: Op
     assert opened.failed == {"http://127.0.0.1:9/x": "csp"}  # refused before anything was sent
 
 
-def test_labels_are_filtered_by_mouse(opened: Opened):
+def test_filter_labels_by_mouse(opened: Opened):
     button = opened.page.get_by_role("button", name="Taxon")
     assert opened.marked() == ["Pax6", "mouse"]
     button.click()
@@ -123,7 +123,7 @@ def test_labels_are_filtered_by_mouse(opened: Opened):
     assert (opened.marked(), button.get_attribute("aria-pressed")) == (["Pax6", "mouse"], "true")
 
 
-def test_labels_documents_and_mentions_are_reached_by_keyboard_alone(opened: Opened):
+def test_keyboard(opened: Opened):
     page = opened.page
     page.get_by_role("button", name="Protein").focus()
     page.keyboard.press("Space")
@@ -148,7 +148,7 @@ def test_labels_documents_and_mentions_are_reached_by_keyboard_alone(opened: Ope
     assert page.locator("#which").input_value() == page.locator("article:visible").get_attribute("data-document")
 
 
-def test_a_document_is_found_by_its_id_or_a_word(opened: Opened):
+def test_find_a_document(opened: Opened):
     page, find = opened.page, opened.page.locator("#find")
     for asked in ("pmid:1", "in the MOUSE", "eyes"):
         opened.titled("Eyes")
@@ -161,7 +161,7 @@ def test_a_document_is_found_by_its_id_or_a_word(opened: Opened):
     assert page.locator("#status").text_content() == 'None of the documents shown has "n<b>owhere".'
 
 
-def test_the_threshold_moves_the_number_expected_right(opened: Opened):
+def test_score_threshold(opened: Opened):
     page, threshold = opened.page, opened.page.locator("#threshold")
     assert page.locator("#right").text_content() == "about 4 of 4 are expected right."
     threshold.focus()
@@ -170,7 +170,7 @@ def test_the_threshold_moves_the_number_expected_right(opened: Opened):
     assert page.locator("#right").text_content() == "about 4 of 4 (100 %) are expected right."
 
 
-def test_it_can_be_read_on_a_telephone(browser: Any, file: str):
+def test_phone(browser: Any, file: str):
     opened = Opened(browser, file, viewport={"width": 390, "height": 800}, is_mobile=False)
     for summary in opened.page.locator("summary").all():
         summary.click()
@@ -182,7 +182,7 @@ def test_it_can_be_read_on_a_telephone(browser: Any, file: str):
 
 
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
-def test_it_follows_the_colour_scheme(browser: Any, file: str, scheme: str, dark: bool):
+def test_colour_scheme(browser: Any, file: str, scheme: str, dark: bool):
     opened = Opened(browser, file, color_scheme=scheme)
     paper, ink, chart = opened.page.evaluate(
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color, "
@@ -197,7 +197,7 @@ def brightness(colour: str) -> int:
     return sum(int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
 
 
-def test_it_prints_within_a_sheet_without_what_is_only_to_be_pressed(opened: Opened):
+def test_print(opened: Opened):
     opened.page.emulate_media(media="print")
     opened.page.set_viewport_size({"width": 700, "height": 1000})  # A4 without its margins
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 700
@@ -208,9 +208,7 @@ def test_it_prints_within_a_sheet_without_what_is_only_to_be_pressed(opened: Ope
     assert ground == ["rgb(0, 114, 178)", "exact"]
 
 
-def test_the_command_reads_from_object_storage_and_writes_there(
-    command: Any, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-):
+def test_report_on_s3(command: Any, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = s3_server.fresh_prefix()
@@ -225,8 +223,8 @@ def test_the_command_reads_from_object_storage_and_writes_there(
     assert not s3_server.filesystem().exists(f"{prefix}/none.html")
 
 
-def test_letters_of_a_label_stay_on_the_line_of_their_mention(opened: Opened):
-    """A mention moves to the end of the line and over it; its letters never begin a line without it."""
+def test_letters_of_a_label_stay_on_the_line(opened: Opened):
+    """A mention is moved past the end of a line, and its letters never wrap without it."""
     boxes = opened.page.evaluate(
         """() => {
           const mark = document.querySelector("article:not([hidden]) mark");

@@ -1,4 +1,4 @@
-"""Other tools on an output: what they see during a run, after it was killed, and at rest."""
+"""What other tools see of an output during a run, after it was killed, and at rest."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +47,7 @@ Reader = Callable[[Path], list[tuple[str, str]]]
 
 @pytest.fixture
 def running(tmp_path: Path) -> Tables:
-    """A run that has replaced a document, and has written one that it did not commit."""
+    """A run that has replaced one document, and written another without committing it."""
     tables = Tables(STORAGE, str(tmp_path), RUN)
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), run_id=RUN)])
     new = block(tmp_path, ("a", "human"), shard=1, run_id=RUN)
@@ -57,26 +57,26 @@ def running(tmp_path: Path) -> Tables:
 
 
 @pytest.mark.parametrize("reader", DELTA)
-def test_during_a_run_readers_of_delta_see_what_is_committed(running: Tables, tmp_path: Path, reader: Reader):
+def test_delta_readers_during_a_run(running: Tables, tmp_path: Path, reader: Reader):
     assert reader(tmp_path) == REVISED
     assert by_plain_files(tmp_path) != REVISED
 
 
 @pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
-def test_at_rest_plain_files_are_the_tables(running: Tables, tmp_path: Path, reader: Reader):
+def test_all_readers_at_rest(running: Tables, tmp_path: Path, reader: Reader):
     running.finish(compact=True)
     assert reader(tmp_path) == REVISED
 
 
-def test_plain_files_are_the_tables_beside_a_checkpoint_of_their_log(running: Tables, tmp_path: Path):
+def test_plain_files_with_a_checkpoint(running: Tables, tmp_path: Path):
     running.finish(compact=True)
     DeltaTable(tmp_path / "entities").create_checkpoint()
     assert list(tmp_path.glob("entities/*/*.checkpoint.parquet"))
     assert by_plain_files(tmp_path) == REVISED
 
 
-def test_a_dozen_nights_leave_no_checkpoint_among_the_folders_of_labels(tmp_path: Path):
-    """As `entities/*/*.parquet`, which many will type, would match it."""
+def test_no_checkpoint_in_entities(tmp_path: Path):
+    """It would match `entities/*/*.parquet`."""
     for night in range(12):
         tables = Tables(STORAGE, str(tmp_path), f"202601{night + 1:02}T000000-00000000")
         tables.append([block(tmp_path, (f"{night}", "mouse"))])
@@ -87,13 +87,13 @@ def test_a_dozen_nights_leave_no_checkpoint_among_the_folders_of_labels(tmp_path
 
 
 @pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
-def test_after_a_kill_the_next_run_leaves_plain_files_right(running: Tables, tmp_path: Path, reader: Reader):
+def test_all_readers_after_a_kill_and_the_next_run(running: Tables, tmp_path: Path, reader: Reader):
     Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
     assert reader(tmp_path) == REVISED
 
 
-def test_between_the_commits_of_a_pair_our_commands_see_both_tables_as_one(running: Tables, tmp_path: Path):
-    """Readers of one table see entities that `documents` does not know until the second commit, or the next run."""
+def test_our_commands_between_two_commits(running: Tables, tmp_path: Path):
+    """Other readers see entities without documents until the second commit, or the next run."""
     late = block(tmp_path, ("d", "worm"), run_id=RUN)
     running.entities.commit_files(late.entities, next_number(running.documents.pair))
     assert by_our_own_commands(tmp_path) == REVISED
@@ -102,7 +102,7 @@ def test_between_the_commits_of_a_pair_our_commands_see_both_tables_as_one(runni
     assert by_polars(tmp_path) == [*REVISED, ("d", "worm")]
 
 
-def test_where_states_are_kept_plain_files_are_more_than_the_tables(running: Tables, tmp_path: Path):
+def test_plain_files_include_kept_states(running: Tables, tmp_path: Path):
     kept = running.versions()
     new = block(tmp_path, ("b", "worm"), shard=2, run_id=RUN)
     running.replace([new], [all_of(new)])
