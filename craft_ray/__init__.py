@@ -5,7 +5,7 @@
     craft_ray.open("tables").entities.to_pandas(["label", "mention"])
     craft_ray.Tagger.load().tag("Pax6 is expressed in the mouse eye.")
 
-What is slow to import (ray, torch, pyarrow) is imported when it is first used.
+Slow imports (ray, torch, pyarrow) happen on first use.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ __all__ = [
     "open",
 ]
 
-_HOMES = {
+_MODULES = {
     "Document": "core.schema",
     "Entity": "core.schema",
     "Output": "tables.output",
@@ -49,10 +49,10 @@ _HOMES = {
     "errors": "core.errors",
     "load_settings": "core.settings",
 }
-"""Where the public names are defined; each is imported when it is first used."""
+"""Modules of the public names, imported on first use."""
 
 Address = str | PathLike[str]
-"""A path, or an s3:// address as text."""
+"""A path, or an s3:// address as str."""
 
 
 def annotate(
@@ -61,55 +61,54 @@ def annotate(
     settings: "Settings | None" = None,
     *,
     progress: bool | None = None,
-    **chosen: Any,
+    **overrides: Any,
 ) -> dict[str, Any]:
-    """Annotate documents into the tables of an output, as `craft-ray annotate` does; returns the run's summary.
+    """Annotate documents and write the tables of an output, like `craft-ray annotate`. Returns the run's summary.
 
-    inputs:   files, folders and globs, on disk or s3://
-    settings: all settings of the run; those of the environment and of craft-ray.yaml if None
-    progress: show how far the run has come; None shows it in a notebook alone
-    chosen:   single settings instead, such as model="...", replicas=2, format="jats"
+    inputs:    files, folders and globs, on disk or s3://
+    settings:  all settings of the run; by default from the environment and craft-ray.yaml
+    progress:  show progress; by default only in a notebook
+    overrides: single settings, such as model="...", replicas=2, format="jats"; only without `settings`
 
     Raises SettingsError, RunError, StoppedError or OutputBusyError of `craft_ray.errors`, and TypeError for arguments
-    of another kind.
+    of wrong types.
     """
     from craft_ray.annotation.run import annotate as run
     from craft_ray.core.settings import load_settings
 
-    if settings is not None and chosen:
-        raise TypeError(f"give either settings or {', '.join(chosen)}")
-    addresses = [inputs] if isinstance(inputs, str | PathLike) else list(_listed("inputs", inputs))
-    paths = [_path("inputs", given) for given in addresses]
-    loaded = _checked(settings) or load_settings(**chosen)
+    if settings is not None and overrides:
+        raise TypeError(f"give either settings or {', '.join(overrides)}")
+    addresses = [inputs] if isinstance(inputs, str | PathLike) else _iterable("inputs", inputs)
+    paths = [_path("inputs", address) for address in addresses]
+    loaded = _checked(settings) or load_settings(**overrides)
     with _progress(progress, loaded) as show:
         return run(paths, _path("output", output), loaded, show)
 
 
-def _listed(name: str, given: Any) -> Iterable[Any]:
-    if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise TypeError(f"{name}: a path or several, not {type(given).__name__}")
-    return given
+def _iterable(name: str, value: Any) -> Iterable[Any]:
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise TypeError(f"{name}: a path or several, not {type(value).__name__}")
+    return value
 
 
-def _path(name: str, given: Any) -> str:
-    if not isinstance(given, str | PathLike):
-        raise TypeError(f"{name}: a path is a str or a pathlib.Path, not {type(given).__name__}")
-    return str(fspath(given))
+def _path(name: str, value: Any) -> str:
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{name}: a path is a str or a pathlib.Path, not {type(value).__name__}")
+    return str(fspath(value))
 
 
 def _checked(settings: Any) -> "Settings | None":
     from craft_ray.core.settings import Settings
 
     if settings is not None and not isinstance(settings, Settings):
-        told = f"settings: a craft_ray.Settings, not {type(settings).__name__}"
         raise TypeError(
-            f"{told}; craft_ray.load_settings(FILE) reads a file, and single settings are keyword arguments"
+            f"settings: a craft_ray.Settings, not {type(settings).__name__}; craft_ray.load_settings(FILE) reads a "
+            "file, and single settings are keyword arguments"
         )
     return settings
 
 
 def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
-    """The display of a run's progress: a line in a notebook, else as the command has it, or none."""
     from craft_ray.cli.console import console, run_progress
     from craft_ray.cli.notebook import in_notebook, notebook_progress
 
@@ -121,11 +120,11 @@ def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextMana
 def open(output: Address, at: str | int | None = None, settings: "Settings | None" = None) -> "Output":
     """Open the tables of an output: `.entities`, `.documents`, `.shards`, `.concepts` and `.ancestors`.
 
-    Each reads to Arrow, pandas or Polars.
+    Each has `to_arrow`, `to_pandas` and `to_polars`.
 
-    at: a run id or its beginning, or a version of `documents`; now if None
+    at: run id or its beginning, or version of `documents`; by default the latest state
 
-    Raises SettingsError if there are no tables, or no such state of them, and TypeError for arguments of another kind.
+    Raises SettingsError if there are no tables, or not in this state, and TypeError for arguments of wrong types.
     """
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute
@@ -133,15 +132,14 @@ def open(output: Address, at: str | int | None = None, settings: "Settings | Non
     from craft_ray.tables.output import open_output
 
     loaded = _checked(settings) or load_settings()
-    storage = Storage.of(loaded)
-    return open_output(storage, absolute(_path("output", output)), None if at is None else str(at))
+    return open_output(Storage.of(loaded), absolute(_path("output", output)), None if at is None else str(at))
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'craft_ray' has no attribute {name!r}")
-    home = import_module(f"craft_ray.{_HOMES[name]}")
-    return home if name == "errors" else getattr(home, name)
+    module = import_module(f"craft_ray.{_MODULES[name]}")
+    return module if name == "errors" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

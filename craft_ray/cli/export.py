@@ -74,7 +74,8 @@ def export(
     from craft_ray.export.plan import PartSizes, Selection
     from craft_ray.storage.addresses import absolute
 
-    tables = open_tables(output, settings, at)
+    chosen = load_settings(settings)
+    tables = open_tables(output, chosen, at)
     check_documents(tables, doc_id or [])
     selection = Selection(
         labels=tuple(sorted(set(known_labels(label or [], tables)))),
@@ -87,7 +88,7 @@ def export(
             tables,
             absolute(destination),
             to,
-            load_settings(settings),
+            chosen,
             selection=selection,
             sizes=PartSizes(shard_documents, shard_mb << 20),
             gzip=gzip,

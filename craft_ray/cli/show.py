@@ -67,7 +67,6 @@ def show(
     For a folder of tables, list the entities of the first documents in order of their ids.
     """
     from craft_ray.core.settings import load_settings
-    from craft_ray.report.queries import first_entities
     from craft_ray.storage.addresses import absolute, is_remote
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.output import tables_exist
@@ -75,12 +74,11 @@ def show(
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
     storage = Storage.of(chosen)
     if in_ is not None:
-        _show_stored(on, open_tables(in_, settings), what, scores)
+        _show_stored(on, open_tables(in_, chosen), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
         raise SettingsError(f"{what} is a document id: say which tables to look in, with --in OUT")
     elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):
-        with open_tables(what, settings).connect("entities", "documents") as connection:
-            print_entities(on, first_entities(connection, limit).to_pylist())
+        _list_entities(on, open_tables(what, chosen), limit)
     else:
         _show_tagged(on, storage, what, chosen, limit, scores)
 
@@ -169,6 +167,13 @@ def print_entities(
             *(f"{row[name]:.3f}" if name == "score" else "" if row[name] is None else row[name] for name in columns),
         )
     on.print(table)
+
+
+def _list_entities(on: Console, tables: "Output", limit: int) -> None:
+    from craft_ray.report.queries import first_entities
+
+    with tables.connect("entities", "documents") as connection:
+        print_entities(on, first_entities(connection, limit).to_pylist())
 
 
 def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool) -> None:
