@@ -13,11 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.schema import UNREADABLE
-from craft_ray.report import statistics as figures
 from craft_ray.report.changes import compare
 from craft_ray.report.documents import choose_documents
 from craft_ray.report.page import render
+from craft_ray.report.statistics import count_entities, figure
 from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.tables.output import Output
 
@@ -70,7 +69,7 @@ def write_report(
     progress("comparing with the run before")
     content["changes"] = _changes(tables)
     progress("drawing")
-    content |= _runs(tables, content.pop("by_run"))
+    content |= _runs(tables, {row["run_id"]: row["documents"] for row in content.pop("by_run")})
     page = render(content | {"output": tables.location, "number": number, "title": title}).encode()
     with as_settings_error(f"the page {target}"):
         tables.storage.write_bytes(target, page)
@@ -107,16 +106,13 @@ def _figures(
             "seed": seed,
             "rows": rows,
             "rows_read": rows_read,
-            "statuses": figures.statuses(connection).to_pylist(),
-            "years": figures.years(connection).to_pylist(),
-            "by_run": figures.by_run(connection),
-            "rejected": figures.rejected(connection, UNREADABLE).to_pylist(),
-            "broken": figures.broken(connection, UNREADABLE).to_pylist(),
         }
+        for name in ("statuses", "years", "by_run", "rejected", "broken"):
+            content[name] = figure(connection, name)
         progress("counting entities")
-        figures.count_entities(connection, rows / rows_read if rows_read else 1.0)
+        count_entities(connection, rows / rows_read if rows_read else 1.0)
         for name in ("sections", "scores", "expected", "mentions", "doubtful", "grounded", "concepts"):
-            content[name] = getattr(figures, name)(connection).to_pylist()
+            content[name] = figure(connection, name)
         progress("looking up documents to show")
         return content | {"samples": choose_documents(connection, tables, number, seed)}
 

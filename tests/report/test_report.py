@@ -28,6 +28,20 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "tables"
 
 
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a hostile output."""
+    folder = tmp_path_factory.mktemp("report")
+    write_hostile_output(folder / "tables")
+    write_report(open_tables(folder / "tables"), str(folder / "page.html"), title="Eyes & <b>mice</b>")
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(content: str) -> html.HtmlElement:
+    return html.fromstring(content.encode())
+
+
 def written(output: Path, target: Path, **options) -> html.HtmlElement:
     write_report(open_tables(output), str(target), **options)
     return html.fromstring(target.read_bytes())
@@ -37,8 +51,7 @@ def text_of(page: html.HtmlElement, section: str) -> str:
     return " ".join(" ".join(page.get_element_by_id(section).itertext()).split())
 
 
-def test_overview(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html")
+def test_overview(page: html.HtmlElement):
     tiles = [" ".join(tile.text_content().split()) for tile in page.find_class("tiles")[0]]
     tokens = len("Pax6 in the mouse.") + len(f"PAX6 and {HOSTILE}") + len("Nothing.")
     assert tiles == ["6 documents", "3 annotated", "4 entities", f"{tokens} tokens", "2 rejected", "1 unreadable shard"]
@@ -60,15 +73,13 @@ def test_overview(output: Path, tmp_path: Path):
     assert "about 4 of 4 are expected right" in top  # four entities with a score of 0.93
 
 
-def test_score_thresholds(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html")
+def test_score_thresholds(page: html.HtmlElement):
     steps = json.loads(page.get_element_by_id("right").get("data-steps"))
     assert len(steps) == 19  # up to 0.90, the last step that any entity reaches
     assert steps[-1] == {"score": pytest.approx(0.9), "entities": 4, "expected": 4}
 
 
-def test_links(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html", title="Eyes & <b>mice</b>")
+def test_links(page: html.HtmlElement):
     links = {link.get("href") for link in page.iter("a") if not link.get("href").startswith("#")}
     assert links == {"https://pubmed.ncbi.nlm.nih.gov/1", "https://pubmed.ncbi.nlm.nih.gov/2"}
     assert page.find(".//h1").text_content() == "Eyes & <b>mice</b>"
@@ -78,21 +89,18 @@ def test_links(output: Path, tmp_path: Path):
     assert source_of("DOI:10.1000/x(1)") == "https://doi.org/10.1000/x(1)"
 
 
-def test_hostile_documents_are_escaped(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html")
+def test_hostile_documents_are_escaped(content: str, page: html.HtmlElement):
     assert len(list(page.iter("script"))) == len(list(page.iter("style"))) == 1
     assert not list(page.iter("img", "iframe", "object", "embed", "form", "base"))
     assert not [
         name for element in page.iter() if isinstance(element.tag, str) for name in element.attrib if name[:2] == "on"
     ]
-    content = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", content)
     assert content.count("&lt;script&gt;window.ran=1") > 5  # title, mention, section, detail, shard, input, setting
     assert page.xpath("//h3[contains(., 'onerror=window.ran=1')]")
 
 
-def test_content_security_policy(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html")
+def test_content_security_policy(page: html.HtmlElement):
     (policy,) = page.xpath("//meta[@http-equiv='Content-Security-Policy']/@content")
     assert policy.startswith("default-src 'none'; ")
     for tag, directive in (("style", "style-src"), ("script", "script-src")):
@@ -104,8 +112,7 @@ def test_content_security_policy(output: Path, tmp_path: Path):
     assert all(link.startswith("data:") for link in fetched)
 
 
-def test_mentions_are_marked_in_documents(output: Path, tmp_path: Path):
-    page = written(output, tmp_path / "page.html")
+def test_mentions_are_marked_in_documents(page: html.HtmlElement):
     articles = {article.find(".//h3").text_content(): article for article in page.iter("article")}
     assert len(articles) == 2
     marks = list(articles["Eyes"].iter("mark"))

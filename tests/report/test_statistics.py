@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.report import statistics as figures
+from craft_ray.report.statistics import BINS, count_entities, figure
 from craft_ray.tables.database import database
 
 entities = st.lists(
@@ -41,8 +41,8 @@ def form(mention: str) -> str:
 @given(rows=entities, weight=st.sampled_from([1.0, 3.0]))
 def test_mentions(rows, weight: float):
     with database(entities=of_entities(rows)) as connection:
-        figures.count_entities(connection, weight)
-        found = figures.mentions(connection, each=2, listed=2).to_pylist()
+        count_entities(connection, weight)
+        found = figure(connection, "mentions", each=2, listed=2)
     for label in ("Chemical", "Protein"):
         spelled = Counter(mention for _, of, mention, _ in rows if of == label)
         forms: Counter[str] = Counter()
@@ -62,8 +62,8 @@ def test_mentions(rows, weight: float):
 @given(rows=entities, weight=st.sampled_from([1.0, 2.0]))
 def test_sections_and_scores(rows, weight: float):
     with database(entities=of_entities(rows)) as connection:
-        figures.count_entities(connection, weight)
-        sections, scores = (figure(connection).to_pylist() for figure in (figures.sections, figures.scores))
+        count_entities(connection, weight)
+        sections, scores = (figure(connection, name) for name in ("sections", "scores"))
     for found in (sections, scores):
         for label in ("Protein", "Chemical"):
             total = sum(of == label for _, of, _, _ in rows) * weight
@@ -71,7 +71,7 @@ def test_sections_and_scores(rows, weight: float):
     assert {row["section"] for row in sections} <= {"title", "abstract", "body/results", ""}
     for row in scores:
         mine = [s for _, label, _, s in rows if label == row["label"]]
-        low, high = row["score"] - 1e-6, row["score"] + 1 / figures.BINS + 1e-6
+        low, high = row["score"] - 1e-6, row["score"] + 1 / BINS + 1e-6
         assert any(low <= score <= high for score in mine)
 
 
@@ -79,8 +79,8 @@ def test_small_sections_are_summed_up():
     sections = [("body/A", 3), ("abstract", 2), ("body/B", 1), ("caption", 1)]
     rows = [(section, "Protein", "x", 0.5) for section, count in sections for _ in range(count)]
     with database(entities=of_entities(rows)) as connection:
-        figures.count_entities(connection)
-        found = {row["section"]: row["entities"] for row in figures.sections(connection, limit=2).to_pylist()}
+        count_entities(connection)
+        found = {row["section"]: row["entities"] for row in figure(connection, "sections", limit=2)}
     assert found == {"body/a": 3, "abstract": 2, "body, other": 1, "other": 1}
 
 
@@ -101,8 +101,8 @@ def documents() -> ds.Dataset:
 
 def test_statuses_and_years(documents: ds.Dataset):
     with database(documents=documents) as connection:
-        found = figures.statuses(connection).to_pylist()
-        years = figures.years(connection).to_pylist()
+        found = figure(connection, "statuses")
+        years = figure(connection, "years")
     assert [tuple(row.values()) for row in found] == [
         ("annotated", None, 3, 4, 30, 1),
         ("deleted", None, 1, 0, 0, 0),
@@ -114,8 +114,8 @@ def test_statuses_and_years(documents: ds.Dataset):
 
 def test_rejected_documents_and_broken_shards(documents: ds.Dataset):
     with database(documents=documents) as connection:
-        rejected = figures.rejected(connection, "#unreadable", each=2).to_pylist()
-        broken = figures.broken(connection, "#unreadable").to_pylist()
+        rejected = figure(connection, "rejected", each=2)
+        broken = figure(connection, "broken")
     assert [(row["reason"], row["doc_id"], row["shard"]) for row in rejected] == [
         ("bad_xml", "s.xml#0", "s.xml"),
         ("bad_xml", "s.xml#1", "s.xml"),
@@ -128,11 +128,11 @@ def test_rejected_documents_and_broken_shards(documents: ds.Dataset):
 @given(rows=entities)
 def test_number_expected_right_is_the_sum_of_scores(rows):
     with database(entities=of_entities(rows)) as connection:
-        figures.count_entities(connection)
-        for step in figures.expected(connection).to_pylist():
-            least = round(step["score"] * figures.BINS)
-            bins = [int(np.float32(score) * np.float32(figures.BINS)) for *_, score in rows]
-            scores = [row[-1] for row, bin in zip(rows, bins, strict=True) if min(bin, figures.BINS - 1) >= least]
+        count_entities(connection)
+        for step in figure(connection, "expected"):
+            least = round(step["score"] * BINS)
+            bins = [int(np.float32(score) * np.float32(BINS)) for *_, score in rows]
+            scores = [row[-1] for row, bin in zip(rows, bins, strict=True) if min(bin, BINS - 1) >= least]
             assert step["entities"] == len(scores)
             assert abs(step["expected"] - sum(scores)) <= 0.5 + 1e-6
 
@@ -144,7 +144,7 @@ def test_doubtful_mentions():
         + [("title", "Taxon", "odd", 0.2)]
     )
     with database(entities=of_entities(rows)) as connection:
-        figures.count_entities(connection)
-        found = figures.doubtful(connection).to_pylist()
+        count_entities(connection)
+        found = figure(connection, "doubtful")
     assert [(row["mention"], row["mentions"], row["wrong"]) for row in found] == [("unsure", 8, 4), ("odd", 1, 1)]
     assert found[0]["score"] == pytest.approx(0.5)
