@@ -1,11 +1,8 @@
-"""Score a model; what `ray job submit -- python jobs/evaluate.py tokens --gold F` runs.
-
-Takes the arguments of `craft-ray evaluate`, and ends with its exit codes.
-"""
+"""`craft-ray evaluate` as a Ray job: `ray job submit -- python jobs/evaluate.py tokens --gold F`. Same exit codes."""
 
 import sys
 
-from craft_ray.cli.app import main
+from craft_ray.cli import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "evaluate")

@@ -184,11 +184,12 @@ SHARDS = pa.schema(
         ("named", pa.string()),
     ]
 )
-"""`shards`: one row for each shard whose documents are all accounted for, of the run that read it last.
+"""`shards`: one row per shard whose documents are all accounted for, by the run that read it last.
 
-`size` and `tag` tell whether its content has changed, `signature` whether it would be read in the same way (null if it
-is to be read again in any case: documents failed, or `rejected --retry` asks for it); found = emitted + unchanged +
-superseded, and `reason` tells why the shard could not be read to its end. `duplicates` holds ids (`identity.IdHasher`)
-of documents that the tables had from an earlier shard and that this one gives once more: a shard that comes late and
-lies between is older. `named` is the name by which its documents without an id are called; null if that is `shard`.
+- `size` and `tag` change with its content, `signature` with the settings that decide how it is read. The signature is
+  null if the next run must read the shard again: documents failed, or `rejected --retry` was run.
+- found = emitted + unchanged + superseded. `reason` says why the shard could not be read to its end.
+- `duplicates` are ids (`identity.IdHasher`) of its documents that an earlier shard had brought to the tables. A shard
+  ranked between the two that arrives later must not replace them.
+- `named` is the prefix of ids for its documents without an id, null if it is `shard`.
 """

@@ -78,7 +78,7 @@ class Settings(BaseModel):
     )
     include: tuple[ArticlePart, ...] = Field(
         default=(),
-        description="part of full-text articles to read beside titles, abstracts, body and captions: "
+        description="part of full-text articles to read besides titles, abstracts, body and captions: "
         + ", ".join(get_args(ArticlePart)),
     )
     id_column: str | None = Field(

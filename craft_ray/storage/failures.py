@@ -27,7 +27,7 @@ _BY_CODE = {
     **dict.fromkeys(("PreconditionFailed", "412"), CHANGED),
     **dict.fromkeys(("PermanentRedirect", "301"), "the bucket is in another region or at another endpoint"),
     **dict.fromkeys(("SlowDown", "429", "503"), _BUSY),
-    # MinIO answers 507 with the first two, Ceph 403 with the third. SeaweedFS does not tell a full disk from a fault.
+    # MinIO answers 507 with the first two, Ceph 403 with the third. SeaweedFS answers as for any fault.
     **dict.fromkeys(("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "507"), _STORE_FULL),
 }
 """Causes by the error code of an S3 answer, or by its HTTP status."""

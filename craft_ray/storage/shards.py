@@ -24,7 +24,7 @@ class Shard:
     number: rank among all known shards, by base name and then path, which is the order of issue of PubMed's files
     path:   starts at the input's own folder, as `notes/a.txt`, so that it survives a move of that folder
     named:  prefix of the ids of documents without an id
-    format: reader to use, whatever the settings say
+    format: reader to use, overriding the settings
     part:   index of the part of an archive, of `parts`
     """
 

@@ -54,8 +54,8 @@ def test_no_control_characters(
     monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / NAME).write_text(json.dumps({"id": HOSTILE, "text": f"A mouse {HOSTILE}"}) + "\n{broken")
-    places = {"OUT": output, "IN": str(tmp_path / "in"), "NEW": str(tmp_path / "new")}
-    done = CliRunner().invoke(app, [places.get(part, part.replace("NEW", places["NEW"])) for part in arguments])
+    paths = {"OUT": output, "IN": str(tmp_path / "in"), "NEW": str(tmp_path / "new")}
+    done = CliRunner().invoke(app, [paths.get(part, part.replace("NEW", paths["NEW"])) for part in arguments])
     assert done.exit_code == 0, done.exception
     assert done.output.strip()
     assert not OBEYED.search(done.output)

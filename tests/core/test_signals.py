@@ -17,14 +17,14 @@ signals.FORCED_AFTER = {apart}
 with signals.stop_on_signal() as stop:
     print("ready", flush=True)
     stop.wait()
-    print("asked", flush=True)
+    print("stopping", flush=True)
     sys.stdin.readline()
     print("alive", flush=True)
 """
 
 
 def started(apart: float) -> subprocess.Popen[str]:
-    """A program that is asked to end by its first signal, and then waits for a line."""
+    """A program that is stopping to end by its first signal, and then waits for a line."""
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(apart=apart)],
         stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ def test_second_interrupt_quits():
     with started(apart=0) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "asked\n"
+        assert process.stdout.readline() == "stopping\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == StoppedError.exit_code
 
@@ -48,7 +48,7 @@ def test_repeated_signals_count_once(apart: float, number: signal.Signals):
     with started(apart) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.stdout.readline() == "asked\n"
+        assert process.stdout.readline() == "stopping\n"
         for _ in range(3):
             process.send_signal(number)
         assert process.communicate("\n", timeout=30)[0] == "alive\n"

@@ -101,13 +101,13 @@ def test_memory_of_files_passed_over(tmp_path: Path):
     tracemalloc.start()
     before = pa.total_allocated_bytes()
     listing = list_shards(LOCAL, [f"{tmp_path}/", str(tmp_path)], is_shard_name)
-    held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
+    size = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
     tracemalloc.stop()
     assert list(listing.passed_over) == sorted(f"{tmp_path}/{number}.pdf" for number in range(files))
     assert [listing.passed_over[0], *listing.passed_over[-2:]] == [
         f"{tmp_path}/{name}.pdf" for name in ("0", "998", "999")
     ]
-    assert held / files < len(listing.passed_over[-1]) + 40
+    assert size / files < len(listing.passed_over[-1]) + 40
 
 
 def test_a_file_named_by_itself_is_input(tmp_path: Path):

@@ -62,21 +62,21 @@ shards_to_read = st.builds(
 
 @for_all(st.lists(shards_to_read), st.data())
 def test_shards_in_columns(shards: list[Shard], data: st.DataObject):
-    held = Shards.from_shards(shards)
-    assert list(held) == shards
-    assert Shards.from_shards(held) is held
-    assert [held[at] for at in range(-len(shards), len(shards))] == shards * 2
-    assert list(held[1:3]) == shards[1:3]
-    assert (held.numbers.tolist(), held.sizes.tolist()) == ([s.number for s in shards], [s.size for s in shards])
-    assert (held.names.to_pylist(), held.paths.to_pylist()) == ([s.name for s in shards], [s.path for s in shards])
-    places = data.draw(st.lists(st.integers(0, len(shards) - 1))) if shards else []
-    assert list(held.take(np.array(places, np.int64))) == [shards[at] for at in places]
+    stored = Shards.from_shards(shards)
+    assert list(stored) == shards
+    assert Shards.from_shards(stored) is stored
+    assert [stored[at] for at in range(-len(shards), len(shards))] == shards * 2
+    assert list(stored[1:3]) == shards[1:3]
+    assert (stored.numbers.tolist(), stored.sizes.tolist()) == ([s.number for s in shards], [s.size for s in shards])
+    assert (stored.names.to_pylist(), stored.paths.to_pylist()) == ([s.name for s in shards], [s.path for s in shards])
+    rows = data.draw(st.lists(st.integers(0, len(shards) - 1))) if shards else []
+    assert list(stored.take(np.array(rows, np.int64))) == [shards[at] for at in rows]
     numbers = np.arange(len(shards), dtype=np.int64)
-    assert list(held.with_numbers(numbers).with_names(held.paths)) == [
+    assert list(stored.with_numbers(numbers).with_names(stored.paths)) == [
         replace(shard, number=number, named=shard.path) for number, shard in enumerate(shards)
     ]
     with pytest.raises(IndexError):
-        held[len(shards)]
+        stored[len(shards)]
 
 
 @for_all(st.lists(shards_to_read))
