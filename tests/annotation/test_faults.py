@@ -1,0 +1,105 @@
+"""A run that ends at any of its writes, and is run again, leaves the tables of an undisturbed one."""
+
+import random
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from craft_ray.annotation.run import annotate
+from craft_ray.core.settings import Settings
+from craft_ray.storage.storage import Storage
+from craft_ray.tables import lease
+from craft_ray.tables.delta import NumberedTable
+from craft_ray.tables.verify import verify
+from tests.support.local_run import Faults, ProcessGone, without_ray
+from tests.support.outputs import STORAGE, document_rows, entity_rows
+from tests.support.pubmed import citation, deletion, pubmed_file
+
+WRITES = (
+    (Storage, "write_bytes"),
+    (Storage, "create"),
+    (Storage, "remove_files"),
+    (Storage, "remove"),
+    (NumberedTable, "commit"),
+    (NumberedTable, "vacuum"),
+)
+
+
+def night(folder: Path, faults: Faults | None = None) -> dict[str, Any]:
+    settings = Settings(model="stand-in", concepts=False, prune=True, max_pruned=1)
+    with without_ray(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lease, "_is_alive", lambda held: False)  # a process that is gone here is this very one
+        for owner, name in WRITES if faults else ():
+            faults.wrap(patched, owner, name)
+        return annotate([str(folder / "in")], str(folder / "out"), settings)
+
+
+class Nights:
+    """Second nights over one output, each from the state after the first. They bring a revision, a deletion, a mended
+    line, a new file and a vanished one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._before = folder / "work", folder / "before"
+        inputs = self.folder / "in"
+        inputs.mkdir(parents=True)
+        pubmed_file(inputs / "n1.xml", citation(1, "Mice"), citation(2, "Rats"), citation(3, "Worms"))
+        (inputs / "gone.txt").write_text("A mouse.")
+        (inputs / "lines.jsonl").write_text('{"id": "b1", "text": "Yeast."}\n{"id": \n')
+        night(self.folder)
+        pubmed_file(inputs / "n2.xml", citation(2, "Rats and mice", version=2), citation(4, "Yeast"), deletion(3))
+        (inputs / "gone.txt").unlink()
+        (inputs / "lines.jsonl").write_text('{"id": "b1", "text": "Yeast."}\n{"id": "b2", "text": "A zebrafish."}\n')
+        shutil.copytree(self.folder, self._before)
+        undisturbed = Faults()
+        self._restore()
+        night(self.folder, undisturbed)
+        self.writes, self._expected = undisturbed.writes, self._state()
+        self._assert_sound("undisturbed")
+
+    def _restore(self) -> None:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self._before, self.folder)
+
+    def _state(self) -> tuple[list[Any], list[Any]]:
+        return entity_rows(self.folder / "out"), document_rows(self.folder / "out")
+
+    def _assert_sound(self, how: str) -> None:
+        assert [check for check in verify(STORAGE, str(self.folder / "out")) if check.faults] == [], how
+
+    def end_at(self, *ends: tuple[int, str]) -> None:
+        """Start the night, end it at some writes, and check what the last, undisturbed start of it leaves."""
+        self._restore()
+        for at, kind in ends:
+            with suppress(ProcessGone):
+                night(self.folder, Faults(at, kind))
+        night(self.folder)
+        how = ", ".join(f"{kind} {at} {self.writes[at]}" for at, kind in ends)
+        assert self._state() == self._expected, how
+        self._assert_sound(how)
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    return Nights(tmp_path_factory.mktemp("nights"))
+
+
+KINDS = ["before", "after", "torn"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_write_may_be_the_last(nights: Nights, kind: str, request: pytest.FixtureRequest):
+    assert len(nights.writes) > 20
+    for at in range(0, len(nights.writes), 1 if request.config.getoption("long") else 7):
+        nights.end_at((at, kind))
+
+
+@pytest.mark.long
+def test_runs_may_end_twice(nights: Nights):
+    chance = random.Random(0)
+    count = len(nights.writes)
+    for _ in range(100):
+        nights.end_at(*((chance.randrange(count), chance.choice(KINDS)) for _ in range(2)))
