@@ -1,4 +1,4 @@
-"""Fine-tuning on Ray Train: the same numbers twice and on two workers, resuming, a checkpoint that annotates."""
+"""Fine-tuning on Ray Train: equal on one and two workers, resumed after a kill, with every option of a recipe."""
 
 import re
 import subprocess
@@ -15,10 +15,9 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.iob import read_iob
-from craft_ray.training.publish import Trained
+from craft_ray.training.model_card import TrainingResult
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
-from craft_ray.training.trainer import TrainingListener
 from tests.conftest import save_random_bert
 from tests.support.commands import COMMAND, run_command
 
@@ -27,6 +26,12 @@ SENTENCES = [
     ("Wild type alleles bind calcium .", "B-SO I-SO B-SO O B-CHEBI O"),
     ("Nuclear neurons of rats", "B-GO B-CL O B-Taxon"),
 ]
+
+EPOCHS = 6
+RECIPE = Recipe(learning_rate=3e-3, epochs=EPOCHS, precision="fp32")
+OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
+
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +44,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def small(corpus: Path) -> Corpus:
+    return Corpus("small", read_iob(corpus))
+
+
+@pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A small encoder without dropout, so that only arithmetic tells one worker from two."""
+    """A small encoder without dropout, so that one worker and two compute the same."""
     folder = save_random_bert(tmp_path_factory.mktemp("base"), hidden_size=64, layers=2, heads=2, intermediate_size=128)
     without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = AutoModelForTokenClassification.from_pretrained(folder, **without)
@@ -48,29 +58,22 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-pytestmark = pytest.mark.integration
-
-EPOCHS = 6
-RECIPE = Recipe(learning_rate=3e-3, epochs=EPOCHS, precision="fp32")
-OPTIONS = ("--learning-rate", "3e-3", "--epochs", str(EPOCHS), "--precision", "fp32", "--json")
-
-
 class Undisturbed(NamedTuple):
     """A training that nothing disturbed, and its checkpoint."""
 
-    trained: Trained
+    result: TrainingResult
     folder: Path
 
 
 @pytest.fixture(scope="module")
-def undisturbed(local_ray: None, corpus: Path, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(local_ray: None, small: Corpus, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed") / "model"
-    small = Corpus("small", read_iob(corpus))
     return Undisturbed(train(small, small, encoder, str(folder), RECIPE), folder)
 
 
-def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed: Undisturbed):
-    (rows, scores), folder = (undisturbed.trained.rows, undisturbed.trained.scores), undisturbed.folder
+@pytest.mark.long
+def test_training_leaves_a_checkpoint_with_its_card(undisturbed: Undisturbed):
+    (rows, scores), folder = (undisturbed.result.rows, undisturbed.result.scores), undisturbed.folder
     assert [row["step"] for row in rows] == list(range(3, 3 * EPOCHS + 1, 3))
     assert rows[-1]["f1"] == scores["f1"] == 1.0
     assert rows[-1]["loss"] == pytest.approx(scores["loss"], abs=0.01)  # weights are saved in half precision
@@ -92,8 +95,8 @@ def test_training_learns_and_leaves_a_checkpoint_with_its_card(undisturbed: Undi
 
 
 @pytest.mark.long
-def test_two_workers_and_accumulation_take_the_same_steps(undisturbed: Undisturbed, corpus, encoder, s3_server):
-    """And the output may be on S3."""
+def test_two_workers_take_the_same_steps(undisturbed: Undisturbed, corpus, encoder, s3_server):
+    """With accumulation, and an output on S3."""
     address = s3_server.fresh_prefix()
     done = run_command(
         *("train", "--train", corpus, "--dev", corpus, "--base", encoder, "--output", address, *OPTIONS),
@@ -101,16 +104,14 @@ def test_two_workers_and_accumulation_take_the_same_steps(undisturbed: Undisturb
         environment=s3_server.environment,
     )
     assert done.code == 0, done.stderr
-    for ours, theirs in zip(done.summary["epochs"], undisturbed.trained.rows, strict=True):
+    for ours, theirs in zip(done.summary["epochs"], undisturbed.result.rows, strict=True):
         assert ours == pytest.approx(theirs, abs=2e-3)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("worker", [False, True])
-def test_a_killed_driver_goes_on_from_the_last_epoch(
-    undisturbed: Undisturbed, command, corpus, encoder, tmp_path, worker: bool
-):
-    """And a killed worker. The command that goes on has corpora and recipe from a file, one setting of it not."""
+def test_killed_training_resumes(undisturbed: Undisturbed, command, corpus, encoder, tmp_path, worker: bool):
+    """A driver is killed, or first a worker. The command that resumes has a recipe file, and overrides one setting."""
     output, recipe = tmp_path / "model", tmp_path / "recipe.yaml"
     recipe.write_text(
         f"train: {corpus}\ndev: {corpus}\nbase: {encoder}\n"
@@ -121,7 +122,7 @@ def test_a_killed_driver_goes_on_from_the_last_epoch(
     checkpoints: set[str] = set()
     seen_when_killed = 0
     while len(checkpoints) < (4 if worker else 2):
-        with suppress(subprocess.TimeoutExpired):  # a look every so often leaves the cores to the training
+        with suppress(subprocess.TimeoutExpired):  # polls rarely, to leave the cores to the training
             driver.wait(0.05)
             raise AssertionError(driver.stderr.read())
         checkpoints |= {path.name for path in output.glob(f"{STATE}/*/checkpoint_*")}
@@ -138,17 +139,17 @@ def test_a_killed_driver_goes_on_from_the_last_epoch(
     assert done.code == 0, done.stderr
     steps = list(map(int, re.findall(r"step (\d+) of", done.stderr)))
     assert 3 < steps[0] <= steps[-1] == 3 * EPOCHS
-    assert done.summary["epochs"] == undisturbed.trained.rows
+    assert done.summary["epochs"] == undisturbed.result.rows
     assert f"epoch {EPOCHS}: F1 1.0000, " in done.stderr
-    assert done.summary["f1"] == undisturbed.trained.scores["f1"]
+    assert done.summary["f1"] == undisturbed.result.scores["f1"]
     assert not (output / STATE).exists()
     ours, theirs = load_checkpoint(str(output)), load_checkpoint(str(undisturbed.folder))
     assert ours.fingerprint == theirs.fingerprint
 
 
 @pytest.mark.long
-def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(corpus, tmp_path, local_ray):
-    """The path of BioBERT with random weights, and every option of the embedded model's recipe, for a few steps."""
+def test_uncased_base_with_an_auxiliary_corpus(small: Corpus, tmp_path, local_ray):
+    """A BERT of BioBERT's size with random weights, and the options of `craft-iob`'s recipe, for a few steps."""
     base = save_random_bert(tmp_path / "base", hidden_size=768, layers=12, heads=12, intermediate_size=3072)
     pieces = AutoTokenizer.from_pretrained(base).get_vocab()
     uncased = dict.fromkeys(
@@ -168,27 +169,17 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
         averaged=2,
         dropout=0.2,
     )
-    small = Corpus("small", read_iob(corpus))
-    auxiliary = [Corpus("other", read_iob(other))]
-    steps = []
-    epochs = []
-
-    class Listener(TrainingListener):
-        def on_step(self, step: int, steps_in_all: int) -> None:
-            steps.append((step, steps_in_all))
-
-        def on_epoch(self, rows: list[dict[str, float]], checkpoint: Path | None) -> None:
-            epochs.append(rows[-1])
-
-    trained = train(
+    steps, epochs = [], []
+    result = train(
         *(small, small, str(base), str(tmp_path / "out"), recipe),
-        auxiliary=auxiliary,
-        listener=Listener(),
+        auxiliary=[Corpus("other", read_iob(other))],
+        on_step=lambda *step: steps.append(step),
+        on_epoch=epochs.append,
     )
     assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
-    assert trained.rows[-1]["step"] == 2
+    assert result.rows[-1]["step"] == 2
     assert [row["step"] for row in epochs] == [1, 2] * 3
-    assert trained.rows[-1] in epochs
+    assert result.rows[-1] in epochs
     with pytest.raises(SettingsError, match="there is a finished model in"):
         train(small, small, str(base), str(tmp_path / "out"), recipe)
     checkpoint = load_checkpoint(str(tmp_path / "out"))
@@ -199,23 +190,21 @@ def test_a_bert_base_shape_learns_from_an_auxiliary_corpus_first_and_gains_case(
 
 
 @pytest.mark.long
-def test_a_training_whose_model_finds_nothing_says_so(local_ray, corpus, encoder, tmp_path, caplog):
-    small = Corpus("small", read_iob(corpus))
+def test_model_without_mentions_is_reported(local_ray, small: Corpus, encoder, tmp_path, caplog):
     nothing_but_o = Recipe(max_steps=1, outside_bias=1e4, precision="fp32")
-    trained = train(small, small, encoder, str(tmp_path / "out"), nothing_but_o)
-    assert trained.scores["f1"] == 0
-    assert "F1 is 0: the model finds no mention of the development corpus as gold has it" in caplog.text
+    result = train(small, small, encoder, str(tmp_path / "out"), nothing_but_o)
+    assert result.scores["f1"] == 0
+    assert "F1 is 0: the model finds no mention of the development corpus" in caplog.text
 
 
-def test_what_cannot_work_is_a_bad_setting(corpus, encoder, tmp_path):
-    small = Corpus("small", read_iob(corpus))
+def test_bad_trainings_are_refused(small: Corpus, encoder, tmp_path):
     output = str(tmp_path / "out")
     with pytest.raises(SettingsError, match="cannot be divided into 3 equal parts"):
         train(small, small, encoder, output, workers=3)
     with pytest.raises(SettingsError, match="cannot load the base model"):
         train(small, small, str(tmp_path / "none"), output)
     sentence = replace(small.sentences[0], tags=["B-Disease"] * len(small.sentences[0].words))
-    with pytest.raises(SettingsError, match="other has tags that small has not: B-Disease"):
+    with pytest.raises(SettingsError, match="other has tags that small does not have: B-Disease"):
         train(small, Corpus("other", [sentence]), encoder, output)
     with pytest.raises(SettingsError, match="small has no label Virus"):
         train(small, small, encoder, output, Recipe(swap={"Virus": 0.5}))

@@ -12,8 +12,9 @@ from craft_ray.cli.app import app
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import SHIPPED, load_checkpoint
-from craft_ray.training import quantization
+from craft_ray.training.evaluation import evaluate_tokens
 from craft_ray.training.iob import read_iob
+from craft_ray.training.quantization import MAX_F1_LOSS
 
 
 @pytest.fixture
@@ -28,41 +29,35 @@ def plain(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def corpus(data: Path, tmp_path: Path) -> Path:
-    """The first sentences of the development set."""
-    lines = (data / "craft-iob" / "devel.tsv").read_text(encoding="utf-8").split("\n\n")[:60]
-    (tmp_path / "part.tsv").write_text("\n\n".join(lines) + "\n\n", encoding="utf-8")
-    return tmp_path / "part.tsv"
+def corpus(tmp_path: Path) -> Path:
+    """A sentence that `craft-iob` labels right in any precision."""
+    (tmp_path / "mouse.tsv").write_text("The\tO\nmouse\tB-Taxon\neye\tO\n")
+    return tmp_path / "mouse.tsv"
 
 
-def test_craft_iob_loses_little_in_int8(craft_iob, model_of, data: Path, request):
-    """On all of devel F1 falls from 0.8260 to 0.8255; the short form uses a part, and a wider limit."""
-    whole = request.config.getoption("long")
-    dev = read_iob(data / "craft-iob" / "devel.tsv")[: None if whole else 400]
-    exact, int8 = (quantization.evaluate_tokens(craft_iob, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
-    assert exact["f1"] - int8["f1"] <= (quantization.MAX_F1_LOSS if whole else 0.006)
-    assert int8["f1"] > 0.75
+@pytest.mark.long
+def test_craft_iob_loses_little_in_int8(craft_iob, model_of, data: Path):
+    """F1 falls from 0.8260 to 0.8255."""
+    dev = read_iob(data / "craft-iob" / "devel.tsv")
+    exact, int8 = (evaluate_tokens(craft_iob, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
+    assert exact["f1"] - int8["f1"] <= MAX_F1_LOSS
+    assert int8["f1"] > 0.82
 
 
-def test_quantize_adds_ranges(plain: Path, corpus: Path, monkeypatch):
-    """The limit is wider: on so few sentences a single mention would exceed it."""
-    monkeypatch.setattr(quantization, "MAX_F1_LOSS", 0.02)
-    assert load_checkpoint(str(plain)).activation_ranges == {}
+def test_quantize_adds_ranges(plain: Path, corpus: Path):
     arguments = ["quantize", str(plain), "--text", str(corpus), "--dev", str(corpus), "--json"]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    scores = json.loads(done.stdout.splitlines()[-1])
-    assert scores["f1_int8"] >= scores["f1"] - quantization.MAX_F1_LOSS
+    assert json.loads(done.stdout.splitlines()[-1]) == {"f1": 1.0, "f1_int8": 1.0}
     ranges = load_checkpoint(str(plain)).activation_ranges
     assert ranges.keys() == load_checkpoint().activation_ranges.keys()
     assert all(low <= 0 <= high for low, high in ranges.values())
 
 
-def test_harmed_checkpoint_is_not_changed(plain: Path, corpus: Path, monkeypatch):
-    """Much too narrow ranges simulate a network that loses in int8."""
+def test_harmed_checkpoint_is_not_changed(plain: Path, corpus: Path, tmp_path: Path):
+    """Ranges measured on a full stop are too narrow for words."""
+    (tmp_path / "stop.tsv").write_text(".\tO\n")
     before = (plain / "config.json").read_bytes()
-    measured = quantization.measure_ranges
-    monkeypatch.setattr(quantization, "measure_ranges", lambda *args: dict.fromkeys(measured(*args), (-0.001, 0.001)))
-    arguments = ["quantize", str(plain), "--text", str(corpus), "--dev", str(corpus)]
+    arguments = ["quantize", str(plain), "--text", str(tmp_path / "stop.tsv"), "--dev", str(corpus)]
     with pytest.raises(RunError, match="is not changed"):
         CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
     assert (plain / "config.json").read_bytes() == before
