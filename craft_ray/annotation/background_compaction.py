@@ -1,4 +1,4 @@
-"""Small files merged while a run goes on, so that neither its commits nor its end become long."""
+"""Compaction of small files on the cluster while a run goes on, so that commits and the end of the run stay short."""
 
 from collections.abc import Sequence
 
@@ -12,43 +12,43 @@ from craft_ray.tables.rewriting import Compaction
 from craft_ray.tables.writer import Tables
 
 SMALL_FILES = 10_000
-"""Files that are appended before small ones are merged. Each file that a table has makes each commit 4 µs longer."""
+"""Added files after which a round of compactions starts. Each file of a table makes each commit 4 µs longer."""
 
 
 class BackgroundCompaction:
-    """Merges of small files as tasks on the cluster, beside all else that a run does; a round of them at a time."""
+    """Rounds of compactions as Ray tasks, one round at a time."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._at_work: dict[ray.ObjectRef[Sequence[DataFile]], Compaction] = {}
+        self._running: dict[ray.ObjectRef[Sequence[DataFile]], Compaction] = {}
 
     def poll(self) -> None:
-        """Begin a round if there are many small files, and commit one that has ended.
+        """Start a round if there are many small files, or commit a round that has finished. Does not wait.
 
-        Raises RunError if another run has taken over.
+        Raises TakenOverError if another run has begun.
         """
-        if self._at_work:
-            _, at_work = ray.wait([*self._at_work], num_returns=len(self._at_work), timeout=0)
-            if not at_work:
+        if self._running:
+            _, running = ray.wait([*self._running], num_returns=len(self._running), timeout=0)
+            if not running:
                 self.finish()
         elif self._tables.small_files >= SMALL_FILES:
-            found = self._tables.plan_compaction()
-            self._at_work = dict(zip(submit(found), found, strict=True))
+            plan = self._tables.plan_compaction()
+            self._running = dict(zip(submit(plan), plan, strict=True))
 
     def finish(self) -> None:
-        """Wait for the round that has begun, and commit what it gave; a merge that failed is left to the run's end."""
-        merged = []
-        for answer, merge in self._at_work.items():
+        """Wait for the current round and commit it. The end of the run repeats compactions that failed."""
+        done = []
+        for task, compaction in self._running.items():
             try:
-                merged.append((merge, ray.get(answer)))
+                done.append((compaction, ray.get(task)))
             except ray.exceptions.RayError as error:
-                log.warning("small files could not be merged: %s", explain(error))
-        self._at_work = {}
-        self._tables.commit_compaction(merged)
-        if merged:
-            log.info("small files merged", extra={"files": sum(len(merge.files) for merge, _ in merged)})
+                log.warning("small files could not be compacted: %s", explain(error))
+        self._running = {}
+        self._tables.commit_compaction(done)
+        if done:
+            log.info("small files compacted", extra={"files": sum(len(one.files) for one, _ in done)})
 
     def cancel(self) -> None:
-        """End the round that has begun; its files stay as they are."""
-        cancel(self._at_work)
-        self._at_work = {}
+        """Stop the current round without committing it."""
+        cancel(self._running)
+        self._running = {}

@@ -1,5 +1,6 @@
-"""The tables `concepts` and `ancestors` of an output: what the ids in `entities` are, and the classes above them."""
+"""Concepts of a run: the grounder, and the tables `concepts` and `ancestors`, which describe the ids in `entities`."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,18 @@ from craft_ray.tables.writer import Tables
 
 
 def described(lexicon: Lexicon) -> dict[str, Any]:
-    """A lexicon as a run's record has it."""
+    """What a run's record says about a lexicon."""
     return {"fingerprint": lexicon.fingerprint, "sources": list(lexicon.sources)}
 
 
 def with_absolute_ontologies(settings: Settings) -> Settings:
-    """The settings as a run records them, for a later one, which may begin in another folder."""
+    """The settings for a run's record, as a later run may start in another folder."""
     named = (file if file == EMBEDDED else absolute(file) for file in settings.ontology)
     return settings.model_copy(update={"ontology": tuple(named)})
 
 
 def with_ontologies_of(storage: Storage, output: str, settings: Settings) -> Settings:
-    """The settings with the ontologies that the output's ids are by, if they name none themselves."""
+    """The settings, with the ontologies of the last run that gave concept ids if they name none."""
     if settings.ontology or not settings.concepts:
         return with_absolute_ontologies(settings)
     last = _last_with(storage, output, "lexicon")
@@ -43,10 +44,12 @@ def with_ontologies_of(storage: Storage, output: str, settings: Settings) -> Set
     return with_absolute_ontologies(settings.model_copy(update={"ontology": tuple(of_output)}))
 
 
-def load_run_grounder(asked: Settings, chosen: Settings, storage: Storage, checkpoint: Checkpoint) -> Grounder | None:
-    """The grounder of a run.
+def load_run_grounder(
+    requested: Settings, chosen: Settings, storage: Storage, checkpoint: Checkpoint
+) -> Grounder | None:
+    """The grounder of a run, or None if it gives no concept ids.
 
-    chosen: the settings that were `asked` for, with the ontologies of the output (`with_ontologies_of`)
+    chosen: the `requested` settings with the ontologies of the output (`with_ontologies_of`)
 
     Raises SettingsError if an ontology cannot be used.
     """
@@ -54,65 +57,83 @@ def load_run_grounder(asked: Settings, chosen: Settings, storage: Storage, check
     try:
         return load_grounder(chosen, storage, *labels)
     except SettingsError as error:
-        if asked.ontology or not chosen.ontology:
+        if requested.ontology or not chosen.ontology:
             raise
         raise SettingsError(
-            f"{error}; the last run gave the output's ids by it: name another with --ontology, or the lexicon that "
-            f"ships with --ontology {EMBEDDED}"
+            f"{error}; the last run on this output used it: name another with --ontology, or the shipped lexicon with "
+            f"--ontology {EMBEDDED}"
         ) from error
 
 
 def warn_of_other_rules(storage: Storage, tables: Tables, grounder: Grounder | None) -> None:
-    """Log a warning if earlier documents lack other mentions, or have ids by another lexicon: they stay as they are."""
+    """Warn if earlier documents were annotated with another lexicon or other thresholds: they stay as they are."""
     last = _last_with(storage, tables.output, "inputs")
     if not last or not tables.counts()["documents"]:
         return
-    before, now = last.get("left_out") or left_out_by(None), left_out_by(grounder)
+    before, now = last["left_out"], left_out_by(grounder)
     if before != now:
         log.warning(
-            "other mentions are left out than before (%s in place of %s): documents that are not annotated again stay "
+            "other mentions are left out than before (now %s, before %s): documents that are not annotated again stay "
             "as they are",
             *(", ".join(f"{name} {value}" for name, value in rule.items()) for rule in (now, before)),
         )
     lexicon = _last_with(storage, tables.output, "lexicon").get("lexicon")
     if grounder and lexicon and lexicon["fingerprint"] != grounder.lexicon.fingerprint:
         log.warning(
-            "ids are given by another lexicon than before: documents that are not annotated again keep theirs; "
-            "`craft-ray ground` with the same --ontology gives all of them ids by one"
+            "the lexicon is another one than before: documents that are not annotated again keep their ids; "
+            "`craft-ray ground` with the same --ontology gives all documents ids of this lexicon"
         )
 
 
 def _last_with(storage: Storage, output: str, key: str) -> dict[str, Any]:
-    """The record of an output's last run that has a value for a key; empty if none has."""
+    """The newest record with a value for a key, or an empty one."""
     return next((record for record in read_records(storage, output) if record.get(key)), {})
 
 
 def concepts_in_step(storage: Storage, output: str) -> bool:
-    """True if `concepts` and `ancestors` tell of the ids that `entities` has, as the last run's record says.
+    """True if `concepts` and `ancestors` describe the ids in `entities`, by the record of the last run.
 
-    A run that dies after its last commit leaves them behind, and then another completes them.
+    A run that died after its last commit leaves them behind; the next run completes them.
     """
     last = next(read_records(storage, output), None)
     return last is None or last.get("concepts_in_step") is True
 
 
 def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
-    """The rule by which a run leaves mentions out, as its record has it."""
+    """The thresholds of a run, for its record."""
     lowest = grounder.score_threshold if grounder else 0
     return {"min_score": lowest, "grounded_only": sorted(grounder.grounded_only) if grounder else []}
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
-    """Bring `concepts` and `ancestors` in step with the ids that `entities` has."""
-    ids = tables.concept_ids()
-    number = lexicon.indices(ids)
-    held = number >= 0
-    concepts, ancestors = concept_rows(lexicon, np.unique(number[held]))
-    tables.write_concepts(concepts, ancestors)
+    """Make `concepts` and `ancestors` describe the ids in `entities`.
+
+    Reads only the files that this run has added and removed if the tables described all others by the same lexicon,
+    and if no id has vanished with a removed file.
+    """
+    ids = _changed_ids(tables) if _described_by(tables, lexicon) else None
+    index = lexicon.indices(pa.array(sorted(tables.concept_ids() if ids is None else ids), pa.string()))
+    tables.write_concepts(*concept_rows(lexicon, np.unique(index[index >= 0])))
+
+
+def _described_by(tables: Tables, lexicon: Lexicon) -> bool:
+    """True if `concepts` and `ancestors` described all ids by a lexicon when the run started."""
+    earlier = (record for record in read_records(tables.storage, tables.output) if record["run_id"] != tables.run_id)
+    last = next(earlier, None)
+    if last is None or last.get("concepts_in_step") is not True:
+        return False
+    last_lexicon = next((record["lexicon"] for record in chain([last], earlier) if record.get("lexicon")), None)
+    return last_lexicon is not None and last_lexicon["fingerprint"] == lexicon.fingerprint
+
+
+def _changed_ids(tables: Tables) -> set[str] | None:
+    """The described ids and those of added files; None if an id in removed files may have vanished."""
+    added, removed = tables.changed_concept_ids()
+    return tables.described_concept_ids() | added if removed <= added else None
 
 
 def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
-    """Rows of CONCEPTS and ANCESTORS for some concepts and, in CONCEPTS, for all classes above them."""
+    """Rows of CONCEPTS for some concepts and all their ancestors, and rows of ANCESTORS."""
     concept, ancestor, distance = lineage(lexicon, numbers)
     every = np.unique(ancestor)
     every = every[pc.sort_indices(lexicon.ids.take(pa.array(every))).to_numpy()]

@@ -1,4 +1,4 @@
-"""Files of the tables written again by tasks on the cluster."""
+"""Rewrites of table files as Ray tasks. Ray is imported when it is needed: a run with nothing to read does without."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -9,27 +9,30 @@ from craft_ray.tables.rewriting import Rewrite, run_locally
 if TYPE_CHECKING:
     import ray
 
-ALONE = 128 << 20
-"""Bytes of files up to which the driver writes them itself, which takes some five seconds."""
+LOCAL_BYTES = 128 << 20
+"""Bytes up to which the driver rewrites files itself, which takes about five seconds."""
 
 CPUS, TRIES = 0.5, 4
-"""Share of a core that a task claims, for the stages of the run hold most of each, and how often it is tried."""
+"""CPUs that a task claims, as the stages of a run hold most of each core, and how often it is tried."""
 
 
 def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
-    """Run rewrites as tasks of Ray, which must be connected, or here where they are small; gives the files of each.
+    """Run rewrites and yield the files of each: as Ray tasks if they are large and Ray is connected, else here."""
+    if sum(file.size for rewrite in rewrites for file in rewrite.files) > LOCAL_BYTES:
+        import ray
 
-    A task that Ray runs twice writes new files each time, and those of one try alone are given. Tasks are cancelled
-    whose files are not asked for any more.
+        if ray.is_initialized():
+            return run_tasks(rewrites)
+    return run_locally(rewrites)
+
+
+def run_tasks(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
+    """Run rewrites as Ray tasks and yield the files of each, in order. Cancels the remaining tasks when it is closed.
+
+    A task that runs twice writes new files each time; only those of one try are returned.
     """
-    if sum(file.size for rewrite in rewrites for file in rewrite.files) <= ALONE:
-        yield from run_locally(rewrites)
-        return
-    import ray  # a run without new input does without, and has nothing so large to write
+    import ray
 
-    if not ray.is_initialized():
-        yield from run_locally(rewrites)
-        return
     waiting = submit(rewrites)
     try:
         while waiting:
@@ -39,19 +42,19 @@ def run_on_cluster(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
 
 
 def submit(rewrites: Sequence[Rewrite]) -> "list[ray.ObjectRef[Sequence[DataFile]]]":
-    """A task of Ray, which must be connected, for each rewrite."""
+    """Start a Ray task for each rewrite."""
     import ray
 
     task = ray.remote(num_cpus=CPUS, max_retries=TRIES - 1, scheduling_strategy="SPREAD")(_run)
     return [task.remote(rewrite) for rewrite in rewrites]
 
 
-def cancel(answers: "Iterable[ray.ObjectRef[Sequence[DataFile]]]") -> None:
-    """End tasks; what they have written counts for nothing."""
+def cancel(tasks: "Iterable[ray.ObjectRef[Sequence[DataFile]]]") -> None:
+    """Stop tasks. Files that they have written are not in the table, and the next vacuum removes them."""
     import ray
 
-    for answer in answers:
-        ray.cancel(answer, force=True)
+    for task in tasks:
+        ray.cancel(task, force=True)
 
 
 def _run(rewrite: Rewrite) -> Sequence[DataFile]:

@@ -17,7 +17,7 @@ from craft_ray.annotation.reporting import recorded, run_summary
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.settling import check_model, settle
 from craft_ray.annotation.timeline import Timeline
-from craft_ray.core.logs import log, log_fields
+from craft_ray.core.logs import log_fields
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.storage.addresses import absolute
@@ -56,7 +56,7 @@ def annotate(
         model.raise_early()
 
         # Lock the output.
-        lease = cleanup.enter_context(hold_lease(storage, output, stop.wait, log.warning))
+        lease = cleanup.enter_context(hold_lease(storage, output, stop.wait))
         run_id = lease.run_id
         cleanup.enter_context(log_fields(run_id=run_id))
         chosen = with_ontologies_of(storage, output, settings)

@@ -1,11 +1,11 @@
-"""One Delta table of an output, whose commits are numbered: a run knows its own, and is shut out by another's.
+"""One Delta table of an output, with numbered commits: a run recognizes its own, and another run fences it off.
 
-Every commit moves two of Delta's application transactions:
+Every commit sets two of Delta's application transactions:
 
-- SEQUENCE is a number that no other commit of the table has. Delta refuses a commit beside one that has moved it, and a
-  handle refuses to go on from a number that it did not make.
-- PAIR is the number of the last pair of commits, one to `entities` and one to `documents`, that the table has. Tables
-  with one PAIR belong together; whatever moves no rows between documents (a fence, a compaction) leaves it.
+- SEQUENCE is unique to the commit. Delta refuses a commit that is concurrent with one that has set it, and a handle
+  refuses to commit after a number that it did not write itself.
+- PAIR numbers the pairs of commits to `entities` and `documents`; tables with equal PAIR belong together. Commits that
+  move no rows between documents, such as a fence or a compaction, keep it.
 """
 
 import json
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -31,20 +31,20 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
-ROWS_IN_GROUP = 64_000
-"""Rows of a group in a rewritten file; what a query skips or reads at once."""
+ROW_GROUP_ROWS = 64_000
+"""Rows of a row group in files that delta-rs writes; a query skips or reads a whole row group."""
 
 CHECKPOINT_AFTER = 20
-"""Commits since the last checkpoint after which a run's end writes one; a night makes about seven."""
+"""Commits after the last checkpoint from which the end of a run writes one; a nightly run makes about seven."""
 
-DELTAS_OWN = 100
-"""The same in a partitioned table: `entities/*/*.parquet` takes a checkpoint, which is Parquet, for a file of data."""
+CHECKPOINT_AFTER_PARTITIONED = 100
+"""The same for partitioned tables, where the glob `entities/*/*.parquet` would match a checkpoint in `_delta_log`."""
 
-WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROWS_IN_GROUP)
-"""How delta-rs writes files; its own default is Snappy, which takes a third more."""
+WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
+"""How delta-rs writes files; its default, Snappy, takes a third more space."""
 
-_BY_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
-"""How the names of files begin that a run's workers write (`blocks.write_file`)."""
+_FILE_OF_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
+"""Prefix of the names of files that the workers of a run write (`blocks.write_file`)."""
 
 _Result = TypeVar("_Result")
 
@@ -57,11 +57,9 @@ class TakenOverError(RunError):
 
 
 class NumberedTable:
-    """A table opened for writing, or made if there is none.
+    """A table opened for writing. Creates it, with some table properties, if it does not exist.
 
-    properties: those that a table which is made now gets
-
-    Raises SettingsError if it is a table of another kind, StorageError if storage fails for too long.
+    Raises SettingsError if an existing table lacks columns of the schema, StorageError if storage fails for too long.
     """
 
     def __init__(
@@ -79,9 +77,9 @@ class NumberedTable:
         self._options: dict[str, str] = {}
         self._delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
         self._last = self._sequence()
-        """The number of this handle's last commit, or of the last that it found."""
+        """The SEQUENCE of the last commit that this handle has made or accepted."""
         self._opened_at: float | None = None
-        """When this handle's fence was made, by the clock of storage."""
+        """When this handle's fence was committed, by the clock of the storage."""
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._options = self._storage.delta_options(self._output)
@@ -104,7 +102,7 @@ class NumberedTable:
 
     @property
     def delta(self) -> DeltaTable:
-        """The handle; opened again at the same version once its credentials have been renewed."""
+        """The Delta handle, reopened at the same version when the credentials have changed."""
         options = self._storage.delta_options(self._output)
         if options != self._options:
             version = self._delta.version()
@@ -114,31 +112,31 @@ class NumberedTable:
 
     @property
     def pair(self) -> int:
-        """The number of the last pair of commits that the table has."""
+        """The number of the last pair of commits."""
         return pair_of(self.delta)
 
     @property
     def version(self) -> int:
-        """Delta's version of the table, as this handle has left it."""
+        """Delta's version after the last commit of this handle."""
         return int(self.delta.version())
 
     @property
     def partition_by(self) -> tuple[str, ...]:
-        """The columns that the table is partitioned by."""
+        """The partition columns."""
         return tuple(self.delta.metadata().partition_columns)
 
     def count(self) -> int:
-        """Rows, from the log."""
+        """The number of rows, from the log."""
         return int(self.with_retries(self.delta.count))
 
     def read(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:
-        """Rows of the table."""
+        """Read rows that match a filter."""
         return self.with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
 
     def iter_batches(self, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Columns of all rows, so many rows at once, in a table without partitions.
+        """Stream columns of all rows of an unpartitioned table, `batch_rows` at a time.
 
-        A scan of Arrow's has no bound: it reads on while its reader works.
+        An Arrow scan would read ahead without bound while its consumer works.
         """
         for file in self.files():
             with self._storage.open(join(self.path, file.path)) as source:
@@ -147,9 +145,9 @@ class NumberedTable:
                     yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
 
     def fence(self, tries: int = 5) -> None:
-        """An empty commit, after which no other run's is taken. What others commit until then is taken in.
+        """Make an empty commit after which the commits of all other runs fail. Accepts what others commit before it.
 
-        Raises TakenOverError if others go on committing.
+        Raises TakenOverError if others keep committing.
         """
         for left in reversed(range(tries)):
             self.with_retries(self.delta.update_incremental)
@@ -167,7 +165,7 @@ class NumberedTable:
 
     @contextmanager
     def detecting_takeover(self) -> Iterator[None]:
-        """Raise TakenOverError for what fails within after another run has begun: that one removes files."""
+        """Raise TakenOverError for an error in the block if another run has begun, which may have removed files."""
         try:
             yield
         except Exception as error:
@@ -176,29 +174,20 @@ class NumberedTable:
                 raise TakenOverError(self._output) from error
             raise
 
-    def commit_files(self, files: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = ()) -> None:
-        """Commit files that are written, in place of some of the table's."""
-        self._commit_actions(files, pair, "append", removed)
-
-    def commit_rewrite(self, files: Iterable[DataFile], removed: Iterable[DataFile]) -> None:
-        """Commit files that hold the rows of others, in their place; the pair stays, and no row changes."""
-        self._commit_actions(files, self.pair, "append", removed, changes=False)
-
-    def _commit_actions(
-        self,
-        files: Iterable[DataFile],
-        pair: int,
-        mode: Literal["append", "overwrite"],
-        removed: Iterable[DataFile] = (),
-        changes: bool = True,
+    def commit_files(
+        self, added: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = (), data_change: bool = True
     ) -> None:
+        """Commit written files, and remove others.
+
+        data_change: False if the added files hold the rows of the removed ones, which readers of the log may skip
+        """
         now = int(time.time() * 1000)
-        actions: list[AddAction | RemoveAction] = [add_action(file, now, changes) for file in files]
-        actions += [RemoveAction(file.path, changes, now, file.size, _values(file)) for file in removed]
+        actions: list[AddAction | RemoveAction] = [add_action(file, now, data_change) for file in added]
+        actions += [RemoveAction(file.path, data_change, now, file.size, _values(file)) for file in removed]
         self.commit(
             lambda properties: self.delta.create_write_transaction(
                 actions,
-                mode=mode,
+                mode="append",
                 schema=self.delta.schema(),
                 partition_by=self.delta.metadata().partition_columns,
                 commit_properties=properties,
@@ -212,7 +201,7 @@ class NumberedTable:
         names = self.partition_by
         return [
             DataFile(
-                unquote(action["path"]),  # the log spells paths as URLs do
+                unquote(action["path"]),  # paths in the log are URL-encoded
                 action["size_bytes"],
                 action["num_records"],
                 action.get("min.doc_id"),
@@ -222,30 +211,26 @@ class NumberedTable:
             for action in actions
         ]
 
-    def replace_files(self, files: Iterable[DataFile]) -> None:
-        """Commit files that workers have written in place of all that the table has; the pair stays."""
-        self._commit_actions(files, self.pair, "overwrite")
-
     def append(self, rows: pa.Table, pair: int) -> None:
-        """Write and commit rows."""
+        """Write rows and commit them."""
         self._write(rows, pair, mode="append")
 
-    def overwrite(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **how: Any) -> None:
-        """Write rows in place of all, or of those that a `predicate` names."""
-        self._write(rows, pair, mode="overwrite", **how)
+    def overwrite(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **options: Any) -> None:
+        """Replace all rows, or those that match the option `predicate`; options as in `write_deltalake`."""
+        self._write(rows, pair, mode="overwrite", **options)
 
-    def _write(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **how: Any) -> None:
+    def _write(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **options: Any) -> None:
         self.commit(
             lambda properties: write_deltalake(
-                self.delta, rows, writer_properties=WRITER, commit_properties=properties, **how
+                self.delta, rows, writer_properties=WRITER, commit_properties=properties, **options
             ),
             pair,
         )
 
     def roll_back(self, pair: int) -> None:
-        """Take back the commit that is not of this pair, the half of another that a run left when it died.
+        """Restore the table to a pair, undoing half of a later pair that a dead run has left.
 
-        Raises SettingsError if the table was not in step before that commit either.
+        Raises SettingsError if the table did not have this pair before either.
         """
         history = self.with_retries(self.delta.history)
         half = min((int(commit["version"]) for commit in history if pair_of_commit(commit) == self.pair), default=0)
@@ -262,41 +247,41 @@ class NumberedTable:
         self.commit(lambda properties: self.delta.restore(half - 1, commit_properties=properties), pair)
 
     def vacuum(self, run_id: str, kept: Sequence[int] = ()) -> None:
-        """Remove files that neither the table nor its `kept` versions refer to, but none of a run that began later.
+        """Delete files that neither the table nor its `kept` versions refer to.
 
-        What the log says was replaced goes. Of files that no commit names, those go that this run or an earlier one
-        wrote: their names say so, or they are older than this handle's fence.
+        Spares uncommitted files of a later run. A file that is not in the log is deleted only if its name is of this
+        run or an earlier one, or, for other names, if it is older than this handle's fence.
 
-        Raises TakenOverError if another run has begun, before anything is removed.
+        Raises TakenOverError if another run has begun, before anything is deleted.
         """
         self.commit_files((), self.pair)  # fails if another run has begun, which a vacuum does not check
-        how: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
-        how["keep_versions"] = self._readable(kept) or None
-        removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **how))
-        unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **how))) - set(removed)
+        options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
+        options["keep_versions"] = self._readable(kept) or None
+        removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **options))
+        unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **options))) - set(removed)
         self.delete_files([path for path in sorted(unnamed) if self._is_past(path, run_id)])
 
     def delete_files(self, paths: Sequence[str]) -> None:
-        """Remove files below the table's folder that no commit has named."""
+        """Delete uncommitted files by their paths below the folder of the table."""
         self._storage.remove_files([join(self.path, path) for path in paths])
 
     def checkpoint(self) -> None:
-        """Write a checkpoint if many commits have come since the last, and remove the log that Delta keeps no longer.
+        """Write a checkpoint if the last is many commits old, and delete expired log files.
 
-        Whoever opens the table reads each commit since the last checkpoint; delta-rs itself writes one per hundred.
+        Opening a table reads each commit since the last checkpoint; delta-rs writes one only every hundred commits.
         """
         last = join(self.path, "_delta_log", "_last_checkpoint")
         try:
             checkpoint = int(json.loads(self._storage.read_bytes(last))["version"])
         except FileNotFoundError:
             checkpoint = 0
-        if self.version - checkpoint >= (DELTAS_OWN if self.partition_by else CHECKPOINT_AFTER):
+        if self.version - checkpoint >= (CHECKPOINT_AFTER_PARTITIONED if self.partition_by else CHECKPOINT_AFTER):
             self.with_retries(self.delta.create_checkpoint)
             self.with_retries(self.delta.cleanup_metadata)
 
     def _is_past(self, path: str, run_id: str) -> bool:
-        """True if a file that no commit names is of this run or of an earlier one."""
-        named = _BY_RUN.match(path.rpartition("/")[2])
+        """True if an uncommitted file is of this run or an earlier one."""
+        named = _FILE_OF_RUN.match(path.rpartition("/")[2])
         if named:
             return named["run_id"] <= run_id
         try:
@@ -306,7 +291,7 @@ class NumberedTable:
         return self._opened_at is not None and modified < self._opened_at
 
     def _readable(self, versions: Sequence[int]) -> list[int]:
-        """Those versions whose logs are still there."""
+        """The versions whose logs still exist."""
         found = []
         for version in versions:
             try:
@@ -318,11 +303,11 @@ class NumberedTable:
         return found
 
     def with_retries(self, action: Callable[[], _Result]) -> _Result:
-        """The result of an action on the table, tried again while storage fails."""
+        """Run an action on the table, with retries on transient storage errors."""
         return self._storage.with_retries(self._output, action)
 
     def commit(self, write: Callable[[CommitProperties], Any], pair: int) -> None:
-        """One commit, tried again while storage fails, but never if it went through.
+        """Make one commit, with retries on transient storage errors, but never twice.
 
         Raises TakenOverError if another run has begun, RunError if the table cannot be written.
         """
@@ -330,14 +315,13 @@ class NumberedTable:
         properties = commit_properties(number, pair)
 
         def attempt() -> None:
-            # Delta refuses to commit beside what another run has committed since this handle last looked, but not after
-            # what the handle has seen of it.
+            # Delta detects commits that this handle has not read yet, but not those that it has read.
             if self._sequence() != self._last:
                 raise TakenOverError(self._output)
             try:
                 write(properties)
             except (DeltaError, OSError) as error:
-                # A conditional PUT whose acknowledgement is lost is sent again, and fails against its own first try.
+                # When the response to a conditional PUT is lost, its retry fails because the first attempt succeeded.
                 self.delta.update_incremental()
                 if self._sequence() == number:
                     return
@@ -350,28 +334,24 @@ class NumberedTable:
             self.with_retries(self.delta.update_incremental)
         except (DeltaError, OSError) as error:
             raise RunError(f"cannot write the tables of {self._output}: {describe(error)}") from error
-        if self._sequence() == number:  # what found nothing to do has made no commit
+        if self._sequence() == number:  # a write without changes makes no commit
             self._last = number
 
     def _sequence(self) -> int:
         return self.delta.transaction_version(SEQUENCE) or 0
 
 
-def add_action(file: DataFile, now: int, changes: bool = True) -> AddAction:
-    """The Delta action that adds a written file.
-
-    now:     in milliseconds since 1970
-    changes: false if its rows stood in other files before
-    """
+def add_action(file: DataFile, now: int, data_change: bool = True) -> AddAction:
+    """The Delta action that adds a written file. now: milliseconds since 1970"""
     stats = {
         "numRecords": file.rows,
         "minValues": {"doc_id": file.first_id},
         "maxValues": {"doc_id": file.last_id},
         "nullCount": {"doc_id": 0},
     }
-    return AddAction(file.path, file.size, _values(file), now, changes, json.dumps(stats))
+    return AddAction(file.path, file.size, _values(file), now, data_change, json.dumps(stats))
 
 
 def _values(file: DataFile) -> dict[str, str | None]:
-    """A file's partition as the log spells it."""
+    """The partition values of a file as strings, as in the log."""
     return {name: None if value is None else str(value) for name, value in file.partition.items()}

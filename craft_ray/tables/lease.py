@@ -57,12 +57,10 @@ def hold_lease(
     storage: Storage,
     output: str,
     wait: Callable[[float], bool] = _sleep,
-    notify: Callable[[str], None] = log.warning,
 ) -> Iterator[Lease]:
     """Hold the lease of an output.
 
-    wait:   sleeps for some seconds and returns True if a signal arrived meanwhile
-    notify: receives a message if the start is delayed
+    wait: sleeps for some seconds and returns True if a signal arrived meanwhile
 
     Raises OutputBusyError if another run holds the lease, StoppedError if a signal arrives while waiting, and
     SettingsError if the store of the output ignores conditional writes.
@@ -70,7 +68,7 @@ def hold_lease(
     check_conditional_writes(storage, output)
     pid = os.getpid()
     process = {"scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
-    url, mine = _acquire(storage, join(output, FOLDER), process, wait, notify)
+    url, mine = _acquire(storage, join(output, FOLDER), process, wait)
     ended, lost = threading.Event(), threading.Event()
     with log_fields(run_id=mine["run_id"]):
         beat = with_log_fields(partial(_beat, storage, url, mine, ended, lost))
@@ -122,12 +120,12 @@ def check_conditional_writes(storage: Storage, output: str) -> None:
 
 
 def _acquire(
-    storage: Storage, folder: str, process: dict[str, Any], wait: Callable[[float], bool], notify: Callable[[str], None]
+    storage: Storage, folder: str, process: dict[str, Any], wait: Callable[[float], bool]
 ) -> tuple[str, dict[str, Any]]:
     """Create the lease file with the next number once the previous lease has ended; return its address and content."""
     while True:
         numbers = _numbers(storage, folder)
-        previous = _wait_until_ended(storage, _file(folder, numbers[-1]), wait, notify)
+        previous = _wait_until_ended(storage, _file(folder, numbers[-1]), wait)
         mine = {"run_id": next_run_id(previous["run_id"] if previous else ""), **process}
         url = _file(folder, numbers[-1] + 1)
         if storage.create(url, _json(mine)):
@@ -136,9 +134,7 @@ def _acquire(
             return url, mine
 
 
-def _wait_until_ended(
-    storage: Storage, url: str, wait: Callable[[float], bool], notify: Callable[[str], None]
-) -> dict[str, Any] | None:
+def _wait_until_ended(storage: Storage, url: str, wait: Callable[[float], bool]) -> dict[str, Any] | None:
     """Wait until a lease has ended and return it, None if there is none.
 
     Raises OutputBusyError if the run that holds it is alive, StoppedError if a signal arrives.
@@ -150,7 +146,7 @@ def _wait_until_ended(
         if _is_alive(first):
             raise OutputBusyError(_busy(first))
         return first
-    notify(f"the run {first['run_id']} may still be at work here; waiting {DEAD_AFTER:.0f} s for its heartbeat")
+    log.warning("the run %s may still be at work here; waiting %.0f s for its heartbeat", first["run_id"], DEAD_AFTER)
     deadline = time.monotonic() + DEAD_AFTER
     while time.monotonic() < deadline:
         if wait(1.0):

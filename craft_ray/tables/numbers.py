@@ -1,4 +1,4 @@
-"""The numbers that commits carry as Delta's application transactions: how they are made and read back."""
+"""The numbers of commits: Delta application transactions, also kept in the commit info of the log."""
 
 import secrets
 from collections.abc import Mapping
@@ -7,18 +7,18 @@ from typing import Any
 from deltalake import CommitProperties, DeltaTable, Transaction
 
 SEQUENCE, PAIR = "craft-ray", "craft-ray-pair"
-"""Names of the application transactions, and of what a commit's log entry holds of them."""
+"""Names of the application transactions, and of their keys in the commit info."""
 
 _RANDOM_BITS = 24
 
 
 def next_number(last: int) -> int:
-    """A number above the last one, which no other process comes to as well: its lower bits are random."""
+    """A number above the last one that no other process makes: its lower bits are random."""
     return ((last >> _RANDOM_BITS) + 1) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
 
 
 def commit_properties(number: int, pair: int) -> CommitProperties:
-    """The properties of a commit that moves both transactions."""
+    """Commit properties that set both transactions."""
     return CommitProperties(
         app_transactions=[Transaction(SEQUENCE, number), Transaction(PAIR, pair)],
         custom_metadata={SEQUENCE: str(number), PAIR: str(pair)},

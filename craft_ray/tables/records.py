@@ -1,4 +1,4 @@
-"""`OUT/runs/<run_id>.json`: the record of each run."""
+"""The record of each run, `OUT/runs/<run_id>.json`."""
 
 import json
 import platform
@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 class RunRecord:
-    """`OUT/runs/<run_id>.json`: where every row of the tables comes from. Written at the start and at the end."""
+    """The record of one run, written at its start and at its end."""
 
     def __init__(self, storage: Storage, folder: str, run_id: str, **facts: Any) -> None:
         self._storage = storage
@@ -43,7 +43,7 @@ class RunRecord:
         self._write(storage)
 
     def add(self, **facts: Any) -> None:
-        """Record what became known only after the beginning."""
+        """Add facts that were not known at the start."""
         self._content |= facts
         self._write(self._storage)
 
@@ -55,15 +55,15 @@ class RunRecord:
         versions: dict[str, int],
         error: str | None = None,
     ) -> None:
-        """Record how the run ended, its account, and the versions of the tables that it left.
+        """Record how the run ended, its account, and the versions of the tables at its end.
 
-        What became of each shard is in the table `shards`.
+        With an `error`, a failure to write the record is only logged, as it may have the same cause.
         """
         self._content |= {"status": status, "finished": _now(), "error": error, "account": account}
         self._content |= {"progress": progress, "tables": versions}
         if error is None:
             self._write(self._storage)
-        else:  # storage may be what failed, and that is to be heard of
+        else:
             self._storage.best_effort("write the run's record", self._write)
 
     def _write(self, storage: Storage) -> None:
@@ -71,19 +71,18 @@ class RunRecord:
 
 
 def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
-    """Records of an output's runs, the newest first; what is no record is passed over."""
+    """Yield the records of an output, newest first. Ignores files that are not records."""
     for path in sorted(storage.names(join(folder, "runs")), reverse=True):
         if (record := _record_at(storage, path)) is not None:
             yield record
 
 
 def read_record(storage: Storage, folder: str, run_id: str) -> dict[str, Any] | None:
-    """The record of one run; None if an output has none."""
+    """The record of one run, or None."""
     return _record_at(storage, join(folder, "runs", f"{run_id}.json"))
 
 
 def _record_at(storage: Storage, path: str) -> dict[str, Any] | None:
-    """A file's content, if it is the record that its name says."""
     try:
         content = json.loads(storage.read_bytes(path))
     except (FileNotFoundError, ValueError):
@@ -92,39 +91,30 @@ def _record_at(storage: Storage, path: str) -> dict[str, Any] | None:
 
 
 def runs_of(storage: Storage, output: str) -> Iterator[dict[str, Any]]:
-    """The records of an output's runs, the newest first, a run that cannot say how it ended as `killed`."""
-    at_work = lease_holder(storage, output)
+    """Yield the records of an output, newest first, with the status `killed` for runs that died."""
+    running = lease_holder(storage, output)
     for record in read_records(storage, output):
-        dead = record["status"] == "running" and record["run_id"] != at_work
+        dead = record["status"] == "running" and record["run_id"] != running
         yield record | {"status": "killed"} if dead else record
 
 
 def last_model(storage: Storage, output: str) -> dict[str, Any] | None:
-    """The model of the last run that began on an output, as its record has it; None if there was none."""
+    """The model of the last run on an output, as in its record, or None if there was no run."""
     return next((record["model"] for record in read_records(storage, output) if record.get("model")), None)
 
 
-def number_kept(storage: Storage, output: str, asked: int | None) -> int:
-    """How many earlier states of an output are kept: as many as are asked for, else as many as the last run kept."""
-    if asked is not None:
-        return asked
-    for record in read_records(storage, output):
-        number = record.get("keep_versions", record.get("settings", {}).get("keep_versions"))
-        if number is not None:
-            return int(number)
-    return 0
+def kept_versions(storage: Storage, output: str, number: int | None) -> list[dict[str, int]]:
+    """The table versions, by table name, at the end of the last runs that changed anything.
 
-
-def kept_versions(storage: Storage, output: str, asked: int | None) -> list[dict[str, int]]:
-    """Versions of the tables, by name, that the last so many runs left which changed anything.
-
-    asked: as in `number_kept`
+    number: of runs; None for as many as the last run kept
     """
-    number = number_kept(storage, output, asked)
+    if number is None:
+        settings = (record.get("settings") or {} for record in read_records(storage, output))
+        number = next((chosen for one in settings if (chosen := one.get("keep_versions")) is not None), 0)
     if not number:
         return []
-    left = (record for record in read_records(storage, output) if record.get("tables"))
-    changed = (record["tables"] for record in left if record["status"] != "nothing_new")
+    ended = (record for record in read_records(storage, output) if record.get("tables"))
+    changed = (record["tables"] for record in ended if record["status"] != "nothing_new")
     return list(islice(changed, number))
 
 

@@ -1,6 +1,6 @@
-"""Rows of some documents taken out of a table's files, and their new rows put in where the old ones were.
+"""Replacing documents: old rows are dropped from the files of a table, and new rows are put into the same files.
 
-So each file goes on covering few ids, whatever is revised, and a later revision touches few files.
+So each file keeps covering a narrow range of ids, and later revisions touch few files.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,155 +16,169 @@ from numpy.typing import NDArray
 
 from craft_ray.storage.addresses import join
 from craft_ray.tables.blocks import DataFile
-from craft_ray.tables.rewriting import Change, Runner, TableLocation, by_partition, rewritten, sorting
+from craft_ray.tables.rewriting import Rewrite, Runner, TableLocation, by_partition, plan_sorting
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A file without the rows of some documents, and with the new rows of some.
+    """Rewrites a file without the rows of some documents and with new rows of others.
 
-    doc_ids: ids whose rows go; sorted
-    new:     files of the same partition that hold new rows
-    taken:   ids whose rows it takes from them; sorted
+    dropped: sorted ids whose rows are dropped from the file
+    sources: files of the same partition with new rows
+    taken:   sorted ids whose rows are taken from the sources
     """
 
     location: TableLocation
     file: DataFile
-    doc_ids: pa.Array
-    new: Sequence[DataFile] = ()
+    dropped: pa.Array
+    sources: Sequence[DataFile] = ()
     taken: Sequence[str] = ()
 
     @property
     def files(self) -> Sequence[DataFile]:
-        """The one file."""
+        """The one file that is rewritten."""
         return (self.file,)
 
     def run(self) -> Sequence[DataFile]:
-        """The file itself if no row goes or comes, none if no row is left, or one of what is left and what comes.
+        """Write and return the new file; return the same file if no row changes, or none if no row is left.
 
-        Of the file itself the ids are read first. A row group at a time is in memory, beside all rows that come.
+        Holds all ids of the file, all new rows, and one row group at a time.
         """
         location, file = self.location, self.file
-        coming = self._coming()
+        new = self._new_rows()
         with location.storage.open(join(location.folder, file.path)) as stream:
             source = pq.ParquetFile(stream)
             ids = source.read(["doc_id"])["doc_id"].cast(pa.string())
-            kept = pc.invert(pc.is_in(ids, value_set=self.doc_ids))
-            rows = coming.num_rows + (pc.sum(kept).as_py() or 0)
-            if not coming.num_rows and rows == source.metadata.num_rows:
+            kept = pc.invert(pc.is_in(ids, value_set=self.dropped))
+            rows = new.num_rows + (pc.sum(kept).as_py() or 0)
+            if not new.num_rows and rows == source.metadata.num_rows:
                 return (file,)
             if not rows:
                 return ()
             path = location.new_path(file)
             with location.storage.publishing(join(location.folder, path)) as sink:
-                with pq.ParquetWriter(sink, coming.schema, compression="zstd") as writer:
-                    for part in self._parts(source, kept, coming):
-                        writer.write_table(part)
+                with pq.ParquetWriter(sink, new.schema, compression="zstd") as writer:
+                    for group in self._row_groups(source, kept, new):
+                        writer.write_table(group)
                 size = sink.tell()
-        bounds = pc.min_max(pa.chunked_array([*ids.filter(kept).chunks, *coming["doc_id"].chunks])).as_py()
+        bounds = pc.min_max(pa.chunked_array([*ids.filter(kept).chunks, *new["doc_id"].chunks])).as_py()
         return (DataFile(path, size, rows, bounds["min"], bounds["max"], file.partition),)
 
-    def _coming(self) -> pa.Table:
-        """The new rows, in order."""
-        if not self.new:
+    def _new_rows(self) -> pa.Table:
+        if not self.sources:
             return self.location.columns(self.file).empty_table()
         doc_id = pc.field("doc_id")
-        mine = (doc_id >= self.taken[0]) & (doc_id <= self.taken[-1]) & doc_id.isin(_strings(self.taken))
-        return self._sorted(self.location.rows(self.new).to_table(filter=mine))
+        wanted = (doc_id >= self.taken[0]) & (doc_id <= self.taken[-1]) & doc_id.isin(_strings(self.taken))
+        return self._sorted(self.location.rows(self.sources).to_table(filter=wanted))
 
-    def _parts(self, source: pq.ParquetFile, kept: pa.ChunkedArray, coming: pa.Table) -> Iterator[pa.Table]:
-        """The rows that are left, a row group at a time, each with those that come and belong there."""
-        at = 0
+    def _row_groups(self, source: pq.ParquetFile, kept: pa.ChunkedArray, new: pa.Table) -> Iterator[pa.Table]:
+        """The kept rows of each row group, together with the new rows up to its last id."""
+        start = 0
         for group in range(source.num_row_groups):
-            rows = source.read_row_group(group).select(coming.schema.names).cast(coming.schema)
-            here = coming
+            rows = source.read_row_group(group).select(new.schema.names).cast(new.schema)
+            added = new
             if group < source.num_row_groups - 1:
-                here = coming.filter(pc.less_equal(coming["doc_id"], pc.max(rows["doc_id"])))
-            coming = coming.slice(here.num_rows)
-            left = rows.filter(kept.slice(at, rows.num_rows))
-            yield self._sorted(pa.concat_tables([left, here])) if here.num_rows else left
-            at += rows.num_rows
+                added = new.filter(pc.less_equal(new["doc_id"], pc.max(rows["doc_id"])))
+            new = new.slice(added.num_rows)
+            left = rows.filter(kept.slice(start, rows.num_rows))
+            yield self._sorted(pa.concat_tables([left, added])) if added.num_rows else left
+            start += rows.num_rows
 
     def _sorted(self, rows: pa.Table) -> pa.Table:
         return rows.sort_by([(name, "ascending") for name in self.location.order(self.file)])
 
 
-def removals(location: TableLocation, files: Iterable[DataFile], doc_ids: pa.Array) -> list[Replacement]:
-    """Those of files that by their statistics may hold some documents, to be written without their rows.
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """Files to add to a table and to remove from it, and paths of files that were written but are not added."""
 
-    doc_ids: sorted
-    """
-    wanted = doc_ids.to_pylist()
-    covered = ((file, _covered(file, wanted)) for file in files)
-    return [Replacement(location, file, _strings(wanted[ids])) for file, ids in covered if ids.start < ids.stop]
+    added: Sequence[DataFile]
+    removed: Sequence[DataFile] = ()
+    unused: Sequence[str] = ()
 
 
-def replacing(
-    location: TableLocation, files: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run_all: Runner
-) -> Change:
-    """The change after which a table holds the rows of new files, in place of those of some documents.
+def replace_documents(
+    location: TableLocation, stored: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run: Runner
+) -> FileChange:
+    """Write the files after which a table holds the rows of new files instead of its rows of some documents.
 
-    files:   of the table
-    doc_ids: of documents that it may hold rows of; sorted
+    stored:  the files of the table
+    new:     files that the table does not have yet; may be empty
+    doc_ids: sorted ids whose rows in the table are replaced or removed
     """
     if not len(doc_ids):
-        return Change(new)
-    at_hand, unsorted = sorting(location, new)
-    at_hand += chain.from_iterable(run_all(unsorted))
-    touched, rest = replacements(location, files, at_hand, doc_ids)
-    change, left = rewritten(touched, run_all), rewritten(rest, run_all)
-    emptied = {file.path for file in left.removed}
-    added = [*change.added, *left.added, *(file for file in at_hand if file.path not in emptied)]
-    spare = {file.path for file in (*new, *left.removed)} - {file.path for file in added}
-    return Change(added, change.removed, sorted(spare))
+        return FileChange(new)
+    arriving, compactions = plan_sorting(location, new)
+    arriving += chain.from_iterable(run(compactions))
+    of_stored, of_arriving = plan_replacements(location, stored, arriving, doc_ids)
+    removed, rewritten = _run(of_stored, run)
+    emptied, left = _run(of_arriving, run)
+    paths = {file.path for file in emptied}
+    added = [*rewritten, *left, *(file for file in arriving if file.path not in paths)]
+    unused = {file.path for file in (*new, *emptied)} - {file.path for file in added}
+    return FileChange(added, removed, sorted(unused))
 
 
-def replacements(
-    location: TableLocation, files: Iterable[DataFile], new: Iterable[DataFile], doc_ids: pa.Array
+def _run(rewrites: Sequence[Rewrite], run: Runner) -> tuple[list[DataFile], list[DataFile]]:
+    """Run rewrites; return the files that they replace and the new ones, without files that do not change."""
+    replaced: list[DataFile] = []
+    written: list[DataFile] = []
+    for rewrite, files in zip(rewrites, run(rewrites), strict=True):
+        if tuple(files) != tuple(rewrite.files):
+            replaced += rewrite.files
+            written += files
+    return replaced, written
+
+
+def plan_replacements(
+    location: TableLocation, stored: Iterable[DataFile], new: Iterable[DataFile], doc_ids: pa.Array
 ) -> tuple[list[Replacement], list[Replacement]]:
-    """A table's files that may hold some documents, to be written with their new rows; and new files, without these.
+    """Plan the rewrites of stored files that may hold some documents, and of new files whose rows go into these.
 
-    new:     files that hold the documents' new rows, and may hold others; those without any are not among the second
+    new:     files with the new rows of the documents, and perhaps of others
     doc_ids: sorted
     """
     wanted = doc_ids.to_pylist()
-    arriving = {tuple(group[0].partition.values()): group for group in by_partition(new)}
-    touched: list[Replacement] = []
-    rest: list[Replacement] = []
-    for group in by_partition(files):
-        mine = arriving.get(tuple(group[0].partition.values()), [])
+    new_files = {tuple(group[0].partition.values()): group for group in by_partition(new)}
+    of_stored: list[Replacement] = []
+    of_new: list[Replacement] = []
+    for group in by_partition(stored):
+        sources = new_files.get(tuple(group[0].partition.values()), [])
         covered = [_covered(file, wanted) for file in group]
-        assigned = _assigned(group, covered, wanted) if mine else [[] for _ in group]
+        assigned = _assign(group, covered, wanted) if sources else [[] for _ in group]
         for file, ids, taken in zip(group, covered, assigned, strict=True):
             if ids.start < ids.stop:
-                holding = [one for one in mine if taken and one.first_id <= taken[-1] and taken[0] <= one.last_id]
-                touched.append(Replacement(location, file, _strings(wanted[ids]), holding, taken))
-        rest += removals(location, mine, _strings(sorted(chain.from_iterable(assigned))))
-    return touched, rest
+                holding = [one for one in sources if taken and one.first_id <= taken[-1] and taken[0] <= one.last_id]
+                of_stored.append(Replacement(location, file, _strings(wanted[ids]), holding, taken))
+        moved = sorted(chain.from_iterable(assigned))
+        for file, ids in ((file, _covered(file, moved)) for file in sources):
+            if ids.start < ids.stop:
+                of_new.append(Replacement(location, file, _strings(moved[ids])))
+    return of_stored, of_new
 
 
-def _assigned(files: Sequence[DataFile], covered: Sequence[slice], wanted: Sequence[str]) -> list[list[str]]:
-    """For each file of a partition, the documents whose new rows it takes; each goes to one file at the most.
+def _assign(files: Sequence[DataFile], covered: Sequence[slice], wanted: Sequence[str]) -> list[list[str]]:
+    """Assign documents to files of a partition, each document to at most one; return the ids of each file.
 
-    Of the files that cover an id the one is chosen that has most rows per id, for it most likely holds the old rows.
-    No file takes more documents than it has rows, else one that covers much could become as large as all of them.
+    Of the files that cover an id, the one with most rows per covered id is chosen, as it most likely holds the old
+    rows. A file gets at most as many documents as it has rows; otherwise one that covers a wide range could double.
 
-    covered: of each file, the places of the ids within its bounds
-    wanted:  ids, sorted
+    covered: for each file, the slice of `wanted` within its bounds
+    wanted:  sorted ids
     """
     free = np.full(len(wanted), True)
     assigned: list[list[str]] = [[] for _ in files]
-    number = [ids.stop - ids.start for ids in covered]
-    bounded = [at for at, file in enumerate(files) if number[at] and file.first_id and file.last_id]
-    for at in sorted(bounded, key=lambda at: -files[at].rows / number[at]):
-        places: NDArray[np.int64] = covered[at].start + np.flatnonzero(free[covered[at]])[: files[at].rows]
-        free[places] = False
-        assigned[at] = [wanted[at] for at in places]
+    count = [ids.stop - ids.start for ids in covered]
+    bounded = [n for n, file in enumerate(files) if count[n] and file.first_id and file.last_id]
+    for n in sorted(bounded, key=lambda n: -files[n].rows / count[n]):
+        chosen: NDArray[np.int64] = covered[n].start + np.flatnonzero(free[covered[n]])[: files[n].rows]
+        free[chosen] = False
+        assigned[n] = [wanted[index] for index in chosen]
     return assigned
 
 
 def _covered(file: DataFile, wanted: Sequence[str]) -> slice:
-    """The places, among sorted ids, of those within a file's bounds; all of them for a file without statistics."""
+    """The slice of sorted ids within the bounds of a file, all of them if it has no statistics."""
     if not (file.first_id and file.last_id):
         return slice(0, len(wanted))
     return slice(bisect_left(wanted, file.first_id), bisect_right(wanted, file.last_id))

@@ -1,19 +1,18 @@
-"""The tables `entities` and `documents`, in step, and `shards`: Delta tables that one run at a time commits to.
+"""The tables of an output, opened for writing: `entities` and `documents`, which change together, and `shards`.
 
-Rows come in pairs of commits, first to `entities`, then to `documents`, and both carry one number (`delta.PAIR`), which
-no other pair has. From this follows:
+Rows are committed in pairs, first to `entities`, then to `documents`, and both commits carry one unique number
+(`numbers.PAIR`):
 
-- A run begins with a fence in each table, `documents` first. After it no other run's second half is taken, so whether
-  `entities` is a half ahead can be told for good; if it is, that half is taken back.
-- An earlier run that is still alive, or wakes up, stops with a clear error before it can mix anything in.
-- Files are written by workers but count only once the driver commits them.
-- A shard is recorded as finished after its documents, so what `shards` holds is true whatever dies.
+- A run begins with a fence in each table, `documents` first. No other run can commit to `documents` after it, so if
+  `entities` is one commit ahead, that commit will never get its second half and is rolled back.
+- An earlier run that is still alive, or wakes up, fails with TakenOverError before it can add anything.
+- Workers write files, which count only once the driver has committed them.
+- A shard is recorded as finished after its documents, so `shards` is right whatever dies.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,7 @@ from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
+from craft_ray.core.schema import ANCESTORS, DOCUMENTS, ENTITIES, LABEL, SHARDS, entities_schema
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -31,45 +30,47 @@ from craft_ray.tables.blocks import RETRACTED, DataFile, WrittenBlock, best
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome, admitted
 from craft_ray.tables.numbers import next_number
-from craft_ray.tables.replacing import Replacement, removals, replacing
-from craft_ray.tables.rewriting import Compaction, Runner, TableLocation, plan_compaction, rewritten, run_locally
+from craft_ray.tables.replacing import Replacement, replace_documents
+from craft_ray.tables.rewriting import Compaction, Runner, TableLocation, plan_compaction, run_locally
 from craft_ray.tables.version import check_version, id_hasher, new_properties
 
-SHARD_FILES = 16
-"""Files of `shards` above which it is written anew as one; each run adds some."""
+MAX_SHARD_FILES = 16
+"""Files of `shards` above which they are written again as one; each run adds some."""
+
+_CONCEPT_ID = pa.schema([ENTITIES.field("concept_id")])
 
 _BATCH = 1 << 14
-"""Rows of `shards` that are looked at at once."""
+"""Rows of `shards` that are compared at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Documents that are written, and the files that hold their rows.
+class _NewFiles:
+    """Files with the new rows of documents.
 
-    revised: ids of those among them that the tables may hold; and of those that are only to be removed
+    replaced: ids of documents whose rows the tables may already hold
     """
 
-    revised: pa.Array
+    replaced: pa.Array
     documents: list[DataFile]
     entities: list[DataFile]
 
 
 class Tables:
-    """The tables of one output, opened for writing; any earlier run is shut out.
+    """The tables of one output, opened for writing. Opening them fences off any earlier run.
 
-    run_id:  the run whose uncommitted files are removed at its end
-    run_all: runs what rewrites files, here or on a cluster
+    run_id: the run that writes; its uncommitted files are removed at the end
+    run:    runs rewrites of files, in this process or on a cluster
 
-    Raises SettingsError if they cannot be opened or are not ours, StorageError if storage fails for too long.
+    Raises SettingsError if the tables cannot be opened or are not ours, StorageError if storage fails for too long.
     """
 
-    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed", run_all: Runner = run_locally) -> None:
-        self._storage = storage
-        self._run_all = run_all
+    def __init__(self, storage: Storage, output: str, run_id: str = "unnamed", run: Runner = run_locally) -> None:
+        self.storage = storage
         self.output = output
-        self._run_id = run_id
+        self.run_id = run_id
+        self._run = run
         self.small_files = 0
-        """Files that were appended since small ones were last merged."""
+        """Files that were added since the last compaction."""
         try:
             self.entities = NumberedTable(storage, output, "entities", ENTITIES, [LABEL])
             self.documents = NumberedTable(storage, output, "documents", DOCUMENTS, properties=new_properties())
@@ -77,17 +78,17 @@ class Tables:
             check_version(self.documents.delta, output)
             self.ids = id_hasher(self.documents.delta)
             self._begin()
+            self._first_files = frozenset(file.path for file in self.entities.files())
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {describe(error)}") from error
 
     def _begin(self) -> None:
-        """Shut out other runs, and bring `entities` in step if one died between the commits of a pair."""
         self.documents.fence()
         pair = self.documents.pair
         if self.shards.pair > pair:
             raise SettingsError(
-                f"the table shards of {self.output} knows more than documents does ({self.shards.pair}, {pair}): were "
-                "they changed by hand? Without shards all input is read anew"
+                f"the table shards of {self.output} is ahead of documents ({self.shards.pair}, {pair}): were they "
+                "changed by hand? Without shards all input is read again"
             )
         self.entities.fence()
         if self.entities.pair != pair:
@@ -101,7 +102,7 @@ class Tables:
 
     @property
     def partition_by(self) -> tuple[str, ...]:
-        """The columns that `entities` is partitioned by."""
+        """The columns that partition `entities`."""
         return self.entities.partition_by
 
     def path(self, name: str) -> str:
@@ -109,9 +110,9 @@ class Tables:
         return join(self.output, name)
 
     def append(self, blocks: Sequence[WrittenBlock]) -> None:
-        """Commit blocks whose documents are all new.
+        """Commit blocks of new documents.
 
-        Raises RunError if another run has taken over.
+        Raises TakenOverError if another run has begun.
         """
         pair = next_number(self.documents.pair)
         self.entities.commit_files((file for block in blocks for file in block.entities), pair)
@@ -119,178 +120,188 @@ class Tables:
         self.small_files += sum(len(block.entities) + len(block.documents) for block in blocks)
 
     def replace(self, blocks: Sequence[WrittenBlock], outcomes: Sequence[NDArray[np.int8]]) -> int:
-        """Commit the documents of blocks that are new, and those revised, in place of what the tables hold of them.
+        """Commit new and revised documents in place of their stored rows; return how many were written.
 
-        Of documents with one id the best revision is taken. All goes in one pair of commits, so that no file of the
-        tables is written twice. Returns how many documents were written.
+        Of several revisions of a document the best is taken. All blocks go into one pair of commits, so that each file
+        of the tables is rewritten at most once.
 
-        outcomes: of each block's documents (`ledger.Outcome`); those that are neither new nor revised are left out
+        outcomes: the `ledger.Outcome` of each document of each block; other than new and revised ones are left out
         """
-        every = np.concatenate([block.entries for block in blocks])
+        entries = np.concatenate([block.entries for block in blocks])
         outcome = np.concatenate(outcomes)
         candidates = np.flatnonzero(admitted(outcome))
-        winners = np.full(len(every), False)
-        winners[candidates[best(every[candidates])]] = True
+        winners = np.full(len(entries), False)
+        winners[candidates[best(entries[candidates])]] = True
         edges = np.cumsum([len(block.entries) for block in blocks])[:-1]
         revised = winners & (outcome == Outcome.REVISED)
-        masks = zip(np.split(winners, edges), np.split(revised, edges), strict=True)
+        masks = zip(blocks, np.split(winners, edges), np.split(revised, edges), strict=True)
         with self.documents.detecting_takeover():
-            return self._replace_by(
-                [self._part(block, *mask) for block, mask in zip(blocks, masks, strict=True) if mask[0].any()]
-            )
+            new = [self._new_files(block, *mask) for block, *mask in masks if mask[0].any()]
+            if new:
+                replaced = pa.concat_arrays([files.replaced for files in new]).sort()
+                entities = [file for files in new for file in files.entities]
+                documents = [file for files in new for file in files.documents]
+                self._replace_documents(replaced, entities, documents)
+        return sum(file.rows for files in new for file in files.documents)
 
-    def _replace_by(self, parts: Sequence["_Part"]) -> int:
-        """Commit documents in place of those with their ids; returns how many."""
-        if not parts:
-            return 0
-        doc_ids = pa.concat_arrays([part.revised for part in parts]).sort()
+    def _new_files(self, block: WrittenBlock, winners: NDArray[np.bool_], revised: NDArray[np.bool_]) -> _NewFiles:
+        """Files with the winning documents of a block: the block's own files if all of its documents are written."""
+        (file,) = block.documents
+        with self.storage.open(join(self.documents.path, file.path)) as stream:
+            documents = pq.read_table(stream, columns=["doc_id", "status"])
+        replaced = documents["doc_id"].filter(pa.array(revised)).combine_chunks()
+        written = winners & pc.not_equal(documents["status"], RETRACTED).to_numpy(zero_copy_only=False)
+        if written.all():
+            return _NewFiles(replaced, block.documents, block.entities)
+        others = documents["doc_id"].filter(pa.array(~written)).combine_chunks()
+
+        def rest(table: NumberedTable, files: Sequence[DataFile]) -> list[DataFile]:
+            return [new for file in files for new in Replacement(self._location(table), file, others).run()]
+
+        return _NewFiles(replaced, rest(self.documents, block.documents), rest(self.entities, block.entities))
+
+    def remove(self, doc_ids: pa.Array) -> int:
+        """Remove documents, by sorted ids, with their entities; return how many the tables held."""
+        before = self.documents.count()
+        if len(doc_ids):
+            with self.documents.detecting_takeover():
+                self._replace_documents(doc_ids, [], [])
+        return before - self.documents.count()
+
+    def _replace_documents(self, doc_ids: pa.Array, entities: list[DataFile], documents: list[DataFile]) -> None:
+        """Commit new files in place of the rows of some documents, as one pair."""
         pair = next_number(self.documents.pair)
-        changes = []
-        for table in (self.entities, self.documents):
-            new = [file for part in parts for file in (part.entities if table is self.entities else part.documents)]
-            changes.append((table, replacing(self._location(table), table.files(), new, doc_ids, self._run_all)))
+        changes = [
+            (table, replace_documents(self._location(table), table.files(), new, doc_ids, self._run))
+            for table, new in ((self.entities, entities), (self.documents, documents))
+        ]
         for table, change in changes:
             table.commit_files(change.added, pair, change.removed)
         for table, change in changes:
             table.delete_files(change.unused)
-        return sum(file.rows for part in parts for file in part.documents)
-
-    def _part(self, block: WrittenBlock, mask: NDArray[np.bool_], revised: NDArray[np.bool_]) -> "_Part":
-        """The files of a block with the documents marked alone: its own, where that is all of them."""
-        (file,) = block.documents
-        with self._storage.open(join(self.documents.path, file.path)) as stream:
-            documents = pq.read_table(stream, columns=["doc_id", "status"])
-        doc_ids = documents["doc_id"].filter(pa.array(revised)).combine_chunks()
-        written = mask & pc.not_equal(documents["status"], RETRACTED).to_numpy(zero_copy_only=False)
-        if written.all():
-            return _Part(doc_ids, block.documents, block.entities)
-        others = documents["doc_id"].filter(pa.array(~written)).combine_chunks()
-        return _Part(
-            doc_ids,
-            self._filtered(self.documents, block.documents, others),
-            self._filtered(self.entities, block.entities, others),
-        )
-
-    def _filtered(self, table: NumberedTable, files: Sequence[DataFile], doc_ids: pa.Array) -> list[DataFile]:
-        """Files without the rows of some documents."""
-        return [rest for file in files for rest in Replacement(self._location(table), file, doc_ids).run()]
 
     def _location(self, table: NumberedTable) -> TableLocation:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
-        return TableLocation(self._storage, table.path, schema, self._run_id)
+        return TableLocation(self.storage, table.path, schema, self.run_id)
 
     def exists(self, url: str) -> bool:
         """True if there is a file at an address."""
-        return self._storage.size(url) is not None
+        return self.storage.size(url) is not None
 
     def finished_shards(self) -> pa.Table:
         """The content of `shards`, one row per shard."""
         return latest_per_shard(self.shards.read(SHARDS.names).cast(SHARDS))
 
     def record_finished(self, rows: pa.Table) -> None:
-        """Commit shards whose documents are all committed; rows of SHARDS."""
+        """Commit rows of SHARDS for shards whose documents are all committed."""
         self.shards.append(rows, self.documents.pair)
 
     def forget_shards(self, gone: pa.ChunkedArray, finished_shards: pa.Table) -> None:
-        """Take shards out of `shards`, so that they are read if they come again; `gone` marks them among all rows."""
+        """Remove shards from `shards`, so that they are read if they come back.
+
+        gone:            mask of the rows to remove
+        finished_shards: all rows
+        """
         if pc.any(gone).as_py():
             self.shards.overwrite(finished_shards.filter(pc.invert(gone)), self.documents.pair)
 
-    def remove(self, doc_ids: pa.Array) -> int:
-        """Commit the tables without the rows of some documents (sorted); returns how many documents were there."""
-        before = self.documents.count()
-        if len(doc_ids):
-            with self.documents.detecting_takeover():
-                pair = next_number(self.documents.pair)
-                for table in (self.entities, self.documents):
-                    change = rewritten(removals(self._location(table), table.files(), doc_ids), self._run_all)
-                    table.commit_files(change.added, pair, change.removed)
-        return before - self.documents.count()
+    def concept_ids(self) -> set[str]:
+        """All concept ids in `entities`."""
+        return self._concept_ids(file.path for file in self.entities.files())
 
-    def entity_files(self) -> list[DataFile]:
-        """The files of `entities`."""
-        return self.entities.files()
+    def changed_concept_ids(self) -> tuple[set[str], set[str]]:
+        """The concept ids in files of `entities` that this run has added, and in those that it has removed."""
+        paths = {file.path for file in self.entities.files()}
+        return self._concept_ids(paths - self._first_files), self._concept_ids(self._first_files - paths)
 
-    def replace_entity_files(self, files: Sequence[DataFile]) -> None:
-        """Put files with the same rows, apart from their concepts, in place of all of `entities`."""
-        self.entities.replace_files(files)
-
-    def concept_ids(self) -> pa.Array:
-        """The ids that `entities` has, each once."""
+    def _concept_ids(self, paths: Iterable[str]) -> set[str]:
         found: set[str] = set()
-        for batch in self.entities.delta.to_pyarrow_dataset().to_batches(columns=["concept_id"]):
+        for batch in self._location(self.entities).dataset(paths, _CONCEPT_ID).to_batches():
             found.update(pc.unique(batch["concept_id"]).drop_null().to_pylist())
-        return pa.array(sorted(found), pa.string())
+        return found
+
+    def described_concept_ids(self) -> set[str]:
+        """The concept ids that the table `ancestors` describes."""
+        ancestors = NumberedTable(self.storage, self.output, "ancestors", ANCESTORS)
+        return set(ancestors.read(["id"], pc.field("distance") == 0)["id"].to_pylist())
 
     def write_concepts(self, concepts: pa.Table, ancestors: pa.Table) -> None:
-        """Put rows of CONCEPTS and ANCESTORS in place of what these tables hold, if they differ."""
+        """Overwrite the tables `concepts` and `ancestors` if their rows differ from these."""
         for name, rows in (("concepts", concepts), ("ancestors", ancestors)):
-            table = NumberedTable(self._storage, self.output, name, rows.schema)
+            table = NumberedTable(self.storage, self.output, name, rows.schema)
             table.fence()
             if table.read().cast(rows.schema) != rows:
                 table.overwrite(rows, self.documents.pair)
-            table.vacuum(self._run_id)
+            table.vacuum(self.run_id)
 
     def finish(
         self, compact: bool, kept: Sequence[dict[str, int]] = (), stopped: Callable[[], bool] = lambda: False
     ) -> None:
-        """Close a run: merge small files, remove files that no table refers to, and keep the logs short.
+        """End a run: compact small files, remove files that no table refers to, and keep the logs short.
 
-        After it the Parquet files are exactly the tables' snapshots, and those of the versions of `entities` and
-        `documents` that are `kept`.
+        Afterwards the Parquet files are exactly those of the current tables and of the `kept` versions of `entities`
+        and `documents`.
 
-        stopped: asked after each merge, of at most `rewriting.AT_ONCE` bytes; what is not merged then is the next run's
+        stopped: checked after each compaction of at most `rewriting.MAX_INPUT` bytes; the next run does the others
 
-        Raises RunError if another run has begun meanwhile, before anything is removed.
+        Raises TakenOverError if another run has begun, before anything is removed.
         """
-        if self._has_superseded_shards() or (compact and len(self.shards.files()) > SHARD_FILES):
+        if self._has_superseded_shards() or (compact and len(self.shards.files()) > MAX_SHARD_FILES):
             self.shards.overwrite(self.finished_shards(), self.documents.pair)
         if compact:
             self.compact(stopped)
         for name, table in self.by_name.items():
-            table.vacuum(self._run_id, [version[name] for version in kept if name in version and name != "shards"])
+            table.vacuum(self.run_id, [version[name] for version in kept if name in version and name != "shards"])
             table.checkpoint()
 
     def _has_superseded_shards(self) -> bool:
-        """True if `shards` has several rows of a shard."""
+        """True if `shards` has several rows for one shard."""
         keys = pa.schema([SHARDS.field(name) for name in ("shard", "run_id")])
         rows = self.shards.with_retries(lambda: pa.Table.from_batches(self.shards.iter_batches(keys, _BATCH), keys))
         return bool(latest_per_shard(rows).num_rows < rows.num_rows)
 
     def compact(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Compaction small files, one commit to each table that has any. stopped: as in `finish`"""
-        for table in (self.entities, self.documents):
-            if stopped():
-                return
-            with table.detecting_takeover():
-                change = rewritten(plan_compaction(self._location(table), table.files()), self._run_all, stopped)
-                if change.removed:
-                    table.commit_rewrite(change.added, change.removed)
+        """Compact small files. stopped: as in `finish`"""
+        if stopped():
+            return
+        plan = self.plan_compaction()
+        done = []
+        with self.documents.detecting_takeover():
+            for compaction, files in zip(plan, self._run(plan), strict=True):
+                done.append((compaction, files))
+                if stopped():
+                    break
+        self.commit_compaction(done)
 
     def plan_compaction(self) -> list[Compaction]:
-        """The merges of the files that are small now."""
+        """The compactions of the files that are small now."""
         self.small_files = 0
         both = (self.entities, self.documents)
-        return [merge for table in both for merge in plan_compaction(self._location(table), table.files())]
+        return [compaction for table in both for compaction in plan_compaction(self._location(table), table.files())]
 
-    def commit_compaction(self, merged: Sequence[tuple[Compaction, Sequence[DataFile]]]) -> None:
-        """Commit files that merges gave, but for those of which a file has been written again meanwhile."""
+    def commit_compaction(self, done: Sequence[tuple[Compaction, Sequence[DataFile]]]) -> None:
+        """Commit compacted files, and delete those whose old files have been rewritten otherwise meanwhile."""
         for table in (self.entities, self.documents):
-            mine = [(merge, files) for merge, files in merged if merge.location.folder == table.path]
-            there = {file.path for file in table.files()} if mine else set()
-            in_step = [there.issuperset(file.path for file in merge.files) for merge, _ in mine]
-            if any(in_step):
-                added = [file for _, files in compress(mine, in_step) for file in files]
-                removed = [file for merge, _ in compress(mine, in_step) for file in merge.files]
-                with table.detecting_takeover():
-                    table.commit_rewrite(added, removed)
-            late = [files for (_, files), good in zip(mine, in_step, strict=True) if not good]
-            table.delete_files([file.path for files in late for file in files])
+            stored = {file.path for file in table.files()} if done else set()
+            added: list[DataFile] = []
+            removed: list[DataFile] = []
+            late: list[DataFile] = []
+            for compaction, files in done:
+                if compaction.location.folder != table.path:
+                    continue
+                if stored.issuperset(file.path for file in compaction.files):
+                    added += files
+                    removed += compaction.files
+                else:
+                    late += files
+            if added:
+                table.commit_files(added, table.pair, removed, data_change=False)
+            table.delete_files([file.path for file in late])
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
-        """Put a table's rows in new files, in the order in which they come.
+        """Overwrite a table with the same rows in another order or partitioning.
 
-        That they are its rows is the caller's care. Each partition has a group of rows in memory until the end.
+        Holds one row group per partition in memory.
         """
         table = self.by_name[name]
         table.overwrite(
@@ -302,17 +313,18 @@ class Tables:
         )
 
     def versions(self) -> dict[str, int]:
-        """Delta's version of each table, as this run has left it."""
+        """Delta's version of each table after this run's last commit."""
         return {name: table.version for name, table in self.by_name.items()}
 
     def counts(self) -> dict[str, int]:
-        """Rows of both tables, from their logs."""
+        """The number of entities and documents, from the logs."""
         return {"entities": self.entities.count(), "documents": self.documents.count()}
 
     def run_counts(self, run_id: str) -> tuple[Counter[str], Counter[str], Counter[str], Counter[str]]:
-        """Counts of a run's rows in the tables.
+        """Count the rows that a run has written.
 
-        Documents by status, rejected ones by reason, entities by label, and those that have a concept by label.
+        Returns documents by status, rejected documents by reason, entities by label, and entities with a concept by
+        label.
         """
         mine = pc.field("run_id") == run_id
         documents = self.documents.read(["status", "reason"], mine)
@@ -327,13 +339,13 @@ class Tables:
 
 
 def latest_per_shard(rows: pa.Table) -> pa.Table:
-    """Of rows of SHARDS, or some columns, the last run's of each shard; run ids begin with the time."""
-    names = rows["shard"].cast(pa.large_string()).combine_chunks()  # a `string` has 2 GB at the most
+    """The last row of each shard among rows of SHARDS, or of some of its columns. Run ids sort by time."""
+    names = rows["shard"].cast(pa.large_string()).combine_chunks()  # a `string` array holds at most 2 GB
     keys = pa.table({"shard": names, "run_id": rows["run_id"]})
     order = pc.sort_indices(keys, [("shard", "ascending"), ("run_id", "ascending")]).to_numpy()
     latest = np.ones(rows.num_rows, np.bool_)
-    for at in range(0, rows.num_rows, _BATCH):
-        neighbours = order[at : at + _BATCH + 1]
+    for start in range(0, rows.num_rows, _BATCH):
+        neighbours = order[start : start + _BATCH + 1]
         sorted_names = names.take(pa.array(neighbours))
         superseded = pc.equal(sorted_names[:-1], sorted_names[1:]).to_numpy(zero_copy_only=False)
         latest[neighbours[:-1][superseded]] = False

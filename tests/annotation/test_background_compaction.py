@@ -1,4 +1,4 @@
-"""Small files merged while a run goes on, by tasks of a real Ray."""
+"""Small files are compacted by Ray tasks while a run goes on."""
 
 import json
 import logging
@@ -32,10 +32,10 @@ def files(tables: Tables) -> list[int]:
 
 def wait(compaction: BackgroundCompaction) -> None:
     """Wait until a round has ended, but do not commit it."""
-    ray.wait([*compaction._at_work], num_returns=len(compaction._at_work))
+    ray.wait([*compaction._running], num_returns=len(compaction._running))
 
 
-def test_many_small_files_are_merged_beside_all_else(tables: Tables, tmp_path: Path):
+def test_round_is_committed_by_a_later_poll(tables: Tables, tmp_path: Path):
     begun = BackgroundCompaction(tables)
     begun.poll()
     tables.append([block(tmp_path, ("e", "rat"))])
@@ -49,7 +49,7 @@ def test_many_small_files_are_merged_beside_all_else(tables: Tables, tmp_path: P
     assert [row[:2] for row in rows(tmp_path, "entities")] == [*((name, "mouse") for name in "abcd"), ("e", "rat")]
 
 
-def test_what_was_revised_while_files_were_merged_is_as_revised(tables: Tables, tmp_path: Path):
+def test_compaction_of_revised_files_is_discarded(tables: Tables, tmp_path: Path):
     begun = BackgroundCompaction(tables)
     begun.poll()
     new = block(tmp_path, ("b", "human"), shard=1)
@@ -63,7 +63,7 @@ def test_what_was_revised_while_files_were_merged_is_as_revised(tables: Tables, 
     assert_only_the_snapshot(tmp_path, files=1)
 
 
-def test_a_merge_that_fails_is_left_to_the_runs_end(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_failed_compaction_is_repeated_at_the_end(tables: Tables, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "documents" / tables.documents.files()[0].path
     content = path.read_bytes()
     path.write_bytes(b"no Parquet")
@@ -71,14 +71,14 @@ def test_a_merge_that_fails_is_left_to_the_runs_end(tables: Tables, tmp_path: Pa
     begun.poll()
     begun.finish()
     path.write_bytes(content)
-    assert "small files could not be merged" in caplog.text
+    assert "small files could not be compacted" in caplog.text
     assert files(tables) == [1, 4]
     tables.finish(compact=True)
     assert files(tables) == [1, 1]
     assert len(rows(tmp_path, "documents")) == 4
 
 
-def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
+def test_cancelled_round_changes_nothing(tables: Tables):
     begun = BackgroundCompaction(tables)
     begun.poll()
     begun.cancel()
@@ -87,7 +87,7 @@ def test_files_stay_as_they_are_where_a_round_is_ended(tables: Tables):
 
 
 @pytest.mark.parametrize("compact", [True, False])
-def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
+def test_run_compacts_in_the_background(
     compact: bool, local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(background_compaction, "SMALL_FILES", 10)
@@ -104,4 +104,4 @@ def test_a_run_merges_as_it_goes_where_small_files_are_to_be_merged(
     )
     assert told["documents"]["annotated"] == 60
     assert assert_consistent(tmp_path / "out") == {"annotated": 60}
-    assert ("small files merged" in caplog.text) == compact
+    assert ("small files compacted" in caplog.text) == compact

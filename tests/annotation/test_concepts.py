@@ -1,12 +1,29 @@
-"""Ids in the tables of an output: columns, the tables of concepts and of the classes above them, older outputs."""
+"""Concept ids in the tables of an output: columns of `entities`, and the tables `concepts` and `ancestors`."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from craft_ray.annotation.concepts import write_concepts
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import craft_ray
+from craft_ray.annotation.concepts import concept_rows, described, write_concepts
 from craft_ray.core.schema import ANCESTORS, CONCEPT_COLUMNS, CONCEPTS
+from craft_ray.tables.records import RunRecord
 from craft_ray.tables.writer import Tables
-from tests.support.ontologies import grounder
-from tests.support.outputs import STORAGE, assert_consistent, commit, numbered_document, table
+from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.outputs import (
+    STORAGE,
+    all_of,
+    assert_consistent,
+    block,
+    commit,
+    data_files,
+    numbered_document,
+    table,
+)
 
 DOCUMENTS = [numbered_document(n) for n in range(12)]
 
@@ -15,7 +32,7 @@ def mentions(output: Path) -> set[tuple[str, str | None]]:
     return {(row["mention"], row["concept_id"]) for row in table(output, "entities").to_pylist()}
 
 
-def test_each_mention_has_its_concept_or_null(tmp_path: Path):
+def test_entities_have_concepts(tmp_path: Path):
     by = grounder()
     written = commit(tmp_path, DOCUMENTS, grounder=by)
     assert_consistent(tmp_path)
@@ -34,12 +51,12 @@ def test_each_mention_has_its_concept_or_null(tmp_path: Path):
     assert {row["lexicon"] for row in rows} == {by.lexicon.fingerprint[:16]}
 
 
-def test_without_a_lexicon_the_columns_are_null(tmp_path: Path):
+def test_columns_are_null_without_a_lexicon(tmp_path: Path):
     commit(tmp_path, DOCUMENTS)
     assert table(tmp_path, "entities").select(CONCEPT_COLUMNS).drop_null().num_rows == 0
 
 
-def test_mentions_that_nothing_fits_are_left_out_and_counted_apart(tmp_path: Path):
+def test_left_out_mentions(tmp_path: Path):
     every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
     written = commit(tmp_path, DOCUMENTS, grounder=grounder(grounded_only=frozenset({"Protein"})))
     assert_consistent(tmp_path)
@@ -48,7 +65,7 @@ def test_mentions_that_nothing_fits_are_left_out_and_counted_apart(tmp_path: Pat
     assert {mention for mention, _ in mentions(tmp_path)} == {"Pax6", "mouse", "yeast"}
 
 
-def test_the_concepts_that_occur_have_a_row_and_so_have_the_classes_above(tmp_path: Path):
+def test_concepts_and_ancestors(tmp_path: Path):
     by = grounder({("yeast", "NCBITaxon:4932"): 1})
     commit(tmp_path, DOCUMENTS, grounder=by)
     tables = Tables(STORAGE, str(tmp_path))
@@ -60,3 +77,56 @@ def test_the_concepts_that_occur_have_a_row_and_so_have_the_classes_above(tmp_pa
     assert above == {(row["id"], row["id"], 0) for row in concepts}
     assert table(tmp_path, "ancestors").cast(ANCESTORS).schema == ANCESTORS
     assert table(tmp_path, "concepts").cast(CONCEPTS).schema == CONCEPTS
+
+
+NAMES = ("mouse", "yeast", "worm", "fly")
+BY = grounder(text=OBO + "".join(f"\n[Term]\nid: NCBITaxon:{n}\nname: {NAMES[n]}\n" for n in (2, 3)))
+CHANGES = st.tuples(
+    st.sampled_from(["new", "revised", "removed", "compacted"]),
+    st.dictionaries(st.sampled_from("abc"), st.sampled_from((*NAMES, "no concept")), min_size=1),
+)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.lists(CHANGES, max_size=3), min_size=1, max_size=4))
+def test_changed_files_give_the_concepts_of_all_files(runs: list[list[tuple[str, dict[str, str]]]]):
+    with TemporaryDirectory() as folder:
+        new = 0
+        for number, run in enumerate(runs):
+            tables = Tables(STORAGE, folder)
+            for kind, documents in run:
+                named = {f"{name}{new}" if kind == "new" else f"{name}0": text for name, text in documents.items()}
+                if kind == "removed":
+                    tables.remove(pa.array(sorted(named)))
+                elif kind == "compacted":
+                    tables.compact()
+                else:
+                    new += kind == "new"
+                    written = block(Path(folder), *named.items(), shard=new, grounder=BY)
+                    tables.append([written]) if kind == "new" else tables.replace([written], [all_of(written)])
+            write_concepts(tables, BY.lexicon)
+            numbers = BY.lexicon.indices(pa.array(sorted(tables.concept_ids()), pa.string()))
+            for name, expected in zip(("concepts", "ancestors"), concept_rows(BY.lexicon, numbers), strict=True):
+                assert table(folder, name).cast(expected.schema) == expected
+            tables.finish(compact=True)
+            RunRecord(STORAGE, folder, f"{number}", concepts_in_step=True, lexicon=described(BY.lexicon))
+
+
+@pytest.mark.integration
+def test_run_reads_ids_only_of_its_own_files(local_ray: None, tmp_path: Path):
+    terms = {"NCBITaxon:1": "type", "SO:2": "zebrafish"}  # word pieces that the stand-in labels Taxon and Sequence
+    ontology = obo_file(tmp_path, "".join(f"\n[Term]\nid: {id}\nname: {name}\n" for id, name in terms.items()))
+    output = tmp_path / "out"
+
+    def annotate(name: str) -> None:
+        file = tmp_path / f"{name}.txt"
+        file.write_text(f"We saw {name} there.")
+        craft_ray.annotate([file], output, model="stand-in", ontology=(ontology,), compact=False)
+
+    annotate("type")
+    (earlier,) = data_files(output / "entities")
+    earlier.rename(tmp_path / earlier.name)
+    annotate("zebrafish")
+    (tmp_path / earlier.name).rename(earlier)
+    assert sorted(table(output, "concepts")["id"].to_pylist()) == sorted(terms)
+    assert sorted(table(output, "entities")["concept_id"].to_pylist()) == sorted(terms)

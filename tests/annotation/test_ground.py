@@ -1,19 +1,31 @@
-"""Ids anew over tables: other ids for the same mentions, in one commit, from where a killed run stopped."""
+"""The command `ground` replaces all concept ids in one commit, and continues after a killed run."""
 
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
 from craft_ray.annotation import ground as module
-from craft_ray.annotation.ground import ground
+from craft_ray.annotation.ground import ground, split_by_rows
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.lease import hold_lease
+from craft_ray.tables.snapshots import texts_of
 from tests.support.ontologies import OBO, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
-from tests.support.outputs import STORAGE, WORDS, assert_consistent, commit, document_rows, numbered_document, table
+from tests.support.outputs import (
+    STORAGE,
+    WORDS,
+    assert_consistent,
+    commit,
+    data_files,
+    document_rows,
+    numbered_document,
+    table,
+)
 
 pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 DOCUMENTS = [numbered_document(n) for n in range(30)]
@@ -33,7 +45,7 @@ def settings(tmp_path: Path, text: str = NEWER, **others: Any) -> Settings:
     return Settings(ontology=(obo_file(folder, text),), **others)
 
 
-def test_all_ids_change_and_nothing_else_does(tmp_path: Path):
+def test_only_ids_change(tmp_path: Path):
     output = tmp_path / "out"
     for at in range(0, 30, 10):
         commit(output, DOCUMENTS[at : at + 10], grounder=grounder())
@@ -50,7 +62,7 @@ def test_all_ids_change_and_nothing_else_does(tmp_path: Path):
     assert summary["entities"] == len(mentions)
 
 
-def test_done_again_it_changes_nothing(tmp_path: Path):
+def test_second_run_changes_nothing(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     ground(str(output), settings(tmp_path))
@@ -59,7 +71,7 @@ def test_done_again_it_changes_nothing(tmp_path: Path):
     assert DeltaTable(f"{output}/entities").file_uris() == before
 
 
-def test_a_table_without_ids_gets_them(tmp_path: Path):
+def test_entities_without_ids_get_them(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     ground(str(output), settings(tmp_path))
@@ -67,7 +79,7 @@ def test_a_table_without_ids_gets_them(tmp_path: Path):
 
 
 @pytest.mark.parametrize("keep_text", [True, False])
-def test_the_text_of_documents_is_asked_where_it_is_kept(tmp_path: Path, keep_text: bool):
+def test_texts_disambiguate_where_they_are_kept(tmp_path: Path, keep_text: bool):
     output = tmp_path / "out"
     commit(output, DOCUMENTS, keep_text=keep_text)
     longer = "".join(f"\n[Term]\nid: NCBITaxon:{n}\nname: {word} yeast\n" for n, word in enumerate(WORDS, 1))
@@ -89,7 +101,7 @@ class Dies(Storage):
         super().write_bytes(url, content)
 
 
-def test_a_killed_run_leaves_ids_as_they_were_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_run_continues_after_a_killed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     output = tmp_path / "out"
     for at in range(0, 30, 10):
         commit(output, DOCUMENTS[at : at + 10], grounder=grounder())
@@ -107,7 +119,7 @@ def test_a_killed_run_leaves_ids_as_they_were_and_the_next_goes_on(tmp_path: Pat
     assert_consistent(output)
 
 
-def test_not_while_a_run_is_at_work(tmp_path: Path):
+def test_refused_while_a_run_is_at_work(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
     with (
@@ -117,6 +129,34 @@ def test_not_while_a_run_is_at_work(tmp_path: Path):
         ground(str(output), settings(tmp_path))
 
 
-def test_without_any_lexicon_it_is_refused(tmp_path: Path):
+def test_refused_without_a_lexicon(tmp_path: Path):
     with pytest.raises(SettingsError, match="--ontology"):
         ground(str(tmp_path), Settings())
+
+
+def test_files_are_split_in_linear_time():
+    reads: list[str] = []
+
+    class Counted(DataFile):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "rows":
+                reads.append(name)
+            return super().__getattribute__(name)
+
+    files = [Counted(f"{n}", 1, 10, f"{n:04}", f"{n:04}") for n in reversed(range(1000))]
+    parts = list(split_by_rows(files, 4000))
+    assert [(part[0].first_id, len(part)) for part in parts] == [("0000", 400), ("0400", 400), ("0800", 200)]
+    assert len(reads) == len(files)
+
+
+def test_texts_are_read_only_from_files_of_their_documents(tmp_path: Path):
+    for at in (0, 60):
+        commit(tmp_path, [numbered_document(n) for n in range(at, at + 60)])
+    (other,) = [path for path in data_files(tmp_path / "documents") if _first_id(path) == "PMID:000060"]
+    other.unlink()
+    ids = [f"PMID:{n:06}" for n in range(55)]
+    assert list(texts_of(STORAGE, str(tmp_path), ids)) == ids
+
+
+def _first_id(path: Path) -> str:
+    return min(pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist())

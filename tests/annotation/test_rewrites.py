@@ -29,7 +29,7 @@ def nights(output: Path) -> Tables:
 def test_rewrites_on_the_cluster_and_here_are_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     nights(tmp_path / "here")
     here = []
-    monkeypatch.setattr(rewrites, "ALONE", 0)
+    monkeypatch.setattr(rewrites, "LOCAL_BYTES", 0)
     monkeypatch.setattr(rewrites, "run_locally", lambda found: here.append(found) or rewriting.run_locally(found))
     with ray_session(Settings()):
         tables = nights(tmp_path / "there")
@@ -39,8 +39,8 @@ def test_rewrites_on_the_cluster_and_here_are_equal(tmp_path: Path, monkeypatch:
         assert len(tables.by_name[name].files()) == 1
 
 
-def test_without_ray_the_driver_writes_them_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rewrites, "ALONE", 0)
+def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewrites, "LOCAL_BYTES", 0)
     was_there = ray.is_initialized()
     assert nights(tmp_path).counts() == {"entities": 6, "documents": 6}
     assert ray.is_initialized() == was_there, "none is started for it"

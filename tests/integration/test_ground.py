@@ -1,4 +1,4 @@
-"""Ids anew as a command: killed in the middle, on S3, and what `diff` tells of a changed ontology."""
+"""The command `ground`: killed and continued, on S3, with Ray tasks; and `diff` after a changed ontology."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import ray
 
 from craft_ray.annotation import ground as module
 from craft_ray.annotation.ground import ground
@@ -39,7 +38,7 @@ def contents(output: Path) -> list[tuple[object, ...]]:
     return [sorted(map(str, rows)), *tables, document_rows(output)]
 
 
-def test_killed_in_the_middle_and_run_again_it_gives_the_tables_of_an_undisturbed_run(tmp_path: Path):
+def test_killed_run_is_completed(tmp_path: Path):
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     documents = [numbered_document(number) for number in range(3 * FILES)]
     commit_blocks(killed, [documents[at : at + 3] for at in range(0, len(documents), 3)], grounder=grounder())
@@ -65,9 +64,7 @@ def test_killed_in_the_middle_and_run_again_it_gives_the_tables_of_an_undisturbe
     assert_consistent(killed)
 
 
-def test_on_s3_with_an_ontology_on_s3_and_diff_tells_what_changed(
-    s3_server: S3Server, command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+def test_ground_on_s3_and_diff(s3_server: S3Server, command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     storage = Storage(S3Settings())
@@ -89,22 +86,18 @@ def test_on_s3_with_an_ontology_on_s3_and_diff_tells_what_changed(
     assert all(entities["before"] == entities["after"] for entities in told["entities"].values())
 
 
-def test_the_parts_of_a_large_table_are_tasks_on_ray_and_give_the_same(
-    local_ray: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+def test_large_tables_use_ray_tasks(local_ray: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     one, several = tmp_path / "one", tmp_path / "several"
     documents = [numbered_document(number) for number in range(30)]
     commit_blocks(one, [documents[at : at + 5] for at in range(0, 30, 5)])
     shutil.copytree(one, several)
     settings = Settings(ontology=(obo_file(tmp_path, NEWER),))
     ground(str(one), settings)
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 40)
+    monkeypatch.setattr(module, "PART_ROWS", 40)
     tasks: list[int] = []
-    put = ray.put
-    monkeypatch.setattr(module.ray, "put", lambda held: tasks.append(1) or put(held))
-    done: list[tuple[int, int]] = []
-    ground(str(several), settings, lambda *progress: done.append(progress))
-    assert tasks, "the lexicon went to the object store"
-    assert len(done) >= module.RAY_FROM
+    run_tasks = module.run_tasks
+    monkeypatch.setattr(module, "run_tasks", lambda parts: tasks.append(len(parts)) or run_tasks(parts))
+    ground(str(several), settings)
+    assert tasks[0] >= module.RAY_FROM
     assert contents(several) == contents(one)
     assert_consistent(several)

@@ -171,6 +171,7 @@ def block(
     partition_by: tuple[str, ...] = ("label",),
     run_id: str = "run",
     storage: Storage = STORAGE,
+    grounder: Grounder | None = None,
 ) -> WrittenBlock:
     """A written block of documents (id, text). The whole text is a Taxon mention unless the document is deleted."""
     taxon = TAGS.index("B-Taxon") if tags is TAG_SET else 1
@@ -185,12 +186,13 @@ def block(
             row |= {"label_ids": [taxon], "scores": [0.9]}
         rows.append(row)
     table = pa.Table.from_pylist(rows, schema=ANSWERED)
-    return write_block(table, WriteTask(storage, str(output), run_id, Decoder(tags), True, partition_by))
+    return write_block(table, WriteTask(storage, str(output), run_id, Decoder(tags), True, partition_by, grounder))
 
 
 def ids_of(output: str | Path) -> IdHasher:
     """The hasher of an output's ids; that of no output if there are no tables yet."""
-    return id_hasher(DeltaTable(f"{output}/documents")) if Path(output, "documents").is_dir() else IdHasher()
+    exists = Path(output, "documents", "_delta_log").is_dir()
+    return id_hasher(DeltaTable(f"{output}/documents")) if exists else IdHasher()
 
 
 def all_of(written: WrittenBlock, outcome: Outcome = Outcome.REVISED) -> np.ndarray:

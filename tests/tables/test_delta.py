@@ -1,4 +1,4 @@
-"""One numbered table: commits told from another run's, lost acknowledgements, what a vacuum may remove."""
+"""One table: commits of other runs, lost responses, and what a vacuum may remove."""
 
 import json
 from pathlib import Path
@@ -10,28 +10,22 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.schema import DOCUMENTS, ENTITIES
+from craft_ray.core.schema import DOCUMENTS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action
 from craft_ray.tables.numbers import next_number
+from craft_ray.tables.version import new_properties
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, commit, document_rows, numbered_document, rows
 from tests.support.s3_server import S3Server
 
 
-def opened(output: Path, name: str = "documents") -> NumberedTable:
-    return NumberedTable(STORAGE, str(output), name, DOCUMENTS if name == "documents" else ENTITIES)
+def opened(output: Path) -> NumberedTable:
+    return NumberedTable(STORAGE, str(output), "documents", DOCUMENTS, properties=new_properties())
 
 
-def test_numbers_grow_and_no_two_processes_come_to_the_same():
-    numbers = {next_number(7) for _ in range(100)}
-    assert len(numbers) == 100
-    assert min(numbers) > 7
-    assert all(next_number(number) > number for number in numbers)
-
-
-def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path):
+def test_commit_with_lost_response_is_not_repeated(tmp_path: Path):
     table = opened(tmp_path)
     table.fence()
     (file,) = block(tmp_path, ("a", "mouse")).documents
@@ -47,7 +41,7 @@ def test_a_commit_whose_acknowledgement_is_lost_is_read_back(tmp_path: Path):
     assert [name for name, *_ in rows(tmp_path, "documents")] == ["a", "b"]
 
 
-def test_a_commit_that_fails_says_why(tmp_path: Path):
+def test_failed_commit_says_why(tmp_path: Path):
     def failing(properties: CommitProperties) -> None:
         raise OSError("disk full")
 
@@ -55,7 +49,7 @@ def test_a_commit_that_fails_says_why(tmp_path: Path):
         opened(tmp_path).commit(failing, 1)
 
 
-def test_a_fence_takes_in_what_is_committed_beside_it_and_shuts_the_other_out(tmp_path: Path):
+def test_fence_accepts_earlier_commits_and_blocks_later_ones(tmp_path: Path):
     first, second = opened(tmp_path), opened(tmp_path)
     first.commit_files(block(tmp_path, ("a", "mouse")).documents, 1)
     second.fence()
@@ -66,7 +60,7 @@ def test_a_fence_takes_in_what_is_committed_beside_it_and_shuts_the_other_out(tm
     assert len(rows(tmp_path, "documents")) == 2
 
 
-def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
+def test_delta_rs_writes_zstd(tmp_path: Path):
     table = opened(tmp_path)
     for name in "ab":
         table.commit_files(block(tmp_path, (name, "mouse")).documents, table.pair)
@@ -76,7 +70,7 @@ def test_rewritten_files_are_packed_as_those_that_workers_write(tmp_path: Path):
         assert pq.ParquetFile(uri).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_files_that_are_merged_are_logged_as_no_change_of_rows(tmp_path: Path):
+def test_compaction_is_logged_without_data_change(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
@@ -89,7 +83,7 @@ def test_files_that_are_merged_are_logged_as_no_change_of_rows(tmp_path: Path):
     assert sorted(told) == [("add", False), ("remove", False), ("remove", False)]
 
 
-def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Path):
+def test_vacuum_ignores_kept_versions_without_log(tmp_path: Path):
     table = opened(tmp_path)
     table.fence()
     table.commit_files(block(tmp_path, ("a", "mouse")).documents, 1)
@@ -101,15 +95,13 @@ def test_a_version_whose_log_is_gone_cannot_be_kept_and_ends_no_run(tmp_path: Pa
     assert rows(tmp_path, "documents") == [("a", "annotated", 1)]
 
 
-def test_a_table_of_another_kind_is_a_bad_setting(tmp_path: Path):
+def test_other_table_is_refused(tmp_path: Path):
     DeltaTable.create(str(tmp_path / "documents"), pa.schema([("x", pa.string())]))
     with pytest.raises(SettingsError, match="a table of another kind"):
         opened(tmp_path)
 
 
-def test_tables_at_an_endpoint_of_the_settings_are_kept_and_their_halves_taken_back(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
+def test_endpoint_from_settings(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     for name, value in s3_server.environment.items():
         if name != "AWS_ENDPOINT_URL":
             monkeypatch.setenv(name, value)

@@ -31,8 +31,8 @@ def never(seconds: float) -> bool:
     raise AssertionError("there is nothing to wait for")
 
 
-def hold(output: Path | str, wait=waits, notify=lambda text: None):
-    return hold_lease(STORAGE, str(output), wait, notify)
+def hold(output: Path | str, wait=waits):
+    return hold_lease(STORAGE, str(output), wait)
 
 
 def test_second_run_is_refused(tmp_path: Path):
@@ -74,7 +74,9 @@ def elsewhere(tmp_path: Path) -> Path:
     return file
 
 
-def test_lease_without_heartbeat_expires_after_30_seconds(elsewhere: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lease_without_heartbeat_expires_after_30_seconds(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     clock = [1000.0]
 
     def passes(seconds: float) -> bool:
@@ -82,11 +84,10 @@ def test_lease_without_heartbeat_expires_after_30_seconds(elsewhere: Path, monke
         return False
 
     monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
-    messages: list[str] = []
-    with hold(elsewhere.parent.parent, passes, messages.append):
+    with hold(elsewhere.parent.parent, passes):
         assert not elsewhere.exists()
     assert clock == [1030.0]
-    assert messages == [f"the run {FAR} may still be at work here; waiting 30 s for its heartbeat"]
+    assert f"the run {FAR} may still be at work here; waiting 30 s for its heartbeat" in caplog.text
 
 
 def test_heartbeat_of_another_machine_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -176,7 +177,7 @@ def test_only_one_of_six_concurrent_runs_gets_the_lease(s3_server: S3Server, mon
         storage.names(prefix)
         ready.wait()
         try:
-            with hold_lease(storage, prefix, waits, outcomes.append):
+            with hold_lease(storage, prefix, waits):
                 outcomes.append("held")
                 tried.wait()
         except OutputBusyError:
@@ -225,7 +226,7 @@ def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyP
         storage = Storage(S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"), patience=0)
         with (
             pytest.raises(SettingsError, match="ignores If-None-Match"),
-            hold_lease(storage, "s3://bucket/out", waits, print),
+            hold_lease(storage, "s3://bucket/out", waits),
         ):
             pass
         server.shutdown()

@@ -5,7 +5,7 @@ from itertools import pairwise
 from craft_ray.tables.numbers import next_number
 
 
-def test_numbers_rise_and_stay_within_what_delta_holds():
+def test_numbers_rise():
     numbers = [0]
     while len(numbers) < 100:
         numbers.append(next_number(numbers[-1]))
@@ -13,5 +13,5 @@ def test_numbers_rise_and_stay_within_what_delta_holds():
     assert numbers[-1] < 2**32
 
 
-def test_two_processes_that_go_on_from_one_number_come_to_two():
+def test_numbers_are_unique():
     assert len({next_number(7) for _ in range(20)}) >= 19

@@ -1,4 +1,4 @@
-"""Documents replaced in a table's files: which files are written again, and where the new rows go."""
+"""Replaced documents: which files are rewritten, and which of them get the new rows."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.tables import rewriting
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.ledger import Outcome
-from craft_ray.tables.replacing import Replacement, removals, replacements
+from craft_ray.tables.replacing import Replacement, plan_replacements
 from craft_ray.tables.rewriting import TableLocation
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, data_files, rows
@@ -33,17 +33,17 @@ def doc_ids(output: Path, file: DataFile, name: str = "documents") -> list[str]:
     return pq.ParquetFile(output / name / file.path).read(["doc_id"])["doc_id"].to_pylist()
 
 
-def test_a_removal_is_planned_only_for_files_that_may_hold_a_document(tmp_path: Path):
+def test_only_files_that_cover_an_id_are_rewritten(tmp_path: Path):
     files = [file("a", "c"), file("d", "f"), file("g", "i"), DataFile("x", 1, 1, "", "")]
-    found = removals(location(tmp_path), files, pa.array(["b", "bb", "g"]))
-    assert [(one.file.path, one.doc_ids.to_pylist()) for one in found] == [
+    found, _ = plan_replacements(location(tmp_path), files, [], pa.array(["b", "bb", "g"]))
+    assert [(one.file.path, one.dropped.to_pylist()) for one in found] == [
         ("a-c.parquet", ["b", "bb"]),
         ("g-i.parquet", ["g"]),
         ("x", ["b", "bb", "g"]),
     ]
 
 
-def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: Path):
+def test_replacement_of_one_file(tmp_path: Path):
     (own,) = block(tmp_path, ("a", "mouse"), ("c", "rat")).documents
     assert Replacement(location(tmp_path), own, pa.array(["b"])).run() == (own,)
     assert Replacement(location(tmp_path), own, pa.array(["a", "c"])).run() == ()
@@ -52,7 +52,7 @@ def test_a_file_that_holds_none_of_the_documents_is_not_written_again(tmp_path: 
     assert doc_ids(tmp_path, rest) == ["c"]
 
 
-def test_a_file_that_proves_to_hold_no_replaced_document_stays_in_the_table(tmp_path: Path):
+def test_removing_unknown_documents_changes_nothing(tmp_path: Path):
     """One commit may not add and remove the same file."""
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
@@ -67,34 +67,34 @@ def taken(found: Sequence[Replacement]) -> dict[str, str]:
     return {one.file.first_id + one.file.last_id: "".join(one.taken) for one in found}
 
 
-def test_new_rows_go_to_the_file_that_most_likely_holds_the_old_ones():
+def test_new_rows_go_to_the_densest_file():
     files = [file("a", "z", rows=20), file("b", "d"), file("f", "h"), file("p", "q")]
-    touched, _ = replacements(location(Path()), files, [file("b", "x")], pa.array(["b", "d", "e", "g", "x"]))
+    touched, _ = plan_replacements(location(Path()), files, [file("b", "x")], pa.array(["b", "d", "e", "g", "x"]))
     assert taken(touched) == {"az": "ex", "bd": "bd", "fh": "g"}
-    assert [one.doc_ids.to_pylist() for one in touched] == [["b", "d", "e", "g", "x"], ["b", "d"], ["g"]]
+    assert [one.dropped.to_pylist() for one in touched] == [["b", "d", "e", "g", "x"], ["b", "d"], ["g"]]
 
 
-def test_no_file_takes_more_documents_than_it_has_rows():
+def test_file_takes_at_most_as_many_documents_as_it_has_rows():
     files = [file("a", "z", rows=3), file("a", "y", rows=2)]
-    touched, rest = replacements(location(Path()), files, [file("a", "f")], pa.array(list("abcdef")))
+    touched, rest = plan_replacements(location(Path()), files, [file("a", "f")], pa.array(list("abcdef")))
     assert taken(touched) == {"az": "abc", "ay": "de"}
-    assert [one.doc_ids.to_pylist() for one in rest] == [list("abcde")], "the last one's rows stay in the new file"
+    assert [one.dropped.to_pylist() for one in rest] == [list("abcde")], "the last one's rows stay in the new file"
 
 
 def test_new_rows_stay_within_their_partition():
     files = [file("a", "c", label="Taxon"), file("a", "c", label="Cell")]
-    touched, rest = replacements(location(Path()), files, [file("a", "b", label="Cell")], pa.array(["a", "b"]))
+    touched, rest = plan_replacements(location(Path()), files, [file("a", "b", label="Cell")], pa.array(["a", "b"]))
     assert [(one.file.partition["label"], list(one.taken)) for one in touched] == [("Taxon", []), ("Cell", ["a", "b"])]
     assert [one.file.partition["label"] for one in rest] == ["Cell"]
 
 
-def test_a_file_without_statistics_takes_no_new_rows():
-    touched, rest = replacements(location(Path()), [DataFile("x", 1, 9, "", "")], [file("a")], pa.array(["a"]))
-    assert [(one.doc_ids.to_pylist(), list(one.taken)) for one in touched] == [(["a"], [])]
+def test_file_without_statistics_takes_no_new_rows():
+    touched, rest = plan_replacements(location(Path()), [DataFile("x", 1, 9, "", "")], [file("a")], pa.array(["a"]))
+    assert [(one.dropped.to_pylist(), list(one.taken)) for one in touched] == [(["a"], [])]
     assert rest == []
 
 
-def test_revised_rows_stand_where_the_old_ones_stood(tmp_path: Path):
+def test_new_rows_replace_old_ones_in_their_files(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     for names in ("abc", "def"):
         tables.append([block(tmp_path, *((name, "mouse") for name in names))])
@@ -110,9 +110,9 @@ def test_revised_rows_stand_where_the_old_ones_stood(tmp_path: Path):
     assert [row[1] for row in rows(tmp_path, "entities")] == mentions
 
 
-def test_each_row_group_takes_the_documents_that_belong_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rewriting, "FEWEST", 2)
-    monkeypatch.setattr(rewriting, "GROUP", 1)
+def test_row_groups_stay_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "MIN_ROWS", 2)
+    monkeypatch.setattr(rewriting, "ROW_GROUP", 1)
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, *((name, "mouse") for name in names)) for names in ("acegi", "fbdhj")])
     tables.finish(compact=True)
@@ -127,7 +127,7 @@ def test_each_row_group_takes_the_documents_that_belong_there(tmp_path: Path, mo
     ]
 
 
-def test_new_documents_among_revised_ones_stay_in_files_of_their_own(tmp_path: Path):
+def test_new_documents_get_files_of_their_own(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
     new = block(tmp_path, ("a", "human"), ("b", "fly"), ("c", "worm"), shard=1)
@@ -138,7 +138,7 @@ def test_new_documents_among_revised_ones_stay_in_files_of_their_own(tmp_path: P
         assert sorted(doc_ids(tmp_path, one, name) for one in tables.by_name[name].files()) == [["a", "c"], ["b"]]
 
 
-def test_no_row_is_lost_where_the_bounds_of_a_file_are_wider_than_its_rows(tmp_path: Path):
+def test_wide_bounds_lose_no_row(tmp_path: Path):
     """Delta lets writers shorten long strings in statistics, which moves a bound outwards."""
     (old,) = block(tmp_path, ("a", "mouse"), ("b", "rat")).documents
     (new,) = block(tmp_path, ("x", "human"), shard=1).documents
@@ -155,19 +155,19 @@ def test_many_new_files_are_sorted_first(few: int, tmp_path: Path, monkeypatch: 
     for names in ("abc", "def"):
         tables.append([block(tmp_path, *((name, "mouse") for name in names))])
     seen = []
-    monkeypatch.setattr(tables, "_run_all", lambda found: seen.append([*found]) or rewriting.run_locally(found))
+    monkeypatch.setattr(tables, "_run", lambda found: seen.append([*found]) or rewriting.run_locally(found))
     new = [block(tmp_path, *((name, "human") for name in names), shard=1) for names in ("ea", "fb")]
     tables.replace(new, [all_of(one) for one in new])
     merged = [one for found in seen for one in found if isinstance(one, rewriting.Compaction)]
     assert [len(one.files) for one in merged] == ([] if few else [2, 2])
-    opened = {len(one.new) for found in seen for one in found if isinstance(one, Replacement)} - {0}
+    opened = {len(one.sources) for found in seen for one in found if isinstance(one, Replacement)} - {0}
     assert opened == {2 if few else 1}
     assert [row[1] for row in rows(tmp_path, "entities")] == [
         "human" if name in "eafb" else "mouse" for name in "abcdef"
     ]
 
 
-def test_files_whose_rows_went_elsewhere_are_removed_at_once(tmp_path: Path):
+def test_unused_new_files_are_deleted(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
     before = {path for name in tables.by_name for path in data_files(tmp_path / name)}
@@ -185,9 +185,7 @@ CHANGES = st.lists(
 
 @settings(max_examples=15)
 @given(CHANGES, st.booleans())
-def test_whatever_is_put_in_and_taken_out_the_tables_hold_each_document_once(
-    changes: list[tuple[str, set[str]]], merged: bool
-):
+def test_any_changes_leave_each_document_once(changes: list[tuple[str, set[str]]], merged: bool):
     held: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         output = Path(folder)

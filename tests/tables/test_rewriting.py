@@ -1,4 +1,4 @@
-"""Files written again: what is merged with what, rows in order of documents, and nothing lost on the way."""
+"""Compaction: which files are compacted together, sorted rows, and no row lost."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -33,11 +33,9 @@ def read(output: Path, file: DataFile, name: str = "documents") -> pq.ParquetFil
     return pq.ParquetFile(output / name / file.path)
 
 
-def test_a_merge_puts_rows_in_order_of_their_documents_and_splits_them_into_files_of_a_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(rewriting, "FEWEST", 2)
-    monkeypatch.setattr(rewriting, "GROUP", 1)
+def test_compaction_sorts_and_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "MIN_ROWS", 2)
+    monkeypatch.setattr(rewriting, "ROW_GROUP", 1)
     written = [block(tmp_path, *((name, f"a mouse of {name}") for name in names)) for names in ("dhb", "gac", "fie")]
     files = [file for one in written for file in one.documents]
     new = Compaction(location(tmp_path), files, sum(file.size for file in files) // 2).run()
@@ -51,7 +49,7 @@ def test_a_merge_puts_rows_in_order_of_their_documents_and_splits_them_into_file
     assert all((tmp_path / "documents" / file.path).stat().st_size == file.size for file in new)
 
 
-def test_entities_are_merged_within_their_partition_and_keep_all_columns(tmp_path: Path):
+def test_compaction_of_a_partition_keeps_all_columns(tmp_path: Path):
     written = [block(tmp_path, (name, "mouse")) for name in "ba"]
     before = [read(tmp_path, file, "entities").read() for one in written for file in one.entities]
     (merge,) = plan_compaction(location(tmp_path, "entities"), [file for one in written for file in one.entities])
@@ -63,7 +61,7 @@ def test_entities_are_merged_within_their_partition_and_keep_all_columns(tmp_pat
     assert after.schema.names == [name for name in ENTITIES.names if name != "label"]
 
 
-def test_a_merge_that_reads_fewer_rows_than_the_log_has_fails(tmp_path: Path):
+def test_compaction_with_missing_rows_fails(tmp_path: Path):
     written = [block(tmp_path, (name, "mouse")) for name in "ab"]
     files = [file for one in written for file in one.documents]
     lying = DataFile(files[0].path, files[0].size, 2, "a", "b")
@@ -75,21 +73,21 @@ def file(first: str, size: int, last: str = "", **partition: str) -> DataFile:
     return DataFile(f"{first}.parquet", size, 10, first, last or first, partition)
 
 
-def test_only_small_files_are_merged_and_only_within_a_partition(monkeypatch: pytest.MonkeyPatch):
+def test_plan_takes_small_files_of_one_partition(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewriting, "FILE", 10)
     (merge,) = plan_compaction(location(Path()), [file("b", 4), file("a", 1), file("c", 5), file("d", 60)])
     assert ([one.first_id for one in merge.files], merge.file_bytes) == (["a", "b"], 10)
     assert plan_compaction(location(Path()), [file("a", 1, label="Taxon"), file("b", 1, label="Cell")]) == []
 
 
-def test_neighbouring_documents_are_merged_together(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(rewriting, "AT_ONCE", 4)
+def test_plan_groups_neighbouring_documents(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rewriting, "MAX_INPUT", 4)
     files = [replace(file(name, 2), path=path) for name, path in zip("dacb", "wzxy", strict=True)]
     found = plan_compaction(location(Path()), files)
     assert [[one.first_id for one in merge.files] for merge in found] == [["a", "b"], ["c", "d"]]
 
 
-def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nights_leave_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     size = block(tmp_path, ("m", "mouse")).documents[0].size
     monkeypatch.setattr(rewriting, "FILE", 3 * size)
     tables = Tables(STORAGE, str(tmp_path))
@@ -103,9 +101,7 @@ def test_nights_leave_few_files_and_lose_no_row(tmp_path: Path, monkeypatch: pyt
     assert len(rows(tmp_path, "documents")) == len(rows(tmp_path, "entities")) == 72
 
 
-def test_a_signal_ends_merging_after_the_merge_at_hand_and_the_next_run_merges_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_signal_stops_after_the_current_compaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stop = threading.Event()
 
     def signalled(rewrites: Sequence[Rewrite]) -> Iterator[Sequence[DataFile]]:
@@ -113,11 +109,11 @@ def test_a_signal_ends_merging_after_the_merge_at_hand_and_the_next_run_merges_t
             stop.set()
             yield files
 
-    tables = Tables(STORAGE, str(tmp_path), run_all=signalled)
+    tables = Tables(STORAGE, str(tmp_path), run=signalled)
     for name in "abcdefgh":
         tables.append([block(tmp_path, (name, f"a mouse of {name}"))])
     before = rows(tmp_path, "entities"), rows(tmp_path, "documents")
-    monkeypatch.setattr(rewriting, "AT_ONCE", 1 + max(file.size for file in tables.entities.files()))  # two files
+    monkeypatch.setattr(rewriting, "MAX_INPUT", 1 + max(file.size for file in tables.entities.files()))  # two files
     tables.finish(compact=True, stopped=stop.is_set)
     assert [len(table.files()) for table in (tables.entities, tables.documents)] == [7, 8]
     assert_only_the_snapshot(tmp_path)
@@ -129,10 +125,8 @@ def test_a_signal_ends_merging_after_the_merge_at_hand_and_the_next_run_merges_t
 
 
 @pytest.mark.parametrize("partition_by", [("label",), ("label", "year")])
-def test_what_the_command_compact_has_written_is_merged_and_replaced_as_well(
-    tmp_path: Path, partition_by: tuple[str, ...]
-):
-    """It writes by delta-rs, whose files have other Arrow types and whose paths are spelled in another way."""
+def test_files_of_the_command_compact_can_be_rewritten(tmp_path: Path, partition_by: tuple[str, ...]):
+    """delta-rs writes these files with other Arrow types and other paths."""
     tags = TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"})
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "HeLa"), ("b", "rat"), tags=tags, year=2020)])
@@ -148,19 +142,7 @@ def test_what_the_command_compact_has_written_is_merged_and_replaced_as_well(
     assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
 
 
-def test_merged_rows_are_told_apart_from_changed_ones(tmp_path: Path):
-    """Who follows the table by Delta's log sees no row come or go by a merge."""
-    tables = Tables(STORAGE, str(tmp_path))
-    for name in "ab":
-        new = block(tmp_path, (name, "mouse"))
-        tables.replace([new], [all_of(new)])
-    tables.compact()
-    log = sorted((tmp_path / "documents" / "_delta_log").glob("*.json"))[-1].read_text()
-    assert '"dataChange":false' in log
-    assert '"dataChange":true' not in log
-
-
-def test_files_are_left_as_they_are_where_no_compaction_is_wanted(tmp_path: Path):
+def test_finish_without_compaction(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
@@ -168,8 +150,8 @@ def test_files_are_left_as_they_are_where_no_compaction_is_wanted(tmp_path: Path
     assert len(tables.entities.files()) == len(tables.documents.files()) == 2
 
 
-def test_finished_shards_of_many_nights_become_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writer, "SHARD_FILES", 2)
+def test_shards_become_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(writer, "MAX_SHARD_FILES", 2)
     tables = Tables(STORAGE, str(tmp_path))
     for night in range(3):
         row = {"shard": f"{night}", "found": 1, "run_id": "run"}
@@ -181,7 +163,7 @@ def test_finished_shards_of_many_nights_become_one_file(tmp_path: Path, monkeypa
     assert sorted(tables.finished_shards()["shard"].to_pylist()) == ["0", "1", "2"]
 
 
-def test_a_merge_outlasts_faults_of_storage(tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
+def test_compaction_survives_storage_faults(tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     output = s3_server.fresh_prefix()
@@ -196,7 +178,7 @@ def test_a_merge_outlasts_faults_of_storage(tmp_path: Path, s3_server: S3Server,
     def fetch_at_the_third_try(self: S3File, start: int, end: int) -> bytes:
         reads.append(len(reads) % 3 == 2)
         if not reads[-1]:
-            raise OSError("connection reset")
+            raise ConnectionResetError("connection reset")
         return fetch(self, start, end)
 
     monkeypatch.setattr(S3File, "_fetch_range", fetch_at_the_third_try)

@@ -17,7 +17,7 @@ LATER = "20260102T000000-00000000"
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_driver_that_was_stopped_at_any_step_spoils_nothing(tmp_path: Path, step: str):
+def test_suspended_driver_changes_nothing(tmp_path: Path, step: str):
     command = [sys.executable, "-m", "tests.support.suspended", str(tmp_path), step]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     _, status = os.waitpid(process.pid, os.WUNTRACED)

@@ -1,4 +1,4 @@
-"""The commit protocol on disk: pairs in step, replaced rows, injection, nothing left lying."""
+"""The commit protocol on disk: pairs of commits, replaced rows, recovery, and no files left behind."""
 
 import json
 import os
@@ -29,7 +29,7 @@ EARLIER = "20260101T000000-00000000"
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
-def test_appended_documents_are_read_back_by_any_reader(tmp_path: Path):
+def test_append(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
@@ -41,7 +41,7 @@ def test_appended_documents_are_read_back_by_any_reader(tmp_path: Path):
     assert tables.counts() == {"entities": 2, "documents": 2}
 
 
-def test_a_revision_replaces_all_rows_of_its_document_and_no_others(tmp_path: Path):
+def test_replace(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), (HOSTILE, "yeast"))])
     new = block(tmp_path, ("a", "human"), (HOSTILE, "worm"), ("c", "fly"), shard=1)
@@ -52,7 +52,7 @@ def test_a_revision_replaces_all_rows_of_its_document_and_no_others(tmp_path: Pa
     assert len(rows(tmp_path, "documents")) == 4
 
 
-def test_a_replacement_writes_only_files_that_hold_what_is_replaced_and_each_once(tmp_path: Path):
+def test_replace_rewrites_only_affected_files(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     for part in ("ab", "cd", "ef"):
         tables.append([block(tmp_path, *((name, "mouse") for name in part))])
@@ -66,7 +66,7 @@ def test_a_replacement_writes_only_files_that_hold_what_is_replaced_and_each_onc
     assert rows(tmp_path, "entities") == [(name, "human" if name in "acd" else "mouse", "Taxon") for name in "abcdef"]
 
 
-def test_labels_of_other_checkpoints_may_hold_anything(tmp_path: Path):
+def test_labels_with_special_characters(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
     assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
@@ -74,17 +74,10 @@ def test_labels_of_other_checkpoints_may_hold_anything(tmp_path: Path):
     tables.replace([new], [all_of(new)])
     tables.finish(compact=True)
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
-    tags = TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"})
-    tables.append([block(tmp_path, (name, "HeLa"), tags=tags) for name in "bc"])
-    tables.finish(compact=True)  # by delta-rs, which spells paths in its own way
-    for new in (block(tmp_path, ("b", "rat"), shard=2), block(tmp_path, ("c", "fly"), shard=2)):
-        tables.replace([new], [all_of(new)])
-    tables.finish(compact=True)
-    assert [mention for _, mention, _ in rows(tmp_path, "entities")] == ["mouse", "rat", "fly"]
     assert_only_the_snapshot(tmp_path)
 
 
-def test_a_deletion_leaves_a_deleted_row_and_no_entity(tmp_path: Path):
+def test_deletion_leaves_a_deleted_row(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     gone = block(tmp_path, ("a", ""), ("z", ""), status="deleted", shard=1)
@@ -93,7 +86,7 @@ def test_a_deletion_leaves_a_deleted_row_and_no_entity(tmp_path: Path):
     assert rows(tmp_path, "documents") == [("a", "deleted", 0), ("b", "annotated", 1), ("z", "deleted", 0)]
 
 
-def test_of_revisions_that_arrive_together_the_best_is_kept(tmp_path: Path):
+def test_best_of_several_revisions_is_kept(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
     staged = [block(tmp_path, ("a", mention), shard=shard) for shard, mention in [(2, "two"), (3, "three"), (1, "one")]]
@@ -118,7 +111,7 @@ class Dies:
 
 
 @pytest.mark.parametrize("way", ["append", "replace", "remove"])
-def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path, way: str):
+def test_half_of_a_pair_is_rolled_back(tmp_path: Path, way: str):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     new = block(tmp_path, *([] if way == "append" else [("a", "human")]), ("c", "fly"), shard=1)
@@ -147,7 +140,7 @@ def test_a_run_that_died_between_the_two_commits_leaves_no_trace(tmp_path: Path,
     assert rows(tmp_path, "documents") == [(name, "annotated", 1) for name in expected]
 
 
-def test_a_recovery_that_died_itself_is_recovered_from(tmp_path: Path):
+def test_recovery_continues_after_a_dead_one(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
     tables.entities.commit_files(block(tmp_path, ("b", "rat")).entities, next_number(tables.documents.pair))
@@ -157,7 +150,7 @@ def test_a_recovery_that_died_itself_is_recovered_from(tmp_path: Path):
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
 
 
-def test_the_second_half_of_a_pair_is_not_taken_once_another_run_has_undone_the_first(tmp_path: Path):
+def test_second_half_fails_after_the_first_was_rolled_back(tmp_path: Path):
     """A driver that stalls between its two commits may wake up at any step of the next run's recovery."""
     stalled = Tables(STORAGE, str(tmp_path))
     late = block(tmp_path, ("late", "mouse"))
@@ -170,23 +163,8 @@ def test_the_second_half_of_a_pair_is_not_taken_once_another_run_has_undone_the_
     assert rows(tmp_path, "entities") == rows(tmp_path, "documents") == []
 
 
-def test_the_second_half_of_a_pair_that_comes_before_the_fence_makes_the_pair_whole(tmp_path: Path):
-    stalled = Tables(STORAGE, str(tmp_path))
-    late = block(tmp_path, ("late", "mouse"))
-    pair = next_number(stalled.documents.pair)
-    stalled.entities.commit_files(late.entities, pair)
-    documents = NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS)  # what the next run opens first
-    stalled.documents.commit_files(late.documents, pair)
-    documents.fence()
-    Tables(STORAGE, str(tmp_path))
-    assert rows(tmp_path, "entities") == [("late", "mouse", "Taxon")]
-    assert rows(tmp_path, "documents") == [("late", "annotated", 1)]
-
-
 @pytest.mark.parametrize(("fences", "whole"), [(0, True), (1, False), (2, False)])
-def test_tables_are_in_step_at_whatever_fence_a_stalled_driver_makes_its_second_half(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fences: int, whole: bool
-):
+def test_second_half_during_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fences: int, whole: bool):
     stalled = Tables(STORAGE, str(tmp_path))
     late = block(tmp_path, ("late", "mouse"))
     pair = next_number(stalled.documents.pair)
@@ -206,7 +184,7 @@ def test_tables_are_in_step_at_whatever_fence_a_stalled_driver_makes_its_second_
     assert rows(tmp_path, "documents") == [("late", "annotated", 1)] * whole
 
 
-def test_tables_that_were_changed_by_hand_are_a_bad_setting(tmp_path: Path):
+def test_tables_out_of_step_are_refused(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
     shutil.rmtree(tmp_path / "entities")
@@ -214,7 +192,7 @@ def test_tables_that_were_changed_by_hand_are_a_bad_setting(tmp_path: Path):
         Tables(STORAGE, str(tmp_path))
 
 
-def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
+def test_finish_leaves_exactly_the_snapshot(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path), EARLIER)
     for i in range(5):
         tables.append([block(tmp_path, (f"a{i}", "mouse"), run_id=EARLIER)])
@@ -226,9 +204,9 @@ def test_after_settling_the_files_are_exactly_the_snapshot(tmp_path: Path):
     assert len(rows(tmp_path, "documents")) == 5
 
 
-def test_nights_leave_logs_that_are_short_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_finish_keeps_logs_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(delta, "CHECKPOINT_AFTER", 10)
-    monkeypatch.setattr(delta, "DELTAS_OWN", 10)
+    monkeypatch.setattr(delta, "CHECKPOINT_AFTER_PARTITIONED", 10)
     for night in range(6):
         tables = Tables(STORAGE, str(tmp_path), f"2026010{night}T000000-00000000")
         tables.append([block(tmp_path, (f"{night}", "mouse"))])
@@ -247,7 +225,7 @@ def test_nights_leave_logs_that_are_short_to_read(tmp_path: Path, monkeypatch: p
     assert len(rows(tmp_path, "documents")) == 7
 
 
-def test_of_a_shard_the_last_row_counts(tmp_path: Path):
+def test_last_row_of_a_shard_counts(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.record_finished(finished("run1", a=1, b=1))
     tables.record_finished(finished("run2", a=2, c=2))
@@ -264,7 +242,7 @@ def test_of_a_shard_the_last_row_counts(tmp_path: Path):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(1, 3)), max_size=12), st.integers(1, 5))
-def test_rows_of_shards_are_compared_a_few_at_a_time(noted: list[tuple[str, int]], at_once: int):
+def test_latest_per_shard_in_batches(noted: list[tuple[str, int]], at_once: int):
     noted = list(dict.fromkeys(noted))
     with patch.object(writer, "_BATCH", at_once):
         rows = [finished("none"), *(finished(f"{run}", **{shard: run}) for shard, run in noted)]
@@ -274,14 +252,14 @@ def test_rows_of_shards_are_compared_a_few_at_a_time(noted: list[tuple[str, int]
     )
 
 
-def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
-    """Else a run would pass over all input and call it known."""
+def test_shards_without_documents_are_refused(tmp_path: Path):
+    """Otherwise a run would skip all input as up to date."""
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
     tables.record_finished(finished("run1", a=1))
     for name in ("entities", "documents"):
         shutil.rmtree(tmp_path / name)
-    with pytest.raises(SettingsError, match=r"shards .* knows more than documents"):
+    with pytest.raises(SettingsError, match=r"shards .* is ahead of documents"):
         Tables(STORAGE, str(tmp_path))
     shutil.rmtree(tmp_path / "shards")
     for name in ("entities", "documents"):
@@ -289,7 +267,7 @@ def test_shards_without_their_documents_are_a_bad_setting(tmp_path: Path):
     Tables(STORAGE, str(tmp_path))
 
 
-def test_of_blocks_only_the_documents_kept_are_written_and_of_one_id_the_best(tmp_path: Path):
+def test_replace_writes_only_winning_documents(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     first = block(tmp_path, ("a", "human"), ("b", "worm"), shard=1)
