@@ -45,6 +45,7 @@ _BY_CLASS = {
     "FileNotFoundError": _MISSING,
     **dict.fromkeys(("NotADirectoryError", "FileExistsError"), "a part of the path is a file"),
     "FileExpired": CHANGED,
+    "UnicodeDecodeError": "it is not UTF-8",
 }
 
 _BY_TEXT = {
