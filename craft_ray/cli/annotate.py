@@ -9,7 +9,9 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from craft_ray.cli.console import add_row, console, run_progress
+from craft_ray.cli.check import print_check
+from craft_ray.cli.console import add_row, console, print_result, run_progress
+from craft_ray.cli.forecast import print_forecast
 from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.descriptions import descriptions_in
@@ -100,12 +102,16 @@ def annotate(
                 "no input is named: give files, folders or globs, --inputs-from FILE or --deleted-from FILE"
             )
         if check:
-            print_checked(inputs, loaded, as_json)
+            from craft_ray.annotation.check import check as run_check
+
+            print_result(run_check(inputs, loaded), as_json, print_check)
             return
         if output is None:
             raise SettingsError("--output is missing: the folder of the tables")
         if dry_run:
-            print_dry_run(inputs, output, loaded, as_json)
+            from craft_ray.annotation.forecast import forecast
+
+            print_result(forecast(inputs, output, loaded), as_json, print_forecast)
             return
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
@@ -126,28 +132,6 @@ def annotate(
         print_summary(console(stderr=as_json), summary)
     if failure is not None:
         raise failure
-
-
-def print_checked(inputs: list[str], settings: Settings, as_json: bool) -> None:
-    from craft_ray.annotation.check import check
-    from craft_ray.cli.check import print_check
-
-    checked = check(inputs, settings)
-    if as_json:
-        print(json.dumps(checked))
-    else:
-        print_check(console(), checked)
-
-
-def print_dry_run(inputs: list[str], output: str, settings: Settings, as_json: bool) -> None:
-    from craft_ray.annotation.forecast import forecast
-    from craft_ray.cli.forecast import print_forecast
-
-    expected = forecast(inputs, output, settings)
-    if as_json:
-        print(json.dumps(expected))
-    else:
-        print_forecast(console(), expected)
 
 
 def _result(summary: dict[str, Any] | None, failure: BaseException | None) -> dict[str, Any]:
@@ -183,13 +167,12 @@ def print_summary(on: Console, summary: dict[str, Any]) -> None:
     table.add_column(style="dim", overflow="fold")
     for name, number in summary["documents"].items():
         add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
-    left_out = summary.get("left_out", {})
-    labels = sorted({*summary["entities"], *left_out})
+    labels = sorted({*summary["entities"], *summary["left_out"]})
     known = descriptions_in(summary["model"], labels)
     for label in labels:
-        number, with_id = summary["entities"].get(label, 0), summary.get("with_id", {}).get(label, 0)
+        number, with_id, out = (summary[counts].get(label, 0) for counts in ("entities", "with_id", "left_out"))
         note = f"{with_id:,} with an id; " if with_id else ""
-        note += f"{out:,} left out as less sure; " if (out := left_out.get(label, 0)) else ""
+        note += f"{out:,} left out as less sure; " if out else ""
         add_row(table, f"entities {label}", f"{number:,}", note + (known[label].meaning if label in known else ""))
     for name, value, note in _shards(summary["shards"]):
         add_row(table, name, value, note)

@@ -1,13 +1,12 @@
 """`craft-ray compact`."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.console import add_row, plain_table, print_result
 from craft_ray.cli.options import Json, Output, SettingsFile, locate_tables
 
 
@@ -37,10 +36,7 @@ def compact(
     chosen = load_settings(settings, keep_versions=keep_versions)
     columns = partition_by.split(",") if partition_by else None
     sizes = run(*locate_tables(output, chosen), columns, sort, file_mb << 20, chosen.keep_versions)
-    if as_json:
-        print(json.dumps(sizes))
-    else:
-        print_sizes(console(), sizes)
+    print_result(sizes, as_json, print_sizes)
 
 
 def print_sizes(on: Console, sizes: Mapping[str, Any]) -> None:

@@ -1,10 +1,11 @@
 """Tables and progress for people. Untrusted text must pass through `add_row` or `one_line`."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -48,6 +49,14 @@ def plain_table(*columns: str) -> Table:
 def add_row(table: Table, *cells: object) -> None:
     """Add cells without markup and control characters."""
     table.add_row(*(Text(one_line(str(cell))) for cell in cells))
+
+
+def print_result(result: Any, as_json: bool, show: Callable[[Console, Any], None]) -> None:
+    """Print a result as one line of JSON, or as `show` does."""
+    if as_json:
+        print(json.dumps(result))
+    else:
+        show(console(), result)
 
 
 @contextmanager

@@ -82,6 +82,8 @@ def test_summary_without_markup(capsys: pytest.CaptureFixture[str]):
         "rejected": {"bad_gzip": 1},
         "model": {"label_descriptions": {MARKUP: {"meaning": HOSTILE}}},
         "entities": {MARKUP: 1},
+        "with_id": {},
+        "left_out": {},
         "shards": shards | {"passed_over": [MARKUP]},
         "seconds": 1.0,
         "tokens_per_second": 1.0,
