@@ -61,7 +61,8 @@ def train(
     from craft_ray.training.train import train as run
 
     file = read_training_file(recipe) if recipe else TrainingFile()
-    options = chosen | {"swap": _parse_shares(chosen["swap"]), "auxiliary": auxiliary or None}
+    shares = dict(pair.partition("=")[::2] for pair in chosen["swap"] or ())  # `Protein=0.4`
+    options = chosen | {"swap": shares or None, "auxiliary": auxiliary or None}
     training = file.with_options({name: value for name, value in options.items() if value is not None})
     train_corpus, dev_corpus = _read_corpora(training)
     on = console(stderr=True)
@@ -109,17 +110,3 @@ def _read_corpus(path: str, ids: str | None = None) -> "Corpus":
     from craft_ray.training.gold import read_sentences
 
     return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
-
-
-def _parse_shares(pairs: list[str] | None) -> dict[str, float] | None:
-    """Labels with shares from `["Protein=0.4"]`. Raises SettingsError for anything else."""
-    shares: dict[str, float] = {}
-    for text in pairs or ():
-        label, _, share = text.partition("=")
-        try:
-            shares[label] = float(share)
-        except ValueError:
-            shares[label] = -1.0
-        if not label or not 0 <= shares[label] <= 1:
-            raise SettingsError(f"--swap {text}: give a label and a share from 0 to 1, as Protein=0.4")
-    return shares or None

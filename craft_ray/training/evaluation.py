@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,44 +48,24 @@ def evaluate_tokens(
 
     Raises SettingsError if the corpus has labels that the model does not know.
     """
-    tags = checkpoint.tags
-    predicted = _predict_words(checkpoint, gold, model)
-    score = calibrated(predicted.raw_score, checkpoint.calibration)
-    words = [word for s in gold for word in s.words]
+    gold_spans, spans, raw_score, figures = _predict_words(checkpoint, gold, model)
+    score = calibrated(raw_score, checkpoint.calibration)
+    words = [word for sentence in gold for word in sentence.words]
     seen = checkpoint.seen if seen is None else seen
-    return _mention_scores(predicted.gold, predicted.spans, score, tags, words, seen) | {
-        "accuracy": float((predicted.label == predicted.gold_label).mean()),
-        "loss": predicted.loss,
-        "words": len(words),
-        "sentences": len(gold),
-        "seconds": predicted.seconds,
-    }
+    scores = _mention_scores(gold_spans, spans, score, checkpoint.tags, words, seen)
+    return scores | figures | {"words": len(words), "sentences": len(gold)}
 
 
 def calibrate(checkpoint: Checkpoint, gold: Sequence[TaggedSentence]) -> tuple[float, float]:
     """Fit the calibration of a checkpoint's scores on a development set that it was not trained on."""
-    predicted = _predict_words(checkpoint, gold, Model.of(checkpoint, "fp32"))
-    return fit_calibration(predicted.raw_score, is_correct(predicted.gold, predicted.spans))
+    gold_spans, spans, raw_score, _ = _predict_words(checkpoint, gold, Model.of(checkpoint, "fp32"))
+    return fit_calibration(raw_score, is_correct(gold_spans, spans))
 
 
-@dataclass(frozen=True, slots=True)
-class _PredictedWords:
-    """A corpus of words as gold has it and as a model labels it.
-
-    gold_label, label: (words,) label ids
-    raw_score:         (mentions,) of `spans`, not calibrated
-    """
-
-    gold_label: NDArray[np.int8]
-    label: NDArray[np.int8]
-    gold: Spans
-    spans: Spans
-    raw_score: NDArray[np.float32]
-    loss: float
-    seconds: float
-
-
-def _predict_words(checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model: Model | None) -> _PredictedWords:
+def _predict_words(
+    checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model: Model | None
+) -> tuple[Spans, Spans, NDArray[np.float32], dict[str, float]]:
+    """Gold's and the model's mentions, the scores of the latter before calibration, and accuracy, loss and seconds."""
     tags = checkpoint.tags
     gold_label, sentence = gold_arrays(gold, checkpoint)
     model = model or Model.of(checkpoint)
@@ -96,20 +75,18 @@ def _predict_words(checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model
     seconds = time.perf_counter() - began
 
     first_word = np.searchsorted(sentence, np.arange(len(gold)))
-    word = first_word[subwords.word_sentence] + subwords.word_index  # words without a token are not in it
-    label = np.full(len(gold_label), np.flatnonzero(tags.label < 0)[0], np.int8)
+    word = first_word[subwords.word_sentence] + subwords.word_index
+    label = np.full(len(gold_label), np.flatnonzero(tags.label < 0)[0], np.int8)  # O for words without a token
     probability = np.zeros(len(gold_label), np.float32)
     label[word], probability[word] = _best_labels(logits)
     spans = iob_to_spans(label, sentence, tags)
-    return _PredictedWords(
-        gold_label=gold_label,
-        label=label,
-        gold=iob_to_spans(gold_label, sentence, tags),
-        spans=spans,
-        raw_score=span_means(probability, spans.first, spans.last),
-        loss=_loss(logits, gold_label[word]),
-        seconds=seconds,
-    )
+    figures = {
+        "accuracy": float((label == gold_label).mean()),
+        "loss": _loss(logits, gold_label[word]),
+        "seconds": seconds,
+    }
+    gold_spans = iob_to_spans(gold_label, sentence, tags)
+    return gold_spans, spans, span_means(probability, spans.first, spans.last), figures
 
 
 def evaluate_documents(

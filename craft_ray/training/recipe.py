@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.validation import read_yaml, validated
@@ -87,6 +87,13 @@ class Recipe(BaseModel):
         default=None, gt=0, description="peak learning rate of these passes; default: the learning rate"
     )
     auxiliary_repeats: int = Field(default=1, ge=0, description="how often the corpus itself is part of each such pass")
+
+    @field_validator("swap")
+    @classmethod
+    def _check_shares(cls, swap: dict[str, float]) -> dict[str, float]:
+        if bad := [label for label, share in swap.items() if not 0 <= share <= 1]:
+            raise ValueError(f"the share of {bad[0]} is not from 0 to 1")
+        return swap
 
 
 class TrainingFile(BaseModel):

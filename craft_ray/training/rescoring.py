@@ -18,7 +18,7 @@ from craft_ray.core.odds import probability
 from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.training.corpora import GoldDocument
-from craft_ray.training.metrics import expected_calibration_error
+from craft_ray.training.metrics import Counts, expected_calibration_error
 
 LENGTHS = (None, 6000, 1500, 300)
 """Characters of the parts that articles are cut into; None for whole articles. 1,500 are an abstract's."""
@@ -54,12 +54,7 @@ class ScoredMentions:
 
     def metrics(self, kept: NDArray[np.bool_]) -> dict[str, float]:
         """Precision, recall and F1 of the mentions that a mask keeps."""
-        correct, found = int(self.correct[kept].sum()), int(kept.sum())
-        return {
-            "precision": correct / found if found else 0.0,
-            "recall": correct / self.gold if self.gold else 0.0,
-            "f1": 2 * correct / (found + self.gold) if found + self.gold else 0.0,
-        }
+        return Counts(int(self.correct[kept].sum()), int(kept.sum()), self.gold).report()
 
 
 def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring, dict[str, Any]]:

@@ -45,7 +45,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that a worker needs to train.
+    """Everything that a worker needs to train. The recipe's learning rate, epochs and seed are the stage's own.
 
     weights:      initial weights, including the vectors of word shapes if case is learned
     word_shape:   (vocabulary,) see `casing`; None if case is not learned
@@ -63,8 +63,6 @@ class Stage:
     dev: Examples
     dev_sentence: NDArray[np.int32]
     recipe: Recipe
-    learning_rate: float
-    epochs: float
 
     @property
     def tags(self) -> TagSet:
@@ -107,11 +105,11 @@ def fit(
         model=model,
         args=TrainingArguments(
             output_dir=folder,
-            learning_rate=stage.learning_rate,
+            learning_rate=recipe.learning_rate,
             per_device_train_batch_size=max(1, recipe.batch_size // (workers * accumulate)),
             per_device_eval_batch_size=max(1, recipe.batch_size // workers),
             gradient_accumulation_steps=accumulate,
-            num_train_epochs=stage.epochs,
+            num_train_epochs=recipe.epochs,
             max_steps=recipe.max_steps,
             warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
             weight_decay=recipe.weight_decay,

@@ -102,19 +102,17 @@ class TrainingData:
                 dev=dev_examples,
                 dev_sentence=dev_sentence,
                 recipe=recipe,
-                learning_rate=recipe.learning_rate,
-                epochs=recipe.epochs,
             ),
         )
 
     def auxiliary_stage(self, weights: Weights) -> Stage:
         """All corpora together, each with rows of its own in the head."""
         recipe = self.initial.recipe
+        rate = recipe.auxiliary_learning_rate or recipe.learning_rate
         return replace(
             self._with_labels(weights, len(self.tags)),
             examples=(join_examples([*[self.examples[0]] * recipe.auxiliary_repeats, *self.examples[1:]]),),
-            learning_rate=recipe.auxiliary_learning_rate or recipe.learning_rate,
-            epochs=recipe.auxiliary_epochs,
+            recipe=recipe.model_copy(update={"learning_rate": rate, "epochs": recipe.auxiliary_epochs}),
         )
 
     def main_stage(self, weights: Weights, number: int = 0) -> Stage:

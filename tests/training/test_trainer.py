@@ -89,9 +89,7 @@ def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
         examples=(examples,),
         dev=examples,
         dev_sentence=np.repeat(np.arange(40), [len(s.words) for s in sentences]),
-        recipe=Recipe(batch_tokens=160, precision="fp32", dropout=0.0, attention_dropout=0.0, moving_average=0.9),
-        learning_rate=1e-3,
-        epochs=2,
+        recipe=Recipe(learning_rate=1e-3, epochs=2, batch_tokens=160, precision="fp32", moving_average=0.9),
     )
     steps = []
 

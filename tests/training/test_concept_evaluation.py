@@ -1,0 +1,88 @@
+"""Evaluation of concept ids: on gold spans, from raw text, and by the shared task's measure worked out by hand."""
+
+import pytest
+
+from craft_ray.annotation.tagger import Tagger
+from craft_ray.concepts.grounding import DEFAULT_PREFIXES
+from craft_ray.training.corpora import GoldConcept, GoldDocument
+from craft_ray.training.end_to_end import ConceptSpan, evaluate_concepts, shared_task_scores
+from craft_ray.training.grounding_evaluation import evaluate_gold_spans
+from tests.support.ontologies import builder, grounder
+
+LEXICON = grounder().lexicon
+CELL, NEURON, GENE = LEXICON.indices(["CL:0000000", "CL:0000540", "SO:0000704"]).tolist()
+SIMILARITY = (0.65 + 1) / (1.65 + 1)
+"""Of neuron and cell."""
+
+
+def document(number: int, *concepts: tuple[str, str, str]) -> GoldDocument:
+    """A text made of mentions, given as words, label and id."""
+    text = "; ".join(words for words, _, _ in concepts)
+    starts = [text.index(words) for words, _, _ in concepts]
+    return GoldDocument(
+        str(number),
+        text,
+        (),
+        concepts=tuple(
+            GoldConcept(((start, start + len(words)),), label, concept_id)
+            for start, (words, label, concept_id) in zip(starts, concepts, strict=True)
+        ),
+    )
+
+
+def test_gold_spans_are_cross_validated():
+    """`Foo` is in no ontology, so only the other article's strings give it an id; `Bar` occurs in one article."""
+    articles = [
+        document(0, ("nerve cell", "Cell", "CL:0000540"), ("Foo", "Protein", "PR:000004126")),
+        document(1, ("Foo", "Protein", "PR:000004126"), ("Bar", "Cell", "CL:0000000")),
+    ]
+    figures, counts = evaluate_gold_spans(articles, builder(), DEFAULT_PREFIXES)
+    assert (figures["mentions"], figures["accuracy"], figures["precision"]) == (4, 0.75, 1.0)
+    assert figures["per_label"]["Protein"]["accuracy"] == 1.0
+    assert counts["PR"] == {"corpus": [2, 2]}
+    assert counts["CL"]["synonym"] == [1, 1]
+    names_alone, _ = evaluate_gold_spans(articles, builder(), DEFAULT_PREFIXES, with_corpus=False)
+    assert names_alone["per_label"]["Protein"]["without_id"] == 1.0
+
+
+def test_ids_from_raw_text(craft_iob):
+    by = grounder()
+    mouse = "NCBITaxon:10090"
+    gold = [document(0, ("The mouse eye", "Taxon", mouse)), document(1, ("mice", "Taxon", mouse))]
+    scores = evaluate_concepts(Tagger(craft_iob, grounder=by).tag_documents, by.lexicon, gold)
+    assert (scores["span"]["support"], scores["id"]["f1"]) == (2, scores["span"]["f1"])
+    taxon = scores["per_label"]["Taxon"]
+    assert taxon["id"]["recall"] == 0.5  # of the first mention only a part is found
+    assert taxon["shared_task"]["recall"] == pytest.approx((5 / 13 + 1) / 2)
+    assert taxon["without_id"] == 0
+
+
+def at(start: int, end: int, concept: int = NEURON) -> ConceptSpan:
+    return ConceptSpan(((start, end),), concept)
+
+
+PIECES = ConceptSpan(((0, 4), (10, 14)), NEURON)
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "f1", "slot_error_rate"),
+    [
+        ([at(0, 6)], [at(0, 6)], 1, 0),
+        ([at(0, 6)], [], 0, 1),
+        ([at(0, 6)], [at(7, 9)], 0, 2),
+        ([at(0, 6)], [at(0, 6, CELL)], SIMILARITY, 1 - SIMILARITY),
+        ([at(0, 6)], [at(0, 6, GENE)], 0, 2),
+        ([at(0, 6)], [at(3, 9)], 3 / 9, 6 / 9),
+        ([at(0, 4), at(4, 8)], [at(0, 8), at(4, 8)], (1 + 0.5) / 2, (2 - 1.5) / 2),  # best pairs first
+        ([PIECES], [at(0, 4)], 0.5, 0.5),
+        ([PIECES], [at(5, 9)], 0, 2),  # between the pieces
+    ],
+)
+def test_shared_task_scores(gold, predicted, f1, slot_error_rate):
+    scores = shared_task_scores([gold], [predicted], LEXICON)
+    assert (scores["f1"], scores["ser"]) == (pytest.approx(f1), pytest.approx(slot_error_rate))
+
+
+def test_shared_task_does_not_mix_documents():
+    scores = shared_task_scores([[at(0, 6)], []], [[], [at(0, 6)]], LEXICON)
+    assert (scores["precision"], scores["recall"], scores["ser"]) == (0.0, 0.0, 2.0)
