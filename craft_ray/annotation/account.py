@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+import pyarrow as pa
+
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.annotation.timeline import Timeline
-from craft_ray.storage.shards import Shard
+from craft_ray.storage.shards import Shard, no_names
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
 MAX_LISTED = 100
@@ -70,7 +72,7 @@ class Account:
 
     arrivals: Arrivals = field(default_factory=Arrivals)
     up_to_date: UpToDate = field(default_factory=UpToDate)
-    ignored_files: Sequence[str] = ()
+    ignored_files: pa.LargeStringArray = field(default_factory=no_names)
     timeline: Timeline = field(default_factory=Timeline)
     committed: Committed = field(default_factory=Committed)
     precisions: Counter[str] = field(default_factory=Counter)

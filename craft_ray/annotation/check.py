@@ -92,8 +92,8 @@ def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
     return {
         "files": [asdict(checked) for checked in files],
         "files_found": len(listing),
-        "files_passed_over": len(listing.passed_over),
-        "passed_over": list(listing.passed_over[:10]),
+        "files_passed_over": len(listing.ignored_files),
+        "passed_over": listing.ignored_files[:10].to_pylist(),
         "ids_in_several_files": len(duplicates),
         "such_ids": duplicates[:10],
     }

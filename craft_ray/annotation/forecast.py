@@ -88,7 +88,7 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
             "found": len(listing),
             "to_read": len(to_read),
             "why": _counts(why[indices]),
-            "files_passed_over": len(listing.passed_over),
+            "files_passed_over": len(listing.ignored_files),
             **({"vanished": len(vanished.files)} if settings.prune else {}),
         },
         "bytes_to_read": size,

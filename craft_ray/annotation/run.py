@@ -79,7 +79,7 @@ def annotate(
         if plan.shards:
             run.connect()
         to_prune = listing if settings.prune and (plan.vanished or plan.shards) else None
-        account = Account(Arrivals(plan.shards, settings.prune), plan.up_to_date, listing.passed_over, timeline)
+        account = Account(Arrivals(plan.shards, settings.prune), plan.up_to_date, listing.ignored_files, timeline)
         del listing, catalogue  # of millions of files they take a gigabyte
 
         # Annotate and commit, in passes until nothing is missing; then prune, compact, vacuum and check the account.

@@ -39,7 +39,7 @@ def summarize(account: Account) -> dict[str, Any]:
             "unreadable": account.broken_shards,
             "broken": dict(account.broken),
             "cut_short": account.cut_short,
-            "passed_over": list(account.ignored_files[:MAX_LISTED]),
+            "passed_over": account.ignored_files[:MAX_LISTED].to_pylist(),
             "files_passed_over": len(account.ignored_files),
         },
         "tokens": account.tokens,

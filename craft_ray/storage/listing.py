@@ -12,7 +12,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.storage.addresses import Entry, absolute, is_remote
 from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.local import similar_name
-from craft_ray.storage.shards import FILES, File, Listing, Names, files_table, first_occurrences, path_start, ranked
+from craft_ray.storage.shards import FILES, File, Listing, files_table, first_occurrences, no_names, path_start, ranked
 from craft_ray.storage.storage import Storage
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -35,30 +35,30 @@ def list_shards(
 
     Raises SettingsError if an input does not exist, has no input files, or cannot be reached.
     """
-    passed_over = _PassedOver()
-    found = [files_table(_input_files(storage, given, is_input, output, complete, passed_over)) for given in inputs]
+    ignored = _IgnoredFiles()
+    found = [files_table(_input_files(storage, given, is_input, output, complete, ignored)) for given in inputs]
     files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
     del found, listed  # two copies of this are the most memory that a driver takes
-    others = passed_over.names()
+    others = ignored.names()
     if not files.num_rows and not len(others):
         raise SettingsError("no input is named: give files, folders or globs, or a list of files")
     if not files.num_rows:
-        raise SettingsError(f"no input file is of a known kind: {', '.join(Names(others)[:3])}")
+        raise SettingsError(f"no input file is of a known kind: {', '.join(others[:3].to_pylist())}")
     listing = Listing(ranked(files))
     del files
     pa.default_memory_pool().release_unused()
     if not len(others):
         return listing
-    return Listing(listing.files, Names(others.filter(pa.array(listing.index.find(others) < 0))))
+    return Listing(listing.files, others.filter(pa.array(listing.index.find(others) < 0)))
 
 
-class _PassedOver:
+class _IgnoredFiles:
     """Collects the names of files that are no input, in Arrow: PMC has as many of them as articles."""
 
     _CHUNK = 1 << 10
 
     def __init__(self) -> None:
-        self._chunks = [pa.array([], pa.large_string())]
+        self._chunks = [no_names()]
         self._last: list[str] = []
 
     def add(self, name: str) -> None:
@@ -80,7 +80,7 @@ def _input_files(
     is_input: Callable[[str], bool],
     output: str | None,
     complete: bool,
-    passed_over: _PassedOver,
+    ignored: _IgnoredFiles,
 ) -> Iterator[File]:
     """Yield the input files of a path, folder or glob, and collect the other files that it matches.
 
@@ -96,11 +96,11 @@ def _input_files(
             hidden = any(part.startswith((".", "_")) for part in parts)
             # Python keeps bytes that are not UTF-8 as lone surrogates, which no table can hold.
             if (readable := name.encode("utf-8", "backslashreplace").decode()) != name:
-                passed_over.add(readable)
+                ignored.add(readable)
             elif not parts or (is_input(parts[-1]) and not hidden):
                 yield file
             else:
-                passed_over.add(name)
+                ignored.add(name)
     if is_empty:
         raise SettingsError(f"the input {given} holds no files")
 

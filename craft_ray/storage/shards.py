@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import islice
 from operator import attrgetter
@@ -39,7 +39,7 @@ class Shard:
     parts: int = 1
 
 
-_VALUES = attrgetter(*(field.name for field in fields(Shard)))
+_VALUES = attrgetter(*(one.name for one in fields(Shard)))
 
 
 def pack_shards(shards: Iterable[Shard]) -> bytes:
@@ -151,7 +151,7 @@ class Shards(Sequence[Shard]):
     @property
     def paths(self) -> pa.ChunkedArray:
         """All paths, in one chunk."""
-        paths = [pa.array([], pa.large_string())]
+        paths = [no_names()]
         for rows in self._columns.select(["name", "path_start"]).to_batches(_CHUNK_ROWS):
             names, starts = (column.to_pylist() for column in rows.columns)
             ends = [name[start:] for name, start in zip(names, starts, strict=True)]
@@ -159,38 +159,20 @@ class Shards(Sequence[Shard]):
         return pa.chunked_array([pa.concat_arrays(paths)])
 
 
-class Names(Sequence[str]):
-    """A sequence of names stored in a column."""
-
-    def __init__(self, column: pa.LargeStringArray) -> None:
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> "Names": ...
-
-    def __getitem__(self, at: int | slice) -> "str | Names":
-        if isinstance(at, slice):
-            return Names(self._column[at])
-        name: str = self._column[at].as_py()
-        return name
+def no_names() -> pa.LargeStringArray:
+    return pa.array([], pa.large_string())
 
 
 @dataclass(frozen=True)
 class Listing:
     """The files of the inputs.
 
-    files:       rows of FILES sorted by rank, with unique names
-    passed_over: names of files in the inputs' folders that are no input
+    files:         rows of FILES sorted by rank, with unique names
+    ignored_files: names of files in the inputs' folders that are no input
     """
 
     files: pa.Table
-    passed_over: Sequence[str] = ()
+    ignored_files: pa.LargeStringArray = field(default_factory=no_names)
 
     def __len__(self) -> int:
         return int(self.files.num_rows)

@@ -38,7 +38,7 @@ def test_reasons_to_read():
     common = dict.fromkeys(SHARDS.names) | {"size": 10, "tag": "a", "signature": "same", "found": 5}
     before = pa.Table.from_pylist([common | row for row in rows], SHARDS)
     sizes = dict.fromkeys(("new", "whole", "broken", "unreadable", "failed", "other"), 10) | {"grown": 11}
-    listing = Listing(files_table((name, size, "a", 0, "") for name, size in sizes.items()), [])
+    listing = Listing(files_table((name, size, "a", 0, "") for name, size in sizes.items()))
     why = reasons_to_read(FileStates.of(listing, before.to_batches()), "same").tolist()
     assert {name: REASONS[reason] for name, reason in zip(sizes, why, strict=True) if reason} == {
         "new": "new",

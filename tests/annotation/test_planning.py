@@ -40,7 +40,7 @@ NOTED["signature"] = shard_signature(CHECKPOINT, Settings())
 
 
 def listing(*shards: Shard) -> Listing:
-    return Listing(files_table((shard.name, shard.size, shard.tag, 0, "") for shard in shards), [])
+    return Listing(files_table((shard.name, shard.size, shard.tag, 0, "") for shard in shards))
 
 
 def noted(*rows: dict[str, object]) -> list[pa.RecordBatch]:
@@ -150,7 +150,7 @@ def test_the_row_of_the_last_run_counts():
 
 def test_shards_are_named_by_path(tmp_path: Path):
     path_start = len("/home/")
-    account, _ = planned(tmp_path, Listing(files_table([("/home/notes/a.txt", 9, "tag", path_start, "")]), []))
+    account, _ = planned(tmp_path, Listing(files_table([("/home/notes/a.txt", 9, "tag", path_start, "")])))
     assert [shard.named for shard in account.shards] == ["notes/a.txt"]
 
 

@@ -20,7 +20,7 @@ LONG = b"a" * 100_000 + b"\n"
 
 
 def named(files: pa.Table) -> list[tuple[str, int, str]]:
-    return [(shard.name, shard.size, shard.tag) for shard in Listing(files, []).shards()]
+    return [(shard.name, shard.size, shard.tag) for shard in Listing(files).shards()]
 
 
 def test_sizes_and_tags(tmp_path: Path):

@@ -46,7 +46,7 @@ def test_listed_files_are_unique_and_sorted(files: list[tuple[str, int]]):
 @for_all(st.sets(names_of_files), st.lists(names_of_files))
 def test_names_are_found(files: set[str], wanted: list[str]):
     ranked = sorted(files, key=rank)
-    listing = Listing(files_table((name, 0, "", 0, "") for name in ranked), [])
+    listing = Listing(files_table((name, 0, "", 0, "") for name in ranked))
     rows = listing.index.find(pa.chunked_array([wanted, sorted(files), [None]], pa.string())).tolist()
     assert rows == [ranked.index(name) if name in files else -1 for name in [*wanted, *sorted(files), None]]
     assert [name in listing.index for name in wanted] == [name in files for name in wanted]

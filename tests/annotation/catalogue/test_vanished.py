@@ -16,7 +16,7 @@ from tests.support.outputs import STORAGE, block, rows
 
 
 def listing(*names: str) -> Listing:
-    return Listing(files_table((name, 1, "", 0, "") for name in names), [])
+    return Listing(files_table((name, 1, "", 0, "") for name in names))
 
 
 def documents(**statuses: list[str]) -> list[pa.RecordBatch]:
