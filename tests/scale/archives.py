@@ -40,7 +40,7 @@ def archive(folder: Path, mb: int = 300, parts: tuple[int, ...] = (1, 2)) -> Ite
     yield {"bytes": path.stat().st_size, "articles": articles, "cpu_seconds": _cpu_seconds_of_steps(path)}
     contents = []
     for most in parts:
-        plan.MOST_PARTS, plan.SMALLEST_PART = most, 1
+        plan.MAX_PARTS, plan.MIN_PART_BYTES = most, 1
         output = folder / f"out{most}"
         with ray_session(Settings()), observed(psutil.Process()) as usage:
             began = time.monotonic()
@@ -72,11 +72,11 @@ def _cpu_seconds_of_steps(path: Path) -> dict[str, float]:
             for _ in preprocessor.prepare(stream, Shard(path.name, 0, number=0, part=part, parts=parts)):
                 pass
 
-    read(0, plan.MOST_PARTS)  # loads the tokenizer
+    read(0, plan.MAX_PARTS)  # loads the tokenizer
     steps = {"unpack": unpack, "skip all files": skip}
     steps |= {
         f"read part {part + 1} of {of}": lambda part=part, of=of: read(part, of)  # type: ignore[misc]
-        for part, of in ((0, 1), (0, 2), (1, 2), (0, plan.MOST_PARTS))
+        for part, of in ((0, 1), (0, 2), (1, 2), (0, plan.MAX_PARTS))
     }
     return {name: round(timed(step, time.process_time), 2) for name, step in steps.items()}
 

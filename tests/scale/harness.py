@@ -56,8 +56,8 @@ def _as_option(kind: Any) -> Any:
 def craft_ray(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run the command with --json. Returns what it printed, and what it used.
 
-    cpu_seconds:     of the command's own process, the driver of a run
-    cpu_seconds_all: of all processes that it started, by stage of a run
+    cpu_seconds:          of the command's process and the children that it waited for
+    cpu_seconds_by_stage: of all its processes; `driver` is the command's own process
     """
     done = run_command(sys.executable, "-m", "craft_ray", *map(str, arguments), "--json", memory_every=1.0)
     by_stage = {stage: round(seconds, 1) for stage, seconds in done.usage.cpu_seconds.items()}

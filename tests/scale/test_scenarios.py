@@ -14,10 +14,10 @@ from tests.scale.runs import citation_file
 
 SMALL = {
     "driver": "--documents 20 --documents 60 --per-shard 20 --block-mb 2",
-    "growth": "--documents 400 --per-shard 20",
+    "growth": "--documents 40 --per-shard 20",
     "rate": "--existing 2000 --new 40 --shards 2 --turns 1",
     "citation-file": "--citations 60",
-    "revisions": "--existing 2000 --documents 60",
+    "revisions": "--existing 2000 --documents 27",
     "ledger": "--documents 2000 --documents 4000 --entries-known 1000",
     "shards": "--shards 300",
     "night": "--existing 2000 --documents 60",
