@@ -212,10 +212,13 @@ def _mention_scores(
     """
     parts: dict[str, Any] = {"seen": None, "unseen": None}
     if seen is not None:
-        gold_seen, predicted_seen = (np.isin(_keys(spans, source, tags), seen) for spans in (gold, predicted))
-        for part, wanted in (("seen", True), ("unseen", False)):
-            counts = score_by_label(gold, predicted, tags.names, gold_seen == wanted, predicted_seen == wanted)
-            parts[part] = _figures(counts)
+        is_seen = [np.isin(_keys(spans, source, tags), seen) for spans in (gold, predicted)]
+        for part, masks in (("seen", is_seen), ("unseen", [~mask for mask in is_seen])):
+            kept_gold, kept = (
+                Spans(spans.first[mask], spans.last[mask], spans.label[mask])
+                for spans, mask in zip((gold, predicted), masks, strict=True)
+            )
+            parts[part] = _figures(score_by_label(kept_gold, kept, tags.names))
     return (
         _figures(score_by_label(gold, predicted, tags.names))
         | parts

@@ -57,27 +57,11 @@ def _codes(spans: Spans, width: int) -> NDArray[np.int64]:
     return codes
 
 
-def score_by_label(
-    gold: Spans,
-    predicted: Spans,
-    names: Sequence[str],
-    gold_kept: NDArray[np.bool_] | None = None,
-    predicted_kept: NDArray[np.bool_] | None = None,
-) -> dict[str, Counts]:
-    """Counts by label name.
-
-    gold_kept, predicted_kept: masks of the mentions to count; None for all
-    """
-    correct = is_correct(gold, predicted)
-    gold_label = gold.label if gold_kept is None else gold.label[gold_kept]
-    kept = np.ones(len(correct), np.bool_) if predicted_kept is None else predicted_kept
-    count = len(names)
-    columns = (
-        np.bincount(predicted.label[kept & correct], minlength=count),
-        np.bincount(predicted.label[kept], minlength=count),
-        np.bincount(gold_label, minlength=count),
-    )
-    return {name: Counts(*(int(column[i]) for column in columns)) for i, name in enumerate(names)}
+def score_by_label(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, Counts]:
+    """Counts by label name."""
+    labels = predicted.label[is_correct(gold, predicted)], predicted.label, gold.label
+    columns = [np.bincount(label, minlength=len(names)).tolist() for label in labels]
+    return {name: Counts(*counts) for name, *counts in zip(names, *columns, strict=True)}
 
 
 def overlaps(spans: Spans, others: Spans) -> NDArray[np.bool_]:

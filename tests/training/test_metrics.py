@@ -8,7 +8,7 @@ from seqeval.metrics import classification_report, f1_score, precision_score, re
 
 from craft_ray.core.labels import TAGS
 from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
-from craft_ray.training.metrics import Counts, confusion, expected_calibration_error, score_by_label, total
+from craft_ray.training.metrics import confusion, expected_calibration_error, score_by_label, total
 
 tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
 
@@ -48,13 +48,6 @@ def test_confusion():
     assert table["Cell"]["missed"] == 1
     assert table["nothing"] == dict.fromkeys(TAG_SET.names, 0) | {"Gene": 1}
     assert sum(sum(row.values()) for row in table.values()) == 4
-
-
-def test_counts_of_some_mentions():
-    gold = arrays([["B-Protein", "B-Taxon"]])
-    predicted = arrays([["B-Protein", "B-Cell"]])
-    counts = score_by_label(gold, predicted, TAG_SET.names, np.array([True, False]), np.array([True, False]))
-    assert total(counts.values()) == Counts(1, 1, 1)
 
 
 def test_expected_calibration_error():
