@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -109,13 +110,10 @@ def evaluate_documents(
     tags = checkpoint.tags
     # Spans of all documents index one text, the documents' texts joined.
     text = "".join(document.text for document in gold)
-    length = np.array([len(document.text) for document in gold])
-    offset = np.cumsum(length) - length
-    mentions = [
-        (m.start + at, m.end + at, m.label) for d, at in zip(gold, offset.tolist(), strict=True) for m in d.mentions
-    ]
-    start, end, labels = zip(*mentions, strict=True) if mentions else ((), (), ())
-    gold_spans = _spans(start, end, labels, tags)
+    offsets = list(accumulate((len(document.text) for document in gold), initial=0))
+    gold_spans = _spans(
+        [(m.start, m.end, m.label, row) for row, d in enumerate(gold) for m in d.mentions], offsets, tags
+    )
     model = model or Model.of(checkpoint)
     documents = [document_of(d.doc_id, d.text) for d in gold]
 
@@ -132,10 +130,8 @@ def evaluate_documents(
         left_out = dropped.num_rows
     seconds = time.perf_counter() - began
 
-    base = offset[entities["row"].to_numpy()]
-    spans = _spans(
-        entities["start"].to_numpy() + base, entities["end"].to_numpy() + base, entities["label"].to_pylist(), tags
-    )
+    columns = (entities[name].to_pylist() for name in ("start", "end", "label", "row"))
+    spans = _spans(list(zip(*columns, strict=True)), offsets, tags)
     label_ids = label_ids_by_tag(checkpoint)
     gold_tags = np.array([label_ids[tag] for row, d in enumerate(gold) for tag in _gold_tags(tokens, row, d)], np.int8)
     seen = checkpoint.seen if seen is None else seen
@@ -184,17 +180,15 @@ def _gold_tags(tokens: dict[str, pa.ListArray], row: int, document: GoldDocument
     return tag_words(start, end, sentence, document.mentions)
 
 
-def _spans(
-    start: Sequence[int] | NDArray[np.integer],
-    end: Sequence[int] | NDArray[np.integer],
-    labels: Sequence[str],
-    tags: TagSet,
-) -> Spans:
-    """Mentions as spans of code points."""
-    if unknown := set(labels) - set(tags.names):
+def _spans(mentions: Sequence[tuple[int, int, str, int]], offsets: Sequence[int], tags: TagSet) -> Spans:
+    """Mentions, given as start, end, label and row of their document, as spans of code points in the joined texts."""
+    if unknown := {label for _, _, label, _ in mentions} - set(tags.names):
         raise SettingsError(f"the corpus has the label {min(unknown)}, which the model does not know")
-    ids = np.array([tags.names.index(label) for label in labels], np.int8)
-    return Spans(np.asarray(start, np.int64), np.asarray(end, np.int64) - 1, ids)
+    return Spans(
+        np.array([start + offsets[row] for start, _, _, row in mentions], np.int64),
+        np.array([end + offsets[row] - 1 for _, end, _, row in mentions], np.int64),
+        np.array([tags.names.index(label) for _, _, label, _ in mentions], np.int8),
+    )
 
 
 def _mention_scores(
