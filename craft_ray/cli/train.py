@@ -41,7 +41,7 @@ def train(
     ] = None,
     auxiliary: Annotated[
         list[str] | None,
-        typer.Option(help="IOB file or folder of IOB files, with labels of its own, to learn from first; repeatable."),
+        typer.Option(help="Corpus with labels of its own, to learn from first; repeatable."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that train together, one per GPU.")] = 1,
     accumulate: Annotated[int, typer.Option(help="Parts in which a worker computes each step, to save memory.")] = 1,
