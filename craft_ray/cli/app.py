@@ -36,7 +36,7 @@ from craft_ray.cli import (
     verify,
 )
 from craft_ray.cli.console import console
-from craft_ray.cli.options import log_format_asked
+from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
 from craft_ray.core.logs import configure_logging, log, logs_json
 from craft_ray.core.packages import EXTRA, missing
@@ -133,7 +133,7 @@ def main() -> NoReturn:
     """Run the command. Expected errors end as one sentence on stderr and their exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupted)  # until a run has handlers of its own
-    if log_format_asked(sys.argv[1:]) == "json":
+    if requested_log_format(sys.argv[1:]) == "json":
         configure_logging("json")  # also for what fails before settings are read
     sys.exit(_exit_code(app))
 

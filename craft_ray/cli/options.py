@@ -63,11 +63,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress an
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commit and each broken shard.")]
 
 
-_ASKS_FOR_JSON = re.compile(r"""^["']?log_format["']?\s*:\s*["']?json\b""", re.MULTILINE)
+_JSON_LOGS = re.compile(r"""^["']?log_format["']?\s*:\s*["']?json\b""", re.MULTILINE)
 """Matches a line of a settings file that may be invalid otherwise."""
 
 
-def log_format_asked(arguments: Sequence[str]) -> "LogFormat":
+def requested_log_format(arguments: Sequence[str]) -> "LogFormat":
     """Return the log format of the arguments, the environment or a settings file, even if the rest is invalid.
 
     Errors before the settings are loaded, or in loading them, are logged in this format.
@@ -80,7 +80,7 @@ def log_format_asked(arguments: Sequence[str]) -> "LogFormat":
             text = Path(_last_value("--settings", arguments) or FILE).read_text(encoding="utf-8", errors="replace")
         except OSError:  # reported when the settings are loaded
             text = ""
-        given = "json" if _ASKS_FOR_JSON.search(text) else "text"
+        given = "json" if _JSON_LOGS.search(text) else "text"
     return "json" if given == "json" else "text"
 
 

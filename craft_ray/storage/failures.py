@@ -55,7 +55,7 @@ _BY_TEXT = {
 }
 
 _TRANSIENT_CODES = ("RequestTimeout", "SlowDown", "OperationAborted", "ConditionalRequestConflict")
-_TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
+_TRANSIENT_STATUSES = {408, 429, *range(500, 600)} - {501, 507}
 
 _TRANSIENT_CLASSES = (
     "ConnectionError",  # Python's and botocore's, with timeouts while connecting

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from craft_ray import __version__
 from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
-from craft_ray.cli.options import log_format_asked
+from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import configure_logging, log
 from tests.support.commands import COMMAND, ROOT
@@ -86,7 +86,7 @@ def test_requested_log_format(
         (tmp_path / "craft-ray.yaml").write_text(file)
     if variable is not None:
         monkeypatch.setenv("CRAFT_RAY_LOG_FORMAT", variable)
-    assert log_format_asked(arguments) == format
+    assert requested_log_format(arguments) == format
 
 
 @pytest.mark.parametrize(

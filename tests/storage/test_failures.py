@@ -37,6 +37,7 @@ TRANSIENT = [
     (500, "InternalError"),
     (502, ""),
     (503, "SlowDown"),
+    (522, ""),
 ]
 
 
