@@ -59,6 +59,6 @@ def to_tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:
     """Convert without a copy if the type allows, so that replicas on a node share the pages of the object store."""
     with warnings.catch_warnings():
         # Arrays in the object store are read-only, and inference does not write to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        warnings.simplefilter("ignore", UserWarning)
         tensor = torch.from_numpy(array)
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
