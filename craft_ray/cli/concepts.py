@@ -17,29 +17,29 @@ EXAMPLES = """Examples:
     craft-ray annotate pubmed --output tables --ontology lexicon
 """
 
+Ontologies = Annotated[
+    list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
+]
 LeaveOut = Annotated[
     list[Path] | None,
-    typer.Option(help="File of classes that no mention is to get, one id per line; repeatable.", metavar="FILE"),
-]
-Craft = Annotated[
-    str | None, typer.Option(help="Folder of the CRAFT corpus, whose strings go into the lexicon.", metavar="FOLDER")
+    typer.Option(help="File with ids of classes that no mention may get, one per line; repeatable.", metavar="FILE"),
 ]
 
 
 def build(
-    ontologies: Annotated[
-        list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
-    ],
+    ontologies: Ontologies,
     output: Annotated[str, typer.Option("--output", "-o", help="File of the lexicon, on disk or s3://.")],
-    craft: Craft = None,
+    craft: Annotated[
+        str | None, typer.Option(help="CRAFT corpus, to add the strings of its mentions.", metavar="FOLDER")
+    ] = None,
     ids: Annotated[
-        str | None, typer.Option(help="Articles of the corpus, one PubMed id per line.", show_default="all")
+        str | None, typer.Option(help="File with the articles to use, one PubMed id per line.", show_default="all")
     ] = None,
     leave_out: LeaveOut = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Compile ontologies into one lexicon, to be named by `--ontology` like a file."""
+    """Compile ontologies into a lexicon file for `--ontology`."""
     from craft_ray.concepts.lexicon_files import build_lexicon
     from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
     from craft_ray.concepts.packing import pack
@@ -48,7 +48,7 @@ def build(
 
     chosen = load_settings(settings)
     storage = Storage.of(chosen)
-    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), classes_in(leave_out))
+    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), _read_ids(leave_out))
     if craft:
         from craft_ray.training.craft import read_craft
         from craft_ray.training.grounding_evaluation import corpus_strings
@@ -56,16 +56,16 @@ def build(
         documents = read_craft(craft, ids)
         strings = corpus_strings(documents)
         builder.add_strings(strings)
+        version = f"{len(documents)} articles"
         builder.sources.append(
-            {"file": Path(craft).name, "prefix": "", "version": f"{len(documents)} articles", "terms": 0}
-            | {"names": len(strings)}
+            {"file": Path(craft).name, "prefix": "", "version": version, "terms": 0, "names": len(strings)}
         )
     elif ids:
         raise SettingsError("--ids names articles of a corpus: give --craft as well")
     lexicon = builder.lexicon()
     content = pack(lexicon)
     storage.write_bytes(output, content)
-    told = {
+    report = {
         "lexicon": output,
         "bytes": len(content),
         "names": len(lexicon.key),
@@ -73,27 +73,25 @@ def build(
         "fingerprint": lexicon.fingerprint,
     }
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(report))
     else:
         print(f"{len(lexicon.key):,} names of {len(lexicon.ids):,} concepts, {len(content) / 1e6:.1f} MB: {output}")
 
 
 def evaluate(
-    ontologies: Annotated[
-        list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
-    ],
+    ontologies: Ontologies,
     craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.", metavar="FOLDER")],
     leave_out: LeaveOut = None,
     names_alone: Annotated[
-        bool, typer.Option("--names-alone", help="Without the strings of the other articles.")
+        bool, typer.Option("--names-alone", help="Do not use strings of the other articles.")
     ] = False,
     write_counts: Annotated[
-        Path | None, typer.Option(help="File for the counts of each step, from which scores are made.", metavar="FILE")
+        Path | None, typer.Option(help="Write the counts of each step, the basis of scores.", metavar="FILE")
     ] = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Score the ids of gold spans, each article's by a lexicon that has not seen it (ten folds over the articles)."""
+    """Score the ids of gold spans by cross-validation: no article's own strings are in its lexicon."""
     from craft_ray.concepts.lexicon_files import build_lexicon
     from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
     from craft_ray.core.settings import load_settings
@@ -103,18 +101,17 @@ def evaluate(
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
-    builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), classes_in(leave_out))
+    builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
     scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
     if write_counts is not None:
         write_counts.write_text(json.dumps(counts, indent=1) + "\n")
     if as_json:
         print(json.dumps(scores))
     else:
-        print_gold_spans(scores)
+        _print_scores(scores)
 
 
-def print_gold_spans(scores: dict[str, Any]) -> None:
-    """The figures of each label, and of all."""
+def _print_scores(scores: dict[str, Any]) -> None:
     names = ("mentions", "accuracy", "accuracy_of_ontology", "precision", "without_id", "ece")
     table = plain_table("", *(name.replace("_", " ") for name in names))
     for label, row in [*scores["per_label"].items(), ("all", scores)]:
@@ -122,11 +119,8 @@ def print_gold_spans(scores: dict[str, Any]) -> None:
     console().print(table)
 
 
-def classes_in(files: list[Path] | None) -> frozenset[str]:
-    """The ids in files of one id per line.
-
-    Raises SettingsError if one cannot be read.
-    """
+def _read_ids(files: list[Path] | None) -> frozenset[str]:
+    """Read ids from files, or from the .txt files of folders. Raises SettingsError if one cannot be read."""
     paths = [path for file in files or () for path in (sorted(file.glob("*.txt")) if file.is_dir() else [file])]
     try:
         return frozenset(line.strip() for path in paths for line in path.read_text().splitlines() if line.strip())

@@ -1,1 +1,1 @@
-"""Concepts: which term of an ontology a mention means. A lexicon of names, and a chain of look-ups in it."""
+"""Link mentions to the concepts of ontologies: a lexicon of names, and a chain of look-ups in it."""

@@ -1,4 +1,4 @@
-"""From terms and annotated strings to a lexicon."""
+"""Build a lexicon from terms and from the strings of an annotated corpus."""
 
 import copy
 import re
@@ -11,38 +11,40 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from craft_ray.concepts.forms import AT_ONCE, Keys, keys
-from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon
+from craft_ray.concepts.forms import BATCH, Keys, keys
+from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, group_parents
 from craft_ray.concepts.packing import with_fingerprint
 from craft_ray.concepts.terms import EXACT, Term, prefix_of
 
-MOST_PRIOR = 255
-
 
 class LexiconBuilder:
-    """Takes terms and strings one by one; `lexicon` puts them together.
+    """Collects terms and strings.
 
-    leave_out: ids of classes that no mention is to be given; they stay in the hierarchy
+    leave_out: ids of classes without names, which no mention gets; they stay in the hierarchy
     """
 
     def __init__(self, prefixes: Sequence[str], leave_out: frozenset[str] = frozenset()) -> None:
         self._prefix = {prefix: number for number, prefix in enumerate(prefixes)}
         self._chemical = self._prefix.get("CHEBI", -1)
         self._leave_out = leave_out
-        self._number: dict[str, int] = {}
+        self._index: dict[str, int] = {}  # of each concept
         self._name: list[str | None] = []
         self._ontology = bytearray()
         self._texts: list[str] = []
-        self._parts: list[Keys] = []
+        self._keys: list[Keys] = []
         self._owner, self._tier = array("I"), bytearray()
         self._child, self._parent = array("I"), array("I")
         self._old: dict[str, str] = {}
-        self._seen: Counter[int] = Counter()
+        self._mentions: Counter[int] = Counter()
         self.sources: list[dict[str, Any]] = []
-        """Where what was added is from, as `Lexicon.sources`."""
+        """Entries of `Lexicon.sources`."""
+
+    def copy(self) -> "LexiconBuilder":
+        self._flush()
+        return copy.deepcopy(self)
 
     def add_term(self, term: Term) -> int:
-        """Add a term and its names; gives the number of names, 0 for one that is obsolete or of another prefix."""
+        """Add a term with its names. Returns the number of names, 0 if it is obsolete or has another prefix."""
         prefix = prefix_of(term.id)
         if prefix not in self._prefix:
             return 0
@@ -50,67 +52,62 @@ class LexiconBuilder:
             if term.replaced_by:
                 self._old[term.id] = term.replaced_by
             return 0
-        number = self._concept(term.id, prefix)
+        concept = self._concept(term.id, prefix)
         if term.name:
-            self._name[number] = self._name[number] or term.name
+            self._name[concept] = self._name[concept] or term.name
         for old in term.alternatives:
             self._old.setdefault(old, term.id)
         for parent in term.parents:
             if (above := prefix_of(parent)) in self._prefix:
-                self._child.append(number)
+                self._child.append(concept)
                 self._parent.append(self._concept(parent, above))
         if term.id in self._leave_out:
             return 0
         if term.name:
-            self._add_name(term.name, number, NAME)
+            self._add_name(term.name, concept, NAME)
         for text, scope in term.synonyms:
-            self._add_name(text, number, SYNONYM if scope == EXACT else RELATED)
+            self._add_name(text, concept, SYNONYM if scope == EXACT else RELATED)
         return bool(term.name) + len(term.synonyms)
 
-    def copy(self) -> "LexiconBuilder":
-        """A builder that has read the same and goes its own way."""
-        self._flush()
-        return copy.deepcopy(self)
-
     def add_strings(self, strings: Mapping[tuple[str, str], int]) -> None:
-        """Add the strings of an annotated corpus: how often each stands for each id. Each string's majority counts."""
+        """Add an annotated corpus: the mentions of each pair of string and id. A string gets its most frequent id."""
         best: dict[tuple[str, str], tuple[int, str]] = {}
         for (text, concept_id), count in strings.items():
             concept_id = self._old.get(concept_id, concept_id)
             prefix = prefix_of(concept_id)
             if prefix in self._prefix:
-                self._seen[self._concept(concept_id, prefix)] += count
+                self._mentions[self._concept(concept_id, prefix)] += count
                 best[prefix, text] = max(best.get((prefix, text), (0, "")), (count, concept_id))
         for (_, text), (_, concept_id) in best.items():
-            number = self._number[concept_id]
-            self._name[number] = self._name[number] or text
-            self._add_name(text, number, CORPUS)
+            concept = self._index[concept_id]
+            self._name[concept] = self._name[concept] or text
+            self._add_name(text, concept, CORPUS)
 
     def lexicon(self) -> Lexicon:
-        """All that was added."""
         self._flush()
-        count = len(self._number)
-        parts = self._parts or [keys([])]
-        key, _, folded, exact = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        concept, tier = np.array(self._owner, np.uint32), np.frombuffer(bytes(self._tier), np.uint8)
-        keep = _distinct(key, folded, exact, tier, concept)
-        parent_start, parent = _rows(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
-        old = sorted((old, self._number[new]) for old, new in self._old.items() if new in self._number)
+        count = len(self._index)
+        key, _, folded, exact = (np.concatenate(columns) for columns in zip(*self._keys, strict=True))
+        names: dict[str, Any] = {
+            "key": key,
+            "folded": folded,
+            "exact": exact,
+            "tier": np.frombuffer(bytes(self._tier), np.uint8),
+            "concept": np.array(self._owner, np.uint32),
+        }
+        rows = _distinct(names)
+        parent_start, parent = group_parents(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
+        old = sorted((old, self._index[new]) for old, new in self._old.items() if new in self._index)
         prior = np.zeros(count, np.uint8)
-        for number, mentions in self._seen.items():
-            prior[number] = min(MOST_PRIOR, mentions.bit_length())
+        for concept, mentions in self._mentions.items():
+            prior[concept] = mentions.bit_length()
         return with_fingerprint(
             Lexicon(
-                key=key[keep],
-                folded=folded[keep],
-                exact=exact[keep],
-                tier=tier[keep],
-                concept=concept[keep],
-                ids=pa.array(list(self._number), pa.string()),
+                **{name: column[rows] for name, column in names.items()},
+                ids=pa.array(list(self._index), pa.string()),
                 names=pa.array(self._name, pa.string()),
                 ontology=np.frombuffer(bytes(self._ontology), np.uint8),
                 prior=prior,
-                specific=np.fromiter(map(_of_one_species, self._number), np.uint8, count),
+                specific=np.fromiter(map(_is_of_one_species, self._index), np.uint8, count),
                 parent_start=parent_start,
                 parent=parent,
                 old_ids=pa.array([item[0] for item in old], pa.string()),
@@ -121,30 +118,28 @@ class LexiconBuilder:
         )
 
     def _concept(self, concept_id: str, prefix: str) -> int:
-        number = self._number.setdefault(concept_id, len(self._number))
-        if number == len(self._name):
+        concept = self._index.setdefault(concept_id, len(self._index))
+        if concept == len(self._name):
             self._name.append(None)
             self._ontology.append(self._prefix[prefix])
-        return number
+        return concept
 
-    def _add_name(self, text: str, number: int, tier: int) -> None:
-        self._texts.append(text)
-        self._owner.append(number)
-        self._tier.append(tier)
-        if self._ontology[number] == self._chemical and (plain := spoken(text)) != text:
-            self._texts.append(plain)
-            self._owner.append(number)
-            self._tier.append(RELATED)
+    def _add_name(self, text: str, concept: int, tier: int) -> None:
+        names = [(text, tier)]
+        if self._ontology[concept] == self._chemical and (plain := spoken(text)) != text:
+            names.append((plain, RELATED))
         head, comma, tail = text.partition(", ")
-        if comma and "," not in tail:  # "receptor, insulin" is said "insulin receptor"
-            self._texts.append(f"{tail} {head}")
-            self._owner.append(number)
-            self._tier.append(max(tier, SYNONYM))
-        if len(self._texts) >= AT_ONCE:
+        if comma and "," not in tail:  # "receptor, insulin" is used as "insulin receptor"
+            names.append((f"{tail} {head}", max(tier, SYNONYM)))
+        for name, its_tier in names:
+            self._texts.append(name)
+            self._owner.append(concept)
+            self._tier.append(its_tier)
+        if len(self._texts) >= BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        self._parts.append(keys(self._texts))
+        self._keys.append(keys(self._texts))
         self._texts = []
 
 
@@ -152,7 +147,7 @@ _STEREO = re.compile(r"^\([^()]*\)-(?=\w)|^[LDSRNO]-(?=[a-z])|-[LDSR]-(?=[a-z])|
 
 
 def spoken(name: str) -> str:
-    """A chemical's name as it is said: without descriptors of isomers and charges.
+    """A chemical's name without descriptors of isomers and charges.
 
     >>> spoken("phosphatidyl-L-serine"), spoken("(S)-AMPA"), spoken("calcium(2+)")
     ('phosphatidylserine', 'AMPA', 'calcium')
@@ -160,33 +155,18 @@ def spoken(name: str) -> str:
     return _STEREO.sub("", name)
 
 
-def _of_one_species(concept_id: str) -> bool:
-    """PR names the neutral classes by numbers and those of one species by UniProt accessions."""
+def _is_of_one_species(concept_id: str) -> bool:
+    """PR gives numbers to classes of all species, and UniProt accessions to those of a single one."""
     return concept_id.startswith("PR:") and not concept_id[3:].isdecimal()
 
 
-def _distinct(
-    key: NDArray[np.uint64],
-    folded: NDArray[np.uint16],
-    exact: NDArray[np.uint8],
-    tier: NDArray[np.uint8],
-    concept: NDArray[np.uint32],
-) -> NDArray[np.int64]:
-    """Where the names are, sorted by key, without a concept's names that are equal in all forms to a better one."""
-    order = np.lexsort((tier, exact, folded, concept, key))
+def _distinct(names: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Rows of names sorted by key; of those of a concept that are equal in all forms, only the one of the best tier."""
+    columns = [names[name] for name in ("key", "concept", "folded", "exact")]
+    order = np.lexsort((names["tier"], *reversed(columns)))
     same = np.ones(len(order), np.bool_)
     same[:1] = False
-    for column in (key, folded, exact, concept):
+    for column in columns:
         same[1:] &= column[order[1:]] == column[order[:-1]]
-    kept: NDArray[np.int64] = order[~same & (key[order] != 0)]
-    return kept
-
-
-def _rows(
-    child: NDArray[np.uint32], parent: NDArray[np.uint32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Pairs as rows: where each child's parents begin, and the parents."""
-    order = np.lexsort((parent, child))
-    start = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(child, minlength=count), out=start[1:])
-    return start, parent[order]
+    rows: NDArray[np.int64] = order[~same & (names["key"][order] != 0)]
+    return rows

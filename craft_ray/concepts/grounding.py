@@ -1,15 +1,26 @@
-"""Ids for a table of mentions: one look-up per distinct mention, then what the documents tell about the rest."""
+"""Concepts for a table of mentions: one look-up per distinct mention, then a second one where its document may help."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.concepts.chain import ALONE, DEFINED, LAST, MATCHES, NONE, Found, Row, by_names, by_variants
+from craft_ray.concepts.chain import (
+    CONTEXT_FIRST,
+    CONTEXT_FREE,
+    CONTEXT_LAST,
+    MATCHES,
+    NONE,
+    Found,
+    Queries,
+    Row,
+    match_names,
+    match_variants,
+)
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
@@ -17,55 +28,32 @@ from craft_ray.concepts.scores import Scores
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
 
-REMEMBERED = 100_000
-"""Mentions whose concepts a process remembers; most mentions of a run occur again and again."""
+CACHE_SIZE = 100_000
+"""Mentions. Most mentions of a run occur again and again."""
 
 FINGERPRINT_LENGTH = 16
-"""Characters of a lexicon's fingerprint that each row has."""
+"""Characters of the lexicon's fingerprint in each row."""
 
 DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
 
 
 class Grounded(NamedTuple):
-    """Mentions with CONCEPT_COLUMNS.
-
-    entities: those that stay
-    left_out: those that are no mentions after all: their score is too low, or nothing fits them where something must
-    """
+    """Mentions with CONCEPT_COLUMNS, split into those to keep and those to leave out."""
 
     entities: pa.Table
     left_out: pa.Table
 
 
-@dataclass(frozen=True, slots=True)
-class _Strings:
-    """Distinct mentions, (strings,) each.
-
-    allowed: (strings, prefixes) the prefixes in which each is looked up
-    rules:   the prefix whose rules apply to each
-    """
-
-    text: list[str]
-    label: list[str]
-    allowed: NDArray[np.bool_]
-    rules: list[str]
-
-    def take(self, places: NDArray[np.int64]) -> "_Strings":
-        """Some of them, or some several times."""
-        at = places.tolist()
-        text, label, rules = ([column[n] for n in at] for column in (self.text, self.label, self.rules))
-        return _Strings(text, label, self.allowed[places], rules)
-
-
 @dataclass(frozen=True)
 class Grounder:
-    """A lexicon, and how it is asked.
+    """A lexicon with the rules for using it.
 
-    prefixes: by label, the prefixes in which its mentions are looked up; mentions of other labels get no id
-    scores:   how often each step is right
-    grounded_only: labels whose mentions are left out where nothing fits
-    rescoring: how mentions of labels that the lexicon has names for are scored anew; None leaves the network's scores
-    min_score: mentions with a lower score are left out; None for the threshold of the rescoring, where there is one
+    prefixes:  by label, the prefixes in which to look its mentions up; mentions of other labels get no concept
+    scores:    how often each step is right
+    grounded_only: labels whose mentions are left out if they have no concept
+    rescoring: new scores for mentions of labels that the lexicon has names for; None keeps the network's
+    min_score: lowest score of mentions to keep; None uses the threshold of the rescoring, if there is one
+    cache:     by label and mention, what its names and what its context-free variants found
     """
 
     lexicon: Lexicon
@@ -74,34 +62,11 @@ class Grounder:
     grounded_only: frozenset[str] = frozenset()
     rescoring: Rescoring | None = None
     min_score: float | None = None
-    seen: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
-    """By label and mention, what names gave, and what its variants gave, without any document."""
-
-    def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
-        """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
-        found, lowest = self._rescored(self.add_concepts(entities, texts), texts)
-        fits = pc.or_(
-            pc.is_valid(found["concept_id"]),
-            pc.invert(pc.is_in(found["label"], pa.array(sorted(self.grounded_only), pa.string()))),
-        )
-        stays = pc.and_(fits, pc.greater_equal(found["score"], pa.array(lowest)))
-        return Grounded(found.filter(stays), found.filter(pc.invert(stays)))
-
-    def _rescored(self, found: pa.Table, texts: Sequence[str | None]) -> tuple[pa.Table, NDArray[np.float32]]:
-        """The entities with their new scores, and (entities,) the lowest score of one that stays."""
-        lowest = np.full(found.num_rows, self.min_score or 0.0, np.float32)
-        if self.rescoring is None:
-            return found, lowest
-        known = pc.is_in(found["label"], pa.array(sorted(self.known_labels), pa.string())).to_numpy()
-        place = found.schema.get_field_index("score")
-        score = np.where(known, self.rescoring.scores(found, texts), found["score"].to_numpy())
-        if self.min_score is None:
-            lowest[known] = self.rescoring.threshold
-        return found.set_column(place, found.schema.field(place), pa.array(score, pa.float32())), lowest
+    cache: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def score_threshold(self) -> float:
-        """Score from which on mentions stay."""
+        """The lowest score of mentions to keep."""
         if self.min_score is not None:
             return self.min_score
         return self.rescoring.threshold if self.rescoring else 0.0
@@ -112,122 +77,145 @@ class Grounder:
         named = self.lexicon.named_prefixes
         return frozenset(label for label, prefixes in self.prefixes.items() if named.intersection(prefixes))
 
-    def add_concepts(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
-        """All the entities, with CONCEPT_COLUMNS.
+    def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
+        """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
+        found, threshold = self._rescore(self.add_concepts(entities, texts), texts)
+        fits = pc.or_(pc.is_valid(found["concept_id"]), pc.invert(_is_in(found["label"], self.grounded_only)))
+        keep = pc.and_(fits, pc.greater_equal(found["score"], pa.array(threshold)))
+        return Grounded(found.filter(keep), found.filter(pc.invert(keep)))
 
-        entities: with the columns label, mention, and row, the place of each one's document in `texts`
+    def _rescore(self, found: pa.Table, texts: Sequence[str | None]) -> tuple[pa.Table, NDArray[np.float32]]:
+        """Replace the scores. Also returns (entities,) the lowest score of a mention to keep."""
+        threshold = np.full(found.num_rows, self.min_score or 0.0, np.float32)
+        if self.rescoring is None:
+            return found, threshold
+        known = _is_in(found["label"], self.known_labels).to_numpy()
+        score = np.where(known, self.rescoring.scores(found, texts), found["score"].to_numpy())
+        if self.min_score is None:
+            threshold[known] = self.rescoring.threshold
+        return _with_column(found, found.schema.field("score"), pa.array(score, pa.float32())), threshold
+
+    def add_concepts(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
+        """Add CONCEPT_COLUMNS.
+
+        entities: with the columns label, mention, and row, the index of each one's document in `texts`
         """
         labels = entities["label"].combine_chunks().dictionary_encode()
         mentions = entities["mention"].combine_chunks().dictionary_encode()
         label, mention = labels.indices.to_numpy(), mentions.indices.to_numpy().astype(np.int64)
         names = labels.dictionary.to_pylist()
-        allowed, rules = self._allowed(names)
-        asked = np.flatnonzero(np.any(allowed, axis=1)[label]) if len(names) else np.empty(0, np.int64)
-        _, first, inverse = np.unique(
-            mention[asked] * max(1, len(names)) + label[asked], return_index=True, return_inverse=True
+        allowed, prefixes = self._allowed(names)
+        rows = np.flatnonzero(np.any(allowed, axis=1)[label]) if len(names) else np.empty(0, np.int64)
+        _, first, query = np.unique(
+            mention[rows] * max(1, len(names)) + label[rows], return_index=True, return_inverse=True
         )
-        which = asked[first]
-        strings = _Strings(
-            mentions.dictionary.take(pa.array(mention[which])).to_pylist(),
-            [names[n] for n in label[which].tolist()],
-            allowed[label[which]],
-            [rules[n] for n in label[which].tolist()],
+        distinct = rows[first]
+        queries = Queries(
+            mentions.dictionary.take(pa.array(mention[distinct])).to_pylist(),
+            [names[n] for n in label[distinct].tolist()],
+            allowed[label[distinct]],
+            [prefixes[n] for n in label[distinct].tolist()],
         )
-        found, alone = self._alone(strings)
-        of = inverse
-        if len(found.open()):
-            row = entities["row"].to_numpy()[asked]
-            found, of = self._in_documents(found, alone, strings, inverse, row, texts)
-        return self._columns(entities, asked, found, of)
+        found, alone = self._look_up(queries)
+        if len(found.unsettled()):
+            document = entities["row"].to_numpy()[rows]
+            found, query = self._look_up_in_documents(found, alone, queries, query, document, texts)
+        return self._add_columns(entities, rows, found.take(query))
 
     def _allowed(self, labels: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
-        """(labels, prefixes) where each label's mentions are looked up, and the prefix whose rules apply to each."""
+        """(labels, prefixes) mask of where to look up, and the prefix that decides the rules for variants."""
         wanted = [self.prefixes.get(label, ()) for label in labels]
         allowed = np.array([[prefix in some for prefix in self.lexicon.prefixes] for some in wanted], np.bool_)
         return allowed.reshape(len(labels), len(self.lexicon.prefixes)), [some[0] if some else "" for some in wanted]
 
-    def _alone(self, strings: "_Strings") -> tuple[Found, Found]:
-        """The concepts of strings by names, and by names or variants without any document."""
-        asked = list(zip(strings.label, strings.text, strict=True))
-        new = np.array([n for n, one in enumerate(asked) if one not in self.seen], np.int64)
-        if len(self.seen) + len(new) > REMEMBERED:
-            self.seen.clear()
-            new = np.arange(len(asked))
+    def _look_up(self, queries: Queries) -> tuple[Found, Found]:
+        """Look strings up by name, and by name or context-free variant."""
+        wanted = list(zip(queries.label, queries.text, strict=True))
+        new = np.array([n for n, one in enumerate(wanted) if one not in self.cache], np.int64)
+        if len(self.cache) + len(new) > CACHE_SIZE:
+            self.cache.clear()
+            new = np.arange(len(wanted))
         if len(new):
-            unseen = strings.take(new)
-            found = by_names(self.lexicon, unseen.text, unseen.allowed)
-            contexts = [Context()] * len(new)
-            alone = by_variants(self.lexicon, unseen.text, unseen.allowed, unseen.rules, contexts, found, ALONE)
+            missing = queries.take(new)
+            found = match_names(self.lexicon, missing.text, missing.allowed)
+            alone = match_variants(self.lexicon, missing, [Context()] * len(new), found, CONTEXT_FREE)
             for n, by_name, by_variant in zip(new.tolist(), found.rows(), alone.rows(), strict=True):
-                self.seen[asked[n]] = (by_name, by_variant)
-        rows = [self.seen[one] for one in asked]
-        return Found.of([row for row, _ in rows]), Found.of([row for _, row in rows])
+                self.cache[wanted[n]] = (by_name, by_variant)
+        rows = [self.cache[one] for one in wanted]
+        return Found.from_rows([row for row, _ in rows]), Found.from_rows([row for _, row in rows])
 
-    def _in_documents(
+    def _look_up_in_documents(
         self,
         found: Found,
         alone: Found,
-        strings: "_Strings",
-        inverse: NDArray[np.int64],
-        row: NDArray[np.int64],
+        queries: Queries,
+        query: NDArray[np.int64],
+        document: NDArray[np.int64],
         texts: Sequence[str | None],
     ) -> tuple[Found, NDArray[np.int64]]:
-        """Found for each string, then for each string and document that names left open; and each mention's place."""
-        is_left = np.zeros(len(strings.text), np.bool_)
-        is_left[found.open()] = True
-        mine = np.flatnonzero(is_left[inverse])
-        pairs, back = np.unique(inverse[mine] * (len(texts) + 1) + row[mine], return_inverse=True)
-        string, document = np.divmod(pairs, len(texts) + 1)
-        contexts = {number: Context(texts[number] or "") for number in set(document.tolist())}
-        own = strings.take(string)
-        own_contexts = [contexts[number] for number in document.tolist()]
-        asked = (self.lexicon, own.text, own.allowed, own.rules, own_contexts)
-        here = by_variants(*asked, found.take(string), DEFINED).surer(alone.take(string))
-        here = by_variants(*asked, here, LAST)
-        places = inverse.copy()
-        places[mine] = back + len(strings.text)
-        return found.followed_by(here), places
+        """Look unsettled strings up in each document that has them.
 
-    def _columns(
-        self,
-        entities: pa.Table,
-        place: NDArray[np.int64],
-        found: Found,
-        of: NDArray[np.int64],
-    ) -> pa.Table:
-        """The entities with what was found for those at `place`; `of` is where in `found`."""
+        query:    (mentions,) index of each mention in `queries`
+        document: (mentions,) index of its document in `texts`
+
+        Returns `found` with a row more for each pair of string and document, and (mentions,) the row of each mention.
+        """
+        is_unsettled = np.zeros(len(queries.text), np.bool_)
+        is_unsettled[found.unsettled()] = True
+        mine = np.flatnonzero(is_unsettled[query])
+        pairs, pair = np.unique(query[mine] * (len(texts) + 1) + document[mine], return_inverse=True)
+        string, document = np.divmod(pairs, len(texts) + 1)
+        by_document = {number: Context(texts[number] or "") for number in set(document.tolist())}
+        contexts = [by_document[number] for number in document.tolist()]
+        own = queries.take(string)
+        here = match_variants(self.lexicon, own, contexts, found.take(string), CONTEXT_FIRST)
+        here = here.or_earlier_variant(alone.take(string))
+        here = match_variants(self.lexicon, own, contexts, here, CONTEXT_LAST)
+        row = query.copy()
+        row[mine] = len(queries.text) + pair
+        return found.concat(here), row
+
+    def _add_columns(self, entities: pa.Table, rows: NDArray[np.int64], found: Found) -> pa.Table:
+        """Add CONCEPT_COLUMNS.
+
+        rows: (mentions,) indices of the entities that were looked up, as in `found`
+        """
         lexicon, count = self.lexicon, entities.num_rows
-        concept, match, rivals = found.concept[of], found.match[of], found.rivals
-        has = concept != NONE
-        ambiguous = np.isin(of, np.fromiter(rivals, np.int64, len(rivals)))
-        number, step, score = (
-            np.full(count, -1, np.int64),
-            np.zeros(count, np.int64),
-            np.full(count, np.nan, np.float32),
+        has_concept = found.concept != NONE
+        is_tied = np.zeros(len(rows), np.bool_)
+        is_tied[list(found.ties)] = True
+        concept, match = np.full(count, NONE, np.int64), np.zeros(count, np.int64)
+        concept[rows], match[rows] = found.concept, found.match
+        score = np.full(count, np.nan, np.float32)
+        score[rows[has_concept]] = self.scores.look_up(
+            lexicon.ontology[found.concept[has_concept]], found.match[has_concept], is_tied[has_concept]
         )
-        number[place], step[place] = concept, match
-        score[place[has]] = self.scores.of(lexicon.ontology[concept[has]], match[has], ambiguous[has])
-        nothing = number < 0
-        take = pa.array(number, mask=nothing)
         candidates: list[list[dict[str, object]] | None] = [None] * count
-        ids = lexicon.ids
-        for n in np.flatnonzero(ambiguous & has).tolist():
-            others, at = rivals[int(of[n])], int(place[n])
-            sure = float(score[at])
-            rest = [{"id": ids[other].as_py(), "score": (1 - sure) / len(others)} for other in others]
-            candidates[at] = [{"id": ids[int(concept[n])].as_py(), "score": sure}, *rest]
-        columns = {
-            "concept_id": ids.take(take),
-            "concept_name": lexicon.names.take(take),
-            "concept_score": pa.array(score, mask=nothing),
-            "concept_match": pa.array(MATCHES, pa.string()).take(pa.array(step, mask=nothing)),
+        for n in np.flatnonzero(is_tied & has_concept).tolist():
+            best, ties = float(score[rows[n]]), found.ties[n]
+            scored = [(int(found.concept[n]), best), *((other, (1 - best) / len(ties)) for other in ties)]
+            candidates[rows[n]] = [{"id": lexicon.ids[other].as_py(), "score": share} for other, share in scored]
+        missing = concept == NONE
+        index = pa.array(concept, mask=missing)
+        columns: dict[str, Any] = {
+            "concept_id": lexicon.ids.take(index),
+            "concept_name": lexicon.names.take(index),
+            "concept_score": pa.array(score, mask=missing),
+            "concept_match": pa.array(MATCHES, pa.string()).take(pa.array(match, mask=missing)),
             "concept_candidates": candidates,
             "lexicon": pa.repeat(lexicon.fingerprint[:FINGERPRINT_LENGTH], count),
         }
         for name in CONCEPT_COLUMNS:
-            values = pa.array(columns[name], ENTITIES.field(name).type)
-            if name in entities.schema.names:
-                entities = entities.set_column(entities.schema.get_field_index(name), name, values)
-            else:
-                entities = entities.append_column(name, values)
+            entities = _with_column(entities, ENTITIES.field(name), columns[name])
         return entities
+
+
+def _is_in(column: pa.ChunkedArray, values: frozenset[str]) -> pa.ChunkedArray:
+    return pc.is_in(column, pa.array(sorted(values), pa.string()))
+
+
+def _with_column(table: pa.Table, field: pa.Field, values: Any) -> pa.Table:
+    """Append a column, or replace the one of its name."""
+    index = table.schema.get_field_index(field.name)
+    values = pa.array(values, field.type)
+    return table.append_column(field.name, values) if index < 0 else table.set_column(index, field.name, values)

@@ -1,7 +1,6 @@
-"""A lexicon: the names of ontologies' concepts as sorted arrays, made to be shared by all processes of a node.
+"""A lexicon: the names of ontologies' concepts as sorted arrays, 16 bytes per name.
 
-Sixteen bytes per name. Nothing in it is a Python object per name, so one copy in Ray's object store serves every worker
-of the node.
+It holds no Python object per name, so one copy in Ray's object store serves all workers of a node.
 """
 
 from collections.abc import Sequence
@@ -17,23 +16,23 @@ from numpy.typing import NDArray
 from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SINGULAR, Keys
 
 CORPUS, NAME, SYNONYM, RELATED = 0, 1, 2, 3
-"""Where a name is from: strings of an annotated corpus, names, exact synonyms, narrow, broad and related synonyms."""
+"""Tiers: strings of an annotated corpus, names, exact synonyms, all other synonyms."""
 
 
 @dataclass(frozen=True)
 class Lexicon:
     """Names and concepts as columns.
 
-    key, folded, exact: (names,) as `forms.Keys`; sorted by key
-    tier, concept:      (names,) where each name is from, and the number of its concept
+    key, folded, exact: (names,) see `forms.Keys`; sorted by key
+    tier, concept:      (names,) tier of each name, and index of its concept
     ids, names:         (concepts,) CURIEs and preferred names
-    ontology:           (concepts,) the number of each concept's prefix in `prefixes`
-    prior:              (concepts,) how often a corpus has it: 0 never, else 1 + log2 of its mentions
-    specific:           (concepts,) 1 for a concept of one species alone, as PR's classes named by UniProt accessions
+    ontology:           (concepts,) index of each concept's prefix in `prefixes`
+    prior:              (concepts,) frequency in the corpus: 0 if absent, else 1 + log2 of the mentions
+    specific:           (concepts,) 1 for a concept of a single species, as PR's classes with UniProt accessions
     parent_start, parent: parents of concept n are `parent[parent_start[n]:parent_start[n + 1]]`
-    old_ids, old_concept: alternative ids, and the ids of terms that were replaced, with the concept that took over
-    sources:            of each file: name, prefixes, version, terms, names
-    fingerprint:        hash of all of it
+    old_ids, old_concept: alternative ids and ids of replaced terms, with the concept that each stands for
+    sources:            file, prefix, version, and numbers of terms and names of each source
+    fingerprint:        hash of all the above
     """
 
     key: NDArray[np.uint64]
@@ -56,16 +55,20 @@ class Lexicon:
 
     @property
     def has_corpus(self) -> bool:
-        """True if it holds strings of an annotated corpus."""
         return bool((self.tier == CORPUS).any())
 
     @cached_property
     def named_prefixes(self) -> frozenset[str]:
-        """The prefixes of which it holds names."""
+        """Prefixes with at least one name."""
         return frozenset(self.prefixes[n] for n in np.flatnonzero(np.bincount(self.ontology[self.concept])).tolist())
 
+    @property
+    def child(self) -> NDArray[np.uint32]:
+        """(parents,) the concept that each entry of `parent` belongs to."""
+        return np.repeat(np.arange(len(self.ids), dtype=np.uint32), np.diff(self.parent_start))
+
     def indices(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
-        """The concept of each id, old ids too; -1 for ids that the lexicon has not."""
+        """Index of the concept of each id, current or old; -1 for unknown ids."""
         wanted = pa.array(ids, pa.string())
         found: NDArray[np.int64] = pc.fill_null(pc.index_in(wanted, self.ids), -1).to_numpy().astype(np.int64)
         old = pc.fill_null(pc.index_in(wanted, self.old_ids), -1).to_numpy()
@@ -74,9 +77,24 @@ class Lexicon:
         return found
 
 
+def group_parents(
+    child: NDArray[np.integer], parent: NDArray[np.integer], concepts: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Convert pairs of child and parent to `parent_start` and `parent`."""
+    start = np.zeros(concepts + 1, np.int64)
+    np.cumsum(np.bincount(child, minlength=concepts), out=start[1:])
+    return start, parent[np.lexsort((parent, child))].astype(np.uint32)
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Names that are equal to strings in some form, as columns: one row per string and name."""
+    """Names that equal a string in some form, one row per string and name.
+
+    string:  index of the string
+    concept: index of the name's concept
+    tier:    tier of the name
+    form:    closest form in which both are equal
+    """
 
     string: NDArray[np.int64]
     concept: NDArray[np.int64]
@@ -85,9 +103,9 @@ class Matches:
 
 
 def find_names(lexicon: Lexicon, keys: Keys, allowed: NDArray[np.bool_]) -> Matches:
-    """The names that each string is equal to.
+    """Find the names that equal each string.
 
-    allowed: (strings, prefixes) the prefixes in which each string is looked up
+    allowed: (strings, prefixes) mask of the prefixes in which to look each string up
     """
     first = np.searchsorted(lexicon.key, keys.key, side="left")
     count = np.searchsorted(lexicon.key, keys.key, side="right") - first

@@ -1,10 +1,11 @@
-"""Lexicons from files: the one that ships, compiled ones, and ontologies as they are published; local or on S3."""
+"""Lexicons from files, local or on S3: the shipped one, compiled ones, and ontologies as they are published."""
 
 import gzip
 import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +14,7 @@ import ijson
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.merge import merged
-from craft_ray.concepts.obo import CutShortError, read_obo
+from craft_ray.concepts.obo import TruncatedError, read_obo
 from craft_ray.concepts.obograph import read_graphs
 from craft_ray.concepts.packing import NotALexiconError, unpack
 from craft_ray.concepts.terms import Term, prefix_of
@@ -24,42 +25,35 @@ from craft_ray.storage.storage import Storage
 SHIPPED = Path(__file__).parent / "lexicon"
 
 EMBEDDED = "embedded"
-"""Names the lexicon that ships among ontologies."""
+"""Stands for the shipped lexicon in a list of ontologies."""
 
 NAMESPACES = {"GO": "cellular_component"}
-"""Of these prefixes only one namespace is read: of GO, the label `Gene` holds cellular components alone."""
+"""The only namespace to read of a prefix. Of GO, the label `Gene` has cellular components alone."""
 
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 
 def load_lexicon(storage: Storage, files: Sequence[str], prefixes: Sequence[str]) -> Lexicon:
-    """The lexicon of some files; for prefixes that no file has, that of the package.
+    """Combine lexicons. The shipped one adds the prefixes that no file has, and CRAFT's strings for all prefixes.
 
-    The package's strings of CRAFT are used for all prefixes.
+    files: ontologies (OBO or OBO Graphs JSON, plain or gzip) and compiled lexicons
 
-    files:    ontologies (OBO or OBO Graphs JSON, plain or gzip) and compiled lexicons; none for the package's own
-
-    Raises SettingsError if a file cannot be read, is no ontology, is cut short, or has no terms of these prefixes.
+    Raises SettingsError if a file cannot be read, is no ontology, is truncated, or has no terms of these prefixes.
     """
-    raw = [file for file in files if file != EMBEDDED and not _is_compiled(storage, file)]
-    compiled = [file for file in files if file != EMBEDDED and file not in raw]
-    parts = [build_lexicon(storage, raw, prefixes).lexicon()] if raw else []
+    own = [file for file in files if file != EMBEDDED]
+    compiled = [file for file in own if _is_compiled(storage, file)]
+    ontologies = [file for file in own if file not in compiled]
+    parts = [build_lexicon(storage, ontologies, prefixes).lexicon()] if ontologies else []
     parts += [read_lexicon(storage, file) for file in compiled]
     if SHIPPED.is_file():
         parts.append(unpack(SHIPPED.read_bytes()))
     if not parts:
         raise SettingsError("this package was built without a lexicon: name ontologies with --ontology")
-    lexicon = parts[0]
-    for other in parts[1:]:
-        lexicon = merged(lexicon, other)
-    return lexicon
+    return reduce(merged, parts)
 
 
 def read_lexicon(storage: Storage, file: str) -> Lexicon:
-    """A compiled lexicon.
-
-    Raises SettingsError if it is none.
-    """
+    """Read a compiled lexicon. Raises SettingsError if the file is none."""
     try:
         return unpack(storage.read_bytes(file))
     except NotALexiconError as error:
@@ -69,10 +63,7 @@ def read_lexicon(storage: Storage, file: str) -> Lexicon:
 def build_lexicon(
     storage: Storage, files: Sequence[str], prefixes: Sequence[str], leave_out: frozenset[str] = frozenset()
 ) -> LexiconBuilder:
-    """A builder that has read ontologies.
-
-    Raises SettingsError as `load_lexicon` does.
-    """
+    """Read ontologies into a builder. Raises SettingsError as `load_lexicon` does."""
     builder = LexiconBuilder(prefixes, leave_out)
     for file in files:
         builder.sources.append(_add_file(builder, storage, file, frozenset(prefixes)))
@@ -80,11 +71,11 @@ def build_lexicon(
 
 
 def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: frozenset[str]) -> dict[str, Any]:
-    """Add one ontology; gives its entry among the lexicon's sources."""
+    """Add an ontology, and return its entry for `Lexicon.sources`."""
     terms, names, with_synonyms = Counter[str](), 0, 0
     header: dict[str, str] = {}
     try:
-        for item in _items(storage, file):
+        for item in _read_terms(storage, file):
             if isinstance(item, dict):
                 header = item
                 continue
@@ -96,8 +87,8 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
             names += builder.add_term(item)
     except CraftRayError:
         raise
-    except (CutShortError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
-        raise SettingsError(f"the ontology {file} is cut short or damaged") from error
+    except (TruncatedError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
+        raise SettingsError(f"the ontology {file} is truncated or damaged") from error
     except (ijson.JSONError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
         raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
     if not terms.total():
@@ -109,8 +100,8 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
 
 
-def _items(storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
-    """The header and the terms of a file, by its content."""
+def _read_terms(storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
+    """Yield the header and the terms of a file in either format."""
     with _open(storage, file) as stream:
         start = stream.read(1000).lstrip()
     if start.startswith(b"{"):
@@ -123,13 +114,14 @@ def _items(storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
 
 
 def _open(storage: Storage, file: str) -> BinaryIO:
-    raw = _opened(storage, file)
-    gzipped = raw.read(2) == _GZIP
+    """Open a file, and decompress it if it is gzip."""
+    raw = _open_raw(storage, file)
+    is_gzip = raw.read(2) == _GZIP
     raw.seek(0)
-    return gzip.open(raw) if gzipped else raw  # type: ignore[return-value]
+    return gzip.open(raw) if is_gzip else raw  # type: ignore[return-value]
 
 
-def _opened(storage: Storage, file: str) -> BinaryIO:
+def _open_raw(storage: Storage, file: str) -> BinaryIO:
     try:
         return storage.open(file)
     except OSError as error:
@@ -137,5 +129,5 @@ def _opened(storage: Storage, file: str) -> BinaryIO:
 
 
 def _is_compiled(storage: Storage, file: str) -> bool:
-    with _opened(storage, file) as stream:
+    with _open_raw(storage, file) as stream:
         return stream.read(4) == _ZIP

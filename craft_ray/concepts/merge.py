@@ -1,89 +1,65 @@
-"""Two lexicons as one: the second fills in what the first has not."""
+"""Combine two lexicons. The second fills in the ontologies that the first lacks."""
 
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from craft_ray.concepts.lexicon import CORPUS, Lexicon
+from craft_ray.concepts.lexicon import CORPUS, Lexicon, group_parents
 from craft_ray.concepts.packing import with_fingerprint
 
 
 def merged(first: Lexicon, second: Lexicon) -> Lexicon:
-    """All of the first; of the second the prefixes that the first has no names of, and of others a corpus's strings.
+    """All of `first`, and of `second` the strings of its corpus and the ontologies that `first` has no names of.
 
-    So a user's new ontology takes the place of an old one, and what an annotated corpus taught stays.
+    So a user's new ontology replaces an old one, and the annotations of a corpus stay in use.
     """
     prefixes = (*first.prefixes, *(prefix for prefix in second.prefixes if prefix not in first.prefixes))
-    named = np.unique(first.ontology[first.concept[first.tier != CORPUS]])
-    replaced = np.array([p in first.prefixes and first.prefixes.index(p) in named for p in second.prefixes], np.bool_)
-    # Each concept of the second by its number in the result: a known one, or a new one after those of the first.
-    number = first.indices(second.ids)
-    kept = (second.tier == CORPUS) | ~replaced[second.ontology[second.concept]]
-    wanted = ~replaced[second.ontology]
-    wanted[second.concept[kept]] = True
-    new = np.flatnonzero(wanted & (number < 0))
-    number[new] = len(first.ids) + np.arange(len(new))
-    prefix_number = np.array([prefixes.index(prefix) for prefix in second.prefixes], np.uint8)
+    named = {first.prefixes[n] for n in np.unique(first.ontology[first.concept[first.tier != CORPUS]]).tolist()}
+    is_replaced = np.array([prefix in named for prefix in second.prefixes], np.bool_)
+    kept = (second.tier == CORPUS) | ~is_replaced[second.ontology[second.concept]]
+    is_wanted = ~is_replaced[second.ontology]
+    is_wanted[second.concept[kept]] = True
 
-    columns: dict[str, NDArray[Any]] = {
+    # Index in the result of each concept of `second`: that of the first, or a new one after those.
+    index = first.indices(second.ids)
+    known = np.flatnonzero(index >= 0)
+    new = np.flatnonzero(is_wanted & (index < 0))
+    index[new] = len(first.ids) + np.arange(len(new))
+    concepts = len(first.ids) + len(new)
+
+    names: dict[str, Any] = {
         name: np.concatenate([getattr(first, name), getattr(second, name)[kept]])
         for name in ("key", "folded", "exact", "tier")
     }
-    columns["concept"] = np.concatenate([first.concept, number[second.concept[kept]].astype(np.uint32)])
-    order = np.argsort(columns["key"], kind="stable")
+    names["concept"] = np.concatenate([first.concept, index[second.concept[kept]].astype(np.uint32)])
+    order = np.argsort(names["key"], kind="stable")
     prior = np.concatenate([first.prior, second.prior[new]])
-    known = np.flatnonzero(number >= 0)
-    np.maximum.at(prior, number[known], second.prior[known])
-    child = np.concatenate([_children(first), number[_children(second)]])
-    parent = np.concatenate([first.parent.astype(np.int64), number[second.parent]])
-    # The first's own hierarchy counts where it has one.
-    usable = (child >= 0) & (parent >= 0)
-    usable[len(first.parent) :] &= child[len(first.parent) :] >= len(first.ids)
-    child, parent = child[usable], parent[usable]
-    rows = np.lexsort((parent, child))
-    count = len(first.ids) + len(new)
-    old_ids, old_concept = _older(first, second, number)
+    np.maximum.at(prior, index[known], second.prior[known])
+
+    child, parent = index[second.child], index[second.parent]
+    is_new = (child >= len(first.ids)) & (parent >= 0)  # a concept that `first` has keeps its parents there
+    parent_start, parents = group_parents(
+        np.concatenate([first.child, child[is_new]]), np.concatenate([first.parent, parent[is_new]]), concepts
+    )
+    old_concept = index[second.old_concept]
+    is_new_id = (old_concept >= 0) & ~pc.is_in(second.old_ids, first.old_ids).to_numpy(zero_copy_only=False)
+    take = pa.array(new)
+    prefix_index = np.array([prefixes.index(prefix) for prefix in second.prefixes], np.uint8)
     return with_fingerprint(
         Lexicon(
-            key=columns["key"][order],
-            folded=columns["folded"][order],
-            exact=columns["exact"][order],
-            tier=columns["tier"][order],
-            concept=columns["concept"][order],
-            ids=_joined(first.ids, second.ids.take(pa.array(new))),
-            names=_joined(first.names, second.names.take(pa.array(new))),
-            ontology=np.concatenate([first.ontology, prefix_number[second.ontology[new]]]),
+            **{name: column[order] for name, column in names.items()},
+            ids=pa.concat_arrays([first.ids, second.ids.take(take)]),
+            names=pa.concat_arrays([first.names, second.names.take(take)]),
+            ontology=np.concatenate([first.ontology, prefix_index[second.ontology[new]]]),
             prior=prior,
             specific=np.concatenate([first.specific, second.specific[new]]),
-            parent_start=np.concatenate([[0], np.cumsum(np.bincount(child, minlength=count))]).astype(np.int64),
-            parent=parent[rows].astype(np.uint32),
-            old_ids=old_ids,
-            old_concept=old_concept,
+            parent_start=parent_start,
+            parent=parents,
+            old_ids=pa.concat_arrays([first.old_ids, second.old_ids.filter(pa.array(is_new_id))]),
+            old_concept=np.concatenate([first.old_concept, old_concept[is_new_id].astype(np.uint32)]),
             prefixes=prefixes,
-            sources=first.sources + tuple(s for s in second.sources if _is_used(s, first.prefixes, named)),
+            sources=first.sources + tuple(source for source in second.sources if source["prefix"] not in named),
         )
     )
-
-
-def _is_used(source: dict[str, object], prefixes: tuple[str, ...], named: NDArray[Any]) -> bool:
-    """True if a source of the second lexicon is in the result: a corpus, or an ontology that the first has not."""
-    return source["prefix"] not in [prefixes[n] for n in named]
-
-
-def _children(lexicon: Lexicon) -> NDArray[Any]:
-    return np.repeat(np.arange(len(lexicon.ids)), np.diff(lexicon.parent_start))
-
-
-def _older(first: Lexicon, second: Lexicon, number: NDArray[Any]) -> tuple[pa.StringArray, NDArray[Any]]:
-    """The old ids of both, each with its concept; the first's count where both have one."""
-    concept = number[second.old_concept]
-    new = (concept >= 0) & ~pc.is_in(second.old_ids, first.old_ids).to_numpy(zero_copy_only=False)
-    ids = _joined(first.old_ids, second.old_ids.filter(pa.array(new)))
-    return ids, np.concatenate([first.old_concept, concept[new].astype(np.uint32)])
-
-
-def _joined(*arrays: pa.Array) -> pa.StringArray:
-    return pa.concat_arrays(list(arrays))

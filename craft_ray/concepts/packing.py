@@ -1,7 +1,7 @@
-"""A lexicon as one file and back: a zip of Parquet tables, each small, open and readable by other tools.
+"""The file of a lexicon: a zip of Parquet tables that other tools can read.
 
-`names.parquet` holds the names' keys, `concepts.parquet` ids and names, `parents.parquet` is_a, `old.parquet` older
-ids, `lexicon.json` where all is from.
+`names.parquet` holds the keys of names, `concepts.parquet` ids and preferred names, `parents.parquet` is_a relations,
+`old.parquet` older ids, and `lexicon.json` the sources.
 """
 
 import hashlib
@@ -15,25 +15,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.lexicon import Lexicon, group_parents
 
 FORMAT = 1
-"""Version of the file's layout."""
 
-DESCRIPTION = "lexicon.json"
+_DESCRIPTION = "lexicon.json"
+_NAME_COLUMNS = ("key", "folded", "exact", "tier", "concept")
 
-_WHEN = (1980, 1, 1, 0, 0, 0)
-"""The time of all members, so that equal lexicons are equal files."""
+_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+"""Of all members, so that equal lexicons are equal files."""
 
 
 class NotALexiconError(ValueError):
-    """Bytes that are no lexicon, or one of another layout."""
+    """Bytes that are not a lexicon, or one with another FORMAT."""
 
 
 def with_fingerprint(lexicon: Lexicon) -> Lexicon:
-    """The lexicon with the hash of its content."""
     digest = hashlib.sha256(json.dumps([lexicon.prefixes, lexicon.sources], sort_keys=True).encode())
-    for name in ("key", "folded", "exact", "tier", "concept", "prior", "parent_start", "parent", "old_concept"):
+    for name in (*_NAME_COLUMNS, "prior", "parent_start", "parent", "old_concept"):
         digest.update(getattr(lexicon, name).tobytes())
     for array in (lexicon.ids, lexicon.names, lexicon.old_ids):
         for text in array.to_pylist():
@@ -42,9 +41,8 @@ def with_fingerprint(lexicon: Lexicon) -> Lexicon:
 
 
 def pack(lexicon: Lexicon) -> bytes:
-    """The file of a lexicon."""
-    by_concept = np.lexsort((lexicon.key, lexicon.concept))  # small differences, which Parquet packs well
-    names = {name: getattr(lexicon, name)[by_concept] for name in ("key", "folded", "exact", "tier", "concept")}
+    by_concept = np.lexsort((lexicon.key, lexicon.concept))  # delta encoding needs small differences
+    names = {name: getattr(lexicon, name)[by_concept] for name in _NAME_COLUMNS}
     concepts = {
         "id": lexicon.ids,
         "name": lexicon.names,
@@ -52,11 +50,10 @@ def pack(lexicon: Lexicon) -> bytes:
         "prior": lexicon.prior,
         "specific": lexicon.specific,
     }
-    child = np.repeat(np.arange(len(lexicon.ids), dtype=np.uint32), np.diff(lexicon.parent_start))
     tables = {
         "names": names,
         "concepts": concepts,
-        "parents": {"child": child, "parent": lexicon.parent},
+        "parents": {"child": lexicon.child, "parent": lexicon.parent},
         "old": {"id": lexicon.old_ids, "concept": lexicon.old_concept},
     }
     description = {
@@ -68,13 +65,12 @@ def pack(lexicon: Lexicon) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for name, columns in tables.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.parquet", _WHEN), _parquet(pa.table(columns)))
-        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _WHEN), json.dumps(description, indent=1))
+            archive.writestr(zipfile.ZipInfo(f"{name}.parquet", _TIMESTAMP), _parquet(pa.table(columns)))
+        archive.writestr(zipfile.ZipInfo(_DESCRIPTION, _TIMESTAMP), json.dumps(description, indent=1))
     return sink.getvalue()
 
 
 def _parquet(table: pa.Table) -> bytes:
-    """A table, packed small: sorted numbers and ids as differences, hashes as they are."""
     encodings = {
         name: "DELTA_BYTE_ARRAY" if pa.types.is_string(kind) else "DELTA_BINARY_PACKED"
         for name, kind in zip(table.schema.names, table.schema.types, strict=True)
@@ -96,13 +92,10 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def unpack(content: bytes) -> Lexicon:
-    """The lexicon of a file.
-
-    Raises NotALexiconError if it is none.
-    """
+    """Raises NotALexiconError if the bytes are not a lexicon."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            description: dict[str, Any] = json.loads(archive.read(DESCRIPTION))
+            description: dict[str, Any] = json.loads(archive.read(_DESCRIPTION))
             if description["format"] != FORMAT:
                 raise NotALexiconError(f"its layout has the version {description['format']}, not {FORMAT}")
             names, concepts, parents, old = (
@@ -112,17 +105,16 @@ def unpack(content: bytes) -> Lexicon:
     except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
         raise error if isinstance(error, NotALexiconError) else NotALexiconError(str(error)) from error
     order = np.argsort(names["key"].to_numpy(), kind="stable")
-    count = concepts.num_rows
-    start = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(parents["child"].to_numpy(), minlength=count), out=start[1:])
+    child, parent = (parents[name].to_numpy() for name in ("child", "parent"))
+    parent_start, parent = group_parents(child, parent, concepts.num_rows)
     return Lexicon(
-        **{name: names[name].to_numpy()[order] for name in ("key", "folded", "exact", "tier", "concept")},
-        ids=_whole(concepts["id"]),
-        names=_whole(concepts["name"]),
+        **{name: names[name].to_numpy()[order] for name in _NAME_COLUMNS},
+        ids=_to_array(concepts["id"]),
+        names=_to_array(concepts["name"]),
         **{name: concepts[name].to_numpy() for name in ("ontology", "prior", "specific")},
-        parent_start=start,
-        parent=parents["parent"].to_numpy(),
-        old_ids=_whole(old["id"]),
+        parent_start=parent_start,
+        parent=parent,
+        old_ids=_to_array(old["id"]),
         old_concept=old["concept"].to_numpy(),
         prefixes=tuple(description["prefixes"]),
         sources=tuple(description["sources"]),
@@ -130,6 +122,6 @@ def unpack(content: bytes) -> Lexicon:
     )
 
 
-def _whole(column: pa.ChunkedArray) -> pa.StringArray:
-    whole = column.combine_chunks()
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+def _to_array(column: pa.ChunkedArray) -> pa.StringArray:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined

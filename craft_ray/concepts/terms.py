@@ -1,4 +1,4 @@
-"""Terms of an ontology as its file gives them, whatever the format."""
+"""Terms of an ontology, independent of its file format."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,12 @@ EXACT, NARROW, BROAD, RELATED = "EXACT", "NARROW", "BROAD", "RELATED"
 
 
 class Term(NamedTuple):
-    """One term. `synonyms` are pairs of text and scope; `parents` its classes by is_a; `alternatives` its older ids."""
+    """One term.
+
+    synonyms:     pairs of text and scope
+    parents:      ids by is_a
+    alternatives: older ids
+    """
 
     id: str
     name: str | None = None
@@ -20,7 +25,7 @@ class Term(NamedTuple):
 
 
 def prefix_of(concept_id: str) -> str:
-    """The prefix of a CURIE, as the Bioregistry spells it.
+    """Prefix of a CURIE.
 
     >>> prefix_of("CHEBI:15377")
     'CHEBI'

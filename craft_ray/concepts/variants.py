@@ -1,7 +1,4 @@
-"""Other ways to say a mention, for mentions that match no name as they are; each a small pure function.
-
-A variant is a string to look up in the mention's ontology. Rules are of the language, none of a single concept.
-"""
+"""Variants of a mention to look up if it matches no name. Rules are about language, none about a single concept."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -9,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from craft_ray.concepts.context import Context
 
 Variants = Callable[[str, str, Context], Iterable[str]]
-"""From a mention, its ontology's prefix and its document to variants, best first."""
+"""Takes a mention, its prefix and its document, and returns strings to look up, best first."""
 
 
 SYMBOLS = frozenset({"PR"})
-"""Prefixes whose names are symbols, which have no endings to change: `Apcs` is not the plural of `Apc`."""
+"""Prefixes whose names are symbols without endings: `Apcs` is not the plural of `Apc`."""
 
 
-def written_out(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """The mention with the abbreviations of its document written out: `RGCs`, `type I AECs`."""
+def expanded(mention: str, prefix: str, context: Context) -> Iterator[str]:
+    """Expand abbreviations that the document defines: `RGCs`, `type I AECs`."""
     if not context.defined:
         return
     if long := context.long_form(mention):
@@ -27,8 +24,8 @@ def written_out(mention: str, prefix: str, context: Context) -> Iterator[str]:
         yield changed
 
 
-def turned(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`arm of the chromosome` as `chromosome arm`, and the other way round."""
+def reordered(mention: str, prefix: str, context: Context) -> Iterator[str]:
+    """`arm of the chromosome` as `chromosome arm`, and vice versa."""
     parts = re.split(r"\s+(?:of|in|within|for|from)\s+(?:the\s+|an?\s+)?", mention)
     if len(parts) == 2:
         yield f"{parts[1]} {parts[0]}"
@@ -49,43 +46,28 @@ _HEADS = {
 
 
 def with_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """The mention with the noun that is often left out: `astroglial` cell, `TFIIH` complex."""
+    """Append a noun that is often omitted: `astroglial` cell, `TFIIH` complex."""
     for head in _HEADS.get(prefix, ()):
         yield f"{mention} {head}"
 
 
 _TAILS = {
-    "CL": re.compile(
-        r"[\s-]+(?:cells?|neurons?|lineages?|populations?|cultures?|lines?"
-        r")$"
-    ),
-    "GO": re.compile(
-        r"[\s-]+(?:complex(?:es)?|structures?|compartments?|membranes?|proteins?|regions?|particles?"
-        r")$"
-    ),
-    "PR": re.compile(
-        r"[\s-]+(?:proteins?|genes?|complex(?:es)?|receptors?|polypeptides?|peptides?|subunits?|family"
-        r"|isoforms?|alleles?|locus|factors?|homologs?"
-        r")$"
-    ),
-    "SO": re.compile(
-        r"[\s-]+(?:sites?|regions?|sequences?|elements?|loc(?:us|i)"
-        r")$"
-    ),
-    "NCBITaxon": re.compile(
-        r"[\s-]+(?:spp?\.?|species|strains?|cells?|organisms?|individuals?|populations?"
-        r")$"
-    ),
-    "CHEBI": re.compile(
-        r"[\s-]+(?:ions?|molecules?|groups?|residues?|compounds?|derivatives?|salts?|moiety|moieties|atoms?|agents?"
-        r"|levels?|solutions?"
-        r")$"
-    ),
+    prefix: re.compile(rf"[\s-]+(?:{nouns})$")
+    for prefix, nouns in {
+        "CL": "cells?|neurons?|lineages?|populations?|cultures?|lines?",
+        "GO": "complex(?:es)?|structures?|compartments?|membranes?|proteins?|regions?|particles?",
+        "PR": "proteins?|genes?|complex(?:es)?|receptors?|polypeptides?|peptides?|subunits?|family|isoforms?|alleles?"
+        "|locus|factors?|homologs?",
+        "SO": "sites?|regions?|sequences?|elements?|loc(?:us|i)",
+        "NCBITaxon": r"spp?\.?|species|strains?|cells?|organisms?|individuals?|populations?",
+        "CHEBI": "ions?|molecules?|groups?|residues?|compounds?|derivatives?|salts?|moiety|moieties|atoms?|agents?"
+        "|levels?|solutions?",
+    }.items()
 }
 
 
 def without_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """The mention without a noun that says only what kind of thing it is: `Pax6 protein`."""
+    """Remove a noun that only names the kind of thing: `Pax6 protein`."""
     if tails := _TAILS.get(prefix):
         shorter = tails.sub("", mention)
         if shorter != mention:
@@ -93,16 +75,16 @@ def without_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 def enumerated(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`Mcm4/6/7` with the stem at each number."""
+    """Repeat the stem at each number of `Mcm4/6/7`."""
     if match := re.fullmatch(r"(\D+)(\d+(?:[/,-]\d+)+)", mention):
         stem, numbers = match.groups()
-        said = "-".join(stem + number for number in re.split("[/,-]", numbers))
-        yield said
-        yield f"{said} complex"
+        names = "-".join(stem + number for number in re.split("[/,-]", numbers))
+        yield names
+        yield f"{names} complex"
 
 
 def with_genus(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`T. rubripes` with each word of the document that may be its genus."""
+    """Replace the initial of `T. rubripes` by words of the document that may be its genus."""
     if prefix == "NCBITaxon" and (match := re.fullmatch(r"([A-Z])[a-z]?\. ?([a-z]{3,}.*)", mention)):
         for word in context.capitalised.get(match.group(1), ())[:50]:
             yield f"{word} {match.group(2)}"
@@ -112,7 +94,7 @@ _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
 
 
 def numbered(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`hexokinase II` as `hexokinase 2`, `HKI` as `HK1`, and the other way round."""
+    """`hexokinase II` as `hexokinase 2`, `HKI` as `HK1`, and vice versa."""
     if match := re.fullmatch(r"(.+?[^IVX])(I{1,3}|I?V)([ABab]?)", mention):
         yield match.group(1) + _ROMAN[match.group(2)] + match.group(3)
     elif match := re.fullmatch(r"(.*[A-Za-z][ -]?)([1-5])([AB]?)", mention):
@@ -121,7 +103,7 @@ def numbered(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 def as_noun(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """The noun of an adjective: `centrosomal` as `centrosome`, `viral` as `virus`; of a taxon its Latin name."""
+    """Nouns of an adjective: `centrosomal` as `centrosome`, `viral` as `virus`; Latin names of a taxon."""
     if prefix in SYMBOLS:
         return
     for ending, others in _NOUNS:
@@ -151,8 +133,8 @@ _NOUNS = (
 )
 
 
-def longer_here(mention: str, prefix: str, context: Context) -> Iterable[str]:
-    """The names in full that the document has for the mention: `replication fork` for `fork`."""
+def longer_in_context(mention: str, prefix: str, context: Context) -> Iterable[str]:
+    """Longer names in the document that end with the mention: `replication fork` for `fork`."""
     return context.ending_with(mention) if prefix in ("CL", "GO", "SO", "NCBITaxon") else ()
 
 
@@ -173,7 +155,7 @@ _SWAPS = {
 
 
 def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`paralogous segment` with another noun of its kind: `paralogous region`."""
+    """Replace a noun by others of its kind: `paralogous segment` as `paralogous region`."""
     if prefix in _SWAPS:
         old, others = _SWAPS[prefix]
         if match := old.fullmatch(mention):
@@ -182,7 +164,7 @@ def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 def in_symbol(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`hPLAP` without the letter of its species, `D2R` as `D2 receptor`."""
+    """Remove the letter of the species from `hPLAP`; `D2R` as `D2 receptor`."""
     if prefix in SYMBOLS:
         if re.match("[hmr][A-Z]", mention):
             yield mention[1:]
@@ -201,8 +183,8 @@ def spelling(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 VARIANTS: dict[str, Variants] = {
-    "abbreviation": written_out,
-    "word order": turned,
+    "abbreviation": expanded,
+    "word order": reordered,
     "longer head": with_head,
     "other head": other_head,
     "shorter head": without_head,
@@ -212,12 +194,12 @@ VARIANTS: dict[str, Variants] = {
     "spelling": spelling,
     "noun": as_noun,
     "symbol": in_symbol,
-    "context": longer_here,
+    "context": longer_in_context,
 }
-"""The kinds of variants in the order in which they are tried; a kind's name is what `concept_match` says."""
+"""Kinds of variants, in the order in which they are tried. The names are values of `concept_match`."""
 
-OF_DOCUMENT = frozenset({"abbreviation", "genus", "context"})
-"""Kinds that ask the mention's document; the others give the same wherever the mention stands."""
+CONTEXTUAL = frozenset({"abbreviation", "genus", "context"})
+"""Kinds that depend on the document. The others depend on the mention alone."""
 
 BEFORE_RELATED = frozenset({"abbreviation", "word order"})
-"""Kinds that are surer than a related, narrow or broad synonym."""
+"""Kinds that are more reliable than a related, narrow or broad synonym."""

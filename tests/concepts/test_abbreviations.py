@@ -13,14 +13,14 @@ from craft_ray.concepts.abbreviations import definitions
         ("tumor necrosis factor-α (TNF-α), and", "TNF-α", "tumor necrosis factor-α"),
     ],
 )
-def test_a_definition_is_found(text: str, short: str, long: str) -> None:
+def test_definitions(text: str, short: str, long: str):
     assert definitions(text)[short] == long
 
 
 @pytest.mark.parametrize("text", ["as seen (Figure 1)", "in yeast (see below)", "RGC (RGC)", "a (b"])
-def test_other_parentheses_define_nothing(text: str) -> None:
+def test_other_parentheses(text: str):
     assert definitions(text) == {}
 
 
-def test_a_definition_stays_in_its_sentence() -> None:
+def test_definition_does_not_cross_sentences():
     assert "RGC" not in definitions("Retinal tissue. Granules and cones (RGC)")

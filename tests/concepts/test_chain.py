@@ -1,4 +1,4 @@
-"""From mentions to concepts, each step of the chain on its own."""
+"""From mentions to concepts, step by step."""
 
 from collections.abc import Sequence
 from math import exp
@@ -50,15 +50,13 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
         ("Disease", "neuron", None, None),
     ],
 )
-def test_a_mention_gets_the_concept_and_the_step(
-    label: str, mention: str, concept_id: str | None, match: str | None
-) -> None:
+def test_concepts_and_steps(label: str, mention: str, concept_id: str | None, match: str | None):
     (row,) = ground([(label, mention)])
     assert (row["concept_id"], row["concept_match"]) == (concept_id, match)
     assert (row["concept_score"] is None) == (concept_id is None)
 
 
-def test_the_text_of_a_document_decides() -> None:
+def test_document_resolves_mentions():
     text = "Retinal ganglion cells (RGNs) of S. cerevisiae; Saccharomyces at the replication fork. A fork is a fork."
     mentions = [("Cell", "RGNs"), ("Taxon", "S. cerevisiae"), ("Gene", "fork")]
     assert [(row["concept_id"], row["concept_match"]) for row in ground(mentions, text)] == [
@@ -69,41 +67,41 @@ def test_the_text_of_a_document_decides() -> None:
     assert [row["concept_id"] for row in ground(mentions)] == [None] * 3
 
 
-def test_a_document_tells_nothing_about_another() -> None:
+def test_documents_are_independent():
     table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": pa.array([0, 1], pa.int64())})
     found = GROUNDER.add_concepts(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
     assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
 
-def test_strings_of_a_corpus_go_first_and_the_majority_counts() -> None:
+def test_corpus_takes_precedence_by_majority():
     by = grounder({("RGC", "CL:0000540"): 3, ("RGC", "CL:0000740"): 1})
     (row,) = ground([("Cell", "RGC")], by=by)
     assert (row["concept_id"], row["concept_match"]) == ("CL:0000540", "corpus")
 
 
-def test_a_corpus_with_older_ids_gives_the_newer() -> None:
+def test_old_ids_of_a_corpus_are_updated():
     (row,) = ground([("Cell", "ganglion")], by=grounder({("ganglion", "CL:0000741"): 1}))
     assert row["concept_id"] == "CL:0000740"
 
 
-def test_a_protein_of_one_species_is_a_candidate_beside_the_neutral_one() -> None:
+def test_species_specific_protein_is_only_a_candidate():
     (row,) = ground([("Protein", "Pax6")])
     assert row["concept_id"] == "PR:000012318"
     assert [candidate["id"] for candidate in row["concept_candidates"]] == ["PR:000012318", "PR:P63015"]
     assert row["concept_candidates"][0]["score"] == pytest.approx(row["concept_score"])
 
 
-def test_symbols_have_no_plurals_and_short_ones_no_other_case() -> None:
+def test_symbols_and_short_strings_match_strictly():
     rows = ground([("Protein", "Apc"), ("Cell", "rgc")])
     assert [row["concept_id"] for row in rows] == [None, None]
 
 
-def test_an_abbreviation_never_removes_a_concept() -> None:
+def test_abbreviation_does_not_remove_a_concept():
     (row,) = ground([("Taxon", "mouse")], "A monitor of user events (mouse) is here.")
     assert row["concept_id"] == "NCBITaxon:10090"
 
 
-def test_mentions_that_nothing_fits_are_set_apart_for_the_labels_that_are_kept_to_mentions_that_fit() -> None:
+def test_grounded_only_leaves_out_mentions_without_a_concept():
     columns = {"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
     mentions = pa.table(columns | {"score": pa.array([0.9, 0.9, 0.9], pa.float32())})
     kept, left_out = grounder(grounded_only=frozenset({"Cell"})).ground(mentions, [""])
@@ -112,7 +110,7 @@ def test_mentions_that_nothing_fits_are_set_apart_for_the_labels_that_are_kept_t
     assert grounder().ground(mentions, [""]).left_out.num_rows == 0
 
 
-def test_mentions_are_scored_anew_where_the_lexicon_has_names_and_set_apart_below_the_lowest_score() -> None:
+def test_rescoring_and_min_score():
     columns = {"label": ["Cell", "Cell", "Virus"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
     mentions = pa.table(columns | {"score": pa.array([0.5, 0.9, 0.1], pa.float32())})
     weights = dict.fromkeys(FEATURES, 0.0) | {"found by name": 2.0, "found by none": -2.0}
@@ -128,17 +126,15 @@ def test_mentions_are_scored_anew_where_the_lexicon_has_names_and_set_apart_belo
     assert grounder(min_score=0.8).ground(mentions, [""]).entities["mention"].to_pylist() == ["thing"]
 
 
-def test_no_mentions_are_no_rows() -> None:
+def test_no_mentions():
     assert ground([]) == []
 
 
-def test_each_step_has_a_name_of_its_own() -> None:
+def test_step_names_are_unique():
     assert len(set(MATCHES)) == len(MATCHES)
 
 
-def test_what_was_asked_before_is_answered_as_the_first_time_and_by_its_own_document(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_cached_mentions_keep_to_their_document(monkeypatch: pytest.MonkeyPatch):
     texts = ["retinal ganglion cells (RGNs)", "Of the RGNs of yeast fork."]
     mentions = [("Cell", "RGNs"), ("Cell", "neurons"), ("Taxon", "yeasts"), ("Cell", "of thing"), ("Protein", "Pax6")]
     table = pa.table(
@@ -151,10 +147,10 @@ def test_what_was_asked_before_is_answered_as_the_first_time_and_by_its_own_docu
     by = grounder()
     first = by.add_concepts(table, texts)
     assert first["concept_id"].to_pylist()[0] == "CL:0000740"
-    assert first["concept_id"].to_pylist()[len(mentions)] is None, "the other document does not say what it means"
-    assert set(by.seen) == set(mentions)
+    assert first["concept_id"].to_pylist()[len(mentions)] is None
+    assert set(by.cache) == set(mentions)
     assert by.add_concepts(table, texts).equals(first)
     assert by.add_concepts(table, texts[::-1])["concept_id"].to_pylist()[0] is None
-    monkeypatch.setattr(grounding, "REMEMBERED", 3)
+    monkeypatch.setattr(grounding, "CACHE_SIZE", 3)
     assert by.add_concepts(table.slice(0, 2), texts).equals(first.slice(0, 2))
-    assert set(by.seen) == set(mentions[:2]), "memory is bounded"
+    assert set(by.cache) == set(mentions[:2])

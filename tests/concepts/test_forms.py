@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from craft_ray.concepts.forms import AT_ONCE, keys
+from craft_ray.concepts.forms import BATCH, keys
 
 
 def same(first: str, second: str, form: str) -> bool:
@@ -19,7 +19,7 @@ def same(first: str, second: str, form: str) -> bool:
         ("Ca²⁺", "Ca2+"),
     ],
 )
-def test_case_accents_hyphens_and_greek_are_folded(first: str, second: str) -> None:
+def test_folding(first: str, second: str):
     assert same(first, second, "folded")
     assert not same(first, second, "exact")
 
@@ -28,23 +28,23 @@ def test_case_accents_hyphens_and_greek_are_folded(first: str, second: str) -> N
     ("plural", "singular"),
     [("neurons", "neuron"), ("nuclei", "nucleus"), ("mitochondria", "mitochondrion"), ("cell bodies", "cell body")],
 )
-def test_plurals_share_a_key(plural: str, singular: str) -> None:
+def test_plurals(plural: str, singular: str):
     assert same(plural, singular, "key")
     assert not same(plural, singular, "folded")
 
 
-def test_different_words_have_different_keys() -> None:
+def test_different_words():
     names = ["glucose", "glucosis", "Pax6", "Pax7", "IL-2", "IL-2R", "Ca2+", "Ca2", "gas", "ga"]
     assert len(set(keys(names).key.tolist())) == len(names)
 
 
-def test_a_string_without_letters_has_no_key() -> None:
+def test_strings_without_letters():
     assert keys(["—", "...", " "]).key.tolist() == [0, 0, 0]
 
 
-def test_a_string_has_the_same_key_alone_and_in_any_batch() -> None:
-    names = [f"näme-{n}s" for n in range(AT_ONCE + 7)]
+def test_keys_do_not_depend_on_the_batch():
+    names = [f"näme-{n}s" for n in range(BATCH + 7)]
     together = keys(names)
-    for n in (0, 1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 6):
+    for n in (0, 1, BATCH - 1, BATCH, BATCH + 6):
         assert [column[n] for column in together] == [column[0] for column in keys([names[n]])]
     assert len(np.unique(together.key)) == len(names)

@@ -1,4 +1,4 @@
-"""What is left out: as the settings say, else as the model says, where the lexicon can tell."""
+"""Which mentions a grounder leaves out, by settings and model."""
 
 import pytest
 
@@ -24,23 +24,23 @@ def grounder(settings: Settings, text: str = OBO) -> Grounder:
     return made
 
 
-@pytest.mark.parametrize(("given", "lowest"), [(None, 0.4), (0, 0), (0.9, 0.9)])
-def test_the_settings_go_before_the_model(given: float | None, lowest: float) -> None:
-    assert grounder(Settings(min_score=given)).score_threshold == lowest
+@pytest.mark.parametrize(("min_score", "threshold"), [(None, 0.4), (0, 0), (0.9, 0.9)])
+def test_settings_override_the_model(min_score: float | None, threshold: float):
+    assert grounder(Settings(min_score=min_score)).score_threshold == threshold
 
 
-def test_a_model_without_a_rescoring_leaves_nothing_out() -> None:
+def test_model_without_rescoring():
     made = make_grounder(Settings(), lexicon(), LABELS)
     assert made is not None
     assert (made.score_threshold, made.grounded_only) == (0, frozenset())
 
 
 @pytest.mark.parametrize(("given", "only"), [((), set()), (("GGP",), {"Protein"}), (("Cell",), {"Cell"})])
-def test_labels_may_be_kept_to_mentions_that_fit(given: tuple[str, ...], only: set[str]) -> None:
+def test_grounded_only(given: tuple[str, ...], only: set[str]):
     assert grounder(Settings(grounded_only=given)).grounded_only == only
 
 
-def test_labels_count_as_known_where_the_lexicon_has_names() -> None:
+def test_known_labels():
     without_taxa = OBO.split("[Term]\nid: NCBITaxon:10090")[0]
     assert {"Cell", "Taxon"} <= grounder(Settings()).known_labels
     assert "Cell" in grounder(Settings(), without_taxa).known_labels
@@ -51,12 +51,12 @@ def test_labels_count_as_known_where_the_lexicon_has_names() -> None:
     ("label", "sentence"),
     [("Virus", "grounded_only Virus: no names are known"), ("Cel", "the model has no such label; did you mean Cell?")],
 )
-def test_a_label_whose_mentions_would_all_go_is_a_bad_setting(label: str, sentence: str) -> None:
+def test_grounded_only_needs_a_known_label(label: str, sentence: str):
     with pytest.raises(SettingsError, match=sentence):
         grounder(Settings(grounded_only=(label,)))
 
 
-def test_without_a_lexicon_nothing_is_left_out_and_nothing_may_be_asked_for() -> None:
+def test_settings_that_need_a_lexicon():
     assert make_grounder(Settings(), None, LABELS, RESCORING) is None
     with pytest.raises(SettingsError, match="no names are known"):
         make_grounder(Settings(grounded_only=("Cell",)), None, LABELS)
@@ -64,6 +64,6 @@ def test_without_a_lexicon_nothing_is_left_out_and_nothing_may_be_asked_for() ->
         make_grounder(Settings(min_score=0.5), None, LABELS)
 
 
-def test_a_models_rescoring_that_is_none_is_refused() -> None:
+def test_invalid_rescoring_of_a_model():
     with pytest.raises(SettingsError, match=r"config.json: rescoring needs weights"):
         make_grounder(Settings(), lexicon(), LABELS, {"threshold": 0.4})

@@ -1,5 +1,3 @@
-"""Ontologies in their formats, good and bad."""
-
 import gzip
 import json
 import logging
@@ -43,7 +41,7 @@ def parents(lexicon: Lexicon, concept: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["tiny.obo", "tiny.obo.gz"])
-def test_obo_gives_names_old_ids_and_parents(tmp_path: Path, name: str) -> None:
+def test_obo(tmp_path: Path, name: str):
     lexicon = read(obo_file(tmp_path, name=name))
     neuron, ganglion = lexicon.indices(["CL:0000540", "CL:0000740"]).tolist()
     assert lexicon.names[neuron].as_py() == "neuron"
@@ -52,18 +50,18 @@ def test_obo_gives_names_old_ids_and_parents(tmp_path: Path, name: str) -> None:
     assert lexicon.sources[0]["version"] == "releases/2026-01-01"
 
 
-def test_of_go_cellular_components_alone_are_read(tmp_path: Path) -> None:
-    held = read(obo_file(tmp_path)).indices(["GO:0005634", "GO:0008150"])
-    assert (held >= 0).tolist() == [True, False]
+def test_only_cellular_components_of_go(tmp_path: Path):
+    found = read(obo_file(tmp_path)).indices(["GO:0005634", "GO:0008150"])
+    assert (found >= 0).tolist() == [True, False]
 
 
-def test_other_prefixes_are_read_when_asked_for(tmp_path: Path) -> None:
+def test_other_prefixes(tmp_path: Path):
     file = obo_file(tmp_path, OBO.replace("SO:", "MONDO:"))
     assert read(file, ("MONDO",)).indices(["MONDO:0000704", "CL:0000540"]).tolist() == [0, -1]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_obo_graphs_json_gives_the_same(tmp_path: Path, zipped: bool) -> None:
+def test_obo_graphs(tmp_path: Path, zipped: bool):
     content = json.dumps(graph()).encode()
     file = tmp_path / "cl.json"
     file.write_bytes(gzip.compress(content) if zipped else content)
@@ -74,7 +72,7 @@ def test_obo_graphs_json_gives_the_same(tmp_path: Path, zipped: bool) -> None:
     assert lexicon.sources[0]["version"] == "v7"
 
 
-def test_an_ontology_without_synonyms_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_about_missing_synonyms(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         read(obo_file(tmp_path, "\n".join(line for line in OBO.split("\n") if not line.startswith("synonym"))))
     assert "has no synonyms" in caplog.text
@@ -95,7 +93,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_ontology_ends_in_one_sentence_that_names_it(tmp_path: Path, kind: str) -> None:
+def test_bad_ontology_is_named_in_one_line(tmp_path: Path, kind: str):
     file = tmp_path / "bad.obo"
     content = BAD[kind]
     if content is not None:

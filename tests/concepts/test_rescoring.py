@@ -1,5 +1,3 @@
-"""Mentions scored anew."""
-
 from math import log
 
 import numpy as np
@@ -31,7 +29,7 @@ def entities(*rows: tuple[int, str, str, float, str | None]) -> pa.Table:
     )
 
 
-def test_features_are_of_the_mention_and_of_its_document():
+def test_features():
     found = features(
         entities(
             (0, "Protein", "Pax-6", 0.5, "corpus folded"),
@@ -48,11 +46,11 @@ def test_features_are_of_the_mention_and_of_its_document():
     assert found["words"].tolist() == [3, 3, 3, 3]
     assert found["document length"].tolist() == pytest.approx([0, 0, 0, log(10 / LENGTH)])
     families = np.column_stack([found[f"found by {family}"] for family in FAMILIES])
-    assert [FAMILIES[place] for place in families.argmax(axis=1)] == ["corpus", "corpus", "variant", "none"]
+    assert [FAMILIES[index] for index in families.argmax(axis=1)] == ["corpus", "corpus", "variant", "none"]
     assert families.sum(axis=1).tolist() == [1, 1, 1, 1]
 
 
-def test_a_name_that_is_known_or_often_used_has_a_higher_score_than_one_that_is_neither():
+def test_known_and_frequent_names_score_higher():
     scores = FITTED.scores(
         entities(
             (0, "Protein", "Pax6", 0.9, "corpus"),
@@ -65,7 +63,7 @@ def test_a_name_that_is_known_or_often_used_has_a_higher_score_than_one_that_is_
     assert neither < FITTED.threshold < often < known
 
 
-def test_no_other_document_of_a_block_changes_a_score_by_a_bit():
+def test_scores_do_not_depend_on_other_documents():
     rng = np.random.default_rng(7)
     rows = [
         (row, rng.choice(["Protein", "Gene"]), f"name {rng.integers(9)}", rng.random(), rng.choice(["name", "head"]))
@@ -80,25 +78,25 @@ def test_no_other_document_of_a_block_changes_a_score_by_a_bit():
         assert alone.tobytes() == together[mine].tobytes()
 
 
-def test_no_mention_has_no_score():
+def test_no_mentions():
     empty = entities((0, "Gene", "x", 0.5, None)).slice(0, 0)
     assert len(FITTED.scores(empty, [])) == 0
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("value", "message"),
     [
         ([], "needs weights, an intercept and a threshold"),
         ({"weights": {}, "intercept": 0, "threshold": 0}, "a weight for each of: score, "),
-        (FITTED.as_json() | {"intercept": "high"}, "what is no number"),
-        (FITTED.as_json() | {"threshold": float("nan")}, "what is no number"),
+        (FITTED.as_json() | {"intercept": "high"}, "weights that are not numbers"),
+        (FITTED.as_json() | {"threshold": float("nan")}, "weights that are not numbers"),
         (FITTED.as_json() | {"more": 1}, "needs weights, an intercept and a threshold"),
     ],
 )
-def test_what_is_no_rescoring_is_refused(given: object, said: str):
-    with pytest.raises(ValueError, match=said):
-        Rescoring.from_json(given)
+def test_invalid_json(value: object, message: str):
+    with pytest.raises(ValueError, match=message):
+        Rescoring.from_json(value)
 
 
-def test_a_rescoring_is_read_as_it_was_written():
+def test_json_round_trip():
     assert Rescoring.from_json(FITTED.as_json()) == FITTED

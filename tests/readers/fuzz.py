@@ -1,8 +1,9 @@
-"""Feeds readers bytes that coverage leads to, and checks what must hold of any bytes.
+"""Fuzz the readers with atheris, guided by coverage, each in a process of its own.
 
     python -m tests.readers.fuzz jats tar --inputs 200000
 
-A reader may raise ShardError alone, must yield the same again, and documents whose sections lie in order in their text.
+A reader may raise ShardError only, must be deterministic, and must give sections in order within their text. Prints a
+line of JSON per reader, with failing inputs as base64, and exits with 1 if there are failures.
 """
 
 import argparse
@@ -14,88 +15,77 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.conftest import SAMPLE
 
+FORMATS = ("pubmed", "jats", "bioc", "pubtator", "medline", "csv", "jsonl", "parquet", "text")
+
 READERS = {
-    **{
-        name: ("x", name)
-        for name in ("pubmed", "jats", "bioc", "pubtator", "medline", "csv", "jsonl", "parquet", "text")
-    },
+    **{name: ("x", name) for name in FORMATS},
     "bioc-json": ("x", "bioc"),
     "gzip": ("x.jsonl.gz", None),
     "tar": ("x.tar", None),
 }
-"""Each reader, gzip and tar, with the name and the format that a shard is read under."""
+"""File name and format for each reader and wrapping."""
 
-LONGEST = 1 << 14
-"""Bytes of an input."""
+MAX_BYTES = 1 << 14
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.readers.fuzz",
-        description="Fuzz the readers with atheris, each in a process of its own, from small good shards on.",
-        epilog="Prints inputs run and failures, as base64, a line a reader; ends with 1 if there are failures.",
-    )
-    parser.add_argument("readers", nargs="*", metavar="READER", help=f"any of {', '.join(READERS)}; all if none")
-    parser.add_argument("--inputs", type=int, default=20_000, help="inputs a reader (default: %(default)s)")
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.readers.fuzz")
+    parser.add_argument("readers", nargs="*", metavar="READER", help=f"any of {', '.join(READERS)}; all by default")
+    parser.add_argument("--inputs", type=int, default=20_000, help="inputs per reader (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the mutations (default: %(default)s)")
-    parser.add_argument("--here", action="store_true", help="fuzz one reader in this process, which ends with it")
-    given = parser.parse_args(arguments)
-    if unknown := set(given.readers) - set(READERS):
+    parser.add_argument("--in-process", action="store_true", help="fuzz a single reader and exit")
+    args = parser.parse_args()
+    if unknown := set(args.readers) - set(READERS):
         parser.error(f"no such reader: {', '.join(sorted(unknown))}")
-    if given.here:
-        if len(given.readers) != 1:
-            parser.error("--here takes one reader")
-        fuzz(given.readers[0], given.inputs, given.seed)
+    if args.in_process:
+        fuzz(args.readers[0], args.inputs, args.seed)
     failed = 0
-    for reader in given.readers or READERS:
-        command = [sys.executable, "-m", "tests.readers.fuzz", reader, "--here"]
-        command += ["--inputs", str(given.inputs), "--seed", str(given.seed)]
+    for reader in args.readers or READERS:
+        command = [sys.executable, "-m", "tests.readers.fuzz", reader, "--in-process"]
+        command += ["--inputs", str(args.inputs), "--seed", str(args.seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         result = done.stdout.strip().rpartition("\n")[2]
         if done.returncode or not result.startswith("{"):
-            result = json.dumps({"reader": reader, "ended": done.returncode, "said": done.stderr[-3000:]})
-            failed += 1
-        else:
-            failed += len(json.loads(result)["failures"])
+            result = json.dumps({"reader": reader, "exit_code": done.returncode, "failures": {done.stderr[-3000:]: ""}})
+        failed += len(json.loads(result)["failures"])
         print(result, flush=True)
     return 1 if failed else 0
 
 
 def fuzz(reader: str, inputs: int, seed: int) -> None:
-    """Run inputs through a reader, print what came of it, and end the process: libFuzzer does not return."""
+    """Run inputs, print the result and exit, since libFuzzer does not return."""
     import atheris
 
     with atheris.instrument_imports(include=["craft_ray.readers", "tarfile", "_compression"]):
         from craft_ray.core.errors import ShardError
-        from craft_ray.core.schema import Document, Item
+        from craft_ray.core.schema import Document
         from craft_ray.readers import ReadOptions, read_shard
+    from tests.support.hostile.making import GOOD  # imports the readers, which must be instrumented first
 
     name, format = READERS[reader]
     failures: dict[str, str] = {}
     runs = 0
 
-    def items(content: bytes) -> list[Item | str]:
-        found: list[Item | str] = []
+    def read(content: bytes) -> list[object]:
+        items: list[object] = []
         try:
-            found.extend(read_shard(io.BytesIO(content), name, ReadOptions(format)))
+            items.extend(read_shard(io.BytesIO(content), name, ReadOptions(format)))
         except ShardError as error:
-            found.append(str(error))
-        return found
+            items.append(str(error))
+        return items
 
     def check(content: bytes) -> None:
-        found = items(content)
-        assert repr(found) == repr(items(content)), "another reading gives something else"
-        for item in found:
-            if isinstance(item, Document):
-                end = 0
-                for section in item.sections:
-                    assert end <= section.start < section.end <= len(item.text), "sections out of order"
-                    end = section.end
+        items = read(content)
+        assert repr(items) == repr(read(content)), "a second reading differs"
+        for item in items:
+            end = 0
+            for section in item.sections if isinstance(item, Document) else ():
+                assert end <= section.start < section.end <= len(item.text), "sections out of order"
+                end = section.end
 
     def run(content: bytes) -> None:
         nonlocal runs
@@ -104,31 +94,19 @@ def fuzz(reader: str, inputs: int, seed: int) -> None:
             check(content)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
-            failures.setdefault(place[:200], base64.b64encode(content).decode())
+            failure = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+            failures.setdefault(failure[:200], base64.b64encode(content).decode())
         if runs >= inputs:
             print(json.dumps({"reader": reader, "inputs": runs, "failures": failures}), flush=True)
             os._exit(0)
 
-    start(atheris, run, seeds(reader), seed)
-
-
-def start(atheris: object, run: Callable[[bytes], None], corpus: Sequence[bytes], seed: int) -> None:
+    sample = {"pubmed": ["citations.xml"], "jats": ["article.nxml"]}.get(reader, [])
     with tempfile.TemporaryDirectory() as folder:
-        for number, content in enumerate(corpus):
+        for number, content in enumerate([GOOD[reader], *((SAMPLE / file).read_bytes() for file in sample)]):
             Path(folder, str(number)).write_bytes(content)
-        options = [f"-seed={seed}", f"-max_len={LONGEST}", "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0"]
-        options.append(f"-artifact_prefix={folder}/")
-        atheris.Setup([sys.argv[0], *options, folder], run)  # type: ignore[attr-defined]
-        atheris.Fuzz()  # type: ignore[attr-defined]
-
-
-def seeds(reader: str) -> list[bytes]:
-    """A small good shard, and the sample's where it has one."""
-    from tests.support.hostile.making import GOOD  # after the readers, which it imports, are instrumented
-
-    sample = {"pubmed": "citations.xml", "jats": "article.nxml"}
-    return [GOOD[reader], *([(SAMPLE / sample[reader]).read_bytes()] if reader in sample else [])]
+        options = [f"-seed={seed}", f"-max_len={MAX_BYTES}", "-timeout=60", "-rss_limit_mb=4096", "-verbosity=0"]
+        atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={folder}/", folder], run)
+        atheris.Fuzz()
 
 
 if __name__ == "__main__":

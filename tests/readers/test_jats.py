@@ -1,17 +1,16 @@
-"""JATS of many publishers: small articles made by hand, and the words that must come of each."""
+"""JATS of many publishers: small articles, and the sections that each must give."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from craft_ray.core.schema import Document, Rejection
+from tests.conftest import SAMPLE
 from tests.support.reading import jats, only, read, sections
 
 
 @dataclass(frozen=True)
 class Jats:
-    """Parts of an article and the sections that they give, with the optional parts that are read."""
-
     sections: list[tuple[str, str]]
     body: str = ""
     meta: str = ""
@@ -90,7 +89,7 @@ JATS = {
 
 
 @pytest.mark.parametrize("case", JATS.values(), ids=JATS.keys())
-def test_jats_gives_its_words_in_their_sections(case: Jats):
+def test_sections(case: Jats):
     language = 'xml:lang="pt"' if "trans-abstract" in case.meta else ""
     found = only(jats(case.body, case.meta, case.after, language), "x.nxml", include=case.include)
     assert sections(found) == case.sections
@@ -108,7 +107,7 @@ def test_jats_gives_its_words_in_their_sections(case: Jats):
     ],
 )
 @pytest.mark.parametrize("around", ["{}", "<OAI-PMH xmlns='oai'><record><metadata>{}</metadata></record></OAI-PMH>"])
-def test_jats_in_a_namespace_is_read(article: str, around: str):
+def test_namespaces(article: str, around: str):
     found = only(around.format(article), "x.xml")
     assert found.doc_id == "PMCID:PMC7"
     assert sections(found) == [("body/Methods", "Methods\nMice ran.")]
@@ -132,10 +131,34 @@ def test_jats_in_a_namespace_is_read(article: str, around: str):
         ),
     ],
 )
-def test_an_article_of_another_document_type_is_rejected(article: str, named: str):
+def test_other_document_types_are_rejected(article: str, named: str):
     (found,) = read(article, "x.xml")
     assert isinstance(found, Rejection)
     assert (found.reason, named in found.detail) == ("unknown_format", True)
+
+
+def test_sample_has_lists_and_captions_without_tables_tex_and_references():
+    article = only((SAMPLE / "article.nxml").read_bytes(), "article.nxml")
+    assert (article.doc_id, article.year) == ("PMCID:PMC990000004", 2026)
+    found = dict(sections(article))
+    assert found["title"] == "Cadmium slows the division of yeast cells"
+    assert found["body/Methods/Strains"].splitlines() == [
+        "Strains",
+        "Two alleles of the YCF1 gene were compared:",
+        "the wild type, and",
+        "a mutant that lacks the promoter sequence.",
+    ]
+    assert found["body/Methods/Growth"].endswith("The growth rate μ was taken from optical density.")
+    assert "plasma membrane 1. Zrt1" in found["body/Introduction"]
+    assert found["caption"].splitlines() == ["Growth of yeast with and without glutathione.", "Rates of all strains."]
+    assert not any(left_out in article.text for left_out in ("0.31", "\\mu", "A reference", "Figure 1"))
+
+
+def test_entities_are_replaced_and_external_ones_never_read(tmp_path):
+    (tmp_path / "secret.txt").write_text("the secret")
+    dtd = f'<!DOCTYPE article SYSTEM "a.dtd" [<!ENTITY beta "b"><!ENTITY x SYSTEM "file://{tmp_path}/secret.txt">]>'
+    article = only(f"{dtd}<article><body><p>TNF-&alpha; and &beta; &x;</p></body></article>", "x.nxml")
+    assert (article.doc_id, article.text) == ("x.nxml", "TNF-α and β &x;")
 
 
 REVIEWED = jats(
@@ -147,7 +170,7 @@ REVIEWED = jats(
 )
 
 
-def test_sub_articles_are_documents_of_their_own_on_request_and_counted_if_not():
+def test_sub_articles():
     (article,) = read(REVIEWED, "x.nxml")
     assert isinstance(article, Document)
     assert (article.text, article.year) == ("Mice ran.", 2021)
@@ -162,7 +185,7 @@ def test_sub_articles_are_documents_of_their_own_on_request_and_counted_if_not()
     assert (reply.doc_id, reply.text, reply.year) == ("PMCID:PMC7#sub2", "We agree.", 2021)
 
 
-def test_words_that_a_setting_would_read_are_counted():
+def test_words_of_optional_parts_are_counted():
     found = only(
         jats(
             f"<p>Mice ran.<fn><p>Very fast.</p></fn></p>{TABLE}</table-wrap>",

@@ -1,9 +1,24 @@
-"""PubMed: citations in XML, the files that its "Save" button gives, and its CSV."""
+"""PubMed: XML, the MEDLINE format of its "Save" button, and its CSV."""
 
 import pytest
 
 from craft_ray.core.schema import Deletion, Document, Rejection
+from tests.conftest import SAMPLE
 from tests.support.reading import only, read, sections
+
+
+def test_sample_has_labelled_abstracts_and_deletions():
+    first, second, deletion = read((SAMPLE / "citations.xml").read_bytes(), "citations.xml")
+    assert isinstance(first, Document)
+    assert isinstance(second, Document)
+    assert (first.doc_id, first.version, first.year, first.journal) == ("PMID:990000001", 1, 2026, "A sample journal")
+    found = dict(sections(first))
+    assert list(found) == ["title", "abstract/BACKGROUND", "abstract/METHODS", "abstract/RESULTS"]
+    assert found["title"] == "Loss of Pax6 disturbs lens development in the mouse."
+    assert "Ca2+" in found["abstract/RESULTS"]
+    assert (second.year, second.metadata["other_abstracts_left_out"]) == (2025, ["fre"])
+    assert "résumé" not in second.text
+    assert deletion == Deletion("PMID:990000003", 1)
 
 
 def citation(pmid: int, article: str, more: str = "") -> str:
@@ -23,7 +38,7 @@ ABSTRACT = "<Abstract><AbstractText>Ours.</AbstractText></Abstract>"
         ("<VernacularTitle>Mäuse</VernacularTitle>", "", [("title", "Mäuse")], None),
     ],
 )
-def test_pubmed_gives_an_english_abstract_wherever_it_stands(article, more, expected, left_out):
+def test_english_abstracts(article, more, expected, left_out):
     found = only(
         f"<PubmedArticleSet><PubmedArticle>{citation(1, article, more)}</PubmedArticle></PubmedArticleSet>", "x.xml"
     )
@@ -31,7 +46,7 @@ def test_pubmed_gives_an_english_abstract_wherever_it_stands(article, more, expe
     assert found.metadata.get("other_abstracts_left_out") == left_out
 
 
-def test_the_old_root_of_medline_files_is_read():
+def test_old_root_element():
     title = "<ArticleTitle>Pax6</ArticleTitle>"
     deletion = "<DeleteCitation><PMID>3</PMID></DeleteCitation>"
     content = f"<MedlineCitationSet>{citation(1, title)}{citation(2, title)}{deletion}</MedlineCitationSet>"
@@ -39,7 +54,7 @@ def test_the_old_root_of_medline_files_is_read():
     assert [first.doc_id, second.doc_id, third] == ["PMID:1", "PMID:2", Deletion("PMID:3")]
 
 
-def test_utf16_with_a_byte_order_mark_is_xml():
+def test_byte_order_marks():
     content = f"<PubmedArticleSet>{citation(1, '<ArticleTitle>Mäuse</ArticleTitle>')}</PubmedArticleSet>"
     for encoding in ("utf-16", "utf-8-sig"):
         assert only(content.encode(encoding), "x.xml").text == "Mäuse"
@@ -67,7 +82,7 @@ OABL- eng
 
 
 @pytest.mark.parametrize("name", ["pubmed-pax6-set.txt", "x.nbib", "x"])
-def test_what_pubmed_saves_is_citations(name: str):
+def test_medline_format(name: str):
     first, second, third = read(MEDLINE, name)
     assert isinstance(first, Document)
     assert (first.doc_id, first.year, first.journal) == ("PMID:123", 2020, "A journal of eyes")
@@ -82,7 +97,7 @@ def test_what_pubmed_saves_is_citations(name: str):
 PUBMED_CSV = 'PMID,Title,Authors,Publication Year\n123,"Pax6, and\nthe lens.",Cat JA,2020\n124,Next.,,2021,x\n'
 
 
-def test_pubmeds_csv_gives_its_titles():
+def test_csv_of_pubmed():
     first, second = read(PUBMED_CSV, "csv-pax6-set.csv")
     assert isinstance(first, Document)
     assert (first.doc_id, sections(first)) == ("PMID:123", [("Title", "Pax6, and\nthe lens.")])

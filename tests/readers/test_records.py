@@ -1,4 +1,4 @@
-"""Records of JSON, TSV and Parquet: their layouts, columns and ids."""
+"""Records of JSON, CSV and Parquet: layouts, columns, ids."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from craft_ray.core.schema import Rejection
+from craft_ray.core.schema import Document, Rejection
 from tests.support.reading import only, read, refused, sections
 
 RECORDS = [{"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"}]
@@ -23,7 +23,7 @@ RECORDS = [{"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"}]
     ],
     ids=["array", "pretty array", "pretty objects", "lines"],
 )
-def test_json_is_read_however_it_is_laid_out(content: str):
+def test_layouts_of_json(content: str):
     for name in ("x.json", "x.jsonl"):
         assert [(item.doc_id, sections(item)) for item in read(content, name)] == [
             ("a", [("text", "Pax6")]),
@@ -31,14 +31,25 @@ def test_json_is_read_however_it_is_laid_out(content: str):
         ]
 
 
-def test_a_file_that_is_no_json_lines_is_one_rejection():
+def test_file_without_json_is_an_error():
     reason, detail = refused("Pax6 acts.\n" * 500, "x.jsonl")
     assert (reason, "none of the first 500 lines" in detail) == ("bad_json", True)
 
 
-def test_bad_lines_before_the_first_good_one_are_each_rejected():
-    items = read('{oops}\n{"id": "a", "text": "Pax6"}\n{oops}\n', "x.jsonl")
-    assert [item.doc_id for item in items] == ["x.jsonl#1", "a", "x.jsonl#3"]
+def test_bad_lines_are_rejected_one_by_one():
+    expected = {
+        b"{oops}": ("x.jsonl#1", "bad_json"),
+        b'{"id": "a", "text": "Pax6", "year": 2020, "source": "lab"}': ("a", None),
+        b"{broken": ("x.jsonl#3", "bad_json"),
+        b'{"id": "b", "text": 5}': ("b", "bad_record"),
+        b'{"text": "no id"}': ("x.jsonl#5", None),
+        b"\xff\xfe": ("x.jsonl#6", "bad_encoding"),
+        b'{"id": 7, "text": ""}': ("7", "empty_text"),
+    }
+    items = read(b"\n".join(expected) + b"\n\n", "x.jsonl")
+    assert [(item.doc_id, getattr(item, "reason", None)) for item in items] == list(expected.values())
+    assert isinstance(items[1], Document)
+    assert (items[1].metadata, items[1].year) == ({"source": "lab"}, 2020)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +65,7 @@ def test_bad_lines_before_the_first_good_one_are_each_rejected():
         ({"id": "a", "q": "Who?", "a": "Pax6"}, {"text_column": ("a", "q")}, "a", [("a", "Pax6"), ("q", "Who?")]),
     ],
 )
-def test_columns_are_found_by_their_usual_names_or_given(record, options, doc_id, expected):
+def test_columns_are_found_or_named_by_settings(record, options, doc_id, expected):
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([record]), sink)
     for content, name in ((json.dumps(record).encode(), "x.jsonl"), (sink.getvalue(), "x.parquet")):
@@ -69,7 +80,7 @@ def test_columns_are_found_by_their_usual_names_or_given(record, options, doc_id
         assert usual or found.metadata["columns_read"]["id"] == columns["id"]
 
 
-def test_records_without_a_column_of_text_are_rejected():
+def test_records_without_text_are_rejected():
     (found,) = read('{"id": "a", "title": "Pax6", "prose": "mice"}\n', "x.jsonl")
     assert isinstance(found, Rejection)
     assert found.reason == "bad_record"
@@ -79,11 +90,17 @@ def test_records_without_a_column_of_text_are_rejected():
     assert "`prose`" in found.detail
 
 
-def test_tsv_is_read_with_its_columns():
+def test_tsv():
     assert [item.doc_id for item in read("id\ttext\na\tPax6\nb\tmice\n", "x.tsv")] == ["a", "b"]
 
 
-def test_ids_get_the_prefix_that_is_asked_for():
+def test_rows_of_parquet_without_an_id_are_numbered():
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"id": ["a", None], "text": ["Pax6", "mice"]}), sink)
+    assert [item.doc_id for item in read(sink.getvalue(), "x.parquet")] == ["a", "x.parquet#1"]
+
+
+def test_id_prefix():
     lines = '{"id": 1, "text": "Pax6"}\n{"text": "no id"}\n'
     assert [item.doc_id for item in read(lines, "p/x.jsonl", id_prefix="shard")] == ["p/x.jsonl#1", "p/x.jsonl#2"]
     assert [item.doc_id for item in read(lines, "p/x.jsonl", id_prefix="trial-")] == ["trial-1", "p/x.jsonl#2"]

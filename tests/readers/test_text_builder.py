@@ -1,5 +1,3 @@
-"""White space of XML."""
-
 import re
 
 from hypothesis import given
@@ -9,5 +7,5 @@ from craft_ray.readers.text_builder import normalize_space
 
 
 @given(st.text(st.sampled_from("ab \t\r\n\u00a0\u2009")))
-def test_each_run_of_white_space_is_one_space_and_other_spaces_stay(text: str):
+def test_normalize_space(text: str):
     assert normalize_space(text) == re.sub("[ \t\r\n]+", " ", text).strip(" ")

@@ -1,0 +1,39 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from craft_ray.cli.app import app
+from craft_ray.concepts.lexicon_files import read_lexicon
+from tests.support.ontologies import obo_file
+from tests.support.outputs import STORAGE
+
+
+def test_build_compiles_a_lexicon(tmp_path: Path):
+    unused = tmp_path / "unused.txt"
+    unused.write_text("CL:0000540\n")
+    output = str(tmp_path / "lexicon")
+    command = ["concepts", "build", obo_file(tmp_path), "--output", output, "--leave-out", str(unused), "--json"]
+    report = json.loads(CliRunner().invoke(app, command).output.splitlines()[-1])
+    lexicon = read_lexicon(STORAGE, output)
+    assert report == {
+        "lexicon": output,
+        "bytes": Path(output).stat().st_size,
+        "names": len(lexicon.key),
+        "concepts": len(lexicon.ids),
+        "fingerprint": lexicon.fingerprint,
+    }
+    neuron, ganglion = lexicon.indices(["CL:0000540", "CL:0000740"])
+    assert neuron not in lexicon.concept
+    assert ganglion in lexicon.concept
+    assert neuron in lexicon.parent
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [("--ids", "give --craft as well"), ("--leave-out", "cannot read the list of classes")]
+)
+def test_build_refuses_bad_options(tmp_path: Path, option: str, message: str):
+    command = ["concepts", "build", obo_file(tmp_path), "-o", str(tmp_path / "lexicon"), option, "missing.txt"]
+    error = CliRunner().invoke(app, command).exception
+    assert message in str(error)

@@ -1,0 +1,127 @@
+"""Gzip and tar archives, read whole and in parts."""
+
+import gzip
+import io
+import tarfile
+from collections import Counter
+
+import pytest
+
+from craft_ray.core.errors import ShardError
+from craft_ray.core.schema import Deletion, Rejection
+from craft_ray.readers import ArchivePart, ReadOptions, limits, read_items, read_shard
+from craft_ray.readers.archives import decompress, is_tar, peek
+from tests.support.hostile.corpus import cases
+from tests.support.hostile.making import GOOD, line, member, tar
+from tests.support.reading import read
+
+ARCHIVES = [case for case in cases() if ".tar" in case.name]
+MANY = tar(*((f"folder/{number}.jsonl", line(f"a{number}") + line(f"b{number}") + b"?\n") for number in range(20)))
+
+
+def test_archive_rejects_links_and_broken_files():
+    content = tar(
+        ("../up.txt", b"Pax6"),
+        ("broken.nxml", b"<article><p>"),
+        ("README.md", b"not input"),
+        ("good.nxml", b"<article><body><p>mice</p></body></article>"),
+        member("link.txt", tarfile.SYMTYPE, "/etc/passwd"),
+    )
+    found = {item.doc_id: getattr(item, "reason", None) for item in read(gzip.compress(content), "x.tar.gz")}
+    assert found == {
+        "x.tar.gz!../up.txt": None,
+        "x.tar.gz!broken.nxml#unreadable": "bad_xml",
+        "x.tar.gz!good.nxml": None,
+        "x.tar.gz!link.txt": "bad_archive",
+    }
+
+
+def test_truncated_gzip_gives_the_documents_before_the_damage():
+    content = gzip.compress(b"".join(b'{"id": "%d", "text": "%d"}\n' % (i, i * 7919) for i in range(20_000)))
+    items = []
+    with pytest.raises(ShardError, match="bad_gzip"):
+        items.extend(read_shard(io.BytesIO(content[: len(content) // 2]), "x.jsonl.gz"))
+    assert len(items) > 1000
+    assert [item.doc_id for item in items[:3]] == ["0", "1", "2"]
+
+
+def found(content: bytes, part: ArchivePart | None = None) -> tuple[Counter[tuple[str, str]], str | None]:
+    """Count each item with its key, and return the error at the end."""
+    items: Counter[tuple[str, str]] = Counter()
+    try:
+        items.update((key, repr(item)) for key, item in read_items(io.BytesIO(content), "x", ReadOptions(), part))
+    except ShardError as error:
+        return items, str(error)
+    return items, None
+
+
+def assert_parts_equal_the_whole(content: bytes) -> None:
+    whole, error = found(content)
+    is_archive = is_tar(peek(decompress(io.BytesIO(content)))) if content else False
+    for count in range(1, 5):
+        together: Counter[tuple[str, str]] = Counter()
+        for number in range(count):
+            items, ending = found(content, ArchivePart(number, count))
+            assert ending == (error if number == 0 or is_archive else None)
+            together += items
+        assert together == whole
+
+
+@pytest.mark.parametrize("case", ARCHIVES, ids=lambda case: case.name)
+def test_parts_of_hostile_archives_equal_the_whole(case, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 15 << 20)
+    assert_parts_equal_the_whole(case.make())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_parts_of_truncated_archives_equal_the_whole(packed: bool):
+    content = gzip.compress(MANY, 1, mtime=0) if packed else MANY
+    for length in range(1000, len(content), len(content) // 25):
+        assert_parts_equal_the_whole(content[:length])
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_parts_share_the_files(count: int):
+    files = [found(MANY, ArchivePart(number, count))[0].total() // 3 for number in range(count)]
+    assert sum(files) == 20
+    assert min(files) >= 2
+
+
+def test_a_plain_file_is_in_the_first_part():
+    for content in GOOD["jsonl"], GOOD["pubmed"], gzip.compress(GOOD["jsonl"], mtime=0):
+        assert found(content, ArchivePart(0, 2)) == found(content)
+        assert found(content, ArchivePart(1, 2)) == (Counter(), None)
+
+
+LONG = "n" * 700 + ".jsonl"
+NAMES = ["a.txt", "a.jsonl", "a#b.jsonl", "#.jsonl", "caf\udce9.jsonl", LONG, "n" * 700 + "2.jsonl", "!.jsonl"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_keys_and_derived_ids_belong_to_one_part(count: int):
+    content = tar(*((name, b"Pax6" if name == "a.txt" else line("id") + b"{broken") for name in NAMES))
+    parts = [ArchivePart(number, count) for number in range(count)]
+    names: dict[ArchivePart, list[str]] = {}
+    for part in parts:
+        items = list(read_items(io.BytesIO(content), "x", ReadOptions(), part))
+        derived = [i.doc_id for _, i in items if not isinstance(i, Deletion) and i.doc_id.startswith("x")]
+        names[part] = [key for key, _ in items] + derived
+        assert all(isinstance(item, Rejection) or item.doc_id in ("id", "x!a.txt") for _, item in items)
+    everything = [name for part in parts for name in names[part]]
+    assert len(set(everything)) == len(everything) == 3 * len(NAMES) - 1
+    for part in parts:
+        own = [name for name in everything if part.owns_id(name.encode("utf-8", "replace").decode(), "x")]
+        assert [name for name in own if name.isascii()] == [name for name in names[part] if name.isascii()]
+
+
+def test_ids_without_a_file_belong_to_the_first_part():
+    for doc_id in ("x#unreadable", "x#item-3", "other"):
+        assert [number for number in range(4) if ArchivePart(number, 4).owns_id(doc_id, "x")] == [0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_files_of_the_same_name_are_in_one_part_with_different_keys(count: int):
+    content = tar(("a.txt", b"Mice."), ("a.txt", b"Mice."), ("b.txt", b"Mice."))
+    keys = [[key for key, _ in found(content, ArchivePart(number, count))[0]] for number in range(count)]
+    assert [key for some in keys for key in some if "a.txt" in key] == ["x!a.txt#item-0.0", "x!a.txt#item-1.0"]
+    assert sum(any("a.txt" in key for key in some) for some in keys) == 1
