@@ -5,7 +5,8 @@ synonym, the kinds of variants of `variants` are tried one after the other.
 """
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +23,11 @@ SHORT = 3
 
 MAX_TIES = 5
 
+_FORMS = (("", EXACT), (" folded", FOLDED), (" singular", SINGULAR), (" relaxed", RELAXED))
+_TIERS = (("corpus", CORPUS), ("name", NAME), ("synonym", SYNONYM))
 _ORDER = (
-    (CORPUS, EXACT, "corpus"),
-    (NAME, EXACT, "name"),
-    (SYNONYM, EXACT, "synonym"),
-    (CORPUS, FOLDED, "corpus folded"),
-    (NAME, FOLDED, "name folded"),
-    (SYNONYM, FOLDED, "synonym folded"),
-    (CORPUS, SINGULAR, "corpus singular"),
-    (NAME, SINGULAR, "name singular"),
-    (SYNONYM, SINGULAR, "synonym singular"),
-    (CORPUS, RELAXED, "corpus relaxed"),
-    (NAME, RELAXED, "name relaxed"),
-    (SYNONYM, RELAXED, "synonym relaxed"),
-    (RELATED, EXACT, "related"),
-    (RELATED, FOLDED, "related folded"),
-    (RELATED, SINGULAR, "related singular"),
+    *((tier, form, name + suffix) for suffix, form in _FORMS for name, tier in _TIERS),
+    *((RELATED, form, "related" + suffix) for suffix, form in _FORMS[:-1]),
 )
 """Direct matches, best first. RELATED and RELAXED together are mostly wrong, so they do not count."""
 
@@ -74,46 +64,40 @@ class Queries:
         return Queries(text, label, self.allowed[indices], prefix)
 
 
-Row = tuple[int, int, tuple[int, ...]]
+Row = tuple[int, int, list[int] | None]
 """Concept, match and ties of one string, as in `Found`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Concepts of strings, (strings,) each.
 
-    concept: index in the lexicon; NONE if there is none
-    match:   index in MATCHES
-    ties:    by string, other concepts that match as well
+    concept: int64, index in the lexicon; NONE if there is none
+    match:   int64, index in MATCHES
+    ties:    object, a list of other concepts that match as well; None without ties
     """
 
-    concept: NDArray[np.int64]
-    match: NDArray[np.int64]
-    ties: dict[int, list[int]] = field(default_factory=dict)
+    concept: NDArray[Any]
+    match: NDArray[Any]
+    ties: NDArray[Any]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> "Found":
         concept, match = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
-        return cls(concept, match, {n: list(row[2]) for n, row in enumerate(rows) if row[2]})
+        return cls(concept, match, np.fromiter((ties for _, _, ties in rows), np.object_, len(rows)))
 
     def rows(self) -> list[Row]:
-        ties = [tuple(self.ties.get(n, ())) for n in range(len(self.concept))]
-        return list(zip(self.concept.tolist(), self.match.tolist(), ties, strict=True))
+        return list(zip(*(column.tolist() for column in self), strict=True))
 
     def take(self, indices: NDArray[np.int64]) -> "Found":
-        ties = {n: self.ties[old] for n, old in enumerate(indices.tolist()) if old in self.ties}
-        return Found(self.concept[indices], self.match[indices], ties)
+        return Found(*(column[indices] for column in self))
 
     def concat(self, other: "Found") -> "Found":
-        ties = self.ties | {n + len(self.concept): some for n, some in other.ties.items()}
-        return Found(np.append(self.concept, other.concept), np.append(self.match, other.match), ties)
+        return Found(*map(np.append, self, other))
 
     def or_earlier_variant(self, other: "Found") -> "Found":
         """Replace each row by that of `other` where the latter found a variant of an earlier kind, or the only one."""
         better = (other.match >= _DIRECT) & ((self.match < _DIRECT) | (other.match < self.match))
-        ties = {n: some for n, some in self.ties.items() if not better[n]}
-        ties |= {n: some for n, some in other.ties.items() if better[n]}
-        return Found(np.where(better, other.concept, self.concept), np.where(better, other.match, self.match), ties)
+        return Found(*(np.where(better, theirs, ours) for ours, theirs in zip(self, other, strict=True)))
 
     def unsettled(self) -> NDArray[np.int64]:
         """Indices of the strings without a concept, or with that of a related synonym, which a variant may improve."""
@@ -140,12 +124,12 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     order = np.lexsort((concept, lexicon.specific[concept], -prior, rank, string))
     string, concept, rank = string[order], concept[order], rank[order]
     matched, first = np.unique(string, return_index=True)
-    found = Found(np.full(len(texts), NONE, np.int64), np.zeros(len(texts), np.int64))
+    found = Found(np.full(len(texts), NONE), np.zeros(len(texts), np.int64), np.full(len(texts), None))
     found.concept[matched] = concept[first]
     found.match[matched] = rank[first]
     tied = (rank == found.match[string]) & (concept != found.concept[string])
     for index, other in zip(string[tied].tolist(), concept[tied].tolist(), strict=True):
-        others = found.ties.setdefault(index, [])
+        found.ties[index] = others = found.ties[index] or []
         if other not in others and len(others) < MAX_TIES:
             others.append(other)
     return found
@@ -159,7 +143,7 @@ def match_variants(
     contexts: (strings,) the document of each string
     kinds:    kinds of variants to try
     """
-    found = Found(found.concept.copy(), found.match.copy(), dict(found.ties))
+    found = found.take(np.arange(len(queries.text)))
     for number, (name, variants) in enumerate(VARIANTS.items()):
         if name not in kinds:
             continue
@@ -179,8 +163,5 @@ def match_variants(
         best = order[np.unique(owner[order], return_index=True)[1]]
         found.concept[owner[best]] = part.concept[best]
         found.match[owner[best]] = _DIRECT + number
-        for pair in best.tolist():
-            found.ties.pop(int(owner[pair]), None)
-            if pair in part.ties:
-                found.ties[int(owner[pair])] = part.ties[pair]
+        found.ties[owner[best]] = part.ties[best]
     return found

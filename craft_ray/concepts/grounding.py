@@ -182,8 +182,7 @@ class Grounder:
         """
         lexicon, count = self.lexicon, entities.num_rows
         has_concept = found.concept != NONE
-        is_tied = np.zeros(len(rows), np.bool_)
-        is_tied[list(found.ties)] = True
+        is_tied = found.ties.astype(np.bool_)
         concept, match = np.full(count, NONE, np.int64), np.zeros(count, np.int64)
         concept[rows], match[rows] = found.concept, found.match
         score = np.full(count, np.nan, np.float32)

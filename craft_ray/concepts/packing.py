@@ -109,19 +109,14 @@ def unpack(content: bytes) -> Lexicon:
     parent_start, parent = group_parents(child, parent, concepts.num_rows)
     return Lexicon(
         **{name: names[name].to_numpy()[order] for name in _NAME_COLUMNS},
-        ids=_to_array(concepts["id"]),
-        names=_to_array(concepts["name"]),
+        ids=concepts["id"].combine_chunks(),
+        names=concepts["name"].combine_chunks(),
         **{name: concepts[name].to_numpy() for name in ("ontology", "prior", "specific")},
         parent_start=parent_start,
         parent=parent,
-        old_ids=_to_array(old["id"]),
+        old_ids=old["id"].combine_chunks(),
         old_concept=old["concept"].to_numpy(),
         prefixes=tuple(description["prefixes"]),
         sources=tuple(description["sources"]),
         fingerprint=description["fingerprint"],
     )
-
-
-def _to_array(column: pa.ChunkedArray) -> pa.StringArray:
-    combined = column.combine_chunks()
-    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
