@@ -71,7 +71,7 @@ def _replica_nodes(nodes: Sequence[dict[str, float]]) -> tuple[list[int], int]:
     """Cores of the nodes that replicas are laid out for, smallest first, and of the largest node that is left out.
 
     The smallest nodes, with at most an eighth of all cores together, are left to tasks: all replicas have the same
-    number of threads, and beside a small head node each would be as small as that.
+    number of threads, so a small head node would make each of them as small as itself.
     """
     cores = sorted(int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1) or [1]
     first = int(np.searchsorted(np.cumsum(cores), sum(cores) / 8, side="right"))

@@ -17,7 +17,7 @@ NAMES = {"pattern": "Ray Data's pattern", "exact": "craft_ray, fp32", "default":
 
 
 def plot(result: Mapping[str, Any], file: Path) -> None:
-    """Draw bench.png or gpu.png: the model alone and whole jobs, beside what a user would run instead."""
+    """Draw bench.png or gpu.png: the model alone and whole jobs, compared with what a user would run instead."""
     if "forms" in result:
         worked = {name: row["tokens_per_second"] for name, row in result["forms"].items() if "failed" not in row}
         stage = result["pipeline"] | worked

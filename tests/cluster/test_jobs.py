@@ -1,4 +1,4 @@
-"""Jobs submitted to a real cluster of three nodes: logs, status, stopping; and what a real Prometheus sees of them."""
+"""Jobs submitted to a real cluster of three nodes: logs, status, stopping, and their metrics in Prometheus."""
 
 import json
 import os
@@ -138,10 +138,10 @@ def test_a_job_is_stopped_and_submitted_again(
     done = json.loads(next(line for line in logs.splitlines() if line.startswith('{"run_id"') and "adds_up" in line))
     assert done["documents"]["annotated"] == DOCUMENTS - kept
     assert done["documents"]["found"] == DOCUMENTS + 1
-    told = [event for event in events + json_lines(logs) if event["event"] == "shard"]
-    assert sorted(event["shard"] for event in told) == sorted(str(path) for path in notes.iterdir())
-    assert {event["run_id"] for event in told} <= {stopped["run_id"], done["run_id"]}
-    assert sum(event["found"] for event in told) == DOCUMENTS + 1
+    shards = [event for event in events + json_lines(logs) if event["event"] == "shard"]
+    assert sorted(event["shard"] for event in shards) == sorted(str(path) for path in notes.iterdir())
+    assert {event["run_id"] for event in shards} <= {stopped["run_id"], done["run_id"]}
+    assert sum(event["found"] for event in shards) == DOCUMENTS + 1
     assert assert_consistent(output) == {"annotated": DOCUMENTS, "rejected": 1}
 
 

@@ -101,7 +101,7 @@ def citation_file(folder: Path, citations: int = 30_000) -> Iterator[dict[str, A
 
 @scenario
 def revisions(folder: Path, existing: int = 300_000, documents: int = 3_000) -> Iterator[dict[str, Any]]:
-    """A night of revised citations beside a night of new ones, each over an output of its own."""
+    """Nights of revised citations and of new ones, each over an output of its own."""
     tables, numbers = first_run(folder / "existing", existing)
     tables.finish(compact=True)
     chance = np.random.default_rng(1)
