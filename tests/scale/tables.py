@@ -197,7 +197,7 @@ def year(
 
 
 def _night(tables: Tables, new: np.ndarray, revised: np.ndarray, gone: np.ndarray, shard: int) -> dict[str, Any]:
-    """Read what the tables hold, append, replace, record a shard and compact: the cost without that of writing blocks."""
+    """Read what the tables hold, append, replace, record a shard and compact. Writing blocks does not count."""
     process = psutil.Process()
     began = time.process_time()
     read_existing(tables, Shards.from_shards([]), tables.finished_shards())
