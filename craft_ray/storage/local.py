@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,17 @@ def temporary_file(path: Path, content: bytes) -> Iterator[str]:
         yield name
     finally:
         Path(name).unlink(missing_ok=True)  # a full disk must not fill further
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Flush files to disk, and then the folders that name them."""
+    paths = list(paths)
+    for path in (*paths, *sorted({os.path.dirname(path) for path in paths})):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def link_exclusive(written: str, url: str) -> bool:

@@ -119,6 +119,10 @@ class Storage:
         with temporary_file(Path(url), content) as written:
             os.replace(written, url)
 
+    def sync(self, urls: Sequence[str]) -> None:
+        """Make local files and their names outlast a power cut; objects in S3 do already."""
+        local.sync([url for url in urls if not is_remote(url)])
+
     @contextmanager
     def publishing(self, url: str) -> Iterator[BinaryIO]:
         """Open a file for writing that appears at its address when the block ends, and not at all if it raises.

@@ -39,9 +39,13 @@ class DataFile:
     path: str
     size: int
     rows: int
-    first_id: str
-    last_id: str
+    first_id: str | None
+    last_id: str | None
     partition: Mapping[str, str | int | None] = field(default_factory=dict)
+
+    def may_hold(self, first_id: str, last_id: str) -> bool:
+        """True if the file may have documents with ids between two."""
+        return self.first_id is None or self.last_id is None or (self.first_id <= last_id and first_id <= self.last_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def write_file(
     content = sink.getvalue().to_pybytes()
     path = f"{directory}{run_id}-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(join(folder, path), content)
-    bounds = pc.min_max(table["doc_id"]).as_py()
+    bounds = pc.min_max(table["doc_id"]).as_py() if "doc_id" in table.column_names else {"min": None, "max": None}
     return DataFile(path, len(content), table.num_rows, bounds["min"], bounds["max"], partition)
 
 

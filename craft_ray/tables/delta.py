@@ -28,11 +28,14 @@ from craft_ray.core.logs import log
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.blocks import DataFile
+from craft_ray.tables.blocks import DataFile, partitions, write_file
 from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
 ROW_GROUP_ROWS = 64_000
 """Rows of a row group in files that delta-rs writes; a query skips or reads a whole row group."""
+
+MAX_FILE_ROWS = 1_000_000
+"""Rows of a file that the driver writes."""
 
 CHECKPOINT_AFTER = 20
 """Commits after the last checkpoint from which the end of a run writes one; a nightly run makes about seven."""
@@ -83,6 +86,8 @@ class NumberedTable:
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._options = self._storage.delta_options(self._output)
+        if empty := empty_commits(self._storage, self.path):
+            raise SettingsError(f"{empty[0]} is empty, as after a power cut: the table has lost a commit")
         try:
             table = DeltaTable(self.path, storage_options=options)
         except TableNotFoundError:
@@ -181,6 +186,8 @@ class NumberedTable:
 
         data_change: False if the added files hold the rows of the removed ones, which readers of the log may skip
         """
+        added = list(added)
+        self._sync(added)
         now = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [add_action(file, now, data_change) for file in added]
         actions += [RemoveAction(file.path, data_change, now, file.size, _values(file)) for file in removed]
@@ -213,19 +220,37 @@ class NumberedTable:
 
     def append(self, rows: pa.Table, pair: int) -> None:
         """Write rows and commit them."""
-        self._write(rows, pair, mode="append")
+        self.commit_files(self._write(rows), pair)
 
-    def overwrite(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **options: Any) -> None:
-        """Replace all rows, or those that match the option `predicate`; options as in `write_deltalake`."""
-        self._write(rows, pair, mode="overwrite", **options)
+    def overwrite(self, rows: pa.Table, pair: int) -> None:
+        """Write rows and commit them in place of all others."""
+        self.commit_files(self._write(rows), pair, self.files())
 
-    def _write(self, rows: pa.Table | pa.RecordBatchReader, pair: int, **options: Any) -> None:
+    def _write(self, rows: pa.Table) -> list[DataFile]:
+        columns = self.partition_by
+        parts = partitions(rows, columns) if columns else [({}, rows)]
+        return [
+            write_file(part.slice(start, MAX_FILE_ROWS), self._storage, self.path, "part", values)
+            for values, part in parts
+            for start in range(0, len(part), MAX_FILE_ROWS)
+        ]
+
+    def rewrite(self, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
+        """Replace all rows by a stream of the same, partitioned by some columns."""
         self.commit(
             lambda properties: write_deltalake(
-                self.delta, rows, writer_properties=WRITER, commit_properties=properties, **options
+                self.delta,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                partition_by=list(partition_by) or None,
+                target_file_size=file_bytes,
+                writer_properties=WRITER,
+                commit_properties=properties,
             ),
-            pair,
+            self.pair,
         )
+        self._sync(self.files())  # the old files are there until they are vacuumed
 
     def roll_back(self, pair: int) -> None:
         """Restore the table to a pair, undoing half of a later pair that a dead run has left.
@@ -336,19 +361,30 @@ class NumberedTable:
             raise RunError(f"cannot write the tables of {self._output}: {describe(error)}") from error
         if self._sequence() == number:  # a write without changes makes no commit
             self._last = number
+            self._storage.sync([join(self.path, "_delta_log", f"{self.version:020}.json")])
+
+    def _sync(self, files: Iterable[DataFile]) -> None:
+        """Make files durable that a commit is going to name."""
+        self._storage.sync([join(self.path, file.path) for file in files])
 
     def _sequence(self) -> int:
         return self.delta.transaction_version(SEQUENCE) or 0
 
 
+def empty_commits(storage: Storage, path: str) -> list[str]:
+    """Addresses of the files in a table's log that have no content, sorted; Delta would skip them without a word."""
+    try:
+        return sorted(entry.name for entry in storage.entries(join(path, "_delta_log")) if not entry.size)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def add_action(file: DataFile, now: int, data_change: bool = True) -> AddAction:
     """The Delta action that adds a written file. now: milliseconds since 1970"""
-    stats = {
-        "numRecords": file.rows,
-        "minValues": {"doc_id": file.first_id},
-        "maxValues": {"doc_id": file.last_id},
-        "nullCount": {"doc_id": 0},
-    }
+    stats: dict[str, Any] = {"numRecords": file.rows}
+    if file.first_id is not None:
+        stats["minValues"], stats["maxValues"] = {"doc_id": file.first_id}, {"doc_id": file.last_id}
+        stats["nullCount"] = {"doc_id": 0}
     return AddAction(file.path, file.size, _values(file), now, data_change, json.dumps(stats))
 
 

@@ -148,7 +148,7 @@ def plan_replacements(
         assigned = _assign(group, covered, wanted) if sources else [[] for _ in group]
         for file, ids, taken in zip(group, covered, assigned, strict=True):
             if ids.start < ids.stop:
-                holding = [one for one in sources if taken and one.first_id <= taken[-1] and taken[0] <= one.last_id]
+                holding = [one for one in sources if taken and one.may_hold(taken[0], taken[-1])]
                 of_stored.append(Replacement(location, file, _strings(wanted[ids]), holding, taken))
         moved = sorted(chain.from_iterable(assigned))
         for file, ids in ((file, _covered(file, moved)) for file in sources):

@@ -303,14 +303,7 @@ class Tables:
 
         Holds one row group per partition in memory.
         """
-        table = self.by_name[name]
-        table.overwrite(
-            rows,
-            table.pair,
-            schema_mode="overwrite",
-            partition_by=list(partition_by) or None,
-            target_file_size=file_bytes,
-        )
+        self.by_name[name].rewrite(rows, partition_by, file_bytes)
 
     def versions(self) -> dict[str, int]:
         """Delta's version of each table after this run's last commit."""
