@@ -2,18 +2,25 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.summary import summarize
 from craft_ray.cli.annotate import _annotated_nothing, _rejected, print_summary
 from craft_ray.cli.console import console
 from craft_ray.tables.lease import hold_lease
 from tests.support.outputs import STORAGE
 
 
-def summary(broken: int = 0, **documents: int) -> dict:
-    counts = dict.fromkeys(("annotated", "rejected", "deleted", "unchanged", "superseded"), 0) | documents
-    return {"documents": counts, "shards": {"unreadable": broken}, "rejected": {"bad_json": counts["rejected"]}}
+def summary(broken: int = 0, **documents: int) -> dict[str, Any]:
+    """The summary of a run, with some counts."""
+    found = summarize(Account()) | {"model": {}, "tables": {}}
+    found["documents"] |= documents
+    found["shards"]["unreadable"] = broken
+    found["rejected"] = {"bad_json": found["documents"]["rejected"]}
+    return found
 
 
 @pytest.mark.parametrize(
@@ -39,26 +46,15 @@ def test_rejected_error():
 
 
 def test_summary_notes(capsys: pytest.CaptureFixture[str]):
-    shards = {
-        "read": 1,
-        "found": 1,
-        "known": 0,
-        "cut_short": 0,
-        "broken": {},
-        "unreadable": 0,
-        "files_passed_over": 0,
-        "passed_over": [],
-    }
-    rest = {"entities": {"Cell": 3}, "with_id": {"Cell": 2}, "left_out": {"Cell": 1, "Taxon": 5}}
-    rest |= {"model": {}, "seconds": 1.0, "tokens_per_second": 1.0, "tables": {}, "shards": shards}
-    print_summary(console(), summary(found=9, superseded=2) | rest | {"titles_alone": 3})
+    counts = {"entities": {"Cell": 3}, "with_id": {"Cell": 2}, "left_out": {"Cell": 1, "Taxon": 5}}
+    print_summary(console(), summary(found=9, superseded=2) | counts | {"titles_alone": 3})
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "found" in line and line.rstrip().endswith("3 with a title alone")]
     assert [line for line in lines if "superseded" in line and "--id-prefix shard" in line]
     left_out = [line.split()[1:3] for line in lines if "left out" in line]
     assert left_out == [["Cell", "3"], ["Taxon", "0"]]
     assert any("2 with an id; 1 left out as less sure; cell types" in line for line in lines)
-    print_summary(console(), summary(found=9) | rest | {"titles_alone": 0})
+    print_summary(console(), summary(found=9))
     assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())
 
 

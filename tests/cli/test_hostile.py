@@ -4,9 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from craft_ray.annotation.account import Account
+from craft_ray.annotation.summary import summarize
 from craft_ray.cli.annotate import print_summary
 from craft_ray.cli.app import app
 from craft_ray.cli.console import console
@@ -67,28 +70,11 @@ def test_json_is_unchanged(output: str):
 
 
 def test_summary_without_markup(capsys: pytest.CaptureFixture[str]):
-    shards = {
-        "cut_short": 0,
-        "read": 0,
-        "found": 1,
-        "known": 0,
-        "broken": {MARKUP: HOSTILE},
-        "unreadable": 1,
-        "files_passed_over": 1,
-    }
-    summary = {
-        "documents": {"found": 1, "rejected": 1},
-        "titles_alone": 0,
-        "rejected": {"bad_gzip": 1},
-        "model": {"label_descriptions": {MARKUP: {"meaning": HOSTILE}}},
-        "entities": {MARKUP: 1},
-        "with_id": {},
-        "left_out": {},
-        "shards": shards | {"passed_over": [MARKUP]},
-        "seconds": 1.0,
-        "tokens_per_second": 1.0,
-        "tables": {MARKUP: HOSTILE},
-    }
+    account = Account(ignored_files=pa.array([MARKUP], pa.large_string()))
+    account.committed.labels[MARKUP] = 1
+    summary = summarize(account) | {"tables": {MARKUP: HOSTILE}}
+    summary["model"] = {"label_descriptions": {MARKUP: {"meaning": HOSTILE}}}
+    summary["shards"] |= {"broken": {MARKUP: HOSTILE}, "unreadable": 1}
     print_summary(console(), summary)
     printed = capsys.readouterr().out
     assert printed.count(MARKUP) == 4
