@@ -1,11 +1,12 @@
 """The command `ground`: new concept ids for all entities of an output, without running the model again.
 
 Each file of `entities` is rewritten with the ids of the lexicon, and one commit replaces all files; until then readers
-see the old ids. The name of a new file is derived from the lexicon's fingerprint and the old file's name, so a run
+see the old ids. The name of a new file is derived from the lexicon, its prefixes and the old file's name, so a run
 after a killed one finds the files that are done.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from craft_ray.annotation.concepts import described, with_absolute_ontologies, write_concepts
 from craft_ray.annotation.rewrites import run_tasks
-from craft_ray.concepts.grounding import FINGERPRINT_LENGTH, Grounder
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import KEY, descriptions_of, labels_in
@@ -147,13 +148,13 @@ class Grounding:
     files: Sequence[DataFile]
 
     def run(self) -> Sequence[DataFile]:
-        """Return a new file for each file, or the file itself if it already has the ids of this lexicon."""
+        """Return a new file for each file, or the file itself if it already has the ids of this grounder."""
         grounder = self.grounder
         if not isinstance(grounder, Grounder):
             import ray
 
             grounder = ray.get(grounder)
-        prefix = f"ground-{grounder.lexicon.fingerprint[:FINGERPRINT_LENGTH]}-"
+        prefix = f"ground-{mark_of(grounder)}-"
         rows = {file.path: self._read(file) for file in self.files if not _name(file).startswith(prefix)}
         ids = sorted({doc_id for table in rows.values() for doc_id in pc.unique(table["doc_id"]).to_pylist()})
         texts = texts_of(self.storage, self.output, ids) if ids else {}
@@ -161,6 +162,15 @@ class Grounding:
             self._write(file, prefix, rows[file.path], grounder, texts) if file.path in rows else file
             for file in self.files
         ]
+
+    def _size_if_whole(self, url: str, rows: int) -> int | None:
+        """The bytes of a file that a dead run has written to its end, None if there is none."""
+        size = self.storage.size(url)
+        try:
+            with self.storage.open(url) as stream:
+                return size if size and pq.ParquetFile(stream).metadata.num_rows == rows else None
+        except (FileNotFoundError, pa.ArrowInvalid):
+            return None
 
     def _read(self, file: DataFile) -> pa.Table:
         with self.storage.open(join(self.output, "entities", file.path)) as stream:
@@ -172,13 +182,20 @@ class Grounding:
         name = hashlib.blake2b(file.path.encode(), digest_size=12).hexdigest()
         path = f"{partition_folder(file.partition)}{prefix}{name}.parquet"
         url = join(self.output, "entities", path)
-        if (size := self.storage.size(url)) is None:
+        size = self._size_if_whole(url, file.rows)
+        if size is None:
             sink = pa.BufferOutputStream()
             pq.write_table(_with_ids(rows, str(file.partition[LABEL]), grounder, texts), sink, compression="zstd")
             content = sink.getvalue().to_pybytes()
             self.storage.write_bytes(url, content)
             size = len(content)
         return replace(file, path=path, size=size)
+
+
+def mark_of(grounder: Grounder) -> str:
+    """A digest of all that decides which ids mentions get."""
+    rules = [grounder.lexicon.fingerprint, sorted((label, *some) for label, some in grounder.prefixes.items())]
+    return hashlib.blake2b(json.dumps(rules).encode(), digest_size=8).hexdigest()
 
 
 def _name(file: DataFile) -> str:

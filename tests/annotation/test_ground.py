@@ -1,5 +1,6 @@
 """The command `ground` replaces all concept ids in one commit, and continues after a killed run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.annotation import ground as module
-from craft_ray.annotation.ground import ground, split_by_rows
+from craft_ray.annotation.ground import ground, mark_of, split_by_rows
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
@@ -71,6 +72,12 @@ def test_second_run_changes_nothing(tmp_path: Path):
     assert DeltaTable(f"{output}/entities").file_uris() == before
 
 
+def test_files_are_marked_with_lexicon_and_prefixes():
+    one = grounder()
+    marks = {mark_of(one), mark_of(replace(one, prefixes={"Taxon": ("PR",)})), mark_of(replace(one, min_score=0.5))}
+    assert len(marks) == 2
+
+
 def test_entities_without_ids_get_them(tmp_path: Path):
     output = tmp_path / "out"
     commit(output, DOCUMENTS)
@@ -116,6 +123,21 @@ def test_run_continues_after_a_killed_one(tmp_path: Path, monkeypatch: pytest.Mo
     ground(str(output), settings(tmp_path, compact=False))
     assert dict(rows(output, "mention", "concept_id"))["mouse"] == "NCBITaxon:10088"
     assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert_consistent(output)
+
+
+def test_an_empty_file_of_a_dead_run_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    output = tmp_path / "out"
+    commit(output, DOCUMENTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "Storage", Dies)
+        patched.setattr(Dies, "left", 1)
+        with pytest.raises(RunError, match="killed"):
+            ground(str(output), settings(tmp_path))
+    for made in output.rglob("ground-*.parquet"):
+        made.write_bytes(b"")
+    ground(str(output), settings(tmp_path))
+    assert dict(rows(output, "mention", "concept_id"))["mouse"] == "NCBITaxon:10088"
     assert_consistent(output)
 
 
