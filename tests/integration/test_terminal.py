@@ -37,7 +37,7 @@ def shows_a_pace(lines: list[str]) -> bool:
 
 
 def shows_the_way_out(lines: list[str]) -> bool:
-    return any("Ctrl-C again ends at once" in line for line in lines)
+    return any("Ctrl-C again to quit now" in line for line in lines)
 
 
 @pytest.mark.long
