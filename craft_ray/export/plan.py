@@ -16,7 +16,7 @@ TOKEN_BYTES = 4
 """Approximate text size of a token, to size parts before any text is read."""
 
 MEMORY_LIMIT = "1GB"
-"""Memory of DuckDB; larger sorts go to disk."""
+"""Memory in which DuckDB sorts ids; more go to disk."""
 
 _BATCH_ROWS = 64_000
 
@@ -67,6 +67,7 @@ class ExportPlan:
 
     labels:   that may occur, sorted
     date:     of the export, ISO 8601
+    starts:   first document of each part
     counts:   number of documents of each part
     statuses: number of rows of `documents` by status
     """
@@ -77,6 +78,7 @@ class ExportPlan:
     selection: Selection
     labels: tuple[str, ...]
     date: str
+    starts: tuple[str, ...]
     counts: tuple[int, ...]
     statuses: Mapping[str, int]
 
@@ -107,14 +109,14 @@ def make_plan(
     with database(selected=selected) as connection:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         rows = connection.sql("SELECT doc_id, coalesce(n_tokens, 0) FROM selected ORDER BY doc_id")
-        first, counts = _divide(rows.to_arrow_reader(_BATCH_ROWS), sizes)
-    if needs_text and first is not None:
-        no_text = (ds.field("doc_id") == first) & ds.field("text").is_null()
+        starts, counts = _divide(rows.to_arrow_reader(_BATCH_ROWS), sizes)
+    if needs_text and starts:
+        no_text = (ds.field("doc_id") == starts[0]) & ds.field("text").is_null()
         if any(batch.num_rows for batch in tables.documents.stream(["doc_id", "text"], no_text, 1024)):
-            raise text_not_kept(format, first)
+            raise text_not_kept(format, starts[0])
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     labels = tuple(sorted(selection.labels or tables.labels))
-    return ExportPlan(destination, format, gzip, selection, labels, date, tuple(counts), statuses)
+    return ExportPlan(destination, format, gzip, selection, labels, date, tuple(starts), tuple(counts), statuses)
 
 
 def text_not_kept(format: str, doc_id: str) -> SettingsError:
@@ -124,20 +126,20 @@ def text_not_kept(format: str, doc_id: str) -> SettingsError:
     )
 
 
-def _divide(rows: Iterable[pa.RecordBatch], sizes: PartSizes) -> tuple[str | None, list[int]]:
-    """The first id, and the number of documents of each part.
+def _divide(rows: Iterable[pa.RecordBatch], sizes: PartSizes) -> tuple[list[str], list[int]]:
+    """The first document and the number of documents of each part.
 
     rows: sorted by id, columns id and number of tokens
     """
-    first: str | None = None
+    starts: list[str] = []
     counts: list[int] = []
     text_bytes = 0
     for ids, tokens in rows:
-        first = first if first is not None or not len(ids) else ids[0].as_py()
-        for size in (tokens.to_numpy() * TOKEN_BYTES).tolist():
+        for i, size in enumerate((tokens.to_numpy() * TOKEN_BYTES).tolist()):
             if not counts or counts[-1] == sizes.documents or text_bytes >= sizes.text_bytes:
+                starts.append(ids[i].as_py())
                 counts.append(0)
                 text_bytes = 0
             counts[-1] += 1
             text_bytes += size
-    return first, counts
+    return starts, counts

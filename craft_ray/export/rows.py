@@ -1,29 +1,38 @@
 """From the tables to the documents of each part with their entities, in order of document ids."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, zip_longest
 from operator import itemgetter
+from pathlib import Path
 
-import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 
 from craft_ray.core.errors import RunError
 from craft_ray.core.schema import Entity, Section
 from craft_ray.export.formats import format_named
 from craft_ray.export.formats.record import Record
-from craft_ray.export.plan import MEMORY_LIMIT, ExportPlan
+from craft_ray.export.plan import ExportPlan
 from craft_ray.storage.failures import describe
-from craft_ray.tables.database import database
 from craft_ray.tables.output import Output
+
+MAX_BUCKETS = 256
+"""Buckets that are written at once, each an open file. If there are more parts, several share a bucket."""
 
 _TEXT_COLUMNS = ("title", "year", "journal", "sections", "text")
 _ENTITY_COLUMNS = tuple(Entity.__dataclass_fields__)
+_BUCKET = "bucket"
 
-_DOCUMENT_ROWS, _ENTITY_ROWS = 2_048, 32_768
-"""Rows of the batches in which the tables are read and sorted rows are fetched."""
+_BATCH_ROWS = {"documents": 2_048, "entities": 32_768}
+"""Rows that are read at a time."""
+
+_BUFFERED_ROWS = {"documents": 64, "entities": 2_048}
+"""Rows of a bucket that are written at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,80 +45,100 @@ class PartRows:
 
 @contextmanager
 def part_rows(tables: Output, plan: ExportPlan) -> Iterator[Iterator[PartRows]]:
-    """The rows of each part in turn. DuckDB sorts both tables, on disk if they do not fit in memory.
+    """The rows of each part in turn.
+
+    The tables are in any order. So one pass over each divides its rows by id into buckets on disk, and every bucket is
+    then sorted in memory.
 
     Iterating raises RunError if files of the tables are gone, or if documents and entities do not match.
     """
     text_columns = _TEXT_COLUMNS if format_named(plan.format).needs_text else ()
-    documents = tables.documents.stream(["doc_id", *text_columns, "status"], plan.selection.documents(), _DOCUMENT_ROWS)
-    entities = tables.entities.stream(["doc_id", *_ENTITY_COLUMNS], plan.selection.entities(), _ENTITY_ROWS)
-    with database(documents=documents) as connection, connection.cursor() as other:
-        other.register("entities", entities)  # two results are read in turns, each by a connection of its own
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        yield _parts(connection, other, plan.counts)
+    selected = {
+        "documents": (("doc_id", *text_columns, "status"), plan.selection.documents()),
+        "entities": (("doc_id", *_ENTITY_COLUMNS), plan.selection.entities()),
+    }
+    parts_per_bucket = -(-len(plan.starts) // MAX_BUCKETS) or 1
+    edges = plan.starts[parts_per_bucket::parts_per_bucket]
+    with tempfile.TemporaryDirectory(prefix="craft-ray-") as folder:
+        documents, entities = (
+            _sorted_buckets(
+                getattr(tables, name).stream(columns, where, _BATCH_ROWS[name]),
+                edges,
+                Path(folder, name),
+                _BUFFERED_ROWS[name],
+            )
+            for name, (columns, where) in selected.items()
+        )
+        firsts = range(0, len(plan.starts) or 1, parts_per_bucket)
+        yield (
+            rows
+            for first, bucket in zip(firsts, map(PartRows, documents, entities), strict=True)
+            for rows in _split(bucket, plan, slice(first, first + parts_per_bucket))
+        )
 
 
-def _parts(
-    connection: duckdb.DuckDBPyConnection, other: duckdb.DuckDBPyConnection, counts: Sequence[int]
-) -> Iterator[PartRows]:
+def _split(bucket: PartRows, plan: ExportPlan, parts: slice) -> Iterator[PartRows]:
+    """The parts of a bucket.
+
+    Raises RunError if it does not have as many documents as planned, or has entities but no documents.
+    """
+    documents, entities = bucket.documents, bucket.entities
+    starts, counts = plan.starts[parts], plan.counts[parts]
+    if len(documents) != sum(counts):
+        raise RunError(f"there are {len(documents)} documents where {sum(counts)} were planned")
+    if not counts and len(entities):
+        raise _no_document(entities["doc_id"][0].as_py())
+    for count, next_start in zip_longest(counts, starts[1:]):
+        mine = len(entities) if next_start is None else pc.sum(pc.less(entities["doc_id"], next_start)).as_py() or 0
+        yield PartRows(documents.slice(0, count), entities.slice(0, mine))
+        documents, entities = documents.slice(count), entities.slice(mine)
+
+
+def _sorted_buckets(
+    rows: pa.RecordBatchReader, edges: Sequence[str], folder: Path, buffered_rows: int
+) -> Iterator[pa.Table]:
+    """The rows of each bucket in turn, sorted.
+
+    edges: first document of each bucket except the first
+    """
+    order = [(name, "ascending") for name in ("doc_id", "start", "end", "label") if name in rows.schema.names]
     with _reading():
-        by_id = connection.sql("SELECT * EXCLUDE status FROM documents ORDER BY doc_id")
-        by_offset = other.sql('FROM entities ORDER BY doc_id, start, "end", label')
-        sorted_documents = _Rows(by_id.to_arrow_reader(_DOCUMENT_ROWS))
-        sorted_entities = _Rows(by_offset.to_arrow_reader(_ENTITY_ROWS))
-        for count in counts:
-            part = sorted_documents.take(count)
-            if part.num_rows < count:
-                raise RunError(f"there are {part.num_rows} documents where {count} were planned")
-            yield PartRows(part, sorted_entities.take_through(part["doc_id"][-1]))
-        if (more := sorted_documents.take(1)).num_rows:
-            raise RunError(f"there are more documents than planned, such as {more['doc_id'][0]}")
-        if (more := sorted_entities.take(1)).num_rows:
-            raise _no_document(more["doc_id"][0].as_py())
+        if not edges:
+            yield rows.read_all().sort_by(order)
+            return
+        _write_buckets(rows, edges, folder, buffered_rows)
+    for bucket in range(len(edges) + 1):
+        file = folder / f"{_BUCKET}={bucket}"
+        table = ds.dataset(file, rows.schema, format="ipc").to_table() if file.exists() else rows.schema.empty_table()
+        yield table.sort_by(order)
 
 
-class _Rows:
-    """Takes rows from the front of a stream of batches."""
+def _write_buckets(rows: pa.RecordBatchReader, edges: Sequence[str], folder: Path, buffered_rows: int) -> None:
+    firsts = np.array(edges, object)
 
-    def __init__(self, batches: pa.RecordBatchReader) -> None:
-        self._batches = batches
-        self._next = batches.schema.empty_table()
+    def numbered() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            ids = np.array(batch.column("doc_id").to_pylist(), object)
+            yield batch.append_column(_BUCKET, pa.array(np.searchsorted(firsts, ids, side="right").astype(np.int32)))
 
-    def take(self, count: int) -> pa.Table:
-        """The next `count` rows, or what is left."""
-        taken = []
-        while count and self._fill():
-            taken.append(self._next.slice(0, count))
-            self._next = self._next.slice(count)
-            count -= taken[-1].num_rows
-        return pa.concat_tables([self._batches.schema.empty_table(), *taken])
-
-    def take_through(self, doc_id: pa.StringScalar) -> pa.Table:
-        """The next rows up to the last one of a document."""
-        taken = [self._batches.schema.empty_table()]
-        while self._fill():
-            count = pc.sum(pc.less_equal(self._next["doc_id"], doc_id)).as_py()
-            taken.append(self._next.slice(0, count))
-            self._next = self._next.slice(count)
-            if self._next.num_rows:
-                break
-        return pa.concat_tables(taken)
-
-    def _fill(self) -> bool:
-        """True if there is a next row."""
-        while not self._next.num_rows:
-            batch = next(self._batches, None)
-            if batch is None:
-                return False
-            self._next = pa.Table.from_batches([batch])
-        return True
+    schema = rows.schema.append(pa.field(_BUCKET, pa.int32()))
+    ipc = ds.IpcFileFormat()
+    ds.write_dataset(
+        pa.RecordBatchReader.from_batches(schema, numbered()),
+        folder,
+        format=ipc,
+        file_options=ipc.make_write_options(compression="lz4"),
+        partitioning=ds.partitioning(pa.schema([schema.field(_BUCKET)]), flavor="hive"),
+        max_open_files=MAX_BUCKETS + 1,
+        min_rows_per_group=buffered_rows,
+    )
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
     try:
         yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise RunError(
             f"cannot read the tables as they were when the export began ({describe(error)}): if a run has removed "
             "these files since, export again when it is over, or have runs keep states (--keep-versions)"
@@ -130,6 +159,7 @@ def records(rows: PartRows) -> Iterator[Record]:
                 entities = tuple(entity for _, entity in group)
                 doc_id, group = next(by_document, (None, iter(())))
             sections = tuple(Section(**section) for section in row.pop("sections", None) or ())
+            row.pop("status")
             yield Record(**{"text": None} | row, sections=sections, entities=entities)
     if doc_id is not None:
         raise _no_document(doc_id)

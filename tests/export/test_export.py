@@ -16,6 +16,7 @@ from craft_ray.export.formats import EXPORTERS, jsonl
 from craft_ray.export.formats.record import Exporter, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, MANIFEST
 from craft_ray.export.plan import PartSizes, Selection
+from craft_ray.export.rows import MAX_BUCKETS
 from craft_ray.readers import is_shard_name, read_shard
 from craft_ray.storage.listing import list_shards
 from craft_ray.tables.numbers import next_number
@@ -161,6 +162,14 @@ def test_sizes_of_parts(output: Path, tmp_path: Path):
     assert [shard["documents"] for shard in one["shards"]] == [1] * 12
     two = run(output, tmp_path / "two", sizes=PartSizes(text_bytes=12 * 4 + 1))
     assert [shard["documents"] for shard in two["shards"]] == [2] * 6
+
+
+def test_parts_share_buckets(tmp_path: Path):
+    documents = MAX_BUCKETS + 10
+    commit(tmp_path / "tables", [numbered_document(number) for number in range(documents)])
+    manifest = run(tmp_path / "tables", tmp_path / "out", sizes=PartSizes(documents=1), gzip=False)
+    assert [shard["first"] for shard in manifest["shards"]] == [f"PMID:{number:06}" for number in range(documents)]
+    assert manifest["entities"]["exported"] == len(rows(tmp_path / "tables", "entities"))
 
 
 def test_tables_without_documents(tmp_path: Path):
