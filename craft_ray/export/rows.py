@@ -101,16 +101,22 @@ def _sorted_buckets(
 
     edges: first document of each bucket except the first
     """
-    order = [(name, "ascending") for name in ("doc_id", "start", "end", "label") if name in rows.schema.names]
     with _reading():
         if not edges:
-            yield rows.read_all().sort_by(order)
+            yield _sort(rows.read_all())
             return
         _write_buckets(rows, edges, folder, buffered_rows)
     for bucket in range(len(edges) + 1):
         file = folder / f"{_BUCKET}={bucket}"
         table = ds.dataset(file, rows.schema, format="ipc").to_table() if file.exists() else rows.schema.empty_table()
-        yield table.sort_by(order)
+        yield _sort(table)
+
+
+def _sort(table: pa.Table) -> pa.Table:
+    if "text" in table.column_names:  # a bucket may have more text than the 2 GB of a string array
+        table = table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.large_string()))
+    order = [name for name in ("doc_id", "start", "end", "label") if name in table.column_names]
+    return table.sort_by([(name, "ascending") for name in order])
 
 
 def _write_buckets(rows: pa.RecordBatchReader, edges: Sequence[str], folder: Path, buffered_rows: int) -> None:
