@@ -108,12 +108,20 @@ def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
     """Make `concepts` and `ancestors` describe the ids in `entities`.
 
-    Reads only the files that this run has added and removed if the tables described all others by the same lexicon,
-    and if no id has vanished with a removed file.
+    Reads only the files that this run has added and removed, if that is less than all of them, if the tables described
+    the others by the same lexicon, and if no id may have vanished with a removed file.
     """
-    ids = _changed_ids(tables) if _described_by(tables, lexicon) else None
-    index = lexicon.indices(pa.array(sorted(tables.concept_ids() if ids is None else ids), pa.string()))
+    ids = tables.concept_ids() if (known := _changed_ids(tables, lexicon)) is None else known
+    index = lexicon.indices(pa.array(sorted(ids), pa.string()))
     tables.write_concepts(*concept_rows(lexicon, np.unique(index[index >= 0])))
+
+
+def _changed_ids(tables: Tables, lexicon: Lexicon) -> set[str] | None:
+    """All ids by the described ones and those in changed files; None if these do not tell."""
+    if not _described_by(tables, lexicon) or (changed := tables.changed_concept_ids()) is None:
+        return None
+    added, removed = changed
+    return tables.described_concept_ids() | added if removed <= added else None
 
 
 def _described_by(tables: Tables, lexicon: Lexicon) -> bool:
@@ -124,12 +132,6 @@ def _described_by(tables: Tables, lexicon: Lexicon) -> bool:
         return False
     last_lexicon = next((record["lexicon"] for record in chain([last], earlier) if record.get("lexicon")), None)
     return last_lexicon is not None and last_lexicon["fingerprint"] == lexicon.fingerprint
-
-
-def _changed_ids(tables: Tables) -> set[str] | None:
-    """The described ids and those of added files; None if an id in removed files may have vanished."""
-    added, removed = tables.changed_concept_ids()
-    return tables.described_concept_ids() | added if removed <= added else None
 
 
 def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:

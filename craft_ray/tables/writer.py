@@ -78,7 +78,7 @@ class Tables:
             check_version(self.documents.delta, output)
             self.ids = id_hasher(self.documents.delta)
             self._begin()
-            self._first_files = frozenset(file.path for file in self.entities.files())
+            self._first_files = self._entity_files()
         except (DeltaError, OSError) as error:
             raise SettingsError(f"cannot open the tables of {output}: {describe(error)}") from error
 
@@ -207,12 +207,22 @@ class Tables:
 
     def concept_ids(self) -> set[str]:
         """All concept ids in `entities`."""
-        return self._concept_ids(file.path for file in self.entities.files())
+        return self._concept_ids(self._entity_files())
 
-    def changed_concept_ids(self) -> tuple[set[str], set[str]]:
-        """The concept ids in files of `entities` that this run has added, and in those that it has removed."""
-        paths = {file.path for file in self.entities.files()}
-        return self._concept_ids(paths - self._first_files), self._concept_ids(self._first_files - paths)
+    def changed_concept_ids(self) -> tuple[set[str], set[str]] | None:
+        """The concept ids in files of `entities` that this run has added, and in those that it has removed.
+
+        None if these files are larger than all files of the table together.
+        """
+        sizes = self._entity_files()
+        added, removed = sizes.keys() - self._first_files.keys(), self._first_files.keys() - sizes.keys()
+        if sum((sizes | self._first_files)[path] for path in added | removed) > sum(sizes.values()):
+            return None
+        return self._concept_ids(added), self._concept_ids(removed)
+
+    def _entity_files(self) -> dict[str, int]:
+        """The size of each file of `entities`, by path."""
+        return {file.path: file.size for file in self.entities.files()}
 
     def _concept_ids(self, paths: Iterable[str]) -> set[str]:
         found: set[str] = set()

@@ -70,8 +70,7 @@ def test_files_are_compressed_with_zstd(tmp_path: Path):
         assert pq.ParquetFile(uri).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_compaction_is_logged_without_data_change(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_compaction_is_logged_without_data_change(tables: Tables, tmp_path: Path):
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
     pair = tables.documents.pair

@@ -100,18 +100,6 @@ def test_heartbeat_of_another_machine_is_noticed(tmp_path: Path, monkeypatch: py
             pass
 
 
-def test_lease_with_a_new_beat_is_busy(elsewhere: Path):
-    def beats(seconds: float) -> bool:
-        elsewhere.write_text(elsewhere.read_text().replace('"beat": 7', '"beat": 8'))
-        return False
-
-    with (
-        pytest.raises(OutputBusyError, match=f"{FAR}, process 1 on other-host"),
-        hold(elsewhere.parent.parent, wait=beats),
-    ):
-        pass
-
-
 def test_lease_released_while_waiting_is_taken(elsewhere: Path):
     waited: list[float] = []
 

@@ -52,9 +52,8 @@ def test_replacement_of_one_file(tmp_path: Path):
     assert doc_ids(tmp_path, rest) == ["c"]
 
 
-def test_removing_unknown_documents_changes_nothing(tmp_path: Path):
+def test_removing_unknown_documents_changes_nothing(tables: Tables, tmp_path: Path):
     """One commit may not add and remove the same file."""
-    tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
     assert tables.remove(pa.array(["b"])) == 0
     for name in ("entities", "documents"):
@@ -94,8 +93,7 @@ def test_file_without_statistics_takes_no_new_rows():
     assert rest == []
 
 
-def test_new_rows_replace_old_ones_in_their_files(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_new_rows_replace_old_ones_in_their_files(tables: Tables, tmp_path: Path):
     for names in ("abc", "def"):
         tables.append([block(tmp_path, *((name, "mouse") for name in names))])
     new = [block(tmp_path, *((name, "human") for name in names), shard=1) for names in ("eb", "ac")]
@@ -110,10 +108,9 @@ def test_new_rows_replace_old_ones_in_their_files(tmp_path: Path):
     assert [row[1] for row in rows(tmp_path, "entities")] == mentions
 
 
-def test_row_groups_stay_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_row_groups_stay_sorted(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rewriting, "MIN_ROWS", 2)
     monkeypatch.setattr(rewriting, "ROW_GROUP", 1)
-    tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, *((name, "mouse") for name in names)) for names in ("acegi", "fbdhj")])
     tables.finish(compact=True)
     new = block(tmp_path, *((name, "human") for name in "jha"), shard=1)
@@ -127,8 +124,7 @@ def test_row_groups_stay_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
-def test_new_documents_get_files_of_their_own(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_new_documents_get_files_of_their_own(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
     new = block(tmp_path, ("a", "human"), ("b", "fly"), ("c", "worm"), shard=1)
     outcomes = all_of(new)
@@ -148,10 +144,9 @@ def test_wide_bounds_lose_no_row(tmp_path: Path):
 
 
 @pytest.mark.parametrize("few", [0, 9])
-def test_many_new_files_are_sorted_first(few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_many_new_files_are_sorted_first(tables: Tables, few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """They are then opened once, and not by each file that takes rows of them."""
     monkeypatch.setattr(rewriting, "FEW", few)
-    tables = Tables(STORAGE, str(tmp_path))
     for names in ("abc", "def"):
         tables.append([block(tmp_path, *((name, "mouse") for name in names))])
     seen = []
@@ -167,8 +162,7 @@ def test_many_new_files_are_sorted_first(few: int, tmp_path: Path, monkeypatch: 
     ]
 
 
-def test_unused_new_files_are_deleted(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_unused_new_files_are_deleted(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
     before = {path for name in tables.by_name for path in data_files(tmp_path / name)}
     new = block(tmp_path, ("a", "human"), shard=1)

@@ -142,17 +142,15 @@ def test_files_of_the_command_compact_can_be_rewritten(tmp_path: Path, partition
     assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
 
 
-def test_finish_without_compaction(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_finish_without_compaction(tables: Tables, tmp_path: Path):
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
     tables.finish(compact=False)
     assert len(tables.entities.files()) == len(tables.documents.files()) == 2
 
 
-def test_shards_become_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_shards_become_one_file(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(writer, "MAX_SHARD_FILES", 2)
-    tables = Tables(STORAGE, str(tmp_path))
     for night in range(3):
         row = {"shard": f"{night}", "found": 1, "run_id": "run"}
         tables.record_finished(pa.Table.from_pylist([row], schema=SHARDS))

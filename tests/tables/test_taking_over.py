@@ -50,8 +50,7 @@ def test_missing_files_after_a_takeover(tmp_path: Path, wakes_at: str):
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "mouse", "Taxon")]
 
 
-def test_missing_file_without_a_takeover(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_missing_file_without_a_takeover(tables: Tables, tmp_path: Path):
     for name in "ab":
         tables.append([block(tmp_path, (name, "mouse"))])
     for file in tables.documents.files():

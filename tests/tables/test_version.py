@@ -12,8 +12,7 @@ from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, block, open_tables, table
 
 
-def test_compaction_keeps_version_and_id_key(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_compaction_keeps_version_and_id_key(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"))])
     compact(STORAGE, str(tmp_path))
     assert DeltaTable(str(tmp_path / "documents")).metadata().configuration["craft-ray.schema"] == str(VERSION)

@@ -29,8 +29,7 @@ EARLIER = "20260101T000000-00000000"
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
-def test_append(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_append(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
@@ -41,8 +40,7 @@ def test_append(tmp_path: Path):
     assert tables.counts() == {"entities": 2, "documents": 2}
 
 
-def test_replace(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_replace(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"), (HOSTILE, "yeast"))])
     new = block(tmp_path, ("a", "human"), (HOSTILE, "worm"), ("c", "fly"), shard=1)
     tables.replace([new], [all_of(new)])
@@ -52,8 +50,7 @@ def test_replace(tmp_path: Path):
     assert len(rows(tmp_path, "documents")) == 4
 
 
-def test_replace_rewrites_only_affected_files(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_replace_rewrites_only_affected_files(tables: Tables, tmp_path: Path):
     for part in ("ab", "cd", "ef"):
         tables.append([block(tmp_path, *((name, "mouse") for name in part))])
     before = {name: {file.path for file in table.files()} for name, table in tables.by_name.items()}
@@ -66,8 +63,7 @@ def test_replace_rewrites_only_affected_files(tmp_path: Path):
     assert rows(tmp_path, "entities") == [(name, "human" if name in "acd" else "mouse", "Taxon") for name in "abcdef"]
 
 
-def test_labels_with_special_characters(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_labels_with_special_characters(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
     assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
     new = block(tmp_path, ("a", "mouse"), shard=1)
@@ -77,8 +73,7 @@ def test_labels_with_special_characters(tmp_path: Path):
     assert_only_the_snapshot(tmp_path)
 
 
-def test_deletion_leaves_a_deleted_row(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_deletion_leaves_a_deleted_row(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     gone = block(tmp_path, ("a", ""), ("z", ""), status="deleted", shard=1)
     tables.replace([gone], [all_of(gone)])
@@ -86,8 +81,7 @@ def test_deletion_leaves_a_deleted_row(tmp_path: Path):
     assert rows(tmp_path, "documents") == [("a", "deleted", 0), ("b", "annotated", 1), ("z", "deleted", 0)]
 
 
-def test_best_of_several_revisions_is_kept(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_best_of_several_revisions_is_kept(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"))])
     staged = [block(tmp_path, ("a", mention), shard=shard) for shard, mention in [(2, "two"), (3, "three"), (1, "one")]]
     assert tables.replace(staged, [all_of(s) for s in staged]) == 1
@@ -111,8 +105,7 @@ class Dies:
 
 
 @pytest.mark.parametrize("way", ["append", "replace", "remove"])
-def test_half_of_a_pair_is_rolled_back(tmp_path: Path, way: str):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_half_of_a_pair_is_rolled_back(tables: Tables, tmp_path: Path, way: str):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     new = block(tmp_path, *([] if way == "append" else [("a", "human")]), ("c", "fly"), shard=1)
 
@@ -140,8 +133,7 @@ def test_half_of_a_pair_is_rolled_back(tmp_path: Path, way: str):
     assert rows(tmp_path, "documents") == [(name, "annotated", 1) for name in expected]
 
 
-def test_recovery_continues_after_a_dead_one(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_recovery_continues_after_a_dead_one(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"))])
     tables.entities.commit_files(block(tmp_path, ("b", "rat")).entities, next_number(tables.documents.pair))
     NumberedTable(STORAGE, str(tmp_path), "documents", DOCUMENTS).fence()
@@ -184,8 +176,7 @@ def test_second_half_during_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rows(tmp_path, "documents") == [("late", "annotated", 1)] * whole
 
 
-def test_tables_out_of_step_are_refused(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_tables_out_of_step_are_refused(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"))])
     shutil.rmtree(tmp_path / "entities")
     with pytest.raises(SettingsError, match="out of step"):
@@ -225,8 +216,7 @@ def test_finish_keeps_logs_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(rows(tmp_path, "documents")) == 7
 
 
-def test_last_row_of_a_shard_counts(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_last_row_of_a_shard_counts(tables: Tables, tmp_path: Path):
     tables.record_finished(finished("run1", a=1, b=1))
     tables.record_finished(finished("run2", a=2, c=2))
     for settled in (False, True):
@@ -252,9 +242,8 @@ def test_latest_per_shard_in_batches(noted: list[tuple[str, int]], at_once: int)
     )
 
 
-def test_shards_without_documents_are_refused(tmp_path: Path):
+def test_shards_without_documents_are_refused(tables: Tables, tmp_path: Path):
     """Otherwise a run would skip all input as up to date."""
-    tables = Tables(STORAGE, str(tmp_path))
     tables.append([block(tmp_path, ("a", "mouse"))])
     tables.record_finished(finished("run1", a=1))
     for name in ("entities", "documents"):
@@ -267,8 +256,7 @@ def test_shards_without_documents_are_refused(tmp_path: Path):
     Tables(STORAGE, str(tmp_path))
 
 
-def test_replace_writes_only_winning_documents(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+def test_replace_writes_only_winning_documents(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"), ("b", "rat"))])
     first = block(tmp_path, ("a", "human"), ("b", "worm"), shard=1)
     assert tables.replace([first], [np.array([Outcome.REVISED, Outcome.SUPERSEDED])]) == 1
