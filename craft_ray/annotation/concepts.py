@@ -80,7 +80,7 @@ def warn_of_other_rules(storage: Storage, tables: Tables, grounder: Grounder | N
     lexicon = _last_with(storage, tables.output, "lexicon").get("lexicon")
     if grounder and lexicon and lexicon["fingerprint"] != grounder.lexicon.fingerprint:
         log.warning(
-            "the lexicon is another one than before: documents that are not annotated again keep their ids; "
+            "this run uses another lexicon than before: documents that are not annotated again keep their ids; "
             "`craft-ray ground` with the same --ontology gives all documents ids of this lexicon"
         )
 
