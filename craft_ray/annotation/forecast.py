@@ -67,7 +67,7 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
     options = read_options(settings)
     check_choice(settings.precision, settings.engine)
     storage, output = Storage.of(settings), absolute(output)
-    listing = list_shards(storage, inputs, is_shard_name, output, complete=settings.prune)
+    listing = list_shards(storage, inputs, is_shard_name, output)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     exist = tables_exist(storage, output)
     states = FileStates.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())

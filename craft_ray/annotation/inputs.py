@@ -53,4 +53,4 @@ def list_inputs(storage: Storage, inputs: Inputs, output: str, prune: bool) -> L
         listed.append(read_file_list(storage, inputs.inputs_from, prune))
     if inputs.deleted_from:
         listed.append(file_of_format(storage, inputs.deleted_from, deletions.READER.name))
-    return list_shards(storage, inputs.named, is_shard_name, output, pa.concat_tables(listed), prune)
+    return list_shards(storage, inputs.named, is_shard_name, output, pa.concat_tables(listed))

@@ -14,6 +14,7 @@ class Entry(NamedTuple):
     size: int = 0
     tag: str = ""
     is_folder: bool = False
+    is_file: bool = True
 
 
 def is_remote(url: str) -> bool:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,19 +23,18 @@ def list_shards(
     is_input: Callable[[str], bool],
     output: str | None = None,
     listed: pa.Table | None = None,
-    complete: bool = False,
 ) -> Listing:
     """List the input files of files, folders (with all below them) and globs, each once, sorted by rank.
 
     is_input: decides by base name whether a file found in a folder is input. A file named by itself always is; files in
               the output, or below a name that starts with a dot or an underscore, never are.
     listed:   further rows of FILES, from a list of files; they are not looked up, and the last row of a name counts
-    complete: fail if a folder cannot be listed, instead of leaving it out
 
-    Raises SettingsError if an input does not exist, has no input files, or cannot be reached.
+    Raises SettingsError if an input does not exist, has no input files, or cannot be reached, and if a folder cannot be
+    listed.
     """
     ignored = _IgnoredFiles()
-    found = [files_table(_input_files(storage, given, is_input, output, complete, ignored)) for given in inputs]
+    found = [files_table(_input_files(storage, given, is_input, output, ignored)) for given in inputs]
     files = pa.concat_tables([*found, FILES.empty_table() if listed is None else listed]).combine_chunks()
     del found, listed  # two copies of this are the most memory that a driver takes
     others = ignored.names()
@@ -79,7 +77,6 @@ def _input_files(
     given: str,
     is_input: Callable[[str], bool],
     output: str | None,
-    complete: bool,
     ignored: _IgnoredFiles,
 ) -> Iterator[File]:
     """Yield the input files of a path, folder or glob, and collect the other files that it matches.
@@ -88,16 +85,14 @@ def _input_files(
     """
     is_empty = True
     with as_settings_error(f"the input {given}"):
-        for file, parts in _files(storage, absolute(given), complete):
+        for file, parts, is_file in _files(storage, absolute(given), output):
             is_empty = False
             name = file[0]
-            if output is not None and name.startswith(f"{output}/"):
-                continue
             hidden = any(part.startswith((".", "_")) for part in parts)
             # Python keeps bytes that are not UTF-8 as lone surrogates, which no table can hold.
             if (readable := name.encode("utf-8", "backslashreplace").decode()) != name:
                 ignored.add(readable)
-            elif not parts or (is_input(parts[-1]) and not hidden):
+            elif is_file and (not parts or (is_input(parts[-1]) and not hidden)):
                 yield file
             else:
                 ignored.add(name)
@@ -115,54 +110,57 @@ def file_of_format(storage: Storage, given: str, format: str) -> pa.Table:
         found = list(_files(storage, absolute(given)))
     if len(found) != 1:
         raise SettingsError(f"{given} is not one file but {len(found)}")
-    (((name, size, tag, _, _), _),) = found
+    (((name, size, tag, _, _), _, _),) = found
     return files_table([(name, size, f"{tag} {format}", path_start(name), format)])
 
 
-def _files(storage: Storage, url: str, complete: bool = False) -> Iterator[tuple[File, list[str]]]:
-    """Yield each file of a path, folder or glob, and the parts of its path within the folder; [] for the file itself.
+def _files(storage: Storage, url: str, skip: str | None = None) -> Iterator[tuple[File, list[str], bool]]:
+    """Yield each file of a path, folder or glob, the parts of its path within the folder ([] for the file itself), and
+    whether it is a regular file.
 
-    Raises SettingsError if nothing matches, and with `complete` OSError for a folder that cannot be listed.
+    skip: a folder that is left out
+
+    Raises SettingsError if nothing matches, OSError for a folder that cannot be listed.
     """
     storage.check_reachable(url)
-    filesystem = storage.filesystem(url)
     top = url.rpartition("/")[0]
     found: Iterator[tuple[Entry, list[str]]] = iter(())
-    if filesystem.exists(url):
-        info = filesystem.info(url)
-        if info["type"] == "directory":
+    if (entry := storage.entry(url)) is not None:
+        if entry.is_folder:
             top = url
-            found = _below(storage, url, complete)
+            found = _below(storage, url, skip)
+        elif not entry.is_file:
+            raise SettingsError(f"the input {url} is no regular file")
         else:
-            found = iter([(Entry(url, int(info["size"]), _tag(info)), [])])
+            found = iter([(entry, [])])
     elif _WILDCARD.search(url):
         top = _WILDCARD.split(url)[0].rpartition("/")[0]
-        found = _matching(storage, url, top, complete)
+        found = _matching(storage, url, top, skip)
     is_empty = True
-    for (name, size, tag, _), parts in found:
+    for entry, parts in found:
         is_empty = False
-        yield (name, size, tag, path_start(name, top), ""), parts
+        yield (entry.name, entry.size, entry.tag, path_start(entry.name, top), ""), parts, entry.is_file
     if is_empty and top != url:
         hint = "" if is_remote(url) else similar_name(url)
         raise SettingsError(f"the input {url} does not exist{hint}")
 
 
-def _below(storage: Storage, folder: str, complete: bool) -> Iterator[tuple[Entry, list[str]]]:
-    for entry in storage.files_below(folder, complete):
+def _below(storage: Storage, folder: str, skip: str | None) -> Iterator[tuple[Entry, list[str]]]:
+    for entry in storage.files_below(folder, skip):
         yield entry, entry.name[len(folder) :].strip("/").split("/")
 
 
-def _matching(storage: Storage, glob: str, top: str, complete: bool) -> Iterator[tuple[Entry, list[str]]]:
+def _matching(storage: Storage, glob: str, top: str, skip: str | None) -> Iterator[tuple[Entry, list[str]]]:
     """Yield each file that a glob matches, or below a folder that it matches.
 
     top: the folder above the first wildcard
     """
     segments = glob[len(top) + 1 :].split("/")
     if "**" not in segments:
-        yield from _matching_segments(storage, top or "/", segments, complete)
+        yield from _matching_segments(storage, top or "/", segments, skip)
         return
     matches = re.compile(glob_translate(glob)).match
-    for entry in storage.files_below(top or "/", complete):
+    for entry in storage.files_below(top or "/", skip):
         name = entry.name
         ends = [len(name), *(end for end in range(len(name) - 1, len(top), -1) if name[end] == "/")]
         if (end := next((end for end in ends if matches(name[:end])), None)) is not None:
@@ -170,21 +168,17 @@ def _matching(storage: Storage, glob: str, top: str, complete: bool) -> Iterator
 
 
 def _matching_segments(
-    storage: Storage, folder: str, segments: Sequence[str], complete: bool
+    storage: Storage, folder: str, segments: Sequence[str], skip: str | None
 ) -> Iterator[tuple[Entry, list[str]]]:
     """Like `_matching`, segment by segment, so that folders that cannot match are not listed."""
     segment, *deeper = segments
     matches = re.compile(glob_translate(segment)).match
-    for entry in storage.entries(folder, _WILDCARD.split(segment)[0], complete):
+    for entry in storage.entries(folder, _WILDCARD.split(segment)[0]):
         if not matches(entry.name.rpartition("/")[2]):
             continue
         if deeper and entry.is_folder:
-            yield from _matching_segments(storage, entry.name, deeper, complete)
+            yield from _matching_segments(storage, entry.name, deeper, skip)
         elif entry.is_folder:
-            yield from _below(storage, entry.name, complete)
+            yield from _below(storage, entry.name, skip)
         elif not deeper:
             yield entry, []
-
-
-def _tag(info: dict[str, Any]) -> str:
-    return str(info.get("ETag") or info.get("mtime") or "").strip('"')

@@ -1,12 +1,14 @@
 """Files on disk: atomic writes, listings, and similar names for error messages."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from craft_ray.core.logs import log
 from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import Entry
 
@@ -68,39 +70,72 @@ def similar_name(path: str, is_candidate: Callable[[Path], bool] = lambda siblin
     return nearest(Path(path).name, siblings)
 
 
-def entries(folder: str, complete: bool) -> Iterator[Entry]:
+def entries(folder: str) -> Iterator[Entry]:
     """List the files and folders directly in a folder. The tag of a file is its modification time.
 
-    complete: raise OSError for a folder that cannot be read, instead of leaving out the rest of it
+    Links are followed, and a broken one counts as an empty file. Files that vanish meanwhile are left out.
 
-    A symbolic link counts as a file, even to a folder: with the size of its target and its own time. Files that vanish
-    meanwhile are left out.
+    Raises OSError if the folder cannot be read.
     """
-    with suppress(*() if complete else (OSError,)), os.scandir(folder) as found:
+    with os.scandir(folder) as found:
         for one in found:
-            if one.is_dir(follow_symlinks=False):
-                yield Entry(one.path, is_folder=True)
-                continue
             with suppress(FileNotFoundError):
-                status = one.stat(follow_symlinks=False)
-                size = _target_size(one) if one.is_symlink() else status.st_size
-                yield Entry(one.path, size, str(status.st_mtime or ""))
+                yield _entry(one.path, _status(one))
 
 
-def files_below(folder: str, complete: bool) -> Iterator[Entry]:
-    """List the files in a folder and all folders below it; like `entries`."""
-    folders = [folder]
+def entry(path: str) -> Entry | None:
+    """The file or folder of a path, None if there is none. Links are followed."""
+    try:
+        return _entry(path, os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(path, is_folder=True)
+    is_regular = stat.S_ISREG(status.st_mode)
+    size, tag = status.st_size if is_regular else 0, str(status.st_mtime or "")
+    return Entry(path, size, tag, is_file=is_regular or stat.S_ISLNK(status.st_mode))  # a link here is a broken one
+
+
+def files_below(folder: str, skip: str | None = None) -> Iterator[Entry]:
+    """List the files in a folder and all folders below it; like `entries`.
+
+    skip: a folder that is left out, by whatever links it is reached. A link that leads back is not followed, with a
+          warning
+    """
+    skipped = _identity(skip) if skip is not None else None
+    folders: list[tuple[str, tuple[_Identity, ...]]] = [(folder, ())]
     while folders:
-        for entry in entries(folders.pop(), complete):
+        path, above = folders.pop()
+        identity = _identity(path)
+        if identity in above:
+            log.warning("%s is a link that leads back to a folder above it: it is not followed", path)
+        if identity in above or (identity is not None and identity == skipped):
+            continue
+        for entry in entries(path):
             if entry.is_folder:
-                folders.append(entry.name)
+                folders.append((entry.name, (*above, identity)))
             else:
                 yield entry
 
 
-def _target_size(link: os.DirEntry[str]) -> int:
-    """Bytes of a link's target, 0 for a broken link."""
+_Identity = tuple[int, int] | None
+"""Device and inode of a folder, None if there is none."""
+
+
+def _identity(folder: str) -> _Identity:
     try:
-        return link.stat().st_size
+        status = os.stat(folder)
     except OSError:
-        return 0
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _status(one: os.DirEntry[str]) -> os.stat_result:
+    """The status of a file or of a link's target; of the link itself if it is broken."""
+    try:
+        return one.stat()
+    except OSError:
+        return one.stat(follow_symlinks=False)

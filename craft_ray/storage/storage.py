@@ -159,28 +159,38 @@ class Storage:
             return self.read_bytes(url) == content
         return True
 
-    def entries(self, folder: str, stem: str = "", complete: bool = False) -> Iterator[Entry]:
+    def entry(self, url: str) -> Entry | None:
+        """Return the file or folder at an address, None if there is none."""
+        if not is_remote(url):
+            return local.entry(url)
+        filesystem = self.filesystem(url)
+        if not filesystem.exists(url):
+            return None
+        info = filesystem.info(url)
+        return Entry(url, int(info["size"]), str(info.get("ETag", "")).strip('"'), info["type"] == "directory")
+
+    def entries(self, folder: str, stem: str = "") -> Iterator[Entry]:
         """List the files and folders directly in a folder, in any order.
 
-        stem:     prefix of the names wanted; on disk others come as well
-        complete: raise OSError for a local folder that cannot be read, instead of leaving it out
+        stem: prefix of the names wanted; on disk others come as well
 
-        Raises StorageError if object storage fails until patience ends.
+        Raises StorageError if object storage fails until patience ends, OSError if a local folder cannot be read.
         """
         if is_remote(folder):
             return self._s3.list_objects(f"{folder}/{stem}", "/", lambda request: self.with_retries(folder, request))
-        return local.entries(folder, complete)
+        return local.entries(folder)
 
-    def files_below(self, folder: str, complete: bool = False) -> Iterator[Entry]:
-        """List the files in a folder and all folders below it; like `entries`."""
+    def files_below(self, folder: str, skip: str | None = None) -> Iterator[Entry]:
+        """List the files in a folder and all folders below it; like `entries`. skip: a folder to leave out"""
         if is_remote(folder):
-            return self._s3.list_objects(f"{folder}/", "", lambda request: self.with_retries(folder, request))
-        return local.files_below(folder, complete)
+            found = self._s3.list_objects(f"{folder}/", "", lambda request: self.with_retries(folder, request))
+            return (entry for entry in found if skip is None or not entry.name.startswith(f"{skip}/"))
+        return local.files_below(folder, skip)
 
     def names(self, folder: str) -> list[str]:
         """List the paths of files and folders directly in a folder; empty if there is none."""
         try:
-            return [entry.name for entry in self.entries(folder, complete=True)]
+            return [entry.name for entry in self.entries(folder)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 

@@ -71,7 +71,7 @@ def verify(storage: Storage, location: str, documents: int | None = None) -> Ite
 
 def _check_log(storage: Storage, location: str, name: str) -> Check:
     """The log holds every commit from its oldest to its newest, none of them empty."""
-    entries = storage.entries(join(location, name, "_delta_log"), complete=True)
+    entries = storage.entries(join(location, name, "_delta_log"))
     sizes = {entry.name.rpartition("/")[2]: entry.size for entry in entries}
     commits = sorted(int(file[:-5]) for file in sizes if file.endswith(".json") and file[:-5].isdecimal())
     faults = [f"{file} is empty" for file, size in sorted(sizes.items()) if size == 0]
@@ -111,9 +111,7 @@ def _footer_fault(storage: Storage, url: str, rows: int) -> str | None:
 
 def _parquet_sizes(storage: Storage, folder: str) -> dict[str, int]:
     """Sizes of the Parquet files of a table, checkpoints of its log apart, by path below the table's folder."""
-    files = (
-        (entry.name.removeprefix(f"{folder}/"), entry.size) for entry in storage.files_below(folder, complete=True)
-    )
+    files = ((entry.name.removeprefix(f"{folder}/"), entry.size) for entry in storage.files_below(folder))
     return {path: size for path, size in files if path.endswith(".parquet") and not path.startswith("_delta_log/")}
 
 

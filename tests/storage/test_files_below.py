@@ -10,8 +10,11 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from s3fs import S3FileSystem
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
+from craft_ray.readers import is_shard_name
 from craft_ray.storage.addresses import Entry
+from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 from tests.support.moto_server import running_moto
 from tests.support.s3_server import S3Access, S3Server
@@ -27,19 +30,73 @@ def found_by_fsspec(filesystem: AbstractFileSystem, folder: str) -> list[tuple[s
     return [(detail["name"], detail["size"], str(tag).strip('"')) for detail, tag in zip(details, tags, strict=True)]
 
 
-def test_local_files_and_links(tmp_path: Path):
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
     for name in ("b/notes.txt", "b/deep/er/empty.txt", ".hidden/a.txt", "a.txt", "old.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).write_text("x" * len(name))
-    os.utime(tmp_path / "old.txt", (0, 0))  # no usable time
-    (tmp_path / "nothing").mkdir()
-    for link, target in (("link.txt", "a.txt"), ("folder.txt", "b"), ("broken.txt", "nowhere"), ("round", ".")):
-        (tmp_path / link).symlink_to(target)
-    os.mkfifo(tmp_path / "pipe.txt")
-    found = sorted(entry[:3] for entry in LOCAL.files_below(str(tmp_path)))
-    assert found == found_by_fsspec(LocalFileSystem(), str(tmp_path))
-    assert {Path(name).name: size for name, size, _ in found}["link.txt"] == 5
-    assert {Path(name).name: tag for name, _, tag in found}["old.txt"] == ""
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text("x" * len(name))
+    (folder / "nothing").mkdir()
+    return folder
+
+
+def below(folder: Path, skip: Path | None = None) -> dict[str, Entry]:
+    found = LOCAL.files_below(str(folder), skip and str(skip))
+    return {entry.name.removeprefix(f"{folder}/"): entry for entry in found}
+
+
+def test_local_files(folder: Path):
+    os.utime(folder / "old.txt", (0, 0))  # no usable time
+    found = below(folder)
+    assert sorted(entry[:3] for entry in found.values()) == found_by_fsspec(LocalFileSystem(), str(folder))
+    assert found["old.txt"].tag == ""
+
+
+def test_links_are_followed(folder: Path, caplog: pytest.LogCaptureFixture):
+    (folder.parent / "elsewhere" / "2026").mkdir(parents=True)
+    (folder.parent / "elsewhere" / "2026" / "n.txt").write_text("A mouse.")
+    for link, target in (("link.txt", "a.txt"), ("far", "../elsewhere"), ("broken.txt", "nowhere"), ("round", ".")):
+        (folder / link).symlink_to(target)
+    found = below(folder)
+    assert {*found} == {
+        *("b/notes.txt", "b/deep/er/empty.txt", ".hidden/a.txt", "a.txt", "old.txt"),
+        *("link.txt", "broken.txt", "far/2026/n.txt"),
+    }
+    assert found["broken.txt"].size == 0
+    assert f"{folder}/round is a link that leads back" in caplog.text
+
+
+def test_a_link_changes_with_its_target(folder: Path):
+    """The time of the link itself stays when its target is written again."""
+    (folder / "link.txt").symlink_to("a.txt")
+    before = below(folder)["link.txt"]
+    os.utime(folder / "a.txt", (7, 7))
+    after = below(folder)["link.txt"]
+    assert before.size == after.size == 5
+    assert before.tag != after.tag == "7.0"
+    assert LOCAL.entry(str(folder / "link.txt")) == after
+
+
+def test_pipes_are_no_files(folder: Path):
+    os.mkfifo(folder / "pipe.txt")
+    assert not below(folder)["pipe.txt"].is_file
+    assert list_shards(LOCAL, [str(folder)], is_shard_name).ignored_files.to_pylist() == [
+        f"{folder}/.hidden/a.txt",
+        f"{folder}/pipe.txt",
+    ]
+    with pytest.raises(SettingsError, match="is no regular file"):
+        list_shards(LOCAL, [f"{folder}/pipe.txt"], is_shard_name)
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", "/**/*.txt"])
+def test_an_output_behind_a_link_is_left_out(folder: Path, pattern: str):
+    output = folder / "out"
+    output.mkdir()
+    (output / "x.txt").write_text("x")
+    (folder.parent / "tables").symlink_to(output)
+    listing = list_shards(LOCAL, [f"{folder}{pattern}"], is_shard_name, str(folder.parent / "tables"))
+    assert {"a.txt", "old.txt"} <= {Path(shard.name).name for shard in listing.shards()}
+    assert "x.txt" not in {Path(shard.name).name for shard in listing.shards()}
 
 
 def test_objects_are_listed_in_pages(s3_server: S3Server, on_s3: str, monkeypatch: pytest.MonkeyPatch):
