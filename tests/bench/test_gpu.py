@@ -1,24 +1,35 @@
 """The benchmark of a GPU, each part on a CPU."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig, BertConfig, BertForTokenClassification
 
 from craft_ray.bench.goals import check_goals, gpu_figures
 from craft_ray.bench.gpu import DTYPES, EXACT, GpuSizes, device_peak, forms, model_forms, pipeline_rates, whole_jobs
 from craft_ray.bench.inputs import SAMPLE, BenchSizes, Inputs, read_inputs
 from craft_ray.bench.plot import plot
-from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.loading import find_model, load_checkpoint
 
 SIZES = GpuSizes(repeats=1, tokens=600, sentences=8, batches=(4, 8), products=((64, 32, 32),), job=3000, budget=512)
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> Inputs:
-    return Inputs(*read_inputs([str(SAMPLE)]), load_checkpoint(), tmp_path, BenchSizes(), 2)
+    """With a BERT of random weights, since fp16 is slow on a CPU."""
+    source, folder = Path(find_model("craft")), tmp_path / "small"
+    config = AutoConfig.from_pretrained(source).to_dict()
+    kept = ("id2label", "label2id", "vocab_size", "window_pieces", "pad_token_id", "max_position_embeddings")
+    shape = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    BertForTokenClassification(BertConfig(**{name: config[name] for name in kept}, **shape)).save_pretrained(folder)
+    for file in source.glob("*token*"):
+        shutil.copy(file, folder)
+    return Inputs(*read_inputs([str(SAMPLE)]), load_checkpoint(str(folder)), tmp_path, BenchSizes(), 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
