@@ -191,7 +191,7 @@ def test_sampled_page(output: Path, tmp_path: Path):
     assert (facts["sampled"], facts["rows"]) == (True, 184)
     assert 30 < facts["rows_read"] < 90
     top = text_of(page, "top")
-    assert f"Sampled: {facts['rows_read']} of 184 entities were read" in top
+    assert f"Sampled: {facts['rows_read']} of 184 entities were counted" in top
     (mice,) = page.xpath("//section[@id='mentions']//tr[th='mice']")
     assert 150 < int(re.search(r"≈ (\d+)", mice.text_content()).group(1)) <= 184
     assert "184" in text_of(page, "account")  # the sum over documents is exact
