@@ -22,7 +22,8 @@ from craft_ray.core.schema import Document
 from craft_ray.core.settings import Settings
 from craft_ray.model.inference import check_choice
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.readers import ReadOptions, is_shard_name, read_options, read_shard
+from craft_ray.readers import is_shard_name, read_options, read_shard
+from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.listing import list_shards
 from craft_ray.storage.shards import Shard

@@ -10,7 +10,8 @@ from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import Document
 from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.readers import ReadOptions, format_of, is_shard_name, read_shard
+from craft_ray.readers import format_of, is_shard_name, read_shard
+from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.listing import list_shards
 from craft_ray.storage.storage import Storage
 

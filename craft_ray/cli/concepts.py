@@ -1,12 +1,14 @@
 """`craft-ray concepts`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.console import add_row, plain_table, print_result
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 
@@ -105,18 +107,15 @@ def evaluate(
     scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
     if write_counts is not None:
         write_counts.write_text(json.dumps(counts, indent=1) + "\n")
-    if as_json:
-        print(json.dumps(scores))
-    else:
-        _print_scores(scores)
+    print_result(scores, as_json, _print_scores)
 
 
-def _print_scores(scores: dict[str, Any]) -> None:
+def _print_scores(on: Console, scores: Mapping[str, Any]) -> None:
     names = ("mentions", "accuracy", "accuracy_of_ontology", "precision", "without_id", "ece")
     table = plain_table("", *(name.replace("_", " ") for name in names))
     for label, row in [*scores["per_label"].items(), ("all", scores)]:
         add_row(table, label, *(f"{row[name]:,}" if name == "mentions" else f"{row[name]:.4f}" for name in names))
-    console().print(table)
+    on.print(table)
 
 
 def _read_ids(files: list[Path] | None) -> frozenset[str]:

@@ -27,21 +27,6 @@ READERS: tuple[Reader, ...] = (
 )
 """All formats. If several match a file, the first one reads it."""
 
-__all__ = [
-    "ITEM_KEY",
-    "READERS",
-    "ArchivePart",
-    "ReadOptions",
-    "Reader",
-    "detect",
-    "format_of",
-    "is_archive_name",
-    "is_shard_name",
-    "read_items",
-    "read_options",
-    "read_shard",
-]
-
 
 def is_shard_name(name: str) -> bool:
     """Whether a file found in a folder is input, judged by its name."""

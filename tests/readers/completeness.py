@@ -9,7 +9,8 @@ from pathlib import Path
 from lxml import etree
 
 from craft_ray.core.schema import Document
-from craft_ray.readers import ReadOptions, read_shard
+from craft_ray.readers import read_shard
+from craft_ray.readers.reader import ReadOptions
 
 _INLINE = """
 bold italic monospace overline roman ruby sans-serif sc strike sub sup underline

@@ -63,7 +63,8 @@ def fuzz(reader: str, inputs: int, seed: int) -> None:
     with atheris.instrument_imports(include=["craft_ray.readers", "tarfile", "_compression"]):
         from craft_ray.core.errors import ShardError
         from craft_ray.core.schema import Document
-        from craft_ray.readers import ReadOptions, read_shard
+        from craft_ray.readers import read_shard
+        from craft_ray.readers.reader import ReadOptions
     from tests.support.hostile.making import GOOD  # imports the readers, which must be instrumented first
 
     name, format = READERS[reader]

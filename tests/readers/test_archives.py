@@ -9,8 +9,10 @@ import pytest
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Rejection
-from craft_ray.readers import ArchivePart, ReadOptions, limits, read_items, read_shard
+from craft_ray.readers import limits, read_items, read_shard
 from craft_ray.readers.archives import decompress, is_tar, peek
+from craft_ray.readers.parts import ArchivePart
+from craft_ray.readers.reader import ReadOptions
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import GOOD, line, member, tar
 from tests.support.reading import read

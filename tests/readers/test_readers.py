@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from craft_ray import readers
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection, Section
-from craft_ray.readers import READERS, Reader, ReadOptions, detect, is_shard_name, read_shard
+from craft_ray.readers import READERS, detect, is_shard_name, read_shard
+from craft_ray.readers.reader import Reader, ReadOptions
 from tests.conftest import SAMPLE
 from tests.support.hostile.making import GOOD, tar
 from tests.support.reading import jats, only, read, refused, sections

@@ -20,7 +20,9 @@ from craft_ray.bench.processes import observed
 from craft_ray.core.connection import ray_session
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.readers import ArchivePart, ReadOptions, read_items
+from craft_ray.readers import read_items
+from craft_ray.readers.parts import ArchivePart
+from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.shards import Shard
 from tests.scale.generated import texts, vocabulary
 from tests.scale.harness import scenario

@@ -6,7 +6,8 @@ import pytest
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item
-from craft_ray.readers import ReadOptions, read_shard
+from craft_ray.readers import read_shard
+from craft_ray.readers.reader import ReadOptions
 
 
 def read(content: bytes | str, name: str, **options) -> list[Item]:
