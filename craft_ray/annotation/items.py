@@ -14,6 +14,9 @@ from craft_ray.tables.identity import IdHasher
 MAX_ID = 1000
 """Code points of an id; each mention carries it."""
 
+MAX_VERSION = 10_000
+"""A higher version is no revision of a document, but would supersede all later ones."""
+
 MAX_DEPTH = 100
 """Levels of lists and mappings in metadata, which encoders walk recursively."""
 
@@ -103,6 +106,8 @@ def check_item(key: str, item: Item, shard: str) -> CheckedItem:
         return CheckedItem.rejected(key, "bad_record", f"an id of {len(item.doc_id)} characters")
     if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
         return CheckedItem.rejected(key, "bad_record", f"the id {item.doc_id} is reserved for what could not be read")
+    if version_of(item) > MAX_VERSION:
+        return CheckedItem.rejected(key, "bad_record", f"version {version_of(item)} of {item.doc_id}")
     if isinstance(item, Document):
         return _check_document(item)
     if isinstance(item, Rejection):

@@ -9,7 +9,11 @@ from craft_ray.readers.reader import Reader, ReadOptions
 
 
 def read_deletions(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
-    """Yield a Deletion per line. A number is a PMID, anything else a `doc_id`; lines that start with # are comments."""
+    """Yield a Deletion per line. A number is a PMID, anything else a `doc_id`; lines that start with # are comments.
+
+    A list that is only found among the inputs deletes PMIDs alone: whoever put it there need not own other documents.
+    """
+    any_id = options.format == READER.name
     for number, line in enumerate(bounded_lines(stream), start=1):
         item_id = f"{shard}#{number}"
         if line is None:
@@ -20,8 +24,14 @@ def read_deletions(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterat
         except UnicodeDecodeError as error:
             yield Rejection(item_id, "bad_encoding", str(error))
             continue
-        if name and not name.startswith("#"):
-            yield Deletion(f"PMID:{name}" if name.isascii() and name.isdecimal() else name)
+        if not name or name.startswith("#"):
+            continue
+        if name.isascii() and name.isdecimal():
+            yield Deletion(f"PMID:{name}")
+        elif any_id:
+            yield Deletion(name)
+        else:
+            yield Rejection(item_id, "bad_record", f"{name} is no PMID; --deleted-from deletes other ids")
 
 
 READER = Reader("deletions", read_deletions, suffixes=("pmids",))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from craft_ray.annotation.items import (
     MAX_DEPTH,
     MAX_ID,
+    MAX_VERSION,
     SeenIds,
     as_json,
     check_item,
@@ -63,6 +64,16 @@ def test_unusable_ids(doc_id: str, why: str | None):
 def test_marks_of_archive_members(of: str, stays: bool):
     (item,) = judged(Rejection(f"{of}#unreadable", "bad_xml", "it ends early"))
     assert reason(item) == ((f"{of}#unreadable", "bad_xml") if stays else (KEY, "bad_record"))
+
+
+def test_a_version_that_no_revision_has():
+    """It would make all later revisions superseded."""
+    given = [Document("a", "A mouse.", (), MAX_VERSION), Document("b", "A mouse.", (), 999_999_999)]
+    assert [reason(item) for item in judged(*given, Deletion("c", 999_999_999))] == [
+        None,
+        (KEY, "bad_record"),
+        (KEY, "bad_record"),
+    ]
 
 
 def test_duplicate_ids_of_a_shard():

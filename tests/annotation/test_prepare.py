@@ -187,6 +187,15 @@ def test_format_of_a_shard():
     assert table["status"].to_pylist() == ["deleted", "deleted", SHARD_END]
 
 
+def test_a_list_among_the_inputs_deletes_pmids_alone():
+    found = prepared(b"7\nnotes/a.txt\n", name="deleted.pmids")
+    assert found["status"].to_pylist() == ["deleted", "rejected", SHARD_END]
+    assert found["doc_id"].to_pylist()[:2] == ["PMID:7", "deleted.pmids#2"]
+    named = Shard("deleted.pmids", 0, number=3, format="deletions")
+    table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\nnotes/a.txt\n"), named))
+    assert table["doc_id"].to_pylist()[:2] == ["PMID:7", "notes/a.txt"]
+
+
 def test_a_shard_that_cannot_be_opened():
     table = Preprocessor(task()).unread(Shard("x.jsonl", 0, number=3), "unreadable", "access is denied")
     assert table["doc_id"].to_pylist() == ["x.jsonl#unreadable", "x.jsonl"]

@@ -107,7 +107,7 @@ def test_unknown_format_setting():
 
 def test_deletion_lists():
     content = "\ufeff10000\r\n\n# withdrawn\n PMCID:PMC1 \nmy notes.txt#2\n٣\n".encode() + b"\xff\n7\n"
-    *found, bad, last = read(content, "x.pmids")
+    *found, bad, last = read(content, "x.pmids", format="deletions")
     assert found == [Deletion(name) for name in ("PMID:10000", "PMCID:PMC1", "my notes.txt#2", "٣")]
     assert isinstance(bad, Rejection)
     assert (bad.doc_id, bad.reason, last) == ("x.pmids#7", "bad_encoding", Deletion("PMID:7"))
