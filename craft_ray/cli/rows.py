@@ -1,5 +1,7 @@
 """Rows of a query on stdout: a table, CSV, or JSON."""
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -35,19 +37,35 @@ def print_result(rows: "pa.Table", as_csv: bool, as_json: bool) -> None:
 
 
 def print_rows(rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", "table"]) -> None:
-    """Print a result of any length, a batch at a time."""
+    """Print a result of any length, a batch at a time. What a terminal gets has no control characters."""
     if form == "csv":
         import pyarrow.csv
 
-        with pyarrow.csv.CSVWriter(sys.stdout.buffer, rows.schema) as writer:
+        sink = _SafeTerminal() if sys.stdout.isatty() else sys.stdout.buffer
+        with pyarrow.csv.CSVWriter(sink, rows.schema) as writer:
             for batch in rows:
                 writer.write_batch(batch)
     elif form == "json lines":
         for batch in rows:
             for row in batch.to_pylist():
-                print(json.dumps(row, default=str, ensure_ascii=False))
+                line = json.dumps(row, default=str, ensure_ascii=False)
+                print(safe(line) if sys.stdout.isatty() else line)
     else:
         print_table(Console(), rows)
+
+
+class _SafeTerminal(io.RawIOBase):
+    """Writes UTF-8 to the terminal without control characters."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        sys.stdout.write(safe(self._decode(content)))
+        return len(content)
 
 
 def print_table(console: Console, rows: "pa.RecordBatchReader") -> None:
