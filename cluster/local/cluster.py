@@ -38,7 +38,7 @@ RAYLET = "raylet/raylet"
 RAY_SETTINGS = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",  # until a process gives up a head that is gone; 60 otherwise
     "RAY_health_check_period_ms": "1000",  # a node that is gone is noticed after five of these
-    "RAY_raylet_start_wait_time_s": "90",  # 30 otherwise, which a busy machine exceeds
+    "RAY_raylet_start_wait_time_s": "180",  # 30 by default, which a busy machine exceeds
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
     "RAY_JOB_STOP_WAIT_TIME_S": "15",  # from SIGTERM to SIGKILL of a job that is stopped; 3 otherwise
     "RAY_num_workers_soft_limit": "6",  # idle processes kept; one a CPU otherwise, and each start costs seconds of it
@@ -226,7 +226,7 @@ class RayCluster:
         """Remove Ray's files and the logs of the nodes."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _wait_for(self, node: Node, seconds: float = 90) -> None:
+    def _wait_for(self, node: Node, seconds: float = 200) -> None:
         deadline = time.monotonic() + seconds
         while not node.alive:
             if node.ended or time.monotonic() > deadline:
