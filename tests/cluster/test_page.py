@@ -25,7 +25,7 @@ def figures() -> dict[str, float]:
 
 
 def hours(documents: float, tokens: float, speed: float) -> float:
-    return max(documents * tokens / speed, documents * figures()["driver, seconds per document"]) / 3600
+    return documents * tokens / min(speed, figures()["driver, tokens/s"]) / 3600
 
 
 def hardware() -> dict[str, tuple[float, float | None]]:
