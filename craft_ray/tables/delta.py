@@ -284,11 +284,8 @@ class NumberedTable:
         options["keep_versions"] = self._readable(kept) or None
         removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **options))
         unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **options))) - set(removed)
-        self.delete_files([path for path in sorted(unnamed) if self._is_past(path, run_id)])
-
-    def delete_files(self, paths: Sequence[str]) -> None:
-        """Delete uncommitted files by their paths below the folder of the table."""
-        self._storage.remove_files([join(self.path, path) for path in paths])
+        past = [join(self.path, path) for path in sorted(unnamed) if self._is_past(path, run_id)]
+        self._storage.remove_files(past)
 
     def checkpoint(self) -> None:
         """Write a checkpoint if the last is many commits old, and delete expired log files.

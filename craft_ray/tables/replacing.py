@@ -88,35 +88,26 @@ class Replacement:
         return rows.sort_by([(name, "ascending") for name in self.location.order(self.file)])
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """Files to add to a table and to remove from it, and paths of files that were written but are not added."""
-
-    added: Sequence[DataFile]
-    removed: Sequence[DataFile] = ()
-    unused: Sequence[str] = ()
-
-
 def replace_documents(
     location: TableLocation, stored: Iterable[DataFile], new: Sequence[DataFile], doc_ids: pa.Array, run: Runner
-) -> FileChange:
-    """Write the files after which a table holds the rows of new files instead of its rows of some documents.
+) -> tuple[list[DataFile], list[DataFile]]:
+    """Replace the rows of some documents in a table by the rows of new files.
 
     stored:  the files of the table
     new:     files that the table does not have yet; may be empty
     doc_ids: sorted ids whose rows in the table are replaced or removed
+
+    Returns the files to add to the table and those to remove from it.
     """
     if not len(doc_ids):
-        return FileChange(new)
+        return [*new], []
     arriving, compactions = plan_sorting(location, new)
     arriving += chain.from_iterable(run(compactions))
     of_stored, of_arriving = plan_replacements(location, stored, arriving, doc_ids)
     removed, rewritten = _run(of_stored, run)
     emptied, left = _run(of_arriving, run)
     paths = {file.path for file in emptied}
-    added = [*rewritten, *left, *(file for file in arriving if file.path not in paths)]
-    unused = {file.path for file in (*new, *emptied)} - {file.path for file in added}
-    return FileChange(added, removed, sorted(unused))
+    return [*rewritten, *left, *(file for file in arriving if file.path not in paths)], removed
 
 
 def _run(rewrites: Sequence[Rewrite], run: Runner) -> tuple[list[DataFile], list[DataFile]]:

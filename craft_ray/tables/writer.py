@@ -175,10 +175,8 @@ class Tables:
             (table, replace_documents(self._location(table), table.files(), new, doc_ids, self._run))
             for table, new in ((self.entities, entities), (self.documents, documents))
         ]
-        for table, change in changes:
-            table.commit_files(change.added, pair, change.removed)
-        for table, change in changes:
-            table.delete_files(change.unused)
+        for table, (added, removed) in changes:
+            table.commit_files(added, pair, removed)
 
     def _location(self, table: NumberedTable) -> TableLocation:
         schema = entities_schema(self.partition_by) if table is self.entities else DOCUMENTS
@@ -290,23 +288,18 @@ class Tables:
         return [compaction for table in both for compaction in plan_compaction(self._location(table), table.files())]
 
     def commit_compaction(self, done: Sequence[tuple[Compaction, Sequence[DataFile]]]) -> None:
-        """Commit compacted files, and delete those whose old files have been rewritten otherwise meanwhile."""
+        """Commit compacted files, except those of which an old file has been rewritten meanwhile."""
         for table in (self.entities, self.documents):
             stored = {file.path for file in table.files()} if done else set()
             added: list[DataFile] = []
             removed: list[DataFile] = []
-            late: list[DataFile] = []
             for compaction, files in done:
-                if compaction.location.folder != table.path:
-                    continue
-                if stored.issuperset(file.path for file in compaction.files):
+                here = compaction.location.folder == table.path
+                if here and stored.issuperset(file.path for file in compaction.files):
                     added += files
                     removed += compaction.files
-                else:
-                    late += files
             if added:
                 table.commit_files(added, table.pair, removed, data_change=False)
-            table.delete_files([file.path for file in late])
 
     def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
         """Overwrite a table with the same rows in another order or partitioning.

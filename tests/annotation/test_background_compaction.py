@@ -15,12 +15,14 @@ from tests.support.outputs import STORAGE, all_of, assert_consistent, assert_onl
 
 pytestmark = pytest.mark.integration
 
+RUN = "20260101T000000-00000000"
+
 
 @pytest.fixture
 def tables(local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
-    """Tables of four small files each, which is when small files are merged."""
+    """Tables of four small files each, from which on they are compacted."""
     monkeypatch.setattr(background_compaction, "SMALL_FILES", 8)
-    tables = Tables(STORAGE, str(tmp_path))
+    tables = Tables(STORAGE, str(tmp_path), RUN)
     for name in "abcd":
         tables.append([block(tmp_path, (name, "mouse"))])
     return tables
@@ -52,7 +54,7 @@ def test_round_is_committed_by_a_later_poll(tables: Tables, tmp_path: Path):
 def test_compaction_of_revised_files_is_discarded(tables: Tables, tmp_path: Path):
     begun = BackgroundCompaction(tables)
     begun.poll()
-    new = block(tmp_path, ("b", "human"), shard=1)
+    new = block(tmp_path, ("b", "human"), shard=1, run_id=RUN)
     tables.replace([new], [all_of(new)])
     begun.finish()
     assert files(tables) == [4, 4], "a merge that holds the old rows is not taken"

@@ -18,7 +18,7 @@ from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.replacing import Replacement, plan_replacements
 from craft_ray.tables.rewriting import TableLocation
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block, data_files, rows
+from tests.support.outputs import STORAGE, all_of, block, rows
 
 
 def location(output: Path, name: str = "documents") -> TableLocation:
@@ -160,15 +160,6 @@ def test_many_new_files_are_sorted_first(tables: Tables, few: int, tmp_path: Pat
     assert [row[1] for row in rows(tmp_path, "entities")] == [
         "human" if name in "eafb" else "mouse" for name in "abcdef"
     ]
-
-
-def test_unused_new_files_are_deleted(tables: Tables, tmp_path: Path):
-    tables.append([block(tmp_path, ("a", "mouse"), ("c", "rat"))])
-    before = {path for name in tables.by_name for path in data_files(tmp_path / name)}
-    new = block(tmp_path, ("a", "human"), shard=1)
-    tables.replace([new], [all_of(new)])
-    named = {tmp_path / name / one.path for name, table in tables.by_name.items() for one in table.files()}
-    assert {path for name in tables.by_name for path in data_files(tmp_path / name)} == before | named
 
 
 IDS = "abcdefghij"

@@ -63,10 +63,11 @@ def test_replace_rewrites_only_affected_files(tables: Tables, tmp_path: Path):
     assert rows(tmp_path, "entities") == [(name, "human" if name in "acd" else "mouse", "Taxon") for name in "abcdef"]
 
 
-def test_labels_with_special_characters(tables: Tables, tmp_path: Path):
+def test_labels_with_special_characters(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path), EARLIER)
     tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
     assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
-    new = block(tmp_path, ("a", "mouse"), shard=1)
+    new = block(tmp_path, ("a", "mouse"), shard=1, run_id=EARLIER)
     tables.replace([new], [all_of(new)])
     tables.finish(compact=True)
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
