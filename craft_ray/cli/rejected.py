@@ -35,7 +35,7 @@ def rejected(
 ) -> None:
     """List rejected documents and broken shards with the reasons.
 
-    An id that ends in `#unreadable` stands for the rest of a damaged file. The next `annotate` over the same inputs
+    An id that ends in `#unreadable` represents the rest of a damaged file. The next `annotate` over the same inputs
     retries documents whose reason is `failed` or `unreadable`. A document rejected for its content is retried when its
     file or the version of craft_ray has changed, or after `--retry`.
     """

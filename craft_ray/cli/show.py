@@ -76,7 +76,7 @@ def show(
     if in_ is not None:
         _show_stored(on, open_tables(in_, chosen), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
-        raise SettingsError(f"{what} is a document id: say which tables to look in, with --in OUT")
+        raise SettingsError(f"{what} is a document id: name the tables to look in with --in OUT")
     elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):
         _list_entities(on, open_tables(what, chosen), limit)
     else:

@@ -1,1 +1,1 @@
-"""Tables to the files of other tools, in whole parts with a manifest."""
+"""Exports of the tables as files for other tools."""

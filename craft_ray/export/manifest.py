@@ -33,7 +33,7 @@ def check_destination(tables: Output, destination: str, overwrite: bool) -> None
     if visible and not overwrite and not visible & {MANIFEST, BEGUN}:
         raise SettingsError(
             f"{destination} is not empty and holds no earlier export ({min(visible)}, ...): choose another folder, or "
-            "--overwrite to write beside what is there"
+            "--overwrite to keep its files"
         )
 
 

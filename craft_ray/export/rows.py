@@ -22,7 +22,7 @@ from craft_ray.storage.failures import describe
 from craft_ray.tables.output import Output
 
 MAX_BUCKETS = 256
-"""Buckets that are written at once, each an open file. If there are more parts, several share a bucket."""
+"""Number of buckets, each an open file while they are written. If there are more parts, several share a bucket."""
 
 _TEXT_COLUMNS = ("title", "year", "journal", "sections", "text")
 _ENTITY_COLUMNS = tuple(Entity.__dataclass_fields__)

@@ -1,1 +1,1 @@
-"""Answers for people about an output: most frequent mentions, pairs, what changed, and a page of all of it."""
+"""Reports for people about an output: a page, queries, and changes between two states."""

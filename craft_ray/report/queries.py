@@ -94,10 +94,10 @@ def nearest_class(connection: duckdb.DuckDBPyConnection, id: str) -> str | None:
     return _nearest(connection, "SELECT DISTINCT ancestor AS name FROM ancestors", id)
 
 
-def _nearest(connection: duckdb.DuckDBPyConnection, names: str, given: str) -> str | None:
-    nearest = f"SELECT name FROM ({names}) ORDER BY damerau_levenshtein(name, $given), name LIMIT 1"
-    similar = f"SELECT name FROM ({nearest}) WHERE damerau_levenshtein(name, $given) <= length($given) / 3"
-    found = connection.execute(similar, {"given": given}).fetchone()
+def _nearest(connection: duckdb.DuckDBPyConnection, names: str, name: str) -> str | None:
+    nearest = f"SELECT name FROM ({names}) ORDER BY damerau_levenshtein(name, $wanted), name LIMIT 1"
+    similar = f"SELECT name FROM ({nearest}) WHERE damerau_levenshtein(name, $wanted) <= length($wanted) / 3"
+    found = connection.execute(similar, {"wanted": name}).fetchone()
     return None if found is None else str(found[0])
 
 
@@ -162,7 +162,7 @@ def pairs(
     return connection.sql(query, params=params).to_arrow_table()
 
 
-def _one_of(given: str, *known: str) -> str:
-    if given not in known:
-        raise ValueError(given)
-    return given
+def _one_of(value: str, *known: str) -> str:
+    if value not in known:
+        raise ValueError(value)
+    return value

@@ -141,7 +141,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 def count_entities(connection: duckdb.DuckDBPyConnection, weight: float = 1.0) -> None:
     """Create the temporary tables `cells` (by section and score) and `forms` (by mention), which figures query.
 
-    weight: number of entities that each row of `entities` stands for
+    weight: number of entities that each row of `entities` represents
     """
     for query in (_CELLS, _FORMS):
         connection.execute(query, {"weight": weight})

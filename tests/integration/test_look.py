@@ -34,7 +34,7 @@ def test_show_text_file_and_tables(command, output: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["PMID:1"], "say which tables"),
+        (["PMID:1"], "name the tables"),
         (["no-such.xml"], "there is no file"),
         (["EMPTY"], "there are no tables in"),
         (["PMID:1", "--in", "OUT"], "there is no document PMID:1"),

@@ -54,15 +54,15 @@ def collection_infons(collection: Collection) -> dict[str, str]:
 def document_infons(record: Record) -> dict[str, str]:
     """Year, journal, and the title if no passage is the title."""
     title = None if any(section.name == "title" for section in record.sections) else record.title
-    given = {"title": title, "year": record.year, "journal": record.journal}
-    return {key: str(value) for key, value in given.items() if value not in (None, "")}
+    fields = {"title": title, "year": record.year, "journal": record.journal}
+    return {key: str(value) for key, value in fields.items() if value not in (None, "")}
 
 
 def annotation_infons(entity: Entity) -> dict[str, str]:
-    given: dict[str, object] = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
-    given |= {"identifier": entity.concept_id, "concept_name": entity.concept_name}
-    given |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
-    return {key: str(value) for key, value in given.items() if value is not None}
+    fields: dict[str, object] = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
+    fields |= {"identifier": entity.concept_id, "concept_name": entity.concept_name}
+    fields |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
+    return {key: str(value) for key, value in fields.items() if value is not None}
 
 
 def passage_infons(section: Section) -> dict[str, str]:

@@ -9,8 +9,8 @@ from craft_ray.export.formats.record import Exporter, Format, Record, Written
 
 class Jsonl(Exporter):
     def add(self, record: Record) -> Written:
-        given = {"id": record.doc_id, "title": record.title, "year": record.year, "journal": record.journal}
-        line = {key: value for key, value in given.items() if value is not None} | {
+        fields = {"id": record.doc_id, "title": record.title, "year": record.year, "journal": record.journal}
+        line = {key: value for key, value in fields.items() if value is not None} | {
             "text": record.text,
             "sections": [asdict(section) for section in record.sections],
             "entities": [_entity(entity) for entity in record.entities],
