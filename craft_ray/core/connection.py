@@ -3,14 +3,15 @@
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
@@ -31,46 +32,58 @@ def ray_session(settings: Settings) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run reports nothing to anyone
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = settings.address or os.environ.get("RAY_ADDRESS")
-    try:
-        with native_stderr_discarded():
-            if address:
-                ray.init(address=address, **quiet)
-            else:
-                _ensure_token()
-                with _local_options():
-                    # A plain `ray.init` would try the address that a killed head has left behind.
-                    ray.init(address="local", num_cpus=settings.cpus, include_dashboard=False, **quiet)
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if address:
-            raise SettingsError(f"cannot reach the Ray cluster {address}: {reason}") from error
-        raise RunError(f"a local Ray does not start: {reason}") from error
     ended = threading.Event()
-    if address:
-        watched = ray.get_runtime_context().gcs_address
-        watch = with_log_fields(partial(_watch, watched, ended))
-        threading.Thread(target=watch, name="craft-ray-watch", daemon=True).start()
-    try:
+    with ExitStack() as cleanup:
+        try:
+            with native_stderr_discarded():
+                if address:
+                    ray.init(address=address, **_QUIET)
+                else:
+                    _start_locally(settings.cpus, cleanup.enter_context(_private_folder()))
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if address:
+                raise SettingsError(f"cannot reach the Ray cluster {address}: {reason}") from error
+            raise RunError(f"a local Ray does not start: {reason}") from error
+        cleanup.callback(ray.shutdown)
+        cleanup.callback(ended.set)
+        if address:
+            watched = ray.get_runtime_context().gcs_address
+            watch = with_log_fields(partial(_watch, watched, ended))
+            threading.Thread(target=watch, name="craft-ray-watch", daemon=True).start()
         yield
-    finally:
-        ended.set()
-        ray.shutdown()
 
 
-def _ensure_token() -> None:
-    """Set a token for a new local Ray if it cannot store one in the home folder."""
-    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        return
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
+
+def _start_locally(cpus: int | None, folder: str) -> None:
+    """Start a local Ray whose sockets and logs are in a folder, and whose token this process and its children have."""
+    import ray
+
+    if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with _local_options():
+        # A plain `ray.init` would try the address that a killed head has left behind.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **_QUIET)
+
+
+@contextmanager
+def _private_folder() -> Iterator[str]:
+    """A temporary folder that only this user can enter. After a failed run it stays, with Ray's logs."""
+    parent = tempfile.gettempdir()
+    parent = parent if len(parent) < 32 else "/tmp"  # the path of a socket has at most 107 bytes
+    folder = tempfile.mkdtemp(prefix="craft-ray-", dir=parent)
     try:
-        folder = Path.home() / ".ray"  # as Ray makes it
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except (OSError, RuntimeError):  # a read-only home, or none at all
-        writable = False
-    if not writable:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for this process and those that Ray starts from it
+        yield folder
+    except RunError:
+        log.info("the logs of Ray are in %s", folder)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
