@@ -48,8 +48,8 @@ def assert_same_tables(one: Path, other: Path) -> None:
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """A function that sets how many tasks read an archive, however small."""
-    monkeypatch.setattr(plan, "SMALLEST_PART", 1)
-    return lambda parts: monkeypatch.setattr(plan, "MOST_PARTS", parts)
+    monkeypatch.setattr(plan, "MIN_PART_BYTES", 1)
+    return lambda parts: monkeypatch.setattr(plan, "MAX_PARTS", parts)
 
 
 def reader_dies_once(marker: Path) -> Callable[[], None]:
