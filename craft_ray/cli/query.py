@@ -57,7 +57,8 @@ def query(
             if result is not None:  # None for a statement without a result
                 rows = result.to_arrow_reader(_BATCH_ROWS)
                 print_rows(rows, "csv" if as_csv else "json lines" if as_json else "table")
-        except BrokenPipeError:  # `head` has enough, but threads of DuckDB that scan for the rest may never end
+        except BrokenPipeError:  # `head` has enough
+            # The interpreter's shutdown would wait for ever for DuckDB's threads that scan for the rest.
             os._exit(0)
         except duckdb.Error as error:
             raise _query_error(_with_position(connection, text, error)) from error
