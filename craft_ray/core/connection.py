@@ -72,7 +72,7 @@ def _start_locally(cpus: int | None, folder: str) -> None:
 @contextmanager
 def _private_folder() -> Iterator[str]:
     """A temporary folder that only this user can enter. After a failed run it stays, with Ray's logs."""
-    parent = tempfile.gettempdir()
+    parent = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     parent = parent if len(parent) < 32 else "/tmp"  # the path of a socket has at most 107 bytes
     folder = tempfile.mkdtemp(prefix="craft-ray-", dir=parent)
     try:

@@ -16,8 +16,14 @@ Documents = dict[str, tuple[str, str]]
 """Status and text by id."""
 
 
+RUN = "20260101T000000-00000000"
+
+
 def write(tables: Tables, output: Path, documents: Documents, shard: int) -> None:
-    blocks = [block(output, (doc_id, text), status=s, shard=shard) for doc_id, (s, text) in documents.items()]
+    blocks = [
+        block(output, (doc_id, text), status=status, shard=shard, run_id=RUN)
+        for doc_id, (status, text) in documents.items()
+    ]
     tables.replace(blocks, [all_of(b) for b in blocks])
 
 
@@ -100,7 +106,7 @@ def test_state_that_was_not_kept(tmp_path: Path):
 
 
 def test_files_of_kept_states_stay(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
+    tables = Tables(STORAGE, str(tmp_path), RUN)
     states = []
     for number, text in enumerate(("mouse", "rat", "worm", "fly")):
         write(tables, tmp_path, {"a": ("annotated", text)}, number)

@@ -122,7 +122,11 @@ class S3Server(S3Access):
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=30)
+            try:
+                self._process.wait(timeout=30)
+            except subprocess.TimeoutExpired:  # on a busy machine
+                self._process.kill()
+                self._process.wait(timeout=30)
             self._process = None
 
 
