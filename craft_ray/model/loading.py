@@ -105,7 +105,10 @@ class _Files:
 
 
 def _load(folder: str, source: str) -> Checkpoint:
-    files = _read_own(Path(folder), source) or _read_with_transformers(folder, source)
+    return _checkpoint(_read_own(Path(folder), source) or _read_with_transformers(folder, source), folder, source)
+
+
+def _checkpoint(files: _Files, folder: str, source: str) -> Checkpoint:
     id2label = {int(i): str(label) for i, label in files.config["id2label"].items()}
     window_pieces, calibration, ranges = own_settings(files.config, source)
     # Settings that are off are left out, which keeps the fingerprint of a checkpoint that does not have them.
@@ -135,13 +138,13 @@ def _load(folder: str, source: str) -> Checkpoint:
     return checkpoint
 
 
-def _read_own(folder: Path, source: str) -> _Files | None:
+def _read_own(folder: Path, source: str, with_weights: bool = True) -> _Files | None:
     """Read a checkpoint that our training wrote; None for any other.
 
     Needs only tokenizers and safetensors, and takes a twentieth of the time that importing transformers takes.
     """
     config_file, weights_file = folder / CONFIG_FILE, folder / "model.safetensors"
-    if not (config_file.is_file() and weights_file.is_file()):
+    if not (config_file.is_file() and (weights_file.is_file() or not with_weights)):
         return None
     from safetensors.numpy import load_file
 
@@ -149,14 +152,14 @@ def _read_own(folder: Path, source: str) -> _Files | None:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         if config.get("model_type") != "bert" or "window_pieces" not in config:
             return None
-        weights = load_file(weights_file)
+        weights = load_file(weights_file) if with_weights else {}
         tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
         longest = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["model_max_length"]
         head = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
         positions = min(int(config["max_position_embeddings"]), int(longest))
     except Exception as error:  # tokenizers and safetensors have exception types of their own
         raise SettingsError(f"cannot load the model {source}: {first_line(error)}") from error
-    if head != len(config["id2label"]):
+    if with_weights and head != len(config["id2label"]):
         raise SettingsError(f"the model {source} has no head for its {len(config['id2label'])} labels")
     return _Files(config, weights, tokenizer, positions)
 
@@ -225,7 +228,7 @@ def _read_seen(folder: Path, source: str) -> NDArray[np.int64] | None:
 
 
 def _stand_in_checkpoint(source: str) -> Checkpoint:
-    """The default model's tokenizer and labels with a `StandIn`; needs neither torch nor transformers.
+    """The default model's tokenizer and labels with a `StandIn`; needs no weights, torch, or transformers.
 
     One word piece in eight gets a label, so mentions are about as frequent as in CRAFT.
     """
@@ -236,16 +239,17 @@ def _stand_in_checkpoint(source: str) -> Checkpoint:
         tokens_per_second = 0.0
     if tokens_per_second is not None and not tokens_per_second > 0:
         raise SettingsError(f"the model {source}: give a rate in tokens per second, above 0, as {STAND_IN}:20000")
-    default = _load(str(SHIPPED[DEFAULT]), DEFAULT)
+    folder = SHIPPED[DEFAULT]
+    files = _read_own(folder, source, with_weights=False)
+    assert files is not None  # ships with the package
+    default = _checkpoint(files, str(folder), source)
     starts = [i for i, label in default.id2label.items() if label.startswith("B-")]
     outside = next(i for i, label in default.id2label.items() if label == "O")
     pieces = np.arange(load_tokenizer(default.tokenizer).get_vocab_size())
     label = np.where(pieces % 8 == 0, np.array(starts)[pieces // 8 % len(starts)], outside).astype(np.int8)
     return replace(
         default,
-        source=source,
         config={key: value for key, value in default.config.items() if key not in ("refine_mentions", "rescoring")},
-        weights={},
         activation_ranges={},
         seen=None,
         fingerprint=hashlib.sha256(STAND_IN.encode()).hexdigest(),

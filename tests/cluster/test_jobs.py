@@ -127,7 +127,7 @@ def test_a_job_is_stopped_and_submitted_again(
     assert 0 < committed <= sum(stopped["entities"].values())
     events = json_lines(logs)
     assert {event["run_id"] for event in events} == {stopped["run_id"]}
-    assert {event["event"] for event in events} >= {"run began", "pass began", "committed", "run ended"}
+    assert {event["event"] for event in events} >= {"run started", "pass started", "committed", "run finished"}
     kept = stopped["documents"]["annotated"]
     assert 0 < kept < DOCUMENTS
 

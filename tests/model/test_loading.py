@@ -138,3 +138,10 @@ def test_rescoring_changes_the_fingerprint(tiny_checkpoint: Path, tmp_path: Path
     assert rescored.fingerprint != plain.fingerprint
     update_config(folder, rescoring=None)
     assert load_checkpoint(str(folder)).fingerprint == plain.fingerprint
+
+
+def test_stand_in_needs_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with_weights = load_checkpoint("stand-in")
+    folder = shutil.copytree(SHIPPED["craft"], tmp_path / "craft", ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setitem(SHIPPED, "craft", folder)
+    assert load_checkpoint("stand-in").tokenizer == with_weights.tokenizer
