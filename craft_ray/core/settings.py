@@ -23,6 +23,9 @@ EMBEDDED = "embedded"
 FILE = "craft-ray.yaml"
 """Default settings file, in the current folder."""
 
+NOT_IN_FOUND_FILE = ("address", "prune", "notify")
+"""Settings that the default file cannot set unless it is named: whoever wrote the current folder could have put it there."""
+
 PREFIX = "CRAFT_RAY_"
 
 NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS")
@@ -44,6 +47,13 @@ class S3Settings(BaseModel):
         default=(), description="public buckets to read without credentials: their names, or true for all buckets"
     )
     requester_pays: bool = Field(default=False, description="accept the costs of reading from requester-pays buckets")
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _check_endpoint_url(cls, url: str | None) -> str | None:
+        if url is not None and "@" in url:
+            raise PydanticCustomError("web_address", "holds credentials, which belong in the AWS environment")
+        return url
 
     def is_anonymous(self, bucket: str) -> bool:
         return self.anonymous if isinstance(self.anonymous, bool) else bucket in self.anonymous
@@ -226,7 +236,7 @@ class Settings(BaseModel):
 def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:
     """Load settings from arguments (None means not given), the environment and a YAML file, in this order.
 
-    file: default is `craft-ray.yaml` in the current folder, if it exists
+    file: default is `craft-ray.yaml` in the current folder, if it exists, which cannot set `NOT_IN_FOUND_FILE`
 
     Raises SettingsError, with one sentence about all mistakes and their origins.
     """
@@ -235,9 +245,16 @@ def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:
 
 def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tuple[Settings, dict[Key, str]]:
     """Like `load_settings`, and return the origin of each value that is not a default."""
-    if file is None and Path(FILE).is_file():
+    found = file is None and Path(FILE).is_file()
+    if found:
         file = FILE
     values, origins = read_yaml(file) if file is not None else ({}, {})
+    if found:
+        log.warning("settings of %s in the current folder apply", FILE)
+        if forbidden := [name for name in NOT_IN_FOUND_FILE if name in values]:
+            raise SettingsError(
+                f"{FILE} sets {' and '.join(forbidden)}, which only a named file may do: --settings {FILE}"
+            )
     environment = _environment()
     given = {name: value for name, value in arguments.items() if value is not None}
     for layer in (environment, given):

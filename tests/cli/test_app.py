@@ -103,7 +103,7 @@ def test_early_errors_as_json(arguments: list[str], text: str, tmp_path: Path):
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
-    (line,) = map(json.loads, done.stderr.splitlines())
+    *_, line = map(json.loads, done.stderr.splitlines())
     assert (done.returncode, line["exit_code"], line["level"]) == (2, 2, "error")
     assert text in line["error"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import load_settings
+from craft_ray.core.settings import FILE, load_settings
 
 
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -35,3 +35,27 @@ def test_invalid_file(content, sentence, tmp_path: Path):
     with pytest.raises(SettingsError, match=sentence) as caught:
         load_settings(tmp_path / "x.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_endpoint_with_keys_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CRAFT_RAY_S3__ENDPOINT_URL", "http://key:hush@127.0.0.1:8333")
+    with pytest.raises(SettingsError, match=r"setting s3\.endpoint_url: .*credentials") as caught:
+        load_settings()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["address: ray://evil:10001", "prune: true", "notify: https://evil.example/x"])
+def test_found_file_may_not_reach_out_or_remove(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / FILE).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    name = content.partition(":")[0]
+    with pytest.raises(SettingsError, match=f"{FILE} sets {name}, .* --settings {FILE}"):
+        load_settings()
+    assert getattr(load_settings(FILE), name)
+
+
+def test_found_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    (tmp_path / FILE).write_text("replicas: 3")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().replicas == 3
+    assert FILE in caplog.text
