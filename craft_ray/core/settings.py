@@ -24,7 +24,7 @@ FILE = "craft-ray.yaml"
 """Default settings file, in the current folder."""
 
 NOT_IN_FOUND_FILE = ("address", "prune", "notify")
-"""Settings that the default file cannot set unless it is named: whoever wrote the current folder could have put it there."""
+"""Settings that the default file cannot set unless it is named: others may have put it into the current folder."""
 
 PREFIX = "CRAFT_RAY_"
 
