@@ -22,7 +22,7 @@ MAX_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class UpToDate:
-    """What a run need not read, since it has not changed.
+    """Counts of the shards that a run skips because they are unchanged.
 
     shards:    shards whose documents are in the tables
     documents: documents found in these shards, and in broken ones

@@ -1,4 +1,4 @@
-"""What has arrived of each shard that a run reads: documents, bytes, and the account that closes the shard."""
+"""Progress of a run per shard: documents and bytes received, and the account that completes a shard."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class _PendingShard:
 
 
 class Arrivals:
-    """What has arrived of the shards that a run reads. A finished shard takes one byte of memory.
+    """Tracks the shards that a run reads until each is finished. A finished shard takes one byte of memory.
 
     shards:   the shards to read, each with a number of its own
     keep_ids: whether to keep the ids of all documents found
@@ -51,7 +51,7 @@ class Arrivals:
         self._pending: dict[int, _PendingShard] = {}
         self._keep_ids = keep_ids
         self._counts = Counts()
-        """What documents changed when they arrived at the driver."""
+        """Totals over all documents received by the driver."""
         self._closed: Counter[str] = Counter()
         """Sums of COUNTED over the shards that have closed."""
         self.ids: list[NDArray[np.int64]] = []

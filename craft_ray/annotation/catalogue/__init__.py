@@ -1,1 +1,1 @@
-"""What earlier runs have read: which files need no reading, how documents are named, what has vanished, the ledger."""
+"""Catalogue of files read in earlier runs: which are up to date, their names in the tables, which have vanished."""

@@ -20,9 +20,9 @@ from craft_ray.tables.writer import Tables, latest_per_shard
 
 
 class Catalogue:
-    """What earlier runs have read of some files, and the rows that the tables have from them.
+    """The listed files compared with the `shards` table, as earlier runs left it.
 
-    with_duplicates: read which documents several files have, as a run needs that prunes
+    with_duplicates: also load which files hold duplicates of one another's documents, which pruning needs
     """
 
     def __init__(self, tables: Tables, listing: Listing, with_duplicates: bool = False) -> None:
