@@ -150,11 +150,13 @@ def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[s
 
     read = [part for name in _BODIES for part in article.iterfind(name)]
     read += meta.iterfind("abstract") if meta is not None else ()
-    for element in (found for part in read for found in part.iter("fn", *TABLES)):
-        if element.tag in TABLES:
-            count("tables", element)
-        elif next(element.iterancestors("table-wrap-foot"), None) is None:
-            count("footnotes", element)
+    read += [element for name, element in _back_matter(article) if name in include]
+    tables = [f"{{*}}{name}" for name in TABLES]
+    around_notes = ["table-wrap-foot", *(() if "tables" in include else tables)]
+    for element in (found for part in read for found in part.iter("fn", *tables)):
+        is_table = local_name(element) in TABLES
+        if next(element.iterancestors(*(tables if is_table else around_notes)), None) is None:
+            count("tables" if is_table else "footnotes", element)
     for name, element in _back_matter(article):
         count(name, element)
     for part in _SUB_ARTICLES:

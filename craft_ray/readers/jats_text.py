@@ -8,9 +8,16 @@ from craft_ray.readers.xml import add_child, local_name, text_of
 
 FLOATS = frozenset(("fig", "fig-group", "table-wrap", "table-wrap-group", "supplementary-material", "media"))
 TABLES = frozenset(("table", "array"))
+_ROWS, _CELLS = frozenset(("tr", "row")), frozenset(("td", "th", "entry", "entrytbl"))
+"""HTML's names, and those of CALS and its exchange model of OASIS."""
+
 _PARAGRAPHS = frozenset(("p", "title", "subtitle", "term", "attrib", "verse-line", "speaker", "preformat", "code"))
 _LISTS = ("list", "list-item", "def-list", "def-item", "def", "verse-group", "speech", "question", "answer", "glossary")
-_BLOCKS = FLOATS | _PARAGRAPHS | {"sec", "boxed-text", "disp-quote", "statement", "caption", "table-wrap-foot", *_LISTS}
+_BLOCKS = (
+    FLOATS
+    | _PARAGRAPHS
+    | {"sec", "boxed-text", "disp-quote", "statement", "caption", "table-wrap-foot", *_LISTS, *_CELLS}
+)
 _MATH = ("disp-formula", "disp-formula-group", "tex-math", "annotation", "annotation-xml", "textual-form")
 _NAMES = ("label", "contrib-group", "kwd-group", "subj-group", "object-id", "permissions", "ref-list")
 _ALWAYS_LEFT_OUT = {*_MATH, *_NAMES, "graphic", "alt-text", "long-desc"}
@@ -95,10 +102,19 @@ class JatsText:
                 self.visit(child, "caption")
 
     def _table(self, element: Any) -> None:
-        """Add a passage per row, with tabs between cells."""
-        for row in element.iter("{*}tr"):
-            cells = (normalize_space(text_of(cell, self._left_out - TABLES, _is_raised)) for cell in row)
-            self._add("table", "\t".join(cells).strip("\t"))
+        """Add a passage per row, with tabs between cells. A table within a cell is part of the cell's text."""
+        for child in element:
+            name = local_name(child)
+            if name in _ROWS:
+                self._add("table", "\t".join(map(self._cell, child)).strip("\t"))
+            elif name in self._blocks:
+                self.visit(child, "table")
+            elif name not in self._left_out:
+                self._table(child)
+
+    def _cell(self, element: Any) -> str:
+        """Text of a cell in one line, with blanks between its paragraphs."""
+        return " ".join(filter(None, (self.inline(element), *map(self._cell, self._blocks_in(element)))))
 
     def _blocks_in(self, element: Any) -> Iterator[Any]:
         """Yield the outermost blocks within an element."""

@@ -22,7 +22,8 @@ string-name surname volume year
 INLINE = set(_INLINE.split())
 """Elements that do not end a word, besides those of MathML."""
 
-FIGURES = {"alt-text", "array", "disp-formula", "disp-formula-group", "graphic", "long-desc", "table", "textual-form"}
+TABLES = {"array", "table"}
+FIGURES = {"alt-text", "disp-formula", "disp-formula-group", "graphic", "long-desc", "textual-form"}
 LEFT_OUT = FIGURES | {"annotation", "annotation-xml", "contrib-group", "kwd-group", "label", "object-id", "permissions"}
 LEFT_OUT |= {"ref-list", "subj-group", "tex-math"}
 RAISED = ("bibr", "fn", "table-fn", "author-notes", "aff", "corresp")
@@ -41,8 +42,8 @@ def is_raised(element) -> bool:
     return name_of(element) == "xref" and element.get("ref-type") in RAISED
 
 
-def text_of(element, in_foot: bool = False) -> str:
-    """Text within an element, with blanks around blocks and superscript references, without what is never read."""
+def text_of(element, left_out: set[str], in_foot: bool = False) -> str:
+    """Text within an element, with blanks around blocks and superscript references, without what is not read."""
     name = name_of(element)
     in_foot = in_foot or name == "table-wrap-foot"
     is_math = "MathML" in (etree.QName(element).namespace or "")
@@ -51,10 +52,10 @@ def text_of(element, in_foot: bool = False) -> str:
     for child in element:
         if child.tag is etree.Entity:
             parts.append(html.unescape(child.text))
-        elif name_of(child) in LEFT_OUT or (name_of(child) == "fn" and not in_foot):
+        elif name_of(child) in left_out or (name_of(child) == "fn" and not in_foot):
             parts.append(" ")
         elif name_of(child):
-            parts.append(text_of(child, in_foot))
+            parts.append(text_of(child, left_out, in_foot))
         parts.append(child.tail or "")
     return "".join([*parts, edge])
 
@@ -63,7 +64,8 @@ def words(text: str) -> Counter[str]:
     return Counter(WORD.findall(text))
 
 
-def expected(article) -> Counter[str]:
+def expected(article, with_tables: bool) -> Counter[str]:
+    left_out = LEFT_OUT if with_tables else LEFT_OUT | TABLES
     found: Counter[str] = Counter()
     for path in (
         "{*}front/{*}article-meta/{*}title-group/{*}article-title",
@@ -73,12 +75,12 @@ def expected(article) -> Counter[str]:
         "{*}floats-group",
     ):
         for part in article.iterfind(path):
-            found += words(re.sub("|".join(BOILERPLATE), " ", text_of(part)))
+            found += words(re.sub("|".join(BOILERPLATE), " ", text_of(part, left_out)))
     is_english = article.get(LANGUAGE, "en").startswith("en")
     for part in article.iterfind("{*}front/{*}article-meta/{*}trans-abstract"):
         without = not is_english or article.find("{*}front/{*}article-meta/{*}abstract") is None
         if part.get(LANGUAGE, "").startswith("en") and without:
-            found += words(text_of(part))
+            found += words(text_of(part, left_out))
     return found
 
 
@@ -92,14 +94,14 @@ class Compared:
     rejected: str | None = None
 
 
-def compare(path: Path) -> Compared:
+def compare(path: Path, with_tables: bool = False) -> Compared:
     root = etree.parse(path, etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)).getroot()
     article = root if name_of(root) == "article" else next(root.iter("{*}article"))
     with path.open("rb") as stream:
-        item = next(iter(read_shard(stream, path.name, ReadOptions(format="jats"))))
+        item = next(iter(read_shard(stream, path.name, ReadOptions("jats", ("tables",) if with_tables else ()))))
     if not isinstance(item, Document):
         return Compared(rejected=str(item))
-    theirs, ours = expected(article), Counter[str]()
+    theirs, ours = expected(article, with_tables), Counter[str]()
     for section in item.sections:
         if section.name != "trans-title":
             ours += words(item.text[section.start : section.end])

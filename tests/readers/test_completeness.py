@@ -9,9 +9,10 @@ from tests.readers.completeness import compare
 MAX_LOST = 0.0005  # of an article's words
 
 
+@pytest.mark.parametrize("with_tables", [False, True])
 @pytest.mark.parametrize("folder", ["jats", "craft/jats"])
-def test_real_articles_are_read_completely(data, folder: str):
-    compared = {path.name: compare(path) for path in sorted((data / folder).glob("*.nxml"))}
+def test_real_articles_are_read_completely(data, folder: str, with_tables: bool):
+    compared = {path.name: compare(path, with_tables) for path in sorted((data / folder).glob("*.nxml"))}
     assert compared
     assert {name: found.rejected for name, found in compared.items() if found.rejected} == {}
     assert {name: found.lost for name, found in compared.items() if found.lost.total() > MAX_LOST * found.total} == {}

@@ -20,6 +20,11 @@ class Jats:
 
 CAPTION = "<table-wrap><caption><p>Rates.</p></caption>"
 TABLE = f"{CAPTION}<table><tr><th>Gene</th><th>x</th></tr><tr><td>Pax6</td><td>1</td></tr></table>"
+OASIS = (
+    '<o:table xmlns:o="http://docs.oasis-open.org/ns/oasis-exchange/table"><o:tgroup><o:colspec colname="a"/><o:thead>'
+    "<o:row><o:entry>Gene</o:entry><o:entry>x</o:entry></o:row></o:thead><o:tbody><o:row><o:entry><italic>Pax6</italic>"
+    "</o:entry><o:entry>1</o:entry></o:row></o:tbody></o:tgroup></o:table>"
+)
 TITLE = "<title-group><article-title>{}</article-title></title-group>"
 JATS = {
     "text in an abstract without a paragraph": Jats(
@@ -62,6 +67,18 @@ JATS = {
     ),
     "tables, if asked for": Jats(
         [("caption", "Rates."), ("table", "Gene\tx\nPax6\t1")], f"{TABLE}</table-wrap>", include=("tables",)
+    ),
+    "tables of OASIS and CALS": Jats(
+        [("caption", "Rates."), ("table", "Gene\tx\nPax6\t1")],
+        f"{CAPTION}{OASIS}</table-wrap>",
+        include=("tables",),
+    ),
+    "paragraphs, lists and tables in a cell": Jats(
+        [("table", "Mice ran. Far. And wide.\tCa2+ a b\tx y z")],
+        "<table-wrap><table><tbody><tr><td>Mice ran.<p>Far.</p><p>And wide.</p></td><td>Ca<sup>2+</sup><list>"
+        "<list-item><p>a</p></list-item><list-item><p>b</p></list-item></list></td><td><table><tr><td>x</td><td>y</td>"
+        "</tr><tr><td>z</td></tr></table></td></tr></tbody></table></table-wrap>",
+        include=("tables",),
     ),
     "tables, if not": Jats([("caption", "Rates.")], f"{TABLE}</table-wrap>"),
     "footnotes, if asked for": Jats(
@@ -185,12 +202,24 @@ def test_sub_articles():
     assert (reply.doc_id, reply.text, reply.year) == ("PMCID:PMC7#sub2", "We agree.", 2021)
 
 
-def test_words_of_optional_parts_are_counted():
+@pytest.mark.parametrize(
+    ("body", "include", "counts"),
+    [
+        (f"<p>Mice ran.<fn><p>Very fast.</p></fn></p>{TABLE}</table-wrap>", (), {"footnotes": 2, "tables": 4}),
+        (f"{CAPTION}{OASIS}</table-wrap>", (), {"tables": 4}),
+        ("<table><tr><td>a <table><tr><td>b<fn><p>c</p></fn></td></tr></table></td></tr></table>", (), {"tables": 3}),
+        ("<table><tr><td>a<fn><p>c d</p></fn></td></tr></table>", ("tables",), {"footnotes": 2}),
+    ],
+)
+def test_words_of_optional_parts_are_counted(body: str, include: tuple[str, ...], counts: dict[str, int]):
     found = only(
-        jats(
-            f"<p>Mice ran.<fn><p>Very fast.</p></fn></p>{TABLE}</table-wrap>",
-            after="<back><ack><p>We thank.</p></ack></back>",
-        ),
+        jats(f"<p>Mice.</p>{body}", after=f"<back><ack><p>We thank.</p>{TABLE}</table-wrap></ack></back>"),
         "x.nxml",
+        include=include,
     )
-    assert found.metadata["words_left_out"] == {"footnotes": 2, "tables": 4, "acknowledgements": 2}
+    assert found.metadata["words_left_out"] == {**counts, "acknowledgements": 7}
+
+
+def test_words_left_out_of_included_back_matter_are_counted():
+    found = only(jats("<p>x</p>", after=f"<back><app>{TABLE}</table-wrap></app></back>"), "x", include=("appendices",))
+    assert (found.text, found.metadata["words_left_out"]) == ("x\nRates.", {"tables": 4})
