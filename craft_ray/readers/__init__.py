@@ -9,6 +9,7 @@ from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
 from craft_ray.readers import archives, bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text
 from craft_ray.readers.archives import Stream, archive_files, decompress, is_tar, peek
+from craft_ray.readers.encoding import UTF_16, UTF_16_ADVICE
 from craft_ray.readers.parts import ITEM_KEY, ArchivePart, file_key
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.unsupported import advice_for
@@ -113,6 +114,8 @@ def _read_archive_file(name: str, content: BinaryIO | ShardError, options: ReadO
 
 def _read_plain(stream: Stream, head: bytes, name: str, options: ReadOptions) -> Iterator[Item]:
     reader = detect(name, head) if options.format is None else _reader_by_name(options.format)
+    if head[:2] in UTF_16 and not Head.of(name, head).is_xml:
+        raise ShardError("bad_encoding", UTF_16_ADVICE)
     is_empty = True
     for item in reader.read(stream, name, options):
         is_empty = False

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.archives import peek
-from craft_ray.readers.json_values import json_values
+from craft_ray.readers.ids import own_id
+from craft_ray.readers.json_values import json_values, parse_json
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
 from craft_ray.readers.xml import iter_elements, text_of
@@ -58,8 +59,9 @@ def _read_json(stream: BinaryIO, shard: str, head: Head) -> Iterator[Item]:
     """Read a collection, an array of collections, or documents without a collection."""
     is_collection = _has_collection(head) or b'"passages"' not in head.start
     level = head.start.startswith(b"[") + (2 if is_collection else 0)
-    for number, record in enumerate(json_values(stream, level, _COLLECTIONS if is_collection else ())):
-        yield _json_document(record, f"{shard}#{number}")
+    for number, content in enumerate(json_values(stream, level, _COLLECTIONS if is_collection else ())):
+        record = parse_json(content, f"{shard}#{number}")
+        yield record if isinstance(record, Rejection) else _json_document(record, f"{shard}#{number}")
 
 
 def _json_document(record: Any, fallback_id: str) -> Document | Rejection:
@@ -108,7 +110,7 @@ def _build_document(name: str, infons: Mapping[str, Any], passages: list[_Passag
     year = str(infons.get("year") or first.get("year", ""))
     journal = infons.get("journal") or first.get("journal")
     return Document(
-        doc_id=name,
+        doc_id=own_id(name, {**first, **infons}, number_is_pmid=title is not None),
         text=builder.text,
         sections=builder.sections,
         title=title,

@@ -12,38 +12,51 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers import limits
 from craft_ray.readers.archives import peek
+from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.reader import Head, Reader, ReadOptions
-from craft_ray.readers.records import document_from_record, find_columns
+from craft_ray.readers.records import document_from_record, find_columns, unique_names
+
+_DELIMITERS = (",", "\t", ";", "|")
 
 
 def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document per row; rows without an id are numbered from 1.
 
-    Raises ShardError: `bad_record` without a text column, `bad_encoding` if it is not UTF-8, `too_large`.
+    Raises ShardError: `bad_record` without a text column, `too_large`.
     """
-    head = Head.of(shard, peek(stream))
-    delimiter = "\t" if b"\t" in head.first_line and b"," not in head.first_line else ","
-    bounded = _RowLimit(stream)
     csv.field_size_limit(limits.MAX_DOCUMENT_BYTES)
+    head, bounded = Head.of(shard, peek(stream)), _RowLimit(stream)
+    text = io.TextIOWrapper(io.BufferedReader(bounded), "utf-8-sig", "surrogateescape", newline="")
     try:
-        rows = csv.reader(io.TextIOWrapper(io.BufferedReader(bounded), "utf-8-sig", newline=""), delimiter=delimiter)
-        names = next(rows, [])
+        rows = csv.reader(text, delimiter=_delimiter(head))
+        names = unique_names(next(rows, []))
         if not find_columns(names, options).text:
             raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
         number = 0
         for row in rows:
             bounded.row_bytes = 0
-            if not row:
-                continue
-            number += 1
-            if len(row) > len(names):
-                yield Rejection(f"{shard}#{number}", "bad_record", f"{len(row)} fields for {len(names)} columns")
-            else:
-                yield document_from_record(dict(zip(names, row, strict=False)), f"{shard}#{number}", options)
-    except UnicodeDecodeError as error:
-        raise ShardError("bad_encoding", str(error)) from error
+            if row:
+                number += 1
+                yield _read_row(names, row, f"{shard}#{number}", options)
     except csv.Error as error:
         raise ShardError("bad_record", f"not CSV: {error}") from error
+
+
+def _delimiter(head: Head) -> str:
+    """The character that splits the header into most columns."""
+    text = head.start.decode("utf-8", "replace")
+    headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in _DELIMITERS}
+    return max(headers, key=lambda mark: len(headers[mark]))
+
+
+def _read_row(names: list[str], row: list[str], fallback_id: str, options: ReadOptions) -> Item:
+    if len(row) > len(names):
+        return Rejection(fallback_id, "bad_record", f"{len(row)} fields for {len(names)} columns")
+    try:
+        "".join(row).encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Rejection(fallback_id, "bad_encoding", not_utf8(error))
+    return document_from_record(dict(zip(names, row, strict=False)), fallback_id, options)
 
 
 class _RowLimit(io.RawIOBase):

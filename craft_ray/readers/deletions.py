@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Deletion, Item, Rejection
+from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import bounded_lines
 from craft_ray.readers.reader import Reader, ReadOptions
 
@@ -22,7 +23,7 @@ def read_deletions(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterat
         try:
             name = line.decode().strip().removeprefix("\ufeff")
         except UnicodeDecodeError as error:
-            yield Rejection(item_id, "bad_encoding", str(error))
+            yield Rejection(item_id, "bad_encoding", not_utf8(error))
             continue
         if not name or name.startswith("#"):
             continue

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
+from craft_ray.readers.ids import article_id
 from craft_ray.readers.jats_text import TABLES, JatsText
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.text_builder import normalize_space
@@ -45,7 +46,8 @@ def _read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> I
         return
     remove_namespace(article)
     meta = article.find("front/article-meta")
-    document = _build_document(article, meta, _doc_id(meta) or fallback_id, include)
+    ids = {e.get("pub-id-type"): normalize_space(text_of(e)) for e in article.iterfind("front/article-meta/article-id")}
+    document = _build_document(article, meta, article_id(ids) or fallback_id, include)
     yield document
     if "sub-articles" in include:
         for number, part in enumerate(article.iter(*_SUB_ARTICLES), start=1):
@@ -166,18 +168,6 @@ def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[s
         if not _is_main_abstract(abstract, meta, article.get(LANGUAGE)):
             count("translations", abstract)
     return counts
-
-
-def _doc_id(meta: Any) -> str | None:
-    if meta is None:
-        return None
-    ids = {e.get("pub-id-type"): normalize_space(text_of(e)) for e in meta.iterfind("article-id")}
-    for kind in ("pmcid", "pmc", "pmcaid"):
-        if digits := re.sub(r"^PMC", "", ids.get(kind, "")):
-            return f"PMCID:PMC{digits}"
-    if ids.get("pmid"):
-        return f"PMID:{ids['pmid']}"
-    return f"DOI:{ids['doi']}" if ids.get("doi") else None
 
 
 def _year(meta: Any) -> int | None:

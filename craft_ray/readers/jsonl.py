@@ -7,7 +7,7 @@ from typing import BinaryIO
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers.archives import peek
-from craft_ray.readers.json_values import json_values
+from craft_ray.readers.json_values import json_values, parse_json
 from craft_ray.readers.limits import JSON, bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.records import document_from_record
@@ -25,7 +25,7 @@ def read_jsonl(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[I
     if _is_by_line(head):
         return _read_lines(stream, shard, options)
     records = json_values(stream, level=int(head.start[:1] == b"["))
-    return (document_from_record(record, f"{shard}#{n}", options) for n, record in enumerate(records, start=1))
+    return (_read_record(record, f"{shard}#{n}", options) for n, record in enumerate(records, start=1))
 
 
 def _is_by_line(head: Head) -> bool:
@@ -49,7 +49,7 @@ def _read_lines(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
         for number, line in enumerate(bounded_lines(stream, JSON), start=1):
             if line is not None and not line.strip():
                 continue
-            item = _parse_line(line, f"{shard}#{number}", options, "utf-8-sig" if number == 1 else "utf-8")
+            item = _read_record(line, f"{shard}#{number}", options)
             if not is_json and isinstance(item, Rejection) and item.reason in ("bad_json", "bad_encoding"):
                 bad.append(item)
                 if len(bad) > _MAX_BAD_LINES:
@@ -66,21 +66,10 @@ def _read_lines(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
         raise ShardError(bad[0].reason, f"none of the first {len(bad):,} lines is JSON: {bad[0].detail}")
 
 
-def _parse_line(line: bytes | None, fallback_id: str, options: ReadOptions, encoding: str) -> Item:
-    if line is None:
+def _read_record(content: bytes | None, fallback_id: str, options: ReadOptions) -> Item:
+    if content is None:
         return Rejection(fallback_id, "too_large", too_large().detail)
-    try:
-        record = json.loads(line.decode(encoding), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        return Rejection(fallback_id, "bad_encoding", str(error))
-    except (ValueError, RecursionError) as error:
-        return Rejection(fallback_id, "bad_json", str(error))
-    return document_from_record(record, fallback_id, options)
-
-
-def _refuse_constant(name: str) -> None:
-    """Refuse NaN and the infinities, which Python's parser accepts."""
-    raise ValueError(f"{name} is not JSON")
+    return document_from_record(parse_json(content, fallback_id), fallback_id, options)
 
 
 def _is_json(head: Head) -> bool:

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
+from craft_ray.readers.encoding import not_utf8
+from craft_ray.readers.ids import pmid_of
 from craft_ray.readers.limits import bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
@@ -48,10 +50,10 @@ def _build_document(fields: _Fields, fallback_id: str) -> Document | Rejection:
     try:
         values = [(tag, b" ".join(parts).decode("utf-8")) for tag, parts in fields]
     except UnicodeDecodeError as error:
-        return Rejection(fallback_id, "bad_encoding", str(error))
+        return Rejection(fallback_id, "bad_encoding", not_utf8(error))
     first = dict(reversed(values))
-    pmid = first.get("PMID", "").split(" ")[0]
-    if not pmid:
+    doc_id = pmid_of(first.get("PMID", "").split(" ")[0])
+    if doc_id is None:
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
     title = next((first[tag] for tag in ("TI", "BTI", "CTI", "TT") if first.get(tag)), "")
     abstract = first.get("AB") or (first.get("OAB", "") if first.get("OABL", "eng") == "eng" else "")
@@ -60,7 +62,7 @@ def _build_document(fields: _Fields, fallback_id: str) -> Document | Rejection:
     builder.add("abstract", abstract)
     year = re.match(r"\d{4}", first.get("DP", ""))
     return Document(
-        doc_id=f"PMID:{pmid}",
+        doc_id=doc_id,
         text=builder.text,
         sections=builder.sections,
         title=title or None,

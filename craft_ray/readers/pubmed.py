@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
+from craft_ray.readers.ids import pmid_of
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder, normalize_space
 from craft_ray.readers.xml import iter_elements, text_of
@@ -23,8 +24,8 @@ def read_pubmed(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[
             continue  # its citation has been read
         if element.tag in ("DeleteCitation", "DeleteDocument"):
             for pmid in element.iterfind("PMID"):
-                if name := normalize_space(pmid.text or ""):
-                    yield Deletion(f"PMID:{name}", _version(pmid))
+                if doc_id := pmid_of(pmid.text):
+                    yield Deletion(doc_id, _version(pmid))
                 else:
                     yield Rejection(f"{shard}#{number}", "bad_record", "a deletion without a PMID")
         else:
@@ -36,9 +37,9 @@ def _build_document(element: Any, fallback_id: str) -> Document | Rejection:
     is_book = element.tag == "PubmedBookArticle"
     record = element.find("BookDocument") if is_book else element
     pmid = record.find("PMID") if record is not None else None
-    if pmid is None or not normalize_space(pmid.text or ""):
+    doc_id = pmid_of(pmid.text) if pmid is not None else None
+    if doc_id is None:
         return Rejection(fallback_id, "bad_record", "a citation without a PMID")
-    doc_id = f"PMID:{normalize_space(pmid.text)}"
     article = record if is_book else record.find("Article")
     if article is None:
         return Rejection(doc_id, "bad_record", "a citation without an Article")

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers import limits
+from craft_ray.readers.encoding import not_utf8
+from craft_ray.readers.ids import own_id
 from craft_ray.readers.limits import bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import SEPARATOR, TextBuilder
@@ -50,7 +52,7 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
 
 def _build_document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Document | Rejection:
     name = key.decode("utf-8", "replace").strip()
-    doc_id = f"PMID:{name}" if name.isdecimal() else name
+    doc_id = own_id(name)
     builder = TextBuilder()
     title, offset = "", 0
     try:
@@ -62,7 +64,7 @@ def _build_document(key: bytes, passages: Sequence[tuple[bytes, bytes]]) -> Docu
             if section == "title":
                 title = text
     except UnicodeDecodeError as error:
-        return Rejection(doc_id, "bad_encoding", str(error))
+        return Rejection(doc_id, "bad_encoding", not_utf8(error))
     return Document(doc_id, builder.text, builder.sections, title=title or None)
 
 

@@ -7,13 +7,13 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Item
 from craft_ray.core.settings import ArticlePart
+from craft_ray.readers.encoding import UTF_16
 
 READER_VERSION = 3
 """Increase it when readers give other documents for the same bytes: outputs then read their files again."""
 
 HEAD_BYTES = 1 << 16
 
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _ELEMENT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)(?=[\s/>])")
 _XML_START = (b"<?xml", b"<!doctype")
 
@@ -52,7 +52,7 @@ class Head:
 
     @classmethod
     def of(cls, name: str, content: bytes = b"") -> "Head":
-        encoding = _BYTE_ORDER_MARKS.get(content[:2])
+        encoding = UTF_16.get(content[:2])
         if encoding is not None:
             content = content[2:HEAD_BYTES].decode(encoding, "ignore").encode("utf-8", "ignore")
         return cls(name.lower().removesuffix(".gz").rpartition(".")[2], content.removeprefix(b"\xef\xbb\xbf").lstrip())

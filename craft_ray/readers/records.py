@@ -1,60 +1,79 @@
 """Documents from records with named columns: JSON objects, rows of CSV or Parquet.
 
-Columns `title` and `year` fill the document's own. Those that are neither id nor text go to its metadata.
+Columns of title, year and journal fill the document's own. The others go to its metadata.
 """
 
-from collections.abc import Collection, Mapping
+import itertools
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from craft_ray.core.schema import Document, Rejection
+from craft_ray.readers.ids import column_key, id_kind, id_of_kind
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
 
-ID_COLUMNS = ("id", "_id", "doc_id", "docid", "document_id", "pmid", "pmcid", "doi")
-"""Usual names of the id column, in any case; the first one present is used."""
+ID_COLUMNS = ("pmid", "pubmed_id", "id", "_id", "doc_id", "docid", "document_id", "pmcid", "doi")
+"""Usual names of the id column, as `column_key` writes them; the first one with a value is used."""
 
 TEXT_COLUMNS = ("title", "abstract", "contents", "content", "body", "full_text", "fulltext")
 """Usual names of text columns if none is called `text`; all that are present are used, in this order."""
 
+YEAR_COLUMNS = ("year", "publication_year", "pub_year", "pubyear", "publication_date", "date", "publish_time")
+JOURNAL_COLUMNS = ("journal", "journal_title", "journal_name", "journal_book", "journaltitle")
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    id: str | None
-    text: tuple[str, ...]
+    """The columns to read, and the first column of each name as `column_key` writes it."""
 
-    @property
-    def are_standard(self) -> bool:
-        return self.id in (None, "id") and self.text == ("text",)
+    ids: tuple[str, ...]
+    text: tuple[str, ...]
+    by_key: Mapping[str, str]
 
 
 def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
     """Choose the columns of id and text. `text` is empty if none qualifies."""
-    by_lower = {name.lower(): name for name in reversed(list(names))}
-    id = options.id_column or next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
+    by_key = {column_key(name): name for name in reversed(list(names))}
+    ids = (options.id_column,) if options.id_column else tuple(by_key[key] for key in ID_COLUMNS if key in by_key)
     if options.text_column:
-        return Columns(id, tuple(name for name in options.text_column if name in names))
-    if "text" in by_lower:
-        return Columns(id, (by_lower["text"],))
-    text = tuple(by_lower[name] for name in TEXT_COLUMNS if name in by_lower)
+        return Columns(ids, tuple(name for name in options.text_column if name in names), by_key)
+    if "text" in by_key:
+        return Columns(ids, (by_key["text"],), by_key)
+    text = tuple(by_key[key] for key in TEXT_COLUMNS if key in by_key)
     # A citation may consist of its title. In other records a lone title means that the text has an unknown name.
-    is_citation = id is not None and id.lower() == "pmid"
-    return Columns(id, text if is_citation or [name.lower() for name in text] != ["title"] else ())
+    is_citation = any(id_kind(name) for name in ids)
+    return Columns(ids, text if is_citation or text != (by_key.get("title"),) else (), by_key)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Names of columns without blanks around them. A second `title` becomes `title.1`, as in pandas."""
+    unique: dict[str, None] = {}
+    for name in map(str.strip, names):
+        numbered = (f"{name}.{number}" for number in itertools.count(1))
+        unique[name if name not in unique else next(n for n in numbered if n not in unique)] = None
+    return list(unique)
 
 
 def document_from_record(record: Any, fallback_id: str, options: ReadOptions) -> Document | Rejection:
+    if isinstance(record, Rejection):
+        return record
     if not isinstance(record, Mapping):
         return Rejection(fallback_id, "bad_record", f"expected an object, found {type(record).__name__}")
     columns = find_columns(record.keys(), options)
-    id = record.get(columns.id) if columns.id is not None else None
-    if not (id is None or isinstance(id, str) or (isinstance(id, int) and not isinstance(id, bool))):
+    id_column, id = next(
+        ((name, id) for name in columns.ids if (id := _value(record.get(name))) not in (None, "")), (None, None)
+    )
+    if isinstance(id, bool) or not isinstance(id, str | int | None):
         kind = type(id).__name__
-        return Rejection(fallback_id, "bad_record", f"`{columns.id}` is {kind}, neither text nor a whole number")
-    doc_id = fallback_id if id in (None, "") else _add_prefix(str(id), columns.id or "")
+        return Rejection(fallback_id, "bad_record", f"`{id_column}` is {kind}, neither text nor a whole number")
+    doc_id = fallback_id if id_column is None else id_of_kind(id_column, id) or str(id)
     builder = TextBuilder()
     found = False
     for name in columns.text:
-        value = record[name]
+        value = _value(record[name])
         if value is not None and not isinstance(value, str):
             return Rejection(doc_id, "bad_record", f"`{name}` is {type(value).__name__}")
         found |= value is not None
@@ -62,34 +81,51 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
     if not found:
         missing = " and ".join(f"`{name}`" for name in options.text_column or columns.text or ("text",))
         return Rejection(doc_id, "bad_record", f"no {missing} among the columns {', '.join(map(str, record))[:500]}")
-    return _build_document(record, columns, doc_id, builder)
+    return _build_document(record, doc_id, id_column, columns, builder)
 
 
-def _build_document(record: Mapping[str, Any], columns: Columns, doc_id: str, builder: TextBuilder) -> Document:
-    by_lower = {name.lower(): name for name in reversed(list(record))}
-    title, year = (record.get(by_lower.get(name, name)) for name in ("title", "year"))
-    is_year = isinstance(year, int) and not isinstance(year, bool) and 0 < year < 10_000
-    used = {columns.id, *columns.text, by_lower.get("title"), by_lower.get("year")}
-    metadata = {key: value for key, value in record.items() if key not in used}
-    if not columns.are_standard:
-        metadata["columns_read"] = {"id": columns.id, "text": list(columns.text)}
+def _value(value: Any) -> Any:
+    """The value, None for NaN, and a whole float as an integer: pandas turns a column with gaps into floats."""
+    if not isinstance(value, float):
+        return value
+    if math.isnan(value):
+        return None
+    return int(value) if value.is_integer() else value
+
+
+def _build_document(
+    record: Mapping[str, Any], doc_id: str, id_column: str | None, columns: Columns, builder: TextBuilder
+) -> Document:
+    by_key = columns.by_key
+    title = record.get(by_key.get("title", ""))
+    year_column, year = _first(record, by_key, YEAR_COLUMNS, _year)
+    journal_column, journal = _first(record, by_key, JOURNAL_COLUMNS, lambda value: isinstance(value, str) and value)
+    # A date says more than its year, and stays.
+    used = {id_column, *columns.text, by_key.get("title"), journal_column}
+    if year_column is not None and str(_value(record[year_column])).strip() == str(year):
+        used.add(year_column)
+    metadata = {name: value for name, value in record.items() if name not in used}
+    if id_column not in (None, "id") or columns.text != ("text",):
+        metadata["columns_read"] = {"id": id_column, "text": list(columns.text)}
     return Document(
         doc_id=doc_id,
         text=builder.text,
         sections=builder.sections,
         title=title if isinstance(title, str) else None,
-        year=year if is_year else None,
+        year=year,
+        journal=journal,
         metadata=metadata,
     )
 
 
-def _add_prefix(value: str, column: str) -> str:
-    """Write an id as other formats do: `123` in a column `pmid` becomes `PMID:123`."""
-    match column.lower():
-        case "pmid" if value.isdecimal():
-            return f"PMID:{value}"
-        case "pmcid" if not value.startswith("PMCID:"):
-            return f"PMCID:PMC{value}" if value.isdecimal() else f"PMCID:{value}"
-        case "doi" if not value.startswith("DOI:"):
-            return f"DOI:{value}"
-    return value
+def _first(
+    record: Mapping[str, Any], by_key: Mapping[str, str], keys: Iterable[str], convert: Callable[[Any], Any]
+) -> tuple[str | None, Any]:
+    """Return the first of some columns whose value can be converted, and the result."""
+    found = ((by_key[key], value) for key in keys if key in by_key and (value := convert(record[by_key[key]])))
+    return next(found, (None, None))
+
+
+def _year(value: Any) -> int | None:
+    match = re.match(r"\s*([12][0-9]{3})(?![0-9])", str(value))
+    return int(match.group(1)) if match else None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Item, Rejection, document_of
+from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import bounded_content
 from craft_ray.readers.reader import Reader, ReadOptions
 
@@ -12,7 +13,7 @@ def read_text(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
     try:
         yield document_of(shard, bounded_content(stream).decode("utf-8"))
     except UnicodeDecodeError as error:
-        yield Rejection(shard, "bad_encoding", str(error))
+        yield Rejection(shard, "bad_encoding", not_utf8(error))
 
 
 READER = Reader("text", read_text, shared_suffixes=("txt",), matches=lambda head: head.suffix == "txt")

@@ -18,7 +18,7 @@ SENTENCES = [{"offset": 0, "text": "Pax6 acts."}, {"offset": 12, "text": "Mice s
 
 def test_passages_keep_their_offsets():
     document = only(BIOC_XML, "x.xml")
-    assert (document.doc_id, document.title, document.year) == ("7", "Pax6 in mice", 2020)
+    assert (document.doc_id, document.title, document.year) == ("PMID:7", "Pax6 in mice", 2020)
     assert sections(document) == [("title", "Pax6 in mice"), ("abstract", "It matters.")]
     (oracle,) = biocxml.loads(BIOC_XML).documents
     for passage in oracle.passages:

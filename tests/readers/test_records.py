@@ -94,6 +94,62 @@ def test_tsv():
     assert [item.doc_id for item in read("id\ttext\na\tPax6\nb\tmice\n", "x.tsv")] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"id": 1, "text": "Pax6", "n": 18446744073709551616}\n{"id": 2, "text": "mice", "n": NaN}',
+        b'\xef\xbb\xbf[\n{"id": 1, "text": "Pax6", "n": 18446744073709551616},\n{"id": 2, "text": "mice", "n": NaN}\n]',
+        b'\xef\xbb\xbf[{"id": 1, "text": "Pax6"}, {"id": 2, "text": "mice"}]',
+    ],
+)
+def test_large_numbers_nan_and_byte_order_marks(content: bytes):
+    assert [item.doc_id for item in read(content, "x.json")] == ["1", "2"]
+
+
+def test_a_bad_object_is_rejected_alone():
+    bad, good = read('[\n{"id": 1, "text": "a\\x"},\n{"id": 2, "text": "b"}]', "x.json")
+    assert isinstance(bad, Rejection)
+    assert (bad.doc_id, bad.reason, good.doc_id) == ("x.json#1", "bad_json", "2")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv"])
+def test_delimiters(delimiter: str, name: str):
+    found = only('id, Text ,note\na,"Pax6, mice; men|\t",x\n'.replace(",", delimiter), name)
+    assert (found.doc_id, sections(found)) == ("a", [("Text", "Pax6, mice; men|\t".replace(",", delimiter))])
+
+
+def test_columns_of_one_name_are_all_kept():
+    found = only("id,text,note,note,note.1\na,Pax6,1,2,3\n", "x.csv")
+    assert found.metadata == {"note": "1", "note.1": "2", "note.1.1": "3"}
+
+
+@pytest.mark.parametrize(
+    ("record", "year", "journal", "metadata"),
+    [
+        ({"year": "2020", "journal": "Cell"}, 2020, "Cell", {}),
+        ({"year": 2020.0, "Journal/Book": "Cell"}, 2020, "Cell", {}),
+        ({"Publication Year": " 2020", "journal": None}, 2020, None, {"journal": None}),
+        ({"publish_time": "2020-03-01"}, 2020, None, {"publish_time": "2020-03-01"}),
+        ({"year": "unknown", "date": "2020/3"}, 2020, None, {"year": "unknown", "date": "2020/3"}),
+        ({"year": 20201, "journal": ["Cell"]}, None, None, {"year": 20201, "journal": ["Cell"]}),
+    ],
+)
+def test_year_and_journal(record, year, journal, metadata):
+    found = only(json.dumps({"id": "a", "text": "x"} | record), "x.jsonl")
+    assert (found.year, found.journal, found.metadata) == (year, journal, metadata)
+
+
+def test_other_encodings_are_named_with_advice():
+    good, bad = read("id,text\n1,mice\n2,Müller\n".encode("latin-1"), "x.csv")
+    assert isinstance(bad, Rejection)
+    assert (good.doc_id, bad.doc_id, bad.reason) == ("1", "x.csv#2", "bad_encoding")
+    assert "iconv -f WINDOWS-1252" in bad.detail
+    for name in ("x.csv", "x.txt", "x.jsonl"):
+        reason, detail = refused("id,text\n1,mice\n".encode("utf-16"), name)
+        assert (reason, "iconv -f UTF-16" in detail) == ("bad_encoding", True)
+
+
 def test_rows_of_parquet_without_an_id_are_numbered():
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a", None], "text": ["Pax6", "mice"]}), sink)
