@@ -164,19 +164,17 @@ def detect(name: str, content: bytes) -> Reader:
             return reader
     if (advice := advice_for(head)) is not None:
         raise ShardError("unknown_format", advice)
-    if head.is_xml:
-        return _detect_xml(head)
-    for reader in READERS:
-        if reader.matches(head):
-            return reader
+    found = _by_element(head) if head.is_xml else None
+    if found or (found := next((reader for reader in READERS if reader.matches(head)), None)):
+        return found
     if not content:
         raise ShardError("unknown_format", "an empty file")
+    if head.is_xml:
+        root, known = next(head.elements, "?"), ", ".join(root for reader in READERS for root in reader.roots)
+        raise ShardError("unknown_format", f"XML of another type: its root is {root}, without any of {known}")
     raise ShardError("unknown_format", "neither its name nor its first bytes tell the format")
 
 
-def _detect_xml(head: Head) -> Reader:
+def _by_element(head: Head) -> Reader | None:
     by_root = {root: reader for reader in READERS for root in reader.roots}
-    for name in head.elements:
-        if name in by_root:
-            return by_root[name]
-    raise ShardError("unknown_format", f"XML without any of {', '.join(by_root)} at its start")
+    return next((by_root[name] for name in head.elements if name in by_root), None)

@@ -124,8 +124,10 @@ def _has_collection(head: Head) -> bool:
     return any(f'"{key}"'.encode() in head.start for key in _COLLECTIONS)
 
 
-def _is_bioc_json(head: Head) -> bool:
+def _is_bioc(head: Head) -> bool:
+    if head.is_xml:
+        return next(head.elements, "") == "collection"
     return head.suffix != "txt" and head.is_json and (_has_collection(head) or b'"passages"' in head.start)
 
 
-READER = Reader("bioc", read_bioc, shared_suffixes=("xml", "json"), roots=("collection",), matches=_is_bioc_json)
+READER = Reader("bioc", read_bioc, shared_suffixes=("xml", "json"), matches=_is_bioc)

@@ -21,12 +21,16 @@ _BODIES = ("body", "floats-group", "floats-wrap")
 _BACK_MATTER = {"ack": "acknowledgements", "app-group": "appendices", "app": "appendices", "ref-list": None}
 """Setting that includes an element of the back matter; None for never, `back` for all others."""
 
+_PARTS = {"processing-meta", "front-stub", *_BODIES, "back", *_SUB_ARTICLES}
+"""Children that an `article` of JATS may have besides its `front`."""
+
 _OTHER_TYPES = {
     "item-info": "Elsevier",
     "articleinfo": "IEEE",
     "journal": "Copernicus",
     "pubfm": "Nature",
     "art-admin": "RSC",
+    "article-metadata": "IOP",
 }
 """Publishers whose own document types also have the root `article`, by an element near its start."""
 
@@ -58,9 +62,10 @@ def _read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> I
 
 
 def _is_jats(article: Any) -> bool:
-    """Whether an `article` has JATS's parts, in no namespace or in one of JATS."""
+    """Whether an `article` has JATS's front or only parts of JATS, in no namespace or in one of JATS."""
     namespace, _, _ = article.tag.rpartition("}")
-    has_parts = any(local_name(child) in ("front", "body", "front-stub") for child in article)
+    parts = {name for child in article if (name := local_name(child))}
+    has_parts = "front" in parts or (bool(parts) and parts <= _PARTS)
     return has_parts and (not namespace or "nlm.nih.gov" in namespace or "jats" in namespace.lower())
 
 

@@ -15,6 +15,8 @@ READER_VERSION = 3
 HEAD_BYTES = 1 << 16
 
 _ELEMENT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)(?=[\s/>])")
+_DOCTYPE = re.compile(r"<!DOCTYPE[^>[]*", re.IGNORECASE)
+_START_TAG = re.compile(r"<(?:([A-Za-z_][\w.-]*):)?([A-Za-z_][\w.-]*)(?=[\s/>])([^>]*)")
 _XML_START = (b"<?xml", b"<!doctype")
 
 
@@ -72,6 +74,17 @@ class Head:
         return self.start[:1] in (b"{", b"[")
 
     @property
+    def document_type(self) -> str:
+        """DOCTYPE, namespace and name of the root of XML: `<!DOCTYPE x PUBLIC "..." {namespace}name`."""
+        content = self.start.decode("utf-8", "replace")
+        doctype, root = _DOCTYPE.search(content), _START_TAG.search(content)
+        if root is None:
+            return ""
+        prefix, name, attributes = root.groups()
+        namespace = re.search(rf"\sxmlns{f':{prefix}' if prefix else ''}\s*=\s*[\"']([^\"']*)", attributes)
+        return f"{doctype.group() if doctype else ''} {{{namespace.group(1) if namespace else ''}}}{name}"
+
+    @property
     def elements(self) -> Iterator[str]:
         """Local names of the XML elements that start here, in document order."""
         return (match.group(1).decode("utf-8", "replace") for match in _ELEMENT.finditer(self.start))
@@ -87,7 +100,7 @@ class Reader:
     suffixes: suffixes of names that no other format has
     shared_suffixes: suffixes that also mark input in a folder, but need a look at the content
     magic:    first bytes
-    roots:    XML elements that contain its documents
+    roots:    XML elements that contain its documents, at any depth
     matches:  any other test
     """
 

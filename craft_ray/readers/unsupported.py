@@ -1,5 +1,6 @@
 """Formats of other programs that must not be read as prose, with advice for the user."""
 
+import itertools
 import re
 
 from craft_ray.readers.reader import Head
@@ -20,6 +21,27 @@ _ADVICE = (
 )
 
 
+_AS_JATS = "get the article as JATS, or its citation from PubMed"
+_BY_EFETCH = "get the citations by efetch with retmode=xml"
+_BY_DOCUMENT_TYPE = (
+    (r"elsevier\.com/xml|//ES//DTD|}(?:converted|simple)-article$", f"Elsevier's own XML: {_AS_JATS}"),
+    (r"wiley\.com/namespaces", f"Wiley's own XML: {_AS_JATS}"),
+    (r"//DTD A\+\+|}Publisher$", f"Springer's A++: {_AS_JATS}"),
+    (r"//IEEE//IDAMS", f"IEEE's own XML: {_AS_JATS}"),
+    (r"}(?:TEI|TEI\.2|teiCorpus)$", "TEI: save its text"),
+    (r"}eSummaryResult$", f"eSummary, which holds no abstracts: {_BY_EFETCH}"),
+    (r"}e(?:Search|Link|Post|Info)Result$", f"ids without texts: {_BY_EFETCH}"),
+    (r"crossref\.org/|}doi_(?:records|batch)$", f"Crossref's metadata: {_BY_EFETCH}"),
+    (r"datacite\.org/", "DataCite's metadata, which describe data"),
+    (r"docbook\.org/|//DTD DocBook", "DocBook: save its text"),
+    (r"w3\.org/1999/xhtml", "a web page: save its text"),
+)
+
+
 def advice_for(head: Head) -> str | None:
     """Describe an unsupported format and what to do about it; None if a reader may try the file."""
-    return next((advice for pattern, advice in _ADVICE if pattern.match(head.start)), None)
+    found = (advice for pattern, advice in _ADVICE if pattern.match(head.start))
+    of_type = (
+        advice for pattern, advice in _BY_DOCUMENT_TYPE if head.is_xml and re.search(pattern, head.document_type)
+    )
+    return next(itertools.chain(found, of_type), None)

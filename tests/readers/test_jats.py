@@ -142,10 +142,9 @@ def test_namespaces(article: str, around: str):
         ("<publication><article><title>Mice</title><articleinfo/></article></publication>", "IEEE's own"),
         ('<ja:article xmlns:ja="http://x"><ja:item-info/><ja:head/></ja:article>', "Elsevier's own"),
         ("<article><other/></article>", "begins with `other`"),
-        (
-            '<article xmlns="http://www.elsevier.com/xml/ja/dtd"><item-info/><body><p>x</p></body></article>',
-            "Elsevier's own",
-        ),
+        ("<article><item-info/><head/><body><p>x</p></body></article>", "Elsevier's own"),
+        ("<article artid='x'><article-metadata/><body><p>x</p></body></article>", "IOP's own"),
+        ("<article><info/><body><p>x</p></body></article>", "begins with `info`"),
     ],
 )
 def test_other_document_types_are_rejected(article: str, named: str):
