@@ -12,7 +12,10 @@ from craft_ray.core.errors import CraftRayError, SettingsError
 CHANGED = "it was changed meanwhile"
 """Cause of a conditional write that found another object than expected."""
 
+NO_BUCKET = "the bucket does not exist"
+
 _UNREACHABLE = "nothing answers at the endpoint"
+_UNKNOWN_HOST = "no address is known of the endpoint"
 _MISSING = "it does not exist"
 _DENIED = "access is denied; check the credentials and the path's permissions"
 _EXPIRED = "the AWS credentials have expired"
@@ -23,7 +26,8 @@ _STORE_FULL = "the object storage is full, or a quota of it is used up"
 _BY_CODE = {
     **dict.fromkeys(("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"), _DENIED),
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException"), _EXPIRED),
-    **dict.fromkeys(("NoSuchBucket", "NoSuchKey", "404"), _MISSING),
+    "NoSuchBucket": NO_BUCKET,
+    **dict.fromkeys(("NoSuchKey", "404"), _MISSING),
     **dict.fromkeys(("PreconditionFailed", "412"), CHANGED),
     **dict.fromkeys(("PermanentRedirect", "301"), "the bucket is in another region or at another endpoint"),
     **dict.fromkeys(("SlowDown", "429", "503"), _BUSY),
@@ -40,7 +44,7 @@ _BY_CLASS = {
     **dict.fromkeys(("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"), _SSO_EXPIRED),
     **dict.fromkeys(("EndpointConnectionError", "ConnectTimeoutError"), _UNREACHABLE),
     **dict.fromkeys(("ConnectionRefusedError", "TimeoutError"), _UNREACHABLE),
-    "gaierror": "the endpoint's name is unknown",
+    "gaierror": _UNKNOWN_HOST,
     "PermissionError": _DENIED,
     "FileNotFoundError": _MISSING,
     **dict.fromkeys(("NotADirectoryError", "FileExistsError"), "a part of the path is a file"),
@@ -100,6 +104,12 @@ def describe(error: BaseException) -> str:
     causes = (_BY_CODE.get(code), _BY_CODE.get(str(status)), *by_class, _cause_by_text(error))
     text = f"{type(error).__name__}: {_text(error)[:500]}"
     return next((cause for cause in causes if cause is not None), text)
+
+
+def describe_at(error: BaseException, endpoint: str | None) -> str:
+    """Like `describe`, and names the endpoint of object storage if it is what failed."""
+    cause = describe(error)
+    return f"{cause} {endpoint}" if endpoint and cause in (_UNREACHABLE, _UNKNOWN_HOST) else cause
 
 
 def explain(error: BaseException) -> str:

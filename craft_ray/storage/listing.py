@@ -141,6 +141,7 @@ def _files(storage: Storage, url: str, skip: str | None = None) -> Iterator[tupl
         is_empty = False
         yield (entry.name, entry.size, entry.tag, path_start(entry.name, top), ""), parts, entry.is_file
     if is_empty and top != url:
+        storage.names(url)  # raises if the bucket is missing
         hint = "" if is_remote(url) else similar_name(url)
         raise SettingsError(f"the input {url} does not exist{hint}")
 

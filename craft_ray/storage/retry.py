@@ -2,21 +2,30 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import tenacity
 
 from craft_ray.core.errors import StorageError
 from craft_ray.core.logs import log
-from craft_ray.storage.failures import describe, is_transient
+from craft_ray.storage.failures import describe_at, is_transient
 
 _Result = TypeVar("_Result")
 
+Endpoint = Callable[[], str | None]
 
-def with_retries(url: str, action: Callable[[], _Result], patience: float) -> _Result:
+WARN_AFTER = 5.0
+"""Seconds of retries after which people are told why it takes so long."""
+
+
+def with_retries(
+    url: str, action: Callable[[], _Result], patience: float, endpoint: Endpoint = lambda: None
+) -> _Result:
     """Run an action, and run it again after a transient error.
 
     patience: seconds for which it is retried
+    endpoint: returns the server that messages name, None for AWS
 
     Raises StorageError if it still fails then. Permanent errors are raised as they are.
     """
@@ -24,7 +33,7 @@ def with_retries(url: str, action: Callable[[], _Result], patience: float) -> _R
         retry=tenacity.retry_if_exception(is_transient),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
         stop=tenacity.stop_after_delay(patience),
-        before_sleep=lambda attempt: _log_retry(url, attempt),
+        before_sleep=_Retries(url, patience, endpoint).log,
         reraise=True,
     )
     try:
@@ -33,13 +42,23 @@ def with_retries(url: str, action: Callable[[], _Result], patience: float) -> _R
         if not is_transient(error):
             raise
         duration = f" for {patience:g} s" if patience else ""
-        raise StorageError(f"storage failed{duration} at {url}: {describe(error)}") from error
+        raise StorageError(f"storage failed{duration} at {url}: {describe_at(error, endpoint())}") from error
 
 
-def _log_retry(url: str, attempt: tenacity.RetryCallState) -> None:
-    error = attempt.outcome.exception() if attempt.outcome else None
-    why = describe(error) if error else ""
-    log.info("storage failed, retrying", extra={"url": url, "why": why, "attempt": attempt.attempt_number})
+@dataclass(slots=True)
+class _Retries:
+    url: str
+    patience: float
+    endpoint: Endpoint
+    warned: bool = False
+
+    def log(self, attempt: tenacity.RetryCallState) -> None:
+        error = attempt.outcome.exception() if attempt.outcome else None
+        why = describe_at(error, self.endpoint()) if error else ""
+        log.info("storage failed, retrying", extra={"url": self.url, "why": why, "attempt": attempt.attempt_number})
+        if not self.warned and (attempt.seconds_since_start or 0) >= WARN_AFTER:
+            self.warned = True
+            log.warning("storage fails at %s and is retried for %g s: %s", self.url, self.patience, why)
 
 
 class RetryingFile(io.RawIOBase):

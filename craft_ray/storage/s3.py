@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.addresses import Entry
 
@@ -71,10 +72,18 @@ class S3:
         return self._session
 
     def endpoint(self) -> str | None:
-        """Return the server to use instead of AWS, from the settings, the environment or the profile."""
+        """Return the server to use instead of AWS, from the settings, the environment or the profile.
+
+        Raises SettingsError if it is no web address.
+        """
         variables = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
         named = self.settings.endpoint_url or next((value for value in variables if value), None)
-        return named or self.session().get_scoped_config().get("endpoint_url")
+        url: str | None = named or self.session().get_scoped_config().get("endpoint_url")
+        if url and "@" in url:
+            raise SettingsError("the S3 endpoint holds credentials, which belong in the AWS environment")
+        if url and not url.startswith(("http://", "https://")):
+            raise SettingsError(f"the S3 endpoint {url} must begin with http:// or https://")
+        return url
 
     def check_reachable(self) -> None:
         """Raise OSError if nothing listens at the endpoint, which retries would find out after half a minute."""

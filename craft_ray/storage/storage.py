@@ -21,7 +21,7 @@ from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage import local
 from craft_ray.storage.addresses import Entry, bucket, is_remote, join
-from craft_ray.storage.failures import CHANGED, as_settings_error, describe
+from craft_ray.storage.failures import CHANGED, NO_BUCKET, as_settings_error, describe
 from craft_ray.storage.local import link_exclusive, temporary_file, umask
 from craft_ray.storage.retry import RetryingFile, with_retries
 from craft_ray.storage.s3 import S3
@@ -64,9 +64,8 @@ class Storage:
         return self._s3.client(bucket(url)) if is_remote(url) else LocalFileSystem()
 
     def check_reachable(self, url: str) -> None:
-        """Raise OSError if nothing listens at the S3 endpoint, without retries."""
-        if is_remote(url):
-            self._s3.check_reachable()
+        """Raise StorageError if nothing listens at the S3 endpoint until patience ends."""
+        self.with_retries(url, self._s3.check_reachable if is_remote(url) else lambda: None)
 
     def delta_options(self, url: str) -> dict[str, str]:
         """Return delta-rs options for an address, with credentials that are valid now; empty for a local path."""
@@ -77,7 +76,7 @@ class Storage:
 
         Raises StorageError if it still fails then. Permanent errors and those of local files are raised as they are.
         """
-        return with_retries(url, action, self.patience) if is_remote(url) else action()
+        return with_retries(url, action, self.patience, self._s3.endpoint) if is_remote(url) else action()
 
     def best_effort(self, purpose: str, action: Callable[["Storage"], None]) -> None:
         """Run an action that the run can do without: no retries, and a failure is only logged."""
@@ -188,10 +187,15 @@ class Storage:
         return local.files_below(folder, skip)
 
     def names(self, folder: str) -> list[str]:
-        """List the paths of files and folders directly in a folder; empty if there is none."""
+        """List the paths of files and folders directly in a folder; empty if there is none.
+
+        Raises SettingsError if the bucket does not exist.
+        """
         try:
             return [entry.name for entry in self.entries(folder)]
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if describe(error) == NO_BUCKET:
+                raise SettingsError(f"cannot reach {folder}: {NO_BUCKET}") from error
             return []
 
     def size(self, url: str) -> int | None:

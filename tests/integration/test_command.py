@@ -66,18 +66,19 @@ def test_bad_settings_exit_with_2(command, arguments, sentence, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "code", "sentence"),
     [
-        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret-0123456789"}, "access is denied"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "nothing answers at the endpoint"),
-        ({"AWS_PROFILE": "no-such-profile"}, "the AWS profile does not exist"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret-0123456789"}, 2, "access is denied"),
+        ({"AWS_PROFILE": "no-such-profile"}, 2, "the AWS profile does not exist"),
+        ({"AWS_ENDPOINT_URL": "127.0.0.1:1"}, 2, "the S3 endpoint 127.0.0.1:1 must begin with http:// or https://"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, 1, "nothing answers at the endpoint http://127.0.0.1:1"),
     ],
 )
-def test_unreachable_storage_exits_with_2(s3_server: S3Server, command, monkeypatch, change, sentence, tmp_path: Path):
-    for name, value in (s3_server.environment | change).items():
+def test_unreachable_storage(s3_server: S3Server, command, monkeypatch, change, code, sentence, tmp_path: Path):
+    for name, value in (s3_server.environment | {"CRAFT_RAY_PATIENCE": "0.1"} | change).items():
         monkeypatch.setenv(name, value)
     done = command("annotate", f"s3://{BUCKET}/x", "--output", tmp_path, "--model", "stand-in")
-    assert done.code == 2
+    assert done.code == code
     assert sentence in done.stderr
     assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
 
@@ -85,9 +86,15 @@ def test_unreachable_storage_exits_with_2(s3_server: S3Server, command, monkeypa
 def test_a_missing_bucket_exits_with_2(s3_server: S3Server, command, monkeypatch):
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    done = command("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in")
-    assert done.code == 2
-    assert "cannot reach the output s3://no-such-bucket/out" in done.stderr
+    for arguments in (
+        ("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in"),
+        ("annotate", "s3://no-such-bucket/a.jsonl", "--output", "out", "--model", "stand-in"),
+        ("annotate", "s3://no-such-bucket/*.jsonl", "--output", "out", "--model", "stand-in"),
+        ("top", "s3://no-such-bucket/out"),
+    ):
+        done = command(*arguments)
+        assert done.code == 2
+        assert "the bucket does not exist" in done.stderr
 
 
 def test_the_evaluate_job(tmp_path: Path):

@@ -4,6 +4,7 @@ import pytest
 
 from craft_ray.core.errors import StorageError
 from craft_ray.core.settings import S3Settings
+from craft_ray.storage import retry
 from craft_ray.storage.retry import with_retries
 from craft_ray.storage.storage import Storage
 
@@ -12,8 +13,17 @@ def test_a_dead_store_is_given_up_when_patience_ends(monkeypatch: pytest.MonkeyP
     for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
         monkeypatch.setenv(name, value)
     impatient = Storage(S3Settings(endpoint_url="http://127.0.0.1:1"), patience=1)
-    with pytest.raises(StorageError, match="storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint"):
+    sentence = "storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint http://127.0.0.1:1"
+    with pytest.raises(StorageError, match=sentence):
         impatient.write_bytes("s3://bucket/x", b"")
+
+
+def test_people_are_told_why_it_takes_so_long(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setattr(retry, "WARN_AFTER", 0)
+    with pytest.raises(StorageError):
+        with_retries("s3://bucket/x", failing, 0.1, lambda: "http://store:1")
+    sentence = "storage fails at s3://bucket/x and is retried for 0.1 s: nothing answers at the endpoint http://store:1"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [sentence]
 
 
 def test_a_missing_object_is_not_retried(on_s3: str):
@@ -36,15 +46,16 @@ def test_an_action_is_retried_until_it_succeeds():
     assert len(attempts) == 3
 
 
-def test_an_action_that_gave_up_is_not_retried_by_its_caller():
-    def fail() -> None:
-        raise TimeoutError
+def failing() -> None:
+    raise TimeoutError
 
+
+def test_an_action_that_gave_up_is_not_retried_by_its_caller():
     attempts = []
 
     def give_up() -> None:
         attempts.append(1)
-        with_retries("s3://bucket/x", fail, patience=0)
+        with_retries("s3://bucket/x", failing, patience=0)
 
     with pytest.raises(StorageError, match="storage failed at s3://bucket/x: nothing answers"):
         with_retries("s3://bucket/x", give_up, patience=60)
