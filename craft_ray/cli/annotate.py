@@ -13,7 +13,7 @@ from craft_ray.cli.check import print_check
 from craft_ray.cli.console import add_row, console, print_result, run_progress
 from craft_ray.cli.forecast import print_forecast
 from craft_ray.cli.model_options import options_from
-from craft_ray.cli.options import Json, Quiet, SettingsFile, Verbose
+from craft_ray.cli.options import INPUTS, OUTCOME, PANELS, Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.descriptions import descriptions_in
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
 from craft_ray.core.logs import configure_logging, logs_json
@@ -34,7 +34,7 @@ EXAMPLES = """Examples:
 """
 
 
-@options_from(Settings)
+@options_from(Settings, panels=PANELS)
 def annotate(
     inputs: Annotated[
         list[str] | None, typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")
@@ -44,11 +44,19 @@ def annotate(
     ] = None,
     inputs_from: Annotated[
         str | None,
-        typer.Option(help="List of further files (address, size, tag; - for standard input).", metavar="FILE"),
+        typer.Option(
+            help="List of further files (address, size, tag; - for standard input).",
+            metavar="FILE",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     deleted_from: Annotated[
         str | None,
-        typer.Option(help="List of ids to delete, one on each line, as PubMed's deleted.pmids.gz.", metavar="FILE"),
+        typer.Option(
+            help="List of ids to delete, one on each line, as PubMed's deleted.pmids.gz.",
+            metavar="FILE",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Do not annotate: show the format and documents of each input.")
@@ -58,7 +66,12 @@ def annotate(
         typer.Option("--dry-run", help="Annotate nothing: list the shards to read, why, and how long it may take."),
     ] = False,
     fail_on_rejected: Annotated[
-        bool, typer.Option("--fail-on-rejected", help="Exit with 5 if a document was rejected or a shard is broken.")
+        bool,
+        typer.Option(
+            "--fail-on-rejected",
+            help="Exit with 5 if a document was rejected or a shard is broken.",
+            rich_help_panel=OUTCOME,
+        ),
     ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -1,8 +1,8 @@
 """Command-line options made from the fields of a pydantic model, which describes each setting once."""
 
 import inspect
-from collections.abc import Callable
-from types import UnionType
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
@@ -15,8 +15,13 @@ SHORT = {"model": "-m", "limit": "-n"}
 """Short names of options."""
 
 
-def options_from(model: type[BaseModel], *, panel: str = "Settings") -> Callable[[Command], Command]:
+def options_from(
+    model: type[BaseModel], *, panel: str = "Settings", panels: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Callable[[Command], Command]:
     """Add an option for each plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
+
+    panel:  of the help, for fields that none of `panels` lists
+    panels: fields of each further panel, in the order of the help
 
     The command receives them as keyword arguments, None for options not given. Nested models have no options and can
     only be set by the settings file.
@@ -26,11 +31,10 @@ def options_from(model: type[BaseModel], *, panel: str = "Settings") -> Callable
         signature = inspect.signature(command, eval_str=True)
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         names = {parameter.name for parameter in own}
-        options = [
-            _option(name, field, panel)
-            for name, field in model.model_fields.items()
-            if name not in names and _plain(field)
-        ]
+        fields = {name: field for name, field in model.model_fields.items() if name not in names and _plain(field)}
+        panel_of = {name: title for title, listed in panels.items() for name in listed}
+        ordered = [*(name for name in panel_of if name in fields), *(name for name in fields if name not in panel_of)]
+        options = [_option(name, fields[name], panel_of.get(name, panel)) for name in ordered]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *options)]
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by typer
         command.__annotations__ |= {option.name: option.annotation for option in options}

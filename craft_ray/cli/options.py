@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from craft_ray.storage.storage import Storage
     from craft_ray.tables.output import Output as OpenOutput
 
+INPUTS, OUTCOME = "Inputs", "Course and outcome"
+
+PANELS = {
+    "Options": ("model", "min_score", "limit"),
+    INPUTS: ("format", "include", "id_column", "text_column", "id_prefix", "prune", "max_pruned"),
+    "Model and ids": (
+        *("model_sha256", "replace_model", "precision", "engine", "compile"),
+        *("concepts", "ontology", "grounded_only"),
+    ),
+    "Tables": ("keep_text", "keep_versions", "compact"),
+    "Machines": ("address", "cpus", "replicas", "max_replicas", "token_budget", "block_mb"),
+    OUTCOME: ("max_rejected", "patience", "log_format"),
+}
+"""Settings in the panels of a command's help."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line of stdout.")]
 ModelOption = Annotated[
     str | None,
@@ -60,8 +75,10 @@ SettingsFile = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print each commit and each broken shard.")]
-
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print each commit and each broken shard.", rich_help_panel=OUTCOME),
+]
 
 _JSON_LOGS = re.compile(r"""^["']?log_format["']?\s*:\s*["']?json\b""", re.MULTILINE)
 """Matches a line of a settings file that may be invalid otherwise."""

@@ -4,11 +4,12 @@ import codecs
 import io
 import json
 import sys
-from collections.abc import Iterator
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,12 @@ Limit = Annotated[int, typer.Option("--limit", "-n", help="Rows to show.", min=1
 
 TERMINAL_ROWS = 100
 """Rows that a terminal shows; more are only counted."""
+
+MIN_TEXT, MAX_WORD = 10, 40
+"""Narrowest column of texts in a terminal, and widest column of single words before others have what they need."""
+
+GAP = 2
+"""Spaces between the columns of a terminal."""
 
 _MEASURED_ROWS = 1_000
 """Rows whose cells determine the column widths in a pipe."""
@@ -71,8 +78,9 @@ class _SafeTerminal(io.RawIOBase):
 def print_table(console: Console, rows: "pa.RecordBatchReader") -> None:
     """Print rows in aligned columns.
 
-    A terminal shows the first rows with long cells folded, and the number of all. Elsewhere every row is one line with
-    whole cells. Columns are then as wide as the cells of the first rows; a longer cell further down shifts its line.
+    A terminal shows the first rows, with long texts folded between words, and the columns that fit; a line below counts
+    the others. Elsewhere every row is one line with whole cells. Columns are then as wide as the cells of the first
+    rows; a longer cell further down shifts its line.
     """
     if console.is_terminal:
         _print_first(console, rows)
@@ -81,20 +89,44 @@ def print_table(console: Console, rows: "pa.RecordBatchReader") -> None:
 
 
 def _print_first(console: Console, rows: "pa.RecordBatchReader") -> None:
-    table = Table(box=None, pad_edge=False)
-    for field, right in zip(rows.schema, _are_numbers(rows.schema), strict=True):
-        table.add_column(Text(safe(field.name)), justify="right" if right else "left", overflow="fold")
+    names = [safe(name) for name in rows.schema.names]
+    first: list[list[str]] = []
     total = 0
     for batch in rows:
-        for cells in _cells(batch.slice(0, TERMINAL_ROWS - table.row_count)):
-            table.add_row(*map(Text, cells))
+        first.extend(_cells(batch.slice(0, TERMINAL_ROWS - len(first))))
         total += batch.num_rows
+    widths = fitting_widths([names, *first], console.width)
+    table = Table(box=None, pad_edge=False)
+    for name, right, width in zip(names, _are_numbers(rows.schema), widths, strict=False):
+        table.add_column(Text(name), justify="right" if right else "left", overflow="fold", width=width)
+    for cells in first:
+        table.add_row(*map(Text, cells[: len(widths)]))
     console.print(table, highlight=False)
     if not total:
         console.print("no rows", style="dim")
-    if total > table.row_count:
-        note = f"{table.row_count:,} of {total:,} rows; --csv and --json print all"
-        console.print(note, style="dim", highlight=False)
+    left_out = [f"{len(first):,} of {total:,} rows"] if total > len(first) else []
+    if hidden := names[len(widths) :]:
+        left_out.append(f"without the columns {', '.join(hidden)}")
+    if left_out:
+        console.print(f"{'; '.join(left_out)}; --csv and --json print all", style="dim", highlight=False)
+
+
+def fitting_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Widths of the columns that fit side by side into a width, from the left; one at least.
+
+    A column of single words, such as ids and numbers, is as wide as the longest up to MAX_WORD. Texts share the rest
+    and are folded.
+    """
+    natural = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    texts = [any(" " in cell for cell in column) for column in zip(*rows, strict=True)]
+    widths = [min(size, MIN_TEXT if text else MAX_WORD) for size, text in zip(natural, texts, strict=True)]
+    count = max(1, sum(end + GAP * i <= width for i, end in enumerate(accumulate(widths))))
+    widths = widths[:count]
+    left = width - sum(widths) - GAP * (count - 1)
+    for rank, i in enumerate(sorted(range(count), key=lambda i: natural[i] - widths[i])):
+        more = max(0, min(natural[i] - widths[i], left // (count - rank)))
+        widths[i], left = widths[i] + more, left - more
+    return [min(size, width) for size in widths]
 
 
 def _print_all(console: Console, rows: "pa.RecordBatchReader") -> None:
@@ -125,6 +157,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:,.3f}"
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else safe(str(value))
-    return text.replace("\n", " ").replace("\t", " ")
+        return f"{value:.3f}"
+    return safe(str(value)).replace("\n", " ").replace("\t", " ")

@@ -1,22 +1,26 @@
 """`craft-ray runs`."""
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from craft_ray.cli.console import add_row, console
+from craft_ray.cli.console import console
 from craft_ray.cli.options import Json, Output, SettingsFile, open_storage, similar_output
+from craft_ray.cli.rows import Csv, print_rows
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.text import one_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def runs(
     output: Output,
     limit: Annotated[int, typer.Option(help="Runs to list, the newest first.", min=1)] = 20,
+    as_csv: Csv = False,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -33,30 +37,36 @@ def runs(
         raise SettingsError(f"no run has written to {output}: {hint}{similar_output(location)}")
     if as_json:
         print(json.dumps(records))
-    else:
-        print_runs(console(), records)
+        return
+    print_rows(run_rows(records).to_reader(), "csv" if as_csv else "table")
+    if not as_csv:
+        sources = {record["model"]["fingerprint"][:12]: record["model"]["source"] for record in records}
+        for fingerprint, source in sources.items():
+            console().print(one_line(f"model {fingerprint}: {source}"), style="dim", soft_wrap=True)
 
 
-def print_runs(on: Console, records: list[dict[str, Any]]) -> None:
-    """Print run records, one per line, followed by the models that they name."""
-    table = Table(box=None, pad_edge=False)
-    counts = ("annotated", "rejected", "deleted", "unchanged", "superseded")
-    for name in ("run", "status", *counts, "entities", "seconds", "version", "model"):
-        table.add_column(name, justify="left" if name in ("run", "status", "model") else "right", no_wrap=name == "run")
+def run_rows(records: Sequence[Mapping[str, Any]]) -> "pa.Table":
+    """A row per run record, with what is asked for most on the left."""
+    import pyarrow as pa
+
+    rows = []
     for record in records:
-        account = record.get("account")
-        figures = [f"{account['documents'][name]:,}" for name in counts] if account else [""] * len(counts)
-        add_row(
-            table,
-            record["run_id"],
-            record["status"],
-            *figures,
-            f"{sum(account['entities'].values()):,}" if account else "",
-            f"{account['seconds']:,.0f}" if account else "",
-            str(record.get("tables", {}).get("documents", "")),
-            record["model"]["fingerprint"][:12],
+        account = record.get("account") or {"documents": {}, "entities": {}}
+        documents = account["documents"]
+        rows.append(
+            {
+                "run": record["run_id"],
+                "status": record["status"],
+                "annotated": documents.get("annotated"),
+                "entities": sum(account["entities"].values()) if documents else None,
+                "rejected": documents.get("rejected"),
+                "seconds": round(account["seconds"]) if documents else None,
+                "deleted": documents.get("deleted"),
+                "unchanged": documents.get("unchanged"),
+                "superseded": documents.get("superseded"),
+                "version": record.get("tables", {}).get("documents"),
+                "model": record["model"]["fingerprint"][:12],
+            }
         )
-    on.print(table)
-    sources = {record["model"]["fingerprint"][:12]: record["model"]["source"] for record in records}
-    for fingerprint, source in sources.items():
-        on.print(one_line(f"model {fingerprint}: {source}"), style="dim", soft_wrap=True)
+    schema = pa.schema([(name, pa.string() if name in ("run", "status", "model") else pa.int64()) for name in rows[0]])
+    return pa.Table.from_pylist(rows, schema)

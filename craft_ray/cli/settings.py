@@ -5,11 +5,11 @@ from typing import Any
 
 from craft_ray.cli.console import add_row, console, plain_table
 from craft_ray.cli.model_options import options_from
-from craft_ray.cli.options import Json, SettingsFile
+from craft_ray.cli.options import PANELS, Json, SettingsFile
 from craft_ray.core.settings import Settings, setting_descriptions, settings_and_origins
 
 
-@options_from(Settings)
+@options_from(Settings, panels=PANELS)
 def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any) -> None:
     """List all settings, with the values that `annotate` would use here and their origins."""
     loaded, origins = settings_and_origins(settings, **chosen)

@@ -63,5 +63,5 @@ def test_rows_of_any_type_are_shown():
     stream = io.StringIO()
     rows = pa.table({"n": [1234, None], "score": [0.5, 1.0], "mention": ["[bold]\x1b", "b"]})
     print_table(Console(file=stream, width=100), rows.to_reader())
-    assert "1,234" in stream.getvalue()
+    assert "1234" in stream.getvalue()
     assert "[bold]\N{REPLACEMENT CHARACTER}" in stream.getvalue()

@@ -1,11 +1,13 @@
 """Options made of the fields of a model."""
 
+import inspect
 from typing import Any, Literal
 
 import typer
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
+from craft_ray.cli.annotate import annotate
 from craft_ray.cli.model_options import options_from
 
 
@@ -47,6 +49,13 @@ def test_missing_options_are_none():
     app, taken = command()
     assert CliRunner().invoke(app, ["soup"]).exit_code == 0
     assert taken == [{"what": "soup", "cover": False, "salt": None, "heat": None, "share": None}]
+
+
+def test_help_has_every_setting_in_a_panel_and_ten_options_first():
+    options = inspect.signature(annotate).parameters.values()
+    panels = [option.annotation.__metadata__[0].rich_help_panel for option in options if option.name != "inputs"]
+    assert "Settings" not in panels
+    assert sum(panel in (None, "Options") for panel in panels) < 10  # --help is the tenth
 
 
 def test_help():

@@ -25,14 +25,14 @@ def test_pipe_gets_whole_rows():
     rows = pa.table({"doc_id": [LONG] * 500, "mention": ["two\nlines"] * 500, "n": [12345] * 500})
     lines = printed(rows, width=80).splitlines()
     assert len(lines) == 501
-    assert all(line == f"{LONG}  two lines  12,345" for line in lines[1:])
+    assert all(line == f"{LONG}  two lines  12345" for line in lines[1:])
 
 
 def test_columns_are_as_wide_as_their_first_cells():
     rows = pa.table({"id": ["a"] * 5_000 + ["b" * 20], "n": range(5_001)})
     lines = printed(rows, width=80).splitlines()
     assert lines[:2] == ["id    n", "a     0"]
-    assert lines[-2:] == ["a   4,999", f"{'b' * 20}  5,000"]
+    assert lines[-2:] == ["a   4999", f"{'b' * 20}  5000"]
 
 
 def test_terminal_shows_first_rows_and_counts_all():
@@ -41,6 +41,34 @@ def test_terminal_shows_first_rows_and_counts_all():
     )
     assert shown.replace("\n", "").count("7") == TERMINAL_ROWS * 300
     assert f"{TERMINAL_ROWS} of {TERMINAL_ROWS + 50} rows" in shown
+
+
+CONCEPTS = pa.table(
+    {
+        "label": ["Sequence", "Taxon"],
+        "concept_id": ["SO:0000704", "NCBITaxon:9606"],
+        "concept": ["gene", "Homo sapiens"],
+        "year": [2001, None],
+        "key": [6648395123456789012, -1],
+        "spellings": ["genes, genetic, genetically", "humans, people of any age, human"],
+    }
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_terminal_keeps_ids_whole_and_folds_texts_between_words(width: int):
+    shown = printed(CONCEPTS, width=width, force_terminal=True, color_system=None)
+    assert max(map(len, shown.splitlines())) <= width
+    words = shown.split()
+    for word in ("NCBITaxon:9606", "Sequence", "2001", "6648395123456789012", "genetically", "sapiens"):
+        assert word in [word.rstrip(",") for word in words]
+
+
+def test_terminal_names_the_columns_that_do_not_fit():
+    shown = printed(CONCEPTS, width=40, force_terminal=True, color_system=None)
+    assert "NCBITaxon:9606" in shown
+    assert "without the columns year, key, spellings; --csv and --json print all" in " ".join(shown.split())
+    assert "6648395123456789012" not in shown
 
 
 def test_empty_results():
