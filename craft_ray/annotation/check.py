@@ -1,7 +1,7 @@
 """A look at the inputs before a run: format, documents and words of each file, and the parts that are not read."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.annotation.inputs import Inputs, list_inputs, options_for
 from craft_ray.annotation.items import is_title_alone
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Document, Item, Rejection
 from craft_ray.core.settings import Settings
-from craft_ray.readers import format_of, is_shard_name, read_options, read_shard
+from craft_ray.readers import format_of, read_options, read_shard
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.failures import describe
-from craft_ray.storage.listing import list_shards
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 
@@ -69,14 +69,14 @@ class FileCheck:
             self.columns = self.columns or item.metadata.get("columns_read")
 
 
-def check(inputs: Sequence[str], settings: Settings) -> dict[str, Any]:
+def check(inputs: Inputs, settings: Settings) -> dict[str, Any]:
     """Read a part of the inputs as a run with these settings would, without a model and without Ray.
 
     Raises SettingsError for wrong settings and missing inputs.
     """
     options = read_options(settings)
     storage = Storage.of(settings)
-    listing = list_shards(storage, inputs, is_shard_name)
+    listing = list_inputs(storage, inputs, None, prune=False)
     chosen = listing.shards(_spread(len(listing)))
     first_in: dict[str, str] = {}
     repeated: Counter[str] = Counter()
@@ -107,6 +107,7 @@ def _spread(files: int) -> NDArray[np.int64]:
 
 def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCheck) -> Iterator[Item]:
     """Yield the first items of a file; note in `checked` why reading ended early."""
+    options = options_for(shard, options)
     try:
         with storage.open(shard.name) as stream:
             checked.format = format_of(stream, shard.name, options)

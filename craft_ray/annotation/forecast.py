@@ -3,9 +3,9 @@
 Nothing is written and Ray is not started.
 """
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 from craft_ray.annotation.catalogue.existing import BATCH
 from craft_ray.annotation.catalogue.file_states import FileStates, columns_needed
 from craft_ray.annotation.catalogue.vanished import ORIGIN, Vanished, find_vanished
+from craft_ray.annotation.inputs import Inputs, list_inputs, options_for
 from craft_ray.annotation.plan import shard_signature
 from craft_ray.core.errors import ShardError
-from craft_ray.core.schema import Document
+from craft_ray.core.schema import Document, Item
 from craft_ray.core.settings import Settings
 from craft_ray.model.inference import check_choice
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.readers import is_shard_name, read_options, read_shard
+from craft_ray.readers import read_options, read_shard
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
-from craft_ray.storage.listing import list_shards
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.output import open_output, tables_exist
 from craft_ray.tables.records import read_records
 
-SAMPLED_SHARDS, SAMPLED_DOCUMENTS = 5, 40
-"""Shards that are opened to estimate the number of documents, and documents read from each."""
+SAMPLED_SHARDS, SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 5, 1_000, 4_000_000
+"""Shards that are opened to estimate the number of documents, and documents and characters read of each."""
 
 LISTED = 50
 """Shards that a forecast lists by name."""
@@ -60,7 +60,7 @@ REASONS = (
 """Descriptions of `Why`."""
 
 
-def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str, Any]:
+def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
     """Compare the inputs with what the output has, as a run with these settings would.
 
     Raises SettingsError for wrong settings and missing inputs.
@@ -68,7 +68,7 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
     options = read_options(settings)
     check_choice(settings.precision, settings.engine)
     storage, output = Storage.of(settings), absolute(output)
-    listing = list_shards(storage, inputs, is_shard_name, output)
+    listing = list_inputs(storage, inputs, output, settings.prune)
     checkpoint = load_checkpoint(settings.model, storage.fetch)
     exist = tables_exist(storage, output)
     states = FileStates.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())
@@ -82,8 +82,8 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
     indices = np.flatnonzero(why)
     to_read = listing.shards(indices)
     size = sum(shard.size for shard in to_read)
-    documents_expected = round(size * _documents_per_byte(storage, to_read, options))
-    speed = documents_per_second(read_records(storage, output))
+    documents_expected = round(_documents_expected(storage, to_read, options))
+    speed, includes_start = documents_per_second(read_records(storage, output))
     return {
         "shards": {
             "found": len(listing),
@@ -96,6 +96,7 @@ def forecast(inputs: Sequence[str], output: str, settings: Settings) -> dict[str
         "documents_in_shards_known": int(states.found.sum()),
         "documents_expected": documents_expected,
         "seconds_expected": speed and round(documents_expected / speed, 1),
+        "speed_includes_start": includes_start,
         "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
         "files": [
             {"shard": shard.name, "bytes": shard.size, "why": REASONS[why[index]]}
@@ -127,27 +128,54 @@ def _counts(why: NDArray[np.int8]) -> dict[str, int]:
     return {REASONS[reasons[i]]: int(counts[i]) for i in np.argsort(first)}
 
 
-def _documents_per_byte(storage: Storage, shards: Sequence[Shard], options: ReadOptions) -> float:
-    """Estimate from the first documents of a few shards, spread evenly; 0 if none of them can be read."""
-    size = documents = 0
+def _documents_expected(storage: Storage, shards: Sequence[Shard], options: ReadOptions) -> float:
+    """Estimate from the first documents of a few shards, spread evenly; exact if these are all.
+
+    Shards that a list names without a size count as the average of those.
+    """
+    size = documents = opened = 0.0
     for number in np.unique(np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards))).astype(int)).tolist():
         shard = shards[number]
         with storage.open(shard.name) as stream:
-            items = (item for item in read_shard(stream, shard.name, options) if isinstance(item, Document))
+            whole = stream.seek(0, io.SEEK_END)
+            stream.seek(0)
+            items = read_shard(stream, shard.name, options_for(shard, options))
             try:
-                count = sum(1 for _ in islice(items, SAMPLED_DOCUMENTS))
+                count, ended = _count(items)
+                if not ended and stream.tell() >= whole:  # small and compressed: its size says nothing about the rest
+                    count, ended = count + sum(isinstance(item, Document) for item in items), True
             except ShardError:
                 continue  # the run itself reports broken shards
-            size += shard.size if count < SAMPLED_DOCUMENTS else min(shard.size, stream.tell())
-        documents += count
-    return documents / size if size else 0.0
+            share = 1.0 if ended else stream.tell() / whole
+        documents, size, opened = documents + count / share, size + whole, opened + 1
+    if not size:
+        return 0.0
+    unknown = sum(not shard.size for shard in shards)
+    return documents / size * sum(shard.size for shard in shards) + documents / opened * unknown
 
 
-def documents_per_second(records: Iterable[dict[str, Any]]) -> float | None:
-    """Speed of the newest run that annotated anything, without its start-up if it had more than one commit."""
+def _count(items: Iterable[Item]) -> tuple[int, bool]:
+    """Count the first documents, and return whether these are all."""
+    count = characters = 0
+    for item in items:
+        if isinstance(item, Document):
+            count, characters = count + 1, characters + len(item.text)
+        if count >= SAMPLED_DOCUMENTS or characters >= SAMPLED_CHARACTERS:
+            return count, False
+    return count, True
+
+
+def documents_per_second(records: Iterable[dict[str, Any]]) -> tuple[float | None, bool]:
+    """Speed of the newest run that was long enough to tell it from the start-up, else of the newest that annotated
+    anything, and whether it includes the start-up.
+    """
+    whole: float | None = None
     for record in records:
         account = record.get("account") or {}
-        if account.get("tokens"):
-            rate = account["steady_tokens_per_second"] or account["tokens_per_second"]
-            return float(rate * account["documents"]["annotated"] / account["tokens"])
-    return None
+        if not account.get("tokens"):
+            continue
+        per_token = account["documents"]["annotated"] / account["tokens"]
+        if account["steady_tokens_per_second"]:
+            return float(account["steady_tokens_per_second"] * per_token), False
+        whole = whole or float(account["tokens_per_second"] * per_token)
+    return whole, whole is not None

@@ -1,7 +1,7 @@
 """The inputs of a run: checked and listed before anything is written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -9,10 +9,11 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.model.inference import check_choice
 from craft_ray.readers import deletions, is_shard_name, read_options
+from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import file_of_format, list_shards
-from craft_ray.storage.shards import FILES, Listing
+from craft_ray.storage.shards import FILES, Listing, Shard
 from craft_ray.storage.storage import Storage
 
 
@@ -41,7 +42,12 @@ def check_settings(settings: Settings) -> None:
     check_choice(settings.precision, settings.engine)
 
 
-def list_inputs(storage: Storage, inputs: Inputs, output: str, prune: bool) -> Listing:
+def options_for(shard: Shard, options: ReadOptions) -> ReadOptions:
+    """The options with the format that a shard is read as whatever the settings say, if it has one."""
+    return replace(options, format=shard.format) if shard.format else options
+
+
+def list_inputs(storage: Storage, inputs: Inputs, output: str | None, prune: bool) -> Listing:
     """List all files of the inputs, the output's own apart.
 
     Raises SettingsError if an input does not exist or cannot be listed.

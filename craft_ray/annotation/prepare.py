@@ -17,6 +17,7 @@ import ray.data
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from craft_ray.annotation.inputs import options_for
 from craft_ray.annotation.items import CheckedItem, SeenIds, check_item, is_title_alone, reject_repeated
 from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED, Row, failure_row, scalar_columns
@@ -147,8 +148,7 @@ class Preprocessor:
         account = ShardAccount.of(shard)
         rows: list[Row] = []
         size = 0
-        options = replace(self.task.options, format=shard.format) if shard.format else self.task.options
-        for row in self._rows(stream, account, options):
+        for row in self._rows(stream, account, options_for(shard, self.task.options)):
             rows.append(row)
             size += row.checked.size
             if size >= MAX_CHARACTERS or len(rows) >= self.max_rows:

@@ -108,23 +108,24 @@ def annotate(
     try:
         loaded = load_settings(settings, **chosen)
         configure_logging(loaded.log_format, verbose=verbose)
-        if (inputs_from or deleted_from) and (check or dry_run):
-            raise SettingsError("--inputs-from and --deleted-from go with neither --check nor --dry-run: name files")
         if not (inputs or inputs_from or deleted_from):
             raise SettingsError(
                 "no input is named: give files, folders or globs, --inputs-from FILE or --deleted-from FILE"
             )
         if check:
             from craft_ray.annotation.check import check as run_check
+            from craft_ray.annotation.inputs import Inputs
 
-            print_result(run_check(inputs, loaded), as_json, print_check)
+            print_result(run_check(Inputs(inputs, inputs_from, deleted_from), loaded), as_json, print_check)
             return
         if output is None:
             raise SettingsError("--output is missing: the folder of the tables")
         if dry_run:
             from craft_ray.annotation.forecast import forecast
+            from craft_ray.annotation.inputs import Inputs
 
-            print_result(forecast(inputs, output, loaded), as_json, print_forecast)
+            sources = Inputs(inputs, inputs_from, deleted_from)
+            print_result(forecast(sources, output, loaded), as_json, print_forecast)
             return
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run

@@ -21,7 +21,13 @@ def print_forecast(on: Console, forecast: dict[str, Any]) -> None:
     if seconds is None:
         add_row(table, "time", "unknown", "annotate some of the files first: the speed is that of the last run")
     else:
-        add_row(table, "time", f"about {timedelta(seconds=round(seconds))}", "at the speed of the last run")
+        short = forecast["speed_includes_start"]
+        word, note = (
+            ("at most", "earlier runs were too short to tell their speed from their start")
+            if short
+            else ("about", "at the speed of the last run")
+        )
+        add_row(table, "time", f"{word} {timedelta(seconds=round(seconds))}", note)
     on.print(table)
     for file in forecast["files"]:
         on.print(one_line(f"{file['why']}: {file['shard']} ({file['bytes']:,} bytes)"), soft_wrap=True, highlight=False)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from craft_ray.annotation import check
+from craft_ray.annotation.inputs import Inputs
 from craft_ray.cli.app import app
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def checked(folder: Path, **settings) -> dict[str, dict]:
-    result = check.check([str(folder)], Settings(**settings))
+    result = check.check(Inputs([str(folder)]), Settings(**settings))
     return {Path(file["file"]).name: file for file in result["files"]} | {"all": result}
 
 
@@ -62,9 +63,21 @@ def test_large_inputs_are_sampled(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert [file["whole"] for file in found["all"]["files"]].count(False) == ("a.jsonl" in found)
 
 
+def test_lists_of_files_and_of_deletions(folder: Path, tmp_path: Path):
+    (tmp_path / "files.tsv").write_text(f"{folder}/a.jsonl\n")
+    (tmp_path / "gone").write_text("7\n8\n")
+    lists = ["--inputs-from", str(tmp_path / "files.tsv"), "--deleted-from", str(tmp_path / "gone")]
+    done = CliRunner().invoke(app, ["annotate", *lists, "--check", "--json"], catch_exceptions=False)
+    files = {Path(file["file"]).name: file for file in json.loads(done.stdout)["files"]}
+    assert {name: (file["documents"], file["deleted"]) for name, file in files.items()} == {
+        "a.jsonl": (1, 0),
+        "gone": (0, 2),
+    }
+
+
 def test_missing_inputs_are_a_bad_setting(tmp_path: Path):
     with pytest.raises(SettingsError, match="nothing"):
-        check.check([str(tmp_path / "nothing")], Settings())
+        check.check(Inputs([str(tmp_path / "nothing")]), Settings())
 
 
 def test_the_command_needs_no_output(folder: Path):
@@ -85,8 +98,9 @@ def test_a_run_needs_an_output():
 
 def test_neither_ray_nor_torch_is_imported():
     program = (
-        "import sys; from craft_ray.annotation.check import check; from craft_ray.core.settings import Settings;"
-        f"check([{str(SAMPLE)!r}], Settings());"
+        "import sys; from craft_ray.annotation.check import Inputs, check;"
+        "from craft_ray.core.settings import Settings;"
+        f"check(Inputs([{str(SAMPLE)!r}]), Settings());"
         "print(*{'ray', 'torch', 'transformers', 'openvino'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

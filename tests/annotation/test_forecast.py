@@ -1,5 +1,6 @@
 """Dry runs: which shards would be read and why, how many documents, how long."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from craft_ray.annotation.catalogue.file_states import FileStates
 from craft_ray.annotation.forecast import REASONS, documents_per_second, forecast, reasons_to_read
+from craft_ray.annotation.inputs import Inputs
 from craft_ray.cli.app import app
 from craft_ray.core.schema import SHARDS
 from craft_ray.core.settings import load_settings
@@ -23,6 +25,8 @@ ACCOUNT = {
     "steady_tokens_per_second": 100.0,
     "tokens_per_second": 40.0,
 }
+
+SHORT = ACCOUNT | {"steady_tokens_per_second": None}
 
 
 def test_reasons_to_read():
@@ -52,7 +56,7 @@ def test_reasons_to_read():
 def test_documents_and_time_are_estimated(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": n, "text": "Pax6 in mice."}) + "\n" for n in range(7)))
     output = tmp_path / "out"
-    arguments = ([str(tmp_path / "a.jsonl")], str(output), load_settings(model="stand-in"))
+    arguments = (Inputs([str(tmp_path / "a.jsonl")]), str(output), load_settings(model="stand-in"))
     expected = forecast(*arguments)
     assert expected["documents_expected"] == 7
     assert expected["shards"] == {"found": 1, "to_read": 1, "why": {"new": 1}, "files_passed_over": 0}
@@ -63,22 +67,41 @@ def test_documents_and_time_are_estimated(tmp_path: Path):
 
 
 def test_documents_of_large_shards_are_estimated_from_the_first(tmp_path: Path):
-    lines = [json.dumps({"id": f"{n:06}", "text": "Pax6 in mice. " * 300}) for n in range(1000)]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    expected = forecast([str(tmp_path)], str(tmp_path / "out"), load_settings(model="stand-in"))
-    assert expected["documents_expected"] == pytest.approx(1000, rel=0.3)
+    lines = [json.dumps({"id": f"{n:06}", "text": "Pax6 in mice. " * (n % 200)}) for n in range(5000)]
+    for name, compress in (("a.jsonl", bytes), ("b.jsonl.gz", gzip.compress)):
+        (tmp_path / name).write_bytes(compress("\n".join(lines).encode()))
+        expected = forecast(Inputs([str(tmp_path / name)]), str(tmp_path / "out"), load_settings(model="stand-in"))
+        assert expected["documents_expected"] == pytest.approx(5000, rel=0.1)
+
+
+def test_lists_of_files_without_sizes(tmp_path: Path):
+    for name in "abcdefgh":
+        (tmp_path / f"{name}.jsonl").write_text('{"id": "1", "text": "Pax6 in mice."}\n' * 3)
+    (tmp_path / "list").write_text("".join(f"{name}.jsonl\n" for name in "abcdefgh"))
+    arguments = [
+        "annotate",
+        "--inputs-from",
+        str(tmp_path / "list"),
+        "-o",
+        str(tmp_path / "out"),
+        "--dry-run",
+        "--json",
+    ]
+    expected = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    assert (expected["shards"]["to_read"], expected["documents_expected"]) == (8, 24)
 
 
 @pytest.mark.parametrize(
     ("records", "speed"),
     [
-        ([], None),
-        ([{"account": None}, {}], None),
-        ([{"account": ACCOUNT | {"tokens": 0}}, {"account": ACCOUNT}], 0.5),
-        ([{"account": ACCOUNT | {"steady_tokens_per_second": None}}, {"account": ACCOUNT}], 0.2),
+        ([], (None, False)),
+        ([{"account": None}, {}], (None, False)),
+        ([{"account": ACCOUNT | {"tokens": 0}}, {"account": ACCOUNT}], (0.5, False)),
+        ([{"account": SHORT}, {"account": ACCOUNT}], (0.5, False)),
+        ([{"account": SHORT}, {"account": ACCOUNT | SHORT | {"tokens_per_second": 1}}], (0.2, True)),
     ],
 )
-def test_speed_of_the_last_run(records: list[dict], speed: float | None):
+def test_speed_of_earlier_runs(records: list[dict], speed: tuple[float | None, bool]):
     assert documents_per_second(records) == speed
 
 
