@@ -71,6 +71,7 @@ class RunContext:
         importlib.import_module("craft_ray.annotation.annotating")
         self.cleanup.enter_context(ray_session(self.settings))
         self.stop.listen()  # Ray has replaced the signal handlers
+        self.model.raise_early()
         self.timeline.reached("ray_ready")
         self._connected = True
 

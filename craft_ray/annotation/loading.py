@@ -28,9 +28,10 @@ class ModelLoading:
         self._deployed: Future[DeployedModel | None] | None = None
 
     def raise_early(self) -> None:
-        """Raise if loading has failed by now, so that a bad model does not wait for Ray."""
-        if self._checkpoint.done():
-            self._checkpoint.result()
+        """Raise if loading or preparing has failed by now, so that a bad model leaves nothing behind."""
+        for future in (self._checkpoint, self._deployed):
+            if future is not None and future.done():
+                future.result()
 
     @property
     def checkpoint(self) -> Checkpoint:

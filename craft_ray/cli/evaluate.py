@@ -104,6 +104,8 @@ def evaluate_documents(
     from craft_ray.training.gold import read_documents, read_sentences
     from craft_ray.training.seen_mentions import corpus_keys
 
+    if as_csv and not errors:
+        raise SettingsError("--csv goes with --errors, which it lists; --json prints the scores")
     if (gold is None) == (craft is None):
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)

@@ -20,8 +20,7 @@ def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any
         value: Any = values
         for part in key:
             value = value[part]
-        origin = next((origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in origins), "default")
-        rows.append({"setting": name, "value": value, "from": origin, "meaning": meaning})
+        rows.append({"setting": name, "value": value, "from": origins.get(key, "default"), "meaning": meaning})
     if as_json:
         print(json.dumps(rows))
         return

@@ -5,6 +5,7 @@ settings: they come from the AWS environment, profile or role.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -30,6 +31,9 @@ PREFIX = "CRAFT_RAY_"
 
 NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS")
 """Variables that are not settings: the first shows stack traces, the others are for tests."""
+
+_OF_SERVICES = re.compile(r"_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)")
+"""Matches variables that Kubernetes sets in each pod for a service named craft-ray."""
 
 ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]
 """Optional parts of full-text articles."""
@@ -259,7 +263,7 @@ def settings_and_origins(file: str | Path | None = None, **arguments: Any) -> tu
     given = {name: value for name, value in arguments.items() if value is not None}
     for layer in (environment, given):
         values = _merged(values, layer)
-    origins |= {key: PREFIX + "__".join(key).upper() for key in _keys(environment)}
+    origins |= {key: _variable(key) for key in _keys(environment)}
     origins |= dict.fromkeys(_keys(given), "argument")
     return validated(Settings, values, origins), origins
 
@@ -274,12 +278,27 @@ def setting_descriptions(model: type[BaseModel] = Settings, above: Key = ()) -> 
             yield ".".join((*above, name)), field.default, str(field.description)
 
 
+def _variable(key: Key) -> str:
+    """The environment variable that a value comes from: its own, or one above or below it."""
+    own = [PREFIX + "__".join(key[:length]).upper() for length in range(len(key), 0, -1)]
+    below = (name for name in os.environ if name.upper().startswith(f"{own[0]}__"))
+    return next((name for name in (*own, *below) if name in os.environ), own[0])
+
+
 def _environment() -> dict[str, Any]:
-    """Read settings from environment variables, and warn of unknown ones."""
+    """Read settings from environment variables, and warn of those that are none.
+
+    Raises SettingsError for one that is almost a setting.
+    """
     names = {PREFIX + name.upper() for name in Settings.model_fields}
+    settings = {name.removeprefix(PREFIX) for name in names}
     for name in os.environ:
         if name.startswith(PREFIX) and name.partition("__")[0] not in names and name not in NOT_SETTINGS:
-            log.warning("the environment variable %s is not a setting%s", name, nearest(name, names))
+            similar = "" if _OF_SERVICES.search(name) else nearest(name.removeprefix(PREFIX), settings)
+            if similar:
+                similar = similar.replace("mean ", f"mean {PREFIX}")
+                raise SettingsError(f"the environment variable {name} is not a setting{similar}")
+            log.warning("the environment variable %s is not a setting", name)
     try:
         return dict(EnvSettingsSource(cast(Any, Settings), env_prefix=PREFIX, env_nested_delimiter="__")())
     except UnreadableVariable as error:

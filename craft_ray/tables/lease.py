@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -74,14 +74,31 @@ def hold_lease(
         beat = with_log_fields(partial(_beat, storage, url, mine, ended, lost))
     heart = threading.Thread(target=beat, name="craft-ray-lease", daemon=True)
     heart.start()
+    refused = False
     try:
         yield Lease(mine["run_id"], lost)
+    except SettingsError:
+        refused = True
+        raise
     finally:
         ended.set()
         heart.join()
         if not lost.is_set():
             released = _json(mine | {"released": True})
             storage.best_effort("release the lease", lambda once: once.write_bytes(url, released))
+            if refused:
+                storage.best_effort("remove the lease", lambda once: _leave_no_trace(once, output, url))
+
+
+def _leave_no_trace(storage: Storage, output: str, url: str) -> None:
+    """Remove a lease if there is nothing else in its output, and then the folders."""
+    folder = join(output, FOLDER)
+    if storage.names(output) == [folder]:
+        storage.remove_files([url])
+        if not is_remote(output):
+            with suppress(OSError):  # another run has come
+                os.rmdir(folder)
+                os.rmdir(output)
 
 
 def next_run_id(previous: str, now: datetime | None = None) -> str:

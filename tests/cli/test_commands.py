@@ -24,12 +24,16 @@ def test_settings_with_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "craft-ray.yaml").write_text("replicas: 3\ns3: {region: eu-west-1}\n")
     monkeypatch.setenv("CRAFT_RAY_PATIENCE", "7")
+    monkeypatch.setenv("CRAFT_RAY_WAIT_FOR", '{"gpus": 2}')
     rows = json.loads(CliRunner().invoke(app, ["settings", "--model", "stand-in", "--json"]).output)
     values = {row["setting"]: (row["value"], row["from"]) for row in rows}
     assert values["model"] == ("stand-in", "argument")
     assert values["patience"] == (7, "CRAFT_RAY_PATIENCE")
     assert values["replicas"] == (3, "craft-ray.yaml, line 1")
     assert values["s3.region"] == ("eu-west-1", "craft-ray.yaml, line 2")
+    assert values["s3.profile"] == (None, "default")
+    assert values["wait_for.gpus"] == (2, "CRAFT_RAY_WAIT_FOR")
+    assert values["wait_for.cpus"] == (0, "default")
     assert values["engine"] == ("auto", "default")
     assert "craft-ray.yaml, line 1" in CliRunner().invoke(app, ["settings"]).output
 

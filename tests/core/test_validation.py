@@ -34,10 +34,17 @@ def test_invalid_variable(monkeypatch: pytest.MonkeyPatch):
         load_settings()
 
 
-def test_unknown_variable(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_misspelt_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CRAFT_RAY_REPLICA", "4")
+    with pytest.raises(SettingsError, match=r"CRAFT_RAY_REPLICA is not a setting; did you mean CRAFT_RAY_REPLICAS\?"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["CRAFT_RAY_NIGHTLY_HEAD_SVC_SERVICE_HOST", "CRAFT_RAY_PORT", "CRAFT_RAY_PORT_80_TCP"])
+def test_variables_of_others_do_no_harm(name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     load_settings()
-    assert "CRAFT_RAY_REPLICA is not a setting; did you mean CRAFT_RAY_REPLICAS?" in caplog.text
+    assert f"{name} is not a setting" in caplog.text
 
 
 def test_default_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

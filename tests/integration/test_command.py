@@ -52,6 +52,13 @@ def test_the_command_and_the_tagger_agree(tmp_path: Path):
         ([SAMPLE, "--settings", "/no/such.yaml"], "cannot read the settings file"),
         (["gs://bucket/x"], "gs:// is not supported"),
         ([SAMPLE, "--output", "/proc/craft-ray"], "cannot reach the output"),
+        ([SAMPLE, "--ontology", "/no/such.obo"], "cannot read the ontology /no/such.obo"),
+        ([SAMPLE, "--grounded-only", "Nothing"], "the model has no such label"),
+        ([SAMPLE, "--model-sha256", "0" * 64], "not model_sha256"),
+        (
+            [SAMPLE, "--model", "craft", "--engine", "openvino", "--precision", "fp16"],
+            "the engine openvino computes in",
+        ),
     ],
 )
 def test_bad_settings_exit_with_2(command, arguments, sentence, tmp_path: Path):
@@ -62,7 +69,7 @@ def test_bad_settings_exit_with_2(command, arguments, sentence, tmp_path: Path):
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert time.monotonic() - began < 30
-    assert not (tmp_path / "out" / "documents").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -143,3 +150,6 @@ def test_evaluate_lists_errors(command, tmp_path: Path):
     assert (scores["f1"], scores["relaxed"]["Taxon"]["f1"]) == (0, 1)
     bad = command("evaluate", "documents")
     assert (bad.code, bad.stderr) == (2, "craft-ray: give the corpus to score: --gold PATH, or --craft FOLDER\n")
+    bad = command("evaluate", "documents", "--gold", gold, "--csv")
+    assert (bad.code, bad.stdout) == (2, "")
+    assert "--csv goes with --errors" in bad.stderr
