@@ -69,10 +69,12 @@ class RunContext:
         self.load_lexicon()
         # Before Ray is connected: where nodes share a machine, one of them may remove the job's package later.
         importlib.import_module("craft_ray.annotation.annotating")
+        self.on_progress(Account(timeline=self.timeline))
         self.cleanup.enter_context(ray_session(self.settings))
         self.stop.listen()  # Ray has replaced the signal handlers
         self.model.raise_early()
         self.timeline.reached("ray_ready")
+        self.on_progress(Account(timeline=self.timeline))
         self._connected = True
 
     def raise_if_stopped(self) -> None:

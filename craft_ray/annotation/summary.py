@@ -37,6 +37,7 @@ def summarize(account: Account) -> dict[str, Any]:
             "known": up_to_date.shards,
             "read": account.shards_read,
             "unreadable": account.broken_shards,
+            "newly_broken": account.broken_shards - len(up_to_date.broken),
             "broken": dict(account.broken),
             "cut_short": account.cut_short,
             "passed_over": account.ignored_files[:MAX_LISTED].to_pylist(),

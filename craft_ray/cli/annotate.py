@@ -69,7 +69,7 @@ def annotate(
         bool,
         typer.Option(
             "--fail-on-rejected",
-            help="Exit with 5 if a document was rejected or a shard is broken.",
+            help="Exit with 5 if this run rejected a document or found a shard broken; not again the next night.",
             rich_help_panel=OUTCOME,
         ),
     ] = False,
@@ -96,7 +96,7 @@ def annotate(
 
     - 4: another run is writing to the output
 
-    - 5: documents were rejected, and either none was annotated or `--fail-on-rejected` was given
+    - 5: this run rejected documents, and either none was annotated or `--fail-on-rejected` was given
     """
     from craft_ray.core.settings import load_settings
 
@@ -132,7 +132,7 @@ def annotate(
 
         with run_progress(console(stderr=True), loaded.log_format, quiet=quiet) as show:
             summary = run(inputs, output, loaded, show, inputs_from, deleted_from)
-        if summary["status"] == DocumentsRejectedError.status and (fail_on_rejected or _annotated_nothing(summary)):
+        if _annotated_nothing(summary) or (fail_on_rejected and _rejected_anything(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
         summary, failure = getattr(error, "summary", None), error
@@ -160,9 +160,16 @@ def _annotated_nothing(summary: dict[str, Any]) -> bool:
 
     A broken shard has a row of its own, which is unchanged if an earlier run has met it.
     """
+    if summary["status"] != DocumentsRejectedError.status:
+        return False
     documents, broken = summary["documents"], summary["shards"]["unreadable"]
     found = documents["annotated"] + documents["deleted"] + documents["superseded"]
     return not found and documents["unchanged"] <= broken
+
+
+def _rejected_anything(summary: dict[str, Any]) -> bool:
+    """True if this run rejected a document, or found a shard broken that no earlier run had found so."""
+    return bool(summary["documents"]["rejected"] or summary["shards"]["newly_broken"])
 
 
 def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
@@ -205,6 +212,8 @@ def _note(name: str, number: int, summary: dict[str, Any]) -> str:
         notes = (f"{left:,} left for the next run" if left else "", f"{titles:,} with a title alone" if titles else "")
         return ", ".join(filter(None, notes))
     if name == "superseded" and number:
+        if summary["documents"]["deleted"]:
+            return "a later file revises or deletes them"
         return "a newer document has the same id; if ids repeat across files, give --id-prefix shard"
     return ""
 

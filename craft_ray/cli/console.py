@@ -24,6 +24,13 @@ LINE_EVERY = 10.0
 RATE_WITHIN = 60.0
 """Seconds over which the speed is averaged."""
 
+STAGES = {
+    "ray_ready": "starting Ray",
+    "model_ready": "making the model ready",
+    "first_commit": "annotating the first documents",
+}
+"""What a run is waiting for until it has reached a step of its timeline."""
+
 Show = Callable[["Account"], None]
 
 
@@ -165,7 +172,12 @@ def _log_progress(account: "Account") -> None:
 
 
 def describe(account: "Account") -> str:
-    """Describe an account in one line: documents committed, documents rejected if any, and recent speed."""
+    """Describe an account in one line: documents committed, documents rejected if any, and recent speed.
+
+    Before the first commit it is what the run is waiting for.
+    """
+    if not account.timeline.commits:
+        return next(stage for step, stage in STAGES.items() if step not in account.timeline.steps)
     rejected = account.committed.statuses["rejected"]
     speed = rate(account)
     parts = [

@@ -1,6 +1,7 @@
 """Validation of settings with pydantic. One error names all mistakes, their origins and the nearest names."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,7 +88,12 @@ def _mistake(model: type[BaseModel], found: dict[str, Any], origins: Mapping[Key
         return f"setting {name}: there is no such setting{origin}{nearest(key[-1], _fields(model, key[:-1]))}"
     shown = isinstance(found["input"], str | int | float) and found["type"] not in _SECRET
     given = f", not {found['input']!r}" if shown else ""
-    return f"setting {name}: {found['msg']}{given}{origin}"
+    return f"setting {name}: {_in_words(found['msg'])}{given}{origin}"
+
+
+def _in_words(message: str) -> str:
+    """A message of pydantic without its word for a value, and without how it failed to parse one."""
+    return re.sub(r"^(Input|String|Value|Tuple|Dictionary) should ", "must ", message).partition(", unable to")[0]
 
 
 def _fields(model: type[BaseModel], above: Key) -> list[str]:

@@ -142,6 +142,8 @@ def _files(storage: Storage, url: str, skip: str | None = None) -> Iterator[tupl
         yield (entry.name, entry.size, entry.tag, path_start(entry.name, top), ""), parts, entry.is_file
     if is_empty and top != url:
         storage.names(url)  # raises if the bucket is missing
+        if _WILDCARD.search(url):
+            raise SettingsError(f"no file matches the input {url}")
         hint = "" if is_remote(url) else similar_name(url)
         raise SettingsError(f"the input {url} does not exist{hint}")
 

@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.highlight import html_table
+from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
@@ -34,7 +35,7 @@ class TableSnapshot:
     """One table at one version. `len()` is its number of rows, taken from the Delta log.
 
     All ways to read it take `columns` (all by default) and `where`, an Arrow expression such as
-    `pyarrow.dataset.field("label") == "Protein"`, and read nothing else.
+    `pyarrow.dataset.field("label") == "Protein"`, and read nothing else. An unknown column raises SettingsError.
 
     rows:   number of rows of each file, by path
     labels: label of each file, by path; empty for a table that is not partitioned
@@ -51,6 +52,9 @@ class TableSnapshot:
         return sum(self.rows.values())
 
     def to_arrow(self, columns: list[str] | None = None, where: ds.Expression | None = None) -> pa.Table:
+        names = self.dataset.schema.names
+        if unknown := [name for name in columns or () if name not in names]:
+            raise SettingsError(f"the table {self.name} has no column {unknown[0]}{nearest(unknown[0], names)}")
         return self.dataset.to_table(columns=columns, filter=where)
 
     def to_pandas(self, columns: list[str] | None = None, where: ds.Expression | None = None) -> "pandas.DataFrame":

@@ -42,7 +42,7 @@ def model_card(result: TrainingResult, descriptions: Mapping[str, LabelDescripti
         [
             "---\nlibrary_name: transformers\npipeline_tag: token-classification\n---",
             f"# {result.data['base']} fine-tuned on {result.data['train'].partition(' (')[0]}\n",
-            f"Finds mentions of {len(scores['per_label'])} kinds of entity. Evaluated on the development set after",
+            f"Finds mentions of {', '.join(scores['per_label'])}. Evaluated on the development set after",
             "each epoch, at entity level as `seqeval` counts.\n",
             *epochs,
             "\nThe final checkpoint, in half precision, on the development set: "

@@ -16,7 +16,7 @@ from tests.support.outputs import STORAGE
 
 def summary(broken: int = 0, **documents: int) -> dict[str, Any]:
     """The summary of a run, with some counts."""
-    found = summarize(Account()) | {"model": {}, "tables": {}}
+    found = summarize(Account()) | {"model": {}, "tables": {}, "status": "partly_rejected"}
     found["documents"] |= documents
     found["shards"]["unreadable"] = broken
     found["rejected"] = {"bad_json": found["documents"]["rejected"]}
@@ -54,6 +54,9 @@ def test_summary_notes(capsys: pytest.CaptureFixture[str]):
     left_out = [line.split()[1:3] for line in lines if "left out" in line]
     assert left_out == [["Cell", "3"], ["Taxon", "0"]]
     assert any("2 with an id; 1 left out as less sure; cell types" in line for line in lines)
+    print_summary(console(), summary(found=9, deleted=1, superseded=1))
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "superseded" in line]
+    assert line.rstrip().endswith("1  a later file revises or deletes them")
     print_summary(console(), summary(found=9))
     assert not {"title", "--id-prefix"} & set(capsys.readouterr().out.split())
 

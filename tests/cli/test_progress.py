@@ -37,6 +37,18 @@ def test_time_left():
     assert time_left(account((100, 10, 1000), done=0)) is None
 
 
+def test_stages_before_the_first_commit():
+    waiting = account()
+    shown = [describe(waiting)]
+    for step in ("ray_ready", "model_ready", "first_block"):
+        waiting.timeline.reached(step)
+        shown.append(describe(waiting))
+    assert shown == ["starting Ray", "making the model ready", *["annotating the first documents"] * 2]
+    waiting.timeline.committed(3, 100)
+    waiting.committed.statuses.update(annotated=3)
+    assert describe(waiting) == "3 documents"
+
+
 def test_rejected_documents():
     assert describe(account((60, 5, 100), (0, 1234, 700))) == "1,234 documents, 10 tokens/s"
     assert describe(account((60, 5, 100), (0, 1234, 700), rejected=7)) == "1,234 documents, 7 rejected, 10 tokens/s"

@@ -205,6 +205,12 @@ def test_status_and_exit_code_of_rejected_documents(local_ray: None, command, tm
             "partly_rejected",
         )  # without the option too, since nothing was annotated
         assert "nothing was annotated" in done.stderr
+    both = (*annotate, output, broken, "--fail-on-rejected")
+    assert command(*both).code == 0  # what an earlier run has reported
+    (tmp_path / "new.xml").write_text("<PubmedArticleSet><PubmedArticle>")
+    done = command(*both, tmp_path / "new.xml")
+    assert done.code == 5
+    assert "and 2 shards are broken" in done.stderr
 
 
 def test_a_failure_is_in_the_summary_and_the_record(local_ray: None, command, tmp_path: Path):

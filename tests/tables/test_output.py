@@ -49,6 +49,11 @@ def test_tables_are_data_frames(output: Path):
     assert tables.labels == ["Protein", "Taxon"]
 
 
+def test_an_unknown_column_is_named(output: Path):
+    with pytest.raises(SettingsError, match=r"the table entities has no column lable; did you mean label\?"):
+        craft_ray.open(output).entities.to_pandas(["lable"])
+
+
 def test_sql_takes_parameters(output: Path):
     found = craft_ray.open(output).sql("SELECT count(*) AS n FROM documents WHERE doc_id < $id", id="PMID:000002")
     assert found.to_pylist() == [{"n": 2}]

@@ -29,7 +29,7 @@ def test_variables_and_relative_paths(tmp_path: Path, monkeypatch):
     ("content", "message"),
     [
         ("recipe: {epoch: 2}", "recipe.epoch: there is no such setting .*line 1.*did you mean epochs"),
-        ("recipe: {epochs: 0}", "recipe.epochs: Input should be greater than 0"),
+        ("recipe: {epochs: 0}", "recipe.epochs: must be greater than 0"),
         ("recipe: {swap: {Cell: 2}}", "recipe.swap: .* the share of Cell is not from 0 to 1"),
         ("train: ${NOT_SET_ANYWHERE}/craft", "not set"),
         ("train: [", "is not YAML"),
@@ -56,7 +56,7 @@ def test_options_override_the_file(tmp_path: Path):
         training.require("dev")
     with pytest.raises(SettingsError, match="greater than 0"):
         training.with_options({"epochs": 0})
-    with pytest.raises(SettingsError, match="swap: Input should be a valid number"):
+    with pytest.raises(SettingsError, match="swap: must be a valid number"):
         training.with_options({"swap": {"Cell": ""}})
 
 
