@@ -12,7 +12,7 @@ from craft_ray.annotation import prometheus
 from craft_ray.annotation.rows import PREDICTIONS, failure_row, rejection_row
 from craft_ray.model.engines.engine import DeployedModel
 from craft_ray.model.inference import Model
-from craft_ray.model.tokens import TOKEN_COLUMNS
+from craft_ray.model.tokens import TOKEN_COLUMNS, prediction_lists
 
 
 class Replica:
@@ -50,19 +50,18 @@ class Replica:
 
 def predict_block(block: pa.Table, model: Model) -> pa.Table:
     """The block with PREDICTIONS in place of its token columns."""
-    token_ids, window_length, word_piece = (block[name] for name in TOKEN_COLUMNS)
+    token_ids, window_length, unit_piece = (block[name] for name in TOKEN_COLUMNS)
     pieces = pc.fill_null(pc.list_value_length(token_ids), 0).to_numpy().astype(np.int64)
-    words = pc.fill_null(pc.list_value_length(word_piece), 0).to_numpy().astype(np.int64)
-    first_piece = np.repeat(np.cumsum(pieces) - pieces, words)
-    label, score = model.predict(
+    units = pc.fill_null(pc.list_value_length(unit_piece), 0).to_numpy().astype(np.int64)
+    first_piece = np.repeat(np.cumsum(pieces) - pieces, units)
+    predictions = model.predict(
         pc.list_flatten(token_ids).to_numpy(),
         pc.list_flatten(window_length).to_numpy(),
-        pc.list_flatten(word_piece).to_numpy() + first_piece,
+        pc.list_flatten(unit_piece).to_numpy() + first_piece,
     )
-    offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
-    block = block.append_column("label_ids", pa.ListArray.from_arrays(offsets, pa.array(label)))
-    block = block.append_column("scores", pa.ListArray.from_arrays(offsets, pa.array(score)))
-    computed_in = pa.array([model.precision if count else None for count in words.tolist()], pa.string())
+    for name, column in prediction_lists(predictions, units).items():
+        block = block.append_column(name, column)
+    computed_in = pa.array([model.precision if count else None for count in units.tolist()], pa.string())
     return block.append_column("computed_in", computed_in).drop_columns(list(TOKEN_COLUMNS))
 
 
@@ -71,7 +70,7 @@ def _reject(row: pa.Table, error: Exception) -> pa.Table:
 
 
 def _unpredicted(row: pa.Table) -> pa.Table:
-    """A TOKENIZED row without words, with the columns of PREDICTIONS."""
+    """A TOKENIZED row without units, with the columns of PREDICTIONS."""
     for name, kind in PREDICTIONS.items():
         row = row.append_column(name, pa.array([[] if pa.types.is_list(kind) else None], kind))
     return row.drop_columns(list(TOKEN_COLUMNS))

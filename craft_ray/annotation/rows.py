@@ -30,17 +30,23 @@ TOKENIZED = pa.schema(
         ("sentence_end", _INTS),
         ("token_ids", _INTS),
         ("window_length", _INTS),
-        ("word_piece", _INTS),
-        ("word_sentence", _INTS),
-        ("word_start", _INTS),
-        ("word_end", _INTS),
+        ("unit_piece", _INTS),
+        ("unit_sentence", _INTS),
+        ("unit_start", _INTS),
+        ("unit_end", _INTS),
+        ("unit_inner", pa.list_(pa.bool_())),
     ]
 )
-"""A row between reading and prediction. Word and sentence offsets count from the start of the document, the other lists
+"""A row between reading and prediction. Unit and sentence offsets count from the start of the document, the other lists
 are as in `model.windows.Windows`; `part` and `position` are those of the ShardAccount when the row was made."""
 
-PREDICTIONS = {"label_ids": pa.list_(pa.int8()), "scores": pa.list_(pa.float32()), "computed_in": pa.string()}
-"""Columns that a replica adds: an item per word, and the number format of the computation."""
+PREDICTIONS = {
+    "predicted_unit": _INTS,
+    "label_ids": pa.list_(pa.int8()),
+    "scores": pa.list_(pa.float32()),
+    "computed_in": pa.string(),
+}
+"""Columns that a replica adds: `model.tags.Predictions`, and the number format of the computation."""
 
 _STATUS = {Document: "annotated", Rejection: "rejected", Deletion: "deleted"}
 

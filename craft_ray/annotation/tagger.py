@@ -114,12 +114,12 @@ class Tagger:
 
     def _tag(self, documents: list[Document]) -> list[Entities]:
         tokens = tokenize(documents, self._windower)
-        pieces, words = (tokens[name].value_lengths().to_numpy() for name in ("token_ids", "word_piece"))
-        token_ids, window_length, word_piece = (tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS)
-        label, score = self._model.predict(
-            token_ids, window_length, (word_piece + np.repeat(np.cumsum(pieces) - pieces, words)).astype(np.int32)
+        pieces, units = (tokens[name].value_lengths().to_numpy() for name in ("token_ids", "unit_piece"))
+        token_ids, window_length, unit_piece = (tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS)
+        predictions = self._model.predict(
+            token_ids, window_length, (unit_piece + np.repeat(np.cumsum(pieces) - pieces, units)).astype(np.int32)
         )
-        entities, _ = decode(with_predictions(documents, tokens, label, score), self._decoder)
+        entities, _ = decode(with_predictions(documents, tokens, predictions), self._decoder)
         styles = {label: one.style for label, one in self.descriptions.items() if one.style}
         found = [Entities(document.text, styles=styles) for document in documents]
         if self._grounder is not None:

@@ -7,7 +7,6 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.bench.baselines import PIPELINE_BATCHES, token_classification
@@ -20,6 +19,7 @@ from craft_ray.model.engines.processor import capabilities
 from craft_ray.model.inference import Model, choose_precision
 from craft_ray.model.loading import find_model
 from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.tags import Predictions
 from craft_ray.model.windows import Windower, Windows
 
 
@@ -82,9 +82,8 @@ def windows_of(inputs: Inputs, sentences: list[str], window_pieces: int) -> Wind
     return replace(Windower.of(inputs.checkpoint), window_pieces=window_pieces)(sentences)[1]
 
 
-def predict_windows(model: Model, windows: Windows) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Label ids and scores of the words."""
-    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+def predict_windows(model: Model, windows: Windows) -> Predictions:
+    return model.predict(windows.token_ids, windows.window_length, windows.unit_piece)
 
 
 def default_precision(checkpoint: Checkpoint) -> Precision:

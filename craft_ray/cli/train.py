@@ -12,7 +12,7 @@ from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import Json, SettingsFile
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
-from craft_ray.training.recipe import Recipe, TrainingFile, read_training_file
+from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_training_file
 
 if TYPE_CHECKING:
     from craft_ray.training.corpora import Corpus
@@ -73,7 +73,7 @@ def train(
             training.require("base"),
             output,
             training.recipe,
-            auxiliary=[_read_corpus(path) for path in training.auxiliary],
+            auxiliary=[_read_auxiliary(one) for one in training.auxiliary],
             labels=read_descriptions(training.labels) if training.labels else {},
             workers=workers,
             accumulate=accumulate,
@@ -103,6 +103,15 @@ def _read_corpora(training: TrainingFile) -> tuple["Corpus", "Corpus"]:
     if training.dev_share is None:
         return corpus, _read_corpus(training.require("dev"), training.dev_ids)
     return split(corpus, training.dev_share, training.recipe.seed)
+
+
+def _read_auxiliary(auxiliary: str | Auxiliary) -> "Corpus":
+    """An auxiliary corpus, whose labels that teach one of the main corpus have its name."""
+    own = Auxiliary(corpus=auxiliary) if isinstance(auxiliary, str) else auxiliary
+    corpus = _read_corpus(own.corpus)
+    if unknown := set(own.labels) - set(corpus.labels):
+        raise SettingsError(f"{corpus.name} has no label {min(unknown)}: it has {', '.join(corpus.labels)}")
+    return corpus.renamed(own.labels)
 
 
 def _read_corpus(path: str, ids: str | None = None) -> "Corpus":

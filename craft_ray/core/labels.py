@@ -1,4 +1,4 @@
-"""The six entity labels of CRAFT, and the spelling of labels in the tables.
+"""The entity labels of CRAFT, and the spelling of labels in the tables.
 
 `Gene` is the published CRAFT card's name for CRAFT-IOB's tag GO, which holds **GO cellular components** (nuclear,
 mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `Protein`.
@@ -10,44 +10,56 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A kind of entity. `tag` is CRAFT-IOB's name, `ontology` the prefix of its concepts."""
+    """A kind of entity.
+
+    layer:    folder of its mentions in CRAFT's release
+    ontology: prefix of its concepts
+    tag:      its name in CRAFT-IOB, which has the first six
+    """
 
     name: str
-    tag: str
+    layer: str
     ontology: str
     meaning: str
+    tag: str | None = None
 
 
 LABELS = (
-    Label("Sequence", "SO", "SO", "sequence features: gene, allele, exon, mutant, wild type"),
-    Label("Cell", "CL", "CL", "cell types"),
-    Label("Protein", "GGP", "PR", "genes and gene products by name: Pax6, BRCA1"),
-    Label("Gene", "GO", "GO", "GO cellular components: nuclear, mitochondrial, chromosome"),
-    Label("Taxon", "Taxon", "NCBITaxon", "organisms"),
-    Label("Chemical", "CHEBI", "CHEBI", "chemicals"),
+    Label("Sequence", "SO", "SO", "sequence features: gene, allele, exon, mutant, wild type", "SO"),
+    Label("Cell", "CL", "CL", "cell types", "CL"),
+    Label("Protein", "PR", "PR", "genes and gene products by name: Pax6, BRCA1", "GGP"),
+    Label("Gene", "GO_CC", "GO", "GO cellular components: nuclear, mitochondrial, chromosome", "GO"),
+    Label("Taxon", "NCBITaxon", "NCBITaxon", "organisms", "Taxon"),
+    Label("Chemical", "CHEBI", "CHEBI", "chemicals", "CHEBI"),
+    Label("Anatomy", "UBERON", "UBERON", "organs, tissues and parts of the body"),
+    Label("Disease", "MONDO", "MONDO", "diseases"),
+    Label("Process", "GO_BP", "GO", "GO biological processes: expression, development, apoptosis"),
+    Label("Function", "GO_MF", "GO", "GO molecular functions: hybridization, binding"),
+    Label("Reaction", "MOP", "MOP", "chemical reactions: phosphorylation, reduction"),
 )
 
 ONTOLOGY = {label.name: label.ontology for label in LABELS}
 
-_BY_SPELLING = {spelling.casefold(): label.name for label in LABELS for spelling in (label.name, label.tag)}
+IOB_LABELS = tuple(label for label in LABELS if label.tag)
+"""The labels of CRAFT-IOB and of the published card."""
 
-_TAG_NAMES = {label.tag for label in LABELS}
+_BY_SPELLING = {name.casefold(): label.name for label in LABELS for name in (label.name, label.tag) if name}
 
-TAGS = ("O", *(f"{prefix}-{label.name}" for label in LABELS for prefix in "BI"))
-"""Tags of a model trained here, in the order of its label ids."""
+TAGS = ("O", *(f"{prefix}-{label.name}" for label in IOB_LABELS for prefix in "BI"))
+"""Tags of a model for CRAFT-IOB, in the order of its label ids."""
 
 
 def canonical(name: str) -> str:
-    """Spell one of the six labels as the tables do; other names stay.
+    """Spell a label of CRAFT as the tables do; other names stay.
 
-    >>> canonical("GGP"), canonical("taxon"), canonical("Disease")
-    ('Protein', 'Taxon', 'Disease')
+    >>> canonical("GGP"), canonical("taxon"), canonical("Virus")
+    ('Protein', 'Taxon', 'Virus')
     """
     return _BY_SPELLING.get(name.casefold(), name)
 
 
 def is_craft(names: Iterable[str]) -> bool:
-    """True if labels are CRAFT's own: all six in any spelling, or some in the spelling of CRAFT-IOB or the tables.
+    """True if labels are CRAFT's own: CRAFT-IOB's six in any spelling, or some as CRAFT-IOB or the tables spell them.
 
     In most corpora a `Gene` is a gene, not a cellular component. So a subset with `Gene` is CRAFT's only together with
     `Sequence`, which every part of CRAFT has.
@@ -60,7 +72,18 @@ def is_craft(names: Iterable[str]) -> bool:
     given = set(names)
     own = set(ONTOLOGY)
     as_tables = given <= own and ("Gene" not in given or "Sequence" in given)
-    return as_tables or given <= _TAG_NAMES or {canonical(name) for name in given} == own
+    iob = {label.tag: label.name for label in IOB_LABELS}
+    return as_tables or given <= set(iob) or {canonical(name) for name in given} == set(iob.values())
+
+
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Distinct labels, CRAFT's own in the order of LABELS and before others, which are sorted.
+
+    >>> in_order(["Virus", "Taxon", "Cell", "Taxon"])
+    ('Cell', 'Taxon', 'Virus')
+    """
+    order = list(ONTOLOGY)
+    return tuple(sorted(set(labels), key=lambda name: (order.index(name) if name in order else len(order), name)))
 
 
 def canonical_tags(tags: Sequence[str]) -> list[str]:

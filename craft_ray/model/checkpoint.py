@@ -20,7 +20,15 @@ from craft_ray.model.tags import TagSet
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
 
-OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refine_mentions", "rescoring", KEY)
+OWN_SETTINGS = (
+    "window_pieces",
+    "label_pieces",
+    "score_calibration",
+    "activation_ranges",
+    "refine_mentions",
+    "rescoring",
+    KEY,
+)
 """Keys that our training adds to config.json."""
 
 
@@ -28,13 +36,11 @@ OWN_SETTINGS = ("window_pieces", "score_calibration", "activation_ranges", "refi
 class StandIn:
     """Fixed labels in place of a network, to measure everything but the model.
 
-    label:             (vocabulary,) label id of each word piece
-    n_labels:          number of labels of the network that it replaces
+    label:             (vocabulary, groups) index of each word piece's label in each group
     tokens_per_second: simulated speed of a replica; None for no delay
     """
 
     label: NDArray[np.int8]
-    n_labels: int
     tokens_per_second: float | None
 
 
@@ -99,6 +105,11 @@ class Checkpoint:
         """The model's entry in run records and summaries."""
         about = {"source": self.source, "fingerprint": self.fingerprint, "labels": self.id2label}
         return about | ({KEY: self.config[KEY]} if self.config.get(KEY) else {})
+
+    @property
+    def label_pieces(self) -> bool:
+        """Whether the model labels all word pieces, not only the first one of each word."""
+        return self.config.get("label_pieces") is True
 
     @property
     def refine_mentions(self) -> bool:

@@ -1,4 +1,4 @@
-"""Label ids and scores of words to entities with offsets, for a whole block."""
+"""Predictions for units to entities with offsets, for a whole block."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,51 +13,66 @@ from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import IDENTITY, calibrated
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.refinement import MAX_WORDS, Scored, Words, refine
-from craft_ray.model.tags import Spans, TagSet, iob_to_spans
+from craft_ray.model.tags import Predictions, TagSet, find_mentions
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """What `decode` needs of a checkpoint; `refine` turns `refinement` on."""
+    """What `decode` needs of a checkpoint.
+
+    refine:    turns `refinement` on
+    cut_words: whether the model labels pieces, so that names may be cut off words
+    """
 
     tags: TagSet
     calibration: tuple[float, float] = IDENTITY
     refine: bool = False
+    cut_words: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Decoder":
-        return cls(checkpoint.tags, checkpoint.calibration, checkpoint.refine_mentions)
+        return cls(checkpoint.tags, checkpoint.calibration, checkpoint.refine_mentions, checkpoint.label_pieces)
 
 
 def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Entities of a block of tokenized documents with `label_ids` and `scores`, and the number of entities of each row.
+    """Entities of a block of tokenized documents with predictions, and the number of entities of each row.
 
     The entities have the columns of ENTITIES without `run_id` and `block_id`, plus `row`, the index of the document in
-    the block. They are ordered by document and offset. Their score is the mean over their words, calibrated.
+    the block. They are ordered by document and offset; those of different groups of labels may overlap. Their score is
+    the mean over their units, calibrated.
     """
-    words = _Lists(block["word_start"])
+    units = _Lists(block["unit_start"])
     sentences = _Lists(block["sentence_start"])
-    word_row = words.rows()
-    sentence = _flat(block["word_sentence"]) + sentences.starts[word_row]
+    predicted = _Lists(block["predicted_unit"])
+    unit_row = units.rows()
+    unit_end = _flat(block["unit_end"])
+    sentence = _flat(block["unit_sentence"]) + sentences.starts[unit_row]
+    inner = _flat(block["unit_inner"])
     tags = decoder.tags
-    word_end = _flat(block["word_end"])
-    spans = iob_to_spans(_flat(block["label_ids"]), sentence, tags)
-    raw = span_means(_flat(block["scores"]), spans.first, spans.last)
+    predictions = Predictions(
+        (predicted.values + units.starts[predicted.rows()]).astype(np.int32),
+        _flat(block["label_ids"]),
+        _flat(block["scores"]),
+    )
+    spans, raw = find_mentions(predictions, sentence, inner, tags)
+    row, label = unit_row[spans.first], spans.label
+    start, end = units.values[spans.first], unit_end[spans.last]
     if decoder.refine:
-        spans, raw = _refine_documents(block["text"], words, word_end, sentence, spans, raw)
-    row = word_row[spans.first]
-    start = words.values[spans.first]
-    end = word_end[spans.last]
-    own_sentence = sentence[spans.first]
+        rows = np.column_stack([row, start, end, label])
+        document = _Documents(block["text"], units, unit_end, sentence, inner)
+        row, start, end, label, raw = _refine(document, rows, spans.first, raw, decoder)
+    # One sorted key for all sentences of the block: the row in the high bits, the offset in the low ones.
+    sentence_key = (sentences.rows() << 32) | sentences.values
+    own_sentence = np.searchsorted(sentence_key, (row << 32) | start, side="right") - 1
     entities = {
         "doc_id": block["doc_id"].combine_chunks().take(pa.array(row)),
         "section": _sections(block["sections"], row, start),
         "start": start,
         "end": end,
-        "label": np.array(tags.names, object)[spans.label],
+        "label": np.array(tags.names, object)[label],
         "mention": _mentions(block["text"], row, start, end),
         "score": calibrated(raw, decoder.calibration),
-        "ontology": np.array(tags.ontologies, object)[spans.label],
+        "ontology": np.array(tags.ontologies, object)[label],
         "sentence_start": sentences.values[own_sentence],
         "sentence_end": _flat(block["sentence_end"])[own_sentence],
     }
@@ -65,36 +80,64 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     return table.append_column("row", pa.array(row, pa.int64())), np.bincount(row, minlength=block.num_rows)
 
 
-def _refine_documents(
-    texts: pa.ChunkedArray,
-    words: "_Lists",
-    word_end: NDArray[np.int32],
-    sentence: NDArray[np.int64],
-    spans: Spans,
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """The texts of a block and their units, as flat columns over all of them."""
+
+    texts: pa.ChunkedArray
+    units: "_Lists"
+    unit_end: NDArray[np.int32]
+    sentence: NDArray[np.int64]
+    inner: NDArray[np.bool_]
+
+    def words(self, text: str, first: int, to: int) -> Words:
+        """The words of the units from `first` to `to`."""
+        begins = np.flatnonzero(~self.inner[first:to]) + first
+        ends = np.append(begins[1:], to) - 1
+        columns = self.units.values[begins], self.unit_end[ends], self.sentence[begins]
+        return Words(text, *(column.tolist() for column in columns))
+
+
+def _refine(
+    documents: _Documents,
+    mentions: NDArray[np.int64],
+    first: NDArray[np.int64],
     score: NDArray[np.float32],
-) -> tuple[Spans, NDArray[np.float32]]:
-    """Refine each document on its own, a long one in parts."""
-    combined = texts.combine_chunks()
-    refined: list[Scored] = []
-    for row, (begin, count) in enumerate(zip(words.starts.tolist(), words.lengths.tolist(), strict=True)):
-        text = ""
-        for first, to in _parts(sentence, begin, begin + count):
-            own = slice(*np.searchsorted(spans.first, [first, to]))
+    decoder: Decoder,
+) -> tuple[NDArray[Any], ...]:
+    """Refine the mentions of each document, or part of a long one, and of each group of labels on their own.
+
+    mentions: (mentions, 4): row, start, end and label; first: their first units
+
+    Returns row, start, end, label and score, sorted.
+    """
+    tags, texts, units = decoder.tags, documents.texts.combine_chunks(), documents.units
+    group = np.zeros(len(tags.names), np.int64)
+    has_label = tags.label >= 0
+    group[tags.label[has_label]] = np.flatnonzero(has_label) // (len(tags.label) // tags.groups)
+    refined: list[tuple[int, Scored]] = []
+    for row, (begin, count) in enumerate(zip(units.starts.tolist(), units.lengths.tolist(), strict=True)):
+        for unit, to in _parts(documents.sentence, begin, begin + count):
+            own = slice(*np.searchsorted(first, [unit, to]))
             if own.start == own.stop:
                 continue
-            text = text or combined[row].as_py()
-            part = Words(text, *(column[first:to].tolist() for column in (words.values, word_end, sentence)))
-            last = np.minimum(spans.last[own], to - 1)
-            columns = (spans.first[own] - first, last - first, spans.label[own], score[own])
-            mentions = map(Scored, *(column.tolist() for column in columns))
-            refined += [m._replace(first=m.first + first, last=m.last + first) for m in refine(part, mentions)]
-    rows = np.array([mention[:3] for mention in refined], np.int64).reshape(-1, 3)
-    scores = np.array([mention.score for mention in refined], np.float32)
-    return Spans(rows[:, 0], rows[:, 1], rows[:, 2].astype(np.int8)), scores
+            words = documents.words(texts[row].as_py(), unit, to)
+            rows = mentions[own]
+            rows[:, 2] = np.minimum(rows[:, 2], words.end[-1])
+            by_group: dict[int, list[Scored]] = {}
+            columns = group[rows[:, 3]], *rows.T[1:], score[own]
+            for number, *values in zip(*(column.tolist() for column in columns), strict=True):
+                by_group.setdefault(number, []).append(Scored(*values))
+            for found in by_group.values():
+                refined += [(row, mention) for mention in refine(words, found, decoder.cut_words)]
+    refined.sort()
+    result = np.array([(row, m.start, m.end, m.label) for row, m in refined], np.int64).reshape(-1, 4)
+    scores = np.array([m.score for _, m in refined], np.float32)
+    return result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int8), scores
 
 
 def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Split a range of words into parts of at most MAX_WORDS, at the ends of sentences where possible."""
+    """Split a range of units into parts of at most MAX_WORDS, at the ends of sentences where possible."""
     while begin < end:
         to = min(begin + MAX_WORDS, end)
         if to < end:
@@ -120,16 +163,6 @@ class _Lists:
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
     array: NDArray[Any] = pc.list_flatten(column).to_numpy()
     return array
-
-
-def span_means(scores: NDArray[np.float32], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Mean score of the words of each span. Spans must be sorted and disjoint."""
-    if len(first) == 0:
-        return np.empty(0, np.float32)
-    edges = np.column_stack([first, last + 1]).ravel()
-    padded = np.append(scores.astype(np.float64), 0.0)  # reduceat requires every edge to be a valid index
-    means: NDArray[np.float32] = (np.add.reduceat(padded, edges)[::2] / (last - first + 1)).astype(np.float32)
-    return means
 
 
 def _sections(column: pa.ChunkedArray, row: NDArray[np.int64], start: NDArray[np.int32]) -> list[str | None]:

@@ -16,6 +16,7 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import ENGINES
 from craft_ray.model.engines.engine import Arrays, DeployedModel, EngineSpec, OutOfMemory, Precision
 from craft_ray.model.engines.stand_in import STAND_IN
+from craft_ray.model.tags import Predictions
 
 
 def prepare_model(
@@ -37,7 +38,8 @@ def prepare_model(
         engine=spec.name,
         content=spec.deploy(checkpoint, chosen),
         special=checkpoint.special,
-        n_labels=len(checkpoint.id2label),
+        outside=checkpoint.tags.label < 0,
+        groups=checkpoint.tags.groups,
         device=device,
         precision=chosen,
         compile=compile,
@@ -90,7 +92,9 @@ class Model:
     def __init__(self, deployed: DeployedModel, *, token_budget: int = 512, threads: int = 1) -> None:
         self._engine = ENGINES[deployed.engine].load(deployed, threads)
         self._special = deployed.special
-        self._n_labels = deployed.n_labels
+        self._outside = deployed.outside
+        self._groups = deployed.groups
+        self._first_label = (np.arange(deployed.groups) * (len(deployed.outside) // deployed.groups)).astype(np.int8)
         self._starting = threading.Lock()
         self.token_budget = token_budget
 
@@ -105,31 +109,31 @@ class Model:
         return cls(prepare_model(checkpoint, "cpu", precision), threads=os.cpu_count() or 1)
 
     def predict(
-        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], word_piece: NDArray[np.int32]
-    ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Label id of each word and its probability, both (words,), taken from the word's first piece.
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], unit_piece: NDArray[np.int32]
+    ) -> Predictions:
+        """The label ids of units, taken from each unit's first piece.
 
-        token_ids (pieces,), window_length (windows,), word_piece (words,): as in `windows.Windows`
+        token_ids (pieces,), window_length (windows,), unit_piece (units,): as in `windows.Windows`
         """
-        label = np.zeros(len(token_ids), np.int8)
-        score = np.zeros(len(token_ids), np.float32)
+        label = np.zeros((len(token_ids), self._groups), np.int8)
+        score = np.zeros((len(token_ids), self._groups), np.float32)
         for batch, (labels, scores) in self._run(Batches.of(token_ids, window_length, self._special)):
             label[batch.piece_index] = labels[batch.is_piece]
             score[batch.piece_index] = scores[batch.is_piece]
-        return label[word_piece], score[word_piece]
+        return Predictions.of(label[unit_piece] + self._first_label, score[unit_piece], self._outside)
 
     def logits(
-        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], word_piece: NDArray[np.int32]
+        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], unit_piece: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Logits of each word: (words, labels)."""
-        logits = np.zeros((len(token_ids), self._n_labels), np.float32)
+        """Logits of each unit: (units, labels)."""
+        logits = np.zeros((len(token_ids), len(self._outside)), np.float32)
         batches = Batches.of(token_ids, window_length, self._special)
         first = 0
         while first < batches.n_windows:
             batch = self._cut(batches, first)
             logits[batch.piece_index] = self._engine.logits(batch)[batch.is_piece]
             first += batch.n_windows
-        return logits[word_piece]
+        return logits[unit_piece]
 
     def _cut(self, batches: Batches, first: int) -> Batch | PackedBatch:
         return (batches.packed if self._engine.packs else batches.padded)(first, self.token_budget)

@@ -243,15 +243,16 @@ def _stand_in_checkpoint(source: str) -> Checkpoint:
     files = _read_own(folder, source, with_weights=False)
     assert files is not None  # ships with the package
     default = _checkpoint(files, str(folder), source)
-    starts = [i for i, label in default.id2label.items() if label.startswith("B-")]
-    outside = next(i for i, label in default.id2label.items() if label == "O")
-    pieces = np.arange(load_tokenizer(default.tokenizer).get_vocab_size())
-    label = np.where(pieces % 8 == 0, np.array(starts)[pieces // 8 % len(starts)], outside).astype(np.int8)
+    starts = np.flatnonzero(default.tags.begins)
+    pieces = np.arange(0, load_tokenizer(default.tokenizer).get_vocab_size(), 8)
+    group, index = np.divmod(starts[pieces // 8 % len(starts)], len(default.id2label) // default.tags.groups)
+    label = np.zeros((load_tokenizer(default.tokenizer).get_vocab_size(), default.tags.groups), np.int8)
+    label[pieces, group] = index
     return replace(
         default,
         config={key: value for key, value in default.config.items() if key not in ("refine_mentions", "rescoring")},
         activation_ranges={},
         seen=None,
         fingerprint=hashlib.sha256(STAND_IN.encode()).hexdigest(),
-        stand_in=StandIn(label, len(default.id2label), tokens_per_second),
+        stand_in=StandIn(label, tokens_per_second),
     )

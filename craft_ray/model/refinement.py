@@ -2,13 +2,14 @@
 
 A network sees one window at a time, so it may miss five of forty occurrences of `APP`. A name rarely has two meanings
 in one document: in CRAFT, 12 of 8,274 pairs of article and text have more than one concept. So the majority of the
-occurrences of a text decides for all of them, and an abbreviation gets the label of its long form. Other documents of
-the block have no influence.
+occurrences of a text decides for all of them, an abbreviation gets the label of its long form, and a name that is glued
+to something else is cut off. Other documents of the block have no influence, and neither have labels of other groups.
 """
 
+import re
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 MAX_WORDS = 100_000
@@ -17,62 +18,104 @@ MAX_WORDS = 100_000
 MIN_MAJORITY = 3
 """Mentions of one text with one label that can form a majority."""
 
-MAX_MENTION_WORDS = 8
-"""Other occurrences are searched for mentions up to this length only."""
+MAX_MENTION = 100
+"""Characters of the longest mentions of which other occurrences are searched."""
 
-STRAY_FIRST, STRAY_LAST = frozenset("-–−‐‑,.;:/)]}"), frozenset("-–−‐‑,.;:/([{")
-"""Words that are trimmed from the beginning and the end of mentions."""
+STRAY_FIRST, STRAY_LAST = "-–−‐‑,.;:/)]}", "-–−‐‑,.;:/([{"
+"""Characters that are trimmed from the beginning and the end of mentions."""
 
-MAX_ABBREVIATION = 10
-"""Characters, as in Schwartz and Hearst."""
+MIN_NAME = 4
+"""Characters of the shortest name that is cut off a word."""
+
+_BRACKETS = re.compile(r"\s*\(\s*([^\s),;]{1,10})\s*[),;]")
+"""An abbreviation behind its long form, of at most ten characters as in Schwartz and Hearst."""
 
 
 class Scored(NamedTuple):
-    """A mention: words `first` to `last` (inclusive), label number and raw score."""
+    """A mention: `text[start:end]`, label number and raw score."""
 
-    first: int
-    last: int
+    start: int
+    end: int
     label: int
     score: float
 
 
-@dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a document or of a part of it: offsets in `text` and sentence number of each."""
+    """The words of a document or of a part of it, with an index of where each word stands.
 
-    text: str
-    start: list[int]
-    end: list[int]
-    sentence: list[int]
+    start, end: offsets in `text`
+    sentence:   sentence number
+    """
 
-    def between(self, first: int, last: int) -> str:
-        return self.text[self.start[first] : self.end[last]]
+    def __init__(self, text: str, start: list[int], end: list[int], sentence: list[int]) -> None:
+        self.text, self.start, self.end, self.sentence = text, start, end, sentence
+        self._number_by_end = {to: number for number, to in enumerate(end)}
+        self._numbers: defaultdict[str, list[int]] = defaultdict(list)
+        for number, (a, b) in enumerate(zip(start, end, strict=True)):
+            self._numbers[text[a:b]].append(number)
+
+    def first_word(self, start: int, end: int) -> str:
+        """The first word of the text between two offsets, which may begin or end within a word."""
+        return self.text[start : min(self.end[bisect_right(self.end, start)], end)]
+
+    def occurrences(self, text: str, first_word: str) -> list[tuple[int, int]]:
+        """Where a text stands as whole words of one sentence."""
+        found = []
+        for number in self._numbers.get(first_word, ()):
+            begin = self.start[number]
+            last = self._number_by_end.get(begin + len(text))
+            if last is not None and self.sentence[last] == self.sentence[number] and self.text.startswith(text, begin):
+                found.append((begin, begin + len(text)))
+        return found
 
 
-def refine(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
+def refine(words: Words, mentions: Iterable[Scored], cut_words: bool = False) -> list[Scored]:
     """Trim the mentions of a document, then apply majorities and abbreviations.
 
     Mentions must be sorted and disjoint, and so is the result.
+
+    cut_words: cut names off words, for models whose mentions may end within words
     """
-    return apply_abbreviations(words, apply_majorities(words, trim(words, mentions)))
+    trimmed = trim(words.text, mentions)
+    if cut_words:
+        trimmed = cut_names(words.text, trimmed)
+    return apply_abbreviations(words, apply_majorities(words, trimmed))
 
 
-def trim(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
+def trim(text: str, mentions: Iterable[Scored]) -> list[Scored]:
     """Trim stray punctuation from mentions, and drop mentions that consist of punctuation only."""
     trimmed = []
-    for first, last, label, score in mentions:
-        if all(_is_punctuation(words.between(word, word)) for word in range(first, last + 1)):
+    for start, end, label, score in mentions:
+        if all(_is_punctuation(part) for part in text[start:end].split()):
             continue
-        while words.between(first, first) in STRAY_FIRST:
-            first += 1
-        while words.between(last, last) in STRAY_LAST:
-            last -= 1
-        trimmed.append(Scored(first, last, label, score))
+        while text[start] in STRAY_FIRST or text[start].isspace():
+            start += 1
+        while text[end - 1] in STRAY_LAST or text[end - 1].isspace():
+            end -= 1
+        trimmed.append(Scored(start, end, label, score))
     return trimmed
 
 
-def _is_punctuation(word: str) -> bool:
-    return word in STRAY_FIRST or word in STRAY_LAST or (len(word) == 1 and word.isascii() and not word.isalnum())
+def _is_punctuation(part: str) -> bool:
+    return all(c in STRAY_FIRST or c in STRAY_LAST or (c.isascii() and not c.isalnum()) for c in part)
+
+
+def cut_names(text: str, mentions: Sequence[Scored]) -> list[Scored]:
+    """Cut a word that begins with a name that is a mention elsewhere: `Isl1Cre` where `Isl1` is one.
+
+    What follows the name must look like another one: a capital, or a letter after a digit.
+    """
+    names = {(text[m.start : m.end], m.label) for m in mentions if m.end - m.start >= MIN_NAME}
+    result = []
+    for mention in mentions:
+        own = text[mention.start : mention.end]
+        for size in range(MIN_NAME, len(own)):
+            glued = own[size].isupper() or (own[size].isalpha() and own[size - 1].isdigit())
+            if glued and own[size - 1].isalnum() and (own[:size], mention.label) in names:
+                mention = mention._replace(end=mention.start + size)
+                break
+        result.append(mention)
+    return result
 
 
 def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
@@ -83,13 +126,15 @@ def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
     Occurrences inside other mentions do not count. A mention that is added or relabelled gets the mean score of the
     majority, times the majority's share of all occurrences.
     """
-    texts = [words.between(mention.first, mention.last) for mention in mentions]
+    texts = [words.text[mention.start : mention.end] for mention in mentions]
     votes: dict[str, Counter[int]] = {text: Counter() for text in texts}
     sums: defaultdict[tuple[str, int], float] = defaultdict(float)
     for text, mention in zip(texts, mentions, strict=True):
         votes[text][mention.label] += 1
         sums[text, mention.label] += mention.score
-    free = _free_occurrences(words, mentions, {mention.last - mention.first + 1 for mention in mentions}, votes)
+    free = _free_occurrences(
+        words, mentions, {t: words.first_word(m.start, m.end) for t, m in zip(texts, mentions, strict=True)}
+    )
     n_free = Counter(text for _, _, text in free)
     decided, dropped = {}, set()
     for text, counts in votes.items():
@@ -100,7 +145,7 @@ def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
         elif occurrences >= MIN_MAJORITY and 2 * counts.total() < occurrences:
             dropped.add(text)
     kept = [mention for text, mention in zip(texts, mentions, strict=True) if text not in dropped]
-    return _decide(words, kept, free, decided)
+    return _decide(words.text, kept, free, decided)
 
 
 def apply_abbreviations(words: Words, mentions: list[Scored]) -> list[Scored]:
@@ -110,36 +155,24 @@ def apply_abbreviations(words: Words, mentions: list[Scored]) -> list[Scored]:
     abbreviation definitions in biomedical text". Their plurals are treated alike. Of several definitions the most
     frequent label counts.
     """
+    text = words.text
     labels: dict[str, Counter[int]] = {}
     scores: dict[str, float] = {}
-    sizes = set()
+    first_words: dict[str, str] = {}
     for mention in mentions:
-        short, size = _in_brackets(words, mention.last + 1)
-        if short and is_short_form(short, words.between(mention.first, mention.last)):
-            other = short[:-1] if short.endswith("s") else f"{short}s"
-            sizes.add(size)
-            for text in (short, other) if len(other) > 1 else (short,):
-                labels.setdefault(text, Counter())[mention.label] += 1
-                scores.setdefault(text, mention.score)
-    decided = {text: (labels[text].most_common(1)[0][0], score) for text, score in scores.items()}
-    return _decide(words, mentions, _free_occurrences(words, mentions, sizes, decided), decided)
-
-
-def _in_brackets(words: Words, opening: int) -> tuple[str, int]:
-    """The text without blanks in brackets that open at a word, up to a closing bracket, comma or semicolon, and its
-    number of words; "" if there is none.
-    """
-    if opening >= len(words.start) or words.text[words.start[opening]] != "(":
-        return "", 0
-    first = opening + 1
-    for last in range(first, len(words.start) - 1):
-        if words.end[last] - words.start[first] > MAX_ABBREVIATION:
-            break
-        if words.text[words.start[last + 1]] in "),;":
-            return words.between(first, last), last - first + 1
-        if words.start[last + 1] != words.end[last]:
-            break
-    return "", 0
+        found = _BRACKETS.match(text, mention.end)
+        if not found or not is_short_form(found[1], text[mention.start : mention.end]):
+            continue
+        short = found[1]
+        first_word = words.first_word(*found.span(1))
+        other = short[:-1] if short.endswith("s") else f"{short}s"
+        for form in (short, other) if len(other) > 1 else (short,):
+            labels.setdefault(form, Counter())[mention.label] += 1
+            scores.setdefault(form, mention.score)
+            first_words[form] = form if first_word == short else first_word
+    decided = {form: (labels[form].most_common(1)[0][0], score) for form, score in scores.items()}
+    free = _free_occurrences(words, mentions, first_words)
+    return _decide(text, mentions, free, decided)
 
 
 def is_short_form(short: str, long: str) -> bool:
@@ -164,43 +197,35 @@ def is_short_form(short: str, long: str) -> bool:
 
 
 def _free_occurrences(
-    words: Words, mentions: list[Scored], sizes: set[int], texts: Container[str]
+    words: Words, mentions: list[Scored], first_words: Mapping[str, str]
 ) -> list[tuple[int, int, str]]:
-    """First word, last word and text of the occurrences that overlap no mention and cross no sentence, longest first.
+    """Start, end and text of the occurrences of some texts that overlap no mention, longest first.
 
-    sizes: numbers of words to try
+    first_words: the first word of each text
     """
-    gaps, begin = [], 0
-    for mention in mentions:
-        gaps.append((begin, mention.first))
-        begin = mention.last + 1
-    gaps.append((begin, len(words.start)))
-    text, start, end, sentence = words.text, words.start, words.end, words.sentence
-    return [
-        (first, first + size - 1, found)
-        for size in sorted(sizes, reverse=True)
-        if size <= MAX_MENTION_WORDS
-        for begin, to in gaps
-        for first in range(begin, to - size + 1)
-        if (found := text[start[first] : end[first + size - 1]]) in texts
-        and sentence[first] == sentence[first + size - 1]
-    ]
+    starts, ends = [m.start for m in mentions], [m.end for m in mentions]
+    found = []
+    for text, first_word in first_words.items():
+        for start, end in words.occurrences(text, first_word) if len(text) <= MAX_MENTION else ():
+            following = bisect_right(ends, start)
+            if following == len(mentions) or starts[following] >= end:
+                found.append((start, end, text))
+    return sorted(found, key=lambda row: (row[0] - row[1], row[0]))
 
 
 def _decide(
-    words: Words,
-    mentions: list[Scored],
-    free: list[tuple[int, int, str]],
-    decided: Mapping[str, tuple[int, float]],
+    text: str, mentions: list[Scored], free: list[tuple[int, int, str]], decided: Mapping[str, tuple[int, float]]
 ) -> list[Scored]:
     """Give mentions and free occurrences of the decided texts their label; those that change get the score as well."""
     result = []
     for mention in mentions:
-        label, score = decided.get(words.between(mention.first, mention.last), (mention.label, mention.score))
+        label, score = decided.get(text[mention.start : mention.end], (mention.label, mention.score))
         result.append(mention if label == mention.label else mention._replace(label=label, score=score))
-    taken: set[int] = set()
-    for first, last, text in free:
-        if text in decided and taken.isdisjoint(range(first, last + 1)):
-            taken.update(range(first, last + 1))
-            result.append(Scored(first, last, *decided[text]))
+    added: list[tuple[int, int]] = []
+    for start, end, own in free:
+        at = bisect_left(added, (start, end))
+        clear = (at == 0 or added[at - 1][1] <= start) and (at == len(added) or added[at][0] >= end)
+        if own in decided and clear:
+            added.insert(at, (start, end))
+            result.append(Scored(start, end, *decided[own]))
     return sorted(result)

@@ -11,10 +11,11 @@ from tokenizers import Tokenizer
 
 from craft_ray.core.schema import SECTIONS, Document
 from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.tags import Predictions
 from craft_ray.model.windows import Windower
 from craft_ray.model.wordpieces import Subwords, join_pieces
 
-TOKEN_COLUMNS = ("token_ids", "window_length", "word_piece")
+TOKEN_COLUMNS = ("token_ids", "window_length", "unit_piece")
 """The columns of `tokenize` that `Model.predict` takes."""
 
 MAX_CHARACTERS = 200_000
@@ -30,7 +31,7 @@ def load_tokenizer(serialized: str) -> Tokenizer:
 
 
 def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.ListArray]:
-    """Sentences, windows and words of documents as list columns (`TOKENIZED`), one list per document."""
+    """Sentences, windows and units of documents as list columns (`TOKENIZED`), one list per document."""
     starts: list[int] = []
     ends: list[int] = []
     document_numbers: list[int] = []
@@ -50,53 +51,66 @@ def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.
                     chunk, size = [], 0
     pieces = join_pieces([*parts, windower.subwords(chunk)])
     document_of = np.array(document_numbers, np.int64)
-    windows = windower.windows(pieces, document_of)
-    word_document = document_of[pieces.word_sentence]
+    units, windows = windower.windows(pieces, document_of)
+    unit_document = document_of[units.sentence]
     window_document = document_of[windows.window_sentence]
 
     count = len(documents)
     n_sentences = np.bincount(document_of, minlength=count)
     n_windows = np.bincount(window_document, minlength=count)
-    n_words = np.bincount(word_document, minlength=count)
+    n_units = np.bincount(unit_document, minlength=count)
     n_pieces = np.bincount(window_document, weights=windows.window_length, minlength=count).astype(np.int64)
     first_sentence, first_piece = np.cumsum(n_sentences) - n_sentences, np.cumsum(n_pieces) - n_pieces
     sentence_start = np.array(starts, np.int32)
-    offset = sentence_start[pieces.word_sentence]
+    offset = sentence_start[units.sentence]
     return {
         "sentence_start": _lists(sentence_start, n_sentences),
         "sentence_end": _lists(np.array(ends, np.int32), n_sentences),
         "token_ids": _lists(windows.token_ids, n_pieces),
         "window_length": _lists(windows.window_length, n_windows),
-        "word_piece": _lists(windows.word_piece - first_piece[word_document], n_words),
-        "word_sentence": _lists(pieces.word_sentence - first_sentence[word_document], n_words),
-        "word_start": _lists(offset + pieces.word_start, n_words),
-        "word_end": _lists(offset + pieces.word_end, n_words),
+        "unit_piece": _lists(windows.unit_piece - first_piece[unit_document], n_units),
+        "unit_sentence": _lists(units.sentence - first_sentence[unit_document], n_units),
+        "unit_start": _lists(offset + units.start, n_units),
+        "unit_end": _lists(offset + units.end, n_units),
+        "unit_inner": _lists(units.inner, n_units),
     }
 
 
 def _lists(values: NDArray[Any], counts: NDArray[np.int64]) -> pa.ListArray:
+    """A list of values per row, of which int64 become int32."""
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int32)))
+    values = values.astype(np.int32) if values.dtype == np.int64 else values
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def prediction_lists(predictions: Predictions, units: NDArray[np.int64]) -> dict[str, pa.ListArray]:
+    """Predictions as list columns, with units counted from the start of their document.
+
+    units: (documents,) number of units of each
+    """
+    to = np.cumsum(units)
+    document = np.searchsorted(to, predictions.unit, side="right")
+    counts = np.bincount(document, minlength=len(units))
+    return {
+        "predicted_unit": _lists(predictions.unit - (to - units)[document], counts),
+        "label_ids": _lists(predictions.label_id, counts),
+        "scores": _lists(predictions.score, counts),
+    }
 
 
 def with_predictions(
-    documents: Sequence[Document],
-    tokens: dict[str, pa.ListArray],
-    label: NDArray[np.int8],
-    score: NDArray[np.float32],
+    documents: Sequence[Document], tokens: dict[str, pa.ListArray], predictions: Predictions
 ) -> pa.Table:
     """The block that `decode` reads.
 
-    tokens: result of `tokenize`; label, score: (words,) over all documents
+    tokens: result of `tokenize`; predictions: of all documents
     """
-    offsets = pa.array(np.concatenate([[0], np.cumsum(tokens["word_start"].value_lengths())]).astype(np.int32))
     return pa.table(
         tokens
+        | prediction_lists(predictions, tokens["unit_start"].value_lengths().to_numpy())
         | {
             "doc_id": pa.array([document.doc_id for document in documents], pa.string()),
             "text": pa.array([document.text for document in documents], pa.string()),
             "sections": pa.array([[asdict(section) for section in d.sections] for d in documents], SECTIONS),
-            "label_ids": pa.ListArray.from_arrays(offsets, pa.array(label)),
-            "scores": pa.ListArray.from_arrays(offsets, pa.array(score)),
         }
     )

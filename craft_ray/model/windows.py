@@ -1,7 +1,7 @@
 """Windows of word pieces that fit the model, as flat columns.
 
 A window is one sentence, or consecutive sentences of a document up to the size that the model was trained with. A
-sentence that does not fit the model is covered by overlapping windows, and each word is read in the one where it has
+sentence that does not fit the model is covered by overlapping windows, and each unit is read in the one where it has
 the most context. Nothing is truncated.
 """
 
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.wordpieces import Subwords, to_subwords
+from craft_ray.model.wordpieces import Subwords, Units, to_subwords
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows that the model reads, all int32. Words are those of `Subwords`.
+    """The windows that the model reads, all int32.
 
     token_ids:       (pieces,)  of all windows, one after the other; overlapping windows repeat some
     window_length:   (windows,) number of pieces
     window_sentence: (windows,) index of the window's first sentence
-    word_piece:      (words,)   index in `token_ids` of the word's first piece
+    unit_piece:      (units,)   index in `token_ids` of the unit's first piece
     """
 
     token_ids: NDArray[np.int32]
     window_length: NDArray[np.int32]
     window_sentence: NDArray[np.int32]
-    word_piece: NDArray[np.int32]
+    unit_piece: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +39,29 @@ class Windower:
     tokenizer: Tokenizer
     max_tokens: int
     window_pieces: int = 0
+    label_pieces: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Windower":
-        return cls(Tokenizer.from_str(checkpoint.tokenizer), checkpoint.max_tokens, checkpoint.window_pieces)
+        tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
+        return cls(tokenizer, checkpoint.max_tokens, checkpoint.window_pieces, checkpoint.label_pieces)
 
-    def subwords(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
+    def subwords(self, sentences: Sequence[str]) -> Subwords:
         return to_subwords(self.tokenizer, sentences)
 
-    def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> Windows:
-        return make_windows(pieces, self.max_tokens, self.window_pieces, document)
+    def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> tuple[Units, Windows]:
+        """document: (sentences,) number of each sentence's document, which no window crosses; None if there is one"""
+        units = Units.of(pieces, self.label_pieces)
+        return units, make_windows(pieces, units, self.max_tokens, self.window_pieces, document)
 
-    def __call__(self, sentences: Sequence[str] | Sequence[Sequence[str]]) -> tuple[Subwords, Windows]:
-        """Word pieces and windows of the sentences of one document."""
-        pieces = self.subwords(sentences)
-        return pieces, self.windows(pieces)
+    def __call__(self, sentences: Sequence[str]) -> tuple[Units, Windows]:
+        """Units and windows of the sentences of one document."""
+        return self.windows(self.subwords(sentences))
 
 
-def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[np.integer] | None = None) -> Windows:
+def make_windows(
+    pieces: Subwords, units: Units, limit: int, size: int = 0, document: NDArray[np.integer] | None = None
+) -> Windows:
     """Put sentences into windows of at most `limit` pieces.
 
     size:     pieces up to which consecutive sentences share a window; 0 for one sentence per window
@@ -65,9 +70,9 @@ def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[
     length = pieces.sentence_length
     first_sentence = _runs(length, document, min(size, limit))
     run_length = np.add.reduceat(length, first_sentence) if len(length) else length
-    word_run = np.searchsorted(first_sentence, pieces.word_sentence, side="right") - 1
-    first = pieces.word_piece.astype(np.int64)
-    window_from, window_length, window_run, word_window = _cover(run_length, word_run, first, limit)
+    unit_run = np.searchsorted(first_sentence, units.sentence, side="right") - 1
+    first = units.piece.astype(np.int64)
+    window_from, window_length, window_run, unit_window = _cover(run_length, unit_run, first, limit)
 
     token_ids = pieces.token_ids
     window_to = np.cumsum(window_length)
@@ -78,7 +83,7 @@ def make_windows(pieces: Subwords, limit: int, size: int = 0, document: NDArray[
         token_ids=token_ids,
         window_length=window_length.astype(np.int32),
         window_sentence=first_sentence[window_run].astype(np.int32),
-        word_piece=(window_start[word_window] + first - window_from[word_window]).astype(np.int32),
+        unit_piece=(window_start[unit_window] + first - window_from[unit_window]).astype(np.int32),
     )
 
 
@@ -100,14 +105,14 @@ def _runs(length: NDArray[np.int32], document: NDArray[np.integer] | None, size:
 
 
 def _cover(
-    length: NDArray[np.integer], word_run: NDArray[np.integer], first: NDArray[np.int64], limit: int
+    length: NDArray[np.integer], unit_run: NDArray[np.integer], first: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Cover runs of `length` pieces with windows of at most `limit` pieces.
 
-    Neighbouring windows of a run overlap by `2 * context` pieces. The word whose first piece is at p is read in window
+    Neighbouring windows of a run overlap by `2 * context` pieces. The unit whose first piece is at p is read in window
     (p - context) // stride, where at least `context` pieces of its run, if there are as many, lie on either side of p.
 
-    Returns the first piece, length and run of each window, and the window of each word.
+    Returns the first piece, length and run of each window, and the window of each unit.
     """
     context = limit // 8
     stride = limit - 2 * context
@@ -118,6 +123,6 @@ def _cover(
     number_in_run = np.arange(len(window_run)) - first_window[window_run]
     window_from = run_from[window_run] + number_in_run * stride
     window_length = np.minimum(limit, run_from[window_run] + length[window_run] - window_from)
-    in_run = first - run_from[word_run]
-    word_number = np.clip((in_run - context) // stride, 0, count[word_run] - 1)
-    return window_from, window_length, window_run, first_window[word_run] + word_number
+    in_run = first - run_from[unit_run]
+    unit_number = np.clip((in_run - context) // stride, 0, count[unit_run] - 1)
+    return window_from, window_length, window_run, first_window[unit_run] + unit_number

@@ -10,10 +10,9 @@ import json
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import groupby
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,39 +41,58 @@ MAX_WORDS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Subwords:
-    """Words and word pieces of consecutive sentences, all int32.
+    """Word pieces of consecutive sentences.
 
-    token_ids:       (pieces,)    without special tokens
-    sentence_length: (sentences,) number of pieces
-    word_piece:      (words,)     index in `token_ids` of the word's first piece, whose label is the word's
-    word_sentence:   (words,)     index of the word's sentence
-    word_index:      (words,)     number of the word in its sentence, as the pre-tokenizer counts
-    word_start:      (words,)     code point offset in the sentence; in the word, for sentences that are lists of words
-    word_end:        (words,)     likewise, exclusive
+    token_ids:       (pieces,)    without special tokens, int32
+    sentence_length: (sentences,) number of pieces, int32
+    start, end:      (pieces,)    code point offsets in the sentence, int32
+    inner:           (pieces,)    true for pieces that continue a word
     """
 
     token_ids: NDArray[np.int32]
     sentence_length: NDArray[np.int32]
-    word_piece: NDArray[np.int32]
-    word_sentence: NDArray[np.int32]
-    word_index: NDArray[np.int32]
-    word_start: NDArray[np.int32]
-    word_end: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    inner: NDArray[np.bool_]
 
 
-def to_subwords(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
-    """Word pieces of sentences, each a text or a list of words. Texts are looked up where possible."""
-    look_up = word_pieces(tokenizer) if sentences and isinstance(sentences[0], str) else None
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What a model labels: words, or all word pieces.
+
+    piece:      (units,) index of the unit's first piece, whose label is the unit's, int32
+    sentence:   (units,) index of its sentence, int32
+    start, end: (units,) code point offsets in the sentence, int32
+    inner:      (units,) true for pieces that continue a word
+    """
+
+    piece: NDArray[np.int32]
+    sentence: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    inner: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, pieces: Subwords, label_pieces: bool) -> "Units":
+        sentence = np.repeat(np.arange(len(pieces.sentence_length), dtype=np.int32), pieces.sentence_length)
+        inner = pieces.inner if label_pieces else np.zeros_like(pieces.inner)
+        first = np.arange(len(sentence)) if label_pieces else np.flatnonzero(~pieces.inner)
+        last = np.append(first[1:], len(sentence)) - 1 if len(first) else first
+        return cls(first.astype(np.int32), sentence[first], pieces.start[first], pieces.end[last], inner[first])
+
+
+def to_subwords(tokenizer: Tokenizer, sentences: Sequence[str]) -> Subwords:
+    """Word pieces of sentences, looked up where possible."""
+    look_up = word_pieces(tokenizer) if sentences else None
     if look_up is None:
         return tokenize_sentences(tokenizer, sentences)
-    runs = ((supported, list(run)) for supported, run in groupby(cast(Sequence[str], sentences), look_up.supports))
+    runs = ((supported, list(run)) for supported, run in groupby(sentences, look_up.supports))
     return join_pieces([look_up(run) if supported else tokenize_sentences(tokenizer, run) for supported, run in runs])
 
 
-def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Subwords:
-    """Tokenize sentences, each a text or a list of words. Words without a piece (control characters) are left out."""
-    pretokenized = len(sentences) > 0 and not isinstance(sentences[0], str)
-    encodings = tokenizer.encode_batch(sentences, is_pretokenized=pretokenized, add_special_tokens=False)
+def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str]) -> Subwords:
+    """Word pieces of sentences by the tokenizer. Words without a piece (control characters) are left out."""
+    encodings = tokenizer.encode_batch(sentences, add_special_tokens=False)
     ids: list[int] = []
     words: list[int | None] = []  # None only for special tokens, which are not added
     offsets: list[tuple[int, int]] = []
@@ -83,35 +101,18 @@ def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str] | Sequence
         words += encoding.word_ids
         offsets += encoding.offsets
     length = np.fromiter(map(len, encodings), np.int32, len(encodings))
-    piece_word = np.array(words, np.int32)
-    piece_offsets = np.array(offsets, np.int32).reshape(-1, 2)
-
-    piece_sentence = np.repeat(np.arange(len(length), dtype=np.int32), length)
-    begins = np.ones(len(ids), np.bool_)
-    begins[1:] = (piece_word[1:] != piece_word[:-1]) | (piece_sentence[1:] != piece_sentence[:-1])
-    first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(ids)) - 1 if len(first) else first
-    return Subwords(
-        token_ids=np.array(ids, np.int32),
-        sentence_length=length,
-        word_piece=first.astype(np.int32),
-        word_sentence=piece_sentence[first],
-        word_index=piece_word[first],
-        word_start=piece_offsets[first, 0],
-        word_end=piece_offsets[last, 1],
-    )
+    word = np.array(words, np.int32)
+    start, end = np.array(offsets, np.int32).reshape(-1, 2).T
+    inner = np.zeros(len(ids), np.bool_)
+    inner[1:] = word[1:] == word[:-1]
+    inner[(np.cumsum(length) - length)[length > 0]] = False
+    return Subwords(np.array(ids, np.int32), length, start, end, inner)
 
 
 def join_pieces(parts: Sequence[Subwords]) -> Subwords:
     """Concatenate the pieces of consecutive sentences."""
-    first_piece = np.cumsum([0, *(len(part.token_ids) for part in parts)], dtype=np.int32)
-    first_sentence = np.cumsum([0, *(len(part.sentence_length) for part in parts)], dtype=np.int32)
-    shifted = [
-        replace(part, word_piece=part.word_piece + piece, word_sentence=part.word_sentence + sentence)
-        for part, piece, sentence in zip(parts, first_piece[:-1], first_sentence[:-1], strict=True)
-    ]
     names = (field.name for field in fields(Subwords))
-    return Subwords(**{name: np.concatenate([getattr(part, name) for part in shifted]) for name in names})
+    return Subwords(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def word_splitter() -> PreTokenizer:
@@ -141,7 +142,7 @@ class WordPieces:
     def _clear(self) -> None:
         self._number: dict[str, int] = {}
         self._first = np.zeros(1, np.int64)
-        self._ids = np.empty(0, np.int32)
+        self._pieces = np.empty((3, 0), np.int32)  # token id, start and end in the word
 
     def supports(self, sentence: str) -> bool:
         return self._unsupported.search(sentence) is None
@@ -150,43 +151,44 @@ class WordPieces:
         """The result of `tokenize_sentences` for sentences that are supported."""
         parts = self._words.split("\n".join(sentences))
         to = np.cumsum(np.fromiter(map(len, parts), np.int32, len(parts)), dtype=np.int32)
-        words = parts[1::2]
-        ids, first, count = self._look_up(words)
+        (token_ids, start, end), first, count = self._look_up(parts[1::2])
         length = np.fromiter(map(len, sentences), np.int32, len(sentences))
         sentence_start = np.cumsum(length + 1, dtype=np.int32) - (length + 1)
-        start, end = to[:-1:2], to[1::2]
-        sentence = (np.searchsorted(sentence_start, start, side="right") - 1).astype(np.int32)
-        offset = sentence_start[sentence]
+        sentence = np.searchsorted(sentence_start, to[:-1:2], side="right") - 1
+        offset = np.repeat(to[:-1:2] - sentence_start[sentence], count)
         piece_to = np.cumsum(count)
-        words_before = np.searchsorted(sentence, np.arange(len(sentences)))
+        total = int(piece_to[-1]) if len(count) else 0
+        piece = np.repeat(first - (piece_to - count), count) + np.arange(total)
+        inner = np.ones(total, np.bool_)
+        inner[piece_to - count] = False
         return Subwords(
-            token_ids=ids[np.repeat(first - (piece_to - count), count) + np.arange(piece_to[-1] if len(count) else 0)],
+            token_ids=token_ids[piece],
             sentence_length=np.bincount(sentence, count, len(sentences)).astype(np.int32),
-            word_piece=(piece_to - count).astype(np.int32),
-            word_sentence=sentence,
-            word_index=(np.arange(len(sentence)) - words_before[sentence]).astype(np.int32),
-            word_start=start - offset,
-            word_end=end - offset,
+            start=start[piece] + offset,
+            end=end[piece] + offset,
+            inner=inner,
         )
 
     def _look_up(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-        """Token ids of all remembered words, and per given word the index of its first one and their number."""
+        """Token ids, starts and ends of all remembered words, and per given word the index of its first piece and their
+        number.
+        """
         with self._lock:
             if unknown := set(words) - self._number.keys():
                 self._learn(list(unknown))
-            ids, first = self._ids, self._first
+            pieces, first = self._pieces, self._first
             number = np.fromiter(map(self._number.__getitem__, words), np.int64, len(words))
             if len(self._number) > MAX_WORDS:
                 self._clear()
-        return ids, first[number], first[number + 1] - first[number]
+        return pieces, first[number], first[number + 1] - first[number]
 
     def _learn(self, words: list[str]) -> None:
-        encodings = self._tokenizer.encode_batch_fast(words, add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
+        encodings = self._tokenizer.encode_batch(words, add_special_tokens=False)
         self._number.update(zip(words, range(len(self._number), len(self._number) + len(words)), strict=True))
-        to = self._first[-1] + np.cumsum(np.fromiter(map(len, ids), np.int64, len(ids)))
+        to = self._first[-1] + np.cumsum(np.fromiter(map(len, encodings), np.int64, len(encodings)))
         self._first = np.concatenate([self._first, to])
-        self._ids = np.concatenate([self._ids, np.array([i for own in ids for i in own], np.int32)])
+        pieces = [(i, *span) for own in encodings for i, span in zip(own.ids, own.offsets, strict=True)]
+        self._pieces = np.concatenate([self._pieces, np.array(pieces, np.int32).reshape(-1, 3).T], axis=1)
 
 
 @lru_cache(maxsize=4)

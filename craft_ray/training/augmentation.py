@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from craft_ray.training.corpora import TaggedSentence, mention_spans
+from craft_ray.model.tags import Mention
+from craft_ray.training.corpora import Sentence
 
 SCOPE = 60
 """Consecutive sentences, about a section of an article, in which a name is always replaced by the same other name."""
@@ -21,56 +22,63 @@ MAX_WORDS = 5
 COMMON = 100
 """Names with this many occurrences are common words of the field, such as `mice`, and are never replaced."""
 
-Name = tuple[str, ...]
-Names = Mapping[str, Sequence[Name]]
-"""Names as words, by label."""
+Names = Mapping[str, Sequence[str]]
+"""Names by label."""
 
 
-def names_of(sentences: Iterable[TaggedSentence], labels: Iterable[str]) -> dict[str, list[Name]]:
+def names_of(sentences: Iterable[Sentence], labels: Iterable[str]) -> dict[str, list[str]]:
     """The distinct names of the mentions of some labels, in order of first occurrence."""
-    names: dict[str, dict[Name, None]] = {label: {} for label in labels}
+    names: dict[str, dict[str, None]] = {label: {} for label in labels}
     for sentence in sentences:
-        for first, end, label in mention_spans(sentence.tags):
-            if label in names and end - first <= MAX_WORDS:
-                names[label].setdefault(tuple(sentence.words[first:end]))
+        for mention in sentence.mentions:
+            name = sentence.text[mention.start : mention.end]
+            if mention.label in names and len(name.split()) <= MAX_WORDS:
+                names[mention.label].setdefault(name)
     return {label: list(found) for label, found in names.items()}
 
 
 def replace_mentions(
-    sentences: Sequence[TaggedSentence],
+    sentences: Sequence[Sentence],
     names: Names,
     share: Mapping[str, float],
     seed: int,
     other_names: Names | None = None,
-) -> list[TaggedSentence]:
+) -> list[Sentence]:
     """Replace a share of each label's names by random other names of that label.
+
+    Mentions that overlap others keep their names.
 
     share:       of the distinct names within SCOPE sentences, by label; labels without one keep their names
     other_names: where a label has some, half of its replacements come from them
     """
     generator = np.random.default_rng(seed)
-    occurrences = Counter(
-        (label, tuple(s.words[first:end])) for s in sentences for first, end, label in mention_spans(s.tags)
-    )
+    occurrences = Counter((m.label, s.text[m.start : m.end]) for s in sentences for m in s.mentions)
     result = []
-    replacement: dict[tuple[str, Name], Name] = {}
+    replacement: dict[tuple[str, str], str] = {}
     for number, sentence in enumerate(sentences):
         if number % SCOPE == 0:
             replacement = {}
-        words: list[str] = []
-        tags: list[str] = []
-        done = 0
-        for first, end, label in mention_spans(sentence.tags):
-            name = tuple(sentence.words[first:end])
+        parts = []
+        for mention in _alone(sentence.mentions):
+            label, name = mention.label, sentence.text[mention.start : mention.end]
             if (label, name) not in replacement:
                 keep = generator.random() >= share.get(label, 0.0) or occurrences[label, name] >= COMMON
                 others = (other_names or {}).get(label, ())
                 choices = others if others and generator.random() < 0.5 else names.get(label, ())
                 new = name if keep or not choices else choices[int(generator.integers(len(choices)))]
                 replacement[label, name] = new
-            new = replacement[label, name]
-            words += [*sentence.words[done:first], *new]
-            tags += [*sentence.tags[done:first], f"B-{label}", *[f"I-{label}"] * (len(new) - 1)]
-            done = end
-        result.append(TaggedSentence(words + sentence.words[done:], tags + sentence.tags[done:]))
+            parts.append((mention.start, mention.end, replacement[label, name]))
+        result.append(sentence.replaced(parts))
     return result
+
+
+def _alone(mentions: Sequence[Mention]) -> list[Mention]:
+    """The mentions that overlap no other, in order."""
+    ordered = sorted(mentions, key=lambda m: (m.start, m.end))
+    next_start = [m.start for m in ordered[1:]]
+    alone, reached = [], 0
+    for number, mention in enumerate(ordered):
+        if mention.start >= reached and all(start >= mention.end for start in next_start[number : number + 1]):
+            alone.append(mention)
+        reached = max(reached, mention.end)
+    return alone

@@ -1,35 +1,84 @@
-"""Gold corpora in memory: documents with standoff mentions, and sentences of tagged words."""
+"""Gold corpora in memory: documents with standoff mentions, and their sentences."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import ONTOLOGY, TAGS, is_craft, label_of
+from craft_ray.core.labels import in_order
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.tags import Mention, tag_words
-from craft_ray.model.wordpieces import word_splitter
+from craft_ray.model.tags import Mention
 
 SPLIT_BLOCK = 20
 """Consecutive sentences that `split` keeps together, because neighbours often say the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class TaggedSentence:
-    """Words and their IOB2 tags, such as `B-Protein`."""
+class Sentence:
+    """A sentence with its gold mentions, sorted by their offsets in it."""
 
-    words: list[str]
-    tags: list[str]
+    text: str
+    mentions: tuple[Mention, ...] = ()
+
+    def replaced(self, parts: Sequence[tuple[int, int, str]]) -> "Sentence":
+        """The sentence with other text at some offsets.
+
+        Mentions keep their text around a part and grow or shrink with a part inside them. One that begins or ends
+        within a part is dropped.
+
+        parts: start, end and new text, sorted and disjoint
+        """
+        pieces: list[str] = []
+        done = 0
+        before: list[int] = []  # new minus old offset for positions before the part
+        for start, end, new in parts:
+            before.append(sum(map(len, pieces)) - done)
+            pieces += [self.text[done:start], new]
+            done = end
+        before.append(sum(map(len, pieces)) - done)
+        starts, ends = [start for start, _, _ in parts], [end for _, end, _ in parts]
+
+        def moved(offset: int, is_end: bool) -> int | None:
+            at = int(np.searchsorted(ends, offset, side="left" if is_end else "right"))
+            if is_end and at < len(parts) and ends[at] == offset:
+                return offset + before[at + 1]
+            inside = at < len(parts) and starts[at] < offset
+            return None if inside else offset + before[at]
+
+        mentions = [(moved(m.start, False), moved(m.end, True), m.label) for m in self.mentions]
+        kept = [Mention(a, b, label) for a, b, label in mentions if a is not None and b is not None]
+        return Sentence("".join([*pieces, self.text[done:]]), tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Tagged sentences in document order. `name` is for messages and the model card."""
+    """Sentences in document order.
+
+    name:   for messages and the model card
+    shared: labels of an auxiliary corpus that mean the same as in the main one
+    """
 
     name: str
-    sentences: list[TaggedSentence]
+    sentences: list[Sentence]
+    shared: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the mentions, CRAFT's own in their order, then others by name."""
+        return in_order({mention.label for sentence in self.sentences for mention in sentence.mentions})
+
+    def renamed(self, shared: Mapping[str, str]) -> "Corpus":
+        """Give some labels the names of labels of the main corpus that mean the same.
+
+        An own label that has the name of one of these without being shared is numbered, so that both are told apart.
+        """
+        taken = set(shared.values())
+        name = {label: shared.get(label, f"{label} 2" if label in taken else label) for label in self.labels}
+        sentences = [
+            replace(s, mentions=tuple(replace(m, label=name[m.label]) for m in s.mentions)) for s in self.sentences
+        ]
+        return replace(self, sentences=sentences, shared=tuple(sorted(taken)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,52 +153,25 @@ def gold_document(source: object, doc_id: str, text: str, annotations: Sequence[
     )
 
 
-def to_sentences(documents: Iterable[GoldDocument]) -> list[TaggedSentence]:
-    """Split documents into tagged sentences, and these into words at blanks, punctuation and symbols."""
-    splitter = word_splitter()
+def to_sentences(documents: Iterable[GoldDocument]) -> list[Sentence]:
+    """Split documents into sentences. A mention that crosses a boundary becomes one in each of its sentences."""
     sentences = []
     for document in documents:
-        words = [
-            (word, begin + start, begin + end, number)
-            for number, (begin, stop) in enumerate(sentence_spans(document.text))
-            for word, (start, end) in splitter.pre_tokenize_str(document.text[begin:stop])
-        ]
-        start, end, sentence = (np.array([row[column] for row in words]) for column in (1, 2, 3))
-        tags = tag_words(start, end, sentence, document.mentions)
-        for _, group in groupby(zip(words, tags, strict=True), lambda row: row[0][3]):
-            rows = list(group)
-            sentences.append(TaggedSentence([word[0] for word, _ in rows], [tag for _, tag in rows]))
+        waiting = list(document.mentions)
+        for begin, stop in sentence_spans(document.text):
+            inside = [m for m in waiting if m.start < stop]
+            sentences.append(
+                Sentence(
+                    document.text[begin:stop],
+                    tuple(
+                        Mention(max(m.start, begin) - begin, min(m.end, stop) - begin, m.label)
+                        for m in inside
+                        if m.end > begin
+                    ),
+                )
+            )
+            waiting = [m for m in inside if m.end > stop] + waiting[len(inside) :]
     return sentences
-
-
-def mention_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    """First word, end (exclusive) and label of each mention of a sentence, as `model.tags.iob_to_spans` finds them.
-
-    >>> mention_spans(["B-Gene", "I-Gene", "O", "I-Cell"])
-    [(0, 2, 'Gene'), (3, 4, 'Cell')]
-    """
-    spans: list[tuple[int, int, str]] = []
-    for index, tag in enumerate(tags):
-        label = label_of(tag)
-        if not tag.startswith("B-") and spans and spans[-1][1:] == (index, label):
-            spans[-1] = (spans[-1][0], index + 1, label)
-        elif tag != "O":
-            spans.append((index, index + 1, label))
-    return spans
-
-
-def tag_names(sentences: Iterable[TaggedSentence]) -> tuple[str, ...]:
-    """The tags of a model for a corpus, in the order of their ids.
-
-    These are the tags of CRAFT's six labels if the corpus has no others, else those of its own labels.
-
-    >>> tag_names([TaggedSentence(["flu"], ["B-Disease"])])
-    ('O', 'B-Disease', 'I-Disease')
-    """
-    labels = {label_of(tag) for sentence in sentences for tag in sentence.tags} - {"O"}
-    if labels <= set(ONTOLOGY) and is_craft(labels):
-        return TAGS
-    return ("O", *(f"{prefix}-{label}" for label in sorted(labels) for prefix in "BI"))
 
 
 def split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
@@ -165,4 +187,4 @@ def split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
         raise SettingsError(f"{corpus.name} has {count} sentences: too few for a development share of {share:g}")
     rest = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if not is_dev]
     dev = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if is_dev]
-    return Corpus(corpus.name, rest), Corpus(f"{share:g} of {corpus.name}", dev)
+    return replace(corpus, sentences=rest), Corpus(f"{share:g} of {corpus.name}", dev)

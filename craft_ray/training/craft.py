@@ -9,12 +9,9 @@ from craft_ray.core.labels import LABELS
 from craft_ray.training.corpora import Annotation, GoldDocument, gold_document
 from craft_ray.training.files import read_text
 
-_ONTOLOGY_FOLDERS = {"Gene": "GO_CC", **{label.name: label.ontology for label in LABELS if label.name != "Gene"}}
-"""The folder of each label's mentions. Of GO, the label `Gene` covers cellular components alone."""
-
 
 def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDocument]:
-    """Read articles of the CRAFT corpus with their mentions.
+    """Read articles of the CRAFT corpus with their mentions of all labels that the folder has.
 
     folder: a copy of https://github.com/UCDenver-ccp/CRAFT (`articles/txt`, `concept-annotation/PR/PR/knowtator`), or
             its parts as `txt` and `standoff/PR`
@@ -28,10 +25,15 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
     names = read_text(Path(ids), "the list of articles").split() if ids else sorted(p.stem for p in texts.glob("*.txt"))
     if not names:
         raise SettingsError(f"there are no articles in {ids or texts}")
+    layers, suffix = _layers(folder)
     documents = []
     for name in names:
         text = read_text(texts / f"{name}.txt", "the article")
-        annotations = [a for label in _ONTOLOGY_FOLDERS for a in _read_knowtator(folder, name, label)]
+        annotations = [
+            annotation
+            for label, mentions in layers.items()
+            for annotation in _read_knowtator(mentions / f"{name}{suffix}", label)
+        ]
         documents.append(gold_document(folder, name, text, annotations))
     return documents
 
@@ -41,14 +43,18 @@ def texts_folder(folder: Path) -> Path | None:
     return next((texts for texts in (folder / "articles" / "txt", folder / "txt") if texts.is_dir()), None)
 
 
-def _read_knowtator(folder: Path, article: str, label: str) -> list[Annotation]:
-    ontology = _ONTOLOGY_FOLDERS[label]
-    layouts = (
-        folder / "concept-annotation" / ontology / ontology / "knowtator" / f"{article}.txt.knowtator.xml",
-        folder / "standoff" / ontology / f"{article}.xml",
-    )
-    if (file := next((path for path in layouts if path.is_file()), None)) is None:
-        raise SettingsError(f"the article {article} has no {ontology} mentions in {folder}")
+def _layers(folder: Path) -> tuple[dict[str, Path], str]:
+    """The folder of each label's mentions, and the suffix of their files."""
+    for pattern, suffix in (("concept-annotation/{0}/{0}/knowtator", ".txt.knowtator.xml"), ("standoff/{0}", ".xml")):
+        layers = {label.name: folder / pattern.format(label.layer) for label in LABELS}
+        if found := {name: path for name, path in layers.items() if path.is_dir()}:
+            return found, suffix
+    raise SettingsError(f"{folder} has no mentions: neither concept-annotation nor standoff")
+
+
+def _read_knowtator(file: Path, label: str) -> list[Annotation]:
+    if not file.is_file():
+        raise SettingsError(f"the mentions of an article are missing: there is no {file}")
     try:
         root = etree.parse(file, etree.XMLParser(resolve_entities=False, no_network=True)).getroot()
         classes = {
@@ -59,12 +65,19 @@ def _read_knowtator(folder: Path, article: str, label: str) -> list[Annotation]:
         return [
             Annotation(
                 label,
-                tuple((int(span.attrib["start"]), int(span.attrib["end"])) for span in annotation.iterfind("span")),
+                spans,
                 concept_id=classes.get(mention.get("id"))
                 if (mention := annotation.find("mention")) is not None
                 else None,
             )
             for annotation in root.iterfind("annotation")
+            if (spans := _spans(annotation))
         ]
     except (etree.XMLSyntaxError, KeyError, ValueError) as error:
         raise SettingsError(f"{file} is not Knowtator XML: {error}") from error
+
+
+def _spans(annotation: etree._Element) -> tuple[tuple[int, int], ...]:
+    """Start and end of each part. The release has one empty part, which is left out."""
+    spans = ((int(span.attrib["start"]), int(span.attrib["end"])) for span in annotation.iterfind("span"))
+    return tuple((start, end) for start, end in spans if start != end)

@@ -1,8 +1,7 @@
-"""Evaluate a checkpoint, against tagged words or against the standoff mentions of whole documents."""
+"""Evaluate a checkpoint, against sentences or against the standoff mentions of whole documents."""
 
 import time
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,14 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import document_of
 from craft_ray.model.calibration import calibrated, fit_calibration
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.decode import Decoder, decode, span_means
+from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.inference import Model
-from craft_ray.model.tags import Spans, TagSet, iob_to_spans, tag_words
+from craft_ray.model.tags import Predictions, Spans, TagSet, find_mentions
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
-from craft_ray.training.corpora import GoldDocument, TaggedSentence
+from craft_ray.model.wordpieces import Units
+from craft_ray.training.corpora import GoldDocument, Sentence
+from craft_ray.training.examples import Head, unit_tags
 from craft_ray.training.mention_errors import list_errors
 from craft_ray.training.metrics import (
     Counts,
@@ -36,58 +37,53 @@ from craft_ray.training.seen_mentions import mention_keys
 
 def evaluate_tokens(
     checkpoint: Checkpoint,
-    gold: Sequence[TaggedSentence],
+    gold: Sequence[Sentence],
     model: Model | None = None,
     seen: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
-    """Precision, recall and F1 of mentions, and accuracy and loss over words, in the corpus's own words.
+    """Precision, recall and F1 of mentions, and accuracy and loss over units: words, or pieces if it labels them.
 
     Figures are those of the published CRAFT card: entity level over IOB2 tags as `seqeval` counts, and loss as the mean
-    cross-entropy. Sentences are treated as one document, in order.
+    cross-entropy. Sentences are treated as one document, in order, and mentions are not refined.
 
     seen: keys of the mentions in training (see `seen_mentions`); None for the checkpoint's own
 
     Raises SettingsError if the corpus has labels that the model does not know.
     """
-    gold_spans, spans, raw_score, figures = _predict_words(checkpoint, gold, model)
+    gold_spans, spans, raw_score, figures = _predict_sentences(checkpoint, gold, model)
     score = calibrated(raw_score, checkpoint.calibration)
-    words = [word for sentence in gold for word in sentence.words]
+    text = "\n".join(sentence.text for sentence in gold)
     seen = checkpoint.seen if seen is None else seen
-    scores = _mention_scores(gold_spans, spans, score, checkpoint.tags, words, seen)
-    return scores | figures | {"words": len(words), "sentences": len(gold)}
+    return _mention_scores(gold_spans, spans, score, checkpoint.tags, text, seen) | figures | {"sentences": len(gold)}
 
 
-def calibrate(checkpoint: Checkpoint, gold: Sequence[TaggedSentence]) -> tuple[float, float]:
+def calibrate(checkpoint: Checkpoint, gold: Sequence[Sentence]) -> tuple[float, float]:
     """Fit the calibration of a checkpoint's scores on a development set that it was not trained on."""
-    gold_spans, spans, raw_score, _ = _predict_words(checkpoint, gold, Model.of(checkpoint, "fp32"))
+    gold_spans, spans, raw_score, _ = _predict_sentences(checkpoint, gold, Model.of(checkpoint, "fp32"))
     return fit_calibration(raw_score, is_correct(gold_spans, spans))
 
 
-def _predict_words(
-    checkpoint: Checkpoint, gold: Sequence[TaggedSentence], model: Model | None
+def _predict_sentences(
+    checkpoint: Checkpoint, gold: Sequence[Sentence], model: Model | None
 ) -> tuple[Spans, Spans, NDArray[np.float32], dict[str, float]]:
-    """Gold's and the model's mentions, the scores of the latter before calibration, and accuracy, loss and seconds."""
+    """Gold's and the model's mentions, the scores of the latter before calibration, and accuracy, loss and seconds.
+
+    Spans index the sentences' texts joined by line ends.
+    """
     tags = checkpoint.tags
-    gold_label, sentence = gold_arrays(gold, checkpoint)
+    base = np.cumsum([0, *(len(sentence.text) + 1 for sentence in gold)])
+    mentions = [(m.start, m.end, m.label, number) for number, one in enumerate(gold) for m in one.mentions]
+    gold_spans = _spans(mentions, base, tags)
     model = model or Model.of(checkpoint)
     began = time.perf_counter()
-    subwords, windows = Windower.of(checkpoint)([s.words for s in gold])
-    logits = model.logits(windows.token_ids, windows.window_length, windows.word_piece)
+    units, windows = Windower.of(checkpoint)([sentence.text for sentence in gold])
+    logits = model.logits(windows.token_ids, windows.window_length, windows.unit_piece)
+    predictions, label = _best_labels(logits, tags)
+    found, score = find_mentions(predictions, units.sentence, units.inner, tags)
     seconds = time.perf_counter() - began
-
-    first_word = np.searchsorted(sentence, np.arange(len(gold)))
-    word = first_word[subwords.word_sentence] + subwords.word_index
-    label = np.full(len(gold_label), np.flatnonzero(tags.label < 0)[0], np.int8)  # O for words without a token
-    probability = np.zeros(len(gold_label), np.float32)
-    label[word], probability[word] = _best_labels(logits)
-    spans = iob_to_spans(label, sentence, tags)
-    figures = {
-        "accuracy": float((label == gold_label).mean()),
-        "loss": _loss(logits, gold_label[word]),
-        "seconds": seconds,
-    }
-    gold_spans = iob_to_spans(gold_label, sentence, tags)
-    return gold_spans, spans, span_means(probability, spans.first, spans.last), figures
+    start, end = (base[units.sentence] + offset for offset in (units.start, units.end))
+    spans = Spans(start[found.first].astype(np.int64), end[found.last].astype(np.int64) - 1, found.label)
+    return gold_spans, spans, score, _unit_figures(logits, label, gold, units, tags) | {"seconds": seconds}
 
 
 def evaluate_documents(
@@ -101,7 +97,7 @@ def evaluate_documents(
 
     Returns scores, and the missed and invented mentions as rows of `mention_errors.ERRORS`. In the scores, `relaxed`
     accepts a mention that overlaps a gold mention of the same label. Discontinuous gold mentions are left out and
-    counted as `discontinuous`. Accuracy and loss are over the words that annotation makes, tagged by gold's mentions.
+    counted as `discontinuous`. Accuracy and loss are over the units that annotation makes, tagged by gold's mentions.
 
     grounder: rescores mentions and drops some, counted as `left_out`; None to keep all with the network's scores
 
@@ -110,7 +106,7 @@ def evaluate_documents(
     tags = checkpoint.tags
     # Spans of all documents index one text, the documents' texts joined.
     text = "".join(document.text for document in gold)
-    offsets = list(accumulate((len(document.text) for document in gold), initial=0))
+    offsets = np.cumsum([0, *(len(document.text) for document in gold)])
     gold_spans = _spans(
         [(m.start, m.end, m.label, row) for row, d in enumerate(gold) for m in d.mentions], offsets, tags
     )
@@ -122,8 +118,8 @@ def evaluate_documents(
     logits = np.concatenate(
         [model.logits(*(tokens[name][row].values.to_numpy() for name in TOKEN_COLUMNS)) for row in range(len(gold))]
     )
-    label, probability = _best_labels(logits)
-    entities, _ = decode(with_predictions(documents, tokens, label, probability), Decoder.of(checkpoint))
+    predictions, label = _best_labels(logits, tags)
+    entities, _ = decode(with_predictions(documents, tokens, predictions), Decoder.of(checkpoint))
     left_out = 0
     if grounder is not None:
         entities, dropped = grounder.ground(entities, [document.text for document in documents])
@@ -132,61 +128,72 @@ def evaluate_documents(
 
     columns = (entities[name].to_pylist() for name in ("start", "end", "label", "row"))
     spans = _spans(list(zip(*columns, strict=True)), offsets, tags)
-    label_ids = label_ids_by_tag(checkpoint)
-    gold_tags = np.array([label_ids[tag] for row, d in enumerate(gold) for tag in _gold_tags(tokens, row, d)], np.int8)
+    row = np.repeat(np.arange(len(gold), dtype=np.int32), tokens["unit_start"].value_lengths().to_numpy())
+    start, end = (tokens[name].flatten().to_numpy() for name in ("unit_start", "unit_end"))
+    units = Units(row, row, start, end, np.zeros(len(row), np.bool_))
+    sentences = [Sentence(document.text, document.mentions) for document in gold]
     seen = checkpoint.seen if seen is None else seen
-    scores = _mention_scores(gold_spans, spans, entities["score"].to_numpy(), tags, text, seen) | {
-        "relaxed": score_relaxed(gold_spans, spans, tags.names),
-        "accuracy": float((label == gold_tags).mean()),
-        "loss": _loss(logits, gold_tags),
-        "discontinuous": sum(document.discontinuous for document in gold),
-        "left_out": left_out,
-        "documents": len(gold),
-        "words": len(label),
-        "seconds": seconds,
-    }
+    scores = (
+        _mention_scores(gold_spans, spans, entities["score"].to_numpy(), tags, text, seen)
+        | _unit_figures(logits, label, sentences, units, tags)
+        | {
+            "relaxed": score_relaxed(gold_spans, spans, tags.names),
+            "discontinuous": sum(document.discontinuous for document in gold),
+            "left_out": left_out,
+            "documents": len(gold),
+            "seconds": seconds,
+        }
+    )
     return scores, list_errors(gold, gold_spans, spans, tags.names)
 
 
-def label_ids_by_tag(checkpoint: Checkpoint) -> dict[str, int]:
-    """The label id of each IOB2 tag that the checkpoint knows."""
-    tags, ids = checkpoint.tags, dict[str, int]()
-    for i in range(len(checkpoint.id2label)):
-        prefix = "O" if tags.label[i] < 0 else "B-" if tags.begins[i] else "I-"
-        ids.setdefault(prefix if prefix == "O" else prefix + tags.names[tags.label[i]], i)
-    return ids
+def _best_labels(logits: NDArray[np.float32], tags: TagSet) -> tuple[Predictions, NDArray[np.int8]]:
+    """The predictions that `Model.predict` returns, and the best label id in each group, (units, groups)."""
+    best = torch.from_numpy(logits).reshape(len(logits), tags.groups, -1).softmax(-1).max(-1)
+    label = (best.indices + torch.arange(tags.groups) * (logits.shape[-1] // tags.groups)).to(torch.int8).numpy()
+    return Predictions.of(label, best.values.numpy(), tags.label < 0), label
 
 
-def gold_arrays(gold: Sequence[TaggedSentence], checkpoint: Checkpoint) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-    """Gold tags as the model's label ids, and the sentence number of each word; both (words,)."""
-    label_ids = label_ids_by_tag(checkpoint)
-    try:
-        ids = np.array([label_ids[tag] for sentence in gold for tag in sentence.tags], np.int8)
-    except KeyError as error:
-        raise SettingsError(f"the corpus has the tag {error.args[0]}, which the model does not know") from error
-    lengths = [len(sentence.words) for sentence in gold]
-    return ids, np.repeat(np.arange(len(gold), dtype=np.int32), lengths)
+def _unit_figures(
+    logits: NDArray[np.float32], label: NDArray[np.int8], gold: Sequence[Sentence], units: Units, tags: TagSet
+) -> dict[str, float]:
+    """Accuracy and mean cross-entropy, in nats, over units and groups of labels.
+
+    label: (units, groups) best label ids
+    """
+    gold_label = _gold_labels(gold, units, tags)
+    size = logits.shape[-1] // tags.groups
+    in_group = torch.from_numpy(logits).reshape(-1, size)
+    loss = torch.nn.functional.cross_entropy(in_group, torch.from_numpy((gold_label % size).astype(np.int64)).flatten())
+    return {"accuracy": float((label == gold_label).mean()), "loss": float(loss), "units": len(label)}
 
 
-def _best_labels(logits: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Label id and its probability, as `Model.predict` returns them."""
-    best = torch.from_numpy(logits).softmax(-1).max(-1)
-    return best.indices.to(torch.int8).numpy(), best.values.numpy()
+def _gold_labels(gold: Sequence[Sentence], units: Units, tags: TagSet) -> NDArray[np.int8]:
+    """(units, groups) label id of each unit by gold's mentions."""
+    size = len(tags.label) // tags.groups
+    of_group = [tags.label[first : first + size] for first in range(0, len(tags.label), size)]
+    labels = [list(dict.fromkeys(own[own >= 0].tolist())) for own in of_group]
+    head = Head(tuple(tuple(tags.names[label] for label in own) for own in labels))
+    # The label id of each group's tags in the order of `Head`: O, then B and I of each label.
+    ids = np.zeros((tags.groups, max(head.sizes)), np.int8)
+    for group, own in enumerate(labels):
+        in_group = np.arange(group * size, (group + 1) * size)
+        wanted = [(-1, False), *((label, begins) for label in own for begins in (True, False))]
+        for index, (label, begins) in enumerate(wanted):
+            matching = in_group[tags.label[in_group] == label]
+            ids[group, index] = min(matching, key=lambda i: tags.begins[i] != begins)
+    places = {name: (group, index) for group, own in enumerate(head.groups) for index, name in enumerate(own)}
+    result: NDArray[np.int8] = ids[np.arange(tags.groups), unit_tags(gold, units, head, places)]
+    return result
 
 
-def _gold_tags(tokens: dict[str, pa.ListArray], row: int, document: GoldDocument) -> list[str]:
-    """Tags of the words that annotation makes of a document."""
-    start, end, sentence = (tokens[name][row].values.to_numpy() for name in ("word_start", "word_end", "word_sentence"))
-    return tag_words(start, end, sentence, document.mentions)
-
-
-def _spans(mentions: Sequence[tuple[int, int, str, int]], offsets: Sequence[int], tags: TagSet) -> Spans:
-    """Mentions, given as start, end, label and row of their document, as spans of code points in the joined texts."""
+def _spans(mentions: Sequence[tuple[int, int, str, int]], offsets: NDArray[np.int64], tags: TagSet) -> Spans:
+    """Mentions, given as start, end, label and number of their text, as spans of code points in the joined texts."""
     if unknown := {label for _, _, label, _ in mentions} - set(tags.names):
         raise SettingsError(f"the corpus has the label {min(unknown)}, which the model does not know")
     return Spans(
-        np.array([start + offsets[row] for start, _, _, row in mentions], np.int64),
-        np.array([end + offsets[row] - 1 for _, end, _, row in mentions], np.int64),
+        np.array([start + offsets[number] for start, _, _, number in mentions], np.int64),
+        np.array([end + offsets[number] - 1 for _, end, _, number in mentions], np.int64),
         np.array([tags.names.index(label) for _, _, label, _ in mentions], np.int8),
     )
 
@@ -196,17 +203,17 @@ def _mention_scores(
     predicted: Spans,
     score: NDArray[np.float32],
     tags: TagSet,
-    source: Sequence[str],
+    text: str,
     seen: NDArray[np.int64] | None,
 ) -> dict[str, Any]:
     """The scores that both evaluations have; `seen` and `unseen` are None without keys.
 
-    source: the text or the words that spans index
-    seen:   keys of the mentions in training
+    text: the text that spans index
+    seen: keys of the mentions in training
     """
     parts: dict[str, Any] = {"seen": None, "unseen": None}
     if seen is not None:
-        is_seen = [np.isin(_keys(spans, source, tags), seen) for spans in (gold, predicted)]
+        is_seen = [np.isin(_keys(spans, text, tags), seen) for spans in (gold, predicted)]
         for part, masks in (("seen", is_seen), ("unseen", [~mask for mask in is_seen])):
             kept_gold, kept = (
                 Spans(spans.first[mask], spans.last[mask], spans.label[mask])
@@ -223,17 +230,9 @@ def _mention_scores(
     )
 
 
-def _keys(spans: Spans, source: Sequence[str], tags: TagSet) -> NDArray[np.int64]:
-    return mention_keys(
-        (tags.names[label], "".join(source[first : last + 1])) for first, last, label in spans.rows().tolist()
-    )
+def _keys(spans: Spans, text: str, tags: TagSet) -> NDArray[np.int64]:
+    return mention_keys((tags.names[label], text[first : last + 1]) for first, last, label in spans.rows().tolist())
 
 
 def _figures(by_label: dict[str, Counts]) -> dict[str, Any]:
     return total(by_label.values()).report() | {"per_label": {name: c.report() for name, c in by_label.items()}}
-
-
-def _loss(logits: NDArray[np.float32], gold_label: NDArray[np.int8]) -> float:
-    """Mean cross-entropy over words, in nats."""
-    gold = torch.from_numpy(gold_label.astype(np.int64))
-    return float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), gold))

@@ -1,4 +1,4 @@
-"""Training examples: windows of token ids with a label id for each token."""
+"""Training examples: windows of token ids with a tag per token and group of labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from craft_ray.model.tags import Mention, align_mentions
 from craft_ray.model.windows import Windows
-from craft_ray.model.wordpieces import Subwords
-from craft_ray.training.corpora import TaggedSentence
+from craft_ray.model.wordpieces import Units
+from craft_ray.training.corpora import Sentence
 
 IGNORED = -100
-"""Label id of the tokens that have no loss: special tokens, and all tokens of a word but its first."""
+"""Tag without a loss: of special tokens, of tokens that begin no unit, and in groups that the corpus does not label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The labels that are learned together, in groups of tags of which each token has one: `O`, and B and I per label.
+
+    groups: the labels of each group
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tag of each row of the head."""
+        return tuple(tag for group in self.groups for tag in ("O", *(f"{p}-{label}" for label in group for p in "BI")))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of tags of each group."""
+        return tuple(1 + 2 * len(group) for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +40,12 @@ class Examples:
     """Windows of tokens, special tokens included; flat over windows.
 
     token_ids: (tokens,)
-    label:     (tokens,) label id or IGNORED
+    tag:       (tokens, groups) index of the tag in its group, or IGNORED
     end:       (windows,) index after the last token of each window
     """
 
     token_ids: NDArray[np.int32]
-    label: NDArray[np.int16]
+    tag: NDArray[np.int8]
     end: NDArray[np.int64]
 
     @property
@@ -35,53 +56,64 @@ class Examples:
     def __len__(self) -> int:
         return len(self.end)
 
-    def __getitem__(self, window: int) -> dict[str, list[int]]:
+    def __getitem__(self, window: int) -> dict[str, NDArray[np.int64]]:
         tokens = slice(int(self.end[window - 1]) if window else 0, int(self.end[window]))
-        return {"input_ids": self.token_ids[tokens].tolist(), "labels": self.label[tokens].tolist()}
+        return {"input_ids": self.token_ids[tokens].astype(np.int64), "labels": self.tag[tokens].astype(np.int64)}
 
 
 def make_examples(
-    windows: Windows, word_label: NDArray[np.integer], prefix: Sequence[int], suffix: Sequence[int]
+    windows: Windows, unit_tag: NDArray[np.int8], prefix: Sequence[int], suffix: Sequence[int]
 ) -> Examples:
-    """Add special tokens to windows, and label the first token of each word.
+    """Add special tokens to windows, and tag the first token of each unit.
 
-    word_label: (words,) in the order of `windows.word_piece`
+    unit_tag: (units, groups) in the order of `windows.unit_piece`
     """
     added = len(prefix) + len(suffix)
     length = windows.window_length + added
     window = np.repeat(np.arange(len(length)), windows.window_length)
     position = np.arange(len(windows.token_ids)) + window * added + len(prefix)
     token_ids = np.zeros(int(length.sum()), np.int32)
-    label = np.full(len(token_ids), IGNORED, np.int16)
+    tag = np.full((len(token_ids), unit_tag.shape[1]), IGNORED, np.int8)
     token_ids[position] = windows.token_ids
-    label[position[windows.word_piece]] = word_label
+    tag[position[windows.unit_piece]] = unit_tag
     end = np.cumsum(length, dtype=np.int64)
     for number, token in enumerate(prefix):
         token_ids[end - length + number] = token
     for number, token in enumerate(suffix):
         token_ids[end - len(suffix) + number] = token
-    return Examples(token_ids, label, end)
+    return Examples(token_ids, tag, end)
 
 
 def join_examples(parts: Sequence[Examples]) -> Examples:
     return Examples(
         np.concatenate([part.token_ids for part in parts]),
-        np.concatenate([part.label for part in parts]),
+        np.concatenate([part.tag for part in parts]),
         np.cumsum(np.concatenate([part.length for part in parts])),
     )
 
 
-def word_labels(
-    sentences: Sequence[TaggedSentence], subwords: Subwords, label_ids: Mapping[str, int]
-) -> NDArray[np.int64]:
-    """(words,) label id of each word that has a token.
+def unit_tags(
+    sentences: Sequence[Sentence], units: Units, head: Head, places: Mapping[str, tuple[int, int]]
+) -> NDArray[np.int8]:
+    """(units, groups) tag of each unit: the longest of overlapping mentions in a group decides.
 
-    Raises KeyError for a tag that is not in `label_ids`.
+    places: group, and index in it, of each label that the corpus has; other groups are IGNORED
     """
-    ids = np.array([label_ids[tag] for sentence in sentences for tag in sentence.tags], np.int64)
-    length = np.array([len(sentence.tags) for sentence in sentences], np.int64)
-    labels: NDArray[np.int64] = ids[(np.cumsum(length) - length)[subwords.word_sentence] + subwords.word_index]
-    return labels
+    tags = np.full((len(units.piece), len(head.groups)), IGNORED, np.int8)
+    tags[:, sorted({group for group, _ in places.values()})] = 0
+    # All sentences on one axis of offsets, a blank apart.
+    base = np.cumsum([0, *(len(sentence.text) + 1 for sentence in sentences)])
+    start, end = (base[units.sentence] + offset for offset in (units.start, units.end))
+    by_group: dict[int, list[Mention]] = {}
+    for offset, sentence in zip(base.tolist(), sentences, strict=False):
+        for m in sentence.mentions:
+            by_group.setdefault(places[m.label][0], []).append(Mention(m.start + offset, m.end + offset, m.label))
+    for group, mentions in by_group.items():
+        for first, to, label in align_mentions(start, end, mentions):
+            index = 1 + 2 * places[label][1]
+            tags[first, group] = index
+            tags[first + 1 : to, group] = index + 1
+    return tags
 
 
 class EpochExamples:
@@ -101,5 +133,5 @@ class EpochExamples:
     def __len__(self) -> int:
         return min(map(len, self.variants))
 
-    def __getitem__(self, window: int) -> dict[str, list[int]]:
+    def __getitem__(self, window: int) -> dict[str, NDArray[np.int64]]:
         return self.current[window]

@@ -1,14 +1,11 @@
-"""Read a gold corpus of any format, as documents with mentions or as tagged sentences."""
+"""Read a gold corpus of any format, as documents or as sentences, with mentions."""
 
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical_tags
-from craft_ray.model.tags import Mention
-from craft_ray.training.corpora import GoldDocument, TaggedSentence, mention_spans, to_sentences
+from craft_ray.training.corpora import GoldDocument, Sentence, to_sentences
 from craft_ray.training.craft import read_craft, texts_folder
 from craft_ray.training.iob import read_iob
 from craft_ray.training.standoff import read_standoff
@@ -26,11 +23,12 @@ def read_documents(path: str | Path, ids: str | Path | None = None) -> list[Gold
     path = Path(path)
     if (documents := _read_standoff_documents(path, ids)) is not None:
         return documents
-    return [_as_document(f"{path.name}#{n}", sentence) for n, sentence in enumerate(_read_iob_sentences(path), 1)]
+    sentences = enumerate(_read_iob_sentences(path), 1)
+    return [GoldDocument(f"{path.name}#{number}", one.text, one.mentions) for number, one in sentences]
 
 
-def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[TaggedSentence]:
-    """Read a corpus of the same formats as `read_documents`, as tagged sentences."""
+def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Sentence]:
+    """Read a corpus of the same formats as `read_documents`, as sentences."""
     path = Path(path)
     documents = _read_standoff_documents(path, ids)
     return _read_iob_sentences(path) if documents is None else to_sentences(documents)
@@ -52,7 +50,7 @@ def _read_standoff_documents(path: Path, ids: str | Path | None) -> list[GoldDoc
     ]
 
 
-def _read_iob_sentences(path: Path) -> list[TaggedSentence]:
+def _read_iob_sentences(path: Path) -> list[Sentence]:
     if not path.is_dir():
         return read_iob(path)
     if files := sorted(path.glob("*.tsv")):
@@ -60,13 +58,3 @@ def _read_iob_sentences(path: Path) -> list[TaggedSentence]:
     raise SettingsError(
         f"{path} has no corpus: no texts of CRAFT (articles/txt or txt), brat's .ann or IOB's .tsv files"
     )
-
-
-def _as_document(doc_id: str, sentence: TaggedSentence) -> GoldDocument:
-    length = np.array([len(word) for word in sentence.words])
-    end = np.cumsum(length + 1) - 1
-    mentions = (
-        Mention(int(end[first] - length[first]), int(end[stop - 1]), label)
-        for first, stop, label in mention_spans(sentence.tags)
-    )
-    return GoldDocument(doc_id, " ".join(sentence.words), tuple(mentions))

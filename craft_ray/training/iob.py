@@ -1,21 +1,23 @@
-"""Read corpora in IOB form: a word and its tag per line."""
+"""Read corpora in IOB form: a word and its tag per line. The words of a sentence are joined by blanks."""
 
 import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import canonical_tags
-from craft_ray.model.tags import DOCSTART
-from craft_ray.training.corpora import TaggedSentence
+from craft_ray.core.labels import canonical_tags, label_of
+from craft_ray.model.tags import DOCSTART, Mention
+from craft_ray.training.corpora import Sentence
 from craft_ray.training.files import read_text
 
 _IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
 """Prefixes of BIOES and BILOU that IOB2 lacks."""
 
 
-def read_iob(path: str | Path) -> list[TaggedSentence]:
+def read_iob(path: str | Path) -> list[Sentence]:
     """Read lines of a word, any other columns and a tag, with a blank line between sentences.
 
     Columns are separated by tabs, or by blanks if the file has no tab. Tags may be IOB, IOB2, BIOES or BILOU, and the
@@ -25,18 +27,44 @@ def read_iob(path: str | Path) -> list[TaggedSentence]:
     """
     text = read_text(Path(path), "the corpus")
     separator = "\t" if "\t" in text else None
-    sentences = []
+    sentences: list[list[list[str]]] = []
     for block in re.split(r"\n[ \t]*\n", text):
         rows = [line.split(separator) for line in block.split("\n") if line.strip()]
         rows = [row for row in rows if row[0] != DOCSTART]
         if bad := next((row for row in rows if len(row) < 2), None):
             raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
         if rows:
-            sentences.append(TaggedSentence([row[0] for row in rows], [row[-1] for row in rows]))
+            sentences.append(rows)
     if not sentences:
         raise SettingsError(f"{path} has no sentences")
-    tags = iter(canonical_tags(as_iob2([tag for sentence in sentences for tag in sentence.tags])))
-    return [TaggedSentence(sentence.words, list(islice(tags, len(sentence.words)))) for sentence in sentences]
+    tags = iter(canonical_tags(as_iob2([row[-1] for rows in sentences for row in rows])))
+    return [_sentence([row[0] for row in rows], list(islice(tags, len(rows)))) for rows in sentences]
+
+
+def _sentence(words: Sequence[str], tags: Sequence[str]) -> Sentence:
+    length = np.array([len(word) for word in words])
+    end = np.cumsum(length + 1) - 1
+    mentions = (
+        Mention(int(end[first] - length[first]), int(end[stop - 1]), label)
+        for first, stop, label in mention_spans(tags)
+    )
+    return Sentence(" ".join(words), tuple(mentions))
+
+
+def mention_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """First word, end (exclusive) and label of each mention of a sentence, as `seqeval` finds them.
+
+    >>> mention_spans(["B-Gene", "I-Gene", "O", "I-Cell"])
+    [(0, 2, 'Gene'), (3, 4, 'Cell')]
+    """
+    spans: list[tuple[int, int, str]] = []
+    for index, tag in enumerate(tags):
+        label = label_of(tag)
+        if not tag.startswith("B-") and spans and spans[-1][1:] == (index, label):
+            spans[-1] = (spans[-1][0], index + 1, label)
+        elif tag != "O":
+            spans.append((index, index + 1, label))
+    return spans
 
 
 def as_iob2(tags: Sequence[str]) -> list[str]:

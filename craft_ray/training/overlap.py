@@ -1,9 +1,9 @@
 """Keep the development text out of the training corpora."""
 
 import unicodedata
-from collections.abc import Sequence
+from dataclasses import replace
 
-from craft_ray.training.corpora import Corpus, TaggedSentence
+from craft_ray.training.corpora import Corpus, Sentence
 
 SHARED_LENGTH = 40
 """Length in letters of a common substring that makes two sentences the same text."""
@@ -20,24 +20,24 @@ def without_overlap(corpus: Corpus, held_out: Corpus) -> Corpus:
 
     Corpora split the same text differently, so a common substring of SHARED_LENGTH letters is enough.
     """
-    keys = {text_key(sentence.words) for sentence in held_out.sentences}
+    keys = {text_key(sentence.text) for sentence in held_out.sentences}
     parts = {part for key in keys for part in _substrings(key)}
 
-    def is_new(sentence: TaggedSentence) -> bool:
-        key = text_key(sentence.words)
+    def is_new(sentence: Sentence) -> bool:
+        key = text_key(sentence.text)
         return key not in keys and parts.isdisjoint(_substrings(key))
 
-    return Corpus(corpus.name, [sentence for sentence in corpus.sentences if is_new(sentence)])
+    return replace(corpus, sentences=[sentence for sentence in corpus.sentences if is_new(sentence)])
 
 
-def text_key(words: Sequence[str]) -> str:
+def text_key(text: str) -> str:
     """Letters and digits alone: without blanks, case, punctuation and accents, and with Greek letters spelled out.
 
-    >>> text_key(["PGC", "-", "1α"]) == text_key(["pgc-1 alpha"]) == "pgc1alpha"
+    >>> text_key("PGC-1α") == text_key("pgc-1 alpha") == "pgc1alpha"
     True
     """
-    text = "".join(GREEK.get(c, c) for c in unicodedata.normalize("NFKD", "".join(words)).casefold())
-    return "".join(c for c in text if c.isascii() and c.isalnum())
+    spelled = "".join(GREEK.get(c, c) for c in unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in spelled if c.isascii() and c.isalnum())
 
 
 def _substrings(key: str) -> list[str]:

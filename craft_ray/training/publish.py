@@ -16,12 +16,13 @@ from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.evaluation import calibrate
+from craft_ray.training.examples import Head
 from craft_ray.training.model_card import TrainingResult, model_card
 from craft_ray.training.quantization import quantized
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.seen_mentions import corpus_keys
 from craft_ray.training.trainer import Row, Weights, build_model
-from craft_ray.training.training_data import TrainingData
+from craft_ray.training.training_data import TrainingData, label_config
 
 
 def export_checkpoint(
@@ -66,7 +67,10 @@ def export_checkpoint(
 def _save_model(folder: Path, data: TrainingData, weights: Weights, labels: Mapping[str, LabelDescription]) -> None:
     recipe = data.initial.recipe
     window_pieces = recipe.window_pieces if recipe.reading_pieces is None else recipe.reading_pieces
-    config = data.main_stage(weights).config | {"window_pieces": window_pieces}
+    main = Head(data.head.groups[: data.main_groups])
+    config = data.initial.config | label_config(main) | {"window_pieces": window_pieces}
+    if recipe.nested:
+        config["label_pieces"] = True
     if recipe.refine_mentions:
         config["refine_mentions"] = True
     if labels:

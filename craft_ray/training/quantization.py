@@ -10,7 +10,7 @@ from craft_ray.model.checkpoint import Checkpoint, update_config
 from craft_ray.model.engines.int8 import measure_ranges
 from craft_ray.model.inference import Model
 from craft_ray.model.windows import Windower
-from craft_ray.training.corpora import TaggedSentence
+from craft_ray.training.corpora import Sentence
 from craft_ray.training.evaluation import evaluate_tokens
 
 SAMPLE = 1500
@@ -37,10 +37,10 @@ class Quantized:
         update_config(folder, activation_ranges=self.ranges)
 
 
-def quantized(checkpoint: Checkpoint, text: Sequence[TaggedSentence], dev: Sequence[TaggedSentence]) -> Quantized:
+def quantized(checkpoint: Checkpoint, text: Sequence[Sentence], dev: Sequence[Sentence]) -> Quantized:
     """Measure ranges on sentences of `text`, and compare int8 with fp32 on `dev`."""
     sample = text[:: max(1, len(text) // SAMPLE)]
-    _, windows = Windower.of(checkpoint)([sentence.words for sentence in sample])
+    _, windows = Windower.of(checkpoint)([sentence.text for sentence in sample])
     batches = Batches.of(windows.token_ids, windows.window_length, checkpoint.special)
     ranges = measure_ranges(checkpoint, batches.all_padded(2048))
     with_ranges = replace(checkpoint, activation_ranges=ranges)

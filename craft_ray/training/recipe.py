@@ -41,6 +41,10 @@ class Recipe(BaseModel):
         default=False, description="batch windows of similar length: faster, but in another order than the card's"
     )
     max_steps: int = Field(default=-1, ge=-1, description="stop after this many steps; -1: after all epochs")
+    nested: bool = Field(
+        default=False,
+        description="label every word piece, and each label independently: mentions may nest and begin within words",
+    )
     window_pieces: int = Field(
         default=0,
         ge=0,
@@ -96,6 +100,15 @@ class Recipe(BaseModel):
         return swap
 
 
+class Auxiliary(BaseModel):
+    """An auxiliary corpus. labels: the main corpus's label that each of its own labels teaches; others stay its own"""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: str
+    labels: dict[str, str] = {}
+
+
 class TrainingFile(BaseModel):
     """A recipe file: corpora, base model and recipe of a training."""
 
@@ -116,7 +129,10 @@ class TrainingFile(BaseModel):
     base: str | None = Field(
         default=None, description="encoder to start from: a model that ships, a folder or a Hugging Face id"
     )
-    auxiliary: list[str] = Field(default=[], description="corpora with labels of their own, to learn from first")
+    auxiliary: list[str | Auxiliary] = Field(
+        default=[],
+        description="corpora to learn from first; in a recipe file, `labels` maps labels to those of the main corpus",
+    )
     recipe: Recipe = Field(default=Recipe(), description="how to train")
 
     def with_options(self, options: Mapping[str, Any]) -> "TrainingFile":

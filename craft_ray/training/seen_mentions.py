@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.hashing import hash64
-from craft_ray.training.corpora import TaggedSentence, mention_spans
+from craft_ray.training.corpora import Sentence
 
 
 def mention_keys(mentions: Iterable[tuple[str, str]]) -> NDArray[np.int64]:
@@ -17,7 +17,6 @@ def mention_keys(mentions: Iterable[tuple[str, str]]) -> NDArray[np.int64]:
     return np.array([hash64(f"{label} {''.join(text.split())}".encode()) for label, text in mentions], np.int64)
 
 
-def corpus_keys(sentences: Iterable[TaggedSentence]) -> NDArray[np.int64]:
+def corpus_keys(sentences: Iterable[Sentence]) -> NDArray[np.int64]:
     """The sorted keys of all mentions of a corpus."""
-    mentions = ((label, "".join(s.words[first:end])) for s in sentences for first, end, label in mention_spans(s.tags))
-    return np.unique(mention_keys(mentions))
+    return np.unique(mention_keys((m.label, s.text[m.start : m.end]) for s in sentences for m in s.mentions))

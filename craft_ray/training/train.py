@@ -27,13 +27,13 @@ from safetensors.numpy import load_file
 from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import LabelDescription, check_labels
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.labels import label_of
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import CONFIG_FILE
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
 from craft_ray.training.corpora import Corpus
+from craft_ray.training.examples import Head
 from craft_ray.training.model_card import TrainingResult
 from craft_ray.training.moving_average import AVERAGED_FILE
 from craft_ray.training.overlap import without_overlap
@@ -85,7 +85,7 @@ def train(
             f"a batch of {recipe.batch_size} cannot be divided into {workers * accumulate} equal parts: "
             "choose workers and accumulate so that it can"
         )
-    check_labels(labels, {label_of(tag) for sentence in train.sentences for tag in sentence.tags} - {"O"})
+    check_labels(labels, set(train.labels))
     storage, output = Storage.of(settings), absolute(output)
     storage.check_writable(output)
     if storage.size(join(output, CONFIG_FILE)) is not None and not storage.names(join(output, STATE)):
@@ -103,11 +103,11 @@ def train(
             fingerprint=_fingerprint(train, dev, auxiliary, base, recipe),
         )
         weights = data.initial.weights
-        if auxiliary:
+        if data.other:
             weights, _ = run.fit(data.auxiliary_stage(weights), "auxiliary")
-            weights = _with_first_labels(weights, len(data.tags[0]))
         trained = [run.fit(data.main_stage(weights, number), f"main-{number}") for number in range(recipe.averaged)]
-    weights = with_outside_bias(_average([weights for weights, _ in trained]), recipe.outside_bias)
+    main = Head(data.head.groups[: data.main_groups])
+    weights = with_outside_bias(_average([weights for weights, _ in trained]), main, recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
         result = export_checkpoint(Path(folder), data, weights, trained[0][1], train, dev, labels)
         storage.publish(Path(folder), output)
@@ -121,16 +121,12 @@ def _average(weights: Sequence[Weights]) -> Weights:
     return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
 
 
-def with_outside_bias(weights: Weights, bias: float) -> Weights:
-    """Add to the bias of `O`, which is the first tag."""
-    shifted = weights["classifier.bias"].copy()
-    shifted[0] += bias
-    return weights | {"classifier.bias": shifted}
-
-
-def _with_first_labels(weights: Weights, count: int) -> Weights:
-    """Keep the first rows of the head, those of the main corpus."""
-    return {name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()}
+def with_outside_bias(weights: Weights, head: Head, bias: float) -> Weights:
+    """Keep the first rows of the head, those of `head`, and add to the biases of `O`."""
+    tags = head.tags
+    first = {name: array[: len(tags)] if name.startswith("classifier.") else array for name, array in weights.items()}
+    outside = np.array([tag == "O" for tag in tags])
+    return first | {"classifier.bias": first["classifier.bias"].astype(np.float32) + bias * outside}
 
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:

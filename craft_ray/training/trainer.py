@@ -1,7 +1,7 @@
 """Run one stage of fine-tuning with `transformers.Trainer`. Knows neither Ray nor our file formats.
 
-Corpora with different label sets are learned together with one head: its rows are the tags of all corpora, and the
-loss of a word is over the rows of its own corpus alone.
+Labels form groups (`examples.Head`). A token has a tag in each group that its corpus labels, and a loss in these alone,
+so corpora with different labels are learned together.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,11 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from craft_ray.model.tags import TagSet, iob_to_spans
+from craft_ray.model.tags import Predictions, Spans, TagSet, find_mentions
+from craft_ray.model.wordpieces import Units
 from craft_ray.training.batching import TokenBatches
 from craft_ray.training.casing import CasedEmbedding
-from craft_ray.training.examples import IGNORED, EpochExamples, Examples
+from craft_ray.training.examples import IGNORED, EpochExamples, Examples, Head
 from craft_ray.training.metrics import score_by_label, total
 from craft_ray.training.moving_average import MovingAverage
 from craft_ray.training.recipe import Recipe
@@ -49,26 +50,22 @@ class Stage:
 
     weights:      initial weights, including the vectors of word shapes if case is learned
     word_shape:   (vocabulary,) see `casing`; None if case is not learned
-    corpus:       (labels,) the corpus of each row of the head; 0 is the main one
+    head:         the groups of labels; those of the main corpus come first
+    main_groups:  their number
     examples:     variants of the training set, one per epoch
-    dev_sentence: (words,) sentence number of each word of the development set
+    dev_units:    the units of the development set
     """
 
     config: dict[str, Any]
     weights: Weights
     word_shape: NDArray[np.int64] | None
     tokenizer: PreTrainedTokenizerFast
-    corpus: NDArray[np.int64]
+    head: Head
+    main_groups: int
     examples: tuple[Examples, ...]
     dev: Examples
-    dev_sentence: NDArray[np.int32]
+    dev_units: Units
     recipe: Recipe
-
-    @property
-    def tags(self) -> TagSet:
-        """The tags of the main corpus, which are the first rows of the head."""
-        count = int((self.corpus == 0).sum())
-        return TagSet.from_id2label({i: self.config["id2label"][i] for i in range(count)})
 
 
 OnStep = Callable[[int, int], None]
@@ -133,9 +130,9 @@ def fit(
         train_dataset=examples,
         eval_dataset=stage.dev,
         data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
-        compute_loss_func=_CorpusLoss(stage.corpus),
-        compute_metrics=lambda prediction: _metrics(prediction, stage.dev_sentence, stage.tags),
-        preprocess_logits_for_metrics=lambda logits, labels: logits[..., : len(stage.tags.label)].argmax(-1),
+        compute_loss_func=_GroupLoss(stage.head.sizes),
+        compute_metrics=_Metrics(stage.head, stage.main_groups, stage.dev_units),
+        preprocess_logits_for_metrics=lambda logits, labels: _best(logits, stage.head.sizes),
         callbacks=[*averaging, _Events(examples, folder, on_step, on_checkpoint)],
     )
     trainer.train(resume_from_checkpoint=resume)
@@ -183,8 +180,8 @@ class _Collator:
     def __init__(self, padding: int) -> None:
         self.padding = padding
 
-    def __call__(self, windows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
-        ids, labels = ([torch.tensor(window[name]) for window in windows] for name in ("input_ids", "labels"))
+    def __call__(self, windows: list[dict[str, NDArray[np.int64]]]) -> dict[str, torch.Tensor]:
+        ids, labels = ([torch.from_numpy(window[name]) for window in windows] for name in ("input_ids", "labels"))
         return {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.padding),
             "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
@@ -192,25 +189,34 @@ class _Collator:
         }
 
 
-class _CorpusLoss:
-    """Mean cross-entropy over words, each over the labels of its own corpus.
+class _GroupLoss:
+    """Mean cross-entropy over tokens and groups of tags.
 
-    corpus: (labels,) the corpus of each row of the head
+    sizes: number of tags of each group
     """
 
-    def __init__(self, corpus: NDArray[np.int64]) -> None:
-        self.corpus = torch.from_numpy(corpus.copy())
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        self.sizes = list(sizes)
 
     def __call__(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """num_items_in_batch: words in all parts of an accumulated batch, by which the sum is divided"""
-        kept = labels != IGNORED
-        gold, logits = labels[kept], outputs.logits[kept].float()
-        corpus = self.corpus.to(gold.device)
-        logits = logits.masked_fill(corpus[None, :] != corpus[gold][:, None], float("-inf"))
-        loss = torch.nn.functional.cross_entropy(logits, gold, reduction="sum")
-        return loss / (len(gold) if num_items_in_batch is None else num_items_in_batch)
+        """num_items_in_batch: tags in all parts of an accumulated batch, by which the sum is divided"""
+        losses = [
+            torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), labels[..., group].flatten(), reduction="sum", ignore_index=IGNORED
+            )
+            for group, logits in enumerate(outputs.logits.split(self.sizes, -1))
+        ]
+        return torch.stack(losses).sum() / (
+            (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        )
+
+
+def _best(logits: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Index of the best tag in each group, and its probability: (..., groups, 2)."""
+    best = [group.softmax(-1).max(-1) for group in torch.split(logits, list(sizes), -1)]
+    return torch.stack([torch.stack([b.indices.to(b.values.dtype), b.values], -1) for b in best], -2)
 
 
 class _Events(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
@@ -245,11 +251,26 @@ def card_rows(history: list[Row]) -> list[Row]:
     return rows
 
 
-def _metrics(prediction: EvalPrediction, sentence: NDArray[np.int32], tags: TagSet) -> dict[str, float]:
-    labels = np.asarray(prediction.label_ids)
-    kept = labels != IGNORED
-    gold, predicted = labels[kept], np.asarray(prediction.predictions)[kept]
-    gold_spans, spans = (iob_to_spans(ids, sentence, tags) for ids in (gold, predicted))
-    counts = total(score_by_label(gold_spans, spans, tags.names).values())
-    accuracy = float((gold == predicted).mean())
-    return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}
+class _Metrics:
+    """Scores of the main corpus's mentions on the development set."""
+
+    def __init__(self, head: Head, groups: int, units: Units) -> None:
+        self.groups, self.units = groups, units
+        main = Head(head.groups[:groups])
+        self.first = np.cumsum([0, *main.sizes])[:groups].astype(np.int8)
+        self.tags = TagSet.from_id2label(dict(enumerate(main.tags)))
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        labels = np.asarray(prediction.label_ids)
+        kept = labels[..., 0] != IGNORED
+        gold = labels[kept][:, : self.groups]
+        best = np.asarray(prediction.predictions)[kept][:, : self.groups]
+        predicted, score = best[..., 0].astype(np.int8), best[..., 1].astype(np.float32)
+        gold_spans, spans = self._spans(gold.astype(np.int8), np.ones_like(score)), self._spans(predicted, score)
+        counts = total(score_by_label(gold_spans, spans, self.tags.names).values())
+        accuracy = float((gold == predicted).mean())
+        return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}
+
+    def _spans(self, tag: NDArray[np.int8], score: NDArray[np.float32]) -> Spans:
+        predictions = Predictions.of(tag + self.first, score, self.tags.label < 0)
+        return find_mentions(predictions, self.units.sentence, self.units.inner, self.tags)[0]

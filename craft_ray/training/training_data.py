@@ -1,13 +1,12 @@
 """Turn corpora and a base model into the stages of a training.
 
-A training has a stage for all corpora together if it has auxiliary ones, then one main stage on the corpus itself, or
-several with different seeds whose weights are averaged.
+A training has a stage for all corpora together if one has no labels of the main corpus, then one main stage on the main
+corpus and those that share labels with it, or several with different seeds whose weights are averaged.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,36 +15,43 @@ import transformers
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import label_of
 from craft_ray.model.checkpoint import OWN_SETTINGS, first_line, max_positions, special_tokens, to_numpy
 from craft_ray.model.loading import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower
-from craft_ray.model.wordpieces import word_splitter
+from craft_ray.model.wordpieces import Units, word_splitter
 from craft_ray.training.augmentation import names_of, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
-from craft_ray.training.corpora import Corpus, TaggedSentence, tag_names
-from craft_ray.training.examples import Examples, join_examples, make_examples, word_labels
+from craft_ray.training.corpora import Corpus, Sentence
+from craft_ray.training.examples import Examples, Head, join_examples, make_examples, unit_tags
 from craft_ray.training.noise import add_noise
 from craft_ray.training.ontology_names import ontology_names
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import Stage, Weights
+
+Places = dict[str, tuple[int, int]]
+"""Group, and index in it, of each label of a corpus."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """The data of all stages of a training.
 
-    tags, examples: for each corpus: the main one, then the auxiliary ones
-    variants:       variants of the main corpus's examples, one per seed; a main stage uses those from its own seed on
-    auxiliary:      names of the auxiliary corpora
-    initial:        a stage of all corpora's labels with the base model's weights; the others are derived from it
+    head:        the groups of labels of all corpora; those of the main one come first
+    main_groups: their number
+    main:        the main corpus, with variants per seed; a main stage uses those from its own seed on
+    sharing:     the auxiliary corpora with labels of the main one
+    other:       the other auxiliary corpora
+    auxiliary:   names of the auxiliary corpora
+    initial:     a stage with the base model's weights; the others are derived from it
     """
 
     base: str
-    tags: tuple[tuple[str, ...], ...]
-    examples: tuple[Examples, ...]
-    variants: tuple[Examples, ...]
+    head: Head
+    main_groups: int
+    main: tuple[Examples, ...]
+    sharing: tuple[Examples, ...]
+    other: tuple[Examples, ...]
     auxiliary: tuple[str, ...]
     initial: Stage
 
@@ -53,19 +59,19 @@ class TrainingData:
     def load(cls, base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> "TrainingData":
         """Load the base model and prepare the corpora.
 
-        Raises SettingsError if the base cannot be loaded or used, `dev` has tags that `train` does not have, or the
+        Raises SettingsError if the base cannot be loaded or used, `dev` has labels that `train` does not have, or the
         recipe names labels that `train` does not have.
         """
-        main_tags = tag_names(train.sentences)
-        if unknown := {tag for s in dev.sentences for tag in s.tags} - set(main_tags):
-            raise SettingsError(f"{dev.name} has tags that {train.name} does not have: {', '.join(sorted(unknown))}")
-        if unknown := {*recipe.swap, *recipe.names} - {label_of(tag) for tag in main_tags if tag != "O"}:
+        if unknown := set(dev.labels) - set(train.labels):
+            raise SettingsError(f"{dev.name} has labels that {train.name} does not have: {', '.join(sorted(unknown))}")
+        if unknown := {*recipe.swap, *recipe.names} - set(train.labels):
             raise SettingsError(f"{train.name} has no label {min(unknown)}, whose names are to be replaced")
-        tags = (main_tags, *(_occurring_tags(corpus) for corpus in auxiliary))
+        head, places = make_head([train, *auxiliary], recipe.nested)
+        main_groups = len(train.labels) if recipe.nested else 1
         corpora = (train, *auxiliary)
 
         transformers.set_seed(recipe.seed)
-        model, tokenizer = _load_base(base, sum(map(len, tags)))
+        model, tokenizer = _load_base(base, len(head.tags))
         word_shape = None
         if recipe.cased:
             tokenizer, word_shape = _add_case(model, tokenizer, corpora)
@@ -76,20 +82,18 @@ class TrainingData:
         if recipe.attention_dropout is not None:
             model.config.attention_probs_dropout_prob = recipe.attention_dropout
 
-        builder = _ExampleBuilder.for_model(tokenizer, model.config, recipe.window_pieces)
-        label_ids = {tag: i for i, tag in enumerate(main_tags)}
-        first_ids = accumulate(map(len, tags), initial=0)
-        examples = tuple(
-            builder.build(corpus.sentences, {tag: first + i for i, tag in enumerate(names)})[0]
-            for corpus, names, first in zip(corpora, tags, first_ids, strict=False)
-        )
-        variants = tuple(builder.build(sentences, label_ids)[0] for sentences in _variants(train, auxiliary, recipe))
-        dev_examples, dev_sentence = builder.build(dev.sentences, label_ids)
+        builder = _ExampleBuilder.for_model(tokenizer, model.config, recipe, head)
+        built = [builder.build(corpus.sentences, own)[0] for corpus, own in zip(auxiliary, places[1:], strict=True)]
+        shares = [any(group < main_groups for group, _ in own.values()) for own in places[1:]]
+        dev_examples, dev_units = builder.build(dev.sentences, places[0])
+        main = tuple(builder.build(s, places[0])[0] for s in _variants(train, auxiliary, recipe) or [train.sentences])
         return cls(
             base=base,
-            tags=tags,
-            examples=examples,
-            variants=variants or examples[:1],
+            head=head,
+            main_groups=main_groups,
+            main=main,
+            sharing=tuple(examples for examples, sharing in zip(built, shares, strict=True) if sharing),
+            other=tuple(examples for examples, sharing in zip(built, shares, strict=True) if not sharing),
             auxiliary=tuple(corpus.name for corpus in auxiliary),
             initial=Stage(
                 # Settings that an earlier training added to the base hold for the base's weights alone.
@@ -97,48 +101,69 @@ class TrainingData:
                 weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
                 word_shape=word_shape,
                 tokenizer=tokenizer,
-                corpus=np.repeat(np.arange(len(tags)), list(map(len, tags))),
-                examples=variants or examples[:1],
+                head=head,
+                main_groups=main_groups,
+                examples=main,
                 dev=dev_examples,
-                dev_sentence=dev_sentence,
+                dev_units=dev_units,
                 recipe=recipe,
             ),
         )
 
     def auxiliary_stage(self, weights: Weights) -> Stage:
-        """All corpora together, each with rows of its own in the head."""
+        """All corpora together."""
         recipe = self.initial.recipe
         rate = recipe.auxiliary_learning_rate or recipe.learning_rate
         return replace(
-            self._with_labels(weights, len(self.tags)),
-            examples=(join_examples([*[self.examples[0]] * recipe.auxiliary_repeats, *self.examples[1:]]),),
+            self._with_head(weights, self.head),
+            examples=(join_examples([*self.main[:1] * recipe.auxiliary_repeats, *self.sharing, *self.other]),),
             recipe=recipe.model_copy(update={"learning_rate": rate, "epochs": recipe.auxiliary_epochs}),
         )
 
     def main_stage(self, weights: Weights, number: int = 0) -> Stage:
-        """The main corpus alone. Stage `number` of an averaged training equals a training whose seed is that higher."""
+        """The main corpus and those that share labels with it.
+
+        Stage `number` of an averaged training equals a training whose seed is that higher.
+        """
         recipe = self.initial.recipe
-        epochs = slice(number, number + math.ceil(recipe.epochs)) if len(self.variants) > 1 else slice(1)
+        epochs = slice(number, number + math.ceil(recipe.epochs)) if len(self.main) > 1 else slice(1)
         return replace(
-            self._with_labels(weights, 1),
-            examples=self.variants[epochs],
+            self._with_head(weights, self.head if self.sharing else Head(self.head.groups[: self.main_groups])),
+            examples=tuple(join_examples([variant, *self.sharing]) for variant in self.main[epochs]),
             recipe=recipe.model_copy(update={"seed": recipe.seed + number}),
         )
 
-    def _with_labels(self, weights: Weights, corpora: int) -> Stage:
-        """The initial stage with other weights, and a head for the tags of the first corpora."""
-        tags = [tag if n == 0 else f"{n}:{tag}" for n, names in enumerate(self.tags[:corpora]) for tag in names]
-        labels = {"id2label": dict(enumerate(tags)), "label2id": {tag: i for i, tag in enumerate(tags)}}
-        corpus = self.initial.corpus[: len(tags)]
-        return replace(self.initial, config=self.initial.config | labels, weights=weights, corpus=corpus)
+    def _with_head(self, weights: Weights, head: Head) -> Stage:
+        """The initial stage with other weights, of which it takes the head's rows."""
+        count = len(head.tags)
+        own = {name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()}
+        return replace(self.initial, config=self.initial.config | label_config(head), weights=own, head=head)
 
 
-def _occurring_tags(corpus: Corpus) -> tuple[str, ...]:
-    """The tags that occur, `O` first."""
-    return tuple(sorted({"O"} | {tag for s in corpus.sentences for tag in s.tags}, key=lambda tag: (tag != "O", tag)))
+def label_config(head: Head) -> dict[str, Any]:
+    """The labels of config.json. A group of tags begins at each `O`."""
+    return {"id2label": dict(enumerate(head.tags)), "label2id": {tag: i for i, tag in enumerate(head.tags)}}
 
 
-def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> list[list[TaggedSentence]]:
+def make_head(corpora: Sequence[Corpus], nested: bool) -> tuple[Head, list[Places]]:
+    """The groups of labels of several corpora, and the places of each corpus's labels.
+
+    With `nested` each label is a group, else each corpus. An auxiliary corpus teaches the groups of the main corpus's
+    labels that it shares (`Corpus.shared`).
+    """
+    groups: list[tuple[str, ...]] = []
+    places: list[Places] = []
+    for corpus in corpora:
+        own: Places = {label: places[0][label] for label in corpus.shared} if places else {}
+        rest = [label for label in corpus.labels if label not in own]
+        for group in [(label,) for label in rest] if nested else [tuple(rest)]:
+            own |= {label: (len(groups), index) for index, label in enumerate(group)}
+            groups.append(group)
+        places.append(own)
+    return Head(tuple(groups)), places
+
+
+def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> list[list[Sentence]]:
     """The main corpus with replaced names and noise, one variant per epoch and seed; none if the recipe has neither."""
     if not recipe.swap and not recipe.noise:
         return []
@@ -156,23 +181,20 @@ class _ExampleBuilder:
     """Turns sentences into the same windows that annotation makes of them."""
 
     windower: Windower
+    head: Head
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
 
     @classmethod
-    def for_model(cls, tokenizer: Any, config: Any, window_pieces: int) -> "_ExampleBuilder":
+    def for_model(cls, tokenizer: Any, config: Any, recipe: Recipe, head: Head) -> "_ExampleBuilder":
         backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
         prefix, suffix = special_tokens(backend)
         limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
-        return cls(Windower(backend, limit, window_pieces), prefix, suffix)
+        return cls(Windower(backend, limit, recipe.window_pieces, recipe.nested), head, prefix, suffix)
 
-    def build(
-        self, sentences: Sequence[TaggedSentence], label_ids: Mapping[str, int]
-    ) -> tuple[Examples, NDArray[np.int32]]:
-        """The examples, and the sentence number of each word, shape (words,)."""
-        subwords, windows = self.windower([s.words for s in sentences])
-        labels = word_labels(sentences, subwords, label_ids)
-        return make_examples(windows, labels, self.prefix, self.suffix), subwords.word_sentence
+    def build(self, sentences: Sequence[Sentence], places: Places) -> tuple[Examples, Units]:
+        units, windows = self.windower([sentence.text for sentence in sentences])
+        return make_examples(windows, unit_tags(sentences, units, self.head, places), self.prefix, self.suffix), units
 
 
 def _load_base(base: str, labels: int) -> tuple[Any, Any]:
@@ -195,7 +217,7 @@ def _load_base(base: str, labels: int) -> tuple[Any, Any]:
 
 def _add_case(model: Any, tokenizer: Any, corpora: Sequence[Corpus]) -> tuple[Any, NDArray[np.int64]]:
     """Replace the model's embeddings by cased ones. Returns the cased tokenizer and the pieces' word shapes."""
-    vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.words))
+    vocabulary = cased_vocabulary(tokenizer, (word for c in corpora for s in c.sentences for word in s.text.split()))
     embeddings = model.get_input_embeddings().weight.detach()[torch.from_numpy(vocabulary.origin)]
     model.set_input_embeddings(CasedEmbedding(embeddings.clone(), vocabulary.word_shape))
     model.config.vocab_size = len(vocabulary.pieces)

@@ -53,7 +53,7 @@ def test_blocks_overlap_on_a_gpu(tiny_checkpoint: Path, monkeypatch):
     monkeypatch.setitem(ENGINES, spec.name, spec)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     model = Model(prepare_model(checkpoint, engine="noting"), token_budget=16)
-    blocks = [[["mouse"], ["rat"], ["cell"]], [["gene"]]]
+    blocks = [["mouse", "rat", "cell"], ["gene"]]
     first, second = (windows_of(checkpoint, block) for block in blocks)
     mouse, rat, cell, gene = [*first.token_ids.tolist(), *second.token_ids.tolist()]
     for piece in (mouse, rat, cell, gene):
@@ -90,7 +90,7 @@ def test_a_block_that_fails_lets_the_next_one_begin(tiny_checkpoint: Path, monke
     monkeypatch.setitem(ENGINES, spec.name, spec)
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     model = Model(prepare_model(checkpoint, engine="noting"), token_budget=16)
-    broken, sound = (windows_of(checkpoint, block) for block in ([["mouse"], ["rat"], ["cell"]], [["gene"]]))
+    broken, sound = (windows_of(checkpoint, block) for block in (["mouse", "rat", "cell"], ["gene"]))
     bad = int(broken.token_ids[0])
     for each in (*broken.token_ids.tolist(), *sound.token_ids.tolist()):
         device.expect(each)

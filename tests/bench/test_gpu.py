@@ -51,7 +51,7 @@ def test_each_form_agrees_with_fp32(inputs: Inputs):
     for name, row in part["forms"].items():
         assert row["tokens_per_second"]["repeats"] == 1
         assert row["share_of_peak"] > 0
-        assert row["words_as_in_fp32"] > (0.999 if name.startswith("fp32") else 0.9), name
+        assert row["labels_as_in_fp32"] > (0.999 if name.startswith("fp32") else 0.9), name
 
 
 def test_compiled_forms():

@@ -7,14 +7,15 @@ from craft_ray.core.descriptions import descriptions_in, descriptions_of
 from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft
 from craft_ray.core.settings import Settings
 from craft_ray.model.tags import TagSet
-from craft_ray.training.corpora import TaggedSentence, tag_names
+from craft_ray.training.corpora import Corpus
+from tests.support.gold import gold
 
 
 @pytest.mark.parametrize(
     "names",
     [
         *(["GENE"], ["gene"], ["Gene"], ["Chemical", "Gene"]),
-        *(["Chemical", "Disease"], ["Gene_or_gene_product", "Cell"], ["protein", "DNA"]),
+        *(["Chemical", "Virus"], ["Gene_or_gene_product", "Cell"], ["protein", "DNA"]),
     ],
 )
 def test_labels_of_other_models_stay(names: list[str]):
@@ -37,14 +38,16 @@ def test_a_subset_of_the_six_labels():
     assert set(descriptions_of(["Cell", "Taxon"])) == {"Cell", "Taxon"}
     of_craft = {"labels": dict(enumerate(TAGS))}
     assert set(descriptions_in(of_craft, ["Gene", "Taxon"])) == {"Gene", "Taxon"}
-    of_another = {"labels": {0: "O", 1: "B-Gene", 2: "B-Taxon", 3: "B-Disease"}}
+    of_another = {"labels": {0: "O", 1: "B-Gene", 2: "B-Taxon", 3: "B-Virus"}}
     assert descriptions_in(of_another, ["Gene", "Taxon"]) == {}
 
 
 def test_a_model_trained_for_genes():
-    genes = [TaggedSentence(["Pax6", "in", "mice"], ["B-Gene", "O", "O"])]
-    assert tag_names(genes) == ("O", "B-Gene", "I-Gene")
-    assert tag_names([TaggedSentence(["mice"], ["B-Taxon"])]) == TAGS
-    assert tag_names([TaggedSentence(["nuclear", "genes"], ["B-Gene", "B-Sequence"])]) == TAGS  # a part of CRAFT
+    assert Corpus("genes", [gold("[Pax6|Gene] in mice")]).labels == ("Gene",)
+    assert Corpus("craft", [gold("[nuclear|Gene] [genes|Sequence] and [flu|Virus]")]).labels == (
+        "Sequence",
+        "Gene",
+        "Virus",
+    )
     assert "Gene" not in prefixes_by_label(Settings(), labels=["Gene"])
     assert prefixes_by_label(Settings(), labels=list(ONTOLOGY))["Gene"] == ("GO",)

@@ -61,7 +61,8 @@ def test_documents_are_sorted_and_have_their_entities(output: Path, tmp_path: Pa
         )
         for entity in record["entities"]:
             assert record["text"][entity["start"] : entity["end"]] == entity["mention"]
-            assert entity["score"] == expected["scores"][expected["word_start"].index(entity["start"])]
+            unit = expected["unit_start"].index(entity["start"])
+            assert entity["score"] == expected["scores"][expected["predicted_unit"].index(unit)]
     assert [(shard["documents"], shard["first"]) for shard in manifest["shards"]] == [
         (5, "PMID:000000"),
         (5, "PMID:000011"),

@@ -3,7 +3,6 @@
 import re
 import subprocess
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
 from tests.conftest import save_random_bert
 from tests.support.commands import COMMAND, run_command
+from tests.support.gold import gold
 
 SENTENCES = [
     ("Pax6 is expressed in the mouse .", "B-GGP O O O O B-Taxon O"),
@@ -203,8 +203,7 @@ def test_bad_trainings_are_refused(small: Corpus, encoder, tmp_path):
         train(small, small, encoder, output, workers=3)
     with pytest.raises(SettingsError, match="cannot load the base model"):
         train(small, small, str(tmp_path / "none"), output)
-    sentence = replace(small.sentences[0], tags=["B-Disease"] * len(small.sentences[0].words))
-    with pytest.raises(SettingsError, match="other has tags that small does not have: B-Disease"):
-        train(small, Corpus("other", [sentence]), encoder, output)
+    with pytest.raises(SettingsError, match="other has labels that small does not have: Virus"):
+        train(small, Corpus("other", [gold("[flu|Virus]")]), encoder, output)
     with pytest.raises(SettingsError, match="small has no label Virus"):
         train(small, small, encoder, output, Recipe(swap={"Virus": 0.5}))

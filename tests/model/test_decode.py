@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +26,7 @@ collections = st.lists(texts, min_size=1, max_size=5).map(
 @given(collections, st.integers(0, 2**32 - 1), st.sampled_from([0, 8, 16]))
 def test_offsets_give_the_mention(documents, seed, window_pieces):
     tokens = tokenize(documents, Windower(TOKENIZER, 16, window_pieces))
-    labels = np.random.default_rng(seed).integers(0, len(TAGS), len(tokens["word_start"].flatten())).astype(np.int8)
+    labels = np.random.default_rng(seed).integers(0, len(TAGS), len(tokens["unit_start"].flatten())).astype(np.int8)
     entities, counts = decode(labelled(documents, tokens, labels), Decoder(TAG_SET))
     assert counts.sum() == entities.num_rows
     assert entities.num_rows >= (labels == TAGS.index("B-Taxon")).sum()
@@ -41,7 +40,7 @@ def test_offsets_give_the_mention(documents, seed, window_pieces):
 @given(collections, st.data())
 def test_mentions_round_trip(documents, draw):
     tokens = tokenize(documents, Windower(TOKENIZER, 16))
-    columns = ("word_start", "word_end", "word_sentence")
+    columns = ("unit_start", "unit_end", "unit_sentence")
     words = [
         (row, *word)
         for row in range(len(documents))
@@ -72,9 +71,7 @@ def test_score_is_the_calibrated_mean(craft_iob: Checkpoint, calibration, expect
     document = Document("a", "mouse eye and rat", (Section("s", 0, 17),))
     tokens = tokenize([document], Windower(TOKENIZER, 16))
     labels = np.array([TAGS.index(tag) for tag in ("B-Taxon", "I-Taxon", "O", "B-Taxon")], np.int8)
-    block = labelled([document], tokens, labels)
-    scores = pa.array([[0.9, 0.7, 0.1, 0.5]], pa.list_(pa.float32()))
-    block = block.set_column(block.schema.get_field_index("scores"), "scores", scores)
+    block = labelled([document], tokens, labels, np.array([0.9, 0.7, 0.1, 0.5]))
     entities, _ = decode(block, replace(Decoder.of(replace(craft_iob, calibration=calibration)), refine=False))
     assert entities["mention"].to_pylist() == ["mouse eye", "rat"]
     assert entities["score"].to_pylist() == pytest.approx(expected)

@@ -2,18 +2,19 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.refinement import MIN_MAJORITY, Scored, Words, apply_majorities, refine, trim
-from craft_ray.model.tags import TAG_SET, iob_to_spans
+from craft_ray.model.refinement import MIN_MAJORITY, Scored, Words, apply_majorities, cut_names, refine, trim
+from craft_ray.model.tags import TAG_SET
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
@@ -30,7 +31,12 @@ def words_of(text: str) -> Words:
 
 
 def mention(label: int, first: int, last: int | None = None, score: float = 0.5) -> Scored:
+    """A mention by the numbers of its first and last word, for `at_words`."""
     return Scored(first, first if last is None else last, label, score)
+
+
+def at_words(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
+    return [m._replace(start=words.start[m.start], end=words.end[m.end]) for m in mentions]
 
 
 def singles(label: int, *words: int) -> list[Scored]:
@@ -41,7 +47,14 @@ def singles(label: int, *words: int) -> list[Scored]:
 def refined(text: str, *mentions: Scored) -> list[tuple[str, int]]:
     """Texts and labels after refinement."""
     words = words_of(text)
-    return [(words.between(m.first, m.last), m.label) for m in refine(words, mentions)]
+    return [(text[m.start : m.end], m.label) for m in refine(words, at_words(words, mentions))]
+
+
+def majorities(text: str, mentions: Iterable[Scored]) -> list[Scored]:
+    """Mentions by the numbers of their words."""
+    words = words_of(text)
+    found = apply_majorities(words, at_words(words, mentions))
+    return [m._replace(start=words.start.index(m.start), end=words.end.index(m.end)) for m in found]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +101,7 @@ def test_majority(text, mentions, expected):
 )
 def test_added_mentions_do_not_overlap_or_cross_sentences(text, expected):
     mentions = [mention(PROTEIN, first, first + 1) for first in (0, 3, 6)]
-    assert [m[:2] for m in apply_majorities(words_of(text), mentions)] == [(first, first + 1) for first in expected]
+    assert [m[:2] for m in majorities(text, mentions)] == [(first, first + 1) for first in expected]
 
 
 def test_case_and_blanks_tell_texts_apart():
@@ -100,8 +113,8 @@ def test_case_and_blanks_tell_texts_apart():
 def test_score_of_added_and_relabelled_mentions(relabelled):
     """The mean score of the majority times its share."""
     mentions = [mention(PROTEIN, word, score=score) for word, score in ((0, 0.9), (2, 0.6), (4, 0.6))]
-    result = apply_majorities(words_of("Shh a Shh b Shh c Shh"), mentions + relabelled)
-    assert [m.first for m in result] == [0, 2, 4, 6]
+    result = majorities("Shh a Shh b Shh c Shh", mentions + relabelled)
+    assert [m.start for m in result] == [0, 2, 4, 6]
     assert [m.score for m in result] == pytest.approx([0.9, 0.6, 0.6, 0.7 * 3 / 4])
 
 
@@ -129,7 +142,7 @@ def test_majorities_of_single_words_as_counted_one_by_one(tagged):
     label_of = [TAG_SET.label[tag] for _, tag in tagged]
     chosen = [i for i, label in enumerate(label_of) if label >= 0]
     mentions = [mention(label_of[i], i) for i in chosen]
-    result = apply_majorities(words_of(" ".join(text for text, _ in tagged)), mentions)
+    result = majorities(" ".join(text for text, _ in tagged), mentions)
     expected = []
     for i, (text, _) in enumerate(tagged):
         votes = Counter(label_of[j] for j in chosen if tagged[j][0] == text)
@@ -159,7 +172,7 @@ def test_documents_do_not_influence_each_other(documents, seed, max_words):
         patch.setattr(decoding, "MAX_WORDS", max_words)
         for document in documents:
             tokens = tokenize([document], windower)
-            labels = generator.choice([0, 0, 5, 6, 11], len(tokens["word_start"].flatten())).astype(np.int8)
+            labels = generator.choice([0, 0, 5, 6, 11], len(tokens["unit_start"].flatten())).astype(np.int8)
             alone += decode(labelled([document], tokens, labels), decoder)[0].drop_columns("row").to_pylist()
             all_labels.append(labels)
         block = labelled(documents, tokenize(documents, windower), np.concatenate(all_labels))
@@ -174,17 +187,33 @@ def test_documents_do_not_influence_each_other(documents, seed, max_words):
         end[entity["row"]] = entity["end"]
 
 
-@given(st.lists(st.integers(0, len(TAGS) - 1), max_size=30), st.integers(0, 9))
-def test_trim_keeps_order_labels_and_names(tags, seed):
-    signs = np.random.default_rng(seed).choice(list("a1-+(.)"), len(tags))
-    spans = iob_to_spans(np.array(tags, np.int8), np.zeros(len(tags), np.int64), TAG_SET)
-    mentions = [Scored(*row, score=number) for number, row in enumerate(spans.rows().tolist())]
-    trimmed = trim(words_of(" ".join(signs)), mentions)
+@given(st.text("a1-+(.) ", max_size=40), st.lists(st.integers(0, 40), max_size=10))
+def test_trim_keeps_order_labels_and_names(text, bounds):
+    ends = sorted({bound for bound in bounds if bound <= len(text)})
+    spans = [span for span in pairwise(ends) if text[slice(*span)].strip()][::2]
+    trimmed = trim(text, [Scored(*span, PROTEIN, number) for number, span in enumerate(spans)])
     assert [m.score for m in trimmed] == sorted({m.score for m in trimmed})
     for m in trimmed:
-        original = mentions[int(m.score)]
-        assert original.label == m.label
-        assert original.first <= m.first <= m.last <= original.last
-        assert any(sign.isalnum() for sign in signs[m.first : m.last + 1])
-        assert signs[m.first] not in "-.)"
-        assert signs[m.last] not in "-.("
+        start, end = spans[int(m.score)]
+        assert start <= m.start < m.end <= end
+        assert any(sign.isalnum() for sign in text[m.start : m.end])
+        assert text[m.start] not in "-.) "
+        assert text[m.end - 1] not in "-.( "
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("Isl1 and Isl1Cre", "Isl1Cre", "Isl1"),
+        ("Atrx1 and Atrx1flox", "Atrx1flox", "Atrx1"),
+        ("Notch and NotchICD", "NotchICD", "Notch"),
+        ("Sox1 and Sox10", "Sox10", "Sox10"),
+        ("neural and neurals", "neurals", "neurals"),
+        ("Kit and KitCre", "KitCre", "KitCre"),
+    ],
+)
+def test_names_are_cut_off_words(text, name, expected):
+    mentions = [Scored(0, text.index(" "), PROTEIN, 0.9), Scored(len(text) - len(name), len(text), PROTEIN, 0.9)]
+    assert [text[m.start : m.end] for m in cut_names(text, mentions)] == [text.split()[0], expected]
+    others = [mentions[0]._replace(label=CHEMICAL), mentions[1]]
+    assert cut_names(text, others) == others

@@ -9,7 +9,7 @@ from craft_ray.core.schema import Document, Section
 from craft_ray.model import tokens
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower, make_windows
-from craft_ray.model.wordpieces import Subwords, join_pieces, tokenize_sentences
+from craft_ray.model.wordpieces import Subwords, Units, join_pieces, tokenize_sentences
 from tests.support.models import TOKENIZER
 
 words = st.text(alphabet=st.sampled_from("abcPax6-éβ\U0001f9ec中"), min_size=1, max_size=8)
@@ -20,22 +20,24 @@ texts = st.lists(st.lists(words, max_size=60).map(" ".join), max_size=8)
 def test_each_word_is_read_in_a_window_of_its_document(sentences, limit, size, data):
     pieces = tokenize_sentences(TOKENIZER, sentences)
     document = np.sort(data.draw(st.lists(st.integers(0, 3), min_size=len(sentences), max_size=len(sentences))))
-    windows = make_windows(pieces, limit, size, document)
+    units = Units.of(pieces, data.draw(st.booleans()))
+    windows = make_windows(pieces, units, limit, size, document)
     assert windows.window_length.sum() == len(windows.token_ids)
     assert (windows.window_length <= limit).all()
-    assert np.array_equal(windows.token_ids[windows.word_piece], pieces.token_ids[pieces.word_piece])
-    window_of_word = np.searchsorted(np.cumsum(windows.window_length), windows.word_piece, side="right")
+    assert np.array_equal(windows.token_ids[windows.unit_piece], pieces.token_ids[units.piece])
+    window_of_word = np.searchsorted(np.cumsum(windows.window_length), windows.unit_piece, side="right")
     first_sentence = windows.window_sentence[window_of_word]
-    assert np.array_equal(document[first_sentence], document[pieces.word_sentence])
+    assert np.array_equal(document[first_sentence], document[units.sentence])
     if size == 0:
-        assert np.array_equal(first_sentence, pieces.word_sentence)
+        assert np.array_equal(first_sentence, units.sentence)
 
 
 @given(texts, st.integers(16, 40), st.integers(0, 40))
 def test_windows_cover_all_pieces_with_context(sentences, limit, size):
     """A window starts where the previous one ended, or overlaps it where a sentence is longer than a window."""
     pieces = tokenize_sentences(TOKENIZER, sentences)
-    windows = make_windows(pieces, limit, size)
+    units = Units.of(pieces, label_pieces=False)
+    windows = make_windows(pieces, units, limit, size)
     context = limit // 8
     to = np.cumsum(windows.window_length)
     sentence_to = np.cumsum(pieces.sentence_length)
@@ -47,8 +49,8 @@ def test_windows_cover_all_pieces_with_context(sentences, limit, size):
         assert np.array_equal(windows.token_ids[end - length : end], pieces.token_ids[begin : begin + length])
         covered, sentence = begin + length, first
     assert covered == len(pieces.token_ids)
-    window = np.searchsorted(to, windows.word_piece, side="right")
-    for piece, number, owner in zip(pieces.word_piece, window, pieces.word_sentence, strict=True):
+    window = np.searchsorted(to, windows.unit_piece, side="right")
+    for piece, number, owner in zip(units.piece, window, units.sentence, strict=True):
         begin, length = begins[number], windows.window_length[number]
         sentence_from = sentence_to[owner] - pieces.sentence_length[owner]
         assert piece - begin >= min(context, piece - sentence_from)
@@ -58,7 +60,7 @@ def test_windows_cover_all_pieces_with_context(sentences, limit, size):
 @given(st.lists(st.integers(0, 30), max_size=30), st.integers(1, 60))
 def test_sentences_share_windows_as_far_as_they_fit(lengths, size):
     sentences = [" ".join(["mouse"] * n) for n in lengths]
-    windows = make_windows(tokenize_sentences(TOKENIZER, sentences), 60, size)
+    _, windows = Windower(TOKENIZER, 60, size)(sentences)
     assert (len(windows.window_length) > 0) == any(lengths)
     to = [*windows.window_sentence[1:], len(sentences)][: len(windows.window_length)]
     for first, end, length in zip(windows.window_sentence, to, windows.window_length, strict=True):
@@ -75,21 +77,15 @@ def test_sentences_share_windows_as_far_as_they_fit(lengths, size):
     ],
 )
 def test_words_and_offsets(text, expected):
-    pieces = tokenize_sentences(TOKENIZER, [text])
-    assert [text[a:b] for a, b in zip(pieces.word_start, pieces.word_end, strict=True)] == expected
+    units, _ = Windower(TOKENIZER, 510)([text])
+    assert [text[a:b] for a, b in zip(units.start, units.end, strict=True)] == expected
 
 
 @pytest.mark.parametrize("sentences", [[], [""], ["\x00\x01"]])
 @pytest.mark.parametrize("size", [0, 12])
 def test_empty_sentences_give_no_windows(sentences, size):
-    windows = make_windows(tokenize_sentences(TOKENIZER, sentences), 16, size)
-    assert len(windows.token_ids) == len(windows.window_length) == len(windows.word_piece) == 0
-
-
-def test_sentences_as_lists_of_words():
-    pieces = tokenize_sentences(TOKENIZER, [["Pax6", "in", "mice"], ["ok"]])
-    assert pieces.word_sentence.tolist() == [0, 0, 0, 1]
-    assert pieces.word_index.tolist() == [0, 1, 2, 0]
+    _, windows = Windower(TOKENIZER, 16, size)(sentences)
+    assert len(windows.token_ids) == len(windows.window_length) == len(windows.unit_piece) == 0
 
 
 @given(st.lists(words, max_size=9), st.integers(0, 9))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from craft_ray.model.loading import SHIPPED
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower
-from craft_ray.model.wordpieces import Subwords, tokenize_sentences, word_pieces
+from craft_ray.model.wordpieces import Subwords, Units, tokenize_sentences, word_pieces
 from tests.support.models import TOKENIZER
 
 WINDOWERS = {
@@ -89,8 +90,21 @@ def test_threads():
 )
 def test_split_at_symbols(name, expected):
     sentence = "Cln3\u0394ex7 of Pax6\u2212/\u2212 mice"
-    words = WINDOWERS[name].subwords([sentence])
-    assert [sentence[a:b] for a, b in zip(words.word_start, words.word_end, strict=True)] == expected
+    words, _ = WINDOWERS[name]([sentence])
+    assert [sentence[a:b] for a, b in zip(words.start, words.end, strict=True)] == expected
+
+
+@given(st.sampled_from(sorted(WINDOWERS)), st.lists(st.text(st.sampled_from(MIXED)), max_size=5))
+def test_words_are_their_pieces(name, sentences):
+    """A word begins with its first piece and ends with its last one."""
+    pieces = WINDOWERS[name].subwords(sentences)
+    words, all_pieces = (Units.of(pieces, label_pieces) for label_pieces in (False, True))
+    assert np.array_equal(words.piece, all_pieces.piece[~all_pieces.inner])
+    for number, (first, to) in enumerate(pairwise([*words.piece.tolist(), len(pieces.token_ids)])):
+        own = {name: getattr(all_pieces, name)[first:to] for name in ("sentence", "start", "end")}
+        assert set(own["sentence"]) == {words.sentence[number]}
+        assert (own["start"][0], own["end"][-1]) == (words.start[number], words.end[number])
+        assert (own["start"][1:] >= own["end"][:-1]).all()
 
 
 def test_other_tokenizers_are_not_looked_up():

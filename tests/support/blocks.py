@@ -3,21 +3,15 @@
 import numpy as np
 import pyarrow as pa
 
-from craft_ray.core.schema import SECTIONS, Document
+from craft_ray.core.schema import Document
+from craft_ray.model.tags import Predictions
+from craft_ray.model.tokens import with_predictions
 
 
-def labelled(documents: list[Document], tokens: dict[str, pa.ListArray], labels: np.ndarray) -> pa.Table:
-    words = tokens["word_start"].value_lengths().to_numpy().astype(np.int64)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(words)]).astype(np.int32))
-    return pa.table(
-        tokens
-        | {
-            "doc_id": [document.doc_id for document in documents],
-            "text": pa.array([document.text for document in documents], pa.string()),
-            "sections": pa.array(
-                [[{"name": s.name, "start": s.start, "end": s.end} for s in d.sections] for d in documents], SECTIONS
-            ),
-            "label_ids": pa.ListArray.from_arrays(offsets, pa.array(labels)),
-            "scores": pa.ListArray.from_arrays(offsets, pa.array(np.full(len(labels), 0.5, np.float32))),
-        }
-    )
+def labelled(
+    documents: list[Document], tokens: dict[str, pa.ListArray], labels: np.ndarray, scores: np.ndarray | None = None
+) -> pa.Table:
+    """labels, scores: (units,) of one group; every score is 0.5 by default, and the label id 0 is outside"""
+    unit = np.flatnonzero(labels).astype(np.int32)
+    score = np.full(len(unit), 0.5, np.float32) if scores is None else scores[unit].astype(np.float32)
+    return with_predictions(documents, tokens, Predictions(unit, labels[unit], score))

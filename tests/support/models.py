@@ -13,9 +13,13 @@ from craft_ray.model.windows import Windower, Windows
 TOKENIZER = load_tokenizer((SHIPPED["craft-iob"] / "tokenizer.json").read_text(encoding="utf-8"))
 
 
-def windows_of(checkpoint: Checkpoint, sentences: Sequence[str] | Sequence[Sequence[str]]) -> Windows:
+def windows_of(checkpoint: Checkpoint, sentences: Sequence[str]) -> Windows:
     return Windower.of(checkpoint)(sentences)[1]
 
 
 def predict(model: Model, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    return model.predict(windows.token_ids, windows.window_length, windows.word_piece)
+    """Label id of each unit of a model with one group, and its score; 0 and 0.0 for units that are surely outside."""
+    predictions = model.predict(windows.token_ids, windows.window_length, windows.unit_piece)
+    label, score = np.zeros(len(windows.unit_piece), np.int8), np.zeros(len(windows.unit_piece), np.float32)
+    label[predictions.unit], score[predictions.unit] = predictions.label_id, predictions.score
+    return label, score

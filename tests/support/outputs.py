@@ -94,8 +94,9 @@ LABELLED = {"Pax6": "Protein", "mouse": "Taxon", "TNF-α": "Protein", "𝛽-acti
 
 def prepared(doc_id: str, content: str = "", **columns: Any) -> dict[str, Any]:
     """A row as the model returns it, without a text unless `columns` have one."""
-    lists = ("word_sentence", "word_start", "word_end", "sentence_start", "sentence_end", "label_ids", "scores")
-    row: dict[str, Any] = dict.fromkeys(TOKENIZED.names) | dict.fromkeys(lists, ())
+    lists = ("unit_sentence", "unit_start", "unit_end", "unit_inner", "sentence_start", "sentence_end")
+    row: dict[str, Any] = dict.fromkeys(TOKENIZED.names) | dict.fromkeys((*lists, *PREDICTIONS), ())
+    row["computed_in"] = None
     row |= {"doc_id": doc_id, "version": 1, "content_hash": content, "key": identity.key(doc_id, content, "")}
     row |= {"id_hash": IdHasher().hash(doc_id), "shard": "shard", "shard_number": 0, "status": "annotated"}
     return row | columns
@@ -120,13 +121,15 @@ def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
             {"name": "abstract", "start": edge, "end": len(text)},
         ],
         n_tokens=words,
-        word_sentence=[0] * title + [1] * (words - title),
-        word_start=starts,
-        word_end=[start + len(word) for start, word in zip(starts, chosen, strict=True)],
+        unit_sentence=[0] * title + [1] * (words - title),
+        unit_start=starts,
+        unit_end=[start + len(word) for start, word in zip(starts, chosen, strict=True)],
+        unit_inner=[False] * words,
         sentence_start=[0, edge],
         sentence_end=[edge - 1, len(text)],
-        label_ids=[TAGS.index(f"B-{LABELLED[word]}") if word in LABELLED else 0 for word in chosen],
-        scores=[round(0.5 + 0.04 * i, 2) for i in range(words)],
+        predicted_unit=[i for i, word in enumerate(chosen) if word in LABELLED],
+        label_ids=[TAGS.index(f"B-{LABELLED[word]}") for word in chosen if word in LABELLED],
+        scores=[round(0.5 + 0.04 * i, 2) for i, word in enumerate(chosen) if word in LABELLED],
     )
 
 
@@ -181,9 +184,9 @@ def block(
         row["id_hash"] = ids.hash(doc_id)
         if status == "annotated":
             row |= {"text": text, "sections": [{"name": "text", "start": 0, "end": len(text)}], "n_tokens": 1}
-            row |= {name: [0] for name in ("word_sentence", "word_start", "sentence_start")}
-            row |= {name: [len(text)] for name in ("word_end", "sentence_end")}
-            row |= {"label_ids": [taxon], "scores": [0.9]}
+            row |= {name: [0] for name in ("unit_sentence", "unit_start", "sentence_start", "predicted_unit")}
+            row |= {name: [len(text)] for name in ("unit_end", "sentence_end")}
+            row |= {"label_ids": [taxon], "scores": [0.9], "unit_inner": [False]}
         rows.append(row)
     table = pa.Table.from_pylist(rows, schema=ANSWERED)
     return write_block(table, WriteTask(storage, str(output), run_id, Decoder(tags), True, partition_by, grounder))

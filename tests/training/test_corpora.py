@@ -1,4 +1,4 @@
-"""Tagged sentences and documents in memory, and readers of CRAFT and IOB."""
+"""Sentences and documents in memory, and readers of CRAFT and IOB."""
 
 from pathlib import Path
 
@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import TAGS
-from craft_ray.model.tags import TAG_SET, Mention, iob_to_spans, tag_words
-from craft_ray.training.corpora import Corpus, GoldDocument, TaggedSentence, mention_spans, split, to_sentences
+from craft_ray.core.labels import LABELS
+from craft_ray.model.tags import Mention
+from craft_ray.training.corpora import Corpus, GoldDocument, Sentence, split, to_sentences
 from craft_ray.training.craft import read_craft
 from craft_ray.training.gold import read_sentences
 from craft_ray.training.iob import read_iob
 from craft_ray.training.overlap import text_key, without_overlap
 from craft_ray.training.seen_mentions import corpus_keys, mention_keys
+from tests.support.gold import gold, marked
 
 ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")
 
@@ -44,10 +45,7 @@ def test_read_craft_in_both_layouts(tmp_path: Path, released):
     (document,) = read_craft(craft(tmp_path, released))
     assert document.mentions == (Mention(0, 4, "Protein"),)
     assert document.discontinuous == 1
-    (sentence,) = read_sentences(tmp_path)
-    assert sentence == TaggedSentence(
-        ["Pax6", "in", "wild", "or", "type", "mice", "."], ["B-Protein", "O", "O", "O", "O", "O", "O"]
-    )
+    assert read_sentences(tmp_path) == [gold("[Pax6|Protein] in wild or type mice.")]
 
 
 def test_real_articles(data: Path):
@@ -55,11 +53,10 @@ def test_real_articles(data: Path):
     assert len(documents) == 7
     mentions = [(d.text[m.start : m.end], m.label) for d in documents for m in d.mentions]
     assert len(mentions) > 5000
-    assert {label for _, label in mentions} == set(TAG_SET.names)
+    assert {label for _, label in mentions} == {label.name for label in LABELS}
     assert ("mice", "Taxon") in mentions
     assert all(text == text.strip() and text for text, _ in mentions)
-    tagged = [span for sentence in to_sentences(documents) for span in mention_spans(sentence.tags)]
-    assert len(tagged) > 0.95 * len(mentions)  # the others lie within longer ones
+    assert sum(len(sentence.mentions) for sentence in to_sentences(documents)) == len(mentions)
 
 
 def test_bad_corpora_are_refused(tmp_path: Path):
@@ -80,7 +77,7 @@ def test_bad_corpora_are_refused(tmp_path: Path):
     with pytest.raises(SettingsError, match="is not Knowtator XML"):
         read_craft(folder)
     (folder / "standoff/SO/1.xml").unlink()
-    with pytest.raises(SettingsError, match="the article 1 has no SO mentions"):
+    with pytest.raises(SettingsError, match=r"the mentions of an article are missing: there is no .*SO/1\.xml"):
         read_craft(folder)
     with pytest.raises(SettingsError, match="a list of articles goes with a folder of CRAFT"):
         read_sentences(folder / "txt/1.txt", folder / "ids")
@@ -98,7 +95,7 @@ def test_bad_corpora_are_refused(tmp_path: Path):
 def test_read_iob_in_all_schemes(tmp_path: Path, lines):
     (tmp_path / "corpus.txt").write_text(lines)
     (sentence,) = read_iob(tmp_path / "corpus.txt")
-    assert sentence == TaggedSentence(["Bird", "flu", "kills", "hens"], ["B-Virus", "I-Virus", "O", "B-Host"])
+    assert sentence == gold("[Bird flu|Virus] kills [hens|Host]")
 
 
 @pytest.mark.parametrize(
@@ -112,38 +109,40 @@ def test_bad_iob_files_are_refused(content, message, tmp_path: Path):
         read_sentences(path)
 
 
-def test_words_end_at_symbols():
-    (sentence,) = to_sentences([GoldDocument("1", "Pax6−/− and Cln3Δex7", (Mention(0, 4, "Protein"),))])
-    assert sentence.words == ["Pax6", "−", "/", "−", "and", "Cln3", "Δ", "ex7"]
-    assert sentence.tags == ["B-Protein", *["O"] * 7]
+def test_mentions_stay_in_their_sentences():
+    """Nested mentions too; one that crosses a boundary is split."""
+    text = "The retinal ganglion cells die. Others live. More"
+    mentions = [(4, 11, "Anatomy"), (4, 26, "Cell"), (32, 49, "Taxon")]
+    document = GoldDocument("1", text, tuple(Mention(*one) for one in mentions))
+    assert to_sentences([document]) == [
+        gold("The [[retinal|Anatomy] ganglion cells|Cell] die."),
+        gold("[Others live.|Taxon]"),
+        gold("[More|Taxon]"),
+    ]
 
 
-@given(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12))
-def test_mention_spans_are_those_of_the_model(tags):
-    spans = iob_to_spans(np.array([TAGS.index(tag) for tag in tags], np.int8), np.zeros(len(tags)), TAG_SET)
-    expected = [(first, last + 1, TAG_SET.names[label]) for first, last, label in spans.rows().tolist()]
-    assert mention_spans(tags) == expected
+@given(st.lists(st.tuples(st.integers(0, 3), st.text("xy", max_size=4)), max_size=5))
+def test_replaced_parts_keep_mentions(changes):
+    """The words of a sentence replaced by others: mentions of whole words follow."""
+    sentence = gold("[[ab|A] cd|B] ef [gh|A]")
+    starts = (0, 3, 6, 9)
+    parts = [(starts[word], starts[word] + 2, new) for word, new in sorted(dict(changes).items())]
+    words = ["ab", "cd", "ef", "gh"]
+    for word, new in dict(changes).items():
+        words[word] = new
+    a, b, _, d = words
+    assert sentence.replaced(parts).text == " ".join(words)
+    expected = [(a, "A"), (f"{a} {b}", "B"), (d, "A")]
+    assert sorted(marked(sentence.replaced(parts))) == sorted(expected)
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6), st.sampled_from(TAG_SET.names)), max_size=8))
-def test_longest_mention_tags_its_words(mentions):
-    def order(mention):
-        return mention.start - mention.end, mention.start, mention.label
-
-    start = np.arange(0, 30, 3)
-    gold = [Mention(at, at + length, label) for at, length, label in mentions]
-    tags = tag_words(start, start + 2, np.zeros(len(start)), gold)
-    for mention in gold:
-        over = [i for i in range(len(start)) if start[i] < mention.end and start[i] + 2 > mention.start]
-        longer = [other for other in gold if order(other) < order(mention)]
-        if over and not any(m.start < start[i] + 2 and m.end > start[i] for m in longer for i in over):
-            assert [tags[i] for i in over] == [f"{'I' if i > over[0] else 'B'}-{mention.label}" for i in over]
-    assert all(tag == "O" or tag[2:] in {m.label for m in gold} for tag in tags)
+def test_mention_that_ends_within_a_replaced_part_is_dropped():
+    assert gold("[ab|A] [cd|B]").replaced([(1, 4, "x")]) == Sentence("axd", ())
 
 
 def test_sentences_of_another_corpus_are_removed():
     def corpus(*texts: str) -> Corpus:
-        return Corpus("corpus", [TaggedSentence(text.split(), ["O"] * len(text.split())) for text in texts])
+        return Corpus("corpus", [Sentence(text) for text in texts])
 
     held_out = corpus("Results", "We show that PGC-1α−/− mice have fewer mitochondria in their muscles .")
     train = corpus(
@@ -157,11 +156,11 @@ def test_sentences_of_another_corpus_are_removed():
 
 @pytest.mark.parametrize("text", ["TGF-β1", "tgf beta 1", "TGF–Beta1", "Tgfβ₁"])
 def test_spellings_share_a_text_key(text):
-    assert text_key(text.split()) == "tgfbeta1"
+    assert text_key(text) == "tgfbeta1"
 
 
 def test_corpus_keys_identify_seen_mentions():
-    sentences = [TaggedSentence(["wild", "-", "type", "mice"], ["B-Sequence", "I-Sequence", "I-Sequence", "B-Taxon"])]
+    sentences = [gold("[wild - type|Sequence] [mice|Taxon]")]
     keys = mention_keys([("Sequence", "wild-type"), ("Taxon", "mice"), ("Taxon", "rat"), ("Sequence", "mice")])
     assert np.isin(keys, corpus_keys(sentences)).tolist() == [True, True, False, False]
 
@@ -169,19 +168,28 @@ def test_corpus_keys_identify_seen_mentions():
 def test_seen_shares_of_craft_iob(data: Path):
     """95 % of Taxon's test mentions occur in the training set, and 14 % of Protein's."""
     train, test = (read_iob(data / "craft-iob" / name) for name in ("train.tsv", "test.tsv"))
-    mentions = [(label, "".join(s.words[a:b])) for s in test for a, b, label in mention_spans(s.tags)]
+    mentions = [(label, text) for sentence in test for text, label in marked(sentence)]
     seen = np.isin(mention_keys(mentions), corpus_keys(train))
     for name, share in (("Taxon", 0.95), ("Protein", 0.14)):
         assert seen[[label == name for label, _ in mentions]].mean() == pytest.approx(share, abs=0.01)
 
 
 def test_split_draws_blocks():
-    corpus = Corpus("viruses", [TaggedSentence([str(n)], ["O"]) for n in range(1000)])
+    corpus = Corpus("viruses", [Sentence(str(n)) for n in range(1000)])
     rest, dev = split(corpus, 0.1, seed=1)
-    numbers = [[int(s.words[0]) for s in part.sentences] for part in (rest, dev)]
+    numbers = [[int(s.text) for s in part.sentences] for part in (rest, dev)]
     assert sorted(numbers[0] + numbers[1]) == list(range(1000))
     assert [len(part) for part in numbers] == [900, 100]
     assert all(set(range(n // 20 * 20, n // 20 * 20 + 20)) <= set(numbers[1]) for n in numbers[1])
     assert split(corpus, 0.1, seed=1)[1] == dev != split(corpus, 0.1, seed=2)[1]
     with pytest.raises(SettingsError, match=r"viruses has 20 sentences: too few for a development share of 0.1"):
         split(Corpus("viruses", corpus.sentences[:20]), 0.1, seed=1)
+
+
+def test_labels_that_an_auxiliary_corpus_shares():
+    """Its own Gene is a gene, and no cellular component, which stay apart."""
+    corpus = Corpus("genes", [gold("[Pax6|Gene] of [mice|Species] in [nuclei|Part]")])
+    renamed = corpus.renamed({"Species": "Taxon", "Part": "Gene"})
+    assert renamed.sentences == [Sentence("Pax6 of mice in nuclei", renamed.sentences[0].mentions)]
+    assert marked(renamed.sentences[0]) == [("Pax6", "Gene 2"), ("mice", "Taxon"), ("nuclei", "Gene")]
+    assert renamed.shared == ("Gene", "Taxon")

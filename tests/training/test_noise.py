@@ -3,28 +3,30 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.training.corpora import TaggedSentence
 from craft_ray.training.noise import DASHES, add_noise
 from craft_ray.training.overlap import text_key
+from tests.support.gold import gold, marked
 
-WORDS = ["The", "PGC", "-", "1α", "−", "alphabet", "TNFalpha", "in", "IFN", "γ", "NF", "kappaB"]
-SENTENCE = TaggedSentence(WORDS, ["O"] * len(WORDS))
+SENTENCE = gold(
+    "The [PGC-1α|Protein] − alphabet [TNFalpha|Protein] in [[IFN γ|Protein] cells|Cell] [NF kappaB|Protein]"
+)
 
 
 @given(st.integers(0, 50), st.floats(0, 1))
-def test_noise_keeps_words_and_tags_in_step(seed, share):
+def test_noise_keeps_mentions(seed, share):
     changed = add_noise([SENTENCE] * 5, share, seed)
     assert changed == add_noise([SENTENCE] * 5, share, seed)
     for sentence in changed:
-        assert sentence.tags == SENTENCE.tags
-        assert [text_key([w]) for w in sentence.words] == [text_key([w]) for w in WORDS]
+        assert text_key(sentence.text) == text_key(SENTENCE.text)
+        pairs = zip(marked(sentence), marked(SENTENCE), strict=True)
+        assert all((text_key(a), x) == (text_key(b), y) for (a, x), (b, y) in pairs)
 
 
 def test_all_kinds_of_noise_occur():
-    words = {word for seed in range(60) for s in add_noise([SENTENCE], 1.0, seed) for word in s.words}
-    assert {"1alpha", "gamma", "TNFα", "the", "THE", "κB"} <= words
-    assert words >= set(DASHES)
-    assert "αbet" not in words
+    texts = {s.text for seed in range(60) for s in add_noise([SENTENCE], 1.0, seed)}
+    for expected in ("PGC-1alpha", "IFN gamma", "TNFα", "the ", "THE ", "NF κB", *DASHES):
+        assert any(expected in text for text in texts), expected
+    assert not any("αbet" in text for text in texts)
 
 
 def test_share_of_changed_sentences():

@@ -21,6 +21,9 @@ synonym: "far too broad" BROAD []
 [Term]
 id: X:2
 name: a name of far too many words for a sentence
+
+[Term]
+id: X:3
 name: TNF-alpha
 """
 
@@ -29,7 +32,7 @@ name: TNF-alpha
 def test_short_names_and_synonyms(tmp_path: Path, compressed):
     file = tmp_path / ("x.obo.gz" if compressed else "x.obo")
     file.write_bytes(gzip.compress(OBO.encode()) if compressed else OBO.encode())
-    names = [("TNF", "-", "alpha"), ("cachectin",), ("a", '"', "quoted", '"', "one")]
+    names = ["TNF-alpha", "cachectin", 'a "quoted" one']
     assert ontology_names({"Protein": [str(file)]}) == {"Protein": names}
 
 

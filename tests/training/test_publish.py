@@ -10,12 +10,13 @@ from safetensors.numpy import load_file
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.descriptions import LabelDescription
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.training.corpora import Corpus, TaggedSentence
+from craft_ray.training.corpora import Corpus
 from craft_ray.training.iob import read_iob
 from craft_ray.training.publish import export_checkpoint
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import fit
 from craft_ray.training.training_data import TrainingData
+from tests.support.gold import gold
 
 BIOES = """Bird NN B-Virus
 flu NN E-Virus
@@ -29,10 +30,12 @@ has VB O
 mumps NN S-Virus"""
 
 
-def test_own_labels_are_learned(tiny_checkpoint: Path, tmp_path: Path):
+@pytest.mark.parametrize("nested", [False, True])
+def test_own_labels_are_learned(tiny_checkpoint: Path, tmp_path: Path, nested):
     (tmp_path / "viruses.txt").write_text("\n\n".join([BIOES] * 20))
     corpus = Corpus("viruses", read_iob(tmp_path / "viruses.txt"))
     recipe = Recipe(epochs=12, learning_rate=5e-3, batch_size=4, precision="fp32", dropout=0, attention_dropout=0)
+    recipe = recipe.model_copy(update={"nested": nested})
     data = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], recipe)
     rows, weights = [], {}
 
@@ -53,6 +56,7 @@ def test_own_labels_are_learned(tiny_checkpoint: Path, tmp_path: Path):
     assert load_checkpoint(str(tmp_path / "model")).descriptions == descriptions
     again = TrainingData.load(str(tmp_path / "model"), corpus, corpus, [], recipe)
     assert "label_descriptions" not in again.initial.config
+    assert load_checkpoint(str(tmp_path / "model")).label_pieces == nested
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert set(config["label2id"]) == {"O", "B-Virus", "I-Virus", "B-Host", "I-Host"}
     card = (tmp_path / "model" / "README.md").read_text()
@@ -65,7 +69,7 @@ def test_settings_of_the_base_are_not_inherited(capfd: pytest.CaptureFixture[str
     """And nothing is printed about the base's head, which has other labels."""
     transformers.logging.set_verbosity_warning()
     transformers.logging.enable_progress_bar()
-    corpus = Corpus("corpus", [TaggedSentence(["flu"], ["B-Virus"])])
+    corpus = Corpus("corpus", [gold("[flu|Virus]")])
     data = TrainingData.load("craft", corpus, corpus, [], Recipe())
     assert load_checkpoint("craft").activation_ranges
     assert not {"activation_ranges", "score_calibration", "window_pieces", "refine_mentions"} & set(data.initial.config)

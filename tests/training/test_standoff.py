@@ -14,6 +14,7 @@ from craft_ray.export.formats.record import Collection, Record
 from craft_ray.model.tags import Mention
 from craft_ray.training.gold import read_documents, read_sentences
 from craft_ray.training.standoff import read_standoff
+from tests.support.gold import gold, marked
 
 TITLE, ABSTRACT = "𝛽-actin and TNF-α", "In mice <Pax6> & TNF-α bind."
 TEXT = f"{TITLE}\n{ABSTRACT}"
@@ -54,8 +55,8 @@ def test_exports_are_gold_corpora(tmp_path: Path, format, name):
     assert [(document.text[m.start : m.end], m.label) for m in document.mentions] == [
         (TEXT[a:b], label) for a, b, label in SPANS
     ]
-    tagged = [tag for sentence in read_sentences(tmp_path / name) for tag in sentence.tags]
-    assert [tag for tag in tagged if tag.startswith("B-")] == ["B-Protein", "B-Protein", "B-Taxon", "B-Protein"]
+    labels = [label for sentence in read_sentences(tmp_path / name) for _, label in marked(sentence)]
+    assert labels == ["Protein", "Protein", "Taxon", "Protein"]
 
 
 def test_brat_with_discontinuous_mentions(tmp_path: Path):
@@ -66,8 +67,7 @@ def test_brat_with_discontinuous_mentions(tmp_path: Path):
     (document,) = read_standoff(tmp_path)
     assert document.mentions == (Mention(9, 18, "Virus"),)
     assert document.discontinuous == 1
-    (sentence,) = read_sentences(tmp_path)
-    assert sentence.tags == ["O", "O", "B-Virus", "I-Virus"]
+    assert read_sentences(tmp_path) == [gold("avian or [swine flu|Virus]")]
 
 
 def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
@@ -104,16 +104,14 @@ def test_folder_of_iob_files_is_not_standoff(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("Flu\tB-Virus\n")
     assert read_standoff(tmp_path / "a.tsv") is None
     assert read_standoff(tmp_path) is None
-    (sentence,) = read_sentences(tmp_path)
-    assert sentence.tags == ["B-Virus"]
+    assert read_sentences(tmp_path) == [gold("[Flu|Virus]")]
 
 
 def test_documents_have_canonical_labels(tmp_path: Path):
     (tmp_path / "corpus.pubtator").write_text("1|t|A mouse.\n1\t2\t7\tmouse\tTaxon\n1\t0\t1\tA\tGGP\n")
     (document,) = read_documents(tmp_path / "corpus.pubtator")
     assert document.mentions == (Mention(0, 1, "Protein"), Mention(2, 7, "Taxon"))
-    (sentence,) = read_sentences(tmp_path / "corpus.pubtator")
-    assert sentence.tags == ["B-Protein", "B-Taxon", "O"]
+    assert read_sentences(tmp_path / "corpus.pubtator") == [gold("[A|Protein] [mouse|Taxon].")]
 
 
 def test_sentences_of_iob_become_documents(tmp_path: Path):

@@ -10,85 +10,109 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from craft_ray.core.labels import TAGS
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.model.windows import make_windows
-from craft_ray.model.wordpieces import tokenize_sentences
-from craft_ray.training.corpora import Corpus, TaggedSentence
-from craft_ray.training.examples import IGNORED, Examples, join_examples, make_examples, word_labels
+from craft_ray.model.windows import Windower
+from craft_ray.model.wordpieces import Units
+from craft_ray.training.corpora import Corpus, Sentence
+from craft_ray.training.examples import IGNORED, Examples, Head, join_examples, make_examples, unit_tags
 from craft_ray.training.iob import read_iob
 from craft_ray.training.moving_average import AVERAGED_FILE
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import with_outside_bias
-from craft_ray.training.trainer import Stage, _CorpusLoss, card_rows, fit
-from craft_ray.training.training_data import TrainingData
+from craft_ray.training.trainer import Stage, _GroupLoss, card_rows, fit
+from craft_ray.training.training_data import TrainingData, label_config, make_head
+from tests.support.gold import gold
 from tests.support.models import TOKENIZER
-
-LABEL_IDS = {tag: i for i, tag in enumerate(TAGS)}
 
 
 def examples_of(
-    sentences: list[TaggedSentence], limit: int = 510, size: int = 0, suffix: tuple[int, ...] = (102,)
-) -> Examples:
-    subwords = tokenize_sentences(TOKENIZER, [s.words for s in sentences])
-    labels = word_labels(sentences, subwords, LABEL_IDS)
-    return make_examples(make_windows(subwords, limit, size), labels, (101,), suffix)
+    sentences: list[Sentence], limit: int = 510, size: int = 0, nested: bool = False, suffix: tuple[int, ...] = (102,)
+) -> tuple[Examples, Units, Head]:
+    head, (places,) = make_head([Corpus("", sentences)], nested)
+    units, windows = Windower(TOKENIZER, limit, size, nested)([s.text for s in sentences])
+    return make_examples(windows, unit_tags(sentences, units, head, places), (101,), suffix), units, head
 
 
 def test_craft_iob_has_1360_steps_an_epoch(data: Path):
     """As the published card has."""
     sentences = read_iob(data / "craft-iob" / "train.tsv")
-    examples = examples_of(sentences)
+    examples, units, _ = examples_of(sentences)
     assert math.ceil(len(examples) / Recipe().batch_size) == 1360
-    assert (examples.label != IGNORED).sum() == sum(len(s.words) for s in sentences)
+    assert (examples.tag != IGNORED).sum() == len(units.piece)
 
 
 @pytest.mark.parametrize(("limit", "size"), [(510, 0), (510, 64), (8, 0)])
 def test_each_word_is_labelled_once(limit, size):
     sentences = [
-        TaggedSentence(["Pax6", "in", "mice", "."] * 5, ["B-Protein", "O", "B-Taxon", "O"] * 5),
-        TaggedSentence(["ok"], ["O"]),
-        TaggedSentence(["Shh", "acts"], ["B-Protein", "O"]),
+        gold("[Pax6|Protein] in [house mice|Taxon]. " * 5),
+        gold("ok"),
+        gold("[Shh|Protein] acts"),
     ]
-    examples = examples_of(sentences, limit, size, suffix=(102, 103))
-    labels = [label for i in range(len(examples)) for label in examples[i]["labels"] if label != IGNORED]
-    assert labels == [LABEL_IDS[tag] for sentence in sentences for tag in sentence.tags]
+    examples, _, _ = examples_of(sentences, limit, size, suffix=(102, 103))
+    tags = [tag for i in range(len(examples)) for (tag,) in examples[i]["labels"].tolist() if tag != IGNORED]
+    assert tags == [1, 0, 3, 4, 0] * 5 + [0, 1, 0]
     for i in range(len(examples)):
         assert examples[i]["input_ids"][0] == 101
-        assert examples[i]["input_ids"][-2:] == [102, 103]
+        assert examples[i]["input_ids"][-2:].tolist() == [102, 103]
         assert len(examples[i]["input_ids"]) == len(examples[i]["labels"]) <= limit + 3
     twice = join_examples([examples, examples])
     assert len(twice) == 2 * len(examples)
-    assert twice[len(examples)] == examples[0]
+    assert np.array_equal(twice[len(examples)]["labels"], examples[0]["labels"])
 
 
-def test_loss_is_over_the_labels_of_the_corpus():
-    corpus = np.array([0, 0, 1, 1, 1])
+def test_each_piece_is_labelled_in_each_group():
+    """`Pax6Cre` is several pieces; groups are in the order of the labels."""
+    sentences = [gold("[[Pa|Protein]x6Cre mice|Taxon]")]
+    examples, units, head = examples_of(sentences, nested=True)
+    assert head.groups == (("Protein",), ("Taxon",))
+    pieces = [sentences[0].text[a:b] for a, b in zip(units.start, units.end, strict=True)]
+    assert "".join(pieces) == "Pax6Cremice"
+    assert pieces[0] == "Pa"
+    tags = examples[0]["labels"][1:-1].tolist()
+    assert tags == [[1, 1], *[[0, 2]] * (len(pieces) - 1)]
+
+
+def test_auxiliary_corpora_teach_the_labels_that_they_share():
+    main = Corpus("main", [gold("[Pax6|Protein] in [mice|Taxon]")])
+    other = Corpus("other", [gold("[flu|Virus] in [hens|Host]")]).renamed({"Host": "Taxon"})
+    head, places = make_head([main, other], nested=True)
+    assert head.groups == (("Protein",), ("Taxon",), ("Virus",))
+    assert places[1] == {"Taxon": (1, 0), "Virus": (2, 0)}
+    units, _ = Windower(TOKENIZER, 510)(["flu in hens"])
+    tags = unit_tags(other.sentences, units, head, places[1])
+    assert tags.tolist() == [[IGNORED, 0, 1], [IGNORED, 0, 0], [IGNORED, 1, 0]]
+    flat, places = make_head([main, other], nested=False)
+    assert flat.groups == (("Protein", "Taxon"), ("Virus",))
+    assert places[1] == {"Taxon": (0, 1), "Virus": (1, 0)}
+
+
+def test_loss_is_over_the_groups_of_the_corpus():
     logits = torch.randn(1, 3, 5, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([[1, IGNORED, 3]])
-    loss = _CorpusLoss(corpus)(SimpleNamespace(logits=logits), labels)
+    labels = torch.tensor([[[1, IGNORED], [IGNORED, IGNORED], [IGNORED, 2]]])
+    loss = _GroupLoss((2, 3))
     own = torch.nn.functional.cross_entropy(logits[0, :1, :2], torch.tensor([1]))
-    other = torch.nn.functional.cross_entropy(logits[0, 2:, 2:], torch.tensor([1]))
-    assert loss == pytest.approx(float((own + other) / 2))
-    assert _CorpusLoss(corpus)(SimpleNamespace(logits=logits), labels, 4) == pytest.approx(float((own + other) / 4))
+    other = torch.nn.functional.cross_entropy(logits[0, 2:, 2:], torch.tensor([2]))
+    assert loss(SimpleNamespace(logits=logits), labels) == pytest.approx(float((own + other) / 2))
+    assert loss(SimpleNamespace(logits=logits), labels, 4) == pytest.approx(float((own + other) / 4))
 
 
 def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     sentences = [
-        TaggedSentence(["Pax6", "in", "mice", "."], ["B-Protein", "O", "B-Taxon", "O"]),
-        TaggedSentence(["Shh", "acts", "on", "rats", "."], ["B-Protein", "O", "O", "B-Taxon", "O"]),
+        gold("[Pax6|Protein] in [mice|Taxon]."),
+        gold("[Shh|Protein] acts on [rats|Taxon]."),
     ] * 20
-    examples = examples_of(sentences)
+    examples, units, head = examples_of(sentences)
     stage = Stage(
-        config=checkpoint.config | {"id2label": dict(enumerate(TAGS))},
-        weights=checkpoint.weights,
+        config=checkpoint.config | label_config(head),
+        weights=checkpoint.weights | {n: checkpoint.weights[n][:5] for n in ("classifier.weight", "classifier.bias")},
         word_shape=None,
         tokenizer=SimpleNamespace(pad_token_id=0),
-        corpus=np.zeros(len(TAGS), np.int64),
+        head=head,
+        main_groups=1,
         examples=(examples,),
         dev=examples,
-        dev_sentence=np.repeat(np.arange(40), [len(s.words) for s in sentences]),
+        dev_units=units,
         recipe=Recipe(learning_rate=1e-3, epochs=2, batch_tokens=160, precision="fp32", moving_average=0.9),
     )
     steps = []
@@ -127,7 +151,7 @@ def test_rows_of_the_card():
 
 
 def test_averaged_training_equals_one_with_the_next_seed(tiny_checkpoint):
-    corpus = Corpus("corpus", [TaggedSentence(["Pax6", "-", "Shh", "and", "α"], ["O"] * 5)] * 30)
+    corpus = Corpus("corpus", [gold("[Pax6|Protein] - Shh and α")] * 30)
     recipe = Recipe(epochs=2, averaged=2, noise=0.5, seed=7, window_pieces=20)
     data = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], recipe)
     first, second = data.main_stage({}), data.main_stage({}, 1)
@@ -142,10 +166,13 @@ def test_averaged_training_equals_one_with_the_next_seed(tiny_checkpoint):
     assert tokens(second) == tokens(other) != tokens(first)
 
 
-def test_outside_bias_changes_only_o():
+@pytest.mark.parametrize("groups", [(("Protein", "Taxon"),), (("Protein",), ("Taxon",))])
+def test_outside_bias_changes_only_o(groups):
+    """Of the head's groups; rows of other corpora are left out."""
+    head = Head(groups)
     weights = {"classifier.bias": np.arange(13, dtype=np.float32), "other": np.ones(3)}
-    shifted = with_outside_bias(weights, 0.75)
-    moved = shifted["classifier.bias"] - weights["classifier.bias"]
-    assert {tag: float(by) for tag, by in zip(TAGS, moved, strict=True) if by} == {"O": 0.75}
+    shifted = with_outside_bias(weights, head, 0.75)
+    moved = shifted["classifier.bias"] - weights["classifier.bias"][: len(head.tags)]
+    assert {tag for tag, by in zip(head.tags, moved, strict=True) if by} == {"O"}
+    assert {float(by) for by in moved} == {0.0, 0.75}
     assert shifted["other"] is weights["other"]
-    assert weights["classifier.bias"][0] == 0

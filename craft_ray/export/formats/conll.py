@@ -6,6 +6,7 @@ partly gets the tag, and only the longest of overlapping mentions is written. Co
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,7 +14,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from craft_ray.export.formats.record import TABS_AND_BREAKS, Exporter, Format, Record, Written, passages, plain_label
 from craft_ray.model.sentences import sentence_spans
-from craft_ray.model.tags import DOCSTART, Mention, align_mentions, spans_to_iob
+from craft_ray.model.tags import DOCSTART, Mention, align_mentions
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -22,19 +23,29 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class Conll(Exporter):
     def add(self, record: Record) -> Written:
         starts, ends, sentences = _words(record)
-        start, end, sentence = (np.array(column, np.int64) for column in (starts, ends, sentences))
+        start, end = np.array(starts, np.int64), np.array(ends, np.int64)
         mentions = [Mention(entity.start, entity.end, plain_label(entity.label)) for entity in record.entities]
         aligned = align_mentions(start, end, mentions)
         text = record.text or ""
         lines = [f"{DOCSTART}\t{TABS_AND_BREAKS.sub(' ', record.doc_id)}\t-\tO\n"]
         last, altered = -1, False
-        for at, to, number, tag in zip(starts, ends, sentences, spans_to_iob(aligned, sentence), strict=True):
+        for at, to, number, tag in zip(starts, ends, sentences, _tags(aligned, sentences), strict=True):
             word = text[at:to]
             if _CONTROL.search(word):
                 word, altered = _CONTROL.sub(_REPLACEMENT, word), True
             lines.append(f"{'' if number == last else chr(10)}{word}\t{at}\t{to}\t{tag}\n")
             last = number
         return Written("".join([*lines, "\n"]).encode(), len(aligned), altered)
+
+
+def _tags(aligned: Sequence[tuple[int, int, str]], sentences: Sequence[int]) -> list[str]:
+    """The tag of each word. A mention that crosses a sentence boundary continues as a mention of its own."""
+    tags = ["O"] * len(sentences)
+    for first, to, label in aligned:
+        for word in range(first, to):
+            inside = word > first and sentences[word] == sentences[word - 1]
+            tags[word] = f"{'I' if inside else 'B'}-{label}"
+    return tags
 
 
 def _words(record: Record) -> tuple[list[int], list[int], list[int]]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from craft_ray.model.batches import padded_length
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.engines.network import Predictions, best_labels, to_tensor
+from craft_ray.model.engines.network import Output, best_labels, to_tensor
 
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any], torch.Tensor]
 """Maps queries, keys and values, each (tokens, heads, width), and a layout of windows to the attention's output."""
@@ -48,7 +48,7 @@ def is_bert(checkpoint: Checkpoint) -> bool:
 
 
 class Bert(torch.nn.Module):
-    """Maps token ids and position ids, both int32 (tokens,), and the attention's layout to `Predictions`."""
+    """Maps token ids and position ids, both int32 (tokens,), and the attention's layout to `Output`."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, attention: Attention) -> None:
         super().__init__()
@@ -58,6 +58,7 @@ class Bert(torch.nn.Module):
         self.epsilon = float(config.get("layer_norm_eps", 1e-12))
         self.activation = _ACTIVATIONS[config.get("hidden_act", "gelu")]
         self.attention = attention
+        self.groups = checkpoint.tags.groups
         self.words, self.positions, segments = (
             _frozen(weights[f"bert.embeddings.{kind}_embeddings.weight"]) for kind in ("word", "position", "token_type")
         )
@@ -75,7 +76,7 @@ class Bert(torch.nn.Module):
                 self.norm_biases[f"{own}{number}"] = _frozen(weights[f"{prefix}{theirs}.bias"])
         self.classifier = _linear(weights, ("classifier",))
 
-    def forward(self, token_ids: torch.Tensor, position_ids: torch.Tensor, layout: Any) -> Predictions:
+    def forward(self, token_ids: torch.Tensor, position_ids: torch.Tensor, layout: Any) -> Output:
         hidden = functional.embedding(token_ids, self.words) + self.segment
         hidden = self._norm(hidden + functional.embedding(position_ids, self.positions), "embedded")
         for number, layer in enumerate(self.layers):
@@ -85,7 +86,7 @@ class Bert(torch.nn.Module):
             hidden = self._norm(layer["attended"](attended) + hidden, f"attended{number}")  # type: ignore[index]
             wide = self.activation(layer["wide"](hidden))  # type: ignore[index]
             hidden = self._norm(layer["narrow"](wide) + hidden, f"narrow{number}")  # type: ignore[index]
-        return best_labels(self.classifier(hidden).float())
+        return best_labels(self.classifier(hidden).float(), self.groups)
 
     def _norm(self, hidden: torch.Tensor, name: str) -> torch.Tensor:
         weight = self.norms[name]

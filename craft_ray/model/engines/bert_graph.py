@@ -57,6 +57,7 @@ class _Builder:
         self._weights = checkpoint.weights
         self._config = checkpoint.config
         self._ranges = ranges
+        self._groups = checkpoint.tags.groups
 
     def graph(self) -> dict[str, list[Any]]:
         ops = self._ops
@@ -67,10 +68,11 @@ class _Builder:
         for number in range(int(self._config["num_hidden_layers"])):
             hidden = self._layer(f"{_LAYER}.{number}", hidden, mask)
         logits = self._linear("classifier", hidden)
-        score = ops.softmax(logits, -1)
-        best = ops.topk(score, self._ints(1), 2, "max", "none", index_element_type="i32")
-        label = ops.convert(ops.squeeze(best.output(1), self._ints([2])), "i8")
-        results = [label, ops.reduce_max(score, self._ints([2]), False), logits]
+        in_groups = ops.reshape(logits, self._ints([0, 0, self._groups, -1]), True)
+        score = ops.softmax(in_groups, -1)
+        best = ops.topk(score, self._ints(1), 3, "max", "none", index_element_type="i32")
+        label = ops.convert(ops.squeeze(best.output(1), self._ints([3])), "i8")
+        results = [label, ops.reduce_max(score, self._ints([3]), False), logits]
         return {"results": [ops.result(one) for one in results], "parameters": [ids, counts]}
 
     def _mask(self, ids: Any, counts: Any) -> Any:

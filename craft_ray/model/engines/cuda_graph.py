@@ -7,12 +7,12 @@ import torch
 
 from craft_ray.core.logs import log
 from craft_ray.model.engines.engine import OutOfMemory, as_out_of_memory
-from craft_ray.model.engines.network import Predictions
+from craft_ray.model.engines.network import Output
 
 Replay = Callable[[], None]
 """Computes the captured network again, from the tensors of its inputs to the tensors of its outputs."""
 
-Capture = Callable[[Callable[..., Predictions], Sequence[torch.Tensor]], tuple[Replay, Predictions]]
+Capture = Callable[[Callable[..., Output], Sequence[torch.Tensor]], tuple[Replay, Output]]
 
 
 class CapturedNetwork:
@@ -21,7 +21,7 @@ class CapturedNetwork:
     A call overwrites the predictions of the previous one. A network that cannot be captured is called normally.
     """
 
-    def __init__(self, network: Callable[..., Predictions], capture: Capture, device: str) -> None:
+    def __init__(self, network: Callable[..., Output], capture: Capture, device: str) -> None:
         self._network = network
         self._capture = capture
         self._device = device
@@ -29,7 +29,7 @@ class CapturedNetwork:
         self._replay: Replay | None = None
         self._predictions: Any = None
 
-    def __call__(self, *inputs: torch.Tensor) -> Predictions:
+    def __call__(self, *inputs: torch.Tensor) -> Output:
         """Queue the computation; the predictions are there when the device has done all that is queued."""
         if [tensor.shape for tensor in self._inputs] != [tensor.shape for tensor in inputs]:
             self._begin(inputs)
@@ -38,7 +38,7 @@ class CapturedNetwork:
         if self._replay is None:
             return self._network(*self._inputs)
         self._replay()
-        predictions: Predictions = self._predictions
+        predictions: Output = self._predictions
         return predictions
 
     def _begin(self, inputs: Sequence[torch.Tensor]) -> None:
@@ -53,9 +53,7 @@ class CapturedNetwork:
             log.warning("the model runs without a CUDA graph, which could not be captured: %s", error)
 
 
-def capture_cuda_graph(
-    network: Callable[..., Predictions], inputs: Sequence[torch.Tensor]
-) -> tuple[Replay, Predictions]:
+def capture_cuda_graph(network: Callable[..., Output], inputs: Sequence[torch.Tensor]) -> tuple[Replay, Output]:
     """Capture after three calls, in which libraries and compilers choose their kernels."""
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from craft_ray.model.checkpoint import Checkpoint, SpecialTokens
 
 Arrays = tuple[NDArray[np.int8], NDArray[np.float32]]
-"""Label ids and scores, both in the shape of the batch's `is_piece`."""
+"""Index of the best label in each group and its score, both in the shape of the batch's `is_piece`, plus groups."""
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
@@ -28,6 +28,8 @@ class DeployedModel:
     """A checkpoint converted for an engine and a kind of device (`cpu` or `cuda`); replicas load it on any node.
 
     content: the result of the engine's `deploy`
+    outside: (labels,) true for the label ids of `O`
+    groups:  number of groups of label ids
     compile: run `torch.compile` in each replica, if the engine is torch
     packed:  pack windows, if the engine can
     """
@@ -35,7 +37,8 @@ class DeployedModel:
     engine: str
     content: Any
     special: SpecialTokens
-    n_labels: int
+    outside: NDArray[np.bool_]
+    groups: int
     device: str
     precision: Precision
     compile: bool = False

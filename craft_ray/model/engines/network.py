@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from craft_ray.model.checkpoint import Checkpoint
 
 
-class Predictions(NamedTuple):
-    """Best label of each token (int8), its probability, both (rows, length), and logits (rows, length, labels)."""
+class Output(NamedTuple):
+    """Best label of each token in each group (int8), its probability, both (rows, length, groups), and logits (rows,
+    length, labels).
+    """
 
     label: torch.Tensor
     score: torch.Tensor
@@ -19,29 +21,31 @@ class Predictions(NamedTuple):
 
 
 class Network(torch.nn.Module):
-    """Maps token ids (rows, length) and tokens per row (rows,), both int32, to `Predictions`.
+    """Maps token ids (rows, length) and tokens per row (rows,), both int32, to `Output`.
 
     full_mask: pass the attention mask as (rows, 1, length, length). Given the short form, transformers checks whether
                it masks anything, for which the CPU has to wait for the GPU in every batch.
     """
 
-    def __init__(self, model: torch.nn.Module, full_mask: bool = False) -> None:
+    def __init__(self, model: torch.nn.Module, groups: int, full_mask: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.groups = groups
         self.full_mask = full_mask
 
-    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Predictions:
+    def forward(self, token_ids: torch.Tensor, n_tokens: torch.Tensor) -> Output:
         length = token_ids.shape[1]
         column = torch.arange(length, dtype=torch.int32, device=token_ids.device)
         inside = column[None, :] < n_tokens[:, None]
         mask = inside[:, None, None, :].expand(-1, 1, length, -1) if self.full_mask else inside.to(torch.int64)
-        return best_labels(self.model(input_ids=token_ids, attention_mask=mask).logits.float())
+        logits = self.model(input_ids=token_ids, attention_mask=mask).logits.float()
+        return best_labels(logits, self.groups)
 
 
-def best_labels(logits: torch.Tensor) -> Predictions:
+def best_labels(logits: torch.Tensor, groups: int) -> Output:
     """logits: fp32"""
-    best = logits.softmax(-1).max(-1)
-    return Predictions(best.indices.to(torch.int8), best.values, logits)
+    best = logits.reshape(*logits.shape[:-1], groups, -1).softmax(-1).max(-1)
+    return Output(best.indices.to(torch.int8), best.values, logits)
 
 
 def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, full_mask: bool = False) -> Network:
@@ -52,7 +56,7 @@ def build_network(checkpoint: Checkpoint, dtype: torch.dtype = torch.float32, fu
     logging.set_verbosity_error()  # it warns about settings that matter in training only
     model = AutoModelForTokenClassification.from_config(AutoConfig.for_model(**checkpoint.config))
     model.load_state_dict({name: to_tensor(array, dtype) for name, array in checkpoint.weights.items()}, assign=True)
-    return Network(model.to(dtype=dtype).eval().requires_grad_(False), full_mask)
+    return Network(model.to(dtype=dtype).eval().requires_grad_(False), checkpoint.tags.groups, full_mask)
 
 
 def to_tensor(array: NDArray[np.generic], dtype: torch.dtype) -> torch.Tensor:

@@ -17,8 +17,9 @@ STAND_IN = "stand-in"
 class StandInEngine:
     """Looks labels up, and waits as long as a network of the given speed would take."""
 
-    def __init__(self, stand_in: StandIn) -> None:
+    def __init__(self, stand_in: StandIn, group_size: int) -> None:
         self._stand_in = stand_in
+        self._group_size = group_size
         self._free_at = 0.0
         self._lock = threading.Lock()
         self.depth = 2  # as on a GPU
@@ -40,8 +41,9 @@ class StandInEngine:
         return label, np.full(label.shape, 0.9, np.float32)
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
-        """One-hot."""
-        return np.eye(self._stand_in.n_labels, dtype=np.float32)[self._stand_in.label[batch.token_ids]]
+        """One-hot in each group."""
+        in_groups = np.eye(self._group_size, dtype=np.float32)[self._stand_in.label[batch.token_ids]]
+        return in_groups.reshape(*batch.token_ids.shape, -1)
 
 
 SPEC = EngineSpec(
@@ -49,5 +51,5 @@ SPEC = EngineSpec(
     devices={},
     fastest=lambda checkpoint, device: "fp32",
     deploy=lambda checkpoint, precision: checkpoint.stand_in,
-    load=lambda deployed, threads: StandInEngine(deployed.content),
+    load=lambda deployed, threads: StandInEngine(deployed.content, len(deployed.outside) // deployed.groups),
 )

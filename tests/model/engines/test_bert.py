@@ -60,7 +60,7 @@ def test_packed_and_padded_windows_of_an_article(data: Path):
     other_label, other_score = predict(padded, windows)
     assert np.array_equal(label, other_label)
     assert score == pytest.approx(other_score, abs=1e-4)
-    logits = packed.logits(windows.token_ids, windows.window_length, windows.word_piece)
+    logits = packed.logits(windows.token_ids, windows.window_length, windows.unit_piece)
     assert np.array_equal(logits.argmax(-1), label)
 
 

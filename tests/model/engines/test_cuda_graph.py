@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from craft_ray.model.engines.cuda_graph import CapturedNetwork
-from craft_ray.model.engines.network import Predictions, best_labels
+from craft_ray.model.engines.network import Output, best_labels
 
 
-def network(scores: torch.Tensor) -> Predictions:
-    return best_labels(scores * 2)
+def network(scores: torch.Tensor) -> Output:
+    return best_labels(scores * 2, 1)
 
 
 class Recorder:
@@ -44,7 +44,7 @@ def test_another_shape_is_captured_again():
     recorder = Recorder()
     captured = CapturedNetwork(network, recorder, "cpu")
     for rows in (8, 4, 4):
-        assert torch.equal(captured(torch.eye(rows)).label, torch.arange(rows, dtype=torch.int8))
+        assert torch.equal(captured(torch.eye(rows)).label[:, 0], torch.arange(rows, dtype=torch.int8))
     assert recorder.shapes == [[(8, 8)], [(4, 4)]]
 
 
@@ -55,7 +55,7 @@ def test_network_that_cannot_be_captured(caplog: pytest.LogCaptureFixture):
     captured = CapturedNetwork(network, refuse, "cpu")
     with caplog.at_level(logging.WARNING, "craft_ray"):
         for _ in range(2):
-            assert torch.equal(captured(torch.eye(8)).label, torch.arange(8, dtype=torch.int8))
+            assert torch.equal(captured(torch.eye(8)).label[:, 0], torch.arange(8, dtype=torch.int8))
     assert [record.getMessage() for record in caplog.records] == [
         "the model runs without a CUDA graph, which could not be captured: "
         "operation not permitted when stream is capturing"
@@ -74,4 +74,4 @@ def test_capture_is_tried_again_after_out_of_memory():
     captured = CapturedNetwork(network, capture, "cpu")
     with pytest.raises(RuntimeError):
         captured(torch.eye(8))
-    assert torch.equal(captured(torch.eye(4)).label, torch.arange(4, dtype=torch.int8))
+    assert torch.equal(captured(torch.eye(4)).label[:, 0], torch.arange(4, dtype=torch.int8))
