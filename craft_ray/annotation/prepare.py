@@ -180,7 +180,7 @@ class Preprocessor:
         for doc_id in doc_ids:
             id_hash = self.task.ids.hash(doc_id)
             if id_hash in self.task.ledger:  # an earlier attempt of this run may have removed it
-                yield Row(CheckedItem.rejected(doc_id, "", ""), id_hash, RETRACTED, "", 0)
+                yield Row(CheckedItem.rejected(doc_id, "", ""), id_hash, RETRACTED, "", identity.key(doc_id, "", ""))
 
     def _items(self, stream: BinaryIO, account: ShardAccount, options: ReadOptions) -> Iterator[list[CheckedItem]]:
         """The shard's items in groups that are looked up together. The account notes how reading ended."""

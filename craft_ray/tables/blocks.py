@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.schema import LABEL
 from craft_ray.storage.addresses import join
+from craft_ray.tables.identity import refuse_collisions
 from craft_ray.tables.ledger import ENTRY
 
 if TYPE_CHECKING:
@@ -86,10 +87,15 @@ class WrittenBlock:
 
 
 def best(table: NDArray[np.void]) -> NDArray[np.int64]:
-    """Of entries with one id, where the one that counts is: a deletion, else the highest revision, else the last."""
+    """Of entries with one id, where the one that counts is: a deletion, else the highest revision, else the last.
+
+    Raises RunError if entries with one id are of several documents.
+    """
     order = np.lexsort((np.arange(len(table)), table["revision"], table["deleted"], table["id"]))
     last = np.ones(len(order), np.bool_)
     last[:-1] = table["id"][order[1:]] != table["id"][order[:-1]]
+    replaced = np.flatnonzero(~last)
+    refuse_collisions(table["key"][order[replaced]], table["key"][order[replaced + 1]])
     positions: NDArray[np.int64] = np.sort(order[last])
     return positions
 

@@ -157,8 +157,12 @@ class Ledger:
         return existing, known
 
     def outcomes(self, arriving: NDArray[np.void]) -> tuple[NDArray[np.int8], NDArray[np.void]]:
-        """Return the outcome of each arriving entry, judged alone, and the existing entry; shape (entries,) each."""
+        """Return the outcome of each arriving entry, judged alone, and the existing entry; shape (entries,) each.
+
+        Raises RunError if an existing entry is of another document, whose id has the same hash.
+        """
         existing, known = self.lookup(arriving["id"])
+        identity.refuse_collisions(arriving["key"][known], existing["key"][known])
         outcome = np.full(len(arriving), Outcome.NEW, np.int8)
         outcome[known] = Outcome.REVISED
         older = arriving["revision"] < existing["revision"]

@@ -4,9 +4,11 @@ import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from craft_ray.core.errors import RunError
 from craft_ray.tables import identity
 from craft_ray.tables.identity import revision
 from craft_ray.tables.ledger import Ledger, Outcome, Part, entries
@@ -37,6 +39,17 @@ def test_outcomes_of_one_document():
     assert outcome(ledger, 1, 12, revision(1, 0, False), deletes=True) == Outcome.REVISED
 
 
+def test_another_document_with_the_same_hash_ends_the_run():
+    """It would replace the first one, or count as an older revision of it, and be nowhere."""
+    ledger = empty()
+    one, other = (identity.key(name, "content", "model") for name in ("one", "other"))
+    ledger.update(entries([1], [one], [revision(1, 5, False)], [False]))
+    assert outcome(ledger, 1, identity.key("one", "revised", "model"), revision(1, 4, False)) == Outcome.SUPERSEDED
+    for shard in (4, 6):
+        with pytest.raises(RunError, match="two documents have the same id hash"):
+            outcome(ledger, 1, other, revision(1, shard, False))
+
+
 def test_a_deletion_is_final():
     ledger = empty()
     ledger.update(entries([1], [10], [revision(1, 5, False)], [True]))
@@ -58,7 +71,7 @@ def test_the_order_of_arrival_changes_nothing(documents, random):
     def final(order):
         ledger = empty()
         for id, content, shard, deletes in order:
-            row = entries([id], [-id - 1 if deletes else id * 10 + content], [revision(1, shard, False)], [deletes])
+            row = entries([id], [id * 10 + (9 if deletes else content)], [revision(1, shard, False)], [deletes])
             if ledger.outcomes(row)[0][0] in (Outcome.NEW, Outcome.REVISED, Outcome.DUPLICATE):
                 ledger.update(row)
         held, _ = ledger.lookup(ledger.merged().id)

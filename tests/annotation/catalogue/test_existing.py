@@ -73,7 +73,9 @@ def test_documents_of_vanished_files_give_way(tmp_path: Path):
     for gone in ((), ("shard2", "shard3")):
         known = read_existing(tables, to_read("shard0", "shard2a"), finished, gone)
         older, later = (identity.revision(1, number, False) for number in known.numbers.tolist())
-        arriving = entries(tables.ids.hashes("ab"), [0, 0], [older, later], [False, False])
+        arriving = entries(
+            tables.ids.hashes("ab"), [identity.key(id, "", "") for id in "ab"], [older, later], [False, False]
+        )
         outcomes[gone] = known.ledger.outcomes(arriving)[0].tolist()
     assert outcomes[()] == [Outcome.SUPERSEDED, Outcome.SUPERSEDED]
     assert outcomes["shard2", "shard3"] == [Outcome.REVISED, Outcome.REVISED]
