@@ -15,7 +15,7 @@ from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import plan_reading, shard_signature
 from craft_ray.annotation.reporting import recorded, run_summary
 from craft_ray.annotation.rewrites import run_on_cluster
-from craft_ray.annotation.settling import check_model, settle
+from craft_ray.annotation.settling import check_deletions, check_model, settle
 from craft_ray.annotation.timeline import Timeline
 from craft_ray.core.logs import log_fields
 from craft_ray.core.settings import Settings
@@ -76,6 +76,7 @@ def annotate(
         check_model(run, tables)
         run.raise_if_stopped()
         plan = plan_reading(catalogue, shard_signature(run.checkpoint, settings), settings.prune, settings.limit)
+        check_deletions(run, tables, plan, deleted_from)
         if plan.shards:
             run.connect()
         to_prune = listing if settings.prune and (plan.vanished or plan.shards) else None

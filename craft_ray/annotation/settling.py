@@ -1,14 +1,25 @@
-"""The end of a run, when everything is read: prune, describe the concepts, compact, vacuum, and check the account."""
+"""What may stop a run before it changes anything, and its end, when everything is read.
+
+The end: prune, describe the concepts, compact, vacuum, and check the account.
+"""
+
+from contextlib import suppress
 
 import numpy as np
+import pyarrow.compute as pc
 
 from craft_ray.annotation.account import Account
-from craft_ray.annotation.catalogue.catalogue import prune
+from craft_ray.annotation.catalogue.catalogue import prune, refuse_many
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import write_concepts
 from craft_ray.annotation.context import RunContext
+from craft_ray.annotation.plan import ReadingPlan
 from craft_ray.annotation.summary import summarize
-from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.errors import RunError, SettingsError, ShardError
+from craft_ray.core.schema import Deletion
+from craft_ray.readers import deletions, read_shard
+from craft_ray.readers.reader import ReadOptions
+from craft_ray.storage.addresses import absolute
 from craft_ray.storage.shards import Listing
 from craft_ray.tables.records import RunRecord, kept_versions, last_model
 from craft_ray.tables.writer import Tables
@@ -23,6 +34,23 @@ def check_model(run: RunContext, tables: Tables) -> None:
             f"fingerprint {last['fingerprint'][:12]}) than {settings.model}: --replace-model "
             "annotates those that are given again, and leaves the others as they are"
         )
+
+
+def check_deletions(run: RunContext, tables: Tables, plan: ReadingPlan, deleted_from: str | None) -> None:
+    """Raise SettingsError if a list of deletions is to be read that has more stored documents than `max_pruned` allows.
+
+    The list is read up to where it may be damaged, as the run itself reads it.
+    """
+    if deleted_from is None or not pc.any(pc.equal(plan.shards.names, absolute(deleted_from))).as_py():
+        return
+    removed: set[int] = set()
+    with run.storage.open(absolute(deleted_from)) as stream, suppress(ShardError):
+        for item in read_shard(stream, deleted_from, ReadOptions(deletions.READER.name)):
+            if isinstance(item, Deletion) and (id := tables.ids.hash(item.doc_id)) in plan.existing.ledger:
+                removed.add(id)
+    why = f"are in {deleted_from}"
+    documents = tables.documents.count()
+    refuse_many(len(removed), documents, run.settings.max_pruned, why, "Is it the wrong list?")
 
 
 def settle(

@@ -197,7 +197,8 @@ class Settings(BaseModel):
         default=0.05,
         ge=0,
         le=1,
-        description="share of the documents that `prune` may remove; a run that would remove more removes none",
+        description="share of the documents that `prune` or `--deleted-from` may remove; a run that would remove more "
+        "removes none",
     )
     log_format: LogFormat = Field(
         default="text", description="text: sentences; json: one object per line, with run and shard"

@@ -119,7 +119,7 @@ def _read_plain(stream: Stream, head: bytes, name: str, options: ReadOptions) ->
     is_empty = True
     for item in reader.read(stream, name, options):
         is_empty = False
-        yield _add_prefix(_reject_empty(item), name, options.id_prefix)
+        yield _add_prefix(_reject_empty(item), name, options)
     if is_empty:
         raise ShardError("no_documents", f"read as {reader.name}, it holds no document")
 
@@ -132,9 +132,13 @@ def _reject_empty(item: Item) -> Item:
     return Rejection(item.doc_id, "empty_text", f"no text; words left out: {counts}" if counts else "no text")
 
 
-def _add_prefix(item: Item, name: str, prefix: str | None) -> Item:
-    """Apply the setting `id_prefix`. Ids that are derived from the file's name are unique already."""
-    if prefix is None or item.doc_id.startswith(name):
+def _add_prefix(item: Item, name: str, options: ReadOptions) -> Item:
+    """Apply the setting `id_prefix`, except to ids that are derived from the file's own name, and so unique already.
+
+    A list of deletions that is named as such has ids as they are in the tables.
+    """
+    prefix, is_own = options.id_prefix, item.doc_id == name or item.doc_id.startswith(f"{name}#")
+    if prefix is None or is_own or options.format == deletions.READER.name:
         return item
     return replace(item, doc_id=f"{name}#{item.doc_id}" if prefix == "shard" else f"{prefix}{item.doc_id}")
 

@@ -65,7 +65,7 @@ def test_listed_documents_are_deleted(local_ray: None, tmp_path: Path):
     gone.write_text("2\n3\n")
 
     def night(*inputs: Path, **more: str) -> dict[str, Any]:
-        return annotate([str(folder), *map(str, inputs)], str(output), Settings(model=MODEL), **more)
+        return annotate([str(folder), *map(str, inputs)], str(output), Settings(model=MODEL, max_pruned=1), **more)
 
     assert night(gone)["shards"]["unreadable"] == 1, "a list of PMIDs is no input"
     first = night(deleted_from=str(gone))

@@ -156,6 +156,18 @@ def test_rows_of_parquet_without_an_id_are_numbered():
     assert [item.doc_id for item in read(sink.getvalue(), "x.parquet")] == ["a", "x.parquet#1"]
 
 
+@pytest.mark.parametrize("prefix", ["shard", "trial-"])
+def test_no_id_takes_the_place_of_another_files(prefix: str):
+    theirs = "p/x.jsonl#1"
+    (forged,) = read(f'{{"id": "{theirs}", "text": "a"}}\n', "p/x.json", id_prefix=prefix, format="jsonl")
+    assert forged.doc_id == f"{'p/x.json#' if prefix == 'shard' else prefix}{theirs}"
+
+
+def test_a_list_of_deletions_names_ids_as_they_are():
+    assert [item.doc_id for item in read("a\n7\n", "p/gone", id_prefix="shard", format="deletions")] == ["a", "PMID:7"]
+    assert [item.doc_id for item in read("7\n", "p/x.pmids", id_prefix="shard")] == ["p/x.pmids#PMID:7"]
+
+
 def test_id_prefix():
     lines = '{"id": 1, "text": "Pax6"}\n{"text": "no id"}\n'
     assert [item.doc_id for item in read(lines, "p/x.jsonl", id_prefix="shard")] == ["p/x.jsonl#1", "p/x.jsonl#2"]

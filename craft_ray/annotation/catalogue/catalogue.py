@@ -94,13 +94,22 @@ def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
     doc_ids = vanished_documents(tables, listing, finished, run_id, found, BATCH)
-    documents = tables.documents.count()
-    if len(doc_ids) > max_share * documents:
-        raise SettingsError(
-            f"{len(doc_ids):,} of {documents:,} documents are in no file of the inputs any more, and max_pruned is "
-            f"{max_share:g}: nothing was removed. Is a folder missing? If not, allow it with --max-pruned "
-            f"{math.ceil(100 * len(doc_ids) / documents) / 100:g}"
-        )
+    why = "are in no file of the inputs any more"
+    refuse_many(len(doc_ids), tables.documents.count(), max_share, why, "Is a folder missing?")
     # The files first: if one comes back after a run that died in between, it is read.
     tables.forget_shards(pa.array(~listed), finished)
     return tables.remove(pa.array(doc_ids, pa.string()))
+
+
+def refuse_many(removed: int, documents: int, max_share: float, why: str, question: str) -> None:
+    """Raise SettingsError if more documents would be removed than the setting `max_pruned` allows.
+
+    removed:   number of documents to remove
+    documents: number of all documents
+    why, question: what is said of these documents, and asked of the user
+    """
+    if removed > max_share * documents:
+        raise SettingsError(
+            f"{removed:,} of {documents:,} documents {why}, and max_pruned is {max_share:g}: nothing was removed. "
+            f"{question} If not, allow it with --max-pruned {math.ceil(100 * removed / documents) / 100:g}"
+        )
