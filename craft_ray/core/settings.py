@@ -204,7 +204,10 @@ class Settings(BaseModel):
         default="text", description="text: sentences; json: one object per line, with run and shard"
     )
     patience: float = Field(
-        default=300, gt=0, description="seconds for which transient errors of object storage are retried"
+        default=300,
+        gt=0,
+        description="seconds for which transient errors of object storage are retried, and after which a file on disk "
+        "that gives nothing is put aside",
     )
     notify: SecretStr | None = Field(
         default=None,

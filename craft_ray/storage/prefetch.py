@@ -3,11 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import BinaryIO
 
 from craft_ray.storage.addresses import is_remote
 from craft_ray.storage.shards import Shard
+from craft_ray.storage.stalls import Stalls
 from craft_ray.storage.storage import Storage
 
 AHEAD = 4
@@ -17,7 +19,8 @@ AHEAD = 4
 def prefetch(storage: Storage, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Callable[[], BinaryIO]]]:
     """Yield each shard with a function that returns its stream, or raises the error of opening it."""
     if not any(is_remote(shard.name) for shard in shards):
-        yield from ((shard, partial(storage.open, shard.name)) for shard in shards)
+        with closing(Stalls(storage.patience)) as stalls:
+            yield from ((shard, partial(stalls.open, shard.name)) for shard in shards)
         return
     opening: deque[tuple[Shard, Future[BinaryIO]]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,8 +22,10 @@ from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_group
 from craft_ray.annotation.rows import FAILURE, SHARD_END, TOKENIZED
 from craft_ray.core.errors import StorageError
 from craft_ray.core.logs import configure_logging, log
+from craft_ray.core.settings import S3Settings
 from craft_ray.model import tokens
 from craft_ray.storage.shards import Shard
+from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
@@ -143,6 +146,23 @@ def test_deletions_apply_to_any_revision():
     ):
         table = pa.concat_tables(Preprocessor(task(Ledger.of(held))).prepare(io.BytesIO(b"7\n"), gone))
         assert table["status"].to_pylist() == [*statuses, SHARD_END]
+
+
+def test_a_shard_that_stalls_is_put_aside(tmp_path: Path):
+    silent, good = Shard(str(tmp_path / "silent.jsonl"), 9, number=1), Shard(str(tmp_path / "x.jsonl"), 9, number=2)
+    os.mkfifo(silent.name)
+    Path(good.name).write_bytes(lines({"id": "a", "text": "Pax6"}))
+    storage = Storage(S3Settings(), patience=0.2)
+    table = pa.concat_tables(prepare_group([silent, good], storage, task(), Attempt.FIRST))
+    assert table.select(["shard_number", "status", "reason"]).to_pylist() == [
+        {"shard_number": number, "status": status, "reason": reason}
+        for number, status, reason in (
+            (1, "rejected", "unreadable"),
+            (1, SHARD_END, None),
+            (2, "annotated", None),
+            (2, SHARD_END, None),
+        )
+    ]
 
 
 def test_a_broken_shard_and_its_retraction():
