@@ -67,6 +67,7 @@ class Account:
     left_out:      mentions left out by score or by `grounded_only`, by label
     pruned:        documents that were removed because their files are gone
     reread:        numbers of the shards that the next run reads again: documents of them failed or were cut off
+    failures:      earlier runs in a row that failed to read a shard, by its number
     broken:        the first shards that cannot be read to their end, and why
     """
 
@@ -80,6 +81,7 @@ class Account:
     tokens: int = 0
     pruned: int = 0
     reread: set[int] = field(default_factory=set)
+    failures: Mapping[int, int] = field(default_factory=dict)
     cut_short: int = 0
     broken_shards: int = 0
     broken: dict[str, str] = field(default_factory=dict)

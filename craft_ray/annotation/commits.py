@@ -15,7 +15,7 @@ from craft_ray.annotation.document_counts import changes
 from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.errors import RunError
 from craft_ray.core.logs import log
-from craft_ray.core.schema import SHARDS
+from craft_ray.core.schema import MAX_FAILURES, SHARDS, TRANSIENT_REASONS
 from craft_ray.storage.shards import Shard
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
@@ -166,8 +166,12 @@ class Commits:
 
     def _shard_row(self, shard: Shard, account: ShardAccount) -> dict[str, Any]:
         counts = {name: value for name, value in asdict(account).items() if name in SHARDS.names}
+        reread = shard.number in self._account.reread
+        failed = account.reason in TRANSIENT_REASONS or (reread and not account.cut_short)
+        failures = self._account.failures.get(shard.number, 0) + 1 if failed else 0
         row = counts | {"named": account.named, "size": shard.size, "tag": shard.tag, **self._origin}
-        return row | {"signature": None} if shard.number in self._account.reread else row
+        row |= {"failures": failures}
+        return row | {"signature": None} if reread and failures < MAX_FAILURES else row
 
     def recount(self) -> None:
         """Read the counts of committed rows from the tables if revisions have replaced rows of this run."""

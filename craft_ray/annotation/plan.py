@@ -32,6 +32,7 @@ class ReadingPlan:
     existing:     what the tables hold
     vanished:     files that documents of the tables come from and that the inputs lack, if the run prunes
     unsplittable: numbers of the shards that one task must read
+    failures:     runs in a row that failed to read a shard, by its number
     """
 
     signature: str
@@ -40,6 +41,7 @@ class ReadingPlan:
     up_to_date: UpToDate
     vanished: frozenset[str]
     unsplittable: frozenset[int]
+    failures: dict[int, int]
 
 
 def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
@@ -61,7 +63,9 @@ def plan_reading(catalogue: "Catalogue", signature: str, prune: bool, limit: int
         to_read[found.candidates] = True
     shards, existing = catalogue.shards(to_read, vanished)
     unsplittable = unsplittable_shards(shards, existing, limit)
-    return ReadingPlan(signature, shards, existing, catalogue.up_to_date(to_read), vanished, unsplittable)
+    failures = catalogue.failures(to_read)
+    failed = dict(zip(shards.numbers[failures > 0].tolist(), failures[failures > 0].tolist(), strict=True))
+    return ReadingPlan(signature, shards, existing, catalogue.up_to_date(to_read), vanished, unsplittable, failed)
 
 
 def unsplittable_shards(shards: Sequence[Shard], existing: "Existing", limit: int | None) -> frozenset[int]:

@@ -80,7 +80,8 @@ def annotate(
         if plan.shards:
             run.connect()
         to_prune = listing if settings.prune and (plan.vanished or plan.shards) else None
-        account = Account(Arrivals(plan.shards, settings.prune), plan.up_to_date, listing.ignored_files, timeline)
+        arrivals = Arrivals(plan.shards, settings.prune)
+        account = Account(arrivals, plan.up_to_date, listing.ignored_files, timeline, failures=plan.failures)
         del listing, catalogue  # of millions of files they take a gigabyte
 
         # Annotate and commit, in passes until nothing is missing; then prune, compact, vacuum and check the account.

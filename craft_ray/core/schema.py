@@ -78,6 +78,9 @@ REASONS = {
 TRANSIENT_REASONS = ("failed", "unreadable")
 """Reasons that a retry may resolve. The others depend on the content alone."""
 
+MAX_FAILURES = 3
+"""Runs in a row that try to read a file which fails for such a reason; later ones leave it alone until it changes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -182,14 +185,17 @@ SHARDS = pa.schema(
         ("detail", pa.string()),
         ("run_id", pa.string()),
         ("named", pa.string()),
+        ("failures", pa.int32()),
     ]
 )
 """`shards`: one row per shard whose documents are all accounted for, by the run that read it last.
 
 - `size` and `tag` change with its content, `signature` with the settings that decide how it is read. The signature is
-  null if the next run must read the shard again: documents failed, or `rejected --retry` was run.
+  null if the next run must read the shard again: documents failed fewer than MAX_FAILURES times, or
+  `rejected --retry` was run.
 - found = emitted + unchanged + superseded. `reason` says why the shard could not be read to its end.
 - `duplicates` are ids (`identity.IdHasher`) of its documents that an earlier shard had brought to the tables. A shard
   ranked between the two that arrives later must not replace them.
 - `named` is the prefix of ids for its documents without an id, null if it is `shard`.
+- `failures` counts the runs in a row that have failed to read it, or documents of it, for TRANSIENT_REASONS.
 """

@@ -38,7 +38,7 @@ class Stalls:
 
         Raises ShardError (`unreadable`), as reading does, if nothing comes. Errors of the file are raised as they are.
         """
-        file = self.call(lambda: open(path, "rb", buffering=0))
+        file = self.call(lambda: io.FileIO(path))
         return cast(BinaryIO, io.BufferedReader(_File(self, file), min(_BUFFER, os.fstat(file.fileno()).st_size + 1)))
 
     def call(self, action: Callable[[], _Result]) -> _Result:

@@ -60,6 +60,10 @@ class Catalogue:
             broken={shard.name: states.details[index] for shard, index in shards},
         )
 
+    def failures(self, to_read: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """Runs in a row that failed to read each of the files to read, shape (shards,)."""
+        return self._states.failures[to_read]
+
     def shards(self, to_read: NDArray[np.bool_], vanished: Collection[str] = ()) -> tuple[Shards, Existing]:
         """Return the shards to read, named and numbered, and what the tables hold.
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from craft_ray.core.schema import SHARDS, TRANSIENT_REASONS
+from craft_ray.core.schema import MAX_FAILURES, SHARDS, TRANSIENT_REASONS
 from craft_ray.storage.shards import Listing
 
-_COLUMNS = ("shard", "size", "tag", "signature", "found", "reason", "detail", "run_id")
+_COLUMNS = ("shard", "size", "tag", "signature", "found", "reason", "detail", "run_id", "failures")
 
 
 class _Codes:
@@ -44,7 +44,8 @@ class FileStates:
 
     read:       an earlier run has read the file
     unchanged:  its size and tag are those with which it was read
-    permanent:  reading it ended as its content requires, and not with an error that may pass
+    permanent:  reading it ended as its content requires, or too often with an error that may pass
+    failures:   runs in a row that failed to read it as it is
     broken:     it could not be read to its end
     found:      documents found in it
     duplicates: documents in it that the tables had from an earlier file, if that was asked for
@@ -56,6 +57,7 @@ class FileStates:
     read: NDArray[np.bool_]
     unchanged: NDArray[np.bool_]
     permanent: NDArray[np.bool_]
+    failures: NDArray[np.int32]
     broken: NDArray[np.bool_]
     found: NDArray[np.int64]
     duplicates: NDArray[np.int32]
@@ -74,6 +76,7 @@ class FileStates:
             read=np.zeros(files, np.bool_),
             unchanged=np.zeros(files, np.bool_),
             permanent=np.zeros(files, np.bool_),
+            failures=np.zeros(files, np.int32),
             broken=np.zeros(files, np.bool_),
             found=np.zeros(files, np.int64),
             duplicates=np.zeros(files, np.int32),
@@ -103,7 +106,8 @@ class FileStates:
         transient = pc.is_in(rows["reason"], pa.array(TRANSIENT_REASONS)).to_numpy(zero_copy_only=False)
         self.read[file] = True
         self.unchanged[file] = pc.fill_null(same, False).to_numpy()
-        self.permanent[file] = ~transient
+        self.failures[file] = np.where(self.unchanged[file], pc.fill_null(rows["failures"], 0).to_numpy(), 0)
+        self.permanent[file] = ~transient | (self.failures[file] >= MAX_FAILURES)
         self.broken[file] = broken
         self.found[file] = pc.fill_null(rows["found"], 0).to_numpy()
         self.signature[file] = signatures.encode(rows["signature"])
