@@ -27,7 +27,7 @@ from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, configure_logging, log_fields
 from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Document, Item
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.tokens import MAX_CHARACTERS, tokenize
+from craft_ray.model.tokens import MAX_CHARACTERS, TooManyPiecesError, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import read_items
 from craft_ray.readers.parts import ArchivePart
@@ -43,6 +43,9 @@ from craft_ray.tables.ledger import Ledger, Outcome, admitted, entries
 
 LOST = "its process died each time"
 """Detail of a document or a shard that no pass has finished."""
+
+MAX_PIECES = 2_000_000
+"""Word pieces of a document, as of a book of 4,000 pages."""
 
 MAX_ROWS = 1024
 """Documents that are looked up together, and rows of a table."""
@@ -263,11 +266,7 @@ class Preprocessor:
 
     def _table(self, rows: list[Row], account: ShardAccount, closing: bool = False) -> pa.Table:
         """Tokenize rows into a TOKENIZED table, with the row that closes the shard if asked for."""
-        try:
-            tokens = self._tokenize(rows)
-        except Exception:  # the document that fails must not take the others with it
-            rows = [self._tokenizable(row) for row in rows]
-            tokens = self._tokenize(rows)
+        rows, tokens = self._tokenize(rows)
         columns = scalar_columns(rows, account)
         if closing:
             end = dict.fromkeys(columns) | {"status": SHARD_END, "doc_id": account.shard, "shard": account.shard}
@@ -281,19 +280,23 @@ class Preprocessor:
         table = table.append_column("n_tokens", pc.list_value_length(table["token_ids"]))
         return table.select(TOKENIZED.names).cast(TOKENIZED)
 
-    def _tokenize(self, rows: Sequence[Row]) -> dict[str, pa.ListArray]:
+    def _tokenize(self, rows: Sequence[Row]) -> tuple[list[Row], dict[str, pa.ListArray]]:
+        """The rows and their tokens. A document that cannot be tokenized is rejected alone."""
         documents = [row.item if isinstance(row.item, Document) else _NO_DOCUMENT for row in rows]
         windower = Windower(_tokenizer(self.task.tokenizer), self.task.max_tokens, self.task.window_pieces)
-        return tokenize(documents, windower)
-
-    def _tokenizable(self, row: Row) -> Row:
-        """The row, or the rejection of a document that cannot be tokenized."""
         try:
-            self._tokenize([row])
+            return [*rows], tokenize(documents, windower, MAX_PIECES)
+        except TooManyPiecesError as error:
+            row = _rejected(rows[error.document], "too_large", str(error))
+            return self._tokenize([*rows[: error.document], row, *rows[error.document + 1 :]])
         except Exception as error:
-            rejected = CheckedItem.rejected(row.item.doc_id, "failed", f"{type(error).__name__}: {error}")
-            return Row.of(rejected, row.id_hash)
-        return row
+            if len(rows) == 1:
+                return self._tokenize([_rejected(rows[0], "failed", f"{type(error).__name__}: {error}")])
+            return self._tokenize([self._tokenize([row])[0][0] for row in rows])
+
+
+def _rejected(row: Row, reason: str, detail: str) -> Row:
+    return Row.of(CheckedItem.rejected(row.item.doc_id, reason, detail), row.id_hash)
 
 
 _NO_DOCUMENT = Document("", "", ())

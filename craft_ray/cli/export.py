@@ -10,6 +10,7 @@ from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table, print_status
 from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, check_documents, known_labels, open_tables
+from craft_ray.cli.rows import ExcelSafe
 from craft_ray.export.formats import EXPORTERS
 
 EXAMPLES = """Examples:
@@ -22,9 +23,7 @@ EXAMPLES = """Examples:
 """
 
 
-FORMULAS = (
-    "a spreadsheet runs a mention that begins with =, +, - or @ as a formula: import the column `mention` as text"
-)
+FORMULAS = "a spreadsheet runs a mention that begins with =, +, - or @ as a formula, unless you give --excel-safe"
 
 
 def export(
@@ -43,6 +42,7 @@ def export(
     shard_documents: Annotated[int, typer.Option(help="Documents per part, at most.", min=1)] = 10_000,
     shard_mb: Annotated[int, typer.Option(help="Megabytes of text per part, about.", min=1)] = 128,
     gzip: Annotated[bool, typer.Option(help="Compress the files.")] = True,
+    excel_safe: ExcelSafe = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that holds other files too; they stay.")
     ] = False,
@@ -65,8 +65,8 @@ def export(
     replaced one by one, so that offsets stay the same, and the document is counted as `altered`. In XML and CoNLL,
     control characters become U+FFFD. In PubTator's title and abstract, line breaks become spaces. CoNLL writes the
     words of the model, and only the longest of overlapping mentions. A part of brat is a tar archive of .txt and .ann
-    files. CSV has one row per entity, unescaped: a spreadsheet takes a mention that begins with =, +, - or @ for a
-    formula.
+    files. CSV has one row per entity; a spreadsheet takes a mention that begins with =, +, - or @ for a formula unless
+    --excel-safe is given.
     """
     from craft_ray.cli.console import step_progress
     from craft_ray.core.settings import load_settings
@@ -93,10 +93,11 @@ def export(
             sizes=PartSizes(shard_documents, shard_mb << 20),
             gzip=gzip,
             overwrite=overwrite,
+            excel_safe=excel_safe,
             with_ray=with_ray,
             progress=progress,
         )
-    if to == "csv" and not quiet:
+    if to == "csv" and not (excel_safe or quiet):
         print_status(console(stderr=True), FORMULAS)
     if as_json:
         print(json.dumps(manifest))

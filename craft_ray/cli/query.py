@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from craft_ray.cli.options import At, Output, SettingsFile, open_tables
-from craft_ray.cli.rows import Csv, print_rows
+from craft_ray.cli.rows import Csv, ExcelSafe, print_rows
 from craft_ray.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def query(
     ] = None,
     at: At = None,
     as_csv: Csv = False,
+    excel_safe: ExcelSafe = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per row.")] = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -50,13 +51,15 @@ def query(
     """
     import duckdb
 
+    if excel_safe and not as_csv:
+        raise SettingsError("--excel-safe goes with --csv")
     text = _sql(sql, file)
     with open_tables(output, settings, at).connect() as connection:
         try:
             result = connection.sql(text)
             if result is not None:  # None for a statement without a result
                 rows = result.to_arrow_reader(_BATCH_ROWS)
-                print_rows(rows, "csv" if as_csv else "json lines" if as_json else "table")
+                print_rows(rows, "csv" if as_csv else "json lines" if as_json else "table", excel_safe)
         except BrokenPipeError:  # `head` has enough
             # The interpreter's shutdown would wait for ever for DuckDB's threads that scan for the rest.
             os._exit(0)

@@ -14,12 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from craft_ray.core.text import safe
+from craft_ray.core.text import FORMULA, safe
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+ExcelSafe = Annotated[
+    bool,
+    typer.Option("--excel-safe", help="In CSV, put ' before what a spreadsheet takes for a formula (=, +, -, @)."),
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", help="Rows to show.", min=1)]
 
 TERMINAL_ROWS = 100
@@ -43,7 +47,9 @@ def print_result(rows: "pa.Table", as_csv: bool, as_json: bool) -> None:
         print_rows(rows.to_reader(), "csv" if as_csv else "table")
 
 
-def print_rows(rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", "table"]) -> None:
+def print_rows(
+    rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", "table"], excel_safe: bool = False
+) -> None:
     """Print a result of any length, a batch at a time. What a terminal gets has no control characters."""
     if form == "csv":
         import pyarrow.csv
@@ -51,7 +57,7 @@ def print_rows(rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", 
         sink = _SafeTerminal() if sys.stdout.isatty() else sys.stdout.buffer
         with pyarrow.csv.CSVWriter(sink, rows.schema) as writer:
             for batch in rows:
-                writer.write_batch(batch)
+                writer.write_batch(_without_formulas(batch) if excel_safe else batch)
     elif form == "json lines":
         for batch in rows:
             for row in batch.to_pylist():
@@ -59,6 +65,17 @@ def print_rows(rows: "pa.RecordBatchReader", form: Literal["csv", "json lines", 
                 print(safe(line) if sys.stdout.isatty() else line)
     else:
         print_table(Console(), rows)
+
+
+def _without_formulas(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            column = pc.replace_substring_regex(batch.column(index), f"({FORMULA})", r"'\1")
+            batch = batch.set_column(index, field, column)
+    return batch
 
 
 class _SafeTerminal(io.RawIOBase):

@@ -69,7 +69,7 @@ REASONS = {
     "failed": "an error that no reader or model should make, or a process that died of the document each time",
     "no_documents": "a file that is read to its end and holds no document",
     "reader_error": "content on which the reader itself fails",
-    "too_large": "a document of more than 256 MB",
+    "too_large": "a document of more than 256 MB, or of more than 2,000,000 word pieces",
     "unknown_format": "content that no reader recognises",
     "unreadable": "a shard that the storage could not deliver",
 }

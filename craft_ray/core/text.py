@@ -1,4 +1,4 @@
-"""Untrusted text, made safe for terminals."""
+"""Untrusted text, made safe for terminals and spreadsheets."""
 
 import re
 
@@ -13,3 +13,12 @@ def safe(text: str) -> str:
 def one_line(text: str) -> str:
     """Replace control and direction characters, line breaks and tabs, one for one."""
     return safe(text).replace("\n", "\N{REPLACEMENT CHARACTER}").replace("\t", "\N{REPLACEMENT CHARACTER}")
+
+
+FORMULA = "^[=+\\-@\t\r]"
+"""Pattern of texts that a spreadsheet takes for a formula."""
+
+
+def without_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet takes for a formula."""
+    return f"'{text}" if re.match(FORMULA, text) else text

@@ -1,12 +1,13 @@
 """A whole export: make the plan, write the parts in this process or on Ray, check the account, write the manifest."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import ray
 
 from craft_ray.core.connection import ray_session
-from craft_ray.core.errors import Interrupted, RunError, StoppedError
+from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
 from craft_ray.export.manifest import begin_export, check_destination, finish_export, make_manifest
@@ -33,6 +34,7 @@ def export(
     gzip: bool = True,
     overwrite: bool = False,
     with_ray: bool | None = None,
+    excel_safe: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write the documents and entities of an output as files of another format, and return the manifest.
@@ -41,13 +43,16 @@ def export(
     settings:    how to connect to Ray
     overwrite:   allow a folder that holds other files as well
     with_ray:    write each part in a Ray task; by default from MIN_DOCUMENTS_FOR_RAY documents on
+    excel_safe:  prefix values of CSV that a spreadsheet would take for formulas by an apostrophe
     progress:    called after each part with the number of finished parts and of all parts
 
     Raises SettingsError for wrong arguments, StoppedError after a signal, and RunError if the account does not add up
     or files of the tables are gone. The manifest is written only if all parts are.
     """
     check_destination(tables, destination, overwrite)
-    plan = make_plan(tables, destination, format, selection, sizes, gzip)
+    if excel_safe and format != "csv":
+        raise SettingsError(f"--excel-safe goes with csv, not with {format}")
+    plan = replace(make_plan(tables, destination, format, selection, sizes, gzip), excel_safe=excel_safe)
     tables.storage.check_writable(destination)
     on_ray = plan.documents >= MIN_DOCUMENTS_FOR_RAY if with_ray is None else with_ray
     accounts: list[PartAccount] = []

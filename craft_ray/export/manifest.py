@@ -86,6 +86,7 @@ def make_manifest(plan: ExportPlan, tables: Output, parts: Sequence[PartAccount]
     reasons = sum((part.unrepresentable for part in parts), Counter[str]())
     return {
         "format": plan.format,
+        **({"excel_safe": True} if plan.excel_safe else {}),
         "offsets": "Unicode code points of the document's text",
         "tables": tables.location,
         "versions": dict(tables.versions),

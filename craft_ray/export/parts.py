@@ -62,9 +62,8 @@ def write_part(
     Raises SettingsError if a text was not kept, RunError for entities without a document, and StoppedError.
     """
     account = PartAccount(plan.file_name(part))
-    exporter = format_named(plan.format).make(
-        Collection(account.name.partition(".")[0], f"craft-ray {__version__}", plan.date, plan.labels)
-    )
+    name, source = account.name.partition(".")[0], f"craft-ray {__version__}"
+    exporter = format_named(plan.format).make(Collection(name, source, plan.date, plan.labels, plan.excel_safe))
     with storage.publishing(join(plan.destination, account.name)) as file:
         with _compressed(file, plan.gzip) as stream:
             stream.write(exporter.begin())

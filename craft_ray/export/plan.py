@@ -70,6 +70,7 @@ class ExportPlan:
     starts:   first document of each part
     counts:   number of documents of each part
     statuses: number of rows of `documents` by status
+    excel_safe: whether no value may look like a formula to a spreadsheet
     """
 
     destination: str
@@ -81,6 +82,7 @@ class ExportPlan:
     starts: tuple[str, ...]
     counts: tuple[int, ...]
     statuses: Mapping[str, int]
+    excel_safe: bool = False
 
     @property
     def documents(self) -> int:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from craft_ray.core.errors import CraftRayError
 from craft_ray.core.schema import SECTIONS, Document
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Predictions
@@ -30,14 +31,35 @@ def load_tokenizer(serialized: str) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.ListArray]:
-    """Sentences, windows and units of documents as list columns (`TOKENIZED`), one list per document."""
+class TooManyPiecesError(CraftRayError):
+    """A document has too many word pieces. `document` is its index."""
+
+    def __init__(self, document: int, max_pieces: int) -> None:
+        super().__init__(f"a document of more than {max_pieces:,} word pieces")
+        self.document = document
+
+
+def tokenize(
+    documents: Sequence[Document], windower: Windower, max_pieces: int | None = None
+) -> dict[str, pa.ListArray]:
+    """Sentences, windows and units of documents as list columns (`TOKENIZED`), one list per document.
+
+    Raises TooManyPiecesError if a document has more than `max_pieces` word pieces.
+    """
     starts: list[int] = []
     ends: list[int] = []
     document_numbers: list[int] = []
     parts: list[Subwords] = []
     chunk: list[str] = []
     size = 0
+    pieces_so_far = np.zeros(len(documents), np.int64)
+
+    def tokenize_chunk() -> None:
+        parts.append(windower.subwords(chunk))
+        np.add.at(pieces_so_far, document_numbers[len(starts) - len(chunk) :], parts[-1].sentence_length)
+        if max_pieces is not None and (pieces_so_far > max_pieces).any():
+            raise TooManyPiecesError(int(pieces_so_far.argmax()), max_pieces)
+
     for number, document in enumerate(documents):
         for section in document.sections:
             for start, end in sentence_spans(document.text, section.start, section.end):
@@ -47,9 +69,10 @@ def tokenize(documents: Sequence[Document], windower: Windower) -> dict[str, pa.
                 chunk.append(document.text[start:end])
                 size += end - start
                 if size >= MAX_CHARACTERS:
-                    parts.append(windower.subwords(chunk))
+                    tokenize_chunk()
                     chunk, size = [], 0
-    pieces = join_pieces([*parts, windower.subwords(chunk)])
+    tokenize_chunk()
+    pieces = join_pieces(parts)
     document_of = np.array(document_numbers, np.int64)
     units, windows = windower.windows(pieces, document_of)
     unit_document = document_of[units.sentence]

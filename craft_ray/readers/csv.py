@@ -13,6 +13,7 @@ from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers import limits
 from craft_ray.readers.archives import peek
 from craft_ray.readers.encoding import not_utf8
+from craft_ray.readers.limits import CSV, Record
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns, unique_names
 
@@ -25,8 +26,8 @@ def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Ite
     Raises ShardError: `bad_record` without a text column, `too_large`.
     """
     csv.field_size_limit(limits.MAX_DOCUMENT_BYTES)
-    head, bounded = Head.of(shard, peek(stream)), _RowLimit(stream)
-    text = io.TextIOWrapper(io.BufferedReader(bounded), "utf-8-sig", "surrogateescape", newline="")
+    head, record = Head.of(shard, peek(stream)), Record(CSV)
+    text = io.TextIOWrapper(io.BufferedReader(_Weighed(stream, record)), "utf-8-sig", "surrogateescape", newline="")
     try:
         rows = csv.reader(text, delimiter=_delimiter(head))
         names = unique_names(next(rows, []))
@@ -34,7 +35,7 @@ def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Ite
             raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
         number = 0
         for row in rows:
-            bounded.row_bytes = 0
+            record.reset()
             if row:
                 number += 1
                 yield _read_row(names, row, f"{shard}#{number}", options)
@@ -59,12 +60,11 @@ def _read_row(names: list[str], row: list[str], fallback_id: str, options: ReadO
     return document_from_record(dict(zip(names, row, strict=False)), fallback_id, options)
 
 
-class _RowLimit(io.RawIOBase):
-    """Raises ShardError (`too_large`) when more than a document's bytes are read without resetting `row_bytes`."""
+class _Weighed(io.RawIOBase):
+    """A stream that adds what is read of it to a record."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.row_bytes = 0
+    def __init__(self, stream: BinaryIO, record: Record) -> None:
+        self._stream, self._record = stream, record
 
     def readable(self) -> bool:
         return True
@@ -72,9 +72,7 @@ class _RowLimit(io.RawIOBase):
     def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
         content = self._stream.read(len(buffer))
         buffer[: len(content)] = content
-        self.row_bytes += len(content)
-        if self.row_bytes > limits.MAX_DOCUMENT_BYTES:
-            raise limits.too_large()
+        self._record.add(content)
         return len(content)
 
 

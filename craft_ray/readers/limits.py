@@ -2,32 +2,67 @@
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from craft_ray.core.errors import ShardError
 
 MAX_DOCUMENT_BYTES = 256 << 20
 
-JSON, XML = b"[{,:", b"<=&"
-"""Characters for which a parser allocates an object."""
 
-_OBJECT_BYTES = 16
-"""Counted for each such character. Objects are larger, but few documents are all markup."""
+class Markup(NamedTuple):
+    """Characters for which a reader allocates an object, and the bytes that count for each.
+
+    In JSON and XML, objects are larger, but few documents are all markup.
+    """
+
+    characters: bytes = b""
+    object_bytes: int = 0
+
+    def weigh(self, content: bytes) -> int:
+        """The bytes that count for some content."""
+        return len(content) + self.object_bytes * sum(map(content.count, self.characters))
+
+
+TEXT, JSON, XML, LINES, CSV = (
+    Markup(),
+    Markup(b"[{,:", 16),
+    Markup(b"<=&", 16),
+    Markup(b"\n", 256),
+    Markup(b",\t;|\n", 128),
+)
 
 _CHUNK, _LARGE_CHUNK = 1 << 16, 32 << 20
 
 
-class BoundedReader:
+class Record:
+    """Weighs the record that is being read."""
+
+    def __init__(self, markup: Markup = TEXT) -> None:
+        self._markup = markup
+        self.weight = 0
+
+    def add(self, content: bytes) -> None:
+        """Add a part of the record. Raises ShardError (`too_large`) if the record exceeds MAX_DOCUMENT_BYTES."""
+        self.weight += self._markup.weigh(content)
+        if self.weight > MAX_DOCUMENT_BYTES:
+            raise too_large()
+
+    def reset(self) -> None:
+        """Start the next record."""
+        self.weight = 0
+
+
+class BoundedReader(Record):
     """A stream for parsers that raises ShardError (`too_large`) after MAX_DOCUMENT_BYTES without a `reset`.
 
     If the stream is damaged, the bytes before the damage are returned first and the error is raised by the next read.
 
-    markup:  characters that count for the objects they create
     growing: return larger chunks within a large record, for parsers that copy an unfinished string with each chunk
     """
 
-    def __init__(self, stream: BinaryIO, markup: bytes = b"", growing: bool = False) -> None:
-        self._stream, self._markup, self._read = cast(io.BufferedIOBase, stream), markup, 0
+    def __init__(self, stream: BinaryIO, markup: Markup = TEXT, growing: bool = False) -> None:
+        super().__init__(markup)
+        self._stream = cast(io.BufferedIOBase, stream)
         self._largest_chunk = _LARGE_CHUNK if growing else 0
         self._damage: ShardError | None = None
 
@@ -35,7 +70,7 @@ class BoundedReader:
         """Return `size` bytes (more if growing), fewer only at the end or before damage."""
         if self._damage is not None:
             raise self._damage
-        missing = max(size, min(self._read, self._largest_chunk))
+        missing = max(size, min(self.weight, self._largest_chunk))
         parts: list[bytes] = []
         try:
             while missing > 0 and (part := self._stream.read1(missing)):
@@ -46,25 +81,15 @@ class BoundedReader:
             if not parts:
                 raise
         content = b"".join(parts)
-        self._read += _weight(content, self._markup)
-        if self._read > MAX_DOCUMENT_BYTES:
-            raise too_large()
+        self.add(content)
         return content
 
-    def reset(self) -> None:
-        """Start counting anew, after the parser has finished a record."""
-        self._read = 0
 
-
-def _weight(content: bytes, markup: bytes) -> int:
-    return len(content) + _OBJECT_BYTES * sum(map(content.count, markup))
-
-
-def bounded_lines(stream: BinaryIO, markup: bytes = b"") -> Iterator[bytes | None]:
+def bounded_lines(stream: BinaryIO, markup: Markup = TEXT) -> Iterator[bytes | None]:
     """Yield each line, or None in place of a line that is too large."""
     while line := stream.readline(MAX_DOCUMENT_BYTES + 1):
         if len(line) <= MAX_DOCUMENT_BYTES:
-            yield line if _weight(line, markup) <= MAX_DOCUMENT_BYTES else None
+            yield line if markup.weigh(line) <= MAX_DOCUMENT_BYTES else None
             continue
         while line and not line.endswith(b"\n"):
             line = stream.readline(_CHUNK)

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers import limits
 from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.ids import pmid_of
-from craft_ray.readers.limits import bounded_lines, too_large
+from craft_ray.readers.limits import LINES, Record, bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import TextBuilder
 
@@ -25,16 +24,17 @@ _Fields = list[tuple[str, list[bytes]]]
 def read_medline(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document per citation. Raises ShardError (`too_large`) if one does not end."""
     fields: _Fields = []
-    number = size = 0
+    number, record = 0, Record(LINES)
     for line in bounded_lines(stream):
-        content = (line or b"").rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
-        size += len(content)
-        if line is None or size > limits.MAX_DOCUMENT_BYTES:
+        if line is None:
             raise too_large()
+        record.add(line)
+        content = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
         field = _FIELD.match(content)
         if fields and (not content.strip() or (field and field.group(1) == b"PMID")):
             yield _build_document(fields, f"{shard}#{number}")
-            fields, size, number = [], 0, number + 1
+            fields, number = [], number + 1
+            record.reset()
         if field:
             fields.append((field.group(1).decode(), [field.group(2).strip()]))
         elif fields and content.strip():

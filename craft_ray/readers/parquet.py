@@ -14,8 +14,6 @@ from craft_ray.readers.limits import bounded_content
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns
 
-_ROWS = 256
-
 
 def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document per row; rows without an id are numbered from 0.
@@ -30,10 +28,10 @@ def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
         names = file.schema_arrow.names
         if not find_columns(names, options).text:
             raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for row in range(batch.num_rows):
-                yield _read_row(batch.slice(row, 1), f"{shard}#{number}", options)
-                number += 1
+        # Row by row, since many rows may share one huge value of a dictionary. Threads would cost more than they gain.
+        for row in file.iter_batches(batch_size=1, use_threads=False):
+            yield _read_row(row, f"{shard}#{number}", options)
+            number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ShardError("bad_record", f"not Parquet, or damaged after {number} rows: {error}") from error
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers import limits
 from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.ids import own_id
-from craft_ray.readers.limits import bounded_lines, too_large
+from craft_ray.readers.limits import LINES, Record, bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.text_builder import SEPARATOR, TextBuilder
 
@@ -26,7 +25,7 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
     """
     current: bytes | None = None
     passages: list[tuple[bytes, bytes]] = []
-    size = 0
+    record = Record(LINES)
     for number, line in enumerate(bounded_lines(stream)):
         if line is None:
             yield Rejection(f"{shard}#{number}", "too_large", too_large().detail)
@@ -41,10 +40,9 @@ def read_pubtator(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterato
         if key != current or (part == b"t" and (part, text) == passages[0]):
             if current is not None:
                 yield _build_document(current, passages)
-            current, passages, size = key, [], 0
-        size += len(line)
-        if size > limits.MAX_DOCUMENT_BYTES:
-            raise too_large()
+            current, passages = key, []
+            record.reset()
+        record.add(line + b"\n")
         passages.append((part, text))
     if current is not None:
         yield _build_document(current, passages)

@@ -48,3 +48,15 @@ def test_sql_from_file_or_standard_input(
 def test_each_table_is_a_view(output: str, view: str):
     done = CliRunner().invoke(app, ["query", output, f"SELECT count(*) AS n FROM {view}", "--json"])
     assert (done.exit_code, set(json.loads(done.output))) == (0, {"n"})
+
+
+def test_excel_safe_csv_has_no_formulas(output: str, capfdbinary: pytest.CaptureFixture[bytes]):
+    sql = "SELECT unnest(['=1+1', '+a', '-a', '@a', e'\\ta', 'Pax6-/-', NULL]) AS mention, -1 AS n"
+    assert _exit_code(lambda **options: app(["query", output, sql, "--csv", "--excel-safe"], **options)) == 0
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines == [
+        '"mention","n"',
+        *(f'"{cell}",-1' for cell in ("'=1+1", "'+a", "'-a", "'@a", "'\ta", "Pax6-/-")),
+        ",-1",
+    ]
+    assert _exit_code(lambda **options: app(["query", output, sql, "--excel-safe"], **options)) == 2

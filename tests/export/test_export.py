@@ -293,6 +293,13 @@ def test_texts_that_were_not_kept(tmp_path: Path, format: str):
     assert not (tmp_path / "out").exists()
 
 
+def test_excel_safe_is_for_csv(output: Path, tmp_path: Path):
+    with pytest.raises(SettingsError, match="--excel-safe goes with csv, not with jsonl"):
+        run(output, tmp_path / "out", excel_safe=True)
+    manifest = run(output, tmp_path / "out", "csv", excel_safe=True)
+    assert manifest["excel_safe"]
+
+
 def test_lost_files(output: Path, tmp_path: Path):
     tables = open_tables(output)
     for file in (output / "entities").rglob("*.parquet"):

@@ -1,28 +1,42 @@
 """Readers and preprocessing on hostile inputs."""
 
-import io
 import json
 import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.rows import SHARD_END
 from craft_ray.core.schema import REASONS
-from craft_ray.readers import limits
-from craft_ray.storage.shards import Shard
 from tests.conftest import ROOT
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import Case, article
-from tests.support.models import TOKENIZER
 from tests.support.reading import only
 
-PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model"))
+BOUNDS = {False: (15 << 20, 200, 10), True: (256 << 20, 2000, 20)}
+"""By tier: the largest document in bytes, which in the gate is less than in production, so that bombs need not have
+hundreds of megabytes; the memory in MB and the seconds of CPU time that reading a shard may take.
+"""
 
 
-def prepared(case: Case) -> pa.Table:
-    return pa.concat_tables(PREPARER.prepare(io.BytesIO(case.make()), Shard(case.name, 0, number=0)))
+@dataclass(frozen=True)
+class Reading:
+    rows: list[dict[str, Any]]
+    megabytes: int
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def readings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reading]:
+    """What reading each shard in a process of its own gives and takes, by name."""
+    largest, *_ = BOUNDS[request.config.getoption("long")]
+    command = [sys.executable, "-m", "tests.support.hostile.measured", str(largest), tmp_path_factory.mktemp("shards")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {name: Reading(*reading) for name, *reading in map(json.loads, done.stdout.splitlines())}
 
 
 def no_json(name: str) -> None:
@@ -30,16 +44,18 @@ def no_json(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_hostile_shard(case: Case, monkeypatch):
-    """With a lower limit than in production, so that bombs need not have hundreds of megabytes."""
-    monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 15 << 20)
-    *rows, end = prepared(case).select(["doc_id", "status", "reason", "metadata"]).to_pylist()
+def test_hostile_shard(case: Case, readings: dict[str, Reading], request: pytest.FixtureRequest):
+    reading = readings[case.name]
+    *rows, end = reading.rows
     assert {row["doc_id"]: row["reason"] or row["status"] for row in rows} == case.expected(case.name)
     assert len(rows) == len(case.outcome)
     assert end["status"] == SHARD_END
     assert {row["reason"] for row in rows} <= {None, *REASONS}
     for row in rows:
         assert row["metadata"] is None or isinstance(json.loads(row["metadata"], parse_constant=no_json), dict)
+    _, megabytes, seconds = BOUNDS[request.config.getoption("long")]
+    assert reading.megabytes < megabytes
+    assert reading.seconds < seconds
 
 
 def test_readme_lists_exactly_the_reasons():

@@ -46,12 +46,14 @@ class Collection:
     source: program and version
     date:   ISO 8601
     labels: that may occur
+    excel_safe: whether no value may look like a formula to a spreadsheet
     """
 
     name: str
     source: str
     date: str
     labels: tuple[str, ...] = ()
+    excel_safe: bool = False
 
 
 class Unrepresentable(Exception):

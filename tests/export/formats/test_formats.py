@@ -396,3 +396,19 @@ def test_concepts_in_line_formats():
     assert (mouse["concept_id"], mouse["concept_match"], rat["concept_id"]) == ("NCBITaxon:10090", "synonym", "")
     mouse, rat = json.loads(exported("jsonl", GROUNDED)[0])["entities"]
     assert (mouse["concept_id"], mouse["concept_score"], rat["concept_id"]) == ("NCBITaxon:10090", 0.98, None)
+
+
+FORMULAS = ["=1+1", "+a", "-a", "@a", "\ta", "\ra"]
+
+
+def test_excel_safe_csv_has_no_formulas():
+    text = "\x0b".join([*FORMULAS, "Pax6-/-"])
+    spans = [(text.index(mention), text.index(mention) + len(mention), "Protein") for mention in [*FORMULAS, "Pax6-/-"]]
+    found = {}
+    for safe in (False, True):
+        exporter = format_named("csv").make(replace(COLLECTION, excel_safe=safe))
+        content = exporter.begin() + exporter.add(document("=id", [("@text", text)], spans)).content
+        found[safe] = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert [row["mention"] for row in found[False]] == [*FORMULAS, "Pax6-/-"]
+    assert [row["mention"] for row in found[True]] == [*(f"'{mention}" for mention in FORMULAS), "Pax6-/-"]
+    assert {(row["doc_id"], row["section"], row["score"]) for row in found[True]} == {("'=id", "'@text", "0.9")}

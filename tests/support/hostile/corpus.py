@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from craft_ray.readers import limits
 from tests.support.hostile.containers import bombs, wrapped
 from tests.support.hostile.making import (
     GOOD,
@@ -292,11 +293,27 @@ def identifiers() -> Iterator[Case]:
 
 
 def sizes(long: bool) -> Iterator[Case]:
-    size = 100_000_000 if long else 1_000_000
+    size = 6_000_000 if long else 1_000_000
     yield Case("paragraph.txt", lambda: (f"{TEXT} " * (size // 36)).encode(), {"@": OK})
     yield Case("no-sentence.jsonl", lambda: line("no-sentence", "Pax6 mouse " * 100_000), {"no-sentence": OK})
     table = f"<td>{'mice ' * 20}</td>" * 100_000
     yield Case("large.nxml", lambda: article(f"<p>{TEXT}</p><table>{table}</table><p>mice</p>"), {"@": OK})
+    yield Case("pieces.txt", lambda: b"a " * 2_100_000, {"@": "too_large"})
+    yield Case("lines.nbib", lambda: b"PMID- 71\nTI  - Mice\n" + b"LA- \n" * _many(), note("too_large"))
+    yield Case("lines.pubtator", lambda: b"72|t|Mice\n" + b"72|a|\n" * _many(), note("too_large"))
+    yield Case(
+        "names.txt",
+        lambda: f"PMID,Title,{','.join(map(str, range(_many())))}\n73,Mice\n".encode(),
+        note("too_large"),
+    )
+    same = [f"same-{number}" for number in range(256)]
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * len(same), pa.int32()), ["a" * 1_000_000])
+    yield Case("same.parquet", lambda: parquet(False, id=same, text=text), dict.fromkeys(same, OK))
     yield Case("word.txt", lambda: b"x" * 1_000_000 + b" mouse", {"@": OK})
     yield Case("word-of-hyphens.txt", lambda: b"x-" * 100_000, {"@": OK})
     yield Case("paragraph.nxml", lambda: article(f"<p>{TEXT * 400_000}</p>"), note("bad_xml"))  # libxml2: at most 10 MB
+
+
+def _many() -> int:
+    """Lines or names that are short together, and a record that is too large."""
+    return limits.MAX_DOCUMENT_BYTES // 64

@@ -86,9 +86,10 @@ def header(name: str, type: bytes, size: int, real_size: int | None = None) -> b
     return bytes(block)
 
 
-def parquet(**columns: Any) -> bytes:
+def parquet(store_schema: bool = True, **columns: Any) -> bytes:
+    """A Parquet file. Without Arrow's schema, dictionaries are read as plain columns."""
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(pa.table(columns), sink, store_schema=store_schema)
     return sink.getvalue()
 
 
