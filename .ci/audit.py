@@ -1,4 +1,4 @@
-"""Fail if an installed package has a known vulnerability. List the packages if no advisory service is reachable.
+"""Exit with 1 if an installed package has a known vulnerability, and with 3 if no advisory service is reachable.
 
 `python .ci/audit.py --list` writes the list in .github/dependencies.txt.
 """
@@ -51,6 +51,7 @@ def main() -> int:
     if not looked_up:
         print("no advisory service is reachable; installed packages:")
         print(listing(), end="")
+        return 3
     return 1 if vulnerable else 0
 
 

@@ -145,10 +145,11 @@ def test_objects_of_each_form(built: dict[str, list[dict[str, Any]]]):
         }
         return {f"{o['kind']}/{o['metadata']['name']}" for o in built[form]} - optional
 
-    assert ours("once") == {"RayJob/craft-ray"}
-    assert ours("nightly") == {"RayCronJob/craft-ray-nightly"}
+    policy = "NetworkPolicy/craft-ray"
+    assert ours("once") == {"RayJob/craft-ray", policy}
+    assert ours("nightly") == {"RayCronJob/craft-ray-nightly", policy}
     nightly = {f"{kind}/craft-ray-nightly" for kind in ("CronJob", "ServiceAccount", "Role", "RoleBinding")}
-    assert ours("cronjob") == {"ConfigMap/craft-ray-rayjob", *nightly}
+    assert ours("cronjob") == {"ConfigMap/craft-ray-rayjob", policy, *nightly}
     text = one(built["cronjob"], "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"]
     assert [each["kind"] for each in yaml.safe_load_all(text)] == ["RayJob"]
 
@@ -306,8 +307,32 @@ def test_pods_run_the_named_image_unprivileged(
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert container(pod)["securityContext"] == {
                 "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
             }
+            assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
+            assert {"name": "home", "emptyDir": {}} in pod["volumes"]
+            mounts = {mount["mountPath"]: mount["name"] for mount in container(pod)["volumeMounts"]}
+            assert (mounts["/tmp"], mounts["/home/craft"]) == ("tmp", "home")
+        autoscaler = spec["rayClusterSpec"]["autoscalerOptions"]
+        assert autoscaler["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_connections_come_from_the_cluster_its_job_and_the_operator_alone(built: dict[str, list[dict[str, Any]]]):
+    for form, objects in built.items():
+        policy = one(objects, "NetworkPolicy")["spec"]
+        label = policy["podSelector"]["matchLabels"]
+        cluster = spec_of(form, objects)["rayClusterSpec"]
+        templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+        assert all(label.items() <= template["metadata"]["labels"].items() for template in templates)
+        assert policy["policyTypes"] == ["Ingress"]
+        assert policy["ingress"][0] == {"from": [{"podSelector": {"matchLabels": label}}]}
+        others = {port["port"]: rule["from"] for rule in policy["ingress"][1:] for port in rule["ports"]}
+        named = {
+            port["name"]: port["containerPort"] for port in container(pods(spec_of(form, objects))["head"])["ports"]
+        }
+        assert set(others) == {named["dashboard"], named["metrics"]}
+        assert len(others[named["dashboard"]]) == 2
 
 
 def test_a_cron_job_waits_with_the_rights_it_needs(built: dict[str, list[dict[str, Any]]]):
