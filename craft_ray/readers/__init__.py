@@ -8,7 +8,8 @@ from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
 from craft_ray.readers import archives, bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text
-from craft_ray.readers.archives import Stream, archive_files, decompress, is_tar, peek
+from craft_ray.readers.archives import archive_files, archive_kind
+from craft_ray.readers.compression import Stream, decompress, peek
 from craft_ray.readers.encoding import UTF_16, UTF_16_ADVICE
 from craft_ray.readers.parts import ITEM_KEY, ArchivePart, file_key
 from craft_ray.readers.reader import Head, Reader, ReadOptions
@@ -32,7 +33,10 @@ READERS: tuple[Reader, ...] = (
 def is_shard_name(name: str) -> bool:
     """Whether a file found in a folder is input, judged by its name."""
     suffix = Head.of(name).suffix
-    return suffix in archives.SUFFIXES or any(suffix in (*r.suffixes, *r.shared_suffixes) for r in READERS)
+    if suffix in archives.SUFFIXES or any(suffix in (*r.suffixes, *r.shared_suffixes) for r in READERS):
+        return True
+    # CSV in a folder is mostly a list of the other files, and those are not compressed.
+    return suffix in csv.SUFFIXES and not name.lower().endswith(csv.SUFFIXES)
 
 
 def is_archive_name(name: str) -> bool:
@@ -58,7 +62,7 @@ def _reader_by_name(name: str) -> Reader:
 def read_shard(stream: BinaryIO, shard: str, options: ReadOptions | None = None) -> Iterator[Item]:
     """Yield the documents and deletions of a file, and a rejection for each record that cannot be read.
 
-    Decompresses gzip and walks tar archives while reading.
+    Decompresses and walks archives while reading.
 
     shard: name of the file; documents without an id of their own are named after it
 
@@ -81,7 +85,7 @@ def read_items(
     part = part or ArchivePart()
     plain = decompress(stream)
     head = peek(plain)
-    is_archive, count = is_tar(head), 0
+    is_archive, count = archive_kind(head) is not None, 0
     try:
         if is_archive:
             for name, content in archive_files(plain, is_shard_name, part.has_file):
@@ -144,10 +148,10 @@ def _add_prefix(item: Item, name: str, options: ReadOptions) -> Item:
 
 
 def format_of(stream: BinaryIO, shard: str, options: ReadOptions) -> str:
-    """Name of the format that a file is read as, or `tar`. Raises ShardError (`unknown_format`)."""
+    """Name of the format that a file is read as, or `tar` or `zip`. Raises ShardError (`unknown_format`)."""
     head = peek(decompress(stream))
-    if is_tar(head):
-        return "tar"
+    if (kind := archive_kind(head)) is not None:
+        return kind
     return options.format or detect(shard, head).name
 
 

@@ -1,43 +1,94 @@
-"""Gzip streams and tar archives, read front to back. Nothing is written to disk, so paths and links can do no harm."""
+"""Tar and zip archives. Nothing is written to disk, so paths and links can do no harm."""
 
-import gzip
 import io
+import re
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import IO, Any, BinaryIO, cast
 
 from craft_ray.core.errors import ShardError
 from craft_ray.readers import limits
-from craft_ray.readers.reader import HEAD_BYTES
+from craft_ray.readers.compression import BUFFER, Stream, seekable
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+SUFFIXES = ("tar", "tgz", "tbz", "txz", "zip")
 
-SUFFIXES = ("tar", "tgz")
+MAX_ZIP_DIRECTORY = 32 << 20
+"""Bytes of the list of files at the end of a zip archive, which takes ten times as much in memory."""
 
-BUFFER = 1 << 16
+_ZIP = re.compile(rb"PK\x03\x04.{26}(?!\[Content_Types\]|_rels/|docProps/|word/|mimetype|META-INF/)", re.DOTALL)
+"""A zip archive that is no Office document or book by its first file."""
 
-Stream: TypeAlias = "io.BufferedReader[io.RawIOBase]"
-
-
-def is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar"
+ArchiveFiles = Iterator[tuple[str, BinaryIO | ShardError | None]]
 
 
-def archive_files(
-    stream: Stream, is_input: Callable[[str], bool], is_wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, BinaryIO | ShardError | None]]:
-    """Yield the name of each input file of a tar archive with its content, or with the reason why it has none.
+def archive_kind(head: bytes) -> str | None:
+    """`tar` or `zip`, or None for other content."""
+    if head[257:262] == b"ustar":
+        return "tar"
+    return "zip" if _ZIP.match(head) else None
 
-    Links, devices, sparse and too large files give a ShardError in place of the content.
 
-    is_input:  files whose names are not are skipped
+def archive_files(stream: Stream, is_input: Callable[[str], bool], is_wanted: Callable[[str], bool]) -> ArchiveFiles:
+    """Yield the name of each input file of an archive with its content, or with the reason why it has none.
+
+    Links, devices, sparse, encrypted and too large files give a ShardError in place of the content.
+
+    is_input:  files whose names are not are skipped, as are hidden ones
     is_wanted: files whose names are not have None as content
 
     Raises ShardError (`bad_archive`) if the archive is damaged, lacks its end marker or continues after it, at the
     same file whichever files are wanted.
     """
+    read = _zip_files if archive_kind(stream.peek(BUFFER)) == "zip" else _tar_files
+    return read(stream, lambda name: is_input(name) and not _is_hidden(name), is_wanted)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file lies below a name that begins with a dot or an underscore, as what macOS adds to archives."""
+    return any(part.startswith((".", "_")) for part in name.split("/") if part not in (".", ".."))
+
+
+def _zip_files(stream: Stream, is_input: Callable[[str], bool], is_wanted: Callable[[str], bool]) -> ArchiveFiles:
+    whole = seekable(stream)
+    if _zip_directory_bytes(whole) > MAX_ZIP_DIRECTORY:
+        raise ShardError("too_large", f"a zip archive whose list of files has more than {MAX_ZIP_DIRECTORY >> 20} MB")
+    try:
+        with zipfile.ZipFile(whole) as archive:
+            for member in archive.infolist():
+                if not member.is_dir() and is_input(member.filename):
+                    wanted = is_wanted(member.filename)
+                    yield member.filename, _zip_content(archive, member) if wanted else None
+    except _ZIP_ERRORS as error:
+        raise ShardError("bad_archive", str(error)) from error
+
+
+def _zip_directory_bytes(stream: BinaryIO) -> int:
+    """Size of the list of files, by the end record of a zip archive or its variant for large archives."""
+    stream.seek(max(0, stream.seek(0, io.SEEK_END) - (1 << 17)))
+    tail = stream.read()
+    stream.seek(0)
+    ends = ((tail.rfind(b"PK\x05\x06"), 12, 4), (tail.rfind(b"PK\x06\x06"), 40, 8))
+    sizes = [int.from_bytes(tail[at + start :][:length], "little") for at, start, length in ends if at >= 0]
+    return max((size for size in sizes if size != 0xFFFFFFFF), default=0)
+
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+"""RuntimeError is raised for encrypted files."""
+
+
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO | ShardError:
+    try:
+        with archive.open(member) as content:
+            return io.BytesIO(limits.bounded_content(cast(BinaryIO, content)))
+    except ShardError as error:
+        return error
+    except _ZIP_ERRORS as error:
+        return ShardError("bad_archive", str(error))
+
+
+def _tar_files(stream: Stream, is_input: Callable[[str], bool], is_wanted: Callable[[str], bool]) -> ArchiveFiles:
     bounded = limits.BoundedReader(stream)  # a header can claim any size
     try:
         with tarfile.open(fileobj=cast(IO[bytes], bounded), mode="r|", tarinfo=_Member, bufsize=BUFFER) as archive:
@@ -100,44 +151,3 @@ class _Member(tarfile.TarInfo):
         if member.size < 0:
             raise tarfile.ReadError("a member of negative size")
         return member
-
-
-def decompress(stream: BinaryIO) -> Stream:
-    """Return the stream itself or, if its first bytes are gzip's, its decompressed content."""
-    buffered = stream if isinstance(stream, io.BufferedReader) else _buffered(stream)
-    return _buffered(_Gunzip(fileobj=buffered)) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
-
-
-def _buffered(raw: object) -> Stream:
-    return io.BufferedReader(cast(io.RawIOBase, raw), BUFFER)
-
-
-def peek(stream: BinaryIO) -> bytes:
-    """Return the first HEAD_BYTES and rewind. Fewer are returned if the stream is damaged after them."""
-    head = b""
-    try:
-        while len(head) < HEAD_BYTES and (more := cast(io.BufferedIOBase, stream).read1(HEAD_BYTES - len(head))):
-            head += more
-    except ShardError:
-        if not head:
-            raise
-    stream.seek(0)
-    return head
-
-
-def is_decompressed(stream: BinaryIO) -> bool:
-    """Whether a stream of `decompress` is decompressed on the fly, so that seeking in it is slow."""
-    return isinstance(stream, io.BufferedReader) and isinstance(stream.raw, _Gunzip)
-
-
-class _Gunzip(gzip.GzipFile):
-    """Decompresses a stream. Raises ShardError at damage, after returning everything before it."""
-
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        view = memoryview(buffer).cast("B")
-        try:
-            content = self.read1(len(view))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ShardError("bad_gzip", str(error)) from error
-        view[: len(content)] = content
-        return len(content)

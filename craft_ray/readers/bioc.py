@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.archives import peek
+from craft_ray.readers.compression import peek
 from craft_ray.readers.ids import own_id
 from craft_ray.readers.json_values import json_values, parse_json
 from craft_ray.readers.reader import Head, Reader, ReadOptions

@@ -1,6 +1,6 @@
 """CSV and TSV with a header row, including PubMed's own CSV, which has titles only.
 
-They are read only if named as input. In a folder they are skipped, since CSV there is mostly a list of the other files.
+In a folder they are read only if compressed: others there are mostly lists of the other files.
 """
 
 import csv
@@ -11,11 +11,13 @@ from typing import BinaryIO
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers import limits
-from craft_ray.readers.archives import peek
+from craft_ray.readers.compression import peek
 from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import CSV, Record
 from craft_ray.readers.reader import Head, Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns, unique_names
+
+SUFFIXES = ("csv", "tsv")
 
 _DELIMITERS = (",", "\t", ";", "|")
 
@@ -77,7 +79,7 @@ class _Weighed(io.RawIOBase):
 
 
 def _is_csv(head: Head) -> bool:
-    return head.suffix in ("csv", "tsv") or head.first_line.startswith(b"PMID,Title,")
+    return head.suffix in SUFFIXES or head.first_line.startswith(b"PMID,Title,")
 
 
 READER = Reader("csv", read_csv, matches=_is_csv)

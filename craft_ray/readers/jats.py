@@ -14,7 +14,7 @@ from craft_ray.readers.ids import article_id
 from craft_ray.readers.jats_text import TABLES, JatsText
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.text_builder import normalize_space
-from craft_ray.readers.xml import LANGUAGE, iter_elements, local_name, remove_namespace, text_of
+from craft_ray.readers.xml import LANGUAGE, iter_elements, local_name, text_of
 
 _SUB_ARTICLES = ("sub-article", "response")
 _BODIES = ("body", "floats-group", "floats-wrap")
@@ -40,7 +40,7 @@ def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
 
     Articles of another document type are rejected as `unknown_format`.
     """
-    for number, article in enumerate(iter_elements(stream, ("{*}article",))):
+    for number, article in enumerate(iter_elements(stream, ("article",))):
         yield from _read_article(article, shard if number == 0 else f"{shard}#{number}", options.include)
 
 
@@ -48,7 +48,6 @@ def _read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> I
     if not _is_jats(article):
         yield Rejection(fallback_id, "unknown_format", _describe_other_type(article))
         return
-    remove_namespace(article)
     meta = article.find("front/article-meta")
     ids = {e.get("pub-id-type"): normalize_space(text_of(e)) for e in article.iterfind("front/article-meta/article-id")}
     document = _build_document(article, meta, article_id(ids) or fallback_id, include)
@@ -62,11 +61,9 @@ def _read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> I
 
 
 def _is_jats(article: Any) -> bool:
-    """Whether an `article` has JATS's front or only parts of JATS, in no namespace or in one of JATS."""
-    namespace, _, _ = article.tag.rpartition("}")
+    """Whether an `article` has JATS's front, or only parts of JATS."""
     parts = {name for child in article if (name := local_name(child))}
-    has_parts = "front" in parts or (bool(parts) and parts <= _PARTS)
-    return has_parts and (not namespace or "nlm.nih.gov" in namespace or "jats" in namespace.lower())
+    return "front" in parts or (bool(parts) and parts <= _PARTS)
 
 
 def _describe_other_type(article: Any) -> str:

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
-from craft_ray.readers.archives import peek
+from craft_ray.readers.compression import peek
 from craft_ray.readers.json_values import json_values, parse_json
 from craft_ray.readers.limits import JSON, bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions

@@ -1,6 +1,5 @@
 """Parquet with a document per row."""
 
-import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -9,8 +8,7 @@ import pyarrow.parquet as pq
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
-from craft_ray.readers.archives import is_decompressed
-from craft_ray.readers.limits import bounded_content
+from craft_ray.readers.compression import seekable
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.records import document_from_record, find_columns
 
@@ -23,8 +21,7 @@ def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
     number = 0
     try:
         # Parquet is read from its end, so a decompressed stream must be in memory.
-        seekable = io.BytesIO(bounded_content(stream)) if is_decompressed(stream) else stream
-        file = pq.ParquetFile(seekable)
+        file = pq.ParquetFile(seekable(stream))
         names = file.schema_arrow.names
         if not find_columns(names, options).text:
             raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")

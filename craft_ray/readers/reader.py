@@ -14,6 +14,7 @@ READER_VERSION = 3
 
 HEAD_BYTES = 1 << 16
 
+_COMPRESSED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
 _ELEMENT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)(?=[\s/>])")
 _DOCTYPE = re.compile(r"<!DOCTYPE[^>[]*", re.IGNORECASE)
 _START_TAG = re.compile(r"<(?:([A-Za-z_][\w.-]*):)?([A-Za-z_][\w.-]*)(?=[\s/>])([^>]*)")
@@ -45,7 +46,7 @@ class ReadOptions:
 class Head:
     """The start of a file, for detection.
 
-    suffix: last suffix of the name in lower case, ignoring `.gz`
+    suffix: last suffix of the name in lower case, ignoring that of a compression
     start:  up to HEAD_BYTES without byte order mark and leading white space; UTF-16 is converted to UTF-8
     """
 
@@ -57,7 +58,7 @@ class Head:
         encoding = UTF_16.get(content[:2])
         if encoding is not None:
             content = content[2:HEAD_BYTES].decode(encoding, "ignore").encode("utf-8", "ignore")
-        return cls(name.lower().removesuffix(".gz").rpartition(".")[2], content.removeprefix(b"\xef\xbb\xbf").lstrip())
+        return cls(_COMPRESSED.sub("", name.lower()).rpartition(".")[2], content.removeprefix(b"\xef\xbb\xbf").lstrip())
 
     @property
     def first_line(self) -> bytes:

@@ -11,9 +11,14 @@ from craft_ray.readers.reader import Reader, ReadOptions
 
 def read_text(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     try:
-        yield document_of(shard, bounded_content(stream).decode("utf-8"))
+        text = bounded_content(stream).decode("utf-8")
     except UnicodeDecodeError as error:
         yield Rejection(shard, "bad_encoding", not_utf8(error))
+        return
+    if "\0" in text:
+        yield Rejection(shard, "bad_encoding", "zero bytes: no text, or UTF-16 without a byte order mark")
+    else:
+        yield document_of(shard, text)
 
 
 READER = Reader("text", read_text, shared_suffixes=("txt",), matches=lambda head: head.suffix == "txt")

@@ -10,7 +10,8 @@ _FASTA = re.compile(rb">\S[^\n]*\n[A-Za-z*-]+\r?\n")
 
 _ADVICE = (
     (re.compile(rb"%PDF-"), "a PDF: extract its text first"),
-    (re.compile(rb"PK\x03\x04"), "a ZIP archive or an Office document: unpack it, or save it as text"),
+    (re.compile(rb"PK\x03\x04"), "an Office document or a book: save it as text"),
+    (re.compile(rb"\xd0\xcf\x11\xe0"), "an Office document: save it as text"),
     (re.compile(rb"\{\\rtf"), "RTF: save it as text"),
     (re.compile(rb"TY  - "), "RIS, which most programs write without PMIDs: save as PubMed format or PubMed XML"),
     (re.compile(rb"%0 |%A "), "EndNote: save as PubMed format or PubMed XML"),

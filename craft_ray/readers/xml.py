@@ -1,6 +1,6 @@
 """Streaming XML: resolves no external entities, expands no internal ones, and keeps one record in memory."""
 
-import html
+import html.entities
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO
 
@@ -13,7 +13,10 @@ LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
-    """Yield each element with one of `tags` when it ends. It is cleared when the next one is requested.
+    """Yield each element with one of `tags` when it ends, without its namespace. It is cleared when the next one is
+    requested.
+
+    Prefixes that are not declared are removed, and are no error.
 
     Raises ShardError: `bad_xml` where the stream stops being well-formed, `too_large` where an element does not end.
     """
@@ -21,7 +24,7 @@ def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._El
     parser = etree.iterparse(
         bounded,
         events=("end",),
-        tag=tuple(tags),
+        tag=tuple(f"{{*}}{tag}" for tag in tags),
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -31,18 +34,24 @@ def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._El
     )
     try:
         for _, element in parser:
+            _remove_namespace(element)
+            if len(parser.error_log):
+                _remove_prefixes(element)
             yield element
             bounded.reset()
             element.clear()
             while element.getprevious() is not None:
                 del element.getparent()[0]
     except etree.XMLSyntaxError as error:
+        # The parser goes on after an error of namespaces, and raises it at the end.
+        if all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in parser.error_log) and len(parser.error_log):
+            return
         last = parser.error_log.last_error  # the error itself often says no more than "no element found"
         raise ShardError("bad_xml", f"line {last.line}: {last.message}" if last else str(error)) from error
 
 
 def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], bool] = lambda element: False) -> str:
-    """All text within an element. Entities that HTML defines (`&alpha;`) are replaced by their characters.
+    """All text within an element. Entities of HTML and ISO (`&alpha;`, `&agr;`) are replaced by their characters.
 
     skip:  names of elements that are replaced by a blank
     apart: whether an element must be separated from adjacent words by a blank
@@ -64,7 +73,7 @@ def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], 
 def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
     """Append the text of a child and of its tail to `parts`, as `text_of` does."""
     if child.tag is etree.Entity:
-        parts.append(html.unescape(child.text))
+        parts.append(_character(child.text))
     elif local_name(child) in skip:
         parts.append(" ")
     else:
@@ -75,12 +84,33 @@ def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], p
         parts.append(child.tail)
 
 
-def remove_namespace(element: Any) -> None:
+_GREEK_NAMES = "a b g d e z ee th i k l m n x o p r s t u ph kh ps oh sf"
+_GREEK = dict(zip((f"{name}gr" for name in _GREEK_NAMES.split()), "αβγδεζηθικλμνξοπρστυφχψως", strict=True))
+"""Greek letters of ISO 8879 (ISOgrk1), which HTML does not have: `&bgr;` is β and `&Bgr;` Β."""
+
+
+def _character(entity: str) -> str:
+    """The character of an entity of HTML or ISO; the entity itself if it has none. `&b.alpha;` is bold (ISOgrk4)."""
+    name = entity[1:-1].removeprefix("b.")
+    letter = _GREEK.get(name.lower())
+    if letter is not None:
+        return letter.upper() if name[0].isupper() else letter
+    return html.entities.html5.get(f"{name};", entity)
+
+
+def _remove_namespace(element: Any) -> None:
     """Rename an element and its descendants of the same namespace to their local names."""
     namespace, bracket, _ = element.tag.rpartition("}")
     if bracket:
         for found in element.iter(f"{namespace}}}*"):
             found.tag = local_name(found)
+
+
+def _remove_prefixes(element: Any) -> None:
+    """Remove prefixes that are not declared, which are part of the name for the parser."""
+    for found in element.iter():
+        if isinstance(found.tag, str) and ":" in (name := local_name(found)):
+            found.tag = name.rpartition(":")[2]
 
 
 def local_name(element: Any) -> str:

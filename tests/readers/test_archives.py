@@ -1,21 +1,27 @@
-"""Gzip and tar archives, read whole and in parts."""
+"""Compressed streams, and archives read whole and in parts."""
 
+import bz2
 import gzip
 import io
+import lzma
+import random
 import tarfile
+import zipfile
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Rejection
-from craft_ray.readers import limits, read_items, read_shard
-from craft_ray.readers.archives import decompress, is_tar, peek
+from craft_ray.readers import archives, is_shard_name, limits, read_items, read_shard
+from craft_ray.readers.archives import archive_kind
+from craft_ray.readers.compression import decompress, peek
 from craft_ray.readers.parts import ArchivePart
 from craft_ray.readers.reader import ReadOptions
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import GOOD, line, member, tar
-from tests.support.reading import read
+from tests.support.reading import read, refused
 
 ARCHIVES = [case for case in cases() if ".tar" in case.name]
 MANY = tar(*((f"folder/{number}.jsonl", line(f"a{number}") + line(f"b{number}") + b"?\n") for number in range(20)))
@@ -36,6 +42,106 @@ def test_archive_rejects_links_and_broken_files():
         "x.tar.gz!good.nxml": None,
         "x.tar.gz!link.txt": "bad_archive",
     }
+
+
+PACKERS = {
+    "gz": gzip.compress,
+    "bz2": lambda content: bz2.compress(content, 1),
+    "xz": lambda content: lzma.compress(content, preset=0),
+    "zst": lambda content: pa.compress(content, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_compressed_streams(suffix: str):
+    pack = PACKERS[suffix]
+    one, two = (b"".join(line(f"{part}-{i}", f"{i * 7919}") for i in range(4000)) for part in "ab")
+    whole = read(one + two, "x.jsonl")
+    assert read(pack(one + two), f"x.jsonl.{suffix}") == whole
+    assert read(pack(one) + pack(two), "x.jsonl") == whole
+    assert len(read(pack(tar(("a.jsonl", one), ("b.jsonl", two))), f"x.tar.{suffix}")) == len(whole)
+    assert is_shard_name(f"x.jsonl.{suffix}")
+    items = []
+    for damaged in pack(one + two)[:-12], pack(one) + b"more":
+        with pytest.raises(ShardError, match="bad_gzip"):
+            items.extend(read_shard(io.BytesIO(damaged), "x.jsonl"))
+        assert items[:1000] == whole[:1000]
+        items.clear()
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_errors_of_a_store_pass_through_a_compressed_stream(suffix: str):
+    class Store(io.BytesIO):
+        def readinto(self, buffer):
+            if self.tell():
+                raise ConnectionError("gone")
+            return super().readinto(buffer)
+
+    content = PACKERS[suffix](random.Random(1).randbytes(1 << 20))
+    with pytest.raises(ConnectionError):
+        list(read_shard(Store(content), "x.txt"))
+
+
+def test_a_large_dictionary_of_xz_is_refused():
+    content = lzma.compress(b"x" * 100, filters=[{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 1 << 29}])
+    assert refused(content, "x.txt")[0] == "bad_gzip"
+
+
+def zipped(*files: tuple[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return sink.getvalue()
+
+
+FILES = (
+    ("a/x.jsonl", line("one")),
+    ("./b.txt", b"Pax6"),
+    ("c.txt.gz", gzip.compress(b"mice")),
+    ("broken.nxml", b"<article><p>"),
+    ("README.md", b"not input"),
+    ("__MACOSX/a/._x.jsonl", b"\0\5\x16\7"),
+    ("a/._x.jsonl", b"\0\5\x16\7"),
+    (".hidden/y.txt", b"mice"),
+)
+
+
+@pytest.mark.parametrize("archive", [tar, zipped])
+def test_archives_pass_over_hidden_files(archive):
+    content = archive(*FILES)
+    assert [item.doc_id.removeprefix("x!") for item in read(content, "x")] == [
+        "one",
+        "./b.txt",
+        "c.txt.gz",
+        "broken.nxml#unreadable",
+    ]
+    assert_parts_equal_the_whole(content)
+
+
+def test_damaged_zip_archives(monkeypatch: pytest.MonkeyPatch):
+    content = zipped(*FILES)
+    assert refused(content[:-30], "x.zip")[0] == "bad_archive"
+    at = content.index(b"Pax6"[:1], content.index(b"b.txt")) if b"Pax6" in content else content.index(b"b.txt") + 8
+    found = read(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :], "x.zip")
+    assert {item.doc_id: getattr(item, "reason", None) for item in found}["x.zip!./b.txt"] == "bad_archive"
+    monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 10)
+    assert {getattr(item, "reason", None) for item in read(zipped(("a.txt", b"mice " * 9)), "x.zip")} == {"too_large"}
+    monkeypatch.setattr(archives, "MAX_ZIP_DIRECTORY", 100)
+    assert refused(content, "x.zip")[0] == "too_large"
+
+
+def test_office_documents_are_no_archives():
+    for first in ("[Content_Types].xml", "mimetype", "word/document.xml"):
+        assert refused(zipped((first, b"x"), ("a.txt", b"mice")), "x.docx")[0] == "unknown_format"
+
+
+def test_compressed_csv_in_a_folder_is_input():
+    assert [name for name in ("x.csv", "x.tsv", "x.csv.gz", "x.TSV.zst", "x.zip") if is_shard_name(name)] == [
+        "x.csv.gz",
+        "x.TSV.zst",
+        "x.zip",
+    ]
 
 
 def test_truncated_gzip_gives_the_documents_before_the_damage():
@@ -59,7 +165,7 @@ def found(content: bytes, part: ArchivePart | None = None) -> tuple[Counter[tupl
 
 def assert_parts_equal_the_whole(content: bytes) -> None:
     whole, error = found(content)
-    is_archive = is_tar(peek(decompress(io.BytesIO(content)))) if content else False
+    is_archive = archive_kind(peek(decompress(io.BytesIO(content)))) if content else False
     for count in range(1, 5):
         together: Counter[tuple[str, str]] = Counter()
         for number in range(count):

@@ -118,6 +118,8 @@ def test_sections(case: Jats):
         '<article xmlns="https://jats.nlm.nih.gov/ns/archiving/1.3/"><front><article-meta>'
         '<article-id pub-id-type="pmc">7</article-id></article-meta></front>'
         "<body><sec><title>Methods</title><p>Mice ran.</p></sec></body></article>",
+        '<article xmlns="urn:a publisher"><front><article-meta><article-id pub-id-type="pmc">7</article-id>'
+        "</article-meta></front><body><sec><title>Methods</title><p>Mice ran.</p></sec></body></article>",
         '<j:article xmlns:j="http://jats.nlm.nih.gov"><j:front><j:article-meta><j:article-id pub-id-type="pmcid">PMC7'
         "</j:article-id></j:article-meta></j:front><j:body><j:sec><j:title>Methods</j:title><j:p>Mice ran.</j:p>"
         "</j:sec></j:body></j:article>",
@@ -168,6 +170,25 @@ def test_sample_has_lists_and_captions_without_tables_tex_and_references():
     assert "plasma membrane 1. Zrt1" in found["body/Introduction"]
     assert found["caption"].splitlines() == ["Growth of yeast with and without glutathione.", "Rates of all strains."]
     assert not any(left_out in article.text for left_out in ("0.31", "\\mu", "A reference", "Figure 1"))
+
+
+@pytest.mark.parametrize("prefix", ["", "odd:"])
+def test_undeclared_prefixes_lose_nothing(prefix: str):
+    article = (
+        '<article><front><article-meta><article-id pub-id-type="pmid">7</article-id></article-meta></front>'
+        "<body><p>Mice</p><p>run <math><mi>x</mi></math>.</p><table-wrap><table><tr><td>Pax6</td></tr></table>"
+        "</table-wrap></body></article>"
+    )
+    for name in ("article-meta", "p", "math", "table"):
+        article = article.replace(f"<{name}>", f"<{prefix}{name}>").replace(f"</{name}>", f"</{prefix}{name}>")
+    found = only(article, "x.xml", include=("tables",))
+    assert (found.doc_id, found.text) == ("PMID:7", "Mice\nrun x.\nPax6")
+
+
+def test_entities_of_iso():
+    dtd = "<!DOCTYPE article SYSTEM 'a.dtd'>"
+    article = only(f"{dtd}<article><body><p>&bgr;&THgr; &b.alpha;&half; &none;</p></body></article>", "x.xml")
+    assert article.text == "βΘ α½ &none;"
 
 
 def test_entities_are_replaced_and_external_ones_never_read(tmp_path):

@@ -111,6 +111,12 @@ def test_a_reader_is_added_by_one_line(monkeypatch: pytest.MonkeyPatch):
         assert (found.doc_id, sections(found)) == ("Pax6", [("sequence", "ACGT")])
 
 
+def test_text_with_zero_bytes_is_rejected():
+    (found,) = read(b"mice\0and men", "x.txt")
+    assert isinstance(found, Rejection)
+    assert (found.reason, "UTF-16" in found.detail) == ("bad_encoding", True)
+
+
 def test_unknown_format_setting():
     with pytest.raises(SettingsError, match="no reader 'docx', only pubmed, jats, "):
         read(b"x", "x", format="docx")

@@ -36,7 +36,7 @@ def wrapped() -> Iterator[Case]:
     yield Case("gz-head.xml.gz", b"\x1f\x8b", note("bad_gzip"))
     yield Case("no-gz.jsonl.gz", line("no-gz"), {"no-gz": OK})
     yield Case("gz-in.xml", packed(pubmed(citation("13"))), {"PMID:13": OK})
-    yield Case("zip.xml", b"PK\x03\x04" + bytes(60), note("unknown_format"))
+    yield Case("zip.xml", b"PK\x03\x04" + bytes(60), note("bad_archive"))
     yield Case("pdf.txt", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", note("unknown_format"))
     yield Case("text.parquet", TEXT.encode(), note("bad_record"))
     yield Case("parquet.txt", GOOD["parquet"].replace(b"PAR1", b"PAR2"), {"@": "bad_encoding"})
