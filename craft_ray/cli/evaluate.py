@@ -30,6 +30,19 @@ PrecisionOption = Annotated[
 ]
 
 
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="Label of the corpus and the model's label that means the same; repeatable.", metavar="OLD=NEW"
+    ),
+]
+
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Score only these labels; repeatable.", show_default="all that the corpus has"),
+]
+
+
 def evaluate_tokens(
     gold: Annotated[str, typer.Option(help="Gold corpus in IOB form.")],
     model: ModelOption = None,
@@ -82,6 +95,8 @@ def evaluate_documents(
     errors: Annotated[
         bool, typer.Option("--errors", help="List each mention that was missed or invented, with its context.")
     ] = False,
+    names: Map = None,
+    label: Labels = None,
     min_score: MinScore = None,
     grounded_only: GroundedOnly = None,
     precision: PrecisionOption = "auto",
@@ -91,13 +106,14 @@ def evaluate_documents(
 ) -> None:
     """Score the whole annotation path on raw articles against standoff mentions: exact span and label.
 
-    Mentions are scored and left out as `annotate` does. `relaxed` counts a mention that overlaps one of the
-    same label. With `--concepts`, the ids are scored too: exact span and id, and the measure of the CRAFT shared task
-    of 2019.
+    Mentions are scored and left out as `annotate` does. Predictions of labels that the corpus does not have do not
+    count. `relaxed` counts a mention that overlaps one of the same label. With `--concepts`, the ids are scored too:
+    exact span and id, and the measure of the CRAFT shared task of 2019.
     """
     from craft_ray.annotation.tagger import Tagger
     from craft_ray.core.settings import load_settings
     from craft_ray.model.inference import Model
+    from craft_ray.training.corpora import select_labels
     from craft_ray.training.craft import read_craft
     from craft_ray.training.end_to_end import evaluate_concepts
     from craft_ray.training.evaluation import evaluate_documents as run
@@ -109,6 +125,8 @@ def evaluate_documents(
     if (gold is None) == (craft is None):
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
+    if names or label:
+        documents = select_labels(documents, _pairs(names or []), label or [])
     chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
     checkpoint, grounder = _load_model(lexicon, chosen)
     if concepts:
@@ -123,6 +141,13 @@ def evaluate_documents(
         print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
     if not as_csv:
         print_scores(scores, as_json)
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    """`OLD=NEW` options as a mapping. Raises SettingsError for one in another form."""
+    if bad := next((option for option in options if not all(option.partition("=")[::2])), None):
+        raise SettingsError(f"--map takes OLD=NEW, such as DISEASE=Disease, and not {bad!r}")
+    return dict(option.partition("=")[::2] for option in options)
 
 
 def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":

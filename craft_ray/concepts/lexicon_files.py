@@ -27,9 +27,6 @@ SHIPPED = Path(__file__).parent / "lexicon"
 EMBEDDED = "embedded"
 """Stands for the shipped lexicon in a list of ontologies."""
 
-NAMESPACES = {"GO": "cellular_component"}
-"""The only namespace to read of a prefix. Of GO, the label `Gene` has cellular components alone."""
-
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 
 
@@ -80,7 +77,7 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
                 header = item
                 continue
             prefix = prefix_of(item.id)
-            if prefix not in prefixes or (prefix in NAMESPACES and item.namespace not in (None, NAMESPACES[prefix])):
+            if prefix not in prefixes:
                 continue
             terms[prefix] += item.name is not None and not item.obsolete
             with_synonyms += bool(item.synonyms)

@@ -15,8 +15,14 @@ STYLES = {
     "Gene": "black on #009e73",
     "Taxon": "black on #f0e442",
     "Chemical": "black on #cc79a7",
+    "Anatomy": "white on #882255",
+    "Disease": "black on #d55e00",
+    "Process": "black on #44aa99",
+    "Function": "black on #999933",
+    "Reaction": "black on #ddcc77",
 }
-"""Text and background colour by label, from Okabe and Ito (jfly.uni-koeln.de/color): safe for the colour-blind."""
+"""Text and background colour by label, from Okabe and Ito (jfly.uni-koeln.de/color) and Tol (personal.sron.nl/~pault):
+safe for the colour-blind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ _BRACKETS = re.compile(r"\s*\(\s*([^\s),;]{1,10})\s*[),;]")
 """An abbreviation behind its long form, of at most ten characters as in Schwartz and Hearst."""
 
 
+_GLUED = re.compile(r"\d[^\W\d_]{2}|[^\W_](?=[A-Z])[^\W\d_]{3}")
+"""The last character of a name, and the beginning of another one that is glued to it."""
+
+
 class Scored(NamedTuple):
     """A mention: `text[start:end]`, label number and raw score."""
 
@@ -103,15 +107,15 @@ def _is_punctuation(part: str) -> bool:
 def cut_names(text: str, mentions: Sequence[Scored]) -> list[Scored]:
     """Cut a word that begins with a name that is a mention elsewhere: `Isl1Cre` where `Isl1` is one.
 
-    What follows the name must look like another one: a capital, or a letter after a digit.
+    What follows must look like another name: two letters or more after a digit, or three or more from a capital. So
+    isoforms (`E2f3a`) and plurals stay.
     """
     names = {(text[m.start : m.end], m.label) for m in mentions if m.end - m.start >= MIN_NAME}
     result = []
     for mention in mentions:
         own = text[mention.start : mention.end]
-        for size in range(MIN_NAME, len(own)):
-            glued = own[size].isupper() or (own[size].isalpha() and own[size - 1].isdigit())
-            if glued and own[size - 1].isalnum() and (own[:size], mention.label) in names:
+        for size in range(MIN_NAME, len(own) - 1):
+            if _GLUED.match(own, size - 1) and (own[:size], mention.label) in names:
                 mention = mention._replace(end=mention.start + size)
                 break
         result.append(mention)

@@ -86,6 +86,9 @@ class Spans:
         """(mentions, 3): first unit, last unit, label."""
         return np.column_stack([self.first, self.last, self.label.astype(np.int64)])
 
+    def take(self, mask: NDArray[np.bool_]) -> "Spans":
+        return Spans(self.first[mask], self.last[mask], self.label[mask])
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import in_order
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention
+
+T = TypeVar("T", Mention, "GoldConcept")
 
 SPLIT_BLOCK = 20
 """Consecutive sentences that `split` keeps together, because neighbours often say the same."""
@@ -151,6 +154,35 @@ def gold_document(source: object, doc_id: str, text: str, annotations: Sequence[
         sum(len(a.pieces) > 1 for a in annotations),
         tuple(GoldConcept(a.pieces, a.label, a.concept_id) for a in annotations if a.concept_id),
     )
+
+
+def select_labels(
+    documents: Sequence[GoldDocument], names: Mapping[str, str], labels: Iterable[str] = ()
+) -> list[GoldDocument]:
+    """Rename labels, and keep the mentions and concepts of some labels alone.
+
+    names:  new name of each label to rename
+    labels: labels to keep, by their new names; none for all
+
+    Raises SettingsError for a label that the documents do not have.
+    """
+    known = {mention.label for document in documents for mention in document.mentions}
+    kept = set(labels) or {names.get(label, label) for label in known}
+    if unknown := (set(names) - known) or (kept - {names.get(label, label) for label in known}):
+        raise SettingsError(f"the corpus has no label {min(unknown)}: it has {', '.join(sorted(known))}")
+    return [
+        replace(
+            document,
+            mentions=_renamed(document.mentions, names, kept),
+            concepts=_renamed(document.concepts, names, kept),
+        )
+        for document in documents
+    ]
+
+
+def _renamed(mentions: Iterable[T], names: Mapping[str, str], kept: set[str]) -> tuple[T, ...]:
+    renamed = (replace(mention, label=names.get(mention.label, mention.label)) for mention in mentions)
+    return tuple(mention for mention in renamed if mention.label in kept)
 
 
 def to_sentences(documents: Iterable[GoldDocument]) -> list[Sentence]:

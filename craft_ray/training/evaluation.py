@@ -80,6 +80,8 @@ def _predict_sentences(
     logits = model.logits(windows.token_ids, windows.window_length, windows.unit_piece)
     predictions, label = _best_labels(logits, tags)
     found, score = find_mentions(predictions, units.sentence, units.inner, tags)
+    scored = np.isin(found.label, gold_spans.label)
+    found, score = found.take(scored), score[scored]
     seconds = time.perf_counter() - began
     start, end = (base[units.sentence] + offset for offset in (units.start, units.end))
     spans = Spans(start[found.first].astype(np.int64), end[found.last].astype(np.int64) - 1, found.label)
@@ -97,7 +99,8 @@ def evaluate_documents(
 
     Returns scores, and the missed and invented mentions as rows of `mention_errors.ERRORS`. In the scores, `relaxed`
     accepts a mention that overlaps a gold mention of the same label. Discontinuous gold mentions are left out and
-    counted as `discontinuous`. Accuracy and loss are over the units that annotation makes, tagged by gold's mentions.
+    counted as `discontinuous`, predictions of labels that gold does not have as `unscored`. Accuracy and loss are over
+    the units that annotation makes, tagged by gold's mentions.
 
     grounder: rescores mentions and drops some, counted as `left_out`; None to keep all with the network's scores
 
@@ -126,6 +129,8 @@ def evaluate_documents(
         left_out = dropped.num_rows
     seconds = time.perf_counter() - began
 
+    scored = np.isin(entities["label"].to_numpy(), [tags.names[label] for label in set(gold_spans.label.tolist())])
+    entities, unscored = entities.filter(pa.array(scored)), int((~scored).sum())
     columns = (entities[name].to_pylist() for name in ("start", "end", "label", "row"))
     spans = _spans(list(zip(*columns, strict=True)), offsets, tags)
     row = np.repeat(np.arange(len(gold), dtype=np.int32), tokens["unit_start"].value_lengths().to_numpy())
@@ -140,6 +145,7 @@ def evaluate_documents(
             "relaxed": score_relaxed(gold_spans, spans, tags.names),
             "discontinuous": sum(document.discontinuous for document in gold),
             "left_out": left_out,
+            "unscored": unscored,
             "documents": len(gold),
             "seconds": seconds,
         }
@@ -211,17 +217,19 @@ def _mention_scores(
     text: the text that spans index
     seen: keys of the mentions in training
     """
+    labels = sorted(set(gold.label.tolist()))
+
+    def figures(gold: Spans, predicted: Spans) -> dict[str, Any]:
+        counts = score_by_label(gold, predicted, tags.names)
+        return _figures({tags.names[label]: counts[tags.names[label]] for label in labels})
+
     parts: dict[str, Any] = {"seen": None, "unseen": None}
     if seen is not None:
         is_seen = [np.isin(_keys(spans, text, tags), seen) for spans in (gold, predicted)]
         for part, masks in (("seen", is_seen), ("unseen", [~mask for mask in is_seen])):
-            kept_gold, kept = (
-                Spans(spans.first[mask], spans.last[mask], spans.label[mask])
-                for spans, mask in zip((gold, predicted), masks, strict=True)
-            )
-            parts[part] = _figures(score_by_label(kept_gold, kept, tags.names))
+            parts[part] = figures(gold.take(masks[0]), predicted.take(masks[1]))
     return (
-        _figures(score_by_label(gold, predicted, tags.names))
+        figures(gold, predicted)
         | parts
         | {
             "ece": expected_calibration_error(score, is_correct(gold, predicted)),

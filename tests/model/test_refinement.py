@@ -210,6 +210,8 @@ def test_trim_keeps_order_labels_and_names(text, bounds):
         ("Sox1 and Sox10", "Sox10", "Sox10"),
         ("neural and neurals", "neurals", "neurals"),
         ("Kit and KitCre", "KitCre", "KitCre"),
+        ("E2f3 and E2f3a", "E2f3a", "E2f3a"),
+        ("AMPA and AMPARs", "AMPARs", "AMPARs"),
     ],
 )
 def test_names_are_cut_off_words(text, name, expected):
