@@ -58,6 +58,7 @@ def predict_block(block: pa.Table, model: Model) -> pa.Table:
         pc.list_flatten(token_ids).to_numpy(),
         pc.list_flatten(window_length).to_numpy(),
         pc.list_flatten(unit_piece).to_numpy() + first_piece,
+        pc.list_flatten(block["unit_inner"]).to_numpy(),
     )
     for name, column in prediction_lists(predictions, units).items():
         block = block.append_column(name, column)

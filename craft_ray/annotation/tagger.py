@@ -117,7 +117,10 @@ class Tagger:
         pieces, units = (tokens[name].value_lengths().to_numpy() for name in ("token_ids", "unit_piece"))
         token_ids, window_length, unit_piece = (tokens[name].flatten().to_numpy() for name in TOKEN_COLUMNS)
         predictions = self._model.predict(
-            token_ids, window_length, (unit_piece + np.repeat(np.cumsum(pieces) - pieces, units)).astype(np.int32)
+            token_ids,
+            window_length,
+            (unit_piece + np.repeat(np.cumsum(pieces) - pieces, units)).astype(np.int32),
+            tokens["unit_inner"].flatten().to_numpy(zero_copy_only=False),
         )
         entities, _ = decode(with_predictions(documents, tokens, predictions), self._decoder)
         styles = {label: one.style for label, one in self.descriptions.items() if one.style}

@@ -83,7 +83,7 @@ def windows_of(inputs: Inputs, sentences: list[str], window_pieces: int) -> Wind
 
 
 def predict_windows(model: Model, windows: Windows) -> Predictions:
-    return model.predict(windows.token_ids, windows.window_length, windows.unit_piece)
+    return model.predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
 
 
 def default_precision(checkpoint: Checkpoint) -> Precision:

@@ -109,18 +109,23 @@ class Model:
         return cls(prepare_model(checkpoint, "cpu", precision), threads=os.cpu_count() or 1)
 
     def predict(
-        self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], unit_piece: NDArray[np.int32]
+        self,
+        token_ids: NDArray[np.int32],
+        window_length: NDArray[np.int32],
+        unit_piece: NDArray[np.int32],
+        unit_inner: NDArray[np.bool_],
     ) -> Predictions:
         """The label ids of units, taken from each unit's first piece.
 
         token_ids (pieces,), window_length (windows,), unit_piece (units,): as in `windows.Windows`
+        unit_inner: (units,) true for pieces that continue a word
         """
         label = np.zeros((len(token_ids), self._groups), np.int8)
         score = np.zeros((len(token_ids), self._groups), np.float32)
         for batch, (labels, scores) in self._run(Batches.of(token_ids, window_length, self._special)):
             label[batch.piece_index] = labels[batch.is_piece]
             score[batch.piece_index] = scores[batch.is_piece]
-        return Predictions.of(label[unit_piece] + self._first_label, score[unit_piece], self._outside)
+        return Predictions.of(label[unit_piece] + self._first_label, score[unit_piece], self._outside, unit_inner)
 
     def logits(
         self, token_ids: NDArray[np.int32], window_length: NDArray[np.int32], unit_piece: NDArray[np.int32]

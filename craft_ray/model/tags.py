@@ -94,7 +94,8 @@ class Spans:
 class Predictions:
     """The best label id of units in each group of tags, sorted by unit and group.
 
-    Units whose tag is `O` with a probability of at least SURE are left out, which are most.
+    Most units are outside and are left out. Only a piece that continues a word is kept as `O` unless that is SURE,
+    since `find_mentions` then gives it the tag of the piece before it.
 
     unit:     (predictions,) index of the unit, int32
     label_id: (predictions,) int8
@@ -106,9 +107,15 @@ class Predictions:
     score: NDArray[np.float32]
 
     @classmethod
-    def of(cls, label_id: NDArray[np.int8], score: NDArray[np.float32], outside: NDArray[np.bool_]) -> "Predictions":
-        """label_id, score: (units, groups); outside: (label ids,) true for `O`"""
-        unit, group = np.nonzero(~outside[label_id] | (score < SURE))
+    def of(
+        cls,
+        label_id: NDArray[np.int8],
+        score: NDArray[np.float32],
+        outside: NDArray[np.bool_],
+        inner: NDArray[np.bool_],
+    ) -> "Predictions":
+        """label_id, score: (units, groups); outside: (label ids,) true for `O`; inner: (units,) as in `Units`"""
+        unit, group = np.nonzero(~outside[label_id] | (inner[:, None] & (score < SURE)))
         return cls(unit.astype(np.int32), label_id[unit, group], score[unit, group])
 
 

@@ -18,18 +18,20 @@ from craft_ray.model.wordpieces import Subwords, Units, to_subwords
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows that the model reads, all int32.
+    """The windows that the model reads, all int32 but `unit_inner`.
 
     token_ids:       (pieces,)  of all windows, one after the other; overlapping windows repeat some
     window_length:   (windows,) number of pieces
     window_sentence: (windows,) index of the window's first sentence
     unit_piece:      (units,)   index in `token_ids` of the unit's first piece
+    unit_inner:      (units,)   true for pieces that continue a word
     """
 
     token_ids: NDArray[np.int32]
     window_length: NDArray[np.int32]
     window_sentence: NDArray[np.int32]
     unit_piece: NDArray[np.int32]
+    unit_inner: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def make_windows(
         window_length=window_length.astype(np.int32),
         window_sentence=first_sentence[window_run].astype(np.int32),
         unit_piece=(window_start[unit_window] + first - window_from[unit_window]).astype(np.int32),
+        unit_inner=units.inner,
     )
 
 

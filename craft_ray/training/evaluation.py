@@ -78,7 +78,7 @@ def _predict_sentences(
     began = time.perf_counter()
     units, windows = Windower.of(checkpoint)([sentence.text for sentence in gold])
     logits = model.logits(windows.token_ids, windows.window_length, windows.unit_piece)
-    predictions, label = _best_labels(logits, tags)
+    predictions, label = _best_labels(logits, units.inner, tags)
     found, score = find_mentions(predictions, units.sentence, units.inner, tags)
     scored = np.isin(found.label, gold_spans.label)
     found, score = found.take(scored), score[scored]
@@ -121,7 +121,8 @@ def evaluate_documents(
     logits = np.concatenate(
         [model.logits(*(tokens[name][row].values.to_numpy() for name in TOKEN_COLUMNS)) for row in range(len(gold))]
     )
-    predictions, label = _best_labels(logits, tags)
+    inner = tokens["unit_inner"].flatten().to_numpy(zero_copy_only=False)
+    predictions, label = _best_labels(logits, inner, tags)
     entities, _ = decode(with_predictions(documents, tokens, predictions), Decoder.of(checkpoint))
     left_out = 0
     if grounder is not None:
@@ -153,11 +154,13 @@ def evaluate_documents(
     return scores, list_errors(gold, gold_spans, spans, tags.names)
 
 
-def _best_labels(logits: NDArray[np.float32], tags: TagSet) -> tuple[Predictions, NDArray[np.int8]]:
+def _best_labels(
+    logits: NDArray[np.float32], inner: NDArray[np.bool_], tags: TagSet
+) -> tuple[Predictions, NDArray[np.int8]]:
     """The predictions that `Model.predict` returns, and the best label id in each group, (units, groups)."""
     best = torch.from_numpy(logits).reshape(len(logits), tags.groups, -1).softmax(-1).max(-1)
     label = (best.indices + torch.arange(tags.groups) * (logits.shape[-1] // tags.groups)).to(torch.int8).numpy()
-    return Predictions.of(label, best.values.numpy(), tags.label < 0), label
+    return Predictions.of(label, best.values.numpy(), tags.label < 0, inner), label
 
 
 def _unit_figures(

@@ -272,5 +272,5 @@ class _Metrics:
         return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1, "accuracy": accuracy}
 
     def _spans(self, tag: NDArray[np.int8], score: NDArray[np.float32]) -> Spans:
-        predictions = Predictions.of(tag + self.first, score, self.tags.label < 0)
+        predictions = Predictions.of(tag + self.first, score, self.tags.label < 0, self.units.inner)
         return find_mentions(predictions, self.units.sentence, self.units.inner, self.tags)[0]

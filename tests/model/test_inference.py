@@ -44,6 +44,7 @@ def test_other_windows_of_a_batch_have_no_influence(deployed_model, windows, eng
         token_ids=windows.token_ids[first],
         window_length=windows.window_length[:1],
         unit_piece=windows.unit_piece[words],
+        unit_inner=windows.unit_inner[words],
     )
     alone, _ = predict(model, only)
     assert np.array_equal(alone, label[words])

@@ -20,9 +20,9 @@ def mentions_in(
     label_ids: of each unit in each group; inner: `+` for units that continue a word
     """
     ids = np.array(label_ids, np.int8).reshape(-1, tags.groups)
-    predictions = Predictions.of(ids, np.full(ids.shape, score, np.float32), tags.label < 0)
     sentences = np.zeros(len(ids), int) if sentence is None else np.array(sentence)
     flags = np.array([c == "+" for c in inner] or [False] * len(ids), np.bool_)
+    predictions = Predictions.of(ids, np.full(ids.shape, score, np.float32), tags.label < 0, flags)
     spans, scores = find_mentions(predictions, sentences, flags, tags)
     assert len(scores) == len(spans.first)
     return [(first, last, tags.names[label]) for first, last, label in spans.rows().tolist()]

@@ -18,8 +18,8 @@ def windows_of(checkpoint: Checkpoint, sentences: Sequence[str]) -> Windows:
 
 
 def predict(model: Model, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Label id of each unit of a model with one group, and its score; 0 and 0.0 for units that are surely outside."""
-    predictions = model.predict(windows.token_ids, windows.window_length, windows.unit_piece)
+    """Label id of each unit of a model with one group, and its score; 0 and 0.0 for units that are outside."""
+    predictions = model.predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
     label, score = np.zeros(len(windows.unit_piece), np.int8), np.zeros(len(windows.unit_piece), np.float32)
     label[predictions.unit], score[predictions.unit] = predictions.label_id, predictions.score
     return label, score

@@ -28,7 +28,7 @@ def test_scores_are_those_of_seqeval(craft_iob, model_of, data: Path):
     scores = evaluate_tokens(craft_iob, gold, model_of())
     assert scores.keys() >= KEYS
     units, windows = Windower.of(craft_iob)([s.text for s in gold])
-    predictions = model_of().predict(windows.token_ids, windows.window_length, windows.unit_piece)
+    predictions = model_of().predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
     spans, _ = find_mentions(predictions, units.sentence, units.inner, craft_iob.tags)
     predicted = [["O"] * int((units.sentence == number).sum()) for number in range(len(gold))]
     tags = [list(sentence) for sentence in predicted]
