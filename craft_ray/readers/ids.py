@@ -18,7 +18,7 @@ _WRITE: dict[str, Callable[[str], str]] = {"PMCID": "PMC{}".format, "PMID": str,
 
 _KINDS = {
     "PMCID": ("article_id_pmc", "pmcid", "pmc", "pmc_id", "pmcaid"),
-    "PMID": ("article_id_pmid", "pmid", "pubmed_id", "pubmedid", "pubmed"),
+    "PMID": ("article_id_pmid", "pmid", "pubmed_id", "pubmedid", "pubmed", "pubid"),
     "DOI": ("article_id_doi", "doi"),
 }
 """Names of columns, of JATS's `pub-id-type` and of BioC's infons, in the order of their use."""
@@ -58,7 +58,7 @@ def article_id(values: Mapping[str, Any]) -> str | None:
 
 def own_id(name: str, infons: Mapping[str, Any] | None = None, number_is_pmid: bool = True) -> str:
     """Return the id of an article from its infons and its format's own id, which is returned as it is otherwise."""
-    kind = "pmcid" if name[:3].upper() == "PMC" else "pmid" if number_is_pmid else ""
+    kind = "pmcid" if name[:3] == "PMC" else "pmid" if number_is_pmid else ""
     return article_id({kind: name, **(infons or {})}) or name
 
 

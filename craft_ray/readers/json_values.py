@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from craft_ray.core.errors import ShardError
@@ -32,6 +33,53 @@ def parse_json(content: bytes, name: str) -> Any:
         return Rejection(name, "bad_encoding", not_utf8(error))
     except (ValueError, RecursionError) as error:
         return Rejection(name, "bad_json", str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file's records are: at which nesting depth, and under which keys a level higher (any if empty)."""
+
+    level: int
+    keys: tuple[str, ...] = ()
+
+
+def find_layout(head: bytes, is_text: Callable[[str], bool], is_id: Callable[[str], bool]) -> Layout:
+    """Find the records by the start of a file: the outermost objects that have a text column, within an array or under
+    ids as in `{"7": {...}}`. Several objects in a row are records themselves, and so is one with an id.
+    """
+    containers: list[tuple[bytes, str]] = []  # those that are open, with the key of each in the one around it
+    found: list[tuple[bytes, str]] = []
+    string, key = b"", ""
+    for token in _TOKEN.finditer(head):
+        text = token.group()
+        if text.startswith(b'"'):
+            string = text
+        elif text == b":":
+            key = string[1:-1].decode("utf-8", "replace")
+            if len(containers) == 1 and is_id(key):
+                return Layout(0)
+            if is_text(key) and (not found or len(containers) < len(found)):
+                found = [*containers]
+        elif text in (b"{", b"["):
+            if token.start() and not containers:
+                return Layout(0)
+            containers.append((text, key))
+            key = ""
+        elif text == b",":
+            key = ""
+        elif containers:
+            containers.pop()
+    while len(found) > 1 and not (found[-1][0] == b"{" and (found[-2][0] == b"[" or _is_map(found))):
+        found.pop()
+    if not found:
+        return Layout(int(head[:1] == b"["))
+    above = found[-2] if len(found) > 1 else None
+    return Layout(len(found) - 1, (above[1],) if above and above[0] == b"[" and above[1] else ())
+
+
+def _is_map(containers: list[tuple[bytes, str]]) -> bool:
+    """Whether the innermost container is a record under its id in the outermost object."""
+    return len(containers) == 2 and any(map(str.isdigit, containers[1][1]))
 
 
 def json_values(stream: BinaryIO, level: int, keys: Collection[str] = ()) -> Iterator[bytes]:

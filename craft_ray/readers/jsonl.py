@@ -7,10 +7,10 @@ from typing import BinaryIO
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers.compression import peek
-from craft_ray.readers.json_values import json_values, parse_json
+from craft_ray.readers.json_values import find_layout, json_values, parse_json
 from craft_ray.readers.limits import JSON, bounded_lines, too_large
 from craft_ray.readers.reader import Head, Reader, ReadOptions
-from craft_ray.readers.records import document_from_record
+from craft_ray.readers.records import document_from_record, is_id_column, is_text_column
 
 _MAX_BAD_LINES = 10_000
 """Bad lines at the start of a file that are rejected one by one; after more, the whole file is."""
@@ -22,9 +22,10 @@ def read_jsonl(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[I
     Raises ShardError (`bad_json`) if no line is JSON, or where an array or a multi-line object stops being JSON.
     """
     head = Head.of("", peek(stream))
-    if _is_by_line(head):
+    layout = find_layout(head.start, lambda key: is_text_column(key, options), lambda key: is_id_column(key, options))
+    if _is_by_line(head) and (layout.level == 0 or head.start.startswith(b"[")):
         return _read_lines(stream, shard, options)
-    records = json_values(stream, level=int(head.start[:1] == b"["))
+    records = json_values(stream, layout.level, layout.keys)
     return (_read_record(record, f"{shard}#{n}", options) for n, record in enumerate(records, start=1))
 
 

@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from craft_ray.core.schema import Document, Rejection
-from craft_ray.readers.ids import column_key, id_kind, id_of_kind
+from craft_ray.readers.ids import column_key, id_kind, id_of_kind, own_id
 from craft_ray.readers.reader import ReadOptions
+from craft_ray.readers.record_text import TEXT_COLUMNS, passages
 from craft_ray.readers.text_builder import TextBuilder
 
-ID_COLUMNS = ("pmid", "pubmed_id", "id", "_id", "doc_id", "docid", "document_id", "pmcid", "doi")
+ID_COLUMNS = (
+    *("pmid", "pubmed_id", "pubid", "id", "_id", "doc_id", "docid", "document_id", "pmcid", "doi"),
+    *("paper_id", "corpusid", "corpus_id", "cord_uid"),
+)
 """Usual names of the id column, as `column_key` writes them; the first one with a value is used."""
 
-TEXT_COLUMNS = ("title", "abstract", "contents", "content", "body", "full_text", "fulltext")
-"""Usual names of text columns if none is called `text`; all that are present are used, in this order."""
-
 YEAR_COLUMNS = ("year", "publication_year", "pub_year", "pubyear", "publication_date", "date", "publish_time")
-JOURNAL_COLUMNS = ("journal", "journal_title", "journal_name", "journal_book", "journaltitle")
+JOURNAL_COLUMNS = ("journal", "journal_title", "journal_name", "journal_book", "journaltitle", "journalinfo", "venue")
+
+_INNER_OBJECTS = ("metadata", "_source", "pdf_parse", "grobid_parse", "latex_parse", "row")
+"""Objects whose columns count as the record's own if it lacks text that they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,16 @@ def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
     return Columns(ids, text if is_citation or text != (by_key.get("title"),) else (), by_key)
 
 
+def is_text_column(name: str, options: ReadOptions) -> bool:
+    """Whether a column of this name may be read as text."""
+    return name in options.text_column if options.text_column else column_key(name) in ("text", *TEXT_COLUMNS)
+
+
+def is_id_column(name: str, options: ReadOptions) -> bool:
+    """Whether a column of this name may be the id."""
+    return name == options.id_column if options.id_column else column_key(name) in ID_COLUMNS
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Names of columns without blanks around them. A second `title` becomes `title.1`, as in pandas."""
     unique: dict[str, None] = {}
@@ -63,25 +77,50 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
     if not isinstance(record, Mapping):
         return Rejection(fallback_id, "bad_record", f"expected an object, found {type(record).__name__}")
     columns = find_columns(record.keys(), options)
+    if not columns.text or ("text" not in columns.by_key and _lacks_inner_text(record)):
+        record, fallback_id = _opened(record, fallback_id)
+        columns = find_columns(record.keys(), options)
     id_column, id = next(
         ((name, id) for name in columns.ids if (id := _value(record.get(name))) not in (None, "")), (None, None)
     )
     if isinstance(id, bool) or not isinstance(id, str | int | None):
         kind = type(id).__name__
         return Rejection(fallback_id, "bad_record", f"`{id_column}` is {kind}, neither text nor a whole number")
-    doc_id = fallback_id if id_column is None else id_of_kind(id_column, id) or str(id)
+    doc_id = fallback_id if id_column is None else id_of_kind(id_column, id) or own_id(str(id), number_is_pmid=False)
     builder = TextBuilder()
     found = False
     for name in columns.text:
-        value = _value(record[name])
-        if value is not None and not isinstance(value, str):
-            return Rejection(doc_id, "bad_record", f"`{name}` is {type(value).__name__}")
-        found |= value is not None
-        builder.add(name, value or "")
+        try:
+            for section, passage in passages(_value(record[name]), name):
+                found = True
+                builder.add(section, passage)
+        except TypeError as error:
+            return Rejection(doc_id, "bad_record", f"`{name}` is {error}")
     if not found:
         missing = " and ".join(f"`{name}`" for name in options.text_column or columns.text or ("text",))
         return Rejection(doc_id, "bad_record", f"no {missing} among the columns {', '.join(map(str, record))[:500]}")
     return _build_document(record, doc_id, id_column, columns, builder)
+
+
+def _opened(record: Mapping[str, Any], fallback_id: str) -> tuple[Mapping[str, Any], str]:
+    """Return a record with the columns of its inner objects, and its id: in `{"7": {...}}` that is 7."""
+    if len(record) == 1:
+        ((key, value),) = record.items()
+        if isinstance(value, Mapping) and key not in _INNER_OBJECTS:
+            return value, key or fallback_id
+    own = {name: value for name, value in record.items() if name not in _INNER_OBJECTS}
+    inner = {name: value for found in _inner_objects(record) for name, value in found.items()}
+    return {**inner, **own}, fallback_id
+
+
+def _lacks_inner_text(record: Mapping[str, Any]) -> bool:
+    return any(
+        name in inner and name not in record for inner in _inner_objects(record) for name in ("title", "body_text")
+    )
+
+
+def _inner_objects(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [value for name in _INNER_OBJECTS if isinstance(value := record.get(name), Mapping)]
 
 
 def _value(value: Any) -> Any:
@@ -99,9 +138,11 @@ def _build_document(
     by_key = columns.by_key
     title = record.get(by_key.get("title", ""))
     year_column, year = _first(record, by_key, YEAR_COLUMNS, _year)
-    journal_column, journal = _first(record, by_key, JOURNAL_COLUMNS, lambda value: isinstance(value, str) and value)
+    journal_column, journal = _first(record, by_key, JOURNAL_COLUMNS, _journal)
     # A date says more than its year, and stays.
-    used = {id_column, *columns.text, by_key.get("title"), journal_column}
+    used = {id_column, *columns.text, by_key.get("title")}
+    if isinstance(record.get(journal_column or ""), str):
+        used.add(journal_column)
     if year_column is not None and str(_value(record[year_column])).strip() == str(year):
         used.add(year_column)
     metadata = {name: value for name, value in record.items() if name not in used}
@@ -129,3 +170,11 @@ def _first(
 def _year(value: Any) -> int | None:
     match = re.match(r"\s*([12][0-9]{3})(?![0-9])", str(value))
     return int(match.group(1)) if match else None
+
+
+def _journal(value: Any) -> str | None:
+    """A journal's name, also as in `{"journal": {"title": "Cell"}}` or `{"name": "Cell"}`."""
+    for name in ("journal", "title", "name"):
+        if isinstance(value, Mapping):
+            value = value.get(name, value)
+    return value if isinstance(value, str) and value else None

@@ -94,6 +94,93 @@ def test_tsv():
     assert [item.doc_id for item in read("id\ttext\na\tPax6\nb\tmice\n", "x.tsv")] == ["a", "b"]
 
 
+TITLED = {"title": "Pax6", "abstract": "Of mice."}
+QA = {"QUESTION": "Pax6?", "CONTEXTS": ["Mice ran.", "They saw."], "YEAR": "2020", "LONG_ANSWER": "Yes."}
+CORD = {
+    "paper_id": "PMC8",
+    "metadata": {"title": "Pax6", "authors": [{"first": "A"}]},
+    "abstract": [{"text": "Of mice.", "section": "Abstract"}],
+    "body_text": [{"text": "Mice ran.", "section": "Methods"}, {"text": "Fast.", "section": ""}],
+}
+CORD_SECTIONS = [
+    ("title", "Pax6"),
+    ("abstract/Abstract", "Of mice."),
+    ("body_text/Methods", "Mice ran."),
+    ("body_text", "Fast."),
+]
+EUROPE_PMC = {
+    "id": "7",
+    "source": "MED",
+    "pmid": "7",
+    "title": "Pax6",
+    "journalInfo": {"journal": {"title": "Cell"}},
+    "pubYear": "2020",
+    "abstractText": "<h4>Background:</h4>Eyes of <i>mice</i> &amp; men. <h4>Methods</h4> We ran; P<.05.",
+}
+EUROPE_PMC_SECTIONS = [
+    ("title", "Pax6"),
+    ("abstractText/Background", "Eyes of mice & men."),
+    ("abstractText/Methods", "We ran; P<.05."),
+]
+
+
+@pytest.mark.parametrize(
+    ("record", "doc_id", "expected"),
+    [
+        ({"doc_id": 4983, "abstract": ["Mice ran.", "Fast."]}, "4983", [("abstract", "Mice ran.\nFast.")]),
+        (CORD, "PMCID:PMC8", CORD_SECTIONS),
+        ({"paper_id": "9", "title": "Pax6", "pdf_parse": CORD | {"paper_id": "x"}}, "9", CORD_SECTIONS),
+        ({"corpusid": 9, "content": {"source": {}, "text": "Mice ran."}}, "9", [("content", "Mice ran.")]),
+        (
+            {"pubid": 7, "context": {"contexts": ["Mice", "ran."], "labels": ["A"]}},
+            "PMID:7",
+            [("context", "Mice\nran.")],
+        ),
+        (
+            {"id": "a", "sections": [{"heading": "Methods", "paragraphs": ["Mice", "ran."]}]},
+            "a",
+            [("sections/Methods", "Mice\nran.")],
+        ),
+        ({"_id": "9", "_source": TITLED}, "9", [("title", "Pax6"), ("abstract", "Of mice.")]),
+        (EUROPE_PMC, "PMID:7", EUROPE_PMC_SECTIONS),
+        ({"doi": "10.1/X", "title": "Pax6"}, "DOI:10.1/x", [("title", "Pax6")]),
+    ],
+)
+def test_lists_and_objects_of_text(record, doc_id, expected):
+    found = only(json.dumps(record), "x.json")
+    assert (found.doc_id, sections(found)) == (doc_id, expected)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ({"request": {"id": 5}, "resultList": {"result": [EUROPE_PMC, TITLED]}}, ["PMID:7", "x.json#2"]),
+        ([{"resultList": {"result": [EUROPE_PMC]}}, {"resultList": {"result": [TITLED]}}], ["PMID:7", "x.json#2"]),
+        ({"articles": [TITLED | {"pmid": "7"}, TITLED | {"pmid": "8"}]}, ["PMID:7", "PMID:8"]),
+        ({"hits": {"total": 1, "hits": [{"_id": "9", "_source": TITLED}]}}, ["9"]),
+        ({"21645374": QA, "16418930": QA}, ["21645374", "16418930"]),
+        ([TITLED, CORD], ["x.json#1", "PMCID:PMC8"]),
+        (CORD, ["PMCID:PMC8"]),
+    ],
+)
+def test_records_within_other_json(content, ids: list[str], indent: int | None):
+    found = read(json.dumps(content, indent=indent), "x.json")
+    assert [item.doc_id for item in found] == ids
+    assert all(isinstance(item, Document) for item in found)
+
+
+def test_an_object_with_an_id_is_the_record():
+    lines = [{"id": "a", "sentences_of_it": [{"text": "Pax6"}]}, {"id": "b", "sentences_of_it": [{"text": "mice"}]}]
+    for content in (json.dumps(lines[0]), json.dumps(lines[0], indent=1), "\n".join(map(json.dumps, lines))):
+        assert {getattr(item, "reason", "") for item in read(content, "x.json")} == {"bad_record"}
+
+
+def test_journal_within_an_object():
+    found = only(json.dumps(EUROPE_PMC), "x.json")
+    assert (found.title, found.year, found.journal) == ("Pax6", 2020, "Cell")
+
+
 @pytest.mark.parametrize(
     "content",
     [
