@@ -35,7 +35,9 @@ NOT_SETTINGS = ("CRAFT_RAY_DEBUG", "CRAFT_RAY_DATA", "CRAFT_RAY_SCHEMAS")
 _OF_SERVICES = re.compile(r"_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)")
 """Matches variables that Kubernetes sets in each pod for a service named craft-ray."""
 
-ArticlePart = Literal["acknowledgements", "appendices", "back", "footnotes", "sub-articles", "tables", "translations"]
+ArticlePart = Literal[
+    "acknowledgements", "appendices", "back", "footnotes", "references", "sub-articles", "tables", "translations"
+]
 """Optional parts of full-text articles."""
 
 

@@ -2,7 +2,7 @@
 
 Read are titles, abstracts, the body by section (`body/Methods/Mice`), and captions and notes of figures, tables and
 supplements (`caption`). The parts of `ArticlePart` are read on request; otherwise `words_left_out` in the metadata
-counts their words. Display formulas, TeX, labels and references are left out. Inline formulas keep their MathML's text.
+counts their words. Display formulas, TeX and labels are left out. Inline formulas keep their MathML's text.
 """
 
 import re
@@ -18,8 +18,8 @@ from craft_ray.readers.xml import LANGUAGE, iter_elements, local_name, text_of
 
 _SUB_ARTICLES = ("sub-article", "response")
 _BODIES = ("body", "floats-group", "floats-wrap")
-_BACK_MATTER = {"ack": "acknowledgements", "app-group": "appendices", "app": "appendices", "ref-list": None}
-"""Setting that includes an element of the back matter; None for never, `back` for all others."""
+_BACK_MATTER = {"ack": "acknowledgements", "app-group": "appendices", "app": "appendices", "ref-list": "references"}
+"""Setting that includes an element of the back matter, `back` for all others."""
 
 _PARTS = {"processing-meta", "front-stub", *_BODIES, "back", *_SUB_ARTICLES}
 """Children that an `article` of JATS may have besides its `front`."""
@@ -139,9 +139,7 @@ def _is_main_abstract(translated: Any, meta: Any, language: str | None) -> bool:
 def _back_matter(article: Any) -> Iterator[tuple[str, Any]]:
     """Yield the optional parts of the back matter, each with the setting that includes it."""
     for child in article.iterfind("back/*"):
-        name = _BACK_MATTER.get(local_name(child), "back")
-        if name is not None:
-            yield name, child
+        yield _BACK_MATTER.get(local_name(child), "back"), child
 
 
 def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[str, int]:
@@ -154,13 +152,15 @@ def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[s
 
     read = [part for name in _BODIES for part in article.iterfind(name)]
     read += meta.iterfind("abstract") if meta is not None else ()
-    read += [element for name, element in _back_matter(article) if name in include]
-    tables = [f"{{*}}{name}" for name in TABLES]
-    around_notes = ["table-wrap-foot", *(() if "tables" in include else tables)]
-    for element in (found for part in read for found in part.iter("fn", *tables)):
-        is_table = local_name(element) in TABLES
-        if next(element.iterancestors(*(tables if is_table else around_notes)), None) is None:
-            count("tables" if is_table else "footnotes", element)
+    read += [element for name, element in _back_matter(article) if name in include and name != "references"]
+    tables = tuple(f"{{*}}{name}" for name in TABLES)
+    counted = () if "tables" in include else tables
+    # What an element is within that counts its words already, or reads them.
+    around = {"tables": tables, "footnotes": ("table-wrap-foot", *counted), "references": ("ref-list", *counted)}
+    for element in (found for part in read for found in part.iter("fn", "ref-list", *tables)):
+        name = {"fn": "footnotes", "ref-list": "references"}.get(local_name(element), "tables")
+        if next(element.iterancestors(*around[name]), None) is None:
+            count(name, element)
     for name, element in _back_matter(article):
         count(name, element)
     for part in _SUB_ARTICLES:

@@ -19,7 +19,7 @@ _BLOCKS = (
     | {"sec", "boxed-text", "disp-quote", "statement", "caption", "table-wrap-foot", *_LISTS, *_CELLS}
 )
 _MATH = ("disp-formula", "disp-formula-group", "tex-math", "annotation", "annotation-xml", "textual-form")
-_NAMES = ("label", "contrib-group", "kwd-group", "subj-group", "object-id", "permissions", "ref-list")
+_NAMES = ("label", "contrib-group", "kwd-group", "subj-group", "object-id", "permissions")
 _ALWAYS_LEFT_OUT = {*_MATH, *_NAMES, "graphic", "alt-text", "long-desc"}
 _RAISED = frozenset(("bibr", "fn", "table-fn", "author-notes", "aff", "corresp"))
 """Types of references that are set as superscripts: `membrane<xref ref-type="bibr">1</xref>`."""
@@ -29,12 +29,12 @@ _BOILERPLATE = frozenset(("Click here for additional data file", "Click here for
 
 
 class JatsText:
-    """Collects the passages of one document; tables and footnotes only if in `include`."""
+    """Collects the passages of one document; tables, footnotes and references only if in `include`."""
 
     def __init__(self, include: Collection[str]) -> None:
         self.builder = TextBuilder()
         left_out, blocks = set(_ALWAYS_LEFT_OUT), set(_BLOCKS)
-        for part, names in (("tables", TABLES), ("footnotes", ("fn",))):
+        for part, names in (("tables", TABLES), ("footnotes", ("fn",)), ("references", ("ref-list",))):
             (blocks if part in include else left_out).update(names)
         self._left_out, self._blocks = left_out, blocks
         self._not_inline = left_out | blocks | {"break"}
@@ -88,10 +88,20 @@ class JatsText:
             self._table(element)
         elif name == "fn":
             self.walk(element, "footnotes")
+        elif name == "ref-list":
+            self._references(element)
         elif name in _PARAGRAPHS:
             self.paragraph(element, section)
         else:
             self.walk(element, section)
+
+    def _references(self, element: Any) -> None:
+        """Add a passage per citation. One in pieces, without text of its own between them, gets blanks there."""
+        for citation in (child for ref in element.iter("ref") for child in ref if local_name(child) != "label"):
+            pieces = [citation.text, *(child.tail for child in citation)]
+            is_running = any(piece and piece.strip() for piece in pieces)
+            text = self.inline(citation) if is_running else normalize_space(" ".join(citation.itertext()))
+            self._add("references", text)
 
     def _foot(self, element: Any) -> None:
         """Add notes under a table. JATS marks them up as footnotes."""

@@ -32,25 +32,27 @@ class TextBuilder:
         self._length = 0
         self._sections: list[Section] = []
 
-    def add(self, name: str, passage: str, offset: int | None = None) -> None:
+    def add(self, name: str, passage: str, offset: int | None = None, left_out: int = 0) -> None:
         """Append a passage after the separator; an empty one is ignored.
 
-        offset: where the passage starts according to its source. Blanks are inserted up to there if at most MAX_GAP are
-                needed. Any other offset is ignored, since the source counts in another way.
+        offset:   where the passage starts according to its source. Blanks are inserted up to there if at most MAX_GAP
+                  and `left_out` are needed. Any other offset is ignored, since the source counts in another way.
+        left_out: code points of the source since the last passage that are not read
 
-        A passage that continues the word before it starts a new section, so that no mention spans both.
+        A passage that continues the word before it, or follows what is left out, starts a new section: no mention spans
+        both.
         """
         if not passage:
             return
         separator = self._separator if self._parts else ""
-        if offset is not None and 0 <= (gap := offset - self._length) <= MAX_GAP:
+        if offset is not None and 0 <= (gap := offset - self._length) <= MAX_GAP + left_out:
             separator = separator.ljust(gap) if gap else ""
         name = name[:MAX_SECTION_NAME]
         touches = not separator and bool(self._parts) and not (self._parts[-1][-1].isspace() or passage[0].isspace())
         start = self._length + len(separator)
         self._parts += [separator, passage]
         self._length = start + len(passage)
-        if self._sections and self._sections[-1].name == name and not touches:
+        if self._sections and self._sections[-1].name == name and not (touches or left_out):
             start = self._sections.pop().start
         self._sections.append(Section(name, start, self._length))
 

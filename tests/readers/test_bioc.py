@@ -64,3 +64,40 @@ def test_pubtator_keeps_offsets_of_abstracts_and_full_text():
     first, second = read(content, "x.pubtator")
     assert sections(first) == [("title", "Pax6"), ("abstract", "Of mice."), ("body", "Methods\n We ran.")]
     assert (second.doc_id, sections(second), getattr(second, "text", "")) == ("PMID:8", [("abstract", "Next")], " Next")
+
+
+PARTS = [
+    ("TITLE", "front", "Pax6"),
+    ("TABLE", "table_caption", "Rates."),
+    ("TABLE", "table", "Gene\tx\t" + "Pax6\t1\t" * 400),
+    ("TABLE", "table_foot", "Of mice."),
+    ("METHODS", "footnote", "A note."),
+    ("ACK_FUND", "paragraph", "We thank."),
+    ("COMP_INT", "paragraph", "None."),
+    ("METHODS", "paragraph", "Mice ran."),
+    ("REF", "ref", "BRCA1 in men"),
+]
+
+
+def bioc_of_parts() -> str:
+    passages, offset = [], 0
+    for section, kind, text in PARTS:
+        passages.append({"offset": offset, "infons": {"section_type": section, "type": kind}, "text": text})
+        offset += len(text) + 1
+    return json.dumps({"documents": [{"id": "7", "passages": passages}]})
+
+
+def test_optional_parts_are_left_out_and_counted_and_the_others_keep_their_offsets():
+    found = only(bioc_of_parts(), "x.json")
+    assert sections(found) == [("title", "Pax6"), ("table", "Rates."), ("table", "Of mice."), ("methods", "Mice ran.")]
+    assert found.metadata["words_left_out"] == {
+        "tables": 802,
+        "footnotes": 2,
+        "acknowledgements": 2,
+        "back": 1,
+        "references": 3,
+    }
+    everything = only(bioc_of_parts(), "x.json", include=tuple(found.metadata["words_left_out"]))
+    assert "words_left_out" not in everything.metadata
+    assert everything.text == "\n".join(text for _, _, text in PARTS)
+    assert all(everything.text[s.start : s.end] == found.text[s.start : s.end] for s in found.sections)

@@ -97,6 +97,15 @@ JATS = {
         "<sec><title>Funding</title><p>By all.</p></sec><ref-list><ref>No.</ref></ref-list></back>",
         include=("acknowledgements", "appendices", "back"),
     ),
+    "references, if asked for": Jats(
+        [("body", "Mice."), ("references", "Lee. Pax6 in mice.\nLee J Pax6 2020")],
+        "<p>Mice.</p>",
+        after="<back><ref-list><title>References</title><ref><label>1</label><mixed-citation><name>Lee</name>. "
+        "<article-title>Pax6 in mice</article-title>.</mixed-citation></ref><ref><element-citation><name>"
+        "<surname>Lee</surname><given-names>J</given-names></name><article-title>Pax6</article-title><year>2020</year>"
+        "</element-citation></ref></ref-list></back>",
+        include=("references",),
+    ),
     "the English abstract of an article in Portuguese": Jats(
         [("abstract", "Of mice.")],
         meta='<abstract/><trans-abstract xml:lang="en"><p>Of mice.</p></trans-abstract>'
@@ -228,6 +237,7 @@ def test_sub_articles():
         (f"<p>Mice ran.<fn><p>Very fast.</p></fn></p>{TABLE}</table-wrap>", (), {"footnotes": 2, "tables": 4}),
         (f"{CAPTION}{OASIS}</table-wrap>", (), {"tables": 4}),
         ("<table><tr><td>a <table><tr><td>b<fn><p>c</p></fn></td></tr></table></td></tr></table>", (), {"tables": 3}),
+        ("<sec><ref-list><ref><p>a b</p></ref></ref-list></sec>", (), {"references": 2}),
         ("<table><tr><td>a<fn><p>c d</p></fn></td></tr></table>", ("tables",), {"footnotes": 2}),
     ],
 )
