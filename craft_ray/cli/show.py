@@ -69,7 +69,6 @@ def show(
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.addresses import absolute, is_remote
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.output import tables_exist
 
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
     storage = Storage.of(chosen)
@@ -77,10 +76,16 @@ def show(
         _show_stored(on, open_tables(in_, chosen), what, scores)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
         raise SettingsError(f"{what} is a document id: name the tables to look in with --in OUT")
-    elif (is_remote(what) or Path(what).is_dir()) and tables_exist(storage, absolute(what)):
+    elif (is_remote(what) or Path(what).is_dir()) and _are_tables(storage, absolute(what)):
         _list_entities(on, open_tables(what, chosen), limit)
     else:
         _show_tagged(on, storage, what, chosen, limit, scores)
+
+
+def _are_tables(storage: "Storage", location: str) -> bool:
+    from craft_ray.tables.output import tables_exist  # imports pandas, which takes half as long as Ray
+
+    return tables_exist(storage, location)
 
 
 def print_document(
@@ -208,14 +213,15 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
     Raises SettingsError if there is no such file, or there are no documents in the folder.
     """
     from craft_ray.core.schema import document_of
-    from craft_ray.readers import is_shard_name
     from craft_ray.storage.addresses import is_remote
-    from craft_ray.storage.listing import list_shards
 
     if what == "-":
         return iter([document_of("", sys.stdin.read())])
     path = Path(what)
     if is_remote(what) or (len(what) < 4096 and "\n" not in what and path.exists()):
+        from craft_ray.readers import is_shard_name
+        from craft_ray.storage.listing import list_shards
+
         try:
             files: list[str] = list_shards(storage, [what], is_shard_name).files["name"].to_pylist()
         except SettingsError as error:

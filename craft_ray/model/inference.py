@@ -25,8 +25,11 @@ def prepare_model(
     precision: Precision | Literal["auto"] = "auto",
     engine: str = "auto",
     compile: bool = False,
+    here: bool = False,
 ) -> DeployedModel:
     """Convert a checkpoint, once, to the form that is shipped to the replicas on a kind of device.
+
+    here: only for this machine, which may be faster
 
     Raises SettingsError for a precision or an engine that the device or the checkpoint does not support.
     """
@@ -36,7 +39,7 @@ def prepare_model(
         chosen, spec = choose_precision(checkpoint, device, precision, engine)
     return DeployedModel(
         engine=spec.name,
-        content=spec.deploy(checkpoint, chosen),
+        content=((here and spec.deploy_here) or spec.deploy)(checkpoint, chosen),
         special=checkpoint.special,
         outside=checkpoint.tags.label < 0,
         groups=checkpoint.tags.groups,
@@ -106,7 +109,7 @@ class Model:
     @classmethod
     def of(cls, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> "Model":
         """Load a checkpoint on all cores of this machine."""
-        return cls(prepare_model(checkpoint, "cpu", precision), threads=os.cpu_count() or 1)
+        return cls(prepare_model(checkpoint, "cpu", precision, here=True), threads=os.cpu_count() or 1)
 
     def predict(
         self,

@@ -19,9 +19,15 @@ import pytest
             "from craft_ray.cli.app import app; app(['--help'], standalone_mode=False)",
             ["torch", "transformers", "openvino", "numpy", "pyarrow", "ray", "duckdb", "deltalake"],
         ),
+        (
+            "import sys; sys.argv[1:] = ['show', 'Pax6 in the mouse.', '--model', 'stand-in']\n"
+            "from craft_ray.cli import main\n"
+            "try: main()\nexcept SystemExit as end: assert not end.code",
+            ["ray", "torch", "transformers", "pandas", "duckdb", "deltalake", "lxml", "s3fs", "botocore"],
+        ),
         ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
     ],
-    ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "the package"],
+    ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "a text shown", "the package"],
 )
 def test_no_heavy_imports(program: str, heavy: list[str]):
     code = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"

@@ -76,6 +76,7 @@ class EngineSpec:
     fastest: the format that `auto` means for a checkpoint on a kind of device
     deploy:  converts a checkpoint to what is shipped to the replicas; called once, on the driver
     load:    makes the engine in a replica, with a number of CPU threads
+    deploy_here: like `deploy`, but for this machine alone, if that is faster to load
     """
 
     name: str
@@ -83,6 +84,7 @@ class EngineSpec:
     fastest: Callable[[Checkpoint, str], Precision]
     deploy: Callable[[Checkpoint, Precision], Any]
     load: Callable[[DeployedModel, int], Engine]
+    deploy_here: Callable[[Checkpoint, Precision], Any] | None = None
 
 
 def as_out_of_memory(error: RuntimeError) -> Exception:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import openvino
+from craft_ray.model.engines.engine import Precision
 from craft_ray.model.engines.graph_cache import MAX_GRAPHS, cached
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
@@ -80,3 +82,18 @@ def test_cached_graph_gives_the_same_predictions(tiny_checkpoint: Path, monkeypa
     assert all(np.array_equal(a, b) for a, b in zip(converted, again, strict=True))
     with pytest.raises(AssertionError):
         prepare_model(checkpoint, "cpu", "bf16")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_compiled_graph_gives_the_same_predictions(
+    folder: Path, craft_iob: Checkpoint, precision: Precision, monkeypatch: pytest.MonkeyPatch
+):
+    windows = windows_of(craft_iob, ["Pax6 acts in the mouse eye.", "Calcium."])
+    fresh = predict(Model(prepare_model(craft_iob, "cpu", precision)), windows)
+    made = predict(Model.of(craft_iob, precision), windows)
+    monkeypatch.setattr(openvino, "to_openvino", lambda *arguments: fail())
+    cached = predict(Model.of(craft_iob, precision), windows)
+    for a, b, c in zip(fresh, made, cached, strict=True):
+        assert np.array_equal(a, b)
+        assert np.array_equal(b, c)
+    assert len(list(folder.iterdir())) == 1
