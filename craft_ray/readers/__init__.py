@@ -7,7 +7,22 @@ from typing import BinaryIO
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import UNREADABLE, Document, Item, Rejection
 from craft_ray.core.settings import Settings
-from craft_ray.readers import archives, bioc, csv, deletions, jats, jsonl, medline, parquet, pubmed, pubtator, text
+from craft_ray.readers import (
+    archives,
+    bioc,
+    bits,
+    csv,
+    deletions,
+    europepmc,
+    grobid,
+    jats,
+    jsonl,
+    medline,
+    parquet,
+    pubmed,
+    pubtator,
+    text,
+)
 from craft_ray.readers.archives import archive_files, archive_kind
 from craft_ray.readers.compression import Stream, decompress, peek
 from craft_ray.readers.encoding import UTF_16, UTF_16_ADVICE
@@ -18,6 +33,9 @@ from craft_ray.readers.unsupported import advice_for
 READERS: tuple[Reader, ...] = (
     pubmed.READER,
     jats.READER,
+    bits.READER,
+    europepmc.READER,
+    grobid.READER,
     bioc.READER,
     pubtator.READER,
     medline.READER,

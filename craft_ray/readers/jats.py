@@ -41,10 +41,11 @@ def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
     Articles of another document type are rejected as `unknown_format`.
     """
     for number, article in enumerate(iter_elements(stream, ("article",))):
-        yield from _read_article(article, shard if number == 0 else f"{shard}#{number}", options.include)
+        yield from read_article(article, shard if number == 0 else f"{shard}#{number}", options.include)
 
 
-def _read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> Iterator[Item]:
+def read_article(article: Any, fallback_id: str, include: tuple[str, ...]) -> Iterator[Item]:
+    """Yield the Document of an `article` element, and those of its sub-articles on request."""
     if not _is_jats(article):
         yield Rejection(fallback_id, "unknown_format", _describe_other_type(article))
         return

@@ -5,7 +5,13 @@ import re
 
 from craft_ray.readers.reader import Head
 
-_PMIDS = re.compile(rb"(?:PMID:? ?)?\d{1,8}(?:[\s,;]+(?:PMID:? ?)?\d{1,8})+[\s,;]*\Z")
+_ID = rb"(?:PMID:? ?|(?:PMCID:? ?)?PMC)?\d{1,8}"
+_IDS = re.compile(rb"%s(?:[\s,;]+%s)+[\s,;]*\Z" % (_ID, _ID), re.IGNORECASE)
+_PUBMED_TEXT = re.compile(
+    rb"1[.:] (?:[^\n]+\n)*?[^\n]*\b(?:19|20)\d\d(?: [A-Z][a-z]{2}(?: \d+)?)?(?:;|\. doi:)[^\0]*?\bPMID: \d+"
+)
+"""PubMed's save as summary or as abstract."""
+
 _FASTA = re.compile(rb">\S[^\n]*\n[A-Za-z*-]+\r?\n")
 
 _ADVICE = (
@@ -18,7 +24,8 @@ _ADVICE = (
     (re.compile(rb"@[A-Za-z]+\s*\{"), "BibTeX: save as PubMed format or PubMed XML"),
     (re.compile(rb"<!doctype html|<html", re.IGNORECASE), "a web page: save its text"),
     (_FASTA, "FASTA: sequences have no mentions"),
-    (_PMIDS, "a list of PMIDs: get the citations first, by PubMed's Save or by efetch with retmode=xml"),
+    (_IDS, "a list of PMIDs or PMCIDs: get the citations first, by PubMed's Save or by efetch with retmode=xml"),
+    (_PUBMED_TEXT, "PubMed's summary or abstract as text, which has no fields: save in the format PubMed"),
 )
 
 
@@ -29,7 +36,8 @@ _BY_DOCUMENT_TYPE = (
     (r"wiley\.com/namespaces", f"Wiley's own XML: {_AS_JATS}"),
     (r"//DTD A\+\+|}Publisher$", f"Springer's A++: {_AS_JATS}"),
     (r"//IEEE//IDAMS", f"IEEE's own XML: {_AS_JATS}"),
-    (r"}(?:TEI|TEI\.2|teiCorpus)$", "TEI: save its text"),
+    (r"}art$", f"BioMed Central's own XML: {_AS_JATS}"),
+    (r"}(?:TEI\.2|teiCorpus)$", "TEI that GROBID has not written: save its text"),
     (r"}eSummaryResult$", f"eSummary, which holds no abstracts: {_BY_EFETCH}"),
     (r"}e(?:Search|Link|Post|Info)Result$", f"ids without texts: {_BY_EFETCH}"),
     (r"crossref\.org/|}doi_(?:records|batch)$", f"Crossref's metadata: {_BY_EFETCH}"),

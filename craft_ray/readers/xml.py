@@ -1,7 +1,7 @@
 """Streaming XML: resolves no external entities, expands no internal ones, and keeps one record in memory."""
 
 import html.entities
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -12,19 +12,22 @@ from craft_ray.readers.limits import XML, BoundedReader
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
-def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._Element]:
+def iter_elements(stream: BinaryIO, tags: Collection[str], nested: bool = True) -> Iterator[etree._Element]:
     """Yield each element with one of `tags` when it ends, without its namespace. It is cleared when the next one is
     requested.
+
+    nested: yield those within others too, which the others then lack
 
     Prefixes that are not declared are removed, and are no error.
 
     Raises ShardError: `bad_xml` where the stream stops being well-formed, `too_large` where an element does not end.
     """
+    wanted = tuple(f"{{*}}{tag}" for tag in tags)
     bounded = BoundedReader(stream, XML)
     parser = etree.iterparse(
         bounded,
         events=("end",),
-        tag=tuple(f"{{*}}{tag}" for tag in tags),
+        tag=wanted,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -34,6 +37,8 @@ def iter_elements(stream: BinaryIO, tags: Collection[str]) -> Iterator[etree._El
     )
     try:
         for _, element in parser:
+            if not nested and next(element.iterancestors(*wanted), None) is not None:
+                continue
             _remove_namespace(element)
             if len(parser.error_log):
                 _remove_prefixes(element)
@@ -111,6 +116,12 @@ def _remove_prefixes(element: Any) -> None:
     for found in element.iter():
         if isinstance(found.tag, str) and ":" in (name := local_name(found)):
             found.tag = name.rpartition(":")[2]
+
+
+def rename(element: Any, names: Mapping[str, str]) -> None:
+    """Rename an element and those in it."""
+    for found in element.iter(*names):
+        found.tag = names[found.tag]
 
 
 def local_name(element: Any) -> str:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from tests.conftest import SAMPLE
 
-FORMATS = ("pubmed", "jats", "bioc", "pubtator", "medline", "csv", "jsonl", "parquet", "text")
+_ARTICLES = ("pubmed", "jats", "bits", "grobid", "europepmc", "bioc", "pubtator", "medline")
+FORMATS = (*_ARTICLES, "csv", "jsonl", "parquet", "text")
 
 READERS = {
     **{name: ("x", name) for name in FORMATS},

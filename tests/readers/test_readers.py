@@ -26,6 +26,10 @@ from tests.support.reading import jats, only, read, refused, sections
         ("a.xml.gz", b"<article xmlns:xlink='x'>", "jats"),
         ("a.nxml", b"", "jats"),
         ("a.xml", b"<collection><source/>", "bioc"),
+        ("a.xml", b"<responseWrapper><version>6.9</version>", "europepmc"),
+        ("a.tei", b'<TEI xmlns="http://www.tei-c.org/ns/1.0"><teiHeader/>', "grobid"),
+        ("a.nxml.xml", b"<book-part-wrapper><book-meta/>", "bits"),
+        ("a.xml", b"<book><book-meta/><book-body><book-part>", "bits"),
         ("a.json", b'{"source": "x", "documents": [', "bioc"),
         ("a.json", b'{"id": 1, "text": "x"}\n', "jsonl"),
         ("a.txt", b"123|t|Title\n", "pubtator"),
@@ -45,6 +49,9 @@ def test_detection(name: str, head: bytes, format: str):
     [
         ("41576520\n41576521\n41576522\n", "x.txt", "list of PMIDs"),
         ("PMID: 41576520, PMID: 41576521", "x.txt", "list of PMIDs"),
+        ("PMC48141\nPMC48142\n", "x.txt", "list of PMIDs or PMCIDs"),
+        ("1. Cell. 2020 Jan 9;180(1):1-10. doi: 10.1/x.\n\nPax6.\n\nLee A.\n\nPMID: 7\n", "x.txt", "the format PubMed"),
+        ("1: Lee A. Pax6. Cell. 2020 Jan;180(1):1-10.\n PMID: 7; PMCID: PMC8.\n", "x.txt", "the format PubMed"),
         ("TY  - JOUR\nTI  - Pax6\n", "x.txt", "RIS"),
         ("@article{x, title={Pax6}}", "x.txt", "BibTeX"),
         ("%PDF-1.7 ...", "x.txt", "PDF"),
@@ -58,7 +65,8 @@ def test_detection(name: str, head: bytes, format: str):
         ('<component xmlns="http://www.wiley.com/namespaces/wiley"><body>', "x.xml", "Wiley's own XML"),
         ("<Publisher><PublisherInfo><article>", "x.xml", "Springer's A++"),
         ('<!DOCTYPE Publisher PUBLIC "-//Springer-Verlag//DTD A++ V2.4//EN">\n<Publisher>', "x.xml", "Springer's A++"),
-        ('<TEI xmlns="http://www.tei-c.org/ns/1.0"><teiHeader>', "x.xml", "TEI"),
+        ("<TEI.2><teiHeader>", "x.xml", "TEI"),
+        ("<art><ui>1</ui><ji>2</ji><fm>", "x.xml", "BioMed Central"),
         ("<eSummaryResult><DocSum><Id>7</Id>", "x.xml", "efetch with retmode=xml"),
         ("<eSearchResult><Count>7</Count>", "x.xml", "efetch with retmode=xml"),
         ("<doi_records><doi_record><collection>", "x.xml", "Crossref"),
@@ -70,7 +78,16 @@ def test_unsupported_formats_are_not_read_as_prose(content: str, name: str, advi
     assert (reason, advice in detail) == ("unknown_format", True)
 
 
-@pytest.mark.parametrize("content", ["41576520 mice were seen.", "Pax6 - a gene", "{mice} and [men]", "\ufeffa\r\nb\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "41576520 mice were seen.",
+        "1. Mice\nIn 2020, PMID: 7",
+        "Pax6 - a gene",
+        "{mice} and [men]",
+        "\ufeffa\r\nb\n",
+    ],
+)
 def test_prose_is_kept_byte_for_byte(content: str):
     assert only(content, "x.txt").text == content
 

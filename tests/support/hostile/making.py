@@ -141,6 +141,12 @@ GOOD: dict[str, bytes] = {
     "jsonl": line("a") + line("b", year=2020, source=["x", 1.5, None]),
     "parquet": parquet(id=["a", None], text=[TEXT, "x"], year=[2020, None], score=[0.5, float("nan")]),
     "text": TEXT.encode(),
+    "bits": f"<book-part><book-part-meta/><body><p>{TEXT}</p><book-part/></body><back/></book-part>".encode(),
+    "europepmc": f"<responseWrapper><result><pmid>1</pmid><title>{TEXT}</title></result></responseWrapper>".encode(),
+    "grobid": (
+        "<TEI><teiHeader><application ident='GROBID'/><fileDesc><titleStmt><title>Pax6</title></titleStmt></fileDesc>"
+        f"</teiHeader><text><body><div><head>Methods</head><p>{TEXT}</p></div></body><back/></text></TEI>"
+    ).encode(),
     "gzip": packed(line("a")) + packed(line("b")),
     "tar": tar(("a.txt", TEXT.encode()), ("b.jsonl", line("b")), member("c.txt", tarfile.SYMTYPE, "a.txt")),
 }
