@@ -12,6 +12,7 @@ from rich.table import Table
 from craft_ray.cli.check import print_check
 from craft_ray.cli.console import add_row, console, print_result, run_progress
 from craft_ray.cli.forecast import print_forecast
+from craft_ray.cli.mention_file import check_output, write_mentions
 from craft_ray.cli.model_options import options_from
 from craft_ray.cli.options import INPUTS, OUTCOME, PANELS, Json, Quiet, SettingsFile, Verbose
 from craft_ray.core.descriptions import descriptions_in
@@ -23,6 +24,8 @@ from craft_ray.core.text import one_line
 EXAMPLES = """Examples:
 
     craft-ray annotate pubmed/updatefiles --output tables
+
+    craft-ray annotate notes.csv --to mentions.csv
 
     craft-ray annotate 's3://bucket/pmc/*.tar.gz' --output s3://bucket/tables --replicas 8
 
@@ -37,10 +40,21 @@ EXAMPLES = """Examples:
 @options_from(Settings, panels=PANELS)
 def annotate(
     inputs: Annotated[
-        list[str] | None, typer.Argument(help="Files, folders or globs, on disk or s3://.", metavar="INPUT...")
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders or globs, on disk or s3://; with --to also - for standard input.", metavar="INPUT..."
+        ),
     ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder of the tables, on disk or s3://; made if absent.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="In place of tables: a file of mentions (.csv, .jsonl or .parquet), or - for standard output.",
+            metavar="FILE",
+        ),
     ] = None,
     inputs_from: Annotated[
         str | None,
@@ -79,10 +93,13 @@ def annotate(
     as_json: Json = False,
     **chosen: Any,
 ) -> None:
-    """Annotate documents into the Delta tables `entities` and `documents`.
+    """Annotate documents into the Delta tables `entities` and `documents`, or with `--to` into one file of mentions.
 
     Run again with the same output, it annotates only what is new or changed. With `--json`, `status` names the outcome:
     nothing_new, complete, partly_rejected, failed, stopped or busy.
+
+    `--to` is for inputs that one machine annotates in minutes: it starts no Ray, keeps no state, and ends with 5 if
+    documents were rejected. `-` as input reads a text, or JSON lines whose mentions are printed as they come.
 
     Exit codes:
 
@@ -118,8 +135,19 @@ def annotate(
 
             print_result(run_check(Inputs(inputs, inputs_from, deleted_from), loaded), as_json, print_check)
             return
+        if to is not None:
+            from craft_ray.annotation.inputs import Inputs
+
+            if output is not None or dry_run:
+                raise SettingsError(
+                    "--to writes a file in place of tables: it goes with neither --output nor --dry-run"
+                )
+            sources = Inputs(inputs, inputs_from, deleted_from)
+            write_mentions(sources, to, loaded, quiet=quiet, as_json=as_json)
+            return
         if output is None:
-            raise SettingsError("--output is missing: the folder of the tables")
+            raise SettingsError("--output is missing: the folder of the tables; or --to, a file of mentions")
+        check_output(output)
         if dry_run:
             from craft_ray.annotation.forecast import forecast
             from craft_ray.annotation.inputs import Inputs
@@ -135,6 +163,8 @@ def annotate(
         if _annotated_nothing(summary) or (fail_on_rejected and _rejected_anything(summary)):
             raise _rejected(summary)
     except (Exception, Interrupted) as error:
+        if to is not None:
+            raise
         summary, failure = getattr(error, "summary", None), error
     if address is not None:
         from craft_ray.annotation.notify import notify

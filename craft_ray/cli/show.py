@@ -1,5 +1,6 @@
 """`craft-ray show`."""
 
+import json
 import re
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
 from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, check_documents, open_tables
+from craft_ray.cli.rows import print_rows
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.highlight import STYLES, segments
@@ -36,6 +38,8 @@ EXAMPLES = """Examples:
     craft-ray show PMID:26228458 --in tables
 
     craft-ray show tables
+
+    craft-ray show "Pax6 is expressed in the mouse eye." --json
 
     pdftotext article.pdf - | craft-ray show -
 """
@@ -60,6 +64,7 @@ def show(
     scores: Annotated[
         bool, typer.Option("--scores", help="List each entity with its score and concept below the text.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per document.")] = False,
     settings: SettingsFile = None,
 ) -> None:
     """Show documents with their entities marked: a text or file annotated now, or a document of the tables.
@@ -73,13 +78,13 @@ def show(
     chosen, on = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only), console()
     storage = Storage.of(chosen)
     if in_ is not None:
-        _show_stored(on, open_tables(in_, chosen), what, scores)
+        _show_stored(on, open_tables(in_, chosen), what, scores, as_json)
     elif re.fullmatch(r"(PMID|PMCID|DOI):\S+", what):
         raise SettingsError(f"{what} is a document id: name the tables to look in with --in OUT")
     elif (is_remote(what) or Path(what).is_dir()) and _are_tables(storage, absolute(what)):
-        _list_entities(on, open_tables(what, chosen), limit)
+        _list_entities(on, open_tables(what, chosen), limit, as_json)
     else:
-        _show_tagged(on, storage, what, chosen, limit, scores)
+        _show_tagged(on, storage, what, chosen, limit, scores, as_json)
 
 
 def _are_tables(storage: "Storage", location: str) -> bool:
@@ -174,25 +179,39 @@ def print_entities(
     on.print(table)
 
 
-def _list_entities(on: Console, tables: "Output", limit: int) -> None:
+def _print_json(document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], **more: Any) -> None:
+    line = json.dumps({**document, "entities": entities, **more}, ensure_ascii=False, default=str)
+    print(safe(line) if sys.stdout.isatty() else line)
+
+
+def _list_entities(on: Console, tables: "Output", limit: int, as_json: bool) -> None:
     from craft_ray.report.queries import first_entities
 
     with tables.connect("entities", "documents") as connection:
-        print_entities(on, first_entities(connection, limit).to_pylist())
+        rows = first_entities(connection, limit)
+    if as_json:
+        print_rows(rows.to_reader(), "json lines")
+    else:
+        print_entities(on, rows.to_pylist())
 
 
-def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool) -> None:
+def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool, as_json: bool) -> None:
     import pyarrow.dataset as ds
 
     check_documents(tables, [doc_id])
     wanted = ds.field("doc_id") == doc_id
     (document,) = tables.documents.to_arrow(where=wanted).to_pylist()
     entities = tables.entities.to_arrow(where=wanted).sort_by("start").to_pylist()
+    if as_json:
+        _print_json(document, entities)
+        return
     descriptions = descriptions_in(tables.last_model(), {entity["label"] for entity in entities})
     print_document(on, document, entities, scores, descriptions)
 
 
-def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool) -> None:
+def _show_tagged(
+    on: Console, storage: "Storage", what: str, settings: "Settings", limit: int, scores: bool, as_json: bool
+) -> None:
     """Annotate a text or the documents of files in this process, and show them."""
     from dataclasses import asdict
 
@@ -204,6 +223,9 @@ def _show_tagged(on: Console, storage: "Storage", what: str, settings: "Settings
     for item in islice(items, limit):
         entities = tagger.tag_document(item) if isinstance(item, Document) else Entities("")
         rows = [asdict(entity) for entity in entities]
+        if as_json:
+            _print_json(asdict(item), rows, left_out=entities.left_out)
+            continue
         print_document(on, asdict(item), rows, scores, tagger.descriptions, entities.left_out)
 
 

@@ -54,6 +54,24 @@ def test_show_standard_input_and_folders(tmp_path: Path, monkeypatch: pytest.Mon
     assert "Two mice." not in texts(CliRunner().invoke(app, ["show", str(tmp_path), "-n", "1"]).output)
 
 
+def test_show_as_json(output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CRAFT_RAY_MODEL", "stand-in")
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "text": "Pax6 in the mouse."}\n{"id": "2", "text": "A rat."}\n')
+    shown = [json.loads(line) for line in run_show(str(tmp_path / "a.jsonl"), "--json").splitlines()]
+    assert [document["doc_id"] for document in shown] == ["1", "2"]
+    for document in shown:
+        for entity in document["entities"]:
+            assert document["text"][entity["start"] : entity["end"]] == entity["mention"]
+    assert shown[0]["entities"]
+    first = json.loads(run_show(output, "--json", "-n", "1"))
+    stored = json.loads(run_show(first["doc_id"], "--in", output, "--json"))
+    assert (stored["doc_id"], stored["entities"][0]["mention"]) == (first["doc_id"], first["mention"])
+
+
+def run_show(*arguments: str) -> str:
+    return CliRunner().invoke(app, ["show", *arguments], catch_exceptions=False).stdout
+
+
 def test_scores_out_of_range(output: str, tmp_path: Path):
     for arguments in (["show", "Pax6"], ["export", output, str(tmp_path / "x"), "--to", "csv"], ["annotate", "x"]):
         done = CliRunner().invoke(app, [*arguments, "--min-score", "90"], env={"CRAFT_RAY_LOG_FORMAT": "text"})
