@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
     from craft_ray.core.settings import Settings, load_settings
-    from craft_ray.tables.output import Output
+    from craft_ray.outputs import Output
 
 __all__ = [
     "Document",
@@ -42,7 +42,7 @@ __all__ = [
 _MODULES = {
     "Document": "core.schema",
     "Entity": "core.schema",
-    "Output": "tables.output",
+    "Output": "outputs",
     "Section": "core.schema",
     "Settings": "core.settings",
     "Tagger": "annotation.tagger",
@@ -120,16 +120,17 @@ def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextMana
 def open(output: Address, at: str | int | None = None, settings: "Settings | None" = None) -> "Output":
     """Open the tables of an output: `.entities`, `.documents`, `.shards`, `.concepts` and `.ancestors`.
 
-    Each has `to_arrow`, `to_pandas` and `to_polars`.
+    Each has `to_arrow`, `to_pandas` and `to_polars`. `top`, `pairs`, `diff`, `export`, `report` and `verify` are
+    methods that do what the commands do.
 
     at: run id or its beginning, or version of `documents`; by default the latest state
 
     Raises SettingsError if there are no tables, or not in this state, and TypeError for arguments of wrong types.
     """
     from craft_ray.core.settings import load_settings
+    from craft_ray.outputs import open_output
     from craft_ray.storage.addresses import absolute
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.output import open_output
 
     loaded = _checked(settings) or load_settings()
     return open_output(Storage.of(loaded), absolute(_path("output", output)), None if at is None else str(at))

@@ -43,10 +43,7 @@ def diff(
     mentions that gained and lost most. A run id stands for the state that the run left. Earlier states are available
     if runs kept them: `craft-ray annotate --keep-versions`.
     """
-    from craft_ray.report.changes import compare
-
-    newer = open_tables(output, settings, to)
-    changes = compare(newer.at(from_ or newer.run_before_last_change()), newer, top)
+    changes = open_tables(output, settings, to).diff(from_, top=top)
     if as_json:
         print(json.dumps(changes))
     else:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, console, plain_table, print_status
-from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, check_documents, known_labels, open_tables
+from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, open_tables
 from craft_ray.cli.rows import ExcelSafe
 from craft_ray.export.formats import EXPORTERS
 
@@ -32,6 +32,13 @@ def export(
     to: Annotated[str, typer.Option("--to", help=f"{', '.join(EXPORTERS)}.", metavar="FORMAT")],
     label: Annotated[
         list[str] | None, typer.Option("--label", "-l", help="Only entities of this label; repeatable.")
+    ] = None,
+    concept: Annotated[
+        list[str] | None, typer.Option(help="Only entities of this concept, as CHEBI:29108; repeatable.", metavar="ID")
+    ] = None,
+    under: Annotated[
+        list[str] | None,
+        typer.Option(help="Only entities of concepts that are this class or below it; repeatable.", metavar="ID"),
     ] = None,
     min_score: Annotated[float | None, typer.Option(help="Only entities of at least this score.", min=0, max=1)] = None,
     doc_id: Annotated[list[str] | None, typer.Option(help="Only this document; repeatable.", metavar="ID")] = None,
@@ -70,27 +77,22 @@ def export(
     """
     from craft_ray.cli.console import step_progress
     from craft_ray.core.settings import load_settings
-    from craft_ray.export.export import export as run
-    from craft_ray.export.plan import PartSizes, Selection
-    from craft_ray.storage.addresses import absolute
 
     chosen = load_settings(settings)
     tables = open_tables(output, chosen, at)
-    check_documents(tables, doc_id or [])
-    selection = Selection(
-        labels=tuple(sorted(set(known_labels(label or [], tables)))),
-        min_score=min_score,
-        doc_ids=tuple(sorted(set(doc_id or ()))),
-        with_entities=with_entities,
-    )
     with nullcontext(_no_progress) if quiet else step_progress(console(stderr=True), "part") as progress:
-        manifest = run(
-            tables,
-            absolute(destination),
+        manifest = tables.export(
+            destination,
             to,
-            chosen,
-            selection=selection,
-            sizes=PartSizes(shard_documents, shard_mb << 20),
+            label=label or (),
+            concept=concept or (),
+            under=under or (),
+            min_score=min_score,
+            doc_id=doc_id or (),
+            with_entities=with_entities,
+            settings=chosen,
+            shard_documents=shard_documents,
+            shard_mb=shard_mb,
             gzip=gzip,
             overwrite=overwrite,
             excel_safe=excel_safe,

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import canonical
 from craft_ray.core.validation import nearest
 
 if TYPE_CHECKING:
     from craft_ray.core.logs import LogFormat
     from craft_ray.core.settings import Settings
+    from craft_ray.outputs import Output as OpenOutput
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.output import Output as OpenOutput
 
 INPUTS, OUTCOME = "Inputs", "Course and outcome"
 
@@ -141,7 +140,7 @@ def open_tables(output: str, settings: "Settings | Path | None", at: str | None 
 
     Raises SettingsError if there are no tables, or not in this state.
     """
-    from craft_ray.tables.output import open_output
+    from craft_ray.outputs import open_output
 
     return open_output(*locate_tables(output, settings), at)
 
@@ -156,23 +155,6 @@ def similar_output(location: str) -> str:
     return similar_name(location, lambda folder: (folder / "documents/_delta_log").is_dir())
 
 
-def check_documents(tables: "OpenOutput", doc_ids: Sequence[str]) -> None:
-    """Raise SettingsError if one of these documents is not in the tables."""
-    import pyarrow as pa
-    import pyarrow.dataset as ds
-
-    from craft_ray.report.queries import nearest_document
-
-    wanted = ds.field("doc_id").isin(pa.array(doc_ids, pa.string()))
-    stored = set(tables.documents.to_arrow(["doc_id"], wanted)["doc_id"].to_pylist())
-    for doc_id in doc_ids:
-        if doc_id not in stored:
-            with tables.connect("documents") as connection:
-                similar = f"PMID:{doc_id}" if doc_id.isdecimal() else nearest_document(connection, doc_id)
-            hint = f"; did you mean {similar}?" if similar else ""
-            raise SettingsError(f"there is no document {doc_id} in {tables.location}{hint}")
-
-
 def choice(option: str, given: str, *known: str) -> str:
     """Return a value if it is known.
 
@@ -181,17 +163,3 @@ def choice(option: str, given: str, *known: str) -> str:
     if given not in known:
         raise SettingsError(f"{option} {given}: choose {' or '.join(known)}{nearest(given, known)}")
     return given
-
-
-def known_labels(names: Sequence[str], tables: "OpenOutput") -> list[str]:
-    """Labels as the tables spell them.
-
-    Raises SettingsError for a label that no entity has.
-    """
-    stored = tables.labels
-    by_case = {label.casefold(): label for label in stored}
-    found = [by_case.get(name.strip().casefold()) or by_case.get(canonical(name.strip()).casefold()) for name in names]
-    if None in found:
-        name, known = names[found.index(None)].strip(), ", ".join(stored) or "no entities"
-        raise SettingsError(f"the tables hold no label {name}, only {known}{nearest(name, stored)}")
-    return [label for label in found if label]

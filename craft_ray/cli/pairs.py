@@ -1,10 +1,10 @@
 """`craft-ray pairs`."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from craft_ray.cli.options import At, Json, Output, SettingsFile, choice, known_labels, open_tables
+from craft_ray.cli.options import At, Json, Output, SettingsFile, choice, open_tables
 from craft_ray.cli.rows import Csv, Limit, print_result
 from craft_ray.core.errors import SettingsError
 
@@ -28,13 +28,10 @@ def pairs(
     `lift` is how much more often two mentions share a sentence than if they were independent, among the sentences that
     have any mention.
     """
-    from craft_ray.report.queries import pairs as query
-
     if labels.count(",") != 1:
         raise SettingsError(f"--labels {labels}: give two labels, as Chemical,Protein")
     by = choice("--by", by, "lift", "sentences")
     tables = open_tables(output, settings, at)
-    first, second = known_labels(labels.split(","), tables)
-    with tables.connect("entities") as connection:
-        rows = query(connection, first, second, by, at_least, limit, concepts)
+    first, second = labels.split(",")
+    rows = tables.pairs(first, second, concepts=concepts, by=cast(Any, by), at_least=at_least, limit=limit)
     print_result(rows, as_csv, as_json)

@@ -43,19 +43,9 @@ def report(
     entities marked. If there are more than 100 million entities, figures of sections, scores and mentions are estimated
     from a sample, and the page says so.
     """
-    from craft_ray.report.report import MAX_ENTITIES, write_report
-    from craft_ray.storage.addresses import absolute
-
-    on = console(stderr=True)
-    written = write_report(
-        open_tables(output, settings),
-        absolute(html),
-        samples,
-        seed,
-        None if exact else MAX_ENTITIES,
-        progress=(lambda step: None) if quiet else partial(print_status, on),
-        title=title,
-    )
+    show = (lambda step: None) if quiet else partial(print_status, console(stderr=True))
+    tables = open_tables(output, settings)
+    written = tables.report(html, samples=samples, seed=seed, exact=exact, title=title, progress=show)
     if as_json:
         print(json.dumps(written))
     elif not quiet:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, check_documents, open_tables
+from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, open_tables
 from craft_ray.cli.rows import print_rows
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
@@ -26,8 +26,8 @@ from craft_ray.core.text import one_line, safe
 if TYPE_CHECKING:
     from craft_ray.core.schema import Item
     from craft_ray.core.settings import Settings
+    from craft_ray.outputs import Output
     from craft_ray.storage.storage import Storage
-    from craft_ray.tables.output import Output
 
 EXAMPLES = """Examples:
 
@@ -198,7 +198,7 @@ def _list_entities(on: Console, tables: "Output", limit: int, as_json: bool) -> 
 def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool, as_json: bool) -> None:
     import pyarrow.dataset as ds
 
-    check_documents(tables, [doc_id])
+    tables.check_documents([doc_id])
     wanted = ds.field("doc_id") == doc_id
     (document,) = tables.documents.to_arrow(where=wanted).to_pylist()
     entities = tables.entities.to_arrow(where=wanted).sort_by("start").to_pylist()

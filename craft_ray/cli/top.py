@@ -1,12 +1,11 @@
 """`craft-ray top`."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from craft_ray.cli.options import At, Json, Output, SettingsFile, choice, known_labels, open_tables
+from craft_ray.cli.options import At, Json, Output, SettingsFile, choice, open_tables
 from craft_ray.cli.rows import Csv, Limit, print_result
-from craft_ray.core.errors import SettingsError
 
 
 def top(
@@ -31,18 +30,7 @@ def top(
     settings: SettingsFile = None,
 ) -> None:
     """List the most frequent mentions, or with `--concepts` and `--under` the most frequent concepts."""
-    from craft_ray.report.queries import nearest_class, top_concepts, top_mentions, unknown_classes
-
     by = choice("--by", by, "mentions", "documents")
     tables = open_tables(output, settings, at)
-    labels = known_labels(label or [], tables)
-    with tables.connect("entities", "ancestors") as connection:
-        if not (concepts or under):
-            rows = top_mentions(connection, labels, by, limit)
-        elif unknown := unknown_classes(connection, under or []):
-            similar = nearest_class(connection, unknown[0])
-            hint = f"; did you mean {similar}?" if similar else ""
-            raise SettingsError(f"no concept in {output} is {unknown[0]} or below it{hint}")
-        else:
-            rows = top_concepts(connection, labels, under or [], by, limit)
+    rows = tables.top(label or (), under=under or (), concepts=concepts, by=cast(Any, by), limit=limit)
     print_result(rows, as_csv, as_json)

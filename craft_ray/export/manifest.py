@@ -93,7 +93,11 @@ def make_manifest(plan: ExportPlan, tables: Output, parts: Sequence[PartAccount]
         "run_id": tables.run_id,
         "craft_ray": __version__,
         "date": plan.date,
-        "selection": {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(plan.selection).items()},
+        "selection": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(plan.selection).items()
+            if name != "within"  # follows from `under`
+        },
         "documents": documents,
         "entities": entities,
         "unrepresentable": {

@@ -29,12 +29,17 @@ class Selection:
     min_score:     of entities
     doc_ids:       empty for all documents
     with_entities: leave out documents that have none of the selected entities
+    concepts:      ids of the entities' concepts; with `under` empty for all
+    under:         classes, of which `within` has the concepts
     """
 
     labels: tuple[str, ...] = ()
     min_score: float | None = None
     doc_ids: tuple[str, ...] = ()
     with_entities: bool = False
+    concepts: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+    within: frozenset[str] = frozenset()
 
     def documents(self) -> ds.Expression:
         """Uses the columns doc_id and status."""
@@ -42,12 +47,14 @@ class Selection:
         return annotated & ds.field("doc_id").isin(list(self.doc_ids)) if self.doc_ids else annotated
 
     def entities(self) -> ds.Expression:
-        """Uses the columns doc_id, label and score."""
+        """Uses the columns doc_id, label, score and concept_id."""
         selected = ds.scalar(True)
         if self.labels:
             selected &= ds.field("label").isin(list(self.labels))
         if self.doc_ids:
             selected &= ds.field("doc_id").isin(list(self.doc_ids))
+        if self.concepts or self.under:
+            selected &= ds.field("concept_id").isin(sorted(self.within.union(self.concepts)))
         if self.min_score is not None:
             selected &= ds.field("score") >= pa.scalar(self.min_score, pa.float32())  # rounded like the column
         return selected
