@@ -3,18 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
-from craft_ray.core.errors import SettingsError
+from craft_ray.core.errors import SettingsError, ShardError
+from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
 from craft_ray.model.inference import check_choice
-from craft_ray.readers import deletions, is_shard_name, read_options
+from craft_ray.readers import deletions, format_of, is_shard_name, read_options
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
 from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import file_of_format, list_shards
 from craft_ray.storage.shards import FILES, Listing, Shard
 from craft_ray.storage.storage import Storage
+
+MAX_NAMED = 20
+"""Most files that are looked at before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,32 @@ def check_settings(settings: Settings) -> None:
 def options_for(shard: Shard, options: ReadOptions) -> ReadOptions:
     """The options with the format that a shard is read as whatever the settings say, if it has one."""
     return replace(options, format=shard.format) if shard.format else options
+
+
+def check_formats(storage: Storage, inputs: Inputs, listing: Listing, settings: Settings) -> None:
+    """Look at the start of files that are named themselves, and warn of those that no reader recognizes.
+
+    Raises SettingsError if that is all there is: no model and no Ray is needed to tell.
+    """
+    if len(listing) > MAX_NAMED:
+        return
+    named = set(inputs.addresses)
+    options = read_options(settings)
+    problems = {}
+    for shard in listing.shards(np.arange(len(listing))):
+        if shard.name in named:
+            try:
+                with storage.open(shard.name) as stream:
+                    format_of(stream, shard.name, options_for(shard, options))
+            except ShardError as error:
+                if error.reason == "unknown_format":
+                    problems[shard.name] = error.detail
+            except OSError:
+                continue  # the run tries again, and tells
+    if problems and len(problems) == len(listing):
+        raise SettingsError("; ".join(f"{name} cannot be read: {detail}" for name, detail in problems.items()))
+    for name, detail in problems.items():
+        log.warning("%s cannot be read: %s", name, detail)
 
 
 def list_inputs(storage: Storage, inputs: Inputs, output: str | None, prune: bool) -> Listing:

@@ -10,7 +10,7 @@ from craft_ray.annotation.catalogue.catalogue import Catalogue
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import with_ontologies_of
 from craft_ray.annotation.context import RunContext
-from craft_ray.annotation.inputs import Inputs, check_settings, list_inputs
+from craft_ray.annotation.inputs import Inputs, check_formats, check_settings, list_inputs
 from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import plan_reading, shard_signature
 from craft_ray.annotation.reporting import recorded, run_summary
@@ -52,6 +52,7 @@ def annotate(
         model = ModelLoading(settings, storage)
         sources = Inputs(inputs, inputs_from, deleted_from)
         listing = list_inputs(storage, sources, output, settings.prune)
+        check_formats(storage, sources, listing, settings)
         storage.check_writable(output)
         model.raise_early()
 
