@@ -118,7 +118,7 @@ def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextMana
 
 
 def open(output: Address, at: str | int | None = None, settings: "Settings | None" = None) -> "Output":
-    """Open the tables of an output: `.entities`, `.documents`, `.shards`, `.concepts` and `.ancestors`.
+    """Open the tables of an output: `.entities`, `.documents`, `.shards`, `.concepts`, `.ancestors` and `.xrefs`.
 
     Each has `to_arrow`, `to_pandas` and `to_polars`. `top`, `pairs`, `diff`, `export`, `report` and `verify` are
     methods that do what the commands do.

@@ -50,7 +50,7 @@ class Output(output.Output):
         from craft_ray.report.queries import top_concepts, top_mentions
 
         labels, classes = self.known_labels(_several(label)), _several(under)
-        with self.connect("entities", "ancestors") as connection:
+        with self.connect("entities", "ancestors", "xrefs") as connection:
             if not (concepts or classes):
                 return top_mentions(connection, labels, by, limit)
             self._check_classes(connection, classes)
@@ -180,12 +180,13 @@ class Output(output.Output):
 
     def _below(self, classes: Sequence[str]) -> frozenset[str]:
         """The concepts that are one of these classes or below one."""
+        from craft_ray.report.queries import concepts_below
+
         if not classes:
             return frozenset()
-        with self.connect("ancestors") as connection:
+        with self.connect("ancestors", "xrefs") as connection:
             self._check_classes(connection, classes)
-            query = "SELECT DISTINCT id FROM ancestors WHERE ancestor IN (SELECT unnest($classes))"
-            return frozenset(row[0] for row in connection.execute(query, {"classes": list(classes)}).fetchall())
+            return concepts_below(connection, classes)
 
 
 def open_output(storage: Storage, location: str, at: str | None = None) -> Output:

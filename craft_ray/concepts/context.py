@@ -5,11 +5,13 @@ from collections import Counter
 from functools import cached_property
 
 from craft_ray.concepts.abbreviations import definitions
+from craft_ray.concepts.forms import GREEK
 
 MAX_LONGER_NAMES = 20
 MAX_WORD = 40
 """Characters."""
 
+_NAME_GOES_ON = re.compile(rf"[-‐‑–](?:\d|{'|'.join(GREEK)})")
 _LAST_WORD = re.compile(r"\b([\w-]+)[\s-]+\Z")
 
 
@@ -34,6 +36,11 @@ class Context:
             if long := self.defined.get(short) or self._defined_lower.get(short.casefold()):
                 return long
         return None
+
+    def is_cut(self, symbol: str) -> bool:
+        """True if each occurrence of a symbol is the beginning of a hyphenated name: `NF` in `NF-kappaB`."""
+        ends = [match.end() for match in re.finditer(rf"(?<!\w){re.escape(symbol)}(?!\w)", self.text)]
+        return bool(ends) and all(_NAME_GOES_ON.match(self.text, end) for end in ends)
 
     @cached_property
     def capitalised(self) -> dict[str, list[str]]:

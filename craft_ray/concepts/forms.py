@@ -45,6 +45,8 @@ _GREEK_NAMES = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
     "psi omega"
 )
+GREEK = frozenset((*_GREEK_LETTERS, *_GREEK_NAMES.split()))
+"""Greek letters and their names."""
 
 
 def _folding() -> dict[int, str | None]:
@@ -62,6 +64,22 @@ _PLURAL = re.compile(
     r"(?<=[a-z]{3})(?:(?P<y>ies)|(?<=ss|sh|ch|.x|zz)es|(?<=[^sui])s)$|(?<=[a-z0-9]{2}[0-9])s$", re.MULTILINE
 )
 _LATIN = re.compile(r"(?<=[a-z]{3})(?:(?P<us>i)|(?<=[a-z]{2})(?:on|um|a)|(?P<is>(?<=s)[ei]s))$", re.MULTILINE)
+
+
+SHORT = 3
+"""Characters of a symbol at most."""
+
+
+def is_symbol(text: str) -> bool:
+    """True for a string too short to mean one thing wherever it stands: up to SHORT characters that are no plain word,
+    or one Greek letter.
+
+    >>> [is_symbol(text) for text in ("E2", "TCA", "T", "beta", "rat", "Rat", "Pax6")]
+    [True, True, True, True, False, False, False]
+    """
+    if text.casefold() in GREEK:
+        return True
+    return len(text) <= SHORT and not (len(text) == SHORT and text.isalpha() and text[1:].islower())
 
 
 def _replace_ending(match: re.Match[str]) -> str:

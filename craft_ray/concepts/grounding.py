@@ -1,7 +1,7 @@
 """Concepts for a table of mentions: one look-up per distinct mention, then a second one where its document may help."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from craft_ray.concepts.chain import (
+    ABBREVIATION,
     CONTEXT_FIRST,
     CONTEXT_FREE,
     CONTEXT_LAST,
@@ -20,8 +21,11 @@ from craft_ray.concepts.chain import (
     Row,
     match_names,
     match_variants,
+    with_support,
+    without_contradictions,
 )
 from craft_ray.concepts.context import Context
+from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import Scores
@@ -116,11 +120,13 @@ class Grounder:
             allowed[label[distinct]],
             [prefixes[n] for n in label[distinct].tolist()],
         )
-        found, alone = self._look_up(queries)
-        if len(found.unsettled()):
-            document = entities["row"].to_numpy()[rows]
-            found, query = self._look_up_in_documents(found, alone, queries, query, document, texts)
-        return self._add_columns(entities, rows, found.take(query))
+        document = entities["row"].to_numpy()[rows]
+        pairs, pair = np.unique(query * (len(texts) + 1) + document, return_inverse=True)
+        string, document = np.divmod(pairs, len(texts) + 1)
+        contexts = {number: Context(texts[number] or "") for number in set(document.tolist())}
+        group = document * max(1, len(names)) + label[distinct][string]
+        found = self._look_up_in_documents(queries, string, [contexts[n] for n in document.tolist()], group)
+        return self._add_columns(entities, rows, found.take(pair))
 
     def _allowed(self, labels: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
         """(labels, prefixes) mask of where to look up, and the prefix that decides the rules for variants."""
@@ -145,35 +151,36 @@ class Grounder:
         return Found.from_rows([row for row, _ in rows]), Found.from_rows([row for _, row in rows])
 
     def _look_up_in_documents(
-        self,
-        found: Found,
-        alone: Found,
-        queries: Queries,
-        query: NDArray[np.int64],
-        document: NDArray[np.int64],
-        texts: Sequence[str | None],
-    ) -> tuple[Found, NDArray[np.int64]]:
-        """Look unsettled strings up in each document that has them.
+        self, queries: Queries, string: NDArray[np.int64], contexts: Sequence[Context], group: NDArray[np.int64]
+    ) -> Found:
+        """Look strings up in the documents that have them. What a document defines counts first.
 
-        query:    (mentions,) index of each mention in `queries`
-        document: (mentions,) index of its document in `texts`
-
-        Returns `found` with a row more for each pair of string and document, and (mentions,) the row of each mention.
+        string:   (pairs,) index of a string in `queries`
+        contexts: (pairs,) a document of it
+        group:    (pairs,) number of the document and label
         """
-        is_unsettled = np.zeros(len(queries.text), np.bool_)
-        is_unsettled[found.unsettled()] = True
-        mine = np.flatnonzero(is_unsettled[query])
-        pairs, pair = np.unique(query[mine] * (len(texts) + 1) + document[mine], return_inverse=True)
-        string, document = np.divmod(pairs, len(texts) + 1)
-        by_document = {number: Context(texts[number] or "") for number in set(document.tolist())}
-        contexts = [by_document[number] for number in document.tolist()]
-        own = queries.take(string)
-        here = match_variants(self.lexicon, own, contexts, found.take(string), CONTEXT_FIRST)
-        here = here.or_earlier_variant(alone.take(string))
-        here = match_variants(self.lexicon, own, contexts, here, CONTEXT_LAST)
-        row = query.copy()
-        row[mine] = len(queries.text) + pair
-        return found.concat(here), row
+        names, alone = self._look_up(queries)
+        found = names.take(string)
+        unsettled = np.flatnonzero(found.is_unsettled())
+        own, theirs = queries.take(string[unsettled]), [contexts[n] for n in unsettled.tolist()]
+        here = match_variants(self.lexicon, own, theirs, found.take(unsettled), CONTEXT_FIRST)
+        here = here.or_earlier_variant(alone.take(string[unsettled]))
+        found = found.replaced(unsettled, match_variants(self.lexicon, own, theirs, here, CONTEXT_LAST))
+        pairs = queries.take(string)
+        found = self._follow_definitions(pairs, contexts, found)
+        is_cut = [is_symbol(text) and context.is_cut(text) for text, context in zip(pairs.text, contexts, strict=True)]
+        found.concept[is_cut] = NONE
+        return with_support(found, group)
+
+    def _follow_definitions(self, queries: Queries, contexts: Sequence[Context], found: Found) -> Found:
+        """Give abbreviations the concepts of the long forms that their documents define."""
+        long_forms = [context.long_form(text) for text, context in zip(queries.text, contexts, strict=True)]
+        defined = np.array([n for n, long in enumerate(long_forms) if long is not None], np.int64)
+        shorter, longer = queries.take(defined), [long for long in long_forms if long is not None]
+        _, meant = self._look_up(replace(shorter, text=longer))
+        meant.match[:] = ABBREVIATION
+        here = without_contradictions(self.lexicon, shorter.text, longer, found.take(defined))
+        return found.replaced(defined, here.where(meant.concept != NONE, meant))
 
     def _add_columns(self, entities: pa.Table, rows: NDArray[np.int64], found: Found) -> pa.Table:
         """Add CONCEPT_COLUMNS.

@@ -31,6 +31,7 @@ class Lexicon:
     specific:           (concepts,) 1 for a concept of a single species, as PR's classes with UniProt accessions
     parent_start, parent: parents of concept n are `parent[parent_start[n]:parent_start[n + 1]]`
     old_ids, old_concept: alternative ids and ids of replaced terms, with the concept that each stands for
+    xrefs, xref_concept: (xrefs,) CURIEs of other vocabularies, sorted, with the concept that each means as well
     sources:            file, prefix, version, and numbers of terms and names of each source
     fingerprint:        hash of all the above
     """
@@ -49,6 +50,8 @@ class Lexicon:
     parent: NDArray[np.uint32]
     old_ids: pa.StringArray
     old_concept: NDArray[np.uint32]
+    xrefs: pa.StringArray
+    xref_concept: NDArray[np.uint32]
     prefixes: tuple[str, ...]
     sources: tuple[dict[str, Any], ...]
     fingerprint: str = ""
@@ -86,6 +89,13 @@ def group_parents(
     return start, parent[np.lexsort((parent, child))].astype(np.uint32)
 
 
+def distinct_pairs(ids: pa.StringArray, concept: NDArray[np.integer]) -> tuple[pa.StringArray, NDArray[np.uint32]]:
+    """Sort pairs of an id and a concept, each once."""
+    pairs = pa.table({"id": ids, "concept": concept.astype(np.uint32)}).group_by(["id", "concept"]).aggregate([])
+    pairs = pairs.sort_by([("id", "ascending"), ("concept", "ascending")]).combine_chunks()
+    return pairs["id"].combine_chunks(), pairs["concept"].to_numpy()
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Names that equal a string in some form, one row per string and name.
@@ -100,6 +110,9 @@ class Matches:
     concept: NDArray[np.int64]
     tier: NDArray[np.int64]
     form: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64]) -> "Matches":
+        return Matches(self.string[rows], self.concept[rows], self.tier[rows], self.form[rows])
 
 
 def find_names(lexicon: Lexicon, keys: Keys, allowed: NDArray[np.bool_]) -> Matches:

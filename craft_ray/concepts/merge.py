@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from craft_ray.concepts.lexicon import CORPUS, Lexicon, group_parents
+from craft_ray.concepts.lexicon import CORPUS, Lexicon, distinct_pairs, group_parents
 from craft_ray.concepts.packing import with_fingerprint
 
 
@@ -45,7 +45,10 @@ def merged(first: Lexicon, second: Lexicon) -> Lexicon:
     )
     old_concept = index[second.old_concept]
     is_new_id = (old_concept >= 0) & ~pc.is_in(second.old_ids, first.old_ids).to_numpy(zero_copy_only=False)
+    xref_concept = index[second.xref_concept]
     take = pa.array(new)
+    xrefs = pa.concat_arrays([first.xrefs, second.xrefs.filter(pa.array(xref_concept >= 0))])
+    xref_rows = distinct_pairs(xrefs, np.concatenate([first.xref_concept, xref_concept[xref_concept >= 0]]))
     prefix_index = np.array([prefixes.index(prefix) for prefix in second.prefixes], np.uint8)
     return with_fingerprint(
         Lexicon(
@@ -59,6 +62,8 @@ def merged(first: Lexicon, second: Lexicon) -> Lexicon:
             parent=parents,
             old_ids=pa.concat_arrays([first.old_ids, second.old_ids.filter(pa.array(is_new_id))]),
             old_concept=np.concatenate([first.old_concept, old_concept[is_new_id].astype(np.uint32)]),
+            xrefs=xref_rows[0],
+            xref_concept=xref_rows[1],
             prefixes=prefixes,
             sources=first.sources + tuple(source for source in second.sources if source["prefix"] not in named),
         )

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
-from craft_ray.concepts.terms import Term
+from craft_ray.concepts.terms import Term, concept_xrefs
 
 BLOCK = 4 << 20
 """Characters."""
 
 _TAGS = re.compile(
-    r"^(id|name|namespace|synonym|is_a|alt_id|is_obsolete|replaced_by|default-namespace|data-version|date): *(.*?) *$",
+    r"^(id|name|namespace|synonym|is_a|alt_id|xref|is_obsolete|replaced_by|default-namespace|data-version|date):"
+    r" *(.*?) *$",
     re.MULTILINE,
 )
 _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(EXACT|NARROW|BROAD|RELATED)?')
@@ -69,6 +70,7 @@ def _parse_term(stanza: str, namespace: str | None) -> Term:
         ),
         parents=tuple(map(_id, fields.get("is_a", ()))),
         alternatives=tuple(map(_id, fields.get("alt_id", ()))),
+        xrefs=concept_xrefs(fields.get("xref", ())),
         obsolete=(first("is_obsolete") or "").startswith("true"),
         replaced_by=_id(fields["replaced_by"][0]) if "replaced_by" in fields else None,
     )

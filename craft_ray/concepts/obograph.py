@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from craft_ray.concepts.terms import BROAD, EXACT, NARROW, RELATED, Term
+from craft_ray.concepts.terms import BROAD, EXACT, NARROW, RELATED, Term, concept_xrefs
 
 _SCOPES = {
     "hasExactSynonym": EXACT,
@@ -57,6 +57,7 @@ def _parse_term(node: dict[str, Any]) -> Term:
         synonyms=tuple(
             (synonym["val"], _SCOPES.get(synonym.get("pred", ""), RELATED)) for synonym in meta.get("synonyms", ())
         ),
+        xrefs=concept_xrefs(xref["val"] for xref in meta.get("xrefs", ())),
         alternatives=tuple(values.get("hasAlternativeId", ())),
         obsolete=bool(meta.get("deprecated")),
         replaced_by=curie(values[_REPLACED_BY][0]) if _REPLACED_BY in values else None,

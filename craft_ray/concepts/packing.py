@@ -1,7 +1,7 @@
 """The file of a lexicon: a zip of Parquet tables that other tools can read.
 
 `names.parquet` holds the keys of names, `concepts.parquet` ids and preferred names, `parents.parquet` is_a relations,
-`old.parquet` older ids, and `lexicon.json` the sources.
+`old.parquet` older ids, `xrefs.parquet` cross-references, and `lexicon.json` the sources.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from craft_ray.concepts.lexicon import Lexicon, group_parents
 
-FORMAT = 1
+FORMAT = 2
 
 _DESCRIPTION = "lexicon.json"
 _NAME_COLUMNS = ("key", "folded", "exact", "tier", "concept")
@@ -32,9 +32,9 @@ class NotALexiconError(ValueError):
 
 def with_fingerprint(lexicon: Lexicon) -> Lexicon:
     digest = hashlib.sha256(json.dumps([lexicon.prefixes, lexicon.sources], sort_keys=True).encode())
-    for name in (*_NAME_COLUMNS, "prior", "parent_start", "parent", "old_concept"):
+    for name in (*_NAME_COLUMNS, "prior", "parent_start", "parent", "old_concept", "xref_concept"):
         digest.update(getattr(lexicon, name).tobytes())
-    for array in (lexicon.ids, lexicon.names, lexicon.old_ids):
+    for array in (lexicon.ids, lexicon.names, lexicon.old_ids, lexicon.xrefs):
         for text in array.to_pylist():
             digest.update(b"\0" if text is None else text.encode() + b"\n")
     return replace(lexicon, fingerprint=digest.hexdigest())
@@ -55,6 +55,7 @@ def pack(lexicon: Lexicon) -> bytes:
         "concepts": concepts,
         "parents": {"child": lexicon.child, "parent": lexicon.parent},
         "old": {"id": lexicon.old_ids, "concept": lexicon.old_concept},
+        "xrefs": {"id": lexicon.xrefs, "concept": lexicon.xref_concept},
     }
     description = {
         "format": FORMAT,
@@ -98,9 +99,9 @@ def unpack(content: bytes) -> Lexicon:
             description: dict[str, Any] = json.loads(archive.read(_DESCRIPTION))
             if description["format"] != FORMAT:
                 raise NotALexiconError(f"its layout has the version {description['format']}, not {FORMAT}")
-            names, concepts, parents, old = (
+            names, concepts, parents, old, xrefs = (
                 pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).combine_chunks()
-                for name in ("names", "concepts", "parents", "old")
+                for name in ("names", "concepts", "parents", "old", "xrefs")
             )
     except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
         raise error if isinstance(error, NotALexiconError) else NotALexiconError(str(error)) from error
@@ -116,6 +117,8 @@ def unpack(content: bytes) -> Lexicon:
         parent=parent,
         old_ids=old["id"].combine_chunks(),
         old_concept=old["concept"].to_numpy(),
+        xrefs=xrefs["id"].combine_chunks(),
+        xref_concept=xrefs["concept"].to_numpy(),
         prefixes=tuple(description["prefixes"]),
         sources=tuple(description["sources"]),
         fingerprint=description["fingerprint"],

@@ -1,5 +1,6 @@
 """Terms of an ontology, independent of its file format."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 EXACT, NARROW, BROAD, RELATED = "EXACT", "NARROW", "BROAD", "RELATED"
@@ -12,6 +13,7 @@ class Term(NamedTuple):
     synonyms:     pairs of text and scope
     parents:      ids by is_a
     alternatives: older ids
+    xrefs:        ids of the same concept elsewhere
     """
 
     id: str
@@ -22,6 +24,21 @@ class Term(NamedTuple):
     alternatives: tuple[str, ...] = ()
     obsolete: bool = False
     replaced_by: str | None = None
+    xrefs: tuple[str, ...] = ()
+
+
+_NO_CONCEPTS = frozenset({"GC_ID", "GOC", "http", "https", "ISBN", "PMID", "URL", "Wikipedia"})
+"""Prefixes of cross-references to texts and people."""
+
+
+def concept_xrefs(values: Iterable[str]) -> tuple[str, ...]:
+    """Cross-references that are CURIEs of concepts, without qualifiers behind them.
+
+    >>> concept_xrefs(['MESH:D003924 {source="MONDO:equivalentTo"}', "PMID:1", "https://a.org", "some text"])
+    ('MESH:D003924',)
+    """
+    curies = (value.split(None, 1)[0] for value in values if value.strip())
+    return tuple(c for c in curies if (prefix := prefix_of(c)) != c and prefix not in _NO_CONCEPTS)
 
 
 def prefix_of(concept_id: str) -> str:

@@ -14,14 +14,11 @@ SYMBOLS = frozenset({"PR"})
 
 
 def expanded(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """Expand abbreviations that the document defines: `RGCs`, `type I AECs`."""
-    if not context.defined:
-        return
-    if long := context.long_form(mention):
-        yield long
-    changed = re.sub(r"[\w+-]+", lambda match: context.long_form(match.group()) or match.group(), mention)
-    if changed not in (mention, long):
-        yield changed
+    """Expand abbreviations that the document defines within a mention: `type I AECs`."""
+    if context.defined:
+        changed = re.sub(r"[\w+-]+", lambda match: context.long_form(match.group()) or match.group(), mention)
+        if changed != mention:
+            yield changed
 
 
 def reordered(mention: str, prefix: str, context: Context) -> Iterator[str]:
@@ -39,7 +36,7 @@ def reordered(mention: str, prefix: str, context: Context) -> Iterator[str]:
 _HEADS = {
     "CL": ("cell", "neuron", "muscle cell"),
     "GO": ("complex", "membrane", "body", "holo complex", "core complex"),
-    "PR": ("protein", "receptor"),
+    "PR": ("protein",),
     "SO": ("site", "region", "sequence", "of replication"),
     "CHEBI": ("atom", "acid", "molecule", "group", "residue", "agent"),
 }
@@ -94,10 +91,10 @@ _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5"}
 
 
 def numbered(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """`hexokinase II` as `hexokinase 2`, `HKI` as `HK1`, and vice versa."""
+    """`hexokinase II` as `hexokinase 2`, `HKI` as `HK1`, and vice versa, except in symbols: `E1A` is not `EIA`."""
     if match := re.fullmatch(r"(.+?[^IVX])(I{1,3}|I?V)([ABab]?)", mention):
         yield match.group(1) + _ROMAN[match.group(2)] + match.group(3)
-    elif match := re.fullmatch(r"(.*[A-Za-z][ -]?)([1-5])([AB]?)", mention):
+    elif prefix not in SYMBOLS and (match := re.fullmatch(r"(.*[A-Za-z][ -]?)([1-5])([AB]?)", mention)):
         roman = next(name for name, digit in _ROMAN.items() if digit == match.group(2))
         yield match.group(1) + roman + match.group(3)
 
@@ -164,12 +161,9 @@ def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 def in_symbol(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """Remove the letter of the species from `hPLAP`; `D2R` as `D2 receptor`."""
-    if prefix in SYMBOLS:
-        if re.match("[hmr][A-Z]", mention):
-            yield mention[1:]
-        if match := re.fullmatch(r"(.*[A-Z0-9])R(s?)", mention):
-            yield f"{match.group(1)} receptor{match.group(2)}"
+    """`D2R` as `D2 receptor`."""
+    if prefix in SYMBOLS and (match := re.fullmatch(r"(.*[A-Z0-9])R(s?)", mention)):
+        yield f"{match.group(1)} receptor{match.group(2)}"
 
 
 def spelling(mention: str, prefix: str, context: Context) -> Iterator[str]:

@@ -161,6 +161,9 @@ CONCEPTS = pa.schema([("id", pa.string()), ("name", pa.string()), ("ontology", p
 ANCESTORS = pa.schema([("id", pa.string()), ("ancestor", pa.string()), ("distance", pa.int32())])
 """`ancestors`: for each concept of a mention all classes above it by is_a, and itself at distance 0."""
 
+XREFS = pa.schema([("id", pa.string()), ("xref", pa.string())])
+"""`xrefs`: for each concept in `concepts` the ids of the same concept in other vocabularies, such as MESH:D003924."""
+
 LABEL, YEAR = "label", "year"
 """Partition columns of `entities`: always the label, optionally the year of the document."""
 

@@ -12,12 +12,19 @@ _TOP = """
     GROUP BY ALL ORDER BY {by} DESC, label, mention LIMIT $limit
 """
 
+_BELOW = """
+    SELECT id FROM ancestors WHERE ancestor IN (
+        SELECT unnest($under) UNION SELECT id FROM xrefs WHERE xref IN (SELECT unnest($under))
+    )
+"""
+"""The concepts that are one of some classes or below one; a cross-reference stands for its class."""
+
 _TOP_CONCEPTS = """
     WITH wanted AS (
         SELECT label, concept_id, concept_name, concept_score, mention, doc_id FROM entities
         WHERE concept_id IS NOT NULL
             AND ($labels = [] OR label IN (SELECT unnest($labels)))
-            AND ($under = [] OR concept_id IN (SELECT id FROM ancestors WHERE ancestor IN (SELECT unnest($under))))
+            AND ($under = [] OR concept_id IN ({below}))
     ),
     spelt AS (SELECT label, concept_id, mention, count(*) AS n FROM wanted GROUP BY ALL),
     spellings AS (
@@ -114,9 +121,14 @@ def top_mentions(
 
 
 def unknown_classes(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[str]:
-    """The classes that are neither a concept of the tables nor above one."""
-    query = "SELECT unnest($ids) AS id EXCEPT SELECT ancestor FROM ancestors ORDER BY id"
+    """The classes that are neither a concept of the tables nor above one, by their own ids or by cross-references."""
+    query = "SELECT unnest($ids) AS id EXCEPT SELECT ancestor FROM ancestors EXCEPT SELECT xref FROM xrefs ORDER BY id"
     return [row[0] for row in connection.execute(query, {"ids": list(ids)}).fetchall()]
+
+
+def concepts_below(connection: duckdb.DuckDBPyConnection, classes: Sequence[str]) -> frozenset[str]:
+    """The concepts that are one of some classes or below one, by their own ids or by cross-references."""
+    return frozenset(row[0] for row in connection.execute(_BELOW, {"under": list(classes)}).fetchall())
 
 
 def top_concepts(
@@ -131,11 +143,11 @@ def top_concepts(
     Columns label, concept_id, concept, mentions, documents, score (the mean), spellings (the three most frequent).
 
     labels: all if empty
-    under:  only concepts that are one of these classes or below one; all if empty
+    under:  only concepts that are one of these classes or below one; all if empty. Cross-references stand for theirs
     by:     mentions or documents
     """
     params = {"labels": list(labels), "under": list(under), "limit": limit}
-    query = _TOP_CONCEPTS.format(by=_one_of(by, "mentions", "documents"))
+    query = _TOP_CONCEPTS.format(below=_BELOW, by=_one_of(by, "mentions", "documents"))
     return connection.sql(query, params=params).to_arrow_table()
 
 

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import ANCESTORS, CONCEPTS, SHARDS
+from craft_ray.core.schema import ANCESTORS, CONCEPTS, SHARDS, XREFS
 from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
@@ -21,15 +21,15 @@ from craft_ray.tables.snapshots import TableSnapshot, matching_entities, open_ta
 if TYPE_CHECKING:
     import duckdb
 
-TABLES = ("entities", "documents", "shards", "concepts", "ancestors")
+TABLES = ("entities", "documents", "shards", "concepts", "ancestors", "xrefs")
 
 
 @dataclass(frozen=True)
 class Output:
     """The tables of an output at one moment.
 
-    `entities` and `documents` are as one run or version left them. `shards`, `concepts` and `ancestors` are always the
-    latest, are opened on first use, and are empty if no run has written them.
+    `entities` and `documents` are as one run or version left them. `shards`, `concepts`, `ancestors` and `xrefs` are
+    always the latest, are opened on first use, and are empty if no run has written them.
 
     location: absolute folder or s3:// address
     versions: Delta versions of `entities` and `documents`
@@ -54,6 +54,10 @@ class Output:
     @cached_property
     def ancestors(self) -> TableSnapshot:
         return self._optional("ancestors", ANCESTORS)
+
+    @cached_property
+    def xrefs(self) -> TableSnapshot:
+        return self._optional("xrefs", XREFS)
 
     def _optional(self, name: str, schema: pa.Schema) -> TableSnapshot:
         if table_exists(self.storage, self.location, name):

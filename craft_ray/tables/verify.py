@@ -177,6 +177,11 @@ def _row_checks(output: Output, documents: int | None) -> Iterator[tuple[str, in
         len(output.ancestors),
         "SELECT DISTINCT ancestor FROM ancestors ANTI JOIN concepts ON ancestor = concepts.id",
     )
+    yield (
+        "xrefs: each is of a class in `concepts`",
+        len(output.xrefs),
+        "SELECT DISTINCT xrefs.id FROM xrefs ANTI JOIN concepts USING (id)",
+    )
     yield "shards: none twice", shards, "SELECT shard FROM shards GROUP BY shard HAVING count(*) > 1"
     yield (
         "shards: found = emitted + unchanged + superseded",

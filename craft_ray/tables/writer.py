@@ -233,9 +233,9 @@ class Tables:
         ancestors = NumberedTable(self.storage, self.output, "ancestors", ANCESTORS)
         return set(ancestors.read(["id"], pc.field("distance") == 0)["id"].to_pylist())
 
-    def write_concepts(self, concepts: pa.Table, ancestors: pa.Table) -> None:
-        """Overwrite the tables `concepts` and `ancestors` if their rows differ from these."""
-        for name, rows in (("concepts", concepts), ("ancestors", ancestors)):
+    def write_concepts(self, concepts: pa.Table, ancestors: pa.Table, xrefs: pa.Table) -> None:
+        """Overwrite the tables `concepts`, `ancestors` and `xrefs` if their rows differ from these."""
+        for name, rows in (("concepts", concepts), ("ancestors", ancestors), ("xrefs", xrefs)):
             table = NumberedTable(self.storage, self.output, name, rows.schema)
             table.fence()
             if table.read().cast(rows.schema) != rows:

@@ -1,6 +1,6 @@
 """Evaluate the concept ids of gold spans, each article with a lexicon that has not seen it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.chain import MATCHES
+from craft_ray.concepts.context import Context
+from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.scores import Scores, scores_from_counts
@@ -19,15 +21,30 @@ from craft_ray.training.metrics import expected_calibration_error
 
 FOLDS = 10
 
+LETTER_DOCUMENTS = 4
+"""Documents that must use a single letter for a concept."""
+
 
 def corpus_strings(documents: Sequence[GoldDocument]) -> Counter[tuple[str, str]]:
-    """Occurrences of each pair of a gold mention's text and its concept id."""
-    return Counter(
-        (surface, concept.concept_id)
-        for d in documents
-        for concept in d.concepts
-        if (surface := concept.surface(d.text))
-    )
+    """Occurrences of each pair of a gold mention's text and its concept id.
+
+    Left out are strings that say little about other documents: symbols in a single one, abbreviations that a single one
+    has and defines, and letters in less than LETTER_DOCUMENTS.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    documents_of: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    needed: dict[str, int] = {}
+    for number, document in enumerate(documents):
+        context = Context(document.text)
+        for concept in document.concepts:
+            surface = concept.surface(document.text)
+            found[surface, concept.concept_id] += 1
+            documents_of[surface, concept.concept_id].add(number)
+            if len(surface) == 1:
+                needed[surface] = LETTER_DOCUMENTS
+            elif is_symbol(surface) or context.long_form(surface):
+                needed[surface] = 2
+    return Counter({pair: n for pair, n in found.items() if len(documents_of[pair]) >= needed.get(pair[0], 1)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,9 @@ def test_changed_files_give_the_concepts_of_all_files(runs: list[list[tuple[str,
                     tables.append([written]) if kind == "new" else tables.replace([written], [all_of(written)])
             write_concepts(tables, BY.lexicon)
             numbers = BY.lexicon.indices(pa.array(sorted(tables.concept_ids()), pa.string()))
-            for name, expected in zip(("concepts", "ancestors"), concept_rows(BY.lexicon, numbers), strict=True):
+            for name, expected in zip(
+                ("concepts", "ancestors", "xrefs"), concept_rows(BY.lexicon, numbers), strict=True
+            ):
                 assert table(folder, name).cast(expected.schema) == expected
             tables.finish(compact=False)
             RunRecord(STORAGE, folder, f"{number}", concepts_in_step=True, lexicon=described(BY.lexicon))

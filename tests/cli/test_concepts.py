@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
 from craft_ray.concepts.lexicon_files import read_lexicon
-from tests.support.ontologies import obo_file
+from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import STORAGE
 
 
@@ -28,6 +28,15 @@ def test_build_compiles_a_lexicon(tmp_path: Path):
     assert neuron not in lexicon.concept
     assert ganglion in lexicon.concept
     assert neuron in lexicon.parent
+
+
+def test_build_keeps_other_prefixes(tmp_path: Path):
+    file, output = obo_file(tmp_path, OBO.replace("CL:", "HP:")), str(tmp_path / "lexicon")
+    done = CliRunner().invoke(app, ["concepts", "build", file, "-o", output, "--prefix", "HP"])
+    assert done.exit_code == 0
+    lexicon = read_lexicon(STORAGE, output)
+    assert "HP" in lexicon.named_prefixes
+    assert lexicon.indices(["HP:0000540"]).min() >= 0
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_sql_from_file_or_standard_input(
     assert "cannot read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("view", ["entities", "documents", "shards", "concepts", "ancestors"])
+@pytest.mark.parametrize("view", ["entities", "documents", "shards", "concepts", "ancestors", "xrefs"])
 def test_each_table_is_a_view(output: str, view: str):
     done = CliRunner().invoke(app, ["query", output, f"SELECT count(*) AS n FROM {view}", "--json"])
     assert (done.exit_code, set(json.loads(done.output))) == (0, {"n"})

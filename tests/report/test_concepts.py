@@ -15,7 +15,9 @@ from tests.support.outputs import commit, numbered_document, open_tables, table
 
 pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 OLDER = OBO + "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\n"
-OLDER = OLDER.replace('synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674')
+OLDER = OLDER.replace("name: Mammalia", "name: Mammalia\nxref: MESH:D008322").replace(
+    'synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674'
+)
 NEWER = OLDER.replace('synonym: "mouse" EXACT genbank_common_name []', "").replace(
     "name: Mammalia", 'name: Mammalia\nsynonym: "mouse" EXACT []'
 )
@@ -34,12 +36,14 @@ def counted(output: Path, *concepts: str) -> int:
 
 
 def test_top_concepts(output: Path):
-    with open_tables(output).connect("entities", "ancestors") as connection:
+    with open_tables(output).connect("entities", "ancestors", "xrefs") as connection:
         every = {row["concept_id"]: row for row in top_concepts(connection).to_pylist()}
         assert every["NCBITaxon:10090"]["mentions"] == counted(output, "NCBITaxon:10090") > 0
         assert every["NCBITaxon:10090"]["spellings"] == "mouse"
         below = top_concepts(connection, under=["NCBITaxon:40674"]).to_pylist()
         assert [row["concept_id"] for row in below] == ["NCBITaxon:10090"]
+        assert top_concepts(connection, under=["MESH:D008322"]).to_pylist() == below
+        assert unknown_classes(connection, ["MESH:D008322", "MESH:D000001"]) == ["MESH:D000001"]
         assert unknown_classes(connection, ["NCBITaxon:40674", "CL:0000540"]) == ["CL:0000540"]
         together = pairs(connection, "Taxon", "Taxon", at_least=1, concepts=True).to_pylist()
         assert [(row["first"], row["second"]) for row in together] == [

@@ -27,6 +27,8 @@ name: cell
 id: CL:0000540
 name: neuron
 synonym: "nerve cell" EXACT []
+xref: MESH:D009474 {source="x"}
+xref: PMID:1
 is_a: CL:0000000 ! cell
 
 [Term]
@@ -63,6 +65,7 @@ id: NCBITaxon:10090
 name: Mus musculus
 synonym: "mouse" EXACT genbank_common_name []
 synonym: "mice" EXACT common_name []
+xref: MESH:D051379
 
 [Term]
 id: NCBITaxon:4932

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from craft_ray.core.schema import ANCESTORS, CONCEPTS, DOCUMENTS, ENTITIES, SHARDS
+from craft_ray.core.schema import ANCESTORS, CONCEPTS, DOCUMENTS, ENTITIES, SHARDS, XREFS
 from craft_ray.tables.verify import Check, verify
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, data_files, document, write_tables
@@ -19,6 +19,11 @@ def faults(output: Path, documents: int | None = None) -> dict[str, tuple[int, t
     """The number of faults and the examples of each check that has any, by its claim."""
     checks: list[Check] = list(verify(STORAGE, str(output), documents))
     return {check.claim: (check.faults, check.examples) for check in checks if check.faults}
+
+
+def write_concepts(tables: Tables, *rows: list[dict[str, object]]) -> None:
+    schemas = (CONCEPTS, ANCESTORS, XREFS)
+    tables.write_concepts(*(pa.Table.from_pylist(some, of) for some, of in zip(rows, schemas, strict=True)))
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def output(tmp_path: Path) -> Path:
     tables.record_finished(pa.Table.from_pylist([{"shard": "a.xml", "run_id": "1"} | counts], schema=SHARDS))
     concepts = [{"id": "PR:1", "name": "Pax6"}, {"id": "PR:0", "name": "protein"}]
     ancestors = [{"id": "PR:1", "ancestor": "PR:0", "distance": 1}]
-    tables.write_concepts(pa.Table.from_pylist(concepts, CONCEPTS), pa.Table.from_pylist(ancestors, ANCESTORS))
+    write_concepts(tables, concepts, ancestors, [{"id": "PR:1", "xref": "HGNC:8620"}])
     tables.finish(compact=False)
     return tmp_path
 
@@ -43,7 +48,7 @@ def test_a_sound_output_has_no_faults(output: Path):
     checked = {check.claim: check.checked for check in checks}
     assert checked["entities: offsets reproduce the mention"] == 2
     assert checked["documents: files are as the log says"] == 2
-    assert len(checked) == 20
+    assert len(checked) == 23
 
 
 def first_file(output: Path, table: str) -> Path:
@@ -144,6 +149,11 @@ def test_rows_that_no_run_writes(
 ):
     more_rows(output, table, **row)
     assert faults(output)[claim] == (1, examples)
+
+
+def test_cross_references_of_no_concept(output: Path):
+    write_concepts(Tables(STORAGE, str(output)), [{"id": "PR:1"}], [], [{"id": "PR:7", "xref": "HGNC:1"}])
+    assert faults(output)["xrefs: each is of a class in `concepts`"] == (1, ("PR:7",))
 
 
 def test_a_sample_of_documents(output: Path):

@@ -6,7 +6,7 @@ from craft_ray.annotation.tagger import Tagger
 from craft_ray.concepts.grounding import DEFAULT_PREFIXES
 from craft_ray.training.corpora import GoldConcept, GoldDocument
 from craft_ray.training.end_to_end import ConceptSpan, evaluate_concepts, shared_task_scores
-from craft_ray.training.grounding_evaluation import evaluate_gold_spans
+from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans
 from tests.support.ontologies import builder, grounder
 
 LEXICON = grounder().lexicon
@@ -43,6 +43,18 @@ def test_gold_spans_are_cross_validated():
     assert counts["CL"]["synonym"] == [1, 1]
     names_alone, _ = evaluate_gold_spans(articles, builder(), DEFAULT_PREFIXES, with_corpus=False)
     assert names_alone["per_label"]["Protein"]["without_id"] == 1.0
+
+
+def test_strings_of_one_article_alone():
+    """A symbol, and an abbreviation that its article defines, say nothing about other articles."""
+    neuron, gene = ("Cell", "CL:0000540"), ("Sequence", "SO:0000704")
+    first = document(0, ("great neurons (GRNE)", *neuron), ("GRNE", *neuron), ("E2", *gene), ("PCR", *gene))
+    second = document(1, ("PCR", *gene), ("giant neuron", *neuron))
+    assert set(corpus_strings([first, second])) == {
+        ("great neurons (GRNE)", "CL:0000540"),
+        ("giant neuron", "CL:0000540"),
+        ("PCR", "SO:0000704"),
+    }
 
 
 def test_ids_from_raw_text(craft_iob):

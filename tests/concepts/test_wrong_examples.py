@@ -1,0 +1,42 @@
+"""Mentions that once got a wrong id from the shipped lexicon, in texts of other kinds than CRAFT's articles."""
+
+import pyarrow as pa
+import pytest
+
+from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.loading import load_grounder
+from craft_ray.core.settings import Settings
+from tests.support.outputs import STORAGE
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Grounder:
+    found = load_grounder(Settings(), STORAGE)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "mention", "right"),
+    [
+        ("Doxorubicin (DOX) and DOX toxicity", "Chemical", "DOX", "CHEBI:28748"),
+        ("DOX toxicity in rats", "Chemical", "DOX", None),
+        ("Endothelial cells (EC) were cultured.", "Cell", "EC", "CL:0000115"),
+        ("Folic acid (FA) was given.", "Chemical", "FA", "CHEBI:27470"),
+        ("FA (folic acid) was given.", "Chemical", "FA", "CHEBI:27470"),
+        ("FA was given.", "Chemical", "FA", None),
+        ("Tricyclic antidepressants (TCA) were given.", "Chemical", "TCA", None),
+        ("Tissue factor (TF) binds factor VII.", "Protein", "TF", "PR:000001940"),
+        ("NF-kappaB activation; NF-κB in macrophages", "Gene", "NF", None),
+        ("mTOR is a kinase.", "Protein", "mTOR", None),
+        ("The protein E1A of adenovirus", "Protein", "E1A", None),
+        ("Thrombin activates platelets.", "Protein", "Thrombin", None),
+        ("The beta subunit", "Protein", "beta", None),
+        ("T cells and T", "Protein", "T", None),
+        ("T was added.", "Chemical", "T", None),
+    ],
+)
+def test_ids_of_the_shipped_lexicon(shipped: Grounder, text: str, label: str, mention: str, right: str | None):
+    mentions = pa.table({"label": [label], "mention": [mention], "row": pa.array([0], pa.int64())})
+    (row,) = shipped.add_concepts(mentions, [text]).to_pylist()
+    assert row["concept_id"] == right
