@@ -118,7 +118,7 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
 
 
 def test_a_file_of_other_prefixes_is_refused_with_advice(tmp_path: Path):
-    with pytest.raises(SettingsError, match="no terms of HP but of CL, PR, GO: name them with --prefix"):
+    with pytest.raises(SettingsError, match="no terms of HP but of GO, CL, PR: name them with --prefix"):
         read(obo_file(tmp_path, OBO.replace("NCBITaxon:", "GO:")), ("HP",))
 
 
