@@ -5,6 +5,7 @@ passage names its section, and the `ArticlePart` that it belongs to: those are r
 and relations are not read.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def _infons(element: Any) -> dict[str, str]:
 
 def _read_json(stream: BinaryIO, shard: str, head: Head, options: ReadOptions) -> Iterator[Item]:
     """Read a collection, an array of collections, or documents without a collection."""
-    is_collection = _has_collection(head) or b'"passages"' not in head.start
+    is_collection = _has_collection(head) or not _has_key(head, "passages")
     level = head.start.startswith(b"[") + (2 if is_collection else 0)
     for number, content in enumerate(json_values(stream, level, _COLLECTIONS if is_collection else ())):
         record = parse_json(content, f"{shard}#{number}")
@@ -146,13 +147,18 @@ def _build_document(name: str, infons: Mapping[str, Any], passages: list[_Passag
 
 
 def _has_collection(head: Head) -> bool:
-    return any(f'"{key}"'.encode() in head.start for key in _COLLECTIONS)
+    return _has_key(head, *_COLLECTIONS)
+
+
+def _has_key(head: Head, *names: str) -> bool:
+    return re.search(rb'"(?:%s)"\s*:' % "|".join(names).encode(), head.start) is not None
 
 
 def _is_bioc(head: Head) -> bool:
     if head.is_xml:
         return next(head.elements, "") == "collection"
-    return head.suffix != "txt" and head.is_json and (_has_collection(head) or b'"passages"' in head.start)
+    is_document = _has_key(head, "passages") and _has_key(head, "offset")
+    return head.suffix != "txt" and head.is_json and (_has_collection(head) or is_document)
 
 
 READER = Reader("bioc", read_bioc, shared_suffixes=("xml", "json"), matches=_is_bioc)

@@ -48,7 +48,7 @@ def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
         return Columns(ids, (by_key["text"],), by_key)
     text = tuple(by_key[key] for key in TEXT_COLUMNS if key in by_key)
     # A citation may consist of its title. In other records a lone title means that the text has an unknown name.
-    is_citation = any(id_kind(name) for name in ids)
+    is_citation = any(id_kind(name) for name in ids) or any(name in by_key for name in JOURNAL_COLUMNS)
     return Columns(ids, text if is_citation or text != (by_key.get("title"),) else (), by_key)
 
 

@@ -144,6 +144,13 @@ EUROPE_PMC_SECTIONS = [
         ({"_id": "9", "_source": TITLED}, "9", [("title", "Pax6"), ("abstract", "Of mice.")]),
         (EUROPE_PMC, "PMID:7", EUROPE_PMC_SECTIONS),
         ({"doi": "10.1/X", "title": "Pax6"}, "DOI:10.1/x", [("title", "Pax6")]),
+        ({"id": "PPR7", "title": "Pax6", "journalTitle": "Cell"}, "PPR7", [("title", "Pax6")]),
+        (
+            {"id": "a", "passages": [{"id": "b", "type": "abstract", "text": ["Mice ran."], "offsets": [[0, 9]]}]},
+            "a",
+            [("passages/abstract", "Mice ran.")],
+        ),
+        ({"id": "a", "words": ["documents", "passages"], "text": "Mice ran."}, "a", [("text", "Mice ran.")]),
     ],
 )
 def test_lists_and_objects_of_text(record, doc_id, expected):
