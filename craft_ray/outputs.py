@@ -39,21 +39,23 @@ class Output(output.Output):
         *,
         under: Names = (),
         concepts: bool = False,
-        by: Literal["mentions", "documents"] = "mentions",
+        by: Literal["mentions", "documents", "year"] = "mentions",
         limit: int = 20,
     ) -> pa.Table:
         """The most frequent mentions, or with `concepts` or `under` the most frequent concepts.
 
         Columns label, mention, mentions, documents, score; or label, concept_id, concept, mentions, documents, score,
-        spellings.
+        spellings. By year, the mentions and documents of each year.
         """
-        from craft_ray.report.queries import top_concepts, top_mentions
+        from craft_ray.report.queries import top_by_year, top_concepts, top_mentions
 
         labels, classes = self.known_labels(_several(label)), _several(under)
-        with self.connect("entities", "ancestors", "xrefs") as connection:
+        with self.connect("entities", "ancestors", "xrefs", "documents") as connection:
+            self._check_classes(connection, classes)
+            if by == "year":
+                return top_by_year(connection, labels, classes, concepts or bool(classes), limit)
             if not (concepts or classes):
                 return top_mentions(connection, labels, by, limit)
-            self._check_classes(connection, classes)
             return top_concepts(connection, labels, classes, by, limit)
 
     def pairs(
@@ -62,19 +64,20 @@ class Output(output.Output):
         second: str,
         *,
         concepts: bool = False,
-        by: Literal["lift", "sentences"] = "lift",
+        by: Literal["lift", "npmi", "sentences", "documents"] = "lift",
+        within: Literal["sentence", "document"] = "sentence",
         at_least: int = 3,
         limit: int = 20,
     ) -> pa.Table:
-        """Mentions or concepts of two labels that occur in one sentence.
+        """Mentions or concepts of two labels that occur in one sentence or document.
 
-        Columns first, second, sentences, documents, lift.
+        Columns first, second, sentences, documents, lift, npmi.
         """
         from craft_ray.report.queries import pairs
 
         one, other = self.known_labels([first, second])
         with self.connect("entities") as connection:
-            return pairs(connection, one, other, by, at_least, limit, concepts)
+            return pairs(connection, one, other, by, at_least, limit, concepts, within)
 
     def diff(self, since: str | int | None = None, *, top: int = 10) -> dict[str, Any]:
         """Changes since another state, by default since the one before the last change, as `craft-ray diff --json`."""

@@ -33,7 +33,12 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["top", "--label", "taxon", "-n", "3"], lambda tables: tables.top("taxon", limit=3)),
         (["top", "--under", "NCBITaxon:40674"], lambda tables: tables.top(under="NCBITaxon:40674")),
         (["top", "--concepts", "--by", "documents"], lambda tables: tables.top(concepts=True, by="documents")),
+        (["top", "--concepts", "--by", "year"], lambda tables: tables.top(concepts=True, by="year")),
         (["pairs", "--labels", "Taxon,Taxon", "--at-least", "1"], lambda t: t.pairs("Taxon", "Taxon", at_least=1)),
+        (
+            ["pairs", "--labels", "Taxon,Taxon", "--within", "document", "--by", "npmi"],
+            lambda tables: tables.pairs("Taxon", "Taxon", within="document", by="npmi"),
+        ),
     ],
 )
 def test_tables_are_those_of_the_commands(command, output: Path, arguments: list[str], answer):

@@ -23,7 +23,9 @@ def top(
     concepts: Annotated[
         bool, typer.Option("--concepts", help="Count concepts with all their spellings, not mentions.")
     ] = False,
-    by: Annotated[str, typer.Option(help="Count mentions or documents.", metavar="WHAT")] = "mentions",
+    by: Annotated[
+        str, typer.Option(help="Sort by mentions or documents, or count each year.", metavar="WHAT")
+    ] = "mentions",
     limit: Limit = 20,
     at: At = None,
     as_csv: Csv = False,
@@ -31,7 +33,7 @@ def top(
     settings: SettingsFile = None,
 ) -> None:
     """List the most frequent mentions, or with `--concepts` and `--under` the most frequent concepts."""
-    by = choice("--by", by, "mentions", "documents")
+    by = choice("--by", by, "mentions", "documents", "year")
     tables = open_tables(output, settings, at)
     rows = tables.top(label or (), under=under or (), concepts=concepts, by=cast(Any, by), limit=limit)
     print_result(rows, as_csv, as_json)

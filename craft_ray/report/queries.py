@@ -37,29 +37,43 @@ _TOP_CONCEPTS = """
     GROUP BY label, concept_id ORDER BY {by} DESC, label, concept_id LIMIT $limit
 """
 
+_BY_YEAR = """
+    WITH top AS ({top}),
+    ranked AS (SELECT *, row_number() OVER (ORDER BY mentions DESC, label, {key}) AS rank FROM top)
+    SELECT label, {key}, {name} year, count(*) AS mentions, count(DISTINCT doc_id) AS documents
+    FROM ranked JOIN (SELECT label, {key}, doc_id FROM entities) USING (label, {key})
+    JOIN (SELECT doc_id, year FROM documents) USING (doc_id)
+    GROUP BY rank, label, {key}, year ORDER BY rank, year
+"""
+
 _CONCEPT = "coalesce(concept_name || ' ', '') || concept_id"
 """Name and id of a concept, as `pairs` lists it."""
 
+_CONCEPT_NAME = "any_value(concept) AS concept,"
+
 _PAIRS = """
     WITH mentioned AS (
-        SELECT DISTINCT doc_id, section, sentence_start, label, {key} AS mention FROM entities
+        SELECT DISTINCT {unit}, label, {key} AS mention FROM entities
         WHERE label IN ($first, $second) AND {key} IS NOT NULL
     ),
-    sentences AS (SELECT count(*) AS n FROM (SELECT DISTINCT doc_id, section, sentence_start FROM entities)),
+    units AS (SELECT count(*) AS n FROM (SELECT DISTINCT {unit} FROM entities)),
     single AS (SELECT label, mention, count(*) AS n FROM mentioned GROUP BY ALL),
     together AS (
         SELECT a.mention AS first, b.mention AS second, count(*) AS n, count(DISTINCT doc_id) AS documents
-        FROM mentioned a JOIN mentioned b USING (doc_id, section, sentence_start)
+        FROM mentioned a JOIN mentioned b USING ({unit})
         WHERE a.label = $first AND b.label = $second AND ($first <> $second OR a.mention < b.mention)
         GROUP BY ALL HAVING count(*) >= $at_least
     )
-    SELECT first, second, together.n AS sentences, documents,
-        (together.n * sentences.n / (a.n * b.n))::DOUBLE AS lift
-    FROM together, sentences
+    SELECT first, second, {counts} documents, (together.n * units.n / (a.n * b.n))::DOUBLE AS lift,
+        CASE WHEN together.n = units.n THEN 1.0 ELSE ln(lift) / -ln(together.n / units.n) END::DOUBLE AS npmi
+    FROM together, units
     JOIN single a ON a.label = $first AND a.mention = first
     JOIN single b ON b.label = $second AND b.mention = second
-    ORDER BY {by} DESC, sentences DESC, first, second LIMIT $limit
+    ORDER BY {by} DESC, together.n DESC, first, second LIMIT $limit
 """
+
+_UNITS = {"sentence": "doc_id, section, sentence_start", "document": "doc_id"}
+"""What `pairs` counts."""
 
 
 _REJECTED = """
@@ -151,6 +165,24 @@ def top_concepts(
     return connection.sql(query, params=params).to_arrow_table()
 
 
+def top_by_year(
+    connection: duckdb.DuckDBPyConnection,
+    labels: Sequence[str] = (),
+    under: Sequence[str] = (),
+    concepts: bool = False,
+    limit: int = 20,
+) -> pa.Table:
+    """Mentions and documents in each year of the most frequent mentions, or of the most frequent concepts.
+
+    Columns label, mention, year, mentions, documents; or label, concept_id, concept, year and so on. Documents without
+    a year are a row with null.
+    """
+    top, key, name = (_TOP, "mention", "") if not concepts else (_TOP_CONCEPTS, "concept_id", _CONCEPT_NAME)
+    params = {"labels": list(labels), "limit": limit} | ({"under": list(under)} if concepts else {})
+    query = _BY_YEAR.format(top=top.format(by="mentions", below=_BELOW), key=key, name=name)
+    return connection.sql(query, params=params).to_arrow_table()
+
+
 def pairs(
     connection: duckdb.DuckDBPyConnection,
     first: str,
@@ -159,18 +191,27 @@ def pairs(
     at_least: int = 3,
     limit: int = 20,
     concepts: bool = False,
+    within: str = "sentence",
 ) -> pa.Table:
-    """Mentions of two labels that occur in one sentence. Columns first, second, sentences, documents, lift.
+    """Mentions of two labels that occur together. Columns first, second, sentences, documents, lift, npmi.
 
     The lift is n(a, b) n / (n(a) n(b)), where n counts sentences with any mention, since the tables have no others.
-    Without a lower bound of n(a, b) the rarest mentions have the highest lift.
+    Without a lower bound of n(a, b) the rarest mentions have the highest lift. npmi is the normalized pointwise mutual
+    information, ln(lift) / -ln(n(a, b) / n): 0 for independent mentions and 1 for those that only occur together, so
+    that neither rare nor frequent ones win.
 
-    by:       lift or sentences
+    by:       lift, npmi, sentences or documents
     at_least: lower bound of n(a, b)
     concepts: count concepts, each by name and id, instead of mentions
+    within:   sentence, or document: then n counts documents, and there is no column `sentences`
     """
     params = {"first": first, "second": second, "at_least": at_least, "limit": limit}
-    query = _PAIRS.format(by=_one_of(by, "lift", "sentences"), key=_CONCEPT if concepts else "mention")
+    query = _PAIRS.format(
+        by=_one_of(by, "lift", "npmi", "documents", *(("sentences",) if within == "sentence" else ())),
+        key=_CONCEPT if concepts else "mention",
+        unit=_UNITS[within],
+        counts="together.n AS sentences," if within == "sentence" else "",
+    )
     return connection.sql(query, params=params).to_arrow_table()
 
 

@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import ENTITIES
-from craft_ray.report.queries import first_entities, nearest_document, pairs, top_mentions
+from craft_ray.report.queries import first_entities, nearest_document, pairs, top_by_year, top_mentions
 from craft_ray.tables.database import database
 from tests.support.outputs import open_tables, write_tables
 
@@ -47,13 +48,19 @@ def test_top_mentions(rows, by: str, labels):
     assert [(row["mentions"], row["documents"]) for row in found] == [(mentions[k], documents[k]) for k in expected]
 
 
-@given(rows=entities, second=st.sampled_from(["Chemical", "Protein"]))
-def test_pairs(rows, second: str):
+@given(
+    rows=entities,
+    second=st.sampled_from(["Chemical", "Protein"]),
+    within=st.sampled_from(["sentence", "document"]),
+    by=st.sampled_from(["lift", "npmi"]),
+)
+def test_pairs(rows, second: str, within: str, by: str):
     with database(entities=dataset(rows)) as connection:
-        found = pairs(connection, "Protein", second, at_least=1, limit=100).to_pylist()
+        found = pairs(connection, "Protein", second, by, at_least=1, limit=100, within=within).to_pylist()
     sentences: dict[tuple[str, int], set[tuple[str, str]]] = {}
     for doc_id, sentence, label, mention in rows:
-        sentences.setdefault((doc_id, sentence), set()).add((label, mention))
+        unit = (doc_id, sentence if within == "sentence" else 0)
+        sentences.setdefault(unit, set()).add((label, mention))
     single = Counter(mention for mentions in sentences.values() for mention in mentions)
     together = Counter(
         (a, b)
@@ -61,11 +68,35 @@ def test_pairs(rows, second: str):
         for (label_a, a), (label_b, b) in product(mentions, mentions)
         if (label_a, label_b) == ("Protein", second) and (second != "Protein" or a < b)
     )
-    assert {(row["first"], row["second"]): row["sentences"] for row in found} == together
+    assert {(row["first"], row["second"]): row[f"{within}s"] for row in found} == together
     for row in found:
+        joint, n = row[f"{within}s"], len(sentences)
         apart = single["Protein", row["first"]] * single[second, row["second"]]
-        assert row["lift"] == pytest.approx(row["sentences"] * len(sentences) / apart)
-    assert [row["lift"] for row in found] == sorted((row["lift"] for row in found), reverse=True)
+        assert row["lift"] == pytest.approx(joint * n / apart)
+        expected = 1 if joint == n else math.log(joint * n / apart) / -math.log(joint / n)
+        assert row["npmi"] == pytest.approx(expected, abs=1e-9)
+        assert -1 <= row["npmi"] <= 1 + 1e-9
+    assert [row[by] for row in found] == sorted((row[by] for row in found), reverse=True)
+
+
+@pytest.mark.parametrize("concepts", [False, True])
+def test_top_by_year(tmp_path: Path, concepts: bool):
+    years = {"a": 2001, "b": 2001, "c": 2003, "d": None}
+    entity = {"label": "Taxon", "start": 0, "end": 1}
+    mentions = [("a", "mouse"), ("a", "mouse"), ("b", "mouse"), ("c", "mouse"), ("d", "mouse"), ("c", "rat")]
+    rows = [
+        entity | {"doc_id": doc_id, "mention": mention, "concept_id": f"T:{mention}", "concept_name": mention}
+        for doc_id, mention in mentions
+    ]
+    write_tables(tmp_path, [{"doc_id": doc_id, "year": year} for doc_id, year in years.items()], rows)
+    with open_tables(tmp_path).connect("entities", "documents", "ancestors", "xrefs") as connection:
+        found = top_by_year(connection, concepts=concepts, limit=1).to_pylist()
+    key = "concept" if concepts else "mention"
+    assert [(row[key], row["year"], row["mentions"], row["documents"]) for row in found] == [
+        ("mouse", 2001, 3, 2),
+        ("mouse", 2003, 1, 1),
+        ("mouse", None, 1, 1),
+    ]
 
 
 def test_nearest_document():
