@@ -1,7 +1,8 @@
 """PubMed XML: baseline, update and efetch files (https://www.nlm.nih.gov/bsd/licensee/elements_descriptions.html).
 
 Read are the title and all parts of the abstract, a labelled one as section `abstract/LABEL`. A vernacular title or an
-English `OtherAbstract` (of PIP or NASA) is read if there is no other. Copyright lines are left out.
+English `OtherAbstract` (of PIP or NASA) is read if there is no other. Copyright lines are left out. The metadata has
+the languages, the types of publication and the MeSH headings.
 """
 
 import re
@@ -56,6 +57,10 @@ def _build_document(element: Any, fallback_id: str) -> Document | Rejection:
         label = normalize_space(part.get("Label", ""))
         builder.add(f"abstract/{label}" if label else "abstract", normalize_space(text_of(part)))
     metadata: dict[str, Any] = {"language": [normalize_space(text_of(e)) for e in article.iterfind("Language")]}
+    if types := [normalize_space(text_of(e)) for e in article.iterfind("PublicationTypeList/PublicationType")]:
+        metadata["publication_types"] = types
+    if headings := [_heading(e) for e in record.iterfind("MeshHeadingList/MeshHeading")]:
+        metadata["mesh"] = headings
     if left_out := [other.get("Language", "und") for other in others if other not in abstracts]:
         metadata["other_abstracts_left_out"] = left_out
     return Document(
@@ -68,6 +73,18 @@ def _build_document(element: Any, fallback_id: str) -> Document | Rejection:
         journal=_text(article, "Journal/Title") or _text(article, "Book/Publisher/PublisherName"),
         metadata=metadata,
     )
+
+
+def _heading(element: Any) -> dict[str, Any]:
+    """A MeSH heading: id, name, whether it is a major topic, and its qualifiers if it has any."""
+    descriptor = element.find("DescriptorName")
+    parts = [*element.iterfind("DescriptorName"), *element.iterfind("QualifierName")]
+    qualifiers = [normalize_space(text_of(e)) for e in element.iterfind("QualifierName")]
+    return {
+        "id": f"MESH:{descriptor.get('UI', '')}" if descriptor is not None else None,
+        "name": normalize_space(text_of(descriptor)) if descriptor is not None else None,
+        "major": any(part.get("MajorTopicYN") == "Y" for part in parts),
+    } | ({"qualifiers": qualifiers} if qualifiers else {})
 
 
 def _version(pmid: Any) -> int:

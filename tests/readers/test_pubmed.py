@@ -46,6 +46,24 @@ def test_english_abstracts(article, more, expected, left_out):
     assert found.metadata.get("other_abstracts_left_out") == left_out
 
 
+def test_types_of_publication_and_mesh_headings():
+    types = '<PublicationTypeList><PublicationType UI="D016428">Journal Article</PublicationType></PublicationTypeList>'
+    cells = '<DescriptorName UI="D008407" MajorTopicYN="N">Mast Cells</DescriptorName>'
+    qualifier = '<QualifierName UI="Q000276" MajorTopicYN="Y">immunology</QualifierName>'
+    mice = '<MeshHeading><DescriptorName UI="D051379" MajorTopicYN="N">Mice</DescriptorName></MeshHeading>'
+    headings = f"<MeshHeadingList><MeshHeading>{cells}{qualifier}</MeshHeading>{mice}</MeshHeadingList>"
+    article = f"<ArticleTitle>Pax6</ArticleTitle>{types}"
+    found = only(f"<PubmedArticleSet>{citation(1, article, headings)}</PubmedArticleSet>", "x.xml")
+    assert found.metadata["publication_types"] == ["Journal Article"]
+    assert found.metadata["mesh"] == [
+        {"id": "MESH:D008407", "name": "Mast Cells", "major": True, "qualifiers": ["immunology"]},
+        {"id": "MESH:D051379", "name": "Mice", "major": False},
+    ]
+    assert sections(found) == [("title", "Pax6")]
+    bare = only(f"<PubmedArticleSet>{citation(1, '<ArticleTitle>Pax6</ArticleTitle>')}</PubmedArticleSet>", "x.xml")
+    assert not {"mesh", "publication_types"} & bare.metadata.keys()
+
+
 def test_old_root_element():
     title = "<ArticleTitle>Pax6</ArticleTitle>"
     deletion = "<DeleteCitation><PMID>3</PMID></DeleteCitation>"
