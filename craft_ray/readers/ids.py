@@ -59,7 +59,7 @@ def article_id(values: Mapping[str, Any]) -> str | None:
 def own_id(name: str, infons: Mapping[str, Any] | None = None, number_is_pmid: bool = True) -> str:
     """Return the id of an article from its infons and its format's own id, which is returned as it is otherwise."""
     kind = "pmcid" if name[:3] == "PMC" else "pmid" if number_is_pmid else ""
-    return article_id({kind: name, **(infons or {})}) or name
+    return (article_id({kind: name, **(infons or {})}) if kind or infons else None) or name
 
 
 def pmid_of(value: str | None) -> str | None:

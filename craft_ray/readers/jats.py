@@ -6,8 +6,10 @@ counts their words. Display formulas, TeX and labels are left out. Inline formul
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
+
+from lxml import etree
 
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.ids import article_id
@@ -143,12 +145,16 @@ def _back_matter(article: Any) -> Iterator[tuple[str, Any]]:
         yield _BACK_MATTER.get(local_name(child), "back"), child
 
 
+_texts: Callable[[Any], Any] = etree.XPath("descendant::text()", smart_strings=False)
+"""Three times as fast as `itertext`."""
+
+
 def _words_left_out(article: Any, meta: Any, include: tuple[str, ...]) -> dict[str, int]:
     """Count the words of each optional part that is not included."""
     counts: dict[str, int] = {}
 
     def count(part: str, element: Any) -> None:
-        if part not in include and (words := len(" ".join(element.itertext()).split())):
+        if part not in include and (words := len(" ".join(_texts(element)).split())):
             counts[part] = counts.get(part, 0) + words
 
     read = [part for name in _BODIES for part in article.iterfind(name)]

@@ -22,13 +22,16 @@ _NEXT_BRACKET = re.compile(rb"%s(?:[\[{]%s[\]}]%s)*+([\[\]{}]?)" % (_FLAT, _FLAT
 _DEPTHS = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 
 
+_DECODER = json.JSONDecoder(parse_constant=lambda constant: None)
+
+
 def parse_json(content: bytes, name: str) -> Any:
     """Parse one value, or return a Rejection of this name.
 
     NaN and the infinities, which Python and R write for what is missing, become None.
     """
     try:
-        return json.loads(content.decode("utf-8-sig"), parse_constant=lambda constant: None)
+        return _DECODER.decode(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Rejection(name, "bad_encoding", not_utf8(error))
     except (ValueError, RecursionError) as error:
