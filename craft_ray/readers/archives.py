@@ -12,7 +12,7 @@ from craft_ray.core.errors import ShardError
 from craft_ray.readers import limits
 from craft_ray.readers.compression import BUFFER, Stream, seekable
 
-SUFFIXES = ("tar", "tgz", "tbz", "txz", "zip")
+SUFFIXES = ("tar", "tgz", "tbz", "tbz2", "txz", "tzst", "zip")
 
 MAX_ZIP_DIRECTORY = 32 << 20
 """Bytes of the list of files at the end of a zip archive, which takes ten times as much in memory."""

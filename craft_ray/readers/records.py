@@ -25,7 +25,7 @@ ID_COLUMNS = (
 YEAR_COLUMNS = ("year", "publication_year", "pub_year", "pubyear", "publication_date", "date", "publish_time")
 JOURNAL_COLUMNS = ("journal", "journal_title", "journal_name", "journal_book", "journaltitle", "journalinfo", "venue")
 
-_INNER_OBJECTS = ("metadata", "_source", "pdf_parse", "grobid_parse", "latex_parse", "row")
+_INNER_OBJECTS = ("metadata", "_source", "data", "pdf_parse", "grobid_parse", "latex_parse", "row")
 """Objects whose columns count as the record's own if it lacks text that they have."""
 
 

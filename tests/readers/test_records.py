@@ -141,6 +141,7 @@ EUROPE_PMC_SECTIONS = [
             "a",
             [("sections/Methods", "Mice\nran.")],
         ),
+        ({"id": 9, "data": {"text": "Mice"}, "annotations": [{"text": "x"}]}, "9", [("text", "Mice")]),
         ({"_id": "9", "_source": TITLED}, "9", [("title", "Pax6"), ("abstract", "Of mice.")]),
         (EUROPE_PMC, "PMID:7", EUROPE_PMC_SECTIONS),
         ({"doi": "10.1/X", "title": "Pax6"}, "DOI:10.1/x", [("title", "Pax6")]),
