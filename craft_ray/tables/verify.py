@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from craft_ray.core.errors import CraftRayError
@@ -20,6 +22,7 @@ from craft_ray.tables.numbers import pair_of
 from craft_ray.tables.output import TABLES, Output, open_output, table_exists
 from craft_ray.tables.records import kept_versions
 from craft_ray.tables.snapshots import open_table
+from craft_ray.tables.version import id_hasher
 
 MAX_EXAMPLES = 10
 """Faults of a check that are described; of the others it gives the number."""
@@ -60,10 +63,11 @@ def verify(storage: Storage, location: str, documents: int | None = None) -> Ite
             yield check
     if broken:
         return
-    yield _check_pairs(storage, location)
+    yield _check_pairs(storage, location, "shards" in names)
     if lease_holder(storage, location) is None:
         yield _check_strays(storage, location, names)
     output = open_output(storage, location)
+    yield _check_duplicates(storage, location, output)
     with output.connect() as connection:
         for claim, checked, query in _row_checks(output, documents):
             yield _check_rows(connection, claim, checked, query)
@@ -115,10 +119,28 @@ def _parquet_sizes(storage: Storage, folder: str) -> dict[str, int]:
     return {path: size for path, size in files if path.endswith(".parquet") and not path.startswith("_delta_log/")}
 
 
-def _check_pairs(storage: Storage, location: str) -> Check:
-    pairs = {name: pair_of(open_table(storage, location, name)) for name in ("entities", "documents")}
-    faults = [] if len(set(pairs.values())) == 1 else [f"the last pairs of commits are {pairs}"]
-    return Check.of("entities and documents are from the same commit", 2, faults)
+def _check_pairs(storage: Storage, location: str, has_shards: bool) -> Check:
+    """Finished shards may be older than the documents, and never newer."""
+    names = ("entities", "documents", *["shards"] * has_shards)
+    pairs = {name: pair_of(open_table(storage, location, name)) for name in names}
+    sound = pairs["entities"] == pairs["documents"] >= pairs.get("shards", 0)
+    faults = [] if sound else [f"the last pairs of commits are {pairs}"]
+    return Check.of("entities and documents are from the same commit, shards from no later one", len(pairs), faults)
+
+
+def _check_duplicates(storage: Storage, location: str, output: Output) -> Check:
+    """Documents that a finished shard has found in the tables, known by the hash of their ids, are still there."""
+    claim = "shards: the documents that others had given before are there"
+    table = output.shards.dataset.to_table(["shard", "duplicates"], filter=pc.field("duplicates").is_valid())
+    wanted = pc.list_flatten(table["duplicates"]).to_numpy()
+    if not len(wanted):
+        return Check.of(claim, 0, [])
+    ids = id_hasher(open_table(storage, location, "documents"))
+    found = [ids.hashes(batch["doc_id"].to_pylist()) for batch in output.documents.dataset.to_batches(["doc_id"])]
+    missing = ~np.isin(wanted, np.concatenate(found))
+    shards = pc.list_parent_indices(table["duplicates"].combine_chunks()).to_numpy()[missing]
+    faults = [f"{table['shard'][row]}: a document is missing" for row in shards.tolist()]
+    return Check.of(claim, len(wanted), faults)
 
 
 def _check_strays(storage: Storage, location: str, names: Sequence[str]) -> Check:
@@ -146,7 +168,7 @@ def _row_checks(output: Output, documents: int | None) -> Iterator[tuple[str, in
     yield (
         "documents: each has as many entities as it says",
         rows,
-        "SELECT doc_id || ': n_entities is ' || n_entities || ', and it has ' || coalesce(n, 0) FROM documents "
+        "SELECT concat(doc_id, ': n_entities is ', n_entities, ', and it has ', coalesce(n, 0)) FROM documents "
         "LEFT JOIN (SELECT doc_id, count(*) AS n FROM entities GROUP BY doc_id) USING (doc_id) "
         "WHERE n_entities IS DISTINCT FROM coalesce(n, 0)",
     )
@@ -187,6 +209,14 @@ def _row_checks(output: Output, documents: int | None) -> Iterator[tuple[str, in
         "shards: found = emitted + unchanged + superseded",
         shards,
         "SELECT shard FROM shards WHERE found <> emitted + unchanged + superseded",
+    )
+    # What a shard gave to the tables is there, or was replaced by rows of the same run or of later ones.
+    yield (
+        "shards: the documents that they gave are there",
+        shards,
+        "WITH later AS (SELECT run_id, sum(count(*)) OVER (ORDER BY run_id DESC) AS rows FROM documents GROUP BY 1) "
+        "SELECT shard || ': it gave ' || emitted || ' documents' FROM shards WHERE emitted > "
+        "coalesce(len(duplicates), 0) + coalesce((SELECT max(rows) FROM later WHERE later.run_id >= shards.run_id), 0)",
     )
 
 

@@ -35,6 +35,7 @@ def mentions(output: Path) -> set[tuple[str, str | None]]:
 def test_entities_have_concepts(tmp_path: Path):
     by = grounder()
     written = commit(tmp_path, DOCUMENTS, grounder=by)
+    write_concepts(Tables(STORAGE, str(tmp_path)), by.lexicon)
     assert_consistent(tmp_path)
     assert mentions(tmp_path) == {
         ("Pax6", "PR:000012318"),
@@ -58,7 +59,9 @@ def test_columns_are_null_without_a_lexicon(tmp_path: Path):
 
 def test_left_out_mentions(tmp_path: Path):
     every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
-    written = commit(tmp_path, DOCUMENTS, grounder=grounder(grounded_only=frozenset({"Protein"})))
+    by = grounder(grounded_only=frozenset({"Protein"}))
+    written = commit(tmp_path, DOCUMENTS, grounder=by)
+    write_concepts(Tables(STORAGE, str(tmp_path)), by.lexicon)
     assert_consistent(tmp_path)
     assert written.labels + written.left_out == every.labels
     assert set(written.left_out) == {"Protein"}

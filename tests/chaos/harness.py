@@ -23,6 +23,7 @@ from tests.chaos.inputs import write_inputs
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.report import Report
 from tests.chaos.run import Run
+from tests.support.commands import run_command
 from tests.support.s3_server import S3Server, running_s3_server
 
 LONGEST_STOP = 10.0
@@ -175,6 +176,9 @@ class Harness:
             f"compared: {len(found.documents)} documents, {lost} lost, {duplicated} twice, {different} rows differ, "
             f"{left} files outside the snapshots"
         )
+        verified = run_command("verify", output, environment=self.store.environment)
+        if verified.code:
+            report.failures.append(f"{output}: {verified.stdout}{verified.stderr}")
         if lost or duplicated or different or left:
             report.failures.append(
                 f"{output}: lost {lost}, duplicated {duplicated}, different {different}, files {left}"

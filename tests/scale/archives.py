@@ -26,7 +26,7 @@ from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.shards import Shard
 from tests.scale.generated import texts, vocabulary
 from tests.scale.harness import scenario
-from tests.support.outputs import table
+from tests.support.outputs import assert_consistent, table
 
 REFERENCES = 60
 
@@ -49,6 +49,7 @@ def archive(folder: Path, mb: int = 300, parts: tuple[int, ...] = (1, 2)) -> Ite
             summary = craft_ray.annotate(str(path), str(output), model="stand-in", concepts=False)
             seconds = time.monotonic() - began
         assert summary["documents"]["annotated"] == articles
+        assert_consistent(output)
         rows = table(output, "documents").select(["doc_id", "status", "content_hash", "n_entities", "n_tokens"])
         contents.append(rows.sort_by("doc_id"))
         assert contents[-1].equals(contents[0])

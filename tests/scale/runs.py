@@ -11,15 +11,24 @@ import numpy as np
 
 from tests.scale.generated import FIRST, first_run, large_output, texts, write_jsonl
 from tests.scale.harness import craft_ray, scenario
+from tests.support.outputs import assert_consistent
 from tests.support.pubmed import citation, pubmed_file
 
 PUBMED = ((0.015, 25 / 27), (0.06, 1 / 27), (1.0, 1 / 27))
 """Where 27 revised citations of an update file of January 2026 were: shares of the newest, and how many of the 27."""
 
 
-def annotate(inputs: Path, output: Path, *options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def annotate(
+    inputs: Path, output: Path, *options: str, generated: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Annotate, and verify the output.
+
+    generated: it also holds rows that no run has written, whose mentions are not in their texts
+    """
     summary, used = craft_ray("annotate", inputs, "--output", output, "--model", "stand-in", *options)
     assert summary["adds_up"]
+    if not generated:
+        assert_consistent(output)
     return summary, used
 
 
@@ -79,7 +88,7 @@ def rate(
         first = FIRST + existing + turn * new
         inputs = write_jsonl(folder / f"in{turn}", range(first, first + new), shards, prefix=f"{turn}-")
         for name, output in (("existing", folder / "existing"), ("empty", folder / f"empty{turn}")):
-            summary, used = annotate(inputs, output)
+            summary, used = annotate(inputs, output, generated=name == "existing")
             assert summary["documents"]["annotated"] == new
             rates[name].append(summary["steady_tokens_per_second"] or summary["tokens_per_second"])
             found = {"tokens_per_second": rates[name][-1], "first_block": summary["timeline"]["first_block"]}
@@ -115,7 +124,7 @@ def revisions(folder: Path, existing: int = 300_000, documents: int = 3_000) -> 
         output = folder / "out"
         shutil.copytree(folder / "existing", output)
         inputs = write_jsonl(folder / f"z-{name}", np.sort(chosen), 4, prefix="z-")  # newer than all other shards
-        summary, used = annotate(inputs, output, "--no-concepts")
+        summary, used = annotate(inputs, output, "--no-concepts", generated=True)
         assert summary["documents"]["annotated"] == documents
         shutil.rmtree(output)
         yield {"night": name} | used

@@ -24,6 +24,7 @@ from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.output import Output, open_output
+from craft_ray.tables.verify import verify
 from craft_ray.tables.version import id_hasher
 from craft_ray.tables.writer import Tables
 
@@ -69,23 +70,10 @@ def data_files(table: Path) -> set[Path]:
 
 
 def assert_consistent(output: str | Path, options: dict[str, str] | None = None) -> Counter[str]:
-    """Check an output at rest: unique ids, offsets, counts, files. Returns the number of documents by status."""
-    documents = table(output, "documents", options)
-    assert len(set(documents["doc_id"].to_pylist())) == documents.num_rows
-    texts = dict(zip(documents["doc_id"].to_pylist(), documents["text"].to_pylist(), strict=True))
-    counted: Counter[str] = Counter()
-    for row in table(output, "entities", options).to_pylist():
-        text = texts[row["doc_id"]]
-        assert text[row["start"] : row["end"]] == row["mention"]
-        assert row["sentence_start"] <= row["start"] < row["end"] <= row["sentence_end"]
-        counted[row["doc_id"]] += 1
-    for row in documents.select(["doc_id", "n_entities"]).to_pylist():
-        assert counted[row["doc_id"]] == row["n_entities"]
-    for name in ("entities", "documents", "shards"):
-        if options is None:
-            snapshot = {Path(uri).name for uri in DeltaTable(f"{output}/{name}").file_uris()}
-            assert {path.name for path in data_files(Path(output, name))} == snapshot
-    return Counter(documents["status"].to_pylist())
+    """Verify an output at rest, and return the number of documents by status."""
+    faults = [check for check in verify(STORAGE, str(output)) if check.faults]
+    assert not faults, faults
+    return Counter(table(output, "documents", options)["status"].to_pylist())
 
 
 WORDS = ["Pax6", "mouse", "TNF-α", "binds", "𝛽-actin", "of", "naïve", "kinase", "in", "yeast"]

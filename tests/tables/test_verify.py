@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.core.schema import ANCESTORS, CONCEPTS, DOCUMENTS, ENTITIES, SHARDS, XREFS
+from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.verify import Check, verify
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, data_files, document, write_tables
@@ -30,7 +31,7 @@ def write_concepts(tables: Tables, *rows: list[dict[str, object]]) -> None:
 def output(tmp_path: Path) -> Path:
     """Two documents with two entities, their concepts, and their shard, in two commits of each table."""
     for number, text in enumerate(("Pax6 in the mouse", "𝛽-actin in rats")):
-        row, entities = document(f"d{number}", text, ("Protein", text.split()[0]), shard="a.xml")
+        row, entities = document(f"d{number}", text, ("Protein", text.split()[0]), shard="a.xml", run_id="1")
         write_tables(tmp_path, [row], [entity | {"concept_id": "PR:1"} for entity in entities])
     tables = Tables(STORAGE, str(tmp_path))
     counts = {"found": 3, "emitted": 2, "unchanged": 1, "superseded": 0}
@@ -48,7 +49,7 @@ def test_a_sound_output_has_no_faults(output: Path):
     checked = {check.claim: check.checked for check in checks}
     assert checked["entities: offsets reproduce the mention"] == 2
     assert checked["documents: files are as the log says"] == 2
-    assert len(checked) == 23
+    assert len(checked) == 25
 
 
 def first_file(output: Path, table: str) -> Path:
@@ -106,7 +107,19 @@ def test_tables_out_of_step(output: Path):
         if commit.name >= half.name:
             commit.unlink()
     assert table.version() > 0
-    assert "entities and documents are from the same commit" in faults(output)
+    assert "entities and documents are from the same commit, shards from no later one" in faults(output)
+
+
+def test_shards_of_a_later_commit(output: Path):
+    """Both tables are put back to an earlier state, and the shards are not."""
+    for name in ("entities", "documents"):
+        log = output / name / "_delta_log"
+        half = max(path for path in log.glob("*.json") if "d1" in path.read_text())
+        for commit in log.glob("*.json"):
+            if commit.name >= half.name:
+                commit.unlink()
+    claim = "entities and documents are from the same commit, shards from no later one"
+    assert faults(output)[claim][0] == 1
 
 
 def more_rows(output: Path, table: str, **columns: object) -> None:
@@ -136,6 +149,18 @@ ENTITY |= {"sentence_end": 17, "section": "text", "score": 0.5}
         ("entities", ENTITY | {"sentence_end": 9}, "entities: offsets reproduce the mention", ("d0 12:17 mouse",)),
         ("entities", ENTITY | {"concept_id": "PR:7"}, "entities: each concept is in `concepts`", ("PR:7",)),
         ("shards", {"shard": "a.xml", "run_id": "2"}, "shards: none twice", ("a.xml",)),
+        (
+            "shards",
+            {"shard": "b.xml", "found": 3, "emitted": 3, "unchanged": 0, "superseded": 0, "run_id": "zzz"},
+            "shards: the documents that they gave are there",
+            ("b.xml: it gave 3 documents",),
+        ),
+        (
+            "shards",
+            {"shard": "b.xml", "run_id": "2", "duplicates": [IdHasher().hash("gone")]},
+            "shards: the documents that others had given before are there",
+            ("b.xml: a document is missing",),
+        ),
         (
             "shards",
             {"shard": "b.xml", "found": 3, "emitted": 1, "unchanged": 1, "superseded": 0, "run_id": "2"},
