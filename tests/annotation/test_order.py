@@ -30,7 +30,7 @@ from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
 
 CHECKPOINT = load_checkpoint("stand-in")
-TEXTS = ["A mouse", "A rat", "A worm"]
+TEXTS = ["Pax6 in mouse", "Genes expressed in rats", "A worm"]
 
 contents = st.lists(  # of each shard: what it says of some citations, None for a deletion
     st.dictionaries(
@@ -61,17 +61,21 @@ def model() -> Model:
 def run(
     output: Path, model: Model, shards: dict[str, bytes], run_id: str, chance: random.Random, parts: int = 1
 ) -> Account:
+    return annotate_into(Tables(STORAGE, str(output), f"20260101T00000{run_id}-00000000"), model, shards, chance, parts)
+
+
+def annotate_into(
+    tables: Tables, model: Model, shards: dict[str, bytes], chance: random.Random, parts: int = 1, compact: bool = False
+) -> Account:
     """The steps of a run one after the other, its blocks in any order; archives are read in so many parts."""
-    run_id = f"20260101T00000{run_id}-00000000"
-    tables = Tables(STORAGE, str(output), run_id)
     listed = Shards.from_shards([Shard(name, len(content)) for name, content in shards.items()])
     existing = read_existing(tables, listed, tables.finished_shards())
     listed = listed.with_numbers(existing.numbers)
     account = Account(Arrivals(listed))
     account.arrivals.unsplittable.update(unsplittable_shards(listed, existing, None))
-    commits = Commits(tables, existing.ledger, account, run_id, "", 1.0)
+    commits = Commits(tables, existing.ledger, account, tables.run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
-    write = WriteTask(STORAGE, str(output), run_id, Decoder.of(CHECKPOINT))
+    write = WriteTask(STORAGE, tables.output, tables.run_id, Decoder.of(CHECKPOINT))
     for _attempt in range(2):
         missing = account.arrivals.missing()
         account.arrivals.restart(missing)
@@ -91,7 +95,7 @@ def run(
             commits.commit(all=chance.random() < 0.3)
         commits.commit(all=True)
     commits.recount()
-    tables.finish(compact=False)
+    tables.finish(compact)
     assert account.adds_up()
     assert tables.counts()["documents"] == commits.rows
     return account
