@@ -1,4 +1,4 @@
-"""A run that ends at any of its writes, and is run again, leaves the tables of an undisturbed one."""
+"""A run of which any read or write fails, and is run again, leaves the tables of an undisturbed one."""
 
 import random
 import shutil
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from craft_ray.annotation.run import annotate
+from craft_ray.core.errors import CraftRayError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
@@ -17,7 +18,16 @@ from tests.support.local_run import Faults, ProcessGone, without_ray
 from tests.support.outputs import assert_consistent, document_rows, entity_rows
 from tests.support.pubmed import citation, deletion, pubmed_file
 
-WRITES = (
+CALLS = (
+    (Storage, "open"),
+    (Storage, "read_bytes"),
+    (Storage, "entry"),
+    (Storage, "entries"),
+    (Storage, "files_below"),
+    (Storage, "size"),
+    (Storage, "modified"),
+    (Storage, "publishing"),
+    (Storage, "sync"),
     (Storage, "write_bytes"),
     (Storage, "create"),
     (Storage, "remove_files"),
@@ -31,7 +41,7 @@ def night(folder: Path, faults: Faults | None = None) -> dict[str, Any]:
     settings = Settings(model="stand-in", concepts=False, prune=True, max_pruned=1)
     with without_ray(), pytest.MonkeyPatch.context() as patched:
         patched.setattr(lease, "_is_alive", lambda held: False)  # a process that is gone here is this very one
-        for owner, name in WRITES if faults else ():
+        for owner, name in CALLS if faults else ():
             faults.wrap(patched, owner, name)
         return annotate([str(folder / "in")], str(folder / "out"), settings)
 
@@ -56,7 +66,7 @@ class Nights:
         undisturbed = Faults()
         self._restore()
         night(self.folder, undisturbed)
-        self.writes, self._expected = undisturbed.writes, self._state()
+        self.calls, self._expected = undisturbed.calls, self._state()
         assert_consistent(self.folder / "out")
 
     def _restore(self) -> None:
@@ -66,14 +76,14 @@ class Nights:
     def _state(self) -> tuple[list[Any], list[Any]]:
         return entity_rows(self.folder / "out"), document_rows(self.folder / "out")
 
-    def end_at(self, *ends: tuple[int, str]) -> None:
-        """Start the night, end it at some writes, and check what the last, undisturbed start of it leaves."""
+    def fail_at(self, *faults: tuple[int, str]) -> None:
+        """Start the night, each time with a call that fails; check what the last, undisturbed start leaves."""
         self._restore()
-        for at, kind in ends:
-            with suppress(ProcessGone):
+        for at, kind in faults:
+            with suppress(ProcessGone, CraftRayError, OSError):
                 night(self.folder, Faults(at, kind))
         night(self.folder)
-        how = ", ".join(f"{kind} {at} {self.writes[at]}" for at, kind in ends)
+        how = ", ".join(f"{kind} {at} {self.calls[at]}" for at, kind in faults)
         assert self._state() == self._expected, how
         assert_consistent(self.folder / "out")
 
@@ -83,19 +93,20 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     return Nights(tmp_path_factory.mktemp("nights"))
 
 
-KINDS = ["before", "after", "torn"]
+KINDS = ["before", "after", "torn", "error", "late error"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_write_may_be_the_last(nights: Nights, kind: str, request: pytest.FixtureRequest):
-    assert len(nights.writes) > 20
-    for at in range(0, len(nights.writes), 1 if request.config.getoption("long") else 7):
-        nights.end_at((at, kind))
+def test_any_call_may_fail(nights: Nights, kind: str, request: pytest.FixtureRequest):
+    assert len(nights.calls) > 50
+    first = KINDS.index(kind)  # so that the gate does not always have the same calls fail
+    for at in range(first, len(nights.calls), 1 if request.config.getoption("long") else len(nights.calls) // 4):
+        nights.fail_at((at, kind))
 
 
 @pytest.mark.long
-def test_runs_may_end_twice(nights: Nights):
+def test_runs_may_fail_twice(nights: Nights):
     chance = random.Random(0)
-    count = len(nights.writes)
-    for _ in range(100):
-        nights.end_at(*((chance.randrange(count), chance.choice(KINDS)) for _ in range(2)))
+    count = len(nights.calls)
+    for _ in range(200):
+        nights.fail_at(*((chance.randrange(count), chance.choice(KINDS)) for _ in range(2)))

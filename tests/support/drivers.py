@@ -26,7 +26,8 @@ STEPS = (
     (DeltaTable, "vacuum"),
     (DeltaTable, "restore"),
 )
-"""Writes, and what comes shortly before them. A look at another driver's lease is one more step, `look`."""
+"""Writes, and what comes shortly before them; a commit is told with its table. A look at another driver's lease is one
+more step, `look`."""
 
 SILENCE = lease.DEAD_AFTER / 2
 """Seconds that pass at each look at another driver's lease; no heart beats, as if all other drivers were suspended."""
@@ -106,7 +107,7 @@ def current() -> Driver | None:
 def _stepwise(original: Callable[..., Any], name: str) -> Callable[..., Any]:
     def call(this: Any, *arguments: Any, **named: Any) -> Any:
         if (driver := current()) is not None:
-            driver.pause(name)
+            driver.pause(f"{name} {this.path.rpartition('/')[2]}" if isinstance(this, NumberedTable) else name)
         return original(this, *arguments, **named)
 
     return call

@@ -1,5 +1,6 @@
 """A whole run in this process, without Ray: the same steps, with the stages called one after the other."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -74,34 +75,36 @@ class ProcessGone(BaseException):
 
 
 class Faults:
-    """Counts the writes of a run, and ends it at one of them.
+    """Counts the calls of a run that read or write, and has one of them fail.
 
-    at:   number of the write that fails, None for none
-    kind: "before" or "after" the write, or "torn": a file of which only half is written
+    at:   number of the call, None for none
+    kind: the process is gone "before" or "after" the call, or leaves a "torn" file of which only half is written; or
+          the call raises an "error", or a "late error" although it was made
     """
 
     def __init__(self, at: int | None = None, kind: str = "before") -> None:
         self.at, self.kind = at, kind
-        self.writes: list[str] = []
+        self.calls: list[str] = []
         self.gone = False
 
     def wrap(self, patched: pytest.MonkeyPatch, owner: type, name: str) -> None:
         original = getattr(owner, name)
 
-        def write(this: Any, *arguments: Any, **named: Any) -> Any:
+        def call(this: Any, *arguments: Any, **named: Any) -> Any:
             if self.gone:
                 raise ProcessGone
             subject = next((one for one in arguments if isinstance(one, str)), getattr(this, "path", ""))
-            self.writes.append(f"{name} {subject}")
-            fails = len(self.writes) - 1 == self.at
-            self.gone = fails
-            if fails and self.kind == "torn" and name == "write_bytes":
+            self.calls.append(f"{name} {subject}")
+            if len(self.calls) - 1 != self.at:
+                return original(this, *arguments, **named)
+            if self.kind == "torn" and name == "write_bytes":
                 url, content = arguments
                 original(this, url, content[: len(content) // 2])
-            elif not fails or self.kind == "after":
-                result = original(this, *arguments, **named)
-                if not fails:
-                    return result
+            elif self.kind in ("after", "late error"):
+                original(this, *arguments, **named)
+            if self.kind.endswith("error"):
+                raise OSError(errno.EIO, "a fault")
+            self.gone = True
             raise ProcessGone
 
-        patched.setattr(owner, name, write)
+        patched.setattr(owner, name, call)
