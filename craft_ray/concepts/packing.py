@@ -100,7 +100,7 @@ def unpack(content: bytes) -> Lexicon:
             if description["format"] != FORMAT:
                 raise NotALexiconError(f"its layout has the version {description['format']}, not {FORMAT}")
             names, concepts, parents, old, xrefs = (
-                pq.read_table(io.BytesIO(archive.read(f"{name}.parquet"))).combine_chunks()
+                pq.ParquetFile(io.BytesIO(archive.read(f"{name}.parquet"))).read(use_threads=False).combine_chunks()
                 for name in ("names", "concepts", "parents", "old", "xrefs")
             )
     except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:

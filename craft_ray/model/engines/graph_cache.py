@@ -8,6 +8,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 
 from craft_ray.core.logs import log
@@ -18,13 +19,16 @@ MAX_GRAPHS = 4
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def cached(key: str, make: Callable[[], bytes]) -> bytes:
-    """Return the content of the file named `key`, which is made if it is missing or damaged."""
+def cached(key: str, make: Callable[[], bytes]) -> memoryview:
+    """Return the content of the file named `key`, which is made if it is missing or damaged.
+
+    It is mapped from the file; what is written to it stays in memory.
+    """
     if (folder := _cache_folder()) is None:
-        return make()
+        return memoryview(bytearray(make()))
     file = folder / key
     if (content := _read(file)) is None:
-        content = make()
+        content = memoryview(bytearray(make()))
         try:
             _write(file, content)
             _remove_old(folder)
@@ -39,18 +43,19 @@ def _cache_folder() -> Path | None:
     return Path(base) / "craft_ray" / "graphs" if os.path.isabs(base) else None
 
 
-def _read(file: Path) -> bytes | None:
+def _read(file: Path) -> memoryview | None:
     """The content if the file exists and matches its digest."""
     try:
-        stored = file.read_bytes()
+        with file.open("rb") as stream:
+            stored = memoryview(mmap(stream.fileno(), 0, access=ACCESS_COPY))
         os.utime(file)
-    except OSError:  # missing, or just removed by another run
+    except (OSError, ValueError):  # missing, just removed by another run, or empty
         return None
     digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
     return content if hashlib.sha256(content).digest() == digest else None
 
 
-def _write(file: Path, content: bytes) -> None:
+def _write(file: Path, content: memoryview) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".")
     try:
