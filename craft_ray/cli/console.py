@@ -93,6 +93,7 @@ def _bar(console: Console) -> Iterator[Show]:
                 total=max(1, account.arrivals.bytes_total),
                 completed=account.arrivals.bytes_done,
                 left="" if left is None else f"{timedelta(seconds=round(left))} left",
+                refresh=not account.timeline.commits,  # at once, since nothing is shown while Ray starts
             )
 
         yield show

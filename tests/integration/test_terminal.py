@@ -62,6 +62,15 @@ def test_ctrl_c_keeps_commits(job: list[str | Path], columns: int, tmp_path: Pat
         assert not any(re.search(r"\d:\d\d:\d\d", line) for line in at.lines)  # nothing of the bar stays
 
 
+def test_the_start_of_ray_is_shown(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Mouse has Pax6 in its eye.")
+    output = ["--output", tmp_path / "out", "--model", "stand-in", "--cpus", "2"]
+    with terminal([*COMMAND, "annotate", tmp_path / "a.txt", *output], 80) as at:
+        at.until(lambda lines: any(line.startswith("starting Ray") for line in lines))
+        assert at.to_its_end() == 0
+    assert any(line.split() == ["documents", "annotated", "1"] for line in at.lines)
+
+
 BAR = """
 import threading
 from craft_ray.annotation.account import Account
