@@ -15,7 +15,7 @@ from craft_ray.readers.compression import peek
 from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import CSV, Record
 from craft_ray.readers.reader import Head, Reader, ReadOptions
-from craft_ray.readers.records import document_from_record, find_columns, unique_names
+from craft_ray.readers.records import document_from_record, find_columns, names_of, unique_names
 
 SUFFIXES = ("csv", "tsv")
 
@@ -34,7 +34,7 @@ def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Ite
         rows = csv.reader(text, delimiter=_delimiter(head))
         names = unique_names(next(rows, []))
         if not find_columns(names, options).text:
-            raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
+            raise ShardError("bad_record", f"no text among {names_of(names)}")
         number = 0
         for row in rows:
             record.reset()

@@ -10,7 +10,7 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers.compression import seekable
 from craft_ray.readers.reader import Reader, ReadOptions
-from craft_ray.readers.records import document_from_record, find_columns
+from craft_ray.readers.records import document_from_record, find_columns, names_of
 
 
 def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
@@ -24,7 +24,7 @@ def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
         file = pq.ParquetFile(seekable(stream))
         names = file.schema_arrow.names
         if not find_columns(names, options).text:
-            raise ShardError("bad_record", f"no column of text among {', '.join(names)[:500]}")
+            raise ShardError("bad_record", f"no text among {names_of(names)}")
         # Row by row, since many rows may share one huge value of a dictionary. Threads would cost more than they gain.
         for row in file.iter_batches(batch_size=1, use_threads=False):
             yield _read_row(row, f"{shard}#{number}", options)

@@ -62,6 +62,11 @@ def is_id_column(name: str, options: ReadOptions) -> bool:
     return name == options.id_column if options.id_column else column_key(name) in ID_COLUMNS
 
 
+def names_of(columns: Iterable[str]) -> str:
+    """Columns among which none has text, with advice."""
+    return f"the columns {', '.join(map(str, columns))[:500]}; --text-column names those with text"
+
+
 def unique_names(names: Iterable[str]) -> list[str]:
     """Names of columns without blanks around them. A second `title` becomes `title.1`, as in pandas."""
     unique: dict[str, None] = {}
@@ -98,7 +103,7 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
             return Rejection(doc_id, "bad_record", f"`{name}` is {error}")
     if not found:
         missing = " and ".join(f"`{name}`" for name in options.text_column or columns.text or ("text",))
-        return Rejection(doc_id, "bad_record", f"no {missing} among the columns {', '.join(map(str, record))[:500]}")
+        return Rejection(doc_id, "bad_record", f"no {missing} among {names_of(record)}")
     return _build_document(record, doc_id, id_column, columns, builder)
 
 

@@ -84,7 +84,12 @@ def test_records_without_text_are_rejected():
     (found,) = read('{"id": "a", "title": "Pax6", "prose": "mice"}\n', "x.jsonl")
     assert isinstance(found, Rejection)
     assert found.reason == "bad_record"
-    assert refused("id,prose\na,mice\n", "x.csv")[0] == "bad_record"
+    assert "--text-column" in found.detail
+    reason, detail = refused("id,prose\na,mice\n", "x.csv")
+    assert (reason, detail) == (
+        "bad_record",
+        "after 0 documents: no text among the columns id, prose; --text-column names those with text",
+    )
     (found,) = read('{"id": "a", "text": "mice"}\n', "x.jsonl", text_column=("prose",))
     assert isinstance(found, Rejection)
     assert "`prose`" in found.detail
