@@ -11,7 +11,7 @@ Slow imports (ray, torch, pyarrow) happen on first use.
 from collections.abc import Iterable
 from importlib import import_module
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from craft_ray.core.version import __version__
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from craft_ray.cli.console import Show
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
+    from craft_ray.core.setting_arguments import SettingArguments
     from craft_ray.core.settings import Settings, load_settings
     from craft_ray.outputs import Output
 
@@ -61,7 +62,7 @@ def annotate(
     settings: "Settings | None" = None,
     *,
     progress: bool | None = None,
-    **overrides: Any,
+    **overrides: "Unpack[SettingArguments]",
 ) -> dict[str, Any]:
     """Annotate documents and write the tables of an output, like `craft-ray annotate`. Returns the run's summary.
 

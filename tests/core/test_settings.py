@@ -1,11 +1,13 @@
 """Precedence of settings, and errors."""
 
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import FILE, load_settings
+from craft_ray.core.setting_arguments import SettingArguments
+from craft_ray.core.settings import FILE, Settings, load_settings
 
 
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -59,3 +61,10 @@ def test_found_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.chdir(tmp_path)
     assert load_settings().replicas == 3
     assert FILE in caplog.text
+
+
+def test_keyword_arguments_have_the_types_of_settings():
+    types = get_type_hints(SettingArguments)
+    assert types.keys() == Settings.model_fields.keys()
+    for name in types.keys() - {"notify", "wait_for", "s3"}:  # given as text and mappings
+        assert types[name] == Settings.model_fields[name].annotation, name
