@@ -161,5 +161,6 @@ def choice(option: str, given: str, *known: str) -> str:
     Raises SettingsError.
     """
     if given not in known:
-        raise SettingsError(f"{option} {given}: choose {' or '.join(known)}{nearest(given, known)}")
+        choices = " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
+        raise SettingsError(f"{option} {given}: choose {choices}{nearest(given, known)}")
     return given

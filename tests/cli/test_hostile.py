@@ -104,7 +104,7 @@ def test_nearest_names(output: str):
             ["top", output, "--label", "Protien"],
             "the tables hold no label Protien, only Protein, Taxon; did you mean Protein?",
         ),
-        (["top", output, "--by", "mention"], "choose mentions or documents; did you mean mentions?"),
+        (["top", output, "--by", "mention"], "choose mentions, documents or year; did you mean mentions?"),
         (["rejected", output, "--reason", "bad_xlm"], "did you mean bad_xml?"),
         (["export", output, f"{output}/../x", "--to", "bioc_xml"], "did you mean bioc-xml?"),
         (["show", "2", "--in", output], "did you mean PMID:2?"),
