@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from craft_ray.cli.console import add_row, plain_table, print_result
-from craft_ray.cli.options import Json, SettingsFile
+from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs
 from craft_ray.core.errors import SettingsError
 
 EXAMPLES = """Examples:
@@ -98,6 +98,11 @@ def evaluate(
     ontologies: Ontologies,
     craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.", metavar="FOLDER")],
     leave_out: LeaveOut = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(help="Corpus with ids of MeSH, NCBI or an ontology, as PubTator; repeatable.", metavar="PATH"),
+    ] = None,
+    names: Map = None,
     names_alone: Annotated[
         bool, typer.Option("--names-alone", help="Do not use strings of the other articles.")
     ] = False,
@@ -107,20 +112,36 @@ def evaluate(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Score the ids of gold spans by cross-validation: no article's own strings are in its lexicon."""
+    """Score the ids of gold spans by cross-validation: no article's own strings are in its lexicon.
+
+    With `--gold`, the spans of other corpora are scored too, by a lexicon with the strings of all articles. An id is
+    right if it is gold's or refers to it; spans whose gold no concept refers to are counted apart.
+    """
+    from craft_ray.concepts.grounding import Grounder
     from craft_ray.concepts.lexicon_files import build_lexicon
     from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
+    from craft_ray.concepts.scores import shipped_scores
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
+    from craft_ray.training.corpora import select_labels
     from craft_ray.training.craft import read_craft
-    from craft_ray.training.grounding_evaluation import evaluate_gold_spans
+    from craft_ray.training.gold import read_documents
+    from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
     builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
-    scores, counts = evaluate_gold_spans(read_craft(craft), builder, prefixes, not names_alone)
+    articles = read_craft(craft)
+    scores, counts = evaluate_gold_spans(articles, builder, prefixes, not names_alone)
+    renamed = label_pairs(names or [])
+    corpora = {Path(file).name: select_labels(read_documents(file), renamed) for file in gold or ()}
+    if not names_alone:
+        builder.add_strings(corpus_strings(articles))
+    lexicon = builder.lexicon()
+    grounder = Grounder(lexicon, shipped_scores(lexicon.prefixes, not names_alone), prefixes)
+    scores["corpora"], others = evaluate_other_corpora(corpora, grounder)
     if write_counts is not None:
-        write_counts.write_text(json.dumps(counts, indent=1) + "\n")
+        write_counts.write_text(json.dumps({"CRAFT": counts, "others": others}, indent=1) + "\n")
     print_result(scores, as_json, _print_scores)
 
 
@@ -129,6 +150,15 @@ def _print_scores(on: Console, scores: Mapping[str, Any]) -> None:
     table = plain_table("", *(name.replace("_", " ") for name in names))
     for label, row in [*scores["per_label"].items(), ("all", scores)]:
         add_row(table, label, *(f"{row[name]:,}" if name == "mentions" else f"{row[name]:.4f}" for name in names))
+    on.print(table)
+    if not scores["corpora"]:
+        return
+    columns = ("mentions", "accuracy", "precision", "without_id", "without_equivalent", "sure", "sure_precision")
+    table = plain_table("", "", *(name.replace("_", " ") for name in columns))
+    for corpus, labels in scores["corpora"].items():
+        for label, row in labels.items():
+            cells = (f"{row[name]:,}" if isinstance(row[name], int) else f"{row[name]:.4f}" for name in columns)
+            add_row(table, corpus, label, *cells)
     on.print(table)
 
 

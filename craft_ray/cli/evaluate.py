@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import GroundedOnly, Json, MinScore, ModelOption, SettingsFile
+from craft_ray.cli.options import GroundedOnly, Json, Map, MinScore, ModelOption, SettingsFile, label_pairs
 from craft_ray.cli.rows import Csv, print_rows
 from craft_ray.core.errors import SettingsError
 
@@ -29,13 +29,6 @@ PrecisionOption = Annotated[
     str, typer.Option(help="fp32, bf16, int8, or auto: as `annotate` runs it on this machine.", metavar="FORMAT")
 ]
 
-
-Map = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map", help="Label of the corpus and the model's label that means the same; repeatable.", metavar="OLD=NEW"
-    ),
-]
 
 Labels = Annotated[
     list[str] | None,
@@ -126,7 +119,7 @@ def evaluate_documents(
         raise SettingsError("give the corpus to score: --gold PATH, or --craft FOLDER")
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
     if names or label:
-        documents = select_labels(documents, _pairs(names or []), label or [])
+        documents = select_labels(documents, label_pairs(names or []), label or [])
     chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
     checkpoint, grounder = _load_model(lexicon, chosen)
     if concepts:
@@ -141,13 +134,6 @@ def evaluate_documents(
         print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
     if not as_csv:
         print_scores(scores, as_json)
-
-
-def _pairs(options: list[str]) -> dict[str, str]:
-    """`OLD=NEW` options as a mapping. Raises SettingsError for one in another form."""
-    if bad := next((option for option in options if not all(option.partition("=")[::2])), None):
-        raise SettingsError(f"--map takes OLD=NEW, such as DISEASE=Disease, and not {bad!r}")
-    return dict(option.partition("=")[::2] for option in options)
 
 
 def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint, Grounder | None]":
@@ -172,14 +158,25 @@ def print_concept_scores(scores: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(scores))
         return
     table = score_table(
-        "", "span P", "span R", "span F1", "span and id F1", "official F1", "SER", "without id", "mentions"
+        "",
+        "span P",
+        "span R",
+        "span F1",
+        "span and id F1",
+        "official F1",
+        "SER",
+        "without id",
+        "linked",
+        "no equivalent",
+        "mentions",
     )
     for label, row in [*scores["per_label"].items(), ("all", scores)]:
         span, task = row["span"], row.get("shared_task")
         figures = [span["precision"], span["recall"], span["f1"], row["id"]["f1"]]
-        others = [task["f1"], task["ser"], row["without_id"]] if task else []
+        others = [task["f1"], task["ser"], row["without_id"], row["linked"]] if task else []
         cells = [f"{figure:.4f}" for figure in (*figures, *others)]
-        add_row(table, label, *cells, *[""] * (7 - len(cells)), f"{span['support']:,}")
+        cells += [f"{row['no_equivalent']:,}"] if task else [""] * 5
+        add_row(table, label, *cells, f"{span['support']:,}")
     console().print(table)
 
 

@@ -164,3 +164,18 @@ def choice(option: str, given: str, *known: str) -> str:
         choices = " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))
         raise SettingsError(f"{option} {given}: choose {choices}{nearest(given, known)}")
     return given
+
+
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", help="Label of the corpus and the model's label that means the same; repeatable.", metavar="OLD=NEW"
+    ),
+]
+
+
+def label_pairs(options: list[str]) -> dict[str, str]:
+    """`OLD=NEW` options as a mapping. Raises SettingsError for one in another form."""
+    if bad := next((option for option in options if not all(option.partition("=")[::2])), None):
+        raise SettingsError(f"--map takes OLD=NEW, such as DISEASE=Disease, and not {bad!r}")
+    return dict(option.partition("=")[::2] for option in options)

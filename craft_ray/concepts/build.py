@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from craft_ray.concepts.forms import BATCH, Keys, keys
 from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, distinct_pairs, group_parents
 from craft_ray.concepts.packing import with_fingerprint
-from craft_ray.concepts.terms import EXACT, Term, prefix_of
+from craft_ray.concepts.terms import EXACT, SECOND_SOURCES, Term, prefix_of
 
 MAJORITY = 0.75
 """Share of a string's mentions in a corpus that must have one id."""
@@ -54,16 +54,17 @@ class LexiconBuilder:
         A term of another vocabulary adds its names and cross-references to the concepts that refer to it.
         """
         prefix = prefix_of(term.id)
-        if prefix not in self._prefix:
+        if prefix not in self._prefix or prefix in SECOND_SOURCES:
             same = tuple(self._xrefs.get(term.id, ()))
             for concept in same:
                 self._add_names(term, concept, SYNONYM)
-            return (bool(term.name) + len(term.synonyms)) * len(same)
+            if same or prefix not in self._prefix:
+                return (bool(term.name) + len(term.synonyms)) * len(same)
         if term.obsolete:
             if term.replaced_by:
                 self._old[term.id] = term.replaced_by
             return 0
-        if term.xrefs and not (term.name or term.synonyms or term.parents):  # a mapping makes no concept
+        if term.only_known:
             term = term._replace(id=self._old.get(term.id, term.id))
             if term.id not in self._index:
                 return 0

@@ -120,8 +120,8 @@ class Found(NamedTuple):
 def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_]) -> Found:
     """Look up strings as they are.
 
-    Among names that match equally well, the concept with the most mentions in the corpus wins, then one that is not
-    specific to a species.
+    An earlier prefix of the lexicon goes before a later one. Among names that match equally well, the concept with the
+    most mentions in the corpus wins, then one that is not specific to a species.
 
     allowed: (strings, prefixes) as in `Queries`
     """
@@ -135,13 +135,15 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names))
     string, concept, rank = names.string[kept], names.concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
-    order = np.lexsort((concept, lexicon.specific[concept], -prior, rank, string))
+    ontology = lexicon.ontology[concept]
+    order = np.lexsort((concept, lexicon.specific[concept], -prior, rank, ontology, string))
     string, concept, rank = string[order], concept[order], rank[order]
     matched, first = np.unique(string, return_index=True)
     found = Found(np.full(len(texts), NONE), np.zeros(len(texts), np.int64), np.full(len(texts), None))
     found.concept[matched] = concept[first]
     found.match[matched] = rank[first]
     tied = (rank == found.match[string]) & (concept != found.concept[string])
+    tied &= lexicon.ontology[concept] == lexicon.ontology[found.concept[string]]
     for index, other in zip(string[tied].tolist(), concept[tied].tolist(), strict=True):
         found.ties[index] = others = found.ties[index] or []
         if other not in others and len(others) < MAX_TIES:

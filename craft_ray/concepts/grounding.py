@@ -28,8 +28,7 @@ from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
-from craft_ray.concepts.scores import Scores
-from craft_ray.core.labels import ONTOLOGY
+from craft_ray.concepts.scores import Scores, length_class
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
 
 CACHE_SIZE = 100_000
@@ -37,8 +36,6 @@ CACHE_SIZE = 100_000
 
 FINGERPRINT_LENGTH = 16
 """Characters of the lexicon's fingerprint in each row."""
-
-DEFAULT_PREFIXES = {label: (prefix,) for label, prefix in ONTOLOGY.items()}
 
 
 class Grounded(NamedTuple):
@@ -194,7 +191,10 @@ class Grounder:
         concept[rows], match[rows] = found.concept, found.match
         score = np.full(count, np.nan, np.float32)
         score[rows[has_concept]] = self.scores.look_up(
-            lexicon.ontology[found.concept[has_concept]], found.match[has_concept], is_tied[has_concept]
+            lexicon.ontology[found.concept[has_concept]],
+            found.match[has_concept],
+            np.array(list(map(length_class, entities["mention"].take(rows[has_concept]).to_pylist())), np.int64),
+            is_tied[has_concept],
         )
         candidates: list[list[dict[str, object]] | None] = [None] * count
         for n in np.flatnonzero(is_tied & has_concept).tolist():

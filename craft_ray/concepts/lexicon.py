@@ -80,6 +80,16 @@ class Lexicon:
         return found
 
 
+def equivalents(lexicon: Lexicon, ids: Sequence[str]) -> list[frozenset[int]]:
+    """Indices of the concepts that each id means, itself or by a cross-reference; `|` stands between several ids."""
+    parts = sorted({part for id_ in ids for part in id_.split("|")})
+    found = {part: {number} - {-1} for part, number in zip(parts, lexicon.indices(parts).tolist(), strict=True)}
+    rows = pc.indices_nonzero(pc.is_in(lexicon.xrefs, pa.array(parts, pa.string())))
+    for xref, concept in zip(lexicon.xrefs.take(rows).to_pylist(), lexicon.xref_concept[rows].tolist(), strict=True):
+        found[xref].add(concept)
+    return [frozenset().union(*(found[part] for part in id_.split("|"))) for id_ in ids]
+
+
 def group_parents(
     child: NDArray[np.integer], parent: NDArray[np.integer], concepts: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:

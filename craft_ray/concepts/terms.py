@@ -14,6 +14,7 @@ class Term(NamedTuple):
     parents:      ids by is_a
     alternatives: older ids
     xrefs:        ids of the same concept elsewhere
+    only_known:   whether it adds to known concepts alone
     """
 
     id: str
@@ -25,10 +26,15 @@ class Term(NamedTuple):
     obsolete: bool = False
     replaced_by: str | None = None
     xrefs: tuple[str, ...] = ()
+    only_known: bool = False
 
 
 _NO_CONCEPTS = frozenset({"GC_ID", "GOC", "http", "https", "ISBN", "PMID", "URL", "Wikipedia"})
 """Prefixes of cross-references to texts and people."""
+
+
+SECOND_SOURCES = frozenset({"MESH"})
+"""Vocabularies whose terms are the concepts that refer to them, and concepts of their own if none does."""
 
 
 def concept_xrefs(values: Iterable[str]) -> tuple[str, ...]:

@@ -13,6 +13,11 @@ from craft_ray.core.validation import nearest, read_yaml, validated
 KEY = "label_descriptions"
 """Key in the config.json of a checkpoint, and in the model of a run record."""
 
+_SECOND_PREFIXES = {"Chemical": ("MESH",)}
+
+CRAFT_PREFIXES = {label.name: (label.ontology, *_SECOND_PREFIXES.get(label.name, ())) for label in LABELS}
+"""Prefixes of the concepts of CRAFT's labels, in order of preference."""
+
 
 class LabelDescription(BaseModel):
     """The meaning of a label, its colour and letters in reports, and the ontologies of its concepts."""
@@ -88,7 +93,9 @@ def descriptions_of(
     Raises SettingsError if a description is invalid.
     """
     names = list(labels)
-    craft = {label.name: LabelDescription(meaning=label.meaning, prefixes=(label.ontology,)) for label in LABELS}
+    craft = {
+        label.name: LabelDescription(meaning=label.meaning, prefixes=CRAFT_PREFIXES[label.name]) for label in LABELS
+    }
     known = {name: craft[name] for name in names if name in craft} if is_craft(list(of_model) or names) else {}
     given = described or {}
     return known | {name: validated(LabelDescription, given[name]) for name in names if name in given}

@@ -8,6 +8,7 @@ import numpy as np
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import in_order
+from craft_ray.core.logs import log
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention
 
@@ -90,7 +91,7 @@ class Annotation:
 
     pieces:     (start, end) of each part in code points; several for a discontinuous mention
     surface:    the mention's text, if the format repeats it
-    concept_id: CURIE of the annotated class, if there is one
+    concept_id: CURIE of the annotated class, if there is one; `|` between those of a mention of several
     """
 
     label: str
@@ -119,6 +120,7 @@ class GoldDocument:
     mentions:      contiguous mentions, sorted by offsets, without duplicates
     discontinuous: number of mentions in several pieces, which `mentions` leaves out
     concepts:      all mentions that have a class, discontinuous ones too
+    dropped:       number of annotations whose offsets do not reproduce their text
     """
 
     doc_id: str
@@ -126,34 +128,52 @@ class GoldDocument:
     mentions: tuple[Mention, ...]
     discontinuous: int = 0
     concepts: tuple[GoldConcept, ...] = ()
+    dropped: int = 0
 
 
-def gold_document(source: object, doc_id: str, text: str, annotations: Sequence[Annotation]) -> GoldDocument:
-    """Build a document from its annotations.
+Parts = tuple[str, str, list[Annotation]]
+"""Id, text and annotations of a document."""
 
-    source: the file or folder, for error messages
+MAX_FAULTS = 0.05
+"""Share of a corpus's mentions that may have wrong offsets. With more, all its offsets may be wrong."""
 
-    Raises SettingsError if an annotation lies outside the text, or its surface differs from the text at its offsets
-    (white space aside): then all offsets of the corpus may be wrong.
-    """
-    mentions: set[Mention] = set()
-    for annotation in annotations:
-        for start, end in annotation.pieces:
-            if not 0 <= start < end <= len(text):
-                raise SettingsError(f"{source}: {doc_id} has a mention at {start}-{end}, outside its text")
-        if len(annotation.pieces) == 1:
-            ((start, end),) = annotation.pieces
-            surface = annotation.surface
-            if surface is not None and surface.split() != text[start:end].split():
-                raise SettingsError(f"{source}: {doc_id} has {text[start:end]!r} at {start}-{end}, and not {surface!r}")
-            mentions.add(Mention(start, end, annotation.label))
+
+def gold_documents(source: object, corpus: Sequence[Parts]) -> list[GoldDocument]:
+    """Build the documents of a corpus. Raises SettingsError if the offsets of more than MAX_FAULTS of it are wrong."""
+    documents = [_gold_document(*parts) for parts in corpus]
+    if dropped := sum(document.dropped for document in documents):
+        faults = ((name, _fault(text, one)) for name, text, annotations in corpus for one in annotations)
+        example = next(f"{name} {found}" for name, found in faults if found)
+        if dropped > MAX_FAULTS * sum(len(annotations) for _, _, annotations in corpus):
+            raise SettingsError(f"{source}: {dropped:,} mentions have wrong offsets; {example}")
+        log.warning("%s: %s mentions with wrong offsets are left out; %s", source, f"{dropped:,}", example)
+    return documents
+
+
+def _gold_document(doc_id: str, text: str, annotations: Sequence[Annotation]) -> GoldDocument:
+    """Build a document from its annotations, without those with wrong offsets."""
+    kept = [annotation for annotation in annotations if _fault(text, annotation) is None]
+    mentions = {Mention(*a.pieces[0], a.label) for a in kept if len(a.pieces) == 1}
     return GoldDocument(
         doc_id,
         text,
         tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label))),
-        sum(len(a.pieces) > 1 for a in annotations),
-        tuple(GoldConcept(a.pieces, a.label, a.concept_id) for a in annotations if a.concept_id),
+        sum(len(a.pieces) > 1 for a in kept),
+        tuple(GoldConcept(a.pieces, a.label, a.concept_id) for a in kept if a.concept_id),
+        len(annotations) - len(kept),
     )
+
+
+def _fault(text: str, annotation: Annotation) -> str | None:
+    """What is wrong with an annotation: its offsets are outside the text or, white space aside, give another text."""
+    for start, end in annotation.pieces:
+        if not 0 <= start < end <= len(text):
+            return f"has a mention at {start}-{end}, outside its text"
+    start, end = annotation.pieces[0]
+    surface = annotation.surface
+    if surface is not None and len(annotation.pieces) == 1 and surface.split() != text[start:end].split():
+        return f"has {text[start:end]!r} at {start}-{end}, and not {surface!r}"
+    return None
 
 
 def select_labels(

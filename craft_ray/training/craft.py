@@ -6,7 +6,7 @@ from lxml import etree
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS
-from craft_ray.training.corpora import Annotation, GoldDocument, gold_document
+from craft_ray.training.corpora import Annotation, GoldDocument, gold_documents
 from craft_ray.training.files import read_text
 
 
@@ -26,7 +26,7 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
     if not names:
         raise SettingsError(f"there are no articles in {ids or texts}")
     layers, suffix = _layers(folder)
-    documents = []
+    corpus = []
     for name in names:
         text = read_text(texts / f"{name}.txt", "the article")
         annotations = [
@@ -34,8 +34,8 @@ def read_craft(folder: str | Path, ids: str | Path | None = None) -> list[GoldDo
             for label, mentions in layers.items()
             for annotation in _read_knowtator(mentions / f"{name}{suffix}", label)
         ]
-        documents.append(gold_document(folder, name, text, annotations))
-    return documents
+        corpus.append((name, text, annotations))
+    return gold_documents(folder, corpus)
 
 
 def texts_folder(folder: Path) -> Path | None:

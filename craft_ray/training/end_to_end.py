@@ -1,13 +1,13 @@
 """Evaluate mentions and concept ids from raw text: exact spans, exact spans and ids, and the shared task's measure."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from craft_ray.concepts.hierarchy import wang_similarity
-from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.lexicon import Lexicon, equivalents
 from craft_ray.core.schema import Document, Entity, document_of
 from craft_ray.training.corpora import GoldDocument
 from craft_ray.training.metrics import Counts, total
@@ -23,14 +23,17 @@ def evaluate_concepts(
 
     `span` counts a contiguous mention as correct if its span and label are gold's, `id` if its id is too. `shared_task`
     is the official measure of 2019, which covers discontinuous mentions and ignores predictions without an id. Outdated
-    ids count as their replacements in the lexicon.
+    ids count as their replacements in the lexicon, and ids of other vocabularies as the concepts that refer to them.
+    `linked` is the share of right ids among right spans whose gold any concept refers to, `no_equivalent` the number of
+    other right spans.
 
     tag: finds entities with concepts of the lexicon, as `Tagger.tag_documents` does
     """
     found = tag([document_of(d.doc_id, d.text) for d in gold])
-    numbers = _concept_numbers(lexicon, gold, found)
+    numbers = _predicted_numbers(lexicon, found)
+    meant = _gold_numbers(lexicon, gold)
     labels = sorted({concept.label for document in gold for concept in document.concepts})
-    scores = {label: _score_label(label, gold, found, numbers, lexicon) for label in labels}
+    scores = {label: _score_label(label, gold, found, meant, numbers, lexicon) for label in labels}
     return {
         "per_label": {
             label: {"span": spans.report(), "id": ids.report(), **others}
@@ -63,48 +66,61 @@ class ConceptSpan:
         return self.pieces[-1][1]
 
 
-def _concept_numbers(
-    lexicon: Lexicon, gold: Sequence[GoldDocument], found: Sequence[Sequence[Entity]]
-) -> dict[str | None, int]:
-    """The number of each id in gold and predictions. Ids that the lexicon lacks have numbers below MISSING."""
-    ids = {c.concept_id for d in gold for c in d.concepts} | {e.concept_id for es in found for e in es if e.concept_id}
-    in_order = sorted(ids)
-    numbers: dict[str | None, int] = {None: MISSING}
-    for n, (id_, number) in enumerate(zip(in_order, lexicon.indices(in_order).tolist(), strict=True)):
-        numbers[id_] = number if number >= 0 else MISSING - 1 - n
-    return numbers
+def _gold_numbers(lexicon: Lexicon, gold: Sequence[GoldDocument]) -> dict[str, frozenset[int]]:
+    """The numbers of the concepts that each gold id means. Ids that the lexicon lacks have one below MISSING."""
+    ids = sorted({concept.concept_id for document in gold for concept in document.concepts})
+    meant = equivalents(lexicon, ids)
+    return {id_: some or frozenset({MISSING - 1 - n}) for n, (id_, some) in enumerate(zip(ids, meant, strict=True))}
+
+
+def _predicted_numbers(lexicon: Lexicon, found: Sequence[Sequence[Entity]]) -> dict[str | None, int]:
+    ids = sorted({entity.concept_id for entities in found for entity in entities if entity.concept_id})
+    return {None: MISSING} | dict(zip(ids, lexicon.indices(ids).tolist(), strict=True))
 
 
 def _score_label(
     label: str,
     gold: Sequence[GoldDocument],
     found: Sequence[Sequence[Entity]],
-    numbers: dict[str | None, int],
+    meant: Mapping[str, frozenset[int]],
+    numbers: Mapping[str | None, int],
     lexicon: Lexicon,
 ) -> tuple[Counts, Counts, dict[str, Any]]:
     """Counts of spans and of spans with ids, and other figures; `without_id` is a share of the predictions."""
-    gold_concepts = [[c for c in document.concepts if c.label == label] for document in gold]
     predictions = [[e for e in entities if e.label == label] for entities in found]
-    spans, ids = Counts(), Counts()
-    for concepts, entities in zip(gold_concepts, predictions, strict=True):
-        contiguous = {(c.pieces[0], numbers[c.concept_id]) for c in concepts if len(c.pieces) == 1}
-        predicted = {((e.start, e.end), numbers[e.concept_id]) for e in entities}
-        spans += _compare({span for span, _ in contiguous}, {span for span, _ in predicted})
+    spans, ids, known, right, unknown = Counts(), Counts(), 0, 0, 0
+    gold_spans: list[list[ConceptSpan]] = []
+    for document, entities in zip(gold, predictions, strict=True):
+        by_span: dict[tuple[int, int], set[int]] = {}
+        for entity in entities:
+            by_span.setdefault((entity.start, entity.end), set()).add(numbers[entity.concept_id])
+        concepts = [concept for concept in document.concepts if concept.label == label]
+        # Of several concepts that gold's id means, the predicted one counts.
+        number = [min(meant[c.concept_id] & by_span.get(c.pieces[0], set()) or meant[c.concept_id]) for c in concepts]
+        contiguous = {(c.pieces[0], n) for c, n in zip(concepts, number, strict=True) if len(c.pieces) == 1}
+        gold_spans.append([ConceptSpan(c.pieces, n) for c, n in zip(concepts, number, strict=True) if n >= 0])
+        predicted = {(span, n) for span, some in by_span.items() for n in some}
+        spans += _compare({span for span, _ in contiguous}, set(by_span))
         ids += _compare(contiguous, predicted)
-    shared_task = shared_task_scores(
-        [
-            [ConceptSpan(c.pieces, n) for c in concepts if (n := numbers[c.concept_id]) >= 0]
-            for concepts in gold_concepts
-        ],
-        [
-            [ConceptSpan(((e.start, e.end),), n) for e in entities if (n := numbers[e.concept_id]) >= 0]
-            for entities in predictions
-        ],
-        lexicon,
-    )
+        found_spans = [(span, n) for span, n in contiguous if span in by_span]
+        known += sum(n >= 0 for _, n in found_spans)
+        unknown += sum(n < 0 for _, n in found_spans)
+        right += sum(pair in predicted for pair in found_spans)
+    predicted_spans = [
+        [ConceptSpan(((e.start, e.end),), n) for e in entities if (n := numbers[e.concept_id]) >= 0]
+        for entities in predictions
+    ]
     without_id = [entity.concept_id is None for entities in predictions for entity in entities]
-    others = {"shared_task": shared_task, "without_id": sum(without_id) / max(1, len(without_id))}
-    return spans, ids, others
+    return (
+        spans,
+        ids,
+        {
+            "shared_task": shared_task_scores(gold_spans, predicted_spans, lexicon),
+            "without_id": sum(without_id) / max(1, len(without_id)),
+            "linked": right / max(1, known),
+            "no_equivalent": unknown,
+        },
+    )
 
 
 def _compare(gold: Set[Any], predicted: Set[Any]) -> Counts:

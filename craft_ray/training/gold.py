@@ -1,11 +1,10 @@
 """Read a gold corpus of any format, as documents or as sentences, with mentions."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical_tags
-from craft_ray.training.corpora import GoldDocument, Sentence, to_sentences
+from craft_ray.training.corpora import GoldDocument, Sentence, select_labels, to_sentences
 from craft_ray.training.craft import read_craft, texts_folder
 from craft_ray.training.iob import read_iob
 from craft_ray.training.standoff import read_standoff
@@ -44,10 +43,7 @@ def _read_standoff_documents(path: Path, ids: str | Path | None) -> list[GoldDoc
         return None
     labels = sorted({mention.label for document in documents for mention in document.mentions})
     spelling = dict(zip(labels, canonical_tags(labels), strict=True))
-    return [
-        replace(document, mentions=tuple(replace(m, label=spelling[m.label]) for m in document.mentions))
-        for document in documents
-    ]
+    return select_labels(documents, spelling)
 
 
 def _read_iob_sentences(path: Path) -> list[Sentence]:

@@ -13,13 +13,16 @@ from craft_ray.concepts.chain import MATCHES
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.scores import Scores, scores_from_counts
+from craft_ray.concepts.lexicon import Lexicon, equivalents
+from craft_ray.concepts.scores import Scores, length_class, scores_from_counts, step_key
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.training.corpora import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
 
 FOLDS = 10
+
+SURE = 0.9
+"""Score above which at least this share of ids should be right, in any corpus."""
 
 LETTER_DOCUMENTS = 4
 """Documents that must use a single letter for a concept."""
@@ -51,23 +54,28 @@ def corpus_strings(documents: Sequence[GoldDocument]) -> Counter[tuple[str, str]
 class Grounded:
     """The concept found for one gold mention.
 
-    gold, concept: numbers of concepts in the lexicon; negative for a gold id that it lacks, or if nothing was found
+    gold:          numbers of the concepts in the lexicon that the gold id means; empty if it lacks them
+    concept:       number of the concept that was found; negative if there is none
+    prefix:        of that concept
     in_ontology:   whether an ontology has the gold id, and not only a corpus
     match:         the kind of look-up that found the concept
+    length:        index in `scores.LENGTHS`
     ambiguous:     whether several concepts fit equally well
     """
 
     label: str
-    gold: int
+    gold: frozenset[int]
     in_ontology: bool
     concept: int
+    prefix: str
     match: str
+    length: int
     score: float
     ambiguous: bool
 
     @property
     def correct(self) -> bool:
-        return self.concept >= 0 and self.concept == self.gold
+        return self.concept in self.gold
 
 
 def evaluate_gold_spans(
@@ -102,6 +110,32 @@ def evaluate_gold_spans(
     return _figures(scored) | {"per_label": per_label}, counts
 
 
+def evaluate_other_corpora(
+    corpora: Mapping[str, Sequence[GoldDocument]], grounder: Grounder
+) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, dict[str, list[int]]]]:
+    """Figures by corpus and label of gold spans whose ids the lexicon has, itself or by a cross-reference.
+
+    `without_equivalent` counts the other spans. `sure` are ids with a score above SURE, `sure_precision` the share of
+    them that is right. Returns the figures, and `match_counts` over all corpora.
+    """
+    figures: dict[str, dict[str, dict[str, Any]]] = {}
+    linked: list[Grounded] = []
+    for name, documents in corpora.items():
+        found = [grounded for grounded in ground_gold_spans(grounder, documents) if grounded.label in ONTOLOGY]
+        for label in sorted({grounded.label for grounded in found}):
+            of_label = [grounded for grounded in found if grounded.label == label]
+            if not (known := [grounded for grounded in of_label if grounded.gold]):
+                continue
+            sure = [grounded.correct for grounded in known if grounded.score > SURE and grounded.concept >= 0]
+            figures.setdefault(name, {})[label] = _figures(known) | {
+                "without_equivalent": len(of_label) - len(known),
+                "sure": len(sure),
+                "sure_precision": sum(sure) / max(1, len(sure)),
+            }
+            linked += known
+    return figures, match_counts(linked)
+
+
 def ground_gold_spans(
     grounder: Grounder, documents: Sequence[GoldDocument], ontology: Container[str] = frozenset()
 ) -> list[Grounded]:
@@ -116,21 +150,24 @@ def ground_gold_spans(
         }
     )
     found = grounder.add_concepts(mentions, [d.text for d in documents])
-    gold = lexicon.indices([c.concept_id for _, c in concepts])
+    gold = equivalents(lexicon, [c.concept_id for _, c in concepts])
     concept = np.where(found["concept_id"].is_valid(), lexicon.indices(found["concept_id"].combine_chunks()), -1)
     return [
         Grounded(
             label=gold_concept.label,
-            gold=gold_number,
-            in_ontology=gold_number >= 0 and lexicon.ids[gold_number].as_py() in ontology,
+            gold=meant,
+            in_ontology=any(lexicon.ids[one].as_py() in ontology for one in meant),
             concept=number,
+            prefix=lexicon.prefixes[lexicon.ontology[number]] if number >= 0 else "",
             match=match or "",
+            length=length_class(mention),
             score=score or 0.0,
             ambiguous=bool(candidates),
         )
-        for (_, gold_concept), gold_number, number, match, score, candidates in zip(
+        for (_, gold_concept), mention, meant, number, match, score, candidates in zip(
             concepts,
-            gold.tolist(),
+            mentions["mention"].to_pylist(),
+            gold,
             concept.tolist(),
             found["concept_match"].to_pylist(),
             found["concept_score"].to_pylist(),
@@ -145,8 +182,8 @@ def match_counts(found: Sequence[Grounded]) -> dict[str, dict[str, list[int]]]:
     counts: dict[str, dict[str, list[int]]] = {}
     for grounded in found:
         if grounded.concept >= 0:
-            match = f"{grounded.match} ?" if grounded.ambiguous else grounded.match
-            pair = counts.setdefault(ONTOLOGY[grounded.label], {}).setdefault(match, [0, 0])
+            key = step_key(grounded.match, grounded.length, grounded.ambiguous)
+            pair = counts.setdefault(grounded.prefix, {}).setdefault(key, [0, 0])
             pair[0] += grounded.correct
             pair[1] += 1
     return {prefix: dict(sorted(matches.items())) for prefix, matches in sorted(counts.items())}
@@ -156,7 +193,7 @@ def _with_scores(found: Sequence[Grounded], lexicon: Lexicon, scores: Scores) ->
     match = {name: n for n, name in enumerate(MATCHES)}
     prefix = {name: n for n, name in enumerate(lexicon.prefixes)}
     return [
-        replace(g, score=float(scores.share[prefix[ONTOLOGY[g.label]], match[g.match], int(g.ambiguous)]))
+        replace(g, score=float(scores.share[prefix[g.prefix], match[g.match], g.length, int(g.ambiguous)]))
         if g.concept >= 0
         else g
         for g in found
@@ -166,7 +203,7 @@ def _with_scores(found: Sequence[Grounded], lexicon: Lexicon, scores: Scores) ->
 def _figures(found: Sequence[Grounded]) -> dict[str, Any]:
     correct = sum(g.correct for g in found)
     with_id = [g for g in found if g.concept >= 0]
-    in_lexicon, in_ontology = sum(g.gold >= 0 for g in found), [g for g in found if g.in_ontology]
+    in_lexicon, in_ontology = sum(bool(g.gold) for g in found), [g for g in found if g.in_ontology]
     return {
         "mentions": len(found),
         "accuracy": correct / len(found),

@@ -12,26 +12,25 @@ from typing import Any
 from lxml import etree
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.training.corpora import Annotation, GoldDocument, gold_document
+from craft_ray.training.corpora import Annotation, GoldDocument, Parts, gold_documents
 from craft_ray.training.files import read_text
-
-Parts = tuple[str, str, list[Annotation]]
-"""Id, text and annotations of a document."""
 
 
 def read_standoff(path: Path) -> list[GoldDocument] | None:
     """Read a file, or a brat folder of .txt and .ann files. Returns None if the name is of no such format.
 
-    Raises SettingsError if the file cannot be read or parsed, or the offsets of a mention are wrong.
+    Mentions whose offsets do not reproduce their text are left out, with a warning.
+
+    Raises SettingsError if the file cannot be read or parsed, or too many offsets are wrong.
     """
     if path.is_dir():
-        return [gold_document(path, *_brat(file)) for file in sorted(path.glob("*.ann"))] or None
+        return gold_documents(path, [_brat(file) for file in sorted(path.glob("*.ann"))]) or None
     parse = _PARSERS.get(Path(path.name.removesuffix(".gz")).suffix)
     if parse is None:
         return None
     text = read_text(path, "the corpus")
     try:
-        documents = [gold_document(path, *parts) for parts in parse(text)]
+        documents = gold_documents(path, list(parse(text)))
     except (json.JSONDecodeError, etree.XMLSyntaxError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(f"{path} is not in the format of its suffix: {str(error).splitlines()[0]}") from error
     if not documents:
@@ -57,10 +56,32 @@ def _pubtator(text: str) -> Iterator[Parts]:
                 doc_id = match[1]
                 passages.append(match[2])
             elif len(fields := line.split("\t")) >= 5 and fields[1].isdecimal():
-                annotations.append(Annotation(fields[4], ((int(fields[1]), int(fields[2])),), fields[3]))
+                concept_id = curies(fields[5], fields[4]) if len(fields) > 5 else None
+                annotations.append(Annotation(fields[4], ((int(fields[1]), int(fields[2])),), fields[3], concept_id))
         if not passages:
             raise ValueError("a block has neither title nor abstract")
         yield doc_id, "\n".join(passages), annotations
+
+
+_NUMBERS = {"species": "NCBITaxon", "taxon": "NCBITaxon", "gene": "NCBIGene", "disease": "OMIM"}
+"""Prefix of a plain number, by the label that has it."""
+
+
+def curies(value: str, label: str) -> str | None:
+    """The ids of a PubTator annotation as CURIEs, with `|` between them; None if it has none.
+
+    >>> curies("D003110|D009369", "Disease"), curies("9606", "Species"), curies("MESH:C1,-", "Chemical")
+    ('MESH:D003110|MESH:D009369', 'NCBITaxon:9606', 'MESH:C1')
+    """
+    found = []
+    for part in map(str.strip, re.split("[|,;+]", value)):
+        if re.fullmatch(r"[CD]\d{6,}", part):
+            found.append(f"MESH:{part}")
+        elif part.isdecimal() and label.casefold() in _NUMBERS:
+            found.append(f"{_NUMBERS[label.casefold()]}:{part}")
+        elif ":" in part:
+            found.append(part)
+    return "|".join(found) or None
 
 
 def _json_lines(text: str) -> Iterator[Parts]:

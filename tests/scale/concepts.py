@@ -18,10 +18,11 @@ from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.bench.measure import in_turn, timed
 from craft_ray.concepts.build import LexiconBuilder
-from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import all_prefixes, load_grounder
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
+from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.core.settings import Settings
@@ -46,7 +47,7 @@ def words(chance: random.Random) -> str:
 @scenario
 def lexicon(folder: Path, names: int = 5_500_000, mentions: int = 1_000_000) -> Iterator[dict[str, Any]]:
     """Compiling a lexicon of made-up names, three per term, and ids for mentions of them, in CPU seconds."""
-    chance, prefixes = random.Random(20261126), all_prefixes(DEFAULT_PREFIXES)
+    chance, prefixes = random.Random(20261126), all_prefixes(CRAFT_PREFIXES)
     builder, some, seconds = LexiconBuilder(prefixes), list[str](), 0.0
     for first in range(0, names // 3, 10_000):
         terms = [_term(number, prefixes, chance) for number in range(first, min(first + 10_000, names // 3))]
@@ -63,10 +64,10 @@ def lexicon(folder: Path, names: int = 5_500_000, mentions: int = 1_000_000) -> 
         "bytes_per_name": sum(array.nbytes for array in per_name) / len(built.key),
         "lexicon_mb": round(sum(array.nbytes for array in (*per_name, *others)) / 1e6),
     }
-    grounder = Grounder(built, scores_from_counts(built.prefixes, {}), DEFAULT_PREFIXES)
+    grounder = Grounder(built, scores_from_counts(built.prefixes, {}), CRAFT_PREFIXES)
     rows = pa.table(
         {
-            "label": chance.choices(list(DEFAULT_PREFIXES), k=mentions),
+            "label": chance.choices(list(CRAFT_PREFIXES), k=mentions),
             "mention": chance.choices(some, k=mentions),
             "row": np.arange(mentions) // PER_DOCUMENT,
         }

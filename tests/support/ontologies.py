@@ -9,11 +9,12 @@ import pytest
 
 from craft_ray.concepts import lexicon_files
 from craft_ray.concepts.build import LexiconBuilder
-from craft_ray.concepts.grounding import DEFAULT_PREFIXES, Grounder
+from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.obo import read_obo
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
+from craft_ray.core.descriptions import CRAFT_PREFIXES
 
 OBO = """format-version: 1.2
 data-version: releases/2026-01-01
@@ -118,7 +119,7 @@ def builder(text: str = OBO) -> LexiconBuilder:
     """A builder that has read an ontology, with all namespaces of GO."""
     import io
 
-    made = LexiconBuilder(all_prefixes(DEFAULT_PREFIXES))
+    made = LexiconBuilder(all_prefixes(CRAFT_PREFIXES))
     made.sources.append({"file": "tiny.obo", "prefix": "CL", "version": "releases/2026-01-01", "terms": 1, "names": 1})
     for item in read_obo(io.StringIO(text)):
         if isinstance(item, Term):
@@ -131,4 +132,4 @@ def grounder(strings: Mapping[tuple[str, str], int] | None = None, text: str = O
     made = builder(text)
     made.add_strings(strings or {})
     lexicon = made.lexicon()
-    return Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), DEFAULT_PREFIXES, **how)
+    return Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), CRAFT_PREFIXES, **how)

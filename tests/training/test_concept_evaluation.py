@@ -3,10 +3,12 @@
 import pytest
 
 from craft_ray.annotation.tagger import Tagger
-from craft_ray.concepts.grounding import DEFAULT_PREFIXES
+from craft_ray.concepts.chain import MATCHES
+from craft_ray.concepts.scores import length_class, scores_from_counts
+from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.training.corpora import GoldConcept, GoldDocument
 from craft_ray.training.end_to_end import ConceptSpan, evaluate_concepts, shared_task_scores
-from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans
+from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
 from tests.support.ontologies import builder, grounder
 
 LEXICON = grounder().lexicon
@@ -36,13 +38,39 @@ def test_gold_spans_are_cross_validated():
         document(0, ("nerve cell", "Cell", "CL:0000540"), ("Foo", "Protein", "PR:000004126")),
         document(1, ("Foo", "Protein", "PR:000004126"), ("Bar", "Cell", "CL:0000000")),
     ]
-    figures, counts = evaluate_gold_spans(articles, builder(), DEFAULT_PREFIXES)
+    figures, counts = evaluate_gold_spans(articles, builder(), CRAFT_PREFIXES)
     assert (figures["mentions"], figures["accuracy"], figures["precision"]) == (4, 0.75, 1.0)
     assert figures["per_label"]["Protein"]["accuracy"] == 1.0
-    assert counts["PR"] == {"corpus": [2, 2]}
+    assert counts["PR"] == {"corpus of 3": [2, 2]}
     assert counts["CL"]["synonym"] == [1, 1]
-    names_alone, _ = evaluate_gold_spans(articles, builder(), DEFAULT_PREFIXES, with_corpus=False)
+    names_alone, _ = evaluate_gold_spans(articles, builder(), CRAFT_PREFIXES, with_corpus=False)
     assert names_alone["per_label"]["Protein"]["without_id"] == 1.0
+
+
+def test_ids_of_other_corpora_count_by_cross_references():
+    """Gold is MeSH's `Neurons`; `CL:9` is no concept, and `NCBITaxon:4932` another than was found."""
+    gold = document(
+        0,
+        ("neuron", "Cell", "MESH:D009474"),
+        ("nerve cell", "Cell", "MESH:D000001|MESH:D009474"),
+        ("cell", "Cell", "CL:9"),
+        ("mouse", "Taxon", "NCBITaxon:4932"),
+    )
+    figures, counts = evaluate_other_corpora({"some": [gold]}, grounder())
+    cells, taxa = figures["some"]["Cell"], figures["some"]["Taxon"]
+    assert (cells["mentions"], cells["accuracy"], cells["without_equivalent"]) == (2, 1.0, 1)
+    assert (taxa["mentions"], taxa["accuracy"], taxa["without_equivalent"]) == (1, 0.0, 0)
+    assert counts == {"CL": {"name of 6": [1, 1], "synonym": [1, 1]}, "NCBITaxon": {"synonym of 6": [0, 1]}}
+
+
+def test_a_score_holds_in_craft_and_elsewhere():
+    in_craft = {"CL": {"name of 6": [96, 96]}, "SO": {"name of 6": [96, 96]}}
+    elsewhere = {"CL": {"name of 6": [48, 96]}}
+    share = scores_from_counts(["CL", "SO"], in_craft, elsewhere).share
+    name = MATCHES.index("name")
+    assert share[0, name, length_class("neuron"), 0] == pytest.approx(0.52, abs=0.001)
+    assert share[1, name, length_class("intron"), 0] > 0.99
+    assert share[0, name, length_class("nerve cell"), 0] == pytest.approx(0.5)
 
 
 def test_strings_of_one_article_alone():
@@ -67,6 +95,9 @@ def test_ids_from_raw_text(craft_iob):
     assert taxon["id"]["recall"] == 0.5  # of the first mention only a part is found
     assert taxon["shared_task"]["recall"] == pytest.approx((5 / 13 + 1) / 2)
     assert taxon["without_id"] == 0
+    assert (taxon["linked"], taxon["no_equivalent"]) == (1.0, 0)
+    elsewhere = [document(0, ("The mouse eye", "Taxon", "X:1")), document(1, ("mice", "Taxon", "MESH:D051379"))]
+    assert evaluate_concepts(Tagger(craft_iob, grounder=by).tag_documents, by.lexicon, elsewhere)["id"] == scores["id"]
 
 
 def at(start: int, end: int, concept: int = NEURON) -> ConceptSpan:

@@ -100,6 +100,27 @@ def test_bad_files_are_refused(tmp_path: Path, name, content, message):
         read_standoff(tmp_path / name)
 
 
+def test_a_few_wrong_offsets_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    lines = ["1|t|Flu kills", *["1\t0\t3\tFlu\tVirus"] * 30, "1\t0\t5\tFlu\tVirus"]
+    (tmp_path / "a.pubtator").write_text("\n".join(lines))
+    (document,) = read_standoff(tmp_path / "a.pubtator")
+    assert (document.mentions, document.dropped) == ((Mention(0, 3, "Virus"),), 1)
+    assert "1 mentions with wrong offsets are left out; 1 has 'Flu k' at 0-5, and not 'Flu'" in caplog.text
+
+
+def test_ids_of_pubtator_are_curies(tmp_path: Path):
+    (tmp_path / "a.pubtator").write_text(
+        "1|t|Mice with flu, Pax6\n1\t0\t4\tMice\tSpecies\t10090\n1\t10\t13\tflu\tDisease\tD007251|C535702\n"
+        "1\t15\t19\tPax6\tGene\t18508\n1\t15\t19\tPax6\tChemical\t-1\n"
+    )
+    (document,) = read_documents(tmp_path / "a.pubtator")
+    assert [concept.concept_id for concept in document.concepts] == [
+        "NCBITaxon:10090",
+        "MESH:D007251|MESH:C535702",
+        "NCBIGene:18508",
+    ]
+
+
 def test_folder_of_iob_files_is_not_standoff(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("Flu\tB-Virus\n")
     assert read_standoff(tmp_path / "a.tsv") is None
