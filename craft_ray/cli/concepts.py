@@ -131,10 +131,12 @@ def evaluate(
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
     builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
-    articles = read_craft(craft)
+    articles, corpora = read_craft(craft), {Path(file).name: read_documents(file) for file in gold or ()}
+    for name, documents in corpora.items():
+        present = {mention.label for document in documents for mention in document.mentions}
+        renamed = {old: new for old, new in label_pairs(names or []).items() if old in present}
+        corpora[name] = select_labels(documents, renamed)
     scores, counts = evaluate_gold_spans(articles, builder, prefixes, not names_alone)
-    renamed = label_pairs(names or [])
-    corpora = {Path(file).name: select_labels(read_documents(file), renamed) for file in gold or ()}
     if not names_alone:
         builder.add_strings(corpus_strings(articles))
     lexicon = builder.lexicon()
