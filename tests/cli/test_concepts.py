@@ -46,3 +46,23 @@ def test_build_refuses_bad_options(tmp_path: Path, option: str, message: str):
     command = ["concepts", "build", obo_file(tmp_path), "-o", str(tmp_path / "lexicon"), option, "missing.txt"]
     error = CliRunner().invoke(app, command).exception
     assert message in str(error)
+
+
+def test_evaluate_scores_other_corpora(tmp_path: Path):
+    (tmp_path / "txt").mkdir()
+    (tmp_path / "txt" / "1.txt").write_text("neuron")
+    layer = tmp_path / "standoff" / "CL"
+    layer.mkdir(parents=True)
+    (layer / "1.xml").write_text(
+        '<annotations><annotation><mention id="m"/><span start="0" end="6"/></annotation>'
+        '<classMention id="m"><mentionClass id="CL:0000540"/></classMention></annotations>'
+    )
+    gold = tmp_path / "other.pubtator"
+    gold.write_text("1|t|A nerve cell\n1\t2\t12\tnerve cell\tCellType\tD009474\n")
+    counts = tmp_path / "counts.json"
+    command = ["evaluate", "concepts", obo_file(tmp_path)]
+    command += ["--craft", str(tmp_path), "--gold", str(gold), "--map", "CellType=Cell", "--map", "Other=Taxon"]
+    done = CliRunner().invoke(app, [*command, "--write-counts", str(counts), "--json"])
+    row = json.loads(done.output.splitlines()[-1])["corpora"]["other.pubtator"]["Cell"]
+    assert (row["mentions"], row["accuracy"], row["without_equivalent"]) == (1, 1.0, 0)
+    assert json.loads(counts.read_text())["others"] == {"CL": {"synonym": [1, 1]}}
