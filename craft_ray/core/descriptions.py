@@ -13,9 +13,7 @@ from craft_ray.core.validation import nearest, read_yaml, validated
 KEY = "label_descriptions"
 """Key in the config.json of a checkpoint, and in the model of a run record."""
 
-_SECOND_PREFIXES = {"Chemical": ("MESH",)}
-
-CRAFT_PREFIXES = {label.name: (label.ontology, *_SECOND_PREFIXES.get(label.name, ())) for label in LABELS}
+CRAFT_PREFIXES = {label.name: (label.ontology,) for label in LABELS}
 """Prefixes of the concepts of CRAFT's labels, in order of preference."""
 
 

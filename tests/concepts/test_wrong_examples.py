@@ -25,7 +25,7 @@ def shipped() -> Grounder:
         ("Folic acid (FA) was given.", "Chemical", "FA", "CHEBI:27470"),
         ("FA (folic acid) was given.", "Chemical", "FA", "CHEBI:27470"),
         ("FA was given.", "Chemical", "FA", None),
-        ("Tricyclic antidepressants (TCA) were given.", "Chemical", "TCA", "MESH:D000929"),
+        ("Tricyclic antidepressants (TCA) were given.", "Chemical", "TCA", None),
         ("Tissue factor (TF) binds factor VII.", "Protein", "TF", "PR:000001940"),
         ("NF-kappaB activation; NF-κB in macrophages", "Gene", "NF", None),
         ("mTOR is a kinase.", "Protein", "mTOR", None),

@@ -1,7 +1,7 @@
 """A small ontology, and lexicons built from it."""
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,11 @@ def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
     return str(path)
 
 
-def builder(text: str = OBO) -> LexiconBuilder:
+def builder(text: str = OBO, prefixes: Sequence[str] = all_prefixes(CRAFT_PREFIXES)) -> LexiconBuilder:
     """A builder that has read an ontology, with all namespaces of GO."""
     import io
 
-    made = LexiconBuilder(all_prefixes(CRAFT_PREFIXES))
+    made = LexiconBuilder(prefixes)
     made.sources.append({"file": "tiny.obo", "prefix": "CL", "version": "releases/2026-01-01", "terms": 1, "names": 1})
     for item in read_obo(io.StringIO(text)):
         if isinstance(item, Term):
