@@ -107,6 +107,8 @@ def _refine(
 ) -> tuple[NDArray[Any], ...]:
     """Refine the mentions of each document, or part of a long one, and of each group of labels on their own.
 
+    Of mentions at the same offsets, the one with the best score is kept: in CRAFT, 49 of 59,173 spans have two labels.
+
     mentions: (mentions, 4): row, start, end and label; first: their first units
 
     Returns row, start, end, label and score, sorted.
@@ -130,10 +132,14 @@ def _refine(
                 by_group.setdefault(number, []).append(Scored(*values))
             for found in by_group.values():
                 refined += [(row, mention) for mention in refine(words, found, decoder.cut_words)]
-    refined.sort()
     result = np.array([(row, m.start, m.end, m.label) for row, m in refined], np.int64).reshape(-1, 4)
     scores = np.array([m.score for _, m in refined], np.float32)
-    return result[:, 0], result[:, 1], result[:, 2], result[:, 3].astype(np.int8), scores
+    order = np.lexsort((result[:, 3], -scores, *result[:, 2::-1].T))
+    result, scores = result[order], scores[order]
+    best = np.ones(len(order), np.bool_)
+    best[1:] = (result[1:, :3] != result[:-1, :3]).any(axis=1)
+    row, start, end, label = result[best].T
+    return row, start, end, label.astype(np.int8), scores[best]
 
 
 def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:

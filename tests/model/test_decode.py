@@ -11,8 +11,8 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.tags import TAG_SET
-from craft_ray.model.tokens import tokenize
+from craft_ray.model.tags import TAG_SET, Predictions, TagSet
+from craft_ray.model.tokens import tokenize, with_predictions
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
 from tests.support.models import TOKENIZER
@@ -75,3 +75,16 @@ def test_score_is_the_calibrated_mean(craft_iob: Checkpoint, calibration, expect
     entities, _ = decode(block, replace(Decoder.of(replace(craft_iob, calibration=calibration)), refine=False))
     assert entities["mention"].to_pylist() == ["mouse eye", "rat"]
     assert entities["score"].to_pylist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("refine", "expected"), [(False, ["Cell", "Taxon", "Taxon"]), (True, ["Taxon", "Taxon"])])
+def test_best_of_the_mentions_with_the_same_offsets(refine, expected):
+    """Nested ones stay."""
+    tags = TagSet.from_id2label(dict(enumerate(["O", "B-Cell", "I-Cell", "O", "B-Taxon", "I-Taxon"])))
+    document = Document("a", "mouse eye", (Section("s", 0, 9),))
+    tokens = tokenize([document], Windower(TOKENIZER, 16))
+    unit, label = np.array([0, 0, 1], np.int32), np.array([1, 4, 4], np.int8)
+    block = with_predictions([document], tokens, Predictions(unit, label, np.float32([0.6, 0.7, 0.9])))
+    entities, counts = decode(block, Decoder(tags, refine=refine))
+    assert entities["label"].to_pylist() == expected
+    assert counts.tolist() == [len(expected)]
