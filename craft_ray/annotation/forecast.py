@@ -69,7 +69,7 @@ def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
     check_choice(settings.precision, settings.engine)
     storage, output = Storage.of(settings), absolute(output)
     listing = list_inputs(storage, inputs, output, settings.prune)
-    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    checkpoint = load_checkpoint(settings.model, storage.fetch).with_labels(settings.labels)
     exist = tables_exist(storage, output)
     states = FileStates.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())
     why = reasons_to_read(states, shard_signature(checkpoint, settings))

@@ -57,7 +57,7 @@ class ModelLoading:
 
 
 def _load(settings: Settings, storage: Storage) -> Checkpoint:
-    checkpoint = load_checkpoint(settings.model, storage.fetch)
+    checkpoint = load_checkpoint(settings.model, storage.fetch).with_labels(settings.labels)
     if settings.model_sha256 not in (None, checkpoint.fingerprint):
         raise SettingsError(
             f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"

@@ -79,6 +79,7 @@ class Tagger:
         chosen = settings or load_settings()
         storage = Storage.of(chosen)
         checkpoint = load_checkpoint(chosen.model if model is None else str(model), storage.fetch)
+        checkpoint = checkpoint.with_labels(chosen.labels)
         labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)
         return cls(checkpoint, chosen.precision, grounder)

@@ -99,7 +99,7 @@ def make_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
         context_settings=_HELP,
-        help="Find Sequence, Cell, Protein, Gene, Taxon and Chemical mentions in any number of biomedical documents.",
+        help="Find genes, diseases, chemicals, organisms, cells and more in any number of biomedical documents.",
     )
     app.callback()(_options)
     groups: dict[str, typer.Typer] = {}

@@ -1,4 +1,4 @@
-"""Descriptions of labels other than CRAFT's six, which are part of a checkpoint."""
+"""Descriptions of labels other than CRAFT's, which are part of a checkpoint."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -169,13 +169,14 @@ class Settings(BaseModel):
         le=1,
         description="lowest score of mentions to keep; 0 keeps all; default: from the model's config.json",
     )
+    labels: tuple[str, ...] = Field(default=(), description="labels to find; default: all that the model has")
     grounded_only: tuple[str, ...] = Field(
         default=(), description="labels whose mentions are dropped if no concept fits; default: none"
     )
     concept_prefixes: dict[str, tuple[str, ...]] = Field(
         default={},
-        description="prefixes of the concepts of each label, as Disease: [MONDO]; default: the ontology of each of the "
-        "six labels",
+        description="prefixes of the concepts of each label, as Disease: [MONDO]; default: the ontology of each of "
+        "CRAFT's labels",
     )
     keep_text: bool = Field(default=True, description="keep each document's text in the table `documents`")
     address: str | None = Field(default=None, description="Ray cluster; default: RAY_ADDRESS, else a new local Ray")

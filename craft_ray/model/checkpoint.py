@@ -6,7 +6,8 @@ Workers therefore read no checkpoint files, and a folder on the driver's disk se
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from craft_ray.core.descriptions import KEY, LabelDescription, descriptions_of
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import canonical
+from craft_ray.core.validation import nearest
 from craft_ray.model.tags import TagSet
 
 SEEN_FILE = "seen_mentions.npy"
@@ -71,6 +74,7 @@ class Checkpoint:
     seen:              keys (`training.seen_mentions`) of the mentions in the training data; None if unknown
     fingerprint:       SHA-256 of everything that determines the entities
     stand_in:          replaces the network; None for a real checkpoint
+    chosen:            the labels to annotate; empty for all
     """
 
     source: str
@@ -86,11 +90,25 @@ class Checkpoint:
     seen: NDArray[np.int64] | None
     fingerprint: str
     stand_in: StandIn | None = None
+    chosen: frozenset[str] = frozenset()
 
     @property
     def tags(self) -> TagSet:
         ontology = {label: one.prefixes[0] for label, one in self.descriptions.items() if one.prefixes}
         return TagSet.from_id2label(self.id2label, ontology)
+
+    def with_labels(self, labels: Sequence[str]) -> "Checkpoint":
+        """The checkpoint for annotation with some of its labels alone; itself without any.
+
+        Raises SettingsError for a label that the model does not have.
+        """
+        if not labels:
+            return self
+        wanted, known = sorted(set(map(canonical, labels))), self.tags.names
+        if unknown := [label for label in wanted if label not in known]:
+            raise SettingsError(f"labels {unknown[0]}: the model has no such label{nearest(unknown[0], known)}")
+        fingerprint = hashlib.sha256(json.dumps([self.fingerprint, wanted]).encode()).hexdigest()
+        return replace(self, chosen=frozenset(wanted), fingerprint=fingerprint)
 
     @property
     def descriptions(self) -> dict[str, LabelDescription]:

@@ -22,16 +22,24 @@ class Decoder:
 
     refine:    turns `refinement` on
     cut_words: whether the model labels pieces, so that names may be cut off words
+    chosen:    labels to keep; empty for all
     """
 
     tags: TagSet
     calibration: tuple[float, float] = IDENTITY
     refine: bool = False
     cut_words: bool = False
+    chosen: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Decoder":
-        return cls(checkpoint.tags, checkpoint.calibration, checkpoint.refine_mentions, checkpoint.label_pieces)
+        return cls(
+            checkpoint.tags,
+            checkpoint.calibration,
+            checkpoint.refine_mentions,
+            checkpoint.label_pieces,
+            checkpoint.chosen,
+        )
 
 
 def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int64]]:
@@ -61,6 +69,9 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
         rows = np.column_stack([row, start, end, label])
         document = _Documents(block["text"], units, unit_end, sentence, inner)
         row, start, end, label, raw = _refine(document, rows, spans.first, raw, decoder)
+    if decoder.chosen:
+        kept = np.isin(label, [number for number, name in enumerate(tags.names) if name in decoder.chosen])
+        row, start, end, label, raw = row[kept], start[kept], end[kept], label[kept], raw[kept]
     # One sorted key for all sentences of the block: the row in the high bits, the offset in the low ones.
     sentence_key = (sentences.rows() << 32) | sentences.values
     own_sentence = np.searchsorted(sentence_key, (row << 32) | start, side="right") - 1

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from craft_ray.annotation.tagger import Entities, Tagger
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import Entity
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import SHIPPED, load_checkpoint
@@ -83,6 +84,19 @@ def test_notebook_html_is_escaped():
     shown = Entities(text, [Entity("Protein", 3, 7, "Pax6", 0.9, "text", "PR", 0, 18)])._repr_html_()
     assert "&lt;b&gt;<mark" in shown
     assert ">Pax6 <small>Protein</small></mark>&lt;/b&gt; binds." in shown
+
+
+def test_some_labels_alone():
+    """The same mentions as with all of them; another choice counts as another model."""
+    text = "Pax6 is expressed in the mouse eye."
+    everything = Tagger.load().tag(text)
+    chosen = Tagger.load(settings=Settings(labels=("taxon",))).tag(text)
+    assert chosen == [entity for entity in everything if entity.label == "Taxon"] != everything
+    checkpoint = load_checkpoint()
+    assert checkpoint.with_labels(["Taxon"]).fingerprint != checkpoint.fingerprint
+    assert checkpoint.with_labels([]) is checkpoint
+    with pytest.raises(SettingsError, match=r"labels Taxa: the model has no such label; did you mean Taxon\?"):
+        Tagger.load(settings=Settings(labels=("Taxa",)))
 
 
 @pytest.mark.usefixtures("no_lexicon_ships")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from craft_ray.core.labels import IOB_LABELS
+from craft_ray.core.labels import LABELS
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, REASONS, SHARDS
 from craft_ray.core.settings import Settings
 from craft_ray.export.formats import EXPORTERS
@@ -24,8 +24,8 @@ def text(name: str) -> str:
 
 
 def test_labels_reasons_formats_and_columns_are_listed():
-    for label in IOB_LABELS:
-        assert f"| {label.name} | {label.tag} | {label.ontology} |" in text("README.md")
+    for label in LABELS:
+        assert f"| {label.name} | {label.layer} | {label.ontology} |" in text("README.md")
     for reason, meaning in REASONS.items():
         assert f"| `{reason}` | {meaning} |" in text("craft_ray/tables/README.md")
     for reader in READERS:
