@@ -19,7 +19,6 @@ STYLES = {
     "Disease": "black on #d55e00",
     "Process": "black on #44aa99",
     "Function": "black on #999933",
-    "Reaction": "black on #ddcc77",
 }
 """Text and background colour by label, from Okabe and Ito (jfly.uni-koeln.de/color) and Tol (personal.sron.nl/~pault):
 safe for the colour-blind."""

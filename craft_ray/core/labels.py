@@ -35,7 +35,6 @@ LABELS = (
     Label("Disease", "MONDO", "MONDO", "diseases"),
     Label("Process", "GO_BP", "GO", "GO biological processes: expression, development, apoptosis"),
     Label("Function", "GO_MF", "GO", "GO molecular functions: hybridization, binding"),
-    Label("Reaction", "MOP", "MOP", "chemical reactions: phosphorylation, reduction"),
 )
 
 ONTOLOGY = {label.name: label.ontology for label in LABELS}

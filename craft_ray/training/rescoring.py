@@ -26,9 +26,6 @@ LENGTHS = (None, 6000, 1500, 300)
 THRESHOLDS = tuple(round(0.1 + 0.01 * n, 2) for n in range(46))
 """Candidates for the score below which mentions are dropped."""
 
-MAX_F1_LOSS = 0.005
-"""F1 that a lower threshold may cost: users can filter a mention by its score, but not restore a dropped one."""
-
 REGULARISATION = 1.0
 """Inverse strength of the L2 penalty."""
 
@@ -60,7 +57,7 @@ class ScoredMentions:
 def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring, dict[str, Any]]:
     """Fit a rescoring on all articles, and report its effect on each article when fitted on the others.
 
-    The threshold is the lowest whose mean F1 over LENGTHS is within MAX_F1_LOSS of the best. For each length the report
+    The threshold is the one with the best mean F1 over LENGTHS. For each length the report
     has precision, recall and F1 `before` and `after`, and the calibration error before and after (`ece`).
 
     tag: finds entities with concepts, not yet rescored, as `Tagger.tag_documents` does; its lexicon must not contain
@@ -81,7 +78,7 @@ def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring
         threshold: np.mean([part.metrics(unseen[length] >= threshold)["f1"] for length, part in mentions.items()])
         for threshold in THRESHOLDS
     }
-    threshold = next(threshold for threshold in THRESHOLDS if f1[threshold] >= max(f1.values()) - MAX_F1_LOSS)
+    threshold = max(THRESHOLDS, key=f1.__getitem__)
     report = {
         "threshold": threshold,
         "articles": len(articles),

@@ -93,11 +93,15 @@ def test_stand_in():
     checkpoint = load_checkpoint("stand-in")
     windows = windows_of(checkpoint, ["Pax6 acts in the mouse eye."] * 20)
     model = Model.of(checkpoint)
-    label, _ = predict(model, windows)
+    found = model.predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
     logits = model.logits(windows.token_ids, windows.window_length, windows.unit_piece)
-    assert (label > 0).any()
-    assert logits.shape == (len(label), len(checkpoint.id2label))
-    assert np.array_equal(logits.argmax(-1), label)
+    assert logits.shape == (len(windows.unit_piece), len(checkpoint.id2label))
+    inside = checkpoint.tags.label >= 0
+    unit, label = np.nonzero(logits * inside)
+    kept = inside[found.label_id]
+    assert len(unit)
+    assert np.array_equal(found.unit[kept], unit)
+    assert np.array_equal(found.label_id[kept], label)
 
 
 def test_threads_share_a_model(windows, model_of):
