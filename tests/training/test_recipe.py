@@ -63,7 +63,7 @@ def test_options_override_the_file(tmp_path: Path):
 def test_default_model_recipe(monkeypatch):
     monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
     file = read_training_file(SHIPPED[DEFAULT] / "recipe.yaml")
-    assert (file.require("base"), file.require("train")) == ("craft-iob", "/data/craft")
+    assert (file.require("base"), file.require("train")) == ("craft", "/data/craft")
     train, dev = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
     assert (len(train), len(dev), len(train | dev)) == (58, 9, 67)
     assert file.recipe.disjoint
