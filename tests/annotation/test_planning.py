@@ -109,6 +109,7 @@ def test_a_broken_shard_is_counted_and_not_read(tmp_path: Path):
         "read": 0,
         "unreadable": 1,
         "broken": {SHARD.name: "bad_xml: it ends early"},
+        "newly_broken": 0,
         "cut_short": 0,
         "passed_over": [],
         "files_passed_over": 0,
