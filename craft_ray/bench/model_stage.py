@@ -31,12 +31,17 @@ def model_stage(
 ) -> dict[str, Any]:
     """Speeds in turn with the pipeline's; fp32 also in the pipeline's own windows.
 
+    Spans are compared with the pipeline's, or with fp32's if the model has groups of labels.
+
     Raises RunError if fp32 finds other spans than the pipeline.
     """
     sentences, tokens = sentences_of(inputs, inputs.sizes.stage)
     packed, single = (windows_of(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
     rival = load_rival(find_model(inputs.checkpoint.source), "cpu", inputs.cores)
-    spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
+    if inputs.checkpoint.tags.groups == 1:
+        spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
+    else:  # the pipeline has one label per word
+        spans = _spans(inputs, sentences, "fp32")
     agreement = {precision: _agreement(inputs, sentences, spans, precision) for precision in precisions}
     if agreement["fp32"] != 1:
         raise RunError(f"fp32 finds other spans than the pipeline: {agreement['fp32']:.6f} of sentences agree")
@@ -50,7 +55,7 @@ def model_stage(
     return {
         "tokens": tokens,
         "default": default_precision(inputs.checkpoint),
-        "sentences_with_the_pipelines_spans": agreement,
+        "sentences_with_the_same_spans": agreement,
         "tokens_per_second": {name: rates(tokens, values) for name, values in seconds.items()},
     }
 
@@ -101,13 +106,12 @@ def precisions_here(checkpoint: Checkpoint) -> list[Precision]:
 def _agreement(
     inputs: Inputs, sentences: list[str], spans: list[list[tuple[str, int, int]]], precision: Precision
 ) -> float:
-    """Share of sentences with the pipeline's spans, each sentence alone and without refinement."""
+    """Share of sentences with the given spans."""
+    found = _spans(inputs, sentences, precision)
+    return float(np.mean([own == theirs for own, theirs in zip(found, spans, strict=True)]))
+
+
+def _spans(inputs: Inputs, sentences: list[str], precision: Precision) -> list[list[tuple[str, int, int]]]:
+    """Label, start and end of the mentions of each sentence alone, without refinement."""
     tagger = Tagger(replace(inputs.checkpoint, config=inputs.checkpoint.config | {"refine_mentions": False}), precision)
-    return float(
-        np.mean(
-            [
-                [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == theirs
-                for sentence, theirs in zip(sentences, spans, strict=True)
-            ]
-        )
-    )
+    return [[(e.label, e.start, e.end) for e in tagger.tag(sentence)] for sentence in sentences]

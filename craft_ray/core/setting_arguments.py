@@ -30,6 +30,7 @@ class SettingArguments(TypedDict, total=False):
     ontology: tuple[str, ...]
     concepts: bool
     min_score: float | None
+    labels: tuple[str, ...]
     grounded_only: tuple[str, ...]
     concept_prefixes: dict[str, tuple[str, ...]]
     keep_text: bool

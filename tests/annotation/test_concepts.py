@@ -119,7 +119,7 @@ def test_changed_files_give_the_concepts_of_all_files(runs: list[list[tuple[str,
 
 @pytest.mark.integration
 def test_run_reads_ids_only_of_its_own_files(local_ray: None, tmp_path: Path):
-    terms = {"CHEBI:1": "type", "SO:2": "zebrafish"}  # word pieces that the stand-in labels Chemical and Sequence
+    terms = {"GO:1": "type", "SO:2": "zebrafish"}  # word pieces that the stand-in labels Function and Sequence
     ontology = obo_file(tmp_path, "".join(f"\n[Term]\nid: {id}\nname: {name}\n" for id, name in terms.items()))
     output = tmp_path / "out"
 

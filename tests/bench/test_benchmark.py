@@ -41,7 +41,7 @@ def test_model_stage(inputs: Inputs):
     assert stage["tokens"] >= 600
     speeds = stage["tokens_per_second"]
     assert speeds.keys() == {"pipeline, batch 1", "pipeline, batch 8", "fp32", "fp32, a sentence a window"}
-    assert stage["sentences_with_the_pipelines_spans"]["fp32"] == 1
+    assert stage["sentences_with_the_same_spans"]["fp32"] == 1
     assert all(0 < speed["lowest"] <= speed["median"] <= speed["highest"] for speed in speeds.values())
 
 

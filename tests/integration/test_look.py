@@ -20,12 +20,10 @@ def output(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_show_text_file_and_tables(command, output: Path):
-    assert (
-        "[Pax6|Protein] is expressed in the [mouse|Taxon] eye."
-        in command("show", "Pax6 is expressed in the mouse eye.").stdout
-    )
+    shown = command("show", "Pax6 is expressed in the mouse eye.").stdout
+    assert "[Pax6|Protein] is [expressed|Process] in the [mouse|Taxon] [eye|Anatomy]." in shown
     of_file = command("show", SAMPLE / "citations.xml").stdout
-    assert "Loss of [Pax6|Protein] disturbs lens development in the [mouse|Taxon]." in of_file
+    assert "Loss of [Pax6|Protein] disturbs [lens development|Process] in the [mouse|Taxon]." in of_file
     of_tables = command("show", "PMID:990000001", "--in", output).stdout
     assert of_tables.splitlines() == of_file.splitlines()[: len(of_tables.splitlines())]
     assert "Pax6" in command("show", output, "--limit", "100").stdout

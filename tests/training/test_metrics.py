@@ -7,15 +7,19 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 from craft_ray.core.labels import TAGS
-from craft_ray.model.tags import TAG_SET, Spans, iob_to_spans
+from craft_ray.model.tags import TAG_SET, Predictions, Spans, find_mentions
 from craft_ray.training.metrics import confusion, expected_calibration_error, score_by_label, total
 
 tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
 
 
 def arrays(sentences: list[list[str]]) -> Spans:
-    ids = np.array([TAGS.index(tag) for sentence in sentences for tag in sentence], np.int8)
-    return iob_to_spans(ids, np.repeat(np.arange(len(sentences)), [len(s) for s in sentences]), TAG_SET)
+    ids = np.array([[TAGS.index(tag)] for sentence in sentences for tag in sentence], np.int8)
+    inner = np.zeros(len(ids), np.bool_)
+    predictions = Predictions.of(ids, np.ones(ids.shape, np.float32), TAG_SET.label < 0, inner)
+    return find_mentions(
+        predictions, np.repeat(np.arange(len(sentences)), [len(s) for s in sentences]), inner, TAG_SET
+    )[0]
 
 
 @given(tags, st.data())

@@ -135,7 +135,7 @@ def test_jsonl(first: Record, second: Record):
             record.title,
             record.year,
         )
-        assert found.metadata["journal"] == record.journal
+        assert found.journal == record.journal
         assert [Section(**section) for section in found.metadata["sections"]] == list(record.sections)
         assert [(e["start"], e["end"], e["label"]) for e in found.metadata["entities"]] == spans(record)
         assert all(found.text[e["start"] : e["end"]] == e["mention"] for e in found.metadata["entities"])
