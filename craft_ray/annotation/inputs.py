@@ -9,7 +9,7 @@ import pyarrow as pa
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings
-from craft_ray.model.inference import check_choice
+from craft_ray.model.inference import check_combination
 from craft_ray.readers import deletions, format_of, is_shard_name, read_options
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
@@ -44,7 +44,7 @@ class Inputs:
 def check_settings(settings: Settings) -> None:
     """Raise SettingsError for settings that contradict each other."""
     read_options(settings)
-    check_choice(settings.precision, settings.engine)
+    check_combination(settings.precision, settings.engine)
 
 
 def options_for(shard: Shard, options: ReadOptions) -> ReadOptions:

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -79,6 +80,14 @@ def check_choice(precision: str, engine: str) -> None:
         raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
     if engine not in ("auto", *_engine_names()):
         raise SettingsError(f"unknown engine {engine!r}: choose auto or one of {', '.join(_engine_names())}")
+
+
+def check_combination(precision: str, engine: str) -> None:
+    """Raise SettingsError for a number format in which an engine computes on no device, before anything is loaded."""
+    check_choice(precision, engine)
+    able = dict.fromkeys(chain(*ENGINES[engine].devices.values())) if engine != "auto" else {}
+    if able and precision not in ("auto", *able):
+        raise SettingsError(f"the engine {engine} computes in {', '.join(able)}, not in {precision}")
 
 
 def _engine_names() -> list[str]:
