@@ -142,12 +142,13 @@ def _documents_expected(storage: Storage, shards: Sequence[Shard], options: Read
             items = read_shard(stream, shard.name, options_for(shard, options))
             try:
                 count, ended = _count(items)
-                if not ended and stream.tell() >= whole:  # small and compressed: its size says nothing about the rest
+                # A small compressed file is buffered whole, so its position is no measure of what is left.
+                if not ended and stream.tell() >= whole:
                     count, ended = count + sum(isinstance(item, Document) for item in items), True
             except ShardError:
                 continue  # the run itself reports broken shards
-            share = 1.0 if ended else stream.tell() / whole
-        documents, size, opened = documents + count / share, size + whole, opened + 1
+            read_share = 1.0 if ended else stream.tell() / whole
+        documents, size, opened = documents + count / read_share, size + whole, opened + 1
     if not size:
         return 0.0
     unknown = sum(not shard.size for shard in shards)
@@ -166,8 +167,11 @@ def _count(items: Iterable[Item]) -> tuple[int, bool]:
 
 
 def documents_per_second(records: Iterable[dict[str, Any]]) -> tuple[float | None, bool]:
-    """Speed of the newest run that was long enough to tell it from the start-up, else of the newest that annotated
-    anything, and whether it includes the start-up.
+    """Documents per second of an earlier run, and whether its start-up time is included; None if no run annotated any.
+
+    This is the newest run with a measured speed after start-up, or else the newest that annotated anything.
+
+    records: of runs, newest first
     """
     whole: float | None = None
     for record in records:

@@ -53,9 +53,9 @@ def options_for(shard: Shard, options: ReadOptions) -> ReadOptions:
 
 
 def check_formats(storage: Storage, inputs: Inputs, listing: Listing, settings: Settings) -> None:
-    """Look at the start of files that are named themselves, and warn of those that no reader recognizes.
+    """Check the format of inputs that are single files, before the model is loaded and Ray is started.
 
-    Raises SettingsError if that is all there is: no model and no Ray is needed to tell.
+    Logs a warning for each file that no reader recognizes. Raises SettingsError if no reader recognizes any input.
     """
     if len(listing) > MAX_NAMED:
         return
@@ -71,7 +71,7 @@ def check_formats(storage: Storage, inputs: Inputs, listing: Listing, settings: 
                 if error.reason == "unknown_format":
                     problems[shard.name] = error.detail
             except OSError:
-                continue  # the run tries again, and tells
+                continue  # reported by the run, which retries
     if problems and len(problems) == len(listing):
         raise SettingsError("; ".join(f"{name} cannot be read: {detail}" for name, detail in problems.items()))
     for name, detail in problems.items():

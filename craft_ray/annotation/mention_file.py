@@ -37,7 +37,7 @@ Write = Callable[[pa.Table], None]
 
 @dataclass(slots=True)
 class MentionCounts:
-    """What became of the documents.
+    """Counts of a run that writes one file of mentions.
 
     rejected:  documents without mentions in the file because they could not be annotated, by reason
     deletions: citations of PubMed's deletions, which a file of mentions cannot apply

@@ -1,6 +1,6 @@
-"""What may stop a run before it changes anything, and its end, when everything is read.
+"""The checks that may refuse a run before it changes anything, and the steps that end one.
 
-The end: prune, describe the concepts, compact, vacuum, and check the account.
+At its end, a run prunes, writes the tables of concepts, compacts, vacuums, and checks its account.
 """
 
 from contextlib import suppress

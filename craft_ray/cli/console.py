@@ -29,7 +29,7 @@ STAGES = {
     "model_ready": "making the model ready",
     "first_commit": "annotating the first documents",
 }
-"""What a run is waiting for until it has reached a step of its timeline."""
+"""Text of the progress bar until a run reaches each step of its timeline."""
 
 Show = Callable[["Account"], None]
 
