@@ -41,7 +41,6 @@ CONTEXT_LAST = frozenset({"context"})
 
 _FROM_RELATED = next(rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED)
 _DIRECT = len(_ORDER)
-_BY_DOCUMENT = [_DIRECT + number for number, name in enumerate(VARIANTS) if name in CONTEXTUAL]
 ABBREVIATION = MATCHES.index("abbreviation")
 _RANK = np.full((RELATED + 1, RELAXED + 1), NONE, np.int64)
 for _rank, (_tier, _form, _) in enumerate(_ORDER):

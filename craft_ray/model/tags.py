@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import ONTOLOGY, TAGS, canonical_tags, is_craft, label_of
+from craft_ray.core.labels import ONTOLOGY, canonical_tags, is_craft, label_of
 
 DOCSTART = "-DOCSTART-"
 """The word of a line that begins a document in CoNLL files."""
@@ -69,9 +69,6 @@ class TagSet:
             ontologies=tuple(map(((ONTOLOGY if is_craft(names) else {}) | dict(ontology or {})).get, names)),
             groups=len(begins),
         )
-
-
-TAG_SET = TagSet.from_id2label(dict(enumerate(TAGS)))
 
 
 @dataclass(frozen=True, slots=True)

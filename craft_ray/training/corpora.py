@@ -1,5 +1,6 @@
 """Gold corpora in memory: documents with standoff mentions, and their sentences."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -31,28 +32,22 @@ class Sentence:
         Mentions keep their text around a part and grow or shrink with a part inside them. One that begins or ends
         within a part is dropped.
 
-        parts: start, end and new text, sorted and disjoint
+        parts: start, end and new text, sorted, disjoint and not empty before
         """
-        pieces: list[str] = []
-        done = 0
-        before: list[int] = []  # new minus old offset for positions before the part
-        for start, end, new in parts:
-            before.append(sum(map(len, pieces)) - done)
-            pieces += [self.text[done:start], new]
-            done = end
-        before.append(sum(map(len, pieces)) - done)
         starts, ends = [start for start, _, _ in parts], [end for _, end, _ in parts]
+        growth = np.cumsum([0, *(len(new) - (end - start) for start, end, new in parts)]).tolist()
 
-        def moved(offset: int, is_end: bool) -> int | None:
-            at = int(np.searchsorted(ends, offset, side="left" if is_end else "right"))
-            if is_end and at < len(parts) and ends[at] == offset:
-                return offset + before[at + 1]
-            inside = at < len(parts) and starts[at] < offset
-            return None if inside else offset + before[at]
+        def moved(offset: int) -> int | None:
+            before = bisect_right(ends, offset)  # parts that end by the offset
+            inside = before < len(parts) and starts[before] < offset
+            return None if inside else offset + growth[before]
 
-        mentions = [(moved(m.start, False), moved(m.end, True), m.label) for m in self.mentions]
-        kept = [Mention(a, b, label) for a, b, label in mentions if a is not None and b is not None]
-        return Sentence("".join([*pieces, self.text[done:]]), tuple(kept))
+        mentions = [(moved(m.start), moved(m.end), m.label) for m in self.mentions]
+        kept = [Mention(start, end, label) for start, end, label in mentions if start is not None and end is not None]
+        between = map(slice, [0, *ends], [*starts, None])
+        new = [*(new for _, _, new in parts), ""]
+        text = "".join(self.text[old] + own for old, own in zip(between, new, strict=True))
+        return Sentence(text, tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +74,7 @@ class Corpus:
         """
         taken = set(shared.values())
         name = {label: shared.get(label, f"{label} 2" if label in taken else label) for label in self.labels}
-        sentences = [
-            replace(s, mentions=tuple(replace(m, label=name[m.label]) for m in s.mentions)) for s in self.sentences
-        ]
+        sentences = [replace(s, mentions=_renamed(s.mentions, name, set(name.values()))) for s in self.sentences]
         return replace(self, sentences=sentences, shared=tuple(sorted(taken)))
 
 

@@ -14,12 +14,12 @@ from craft_ray.annotation.rows import FAILURE, PREDICTIONS, SHARD_END, TOKENIZED
 from craft_ray.annotation.write import WriteTask, write_block, write_blocks
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.model.decode import Decoder
-from craft_ray.model.tags import TAG_SET
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE, RETRACTED, DataFile, WrittenBlock
 from craft_ray.tables.identity import IdHasher
 from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, document_without_text, numbered_document
+from tests.support.tags import TAG_SET
 
 RUN = "20260101T000000-00000000"
 Row = dict[str, Any]

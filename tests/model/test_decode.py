@@ -11,11 +11,12 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.tags import TAG_SET, Predictions, TagSet
+from craft_ray.model.tags import Predictions, TagSet
 from craft_ray.model.tokens import tokenize, with_predictions
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
 from tests.support.models import TOKENIZER
+from tests.support.tags import TAG_SET
 
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec\u0301中\x00\u202e\u00a0"), max_size=200)
 collections = st.lists(texts, min_size=1, max_size=5).map(

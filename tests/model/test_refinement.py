@@ -14,11 +14,11 @@ from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.refinement import MIN_MAJORITY, Scored, Words, apply_majorities, cut_names, refine, trim
-from craft_ray.model.tags import TAG_SET
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
 from tests.support.models import TOKENIZER
+from tests.support.tags import TAG_SET
 
 PROTEIN, CHEMICAL = TAG_SET.names.index("Protein"), TAG_SET.names.index("Chemical")
 

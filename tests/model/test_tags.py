@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import TAGS
-from craft_ray.model.tags import SURE, TAG_SET, Mention, Predictions, TagSet, align_mentions, find_mentions
+from craft_ray.model.tags import SURE, Mention, Predictions, TagSet, align_mentions, find_mentions
+from tests.support.tags import TAG_SET
 
 GROUPS = TagSet.from_id2label(dict(enumerate(["O", "B-Cell", "I-Cell", "O", "B-Taxon", "I-Taxon"])))
 

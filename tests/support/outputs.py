@@ -17,7 +17,7 @@ from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, LABEL, SHARDS
 from craft_ray.core.settings import S3Settings
 from craft_ray.model.decode import Decoder
-from craft_ray.model.tags import TAG_SET, TagSet
+from craft_ray.model.tags import TagSet
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import WrittenBlock, partitions, write_file
@@ -27,6 +27,7 @@ from craft_ray.tables.output import Output, open_output
 from craft_ray.tables.verify import verify
 from craft_ray.tables.version import id_hasher
 from craft_ray.tables.writer import Tables
+from tests.support.tags import TAG_SET
 
 STORAGE = Storage(S3Settings())
 ANSWERED = pa.schema([*TOKENIZED, *(pa.field(name, kind) for name, kind in PREDICTIONS.items())])

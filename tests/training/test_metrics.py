@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 
 from craft_ray.core.labels import TAGS
-from craft_ray.model.tags import TAG_SET, Predictions, Spans, find_mentions
+from craft_ray.model.tags import Predictions, Spans, find_mentions
 from craft_ray.training.metrics import confusion, expected_calibration_error, score_by_label, total
+from tests.support.tags import TAG_SET
 
 tags = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=12), min_size=1, max_size=4)
 
