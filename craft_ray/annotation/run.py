@@ -53,8 +53,8 @@ def annotate(
         sources = Inputs(inputs, inputs_from, deleted_from)
         listing = list_inputs(storage, sources, output, settings.prune)
         check_formats(storage, sources, listing, settings)
-        storage.check_writable(output)
         model.raise_early()
+        storage.check_writable(output)
 
         # Lock the output.
         lease = cleanup.enter_context(hold_lease(storage, output, stop.wait))

@@ -2,8 +2,16 @@
 
 import ast
 import inspect
+from concurrent.futures import wait
+from pathlib import Path
+
+import pytest
 
 from craft_ray.annotation import annotating, context, run
+from craft_ray.annotation.loading import ModelLoading
+from craft_ray.core.errors import SettingsError
+from craft_ray.core.settings import Settings
+from craft_ray.storage.storage import Storage
 
 
 def late_imports(module: object) -> set[str]:
@@ -23,3 +31,19 @@ def test_nothing_is_imported_after_connecting_to_ray():
     assert late_imports(annotating) == set()
     connect = inspect.getsource(context.RunContext.connect)
     assert connect.index("craft_ray.annotation.annotating") < connect.index("ray_session")
+
+
+def test_a_model_that_is_refused_early_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Even if loading has failed before the output is looked at."""
+
+    class Loaded(ModelLoading):
+        def __init__(self, settings: Settings, storage: Storage) -> None:
+            super().__init__(settings, storage)
+            wait([self._checkpoint])
+
+    monkeypatch.setattr(run, "ModelLoading", Loaded)
+    (tmp_path / "in.txt").write_text("Pax6")
+    settings = Settings(model="stand-in", model_sha256="0" * 64)
+    with pytest.raises(SettingsError, match="not model_sha256"):
+        run.annotate([str(tmp_path / "in.txt")], str(tmp_path / "out"), settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
