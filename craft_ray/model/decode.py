@@ -102,8 +102,8 @@ class _Documents:
     inner: NDArray[np.bool_]
 
     def words(self, text: str, first: int, to: int) -> Words:
-        """The words of the units from `first` to `to`."""
-        begins = np.flatnonzero(~self.inner[first:to]) + first
+        """The words of the units from `first` to `to`. The first unit begins one, even within a word."""
+        begins = np.append(first, np.flatnonzero(~self.inner[first + 1 : to]) + first + 1)
         ends = np.append(begins[1:], to) - 1
         columns = self.units.values[begins], self.unit_end[ends], self.sentence[begins]
         return Words(text, *(column.tolist() for column in columns))
@@ -135,10 +135,9 @@ def _refine(
             if own.start == own.stop:
                 continue
             words = documents.words(texts[row].as_py(), unit, to)
-            rows = mentions[own]
-            rows[:, 2] = np.minimum(rows[:, 2], words.end[-1])
+            _, start, end, label = mentions[own].T
             by_group: dict[int, list[Scored]] = {}
-            columns = group[rows[:, 3]], *rows.T[1:], score[own]
+            columns = group[label], start, np.minimum(end, words.end[-1]), label, score[own]
             for number, *values in zip(*(column.tolist() for column in columns), strict=True):
                 by_group.setdefault(number, []).append(Scored(*values))
             for found in by_group.values():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from craft_ray.core.labels import TAGS
 from craft_ray.core.schema import Document, Section
+from craft_ray.model import decode as decoding
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.decode import Decoder, decode
 from craft_ray.model.tags import Predictions, TagSet
@@ -89,3 +90,17 @@ def test_best_of_the_mentions_with_the_same_offsets(refine, expected):
     entities, counts = decode(block, Decoder(tags, refine=refine))
     assert entities["label"].to_pylist() == expected
     assert counts.tolist() == [len(expected)]
+
+
+def test_part_that_begins_within_a_word(monkeypatch: pytest.MonkeyPatch):
+    """A long sentence is refined in parts, of which the last may have no beginning of a word."""
+    monkeypatch.setattr(decoding, "MAX_WORDS", 1)
+    document = Document("a", "xqxqxq", (Section("s", 0, 6),))
+    tokens = tokenize([document], Windower(TOKENIZER, 16, label_pieces=True))
+    unit = len(tokens["unit_start"][0]) - 1
+    assert unit > 0
+    tags = TagSet.from_id2label({0: "O", 1: "B-Cell", 2: "I-Cell"})
+    predictions = Predictions(np.int32([unit]), np.int8([1]), np.float32([0.995]))
+    block = with_predictions([document], tokens, predictions)
+    entities, _ = decode(block, Decoder(tags, refine=True, cut_words=True))
+    assert entities["start"].to_pylist() == [tokens["unit_start"][0][unit].as_py()]

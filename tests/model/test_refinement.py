@@ -162,11 +162,12 @@ def test_majorities_of_single_words_as_counted_one_by_one(tagged):
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec(+"), max_size=150)
 
 
-@given(st.lists(texts, max_size=4), st.integers(0, 2**32 - 1), st.sampled_from([3, 100_000]))
-def test_documents_do_not_influence_each_other(documents, seed, max_words):
+@given(st.lists(texts, max_size=4), st.integers(0, 2**32 - 1), st.sampled_from([3, 100_000]), st.booleans())
+def test_documents_do_not_influence_each_other(documents, seed, max_words, pieces):
     documents = [Document(str(i), t, (Section("s", 0, len(t)),) if t else ()) for i, t in enumerate(documents)]
     generator = np.random.default_rng(seed)
-    decoder, windower = Decoder(TAG_SET, refine=True), Windower(TOKENIZER, 16)
+    decoder = Decoder(TAG_SET, refine=True, cut_words=pieces)
+    windower = Windower(TOKENIZER, 16, label_pieces=pieces)
     alone, all_labels = [], [np.empty(0, np.int8)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoding, "MAX_WORDS", max_words)
