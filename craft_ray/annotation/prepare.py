@@ -110,6 +110,7 @@ def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, att
         task,
         max_rows=1 if attempt is Attempt.ISOLATE else MAX_ROWS,
         refusal=LOST if attempt is Attempt.REJECT else None,
+        answers=storage.answers,
     )
     try:
         for shard, open_shard in prefetch(storage, shards):
@@ -125,9 +126,9 @@ def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, att
 def _prepare_one(preprocessor: "Preprocessor", shard: Shard, open_shard: Callable[[], BinaryIO]) -> Iterator[pa.Table]:
     try:
         stream = open_shard()
-    except StorageError:
-        raise
-    except Exception as error:  # whatever the storage raises concerns this shard alone
+    except Exception as error:  # whatever the storage raises concerns this shard alone, unless the store is down
+        if isinstance(error, StorageError) and not preprocessor.answers(shard.name):
+            raise
         yield preprocessor.unread(shard, "unreadable", describe(error))
         return
     with stream:
@@ -140,11 +141,13 @@ class Preprocessor:
 
     max_rows: rows of a table
     refusal:  why every document is rejected instead of annotated, if so
+    answers:  True if the store of an address is there, so that an error of storage concerns one file alone
     """
 
     task: ReadTask
     max_rows: int = MAX_ROWS
     refusal: str | None = None
+    answers: Callable[[str], bool] = lambda url: False
 
     def prepare(self, stream: BinaryIO, shard: Shard) -> Iterator[pa.Table]:
         """Yield the tables of a shard, or of one part of an archive; the last row of the last one closes it."""
@@ -204,10 +207,10 @@ class Preprocessor:
                     group, size = [], 0
         except ShardError as error:
             account.reason, account.detail = error.reason, error.detail
-        except StorageError:
-            raise
         except Exception as error:  # the documents read so far count
-            from_storage = isinstance(error, OSError) or is_transient(error)
+            if isinstance(error, StorageError) and not self.answers(account.shard):
+                raise
+            from_storage = isinstance(error, OSError | StorageError) or is_transient(error)
             account.reason = "unreadable" if from_storage else "reader_error"
             account.detail = f"{type(error).__name__}: {error}"
         yield self._judged(reject_repeated(group, seen, self.task.ids))

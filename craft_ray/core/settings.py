@@ -209,7 +209,7 @@ class Settings(BaseModel):
     patience: float = Field(
         default=300,
         gt=0,
-        description="seconds for which transient errors of object storage are retried, and after which a file on disk "
+        description="seconds for which transient errors of object storage are retried, and after which a file "
         "that gives nothing is put aside",
     )
     notify: SecretStr | None = Field(

@@ -15,12 +15,17 @@ from craft_ray.storage.addresses import Entry
 
 @contextmanager
 def temporary_file(path: Path, content: bytes) -> Iterator[str]:
-    """Write content to a temporary file in the folder of a path, and yield its name. Makes the folder if needed."""
+    """Write content to a temporary file in the folder of a path, and yield its name. Makes the folder if needed.
+
+    It is flushed to disk, so that a power cut leaves it or what it replaces, and not half of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(descriptor)
         os.chmod(name, 0o666 & ~umask())
         yield name
     finally:

@@ -16,7 +16,7 @@ import pyarrow.fs
 from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
-from craft_ray.core.errors import SettingsError
+from craft_ray.core.errors import SettingsError, StorageError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage import local
@@ -78,12 +78,23 @@ class Storage:
         """
         return with_retries(url, action, self.patience, self._s3.endpoint) if is_remote(url) else action()
 
+    def _once(self) -> "Storage":
+        """The same storage without retries."""
+        once = Storage(self.settings, patience=0)
+        once._s3 = self._s3  # keeps its open connections
+        return once
+
+    def answers(self, url: str) -> bool:
+        """True if the store tells the size of a file at once, so that only reading it fails."""
+        try:
+            return self._once().size(url) is not None
+        except (OSError, StorageError):
+            return False
+
     def best_effort(self, purpose: str, action: Callable[["Storage"], None]) -> None:
         """Run an action that the run can do without: no retries, and a failure is only logged."""
-        impatient = Storage(self.settings, patience=0)
-        impatient._s3 = self._s3  # keeps its open connections
         try:
-            action(impatient)
+            action(self._once())
         except Exception as error:  # s3fs, botocore and aiohttp share no base class
             log.warning("could not %s: %s", purpose, describe(error))
 

@@ -146,6 +146,7 @@ def _acquire(
         mine = {"run_id": next_run_id(previous["run_id"] if previous else ""), **process}
         url = _file(folder, numbers[-1] + 1)
         if storage.create(url, _json(mine)):
+            storage.sync([url])  # files carry this run's id, and that of the next run must sort after it
             old = [_file(folder, number) for number in numbers[1:]]
             storage.best_effort("remove old leases", lambda once: once.remove_files(old))  # noqa: B023
             return url, mine

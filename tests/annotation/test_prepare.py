@@ -32,6 +32,7 @@ from craft_ray.tables.ledger import Ledger, entries
 from tests.support.hostile.making import header, tar
 from tests.support.models import TOKENIZER
 from tests.support.outputs import STORAGE
+from tests.support.scripted_store import scripted_store
 
 EMPTY = Ledger.of(entries([], [], [], []))
 
@@ -263,6 +264,16 @@ def test_storage_errors_are_raised():
     stream = io.BufferedReader(Failing(StorageError("storage failed")), 8192)
     with pytest.raises(StorageError, match="storage failed"):
         list(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
+
+
+@pytest.mark.parametrize("size", [1, 9 << 20])
+def test_a_file_that_cannot_be_read_of_a_store_that_answers(size: int):
+    shards = [Shard("s3://bucket/a.txt", size, number=0)]
+    with scripted_store(503, "SlowDown", but_head=True) as endpoint:
+        settings = S3Settings(endpoint_url=endpoint, anonymous=True, region="us-east-1")
+        (table,) = prepare_group(shards, Storage(settings, patience=0.5), task(), Attempt.FIRST)
+    assert table["status"].to_pylist() == ["rejected", SHARD_END]
+    assert table["reason"].to_pylist()[0] == "unreadable"
 
 
 def test_mended_lines_are_retracted():

@@ -79,7 +79,7 @@ class Faults:
 
     at:   number of the call, None for none
     kind: the process is gone "before" or "after" the call, or leaves a "torn" file of which only half is written; or
-          the call raises an "error", or a "late error" although it was made
+          the call raises an "error", or a "late error" although it was made; a "power cut" is an end "before" the call
     """
 
     def __init__(self, at: int | None = None, kind: str = "before") -> None:

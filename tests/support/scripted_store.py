@@ -7,11 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def scripted_store(status: int, code: str = "", *, only_puts: bool = False) -> Iterator[str]:
+def scripted_store(status: int, code: str = "", *, only_puts: bool = False, but_head: bool = False) -> Iterator[str]:
     """Start an S3 server on a free port that answers with a status and an error code, and yield its endpoint.
 
     status:    0 closes the connection without an answer
     only_puts: other requests find an empty store
+    but_head:  HEAD finds a file of nine megabytes
     """
     content = f"<Error><Code>{code}</Code><Message>status 403, says a message</Message></Error>" if code else ""
 
@@ -20,7 +21,9 @@ def scripted_store(status: int, code: str = "", *, only_puts: bool = False) -> I
 
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if not only_puts or self.command == "PUT":
+            if but_head and self.command == "HEAD":
+                self.answer(200, " " * (9 << 20))
+            elif not only_puts or self.command == "PUT":
                 self.answer(status, content)
             elif "list-type" in self.path:
                 self.answer(200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
