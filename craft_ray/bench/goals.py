@@ -1,4 +1,4 @@
-"""The goals of both benchmarks."""
+"""The goals of both benchmarks, and which of them were met."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,57 +24,63 @@ GOALS = {
 }
 
 
-def check_goals(figures: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One row per figure: `what`, `value`, `goal`, and whether it is `met`."""
-    rows = []
-    for what, value in figures.items():
-        direction, bound = GOALS[what]
-        met = value >= bound if direction == "at least" else value <= bound
-        rows.append({"what": what, "value": round(value, 3), "goal": f"{direction} {bound:,}", "met": met})
-    return rows
-
-
-def cpu_figures(result: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of bench.json that have goals."""
-    stage = _medians(result["model_stage"]["tokens_per_second"])
-    pipeline = max(speed for name, speed in stage.items() if name.startswith("pipeline"))
-    jobs = _medians(result["whole_job"]["tokens_per_second"])
+def cpu_goals(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `what`, `value`, `goal` and `met` of the content of bench.json."""
+    stage = medians(result["model_stage"]["tokens_per_second"])
+    jobs = medians(result["whole_job"]["tokens_per_second"])
     growth = result["ten_times"]
     once, five, ten = (growth[name] for name in ("once", "five_times", "ten_times"))
+    pipeline = stage[best_pipeline(stage)]
 
     def added(small: Mapping[str, Any], large: Mapping[str, Any]) -> float:
         """Seconds per token that a large job has more than a small one, so that start-up cancels out."""
         seconds, tokens = (large[name] - small[name] for name in ("seconds_with_the_model", "tokens"))
         return float(seconds / tokens)
 
-    commands = {name: command["cpu_to_import_ray"] for name, command in result["short_commands"].items()}
-    values = [
+    return _check(
+        "",
         stage[result["model_stage"]["default"]] / pipeline,
         stage["fp32, a sentence a window"] / pipeline,
         jobs["default"] / jobs["pattern"],
         jobs["exact"] / jobs["pattern"],
         1 / (added(once, ten) * growth["model_stage_on_the_same_documents"]),
-        *(result["host_path"]["by_input"][name]["all"]["median"] for name in ("jsonl", "pubmed", "jats")),
+        *(result["host_path"][name]["tokens_per_second"]["median"] for name in ("jsonl", "pubmed", "jats")),
         added(five, ten) / added(once, five),
         ten["peak_all_mb"] / once["peak_all_mb"],
-        *(commands[name] for name in ("help", "bad setting", "nothing new", "show")),
-    ]
-    return dict(zip([what for what in GOALS if not what.startswith("GPU")], values, strict=True))
+        *(
+            result["short_commands"][name]["cpu_to_import_ray"]
+            for name in ("help", "bad setting", "nothing new", "show")
+        ),
+    )
 
 
-def gpu_figures(result: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of gpu.json that have goals."""
+def gpu_goals(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `what`, `value`, `goal` and `met` of the content of gpu.json."""
     worked = {name: row for name, row in result["forms"].items() if "failed" not in row}
-    best = max(_medians({name: row["tokens_per_second"] for name, row in worked.items()}).values())
+    best = max(medians({name: row["tokens_per_second"] for name, row in worked.items()}).values())
     steady = {name: job["steady_tokens_per_second"] for name, job in result["jobs"].items()}
     job = max(rate for name, rate in steady.items() if "replica" in name)
-    values = [
-        best / max(_medians(result["pipeline"]).values()),
+    return _check(
+        "GPU",
+        best / max(medians(result["pipeline"]).values()),
         max(row["share_of_peak"] for row in worked.values()),
         job / min(best, steady["host path alone"]),
-    ]
-    return dict(zip([what for what in GOALS if what.startswith("GPU")], values, strict=True))
+    )
 
 
-def _medians(speeds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def medians(speeds: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {name: speed["median"] for name, speed in speeds.items()}
+
+
+def best_pipeline(speeds: Mapping[str, float]) -> str:
+    """The name of the pipeline at its best batch size."""
+    return max((name for name in speeds if name.startswith("pipeline")), key=speeds.__getitem__)
+
+
+def _check(which: str, *values: float) -> list[dict[str, Any]]:
+    goals = {what: goal for what, goal in GOALS.items() if what.startswith("GPU") == bool(which)}
+    rows = []
+    for (what, (direction, bound)), value in zip(goals.items(), values, strict=True):
+        met = value >= bound if direction == "at least" else value <= bound
+        rows.append({"what": what, "value": round(value, 3), "goal": f"{direction} {bound:,}", "met": met})
+    return rows

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -25,46 +25,34 @@ from craft_ray.storage.storage import Storage
 
 
 def host_path(inputs: Inputs) -> dict[str, Any]:
-    """Tokens per CPU second, in parts, for JSON lines, PubMed and JATS; of the sample where no such files are given."""
+    """Tokens per CPU second for JSON lines, PubMed and JATS; of the sample where no such files are given."""
     jsonl = [str(file) for file in inputs.jsonl("host", inputs.sizes.job // 4, 1)]
     files = read_inputs([str(SAMPLE)])[1] | inputs.files | {"jsonl": jsonl}
-    by_input = {name: _measure(inputs, files[name]) for name in ("jsonl", "pubmed", "jats")}
-    return {"tokens_per_second_per_core": by_input["jsonl"], "by_input": by_input}
+    return {name: _measure(inputs, files[name]) for name in ("jsonl", "pubmed", "jats")}
 
 
 def _measure(inputs: Inputs, files: Sequence[str]) -> dict[str, Any]:
-    """Read files, over and over until there are enough tokens, and write them."""
+    """Read files, over and over until there are enough tokens, and write them, with a stand-in for the model."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     stand_in = load_checkpoint(STAND_IN)
     model, storage = Model(prepare_model(stand_in)), Storage.of(load_settings())
     preprocessor = Preprocessor(ReadTask.of(stand_in))
     task = WriteTask(storage, str(inputs.folder / "host-out"), "run", Decoder.of(stand_in))
 
-    def read(number: int) -> pa.Table:
+    def annotate(passes: int) -> int:
+        """Returns the number of tokens."""
         blocks = []
-        for file in files:
-            with storage.open(file) as stream:
-                blocks += [block for block in preprocessor.prepare(stream, Shard(file, 0, number=0)) if block.num_rows]
-        block = pa.concat_tables(blocks)
-        hashes = pc.add(block["id_hash"], number)  # with the same ids only one pass would be written
-        return block.set_column(block.schema.get_field_index("id_hash"), "id_hash", hashes)
+        for number in range(passes):
+            for file in files:
+                with storage.open(file) as stream:
+                    for block in preprocessor.prepare(stream, Shard(file, 0, number=0)):
+                        column = block.schema.get_field_index("id_hash")
+                        hashes = pc.add(block["id_hash"], number)  # with the same ids only one pass would be written
+                        blocks.append(block.set_column(column, "id_hash", hashes))
+        return write_block(predict_block(pa.concat_tables(blocks), model), task).tokens
 
-    passes = math.ceil(inputs.sizes.job / 4 / len(read(0)["token_ids"].combine_chunks().flatten()))
-    block, tokens = pa.table({}), 0
-
-    def prepare() -> None:
-        nonlocal block
-        block = pa.concat_tables([read(number) for number in range(passes)])
-
-    def replica() -> None:
-        nonlocal block
-        block = predict_block(block, model)
-
-    def stage() -> None:
-        nonlocal tokens
-        tokens = write_block(block, task).tokens
-
-    parts: Sequence[Callable[[], None]] = (prepare, replica, stage)
-    seconds = in_turn({part.__name__: partial(timed, part, time.process_time) for part in parts}, inputs.sizes.repeats)
-    seconds["all"] = [sum(turn) for turn in zip(*seconds.values(), strict=True)]
-    return {"tokens": tokens} | {name: rates(tokens, values) for name, values in seconds.items()}
+    passes = math.ceil(inputs.sizes.job / 4 / annotate(1))
+    tokens = annotate(passes)
+    runs = {"all": partial(timed, partial(annotate, passes), time.process_time)}
+    seconds = in_turn(runs, inputs.sizes.repeats, warm_up=False)["all"]
+    return {"tokens": tokens, "tokens_per_second": rates(tokens, seconds)}

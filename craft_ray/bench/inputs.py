@@ -24,7 +24,7 @@ class BenchSizes:
 
     stage: for the model alone and the pipeline
     rival: for whole jobs in turn with Ray Data's pattern
-    job:   for the smallest of the jobs of one, five and ten
+    job:   for a whole job, on a CPU the smallest of the jobs of one, five and ten
     """
 
     repeats: int = 3
@@ -36,6 +36,10 @@ class BenchSizes:
     def quick(cls) -> "BenchSizes":
         """Minutes instead of half an hour, for rough figures."""
         return cls(1, 4_000, 60_000, 60_000)
+
+    @classmethod
+    def gpu(cls) -> "BenchSizes":
+        return cls(stage=1_000_000, job=20_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,7 @@ class Inputs:
 
 
 def read_inputs(inputs: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """The texts of all documents, and the files by format.
-
-    Raises SettingsError if there are no documents.
-    """
+    """The texts of all documents, and the files by format. Raises SettingsError if there are no documents."""
     storage = Storage.of(load_settings())
     texts: list[str] = []
     files: dict[str, list[str]] = {}

@@ -46,6 +46,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "number_formats": [name for name in ("avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16") if name in able],
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": repr(torch.cuda.get_device_properties()) if torch.cuda.is_available() else None,
+        "cuda": torch.version.cuda,
         "versions": {package: metadata.version(package) for package in (*PACKAGES, "openvino")},
     }

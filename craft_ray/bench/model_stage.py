@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from craft_ray.annotation.tagger import Tagger
-from craft_ray.bench.baselines import PIPELINE_BATCHES, token_classification
 from craft_ray.bench.inputs import Inputs
 from craft_ray.bench.measure import in_turn, rates, timed
+from craft_ray.bench.rivals import PIPELINE_BATCHES, comparable, token_classification
 from craft_ray.core.errors import RunError
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines.engine import Precision
@@ -25,36 +25,41 @@ from craft_ray.model.windows import Windower, Windows
 
 def model_stage(
     inputs: Inputs,
-    precisions: Sequence[Precision],
+    precisions: Sequence[Precision] | None = None,
     batches: Sequence[int] = PIPELINE_BATCHES,
     load_rival: Callable[[str, str, int], Any] = token_classification,
 ) -> dict[str, Any]:
-    """Speeds in turn with the pipeline's; fp32 also in the pipeline's own windows.
+    """Speeds of a comparable model in turn with the pipeline's; fp32 also in the pipeline's own windows.
 
-    Spans are compared with the pipeline's, or with fp32's if the model has groups of labels.
+    precisions: by default those that this processor is fast in, and fp32
 
     Raises RunError if fp32 finds other spans than the pipeline.
     """
-    sentences, tokens = sentences_of(inputs, inputs.sizes.stage)
-    packed, single = (windows_of(inputs, sentences, pieces) for pieces in (inputs.checkpoint.window_pieces, 0))
-    rival = load_rival(find_model(inputs.checkpoint.source), "cpu", inputs.cores)
-    if inputs.checkpoint.tags.groups == 1:
-        spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
-    else:  # the pipeline has one label per word
-        spans = _spans(inputs, sentences, "fp32")
-    agreement = {precision: _agreement(inputs, sentences, spans, precision) for precision in precisions}
-    if agreement["fp32"] != 1:
-        raise RunError(f"fp32 finds other spans than the pipeline: {agreement['fp32']:.6f} of sentences agree")
-    models = {precision: Model.of(inputs.checkpoint, precision) for precision in precisions}
+    checkpoint = comparable(inputs.checkpoint)
+    default = choose_precision(checkpoint, "cpu", "auto", "auto")[0]
+    sentences, tokens = sentences_of(checkpoint, inputs.texts, inputs.sizes.stage)
+    packed, single = (windows_of(checkpoint, sentences, pieces) for pieces in (checkpoint.window_pieces, 0))
+    rival = load_rival(find_model(checkpoint.source), "cpu", inputs.cores)
+    spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
     runs: dict[str, Callable[[], object]] = {
         f"pipeline, batch {size}": partial(rival, sentences, batch_size=size) for size in batches
     }
-    runs |= {precision: partial(predict_windows, model, packed) for precision, model in models.items()}
-    runs["fp32, a sentence a window"] = partial(predict_windows, models["fp32"], single)
+    agreement = {}
+    for precision in precisions or _fast_precisions(default):
+        tagger = Tagger(replace(checkpoint, config=checkpoint.config | {"refine_mentions": False}), precision)
+        ours = [[(e.label, e.start, e.end) for e in tagger.tag(sentence)] for sentence in sentences]
+        agreement[precision] = float(np.mean([own == theirs for own, theirs in zip(ours, spans, strict=True)]))
+        model = Model.of(checkpoint, precision)
+        runs[precision] = partial(predict_windows, model, packed)
+        if precision == "fp32":
+            runs["fp32, a sentence a window"] = partial(predict_windows, model, single)
+    if agreement["fp32"] != 1:
+        raise RunError(f"fp32 finds other spans than the pipeline: {agreement['fp32']:.6f} of sentences agree")
     seconds = in_turn({name: partial(timed, run) for name, run in runs.items()}, inputs.sizes.repeats)
     return {
+        "model": checkpoint.source,
         "tokens": tokens,
-        "default": default_precision(inputs.checkpoint),
+        "default": default,
         "sentences_with_the_same_spans": agreement,
         "tokens_per_second": {name: rates(tokens, values) for name, values in seconds.items()},
     }
@@ -62,18 +67,18 @@ def model_stage(
 
 def model_rate(inputs: Inputs, tokens: int) -> float:
     """Tokens per second of the model alone, as by default, on the documents of a job of so many tokens."""
-    sentences, count = sentences_of(inputs, tokens)
-    windows = windows_of(inputs, sentences, inputs.checkpoint.window_pieces)
+    sentences, count = sentences_of(inputs.checkpoint, inputs.texts, tokens)
+    windows = windows_of(inputs.checkpoint, sentences, inputs.checkpoint.window_pieces)
     run = partial(timed, partial(predict_windows, Model.of(inputs.checkpoint), windows))
     return rates(count, in_turn({"model": run}, inputs.sizes.repeats)["model"])["median"]
 
 
-def sentences_of(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
+def sentences_of(checkpoint: Checkpoint, texts: Sequence[str], tokens: int) -> tuple[list[str], int]:
     """Sentences of the texts with at least so many word pieces, and their number of word pieces."""
-    windower = Windower.of(inputs.checkpoint)
+    windower = Windower.of(checkpoint)
     chosen: list[str] = []
     count = 0
-    for text in cycle(inputs.texts):
+    for text in cycle(texts):
         sentences = [text[a:b] for a, b in sentence_spans(text)]
         count += len(windower.subwords(sentences).token_ids)
         chosen += sentences
@@ -82,36 +87,17 @@ def sentences_of(inputs: Inputs, tokens: int) -> tuple[list[str], int]:
     return chosen, count
 
 
-def windows_of(inputs: Inputs, sentences: list[str], window_pieces: int) -> Windows:
+def windows_of(checkpoint: Checkpoint, sentences: list[str], window_pieces: int) -> Windows:
     """Windows of at most so many word pieces; 0 for one sentence per window."""
-    return replace(Windower.of(inputs.checkpoint), window_pieces=window_pieces)(sentences)[1]
+    return replace(Windower.of(checkpoint), window_pieces=window_pieces)(sentences)[1]
 
 
 def predict_windows(model: Model, windows: Windows) -> Predictions:
     return model.predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
 
 
-def default_precision(checkpoint: Checkpoint) -> Precision:
-    return choose_precision(checkpoint, "cpu", "auto", "auto")[0]
-
-
-def precisions_here(checkpoint: Checkpoint) -> list[Precision]:
-    """The number formats that this machine's processor is fast in, and fp32."""
+def _fast_precisions(default: Precision) -> list[Precision]:
     found: list[Precision] = ["fp32"]
     if capabilities() & {"avx512_bf16", "amx_bf16"}:
         found.append("bf16")
-    return found + (["int8"] if default_precision(checkpoint) == "int8" else [])
-
-
-def _agreement(
-    inputs: Inputs, sentences: list[str], spans: list[list[tuple[str, int, int]]], precision: Precision
-) -> float:
-    """Share of sentences with the given spans."""
-    found = _spans(inputs, sentences, precision)
-    return float(np.mean([own == theirs for own, theirs in zip(found, spans, strict=True)]))
-
-
-def _spans(inputs: Inputs, sentences: list[str], precision: Precision) -> list[list[tuple[str, int, int]]]:
-    """Label, start and end of the mentions of each sentence alone, without refinement."""
-    tagger = Tagger(replace(inputs.checkpoint, config=inputs.checkpoint.config | {"refine_mentions": False}), precision)
-    return [[(e.label, e.start, e.end) for e in tagger.tag(sentence)] for sentence in sentences]
+    return found + (["int8"] if default == "int8" else [])

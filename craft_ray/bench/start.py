@@ -10,40 +10,25 @@ from typing import Any
 
 from craft_ray.bench.inputs import SAMPLE, Inputs
 from craft_ray.bench.measure import in_turn
-from craft_ray.bench.processes import run_command
-from craft_ray.model.engines.stand_in import STAND_IN
-
-CRAFT_RAY = (sys.executable, "-m", "craft_ray")
+from craft_ray.bench.processes import CRAFT_RAY, run_command
 
 REFERENCE = "import ray"
 """The step of every run that other commands are compared with, so that machines are comparable."""
 
 
 def start(inputs: Inputs) -> dict[str, Any]:
-    """Seconds of the command until its first rows: with a model yet to be converted, with a converted one, and with
-    none; and for the sample alone.
-    """
+    """Seconds from a command to each step of its run: the first time, with the converted model, and of the sample."""
     files = list(map(str, inputs.jsonl("start", inputs.sizes.rival, 4)))
-    model = inputs.checkpoint.source
-    runs = {
-        "first time": (model, files),
-        "embedded": (model, files),
-        STAND_IN: (STAND_IN, files),
-        "sample": (model, [str(SAMPLE)]),
-    }
-    return {
-        name: {"seconds_from_the_command": _timeline(inputs, ["annotate", *files, "--model", model])}
-        for name, (model, files) in runs.items()
-    }
+    runs = {"first time": files, "converted": files, "sample": [str(SAMPLE)]}
+    return {name: _timeline(inputs, files) for name, files in runs.items()}
 
 
-def _timeline(inputs: Inputs, arguments: list[str]) -> dict[str, float]:
-    """Seconds from the start of a command to each step of its run."""
+def _timeline(inputs: Inputs, files: list[str]) -> dict[str, float]:
     output = inputs.folder / "start-out"
     shutil.rmtree(output, ignore_errors=True)
     began = time.time()
     done = run_command(
-        *(*CRAFT_RAY, *arguments, "--output", str(output), "--json"),
+        *(*CRAFT_RAY, "annotate", *files, "--model", inputs.checkpoint.source, "--output", str(output), "--json"),
         environment={"XDG_CACHE_HOME": str(inputs.folder / "cache")},
     )
     timeline = json.loads(done.output.splitlines()[-1])["timeline"]
@@ -67,12 +52,12 @@ def short_commands(inputs: Inputs) -> dict[str, Any]:
     }
     runs = {name: partial(run_command, *command, check=False) for name, command in commands.items()}
     done = in_turn(runs, inputs.sizes.repeats, warm_up=False)
-    cpu = {name: median(each.cpu_seconds for each in commands) for name, commands in done.items()}
+    cpu = {name: median(each.cpu_seconds for each in turns) for name, turns in done.items()}
     return {
         name: {
-            "seconds": round(median(each.seconds for each in commands), 2),
+            "seconds": round(median(each.seconds for each in turns), 2),
             "cpu_seconds": round(cpu[name], 2),
             "cpu_to_import_ray": round(cpu[name] / cpu[REFERENCE], 2),
         }
-        for name, commands in done.items()
+        for name, turns in done.items()
     }

@@ -25,26 +25,22 @@ def bench(
             help="Documents to measure with, repeated as needed.", metavar="INPUT...", show_default="a sample"
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for bench.json and bench.png.")] = Path(
-        "bench"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for bench.json or gpu.json.")] = Path("bench"),
     quick: Annotated[bool, typer.Option(help="Minutes instead of half an hour, for rough figures.")] = False,
     model: Annotated[str, typer.Option(help="A model that ships, a folder, or a Hugging Face id.")] = EMBEDDED,
-    gpu: Annotated[bool, typer.Option(help="Measure this machine's GPU instead, into gpu.json and gpu.png.")] = False,
+    gpu: Annotated[bool, typer.Option(help="Measure this machine's GPU instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
 
     Rivals are a Hugging Face pipeline at its best batch size, and Ray Data's documented pattern around it. Needs
-    `pip install craft-ray[bench]` and an otherwise idle machine.
+    `pip install craft-ray[torch]` and an otherwise idle machine.
     """
     try:
         from craft_ray.bench.benchmark import run_benchmark
-        from craft_ray.bench.gpu import GpuSizes, run_gpu_benchmark
         from craft_ray.bench.inputs import SAMPLE, BenchSizes
-        from craft_ray.bench.plot import plot
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[bench]'") from error
+        raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[torch]'") from error
 
     if gpu and quick:
         raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")
@@ -54,13 +50,11 @@ def bench(
     def show(step: str) -> None:
         terminal.print(f"measuring {step}")
 
-    if gpu:
-        name, result = "gpu", run_gpu_benchmark(given, GpuSizes(), show, model)
-    else:
-        name, result = "bench", run_benchmark(given, BenchSizes.quick() if quick else BenchSizes(), show, model)
+    sizes = BenchSizes.gpu() if gpu else BenchSizes.quick() if quick else BenchSizes()
+    result = run_benchmark(given, sizes, show, model, gpu)
     output.mkdir(parents=True, exist_ok=True)
-    (output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    plot(result, output / f"{name}.png")
+    file = output / ("gpu.json" if gpu else "bench.json")
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if as_json:
         print(json.dumps(result))
         return

@@ -1,8 +1,6 @@
 """`annotate --check`."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -94,14 +92,3 @@ def test_the_command_needs_no_output(folder: Path):
 def test_a_run_needs_an_output():
     with pytest.raises(SettingsError, match="--output is missing"):
         CliRunner().invoke(app, ["annotate", str(SAMPLE)], catch_exceptions=False)
-
-
-def test_neither_ray_nor_torch_is_imported():
-    program = (
-        "import sys; from craft_ray.annotation.check import Inputs, check;"
-        "from craft_ray.core.settings import Settings;"
-        f"check(Inputs([{str(SAMPLE)!r}]), Settings());"
-        "print(*{'ray', 'torch', 'transformers', 'openvino'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

@@ -78,13 +78,6 @@ def test_files_are_marked_with_lexicon_and_prefixes():
     assert len(marks) == 2
 
 
-def test_entities_without_ids_get_them(tmp_path: Path):
-    output = tmp_path / "out"
-    commit(output, DOCUMENTS)
-    ground(str(output), settings(tmp_path))
-    assert dict(rows(output, "mention", "concept_id"))["mouse"] == "NCBITaxon:10088"
-
-
 @pytest.mark.parametrize("keep_text", [True, False])
 def test_texts_disambiguate_where_they_are_kept(tmp_path: Path, keep_text: bool):
     output = tmp_path / "out"

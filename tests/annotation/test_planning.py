@@ -186,10 +186,6 @@ def test_small_files_are_grouped():
     assert {len(group) for group in names(Attempt.FIRST, large, cores=16)} == {2}
 
 
-def test_a_small_archive_is_one_task():
-    assert names(Attempt.FIRST, [Shard("a.tar", 1 << 20), Shard("b.jsonl", 9)]) == [["a.tar"], ["b.jsonl"]]
-
-
 @pytest.mark.parametrize("attempt", [Attempt.ISOLATE, Attempt.REJECT])
 def test_careful_attempts_read_file_by_file(attempt: Attempt):
     assert names(attempt, [Shard(name, 1) for name in "abc"]) == [["a"], ["b"], ["c"]]

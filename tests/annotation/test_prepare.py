@@ -70,11 +70,6 @@ def test_a_shard_is_accounted_for():
     assert account(table)["found"] == account(table)["emitted"] == 4
 
 
-def test_titles_alone_are_counted():
-    content = lines({"pmid": 1, "title": "Pax6"}, {"pmid": 2, "title": "Mice", "abstract": "They see."}, {"pmid": 3})
-    assert account(prepared(content))["titles_alone"] == 1
-
-
 def test_existing_documents_are_left_out():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
     first = prepared(content)
@@ -202,12 +197,6 @@ def test_ids_in_the_account():
     assert account_of(content, with_ids=True)["ids"] == IdHasher().hashes(["a", "b"]).tolist()
 
 
-def test_format_of_a_shard():
-    pmids = Shard("gone.txt", 0, number=3, format="deletions")
-    table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n8\n"), pmids))
-    assert table["status"].to_pylist() == ["deleted", "deleted", SHARD_END]
-
-
 def test_a_list_among_the_inputs_deletes_pmids_alone():
     found = prepared(b"7\nnotes/a.txt\n", name="deleted.pmids")
     assert found["status"].to_pylist() == ["deleted", "rejected", SHARD_END]
@@ -215,14 +204,6 @@ def test_a_list_among_the_inputs_deletes_pmids_alone():
     named = Shard("deleted.pmids", 0, number=3, format="deletions")
     table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\nnotes/a.txt\n"), named))
     assert table["doc_id"].to_pylist()[:2] == ["PMID:7", "notes/a.txt"]
-
-
-def test_a_shard_that_cannot_be_opened():
-    table = Preprocessor(task()).unread(Shard("x.jsonl", 0, number=3), "unreadable", "access is denied")
-    assert table["doc_id"].to_pylist() == ["x.jsonl#unreadable", "x.jsonl"]
-    assert table["detail"][0].as_py() == "access is denied"
-    told = account(table)
-    assert (told["found"], told["emitted"], told["reason"]) == (1, 1, "unreadable")
 
 
 class Failing(io.BytesIO):
@@ -289,17 +270,6 @@ def test_mended_lines_are_retracted():
     mended = prepared(good + b"{broken\n" + lines({"id": "b", "text": "rats"}), held, rejected=rejected)
     assert mended["doc_id"].to_pylist() == ["b", "x.jsonl#3", "x.jsonl"]
     assert mended["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
-
-
-def test_isolated_and_refused_documents():
-    content = lines(*({"id": name, "text": "Pax6"} for name in "abc"))
-    alone = Preprocessor(task(), max_rows=1)
-    tables = list(alone.prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3)))
-    assert [table["doc_id"].to_pylist() for table in tables] == [["a"], ["b"], ["c"], ["x.jsonl"]]
-    refusing = Preprocessor(task(), refusal="its process died each time")
-    (table,) = refusing.prepare(io.BytesIO(content), Shard("x.jsonl", 0, number=3))
-    assert table["status"].to_pylist() == ["rejected"] * 3 + [SHARD_END]
-    assert set(table["reason"].to_pylist()[:3]) == {"failed"}
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz"])
@@ -370,14 +340,6 @@ def test_log_fields_of_a_reader(group: list[Shard], capsys: pytest.CaptureFixtur
         log.warning("storage failed, trying again")
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["run_id"], line["shard"]) for line in told] == [("r1", shard.name) for shard in group]
-
-
-def test_a_lone_surrogate_is_rejected_alone():
-    table = prepared(
-        b'{"id": "a", "text": "x \\ud800 y"}\n{"id": "b", "text": "mice"}\n{"id": "\\udfff", "text": "z"}\n'
-    )
-    assert table["reason"].to_pylist()[:3] == ["bad_encoding", None, "bad_encoding"]
-    assert table["status"].to_pylist()[1] == "annotated"
 
 
 def test_a_document_that_fails_is_rejected_alone(monkeypatch):

@@ -1,6 +1,5 @@
 """The benchmark of a GPU, each part on a CPU."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,15 @@ import pytest
 import torch
 from transformers import AutoConfig, BertConfig, BertForTokenClassification
 
-from craft_ray.bench.goals import check_goals, gpu_figures
-from craft_ray.bench.gpu import DTYPES, EXACT, GpuSizes, device_peak, forms, model_forms, pipeline_rates, whole_jobs
+from craft_ray.bench.goals import gpu_goals
+from craft_ray.bench.gpu import FORMS, device_peaks, gpu_jobs, model_forms, pipeline_rates
 from craft_ray.bench.inputs import SAMPLE, BenchSizes, Inputs, read_inputs
-from craft_ray.bench.plot import plot
 from craft_ray.model.loading import find_model, load_checkpoint
 
-SIZES = GpuSizes(repeats=1, tokens=600, sentences=8, batches=(4, 8), products=((64, 32, 32),), job=3000, budget=512)
+SIZES = BenchSizes(repeats=1, stage=600, job=3000)
+
+AS_WRITTEN = [form for form in FORMS if not form[2]]
+"""Forms without compilation, which takes minutes."""
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def inputs(tmp_path: Path) -> Inputs:
     BertForTokenClassification(BertConfig(**{name: config[name] for name in kept}, **shape)).save_pretrained(folder)
     for file in source.glob("*token*"):
         shutil.copy(file, folder)
-    return Inputs(*read_inputs([str(SAMPLE)]), load_checkpoint(str(folder)), tmp_path, BenchSizes(), 2)
+    return Inputs(*read_inputs([str(SAMPLE)]), load_checkpoint(str(folder)), tmp_path, SIZES, 2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -42,24 +43,19 @@ def test_without_a_gpu_the_command_fails(command, tmp_path: Path):
 
 
 def test_each_form_agrees_with_fp32(inputs: Inputs):
-    chosen = forms(compiled=False)
-    assert len(chosen) == 6
-    peak = {precision: device_peak(precision, "cpu", SIZES) for precision in DTYPES}
-    part = model_forms(inputs, SIZES, "cpu", peak, chosen)
-    assert part["tokens"] >= 600
-    assert part["forms"].keys() == chosen.keys()
-    for name, row in part["forms"].items():
+    peaks = device_peaks("cpu", repeats=1, products=[(64, 32, 32)])
+    report = model_forms(inputs, "cpu", peaks, AS_WRITTEN, token_budget=512)
+    assert len(report) == 6
+    for name, row in report.items():
         assert row["tokens_per_second"]["repeats"] == 1
         assert row["share_of_peak"] > 0
         assert row["labels_as_in_fp32"] > (0.999 if name.startswith("fp32") else 0.9), name
 
 
 def test_compiled_forms():
-    names = set(forms())
-    assert EXACT in names
-    assert {"fp16, packed, compiled", "bf16, padded, compiled", "fp32, padded, compiled"} < names
-    assert "fp32, packed, compiled" not in names
-    assert len(names) == 11
+    assert len(FORMS) == 11
+    assert ("bf16", True, True) in FORMS
+    assert ("fp32", True, True) not in FORMS
 
 
 def test_a_form_that_fails_is_reported(inputs: Inputs, monkeypatch: pytest.MonkeyPatch):
@@ -67,14 +63,13 @@ def test_a_form_that_fails_is_reported(inputs: Inputs, monkeypatch: pytest.Monke
         raise RuntimeError("no kernel image is available\nfor this device")
 
     monkeypatch.setattr("craft_ray.model.engines.bert.attend_by_length", refuse)
-    chosen = {name: form for name, form in forms(compiled=False).items() if name.startswith("fp32")}
-    part = model_forms(inputs, SIZES, "cpu", dict.fromkeys(DTYPES, 1e9), chosen)
-    assert part["forms"]["fp32, packed"] == {"failed": "no kernel image is available"}
-    assert "tokens_per_second" in part["forms"][EXACT]
+    report = model_forms(inputs, "cpu", {"fp32": 1e9}, [form for form in AS_WRITTEN if form[0] == "fp32"])
+    assert report["fp32, packed"] == {"failed": "no kernel image is available"}
+    assert "tokens_per_second" in report["fp32, padded"]
 
 
 def test_the_pipeline_at_each_batch_size(inputs: Inputs):
-    speeds = pipeline_rates(inputs, SIZES, "cpu")
+    speeds = pipeline_rates(inputs, "cpu", batches=(4, 8))
     assert speeds.keys() == {"pipeline, batch 4", "pipeline, batch 8"}
     assert all(speed["median"] > 0 for speed in speeds.values())
 
@@ -82,7 +77,7 @@ def test_the_pipeline_at_each_batch_size(inputs: Inputs):
 @pytest.mark.long
 @pytest.mark.integration
 def test_whole_jobs(inputs: Inputs):
-    jobs = whole_jobs(inputs, SIZES)
+    jobs = gpu_jobs(inputs)
     replicas = {"one replica per GPU", "two replicas per GPU", "one replica per GPU, compiled"}
     assert jobs.keys() == {*replicas, "host path alone"}
     assert len({job["tokens"] for job in jobs.values()}) == 1
@@ -93,7 +88,6 @@ def result() -> dict[str, Any]:
         return {"median": value, "lowest": value - 1, "highest": value + 1}
 
     return {
-        "machine": {"processor": "p", "cores": 2, "gpu": "g"},
         "forms": {
             "fp16, packed": {"tokens_per_second": speed(900.0), "share_of_peak": 0.3},
             "bf16, packed": {"tokens_per_second": speed(800.0), "share_of_peak": 0.6},
@@ -108,12 +102,6 @@ def result() -> dict[str, Any]:
 
 
 def test_goals():
-    goals = check_goals(gpu_figures(result()))
+    goals = gpu_goals(result())
     assert [goal["value"] for goal in goals] == [9.0, 0.6, 0.875]
     assert [goal["met"] for goal in goals] == [True, True, False]
-    json.dumps(goals)
-
-
-def test_plot(tmp_path: Path):
-    plot(result(), tmp_path / "gpu.png")
-    assert (tmp_path / "gpu.png").read_bytes().startswith(b"\x89PNG")

@@ -25,7 +25,6 @@ def shared_harness(local_ray: None, seed: int, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def harness(shared_harness: Harness) -> Harness:
-    """The harness with a new report."""
-    shared_harness.begin_report()
+    shared_harness.begin()
     print(f"CHAOS_SEED={shared_harness.seed}")
     return shared_harness

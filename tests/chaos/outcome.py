@@ -1,7 +1,6 @@
 """The content of an output on S3, read without the code under test."""
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -83,28 +82,10 @@ def commits(store: S3Server, output: str) -> set[str]:
     return {path for path in entries if b'"add":' in filesystem.cat_file(path)}
 
 
-def snapshot(store: S3Server, output: str, name: str) -> set[str]:
-    """Base names of the Parquet files that a table's log refers to."""
-    try:
-        delta = DeltaTable(f"{output}/{name}", storage_options=options(store))
-    except TableNotFoundError:
-        return set()
-    return {uri.rpartition("/")[2] for uri in delta.file_uris()}
-
-
 def unreferenced(store: S3Server, output: str, name: str) -> list[str]:
     """Paths of the Parquet files of a table that are not in its snapshot."""
-    referred = snapshot(store, output, name)
+    delta = DeltaTable(f"{output}/{name}", storage_options=options(store))
+    referred = {uri.rpartition("/")[2] for uri in delta.file_uris()}
     found = store.filesystem().find(f"{output}/{name}")
     data = (path for path in found if path.endswith(".parquet") and "/_delta_log/" not in path)
     return [path for path in data if path.rpartition("/")[2] not in referred]
-
-
-def staged(store: S3Server, output: str) -> set[str]:
-    """Paths of the Parquet files of `documents` that were never committed."""
-    filesystem = store.filesystem()
-    removed: set[str] = set()
-    for path in filesystem.glob(f"{output}/documents/_delta_log/*.json"):
-        removed.update(re.findall(r'"remove":\{"path":"([^"]+)"', filesystem.cat_file(path).decode()))
-    names = {path.rpartition("/")[2] for path in removed}
-    return {path for path in unreferenced(store, output, "documents") if path.rpartition("/")[2] not in names}

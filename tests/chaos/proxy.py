@@ -7,7 +7,6 @@ import asyncio
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,13 +42,11 @@ class Fault:
     """A fault of a share of the requests.
 
     strength: seconds of `latency`, bytes per second of `bandwidth`; unused by the others
-    path:     part of the paths that it is limited to
     """
 
     kind: Kind
     probability: float = 1.0
     strength: float = 0.0
-    path: str = ""
 
 
 @dataclass
@@ -62,17 +59,13 @@ class _Active:
 
 
 class Proxy:
-    """A running proxy. `strike` and `heal` are thread-safe.
-
-    dealt: requests hit, by fault
-    """
+    """A running proxy. `strike` and `heal` are thread-safe."""
 
     def __init__(self, upstream: str, seed: int) -> None:
         self._upstream = upstream
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._active: list[_Active] = []
-        self.dealt: Counter[str] = Counter()
         self.endpoint = ""
         self._session: ClientSession
 
@@ -93,11 +86,9 @@ class Proxy:
             for active in self._active:
                 fault = active.fault
                 methods = METHODS.get(fault.kind)
-                may = (methods is None or request.method in methods) and fault.path in request.path
-                if may and self._random.random() < fault.probability:
+                if (methods is None or request.method in methods) and self._random.random() < fault.probability:
                     active.requests -= 1
                     chosen[fault.kind] = fault
-            self.dealt.update(list(chosen))
             return chosen
 
     async def start(self) -> web.AppRunner:

@@ -89,8 +89,15 @@ def spec_of(form: str, objects: list[dict[str, Any]]) -> dict[str, Any]:
     return dict(yaml.safe_load(one(objects, "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"])["spec"])
 
 
-def specs(built: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    return [spec_of(form, objects) for form, objects in built.items()]
+@pytest.fixture
+def objects(built: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The objects of one form; `test_the_three_forms_share_one_spec` says that the others are the same."""
+    return built["once"]
+
+
+@pytest.fixture
+def spec(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return spec_of("once", objects)
 
 
 def pods(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -129,11 +136,13 @@ def test_objects_match_their_schemas(built: dict[str, list[dict[str, Any]]], sch
 
 
 def test_the_three_forms_share_one_spec(built: dict[str, list[dict[str, Any]]]):
-    once, nightly, cronjob = specs(built)
+    once, nightly, cronjob = (spec_of(form, objects) for form, objects in built.items())
     assert nightly == cronjob == once | {"activeDeadlineSeconds": nightly["activeDeadlineSeconds"]}
     assert nightly["activeDeadlineSeconds"] < 24 * 3600 < once["activeDeadlineSeconds"]
-    settings = [one(objects, "ConfigMap", "craft-ray-settings") for objects in built.values()]
-    assert settings[0] == settings[1] == settings[2]
+    shared = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "ServiceAccount")
+    for each in built["once"]:
+        if each["kind"] in shared:
+            assert all(one(objects, each["kind"], each["metadata"]["name"]) == each for objects in built.values())
 
 
 def test_objects_of_each_form(built: dict[str, list[dict[str, Any]]]):
@@ -161,28 +170,25 @@ def test_names_are_short_enough(built: dict[str, list[dict[str, Any]]]):
         assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", each["metadata"]["name"])
 
 
-def test_a_job_cleans_up(built: dict[str, list[dict[str, Any]]]):
-    for spec in specs(built):
-        assert spec["submissionMode"] == "K8sJobMode"
-        assert spec["shutdownAfterJobFinishes"] is True
-        assert spec["ttlSecondsAfterFinished"] > 0
-        assert "deletionStrategy" not in spec
-        assert spec["suspend"] is False
-        assert 0 < spec["backoffLimit"] <= 3
+def test_a_job_cleans_up(spec: dict[str, Any]):
+    assert spec["submissionMode"] == "K8sJobMode"
+    assert spec["shutdownAfterJobFinishes"] is True
+    assert spec["ttlSecondsAfterFinished"] > 0
+    assert "deletionStrategy" not in spec
+    assert spec["suspend"] is False
+    assert 0 < spec["backoffLimit"] <= 3
 
 
-def test_pods_have_time_to_commit(built: dict[str, list[dict[str, Any]]]):
+def test_pods_have_time_to_commit(spec: dict[str, Any], objects: list[dict[str, Any]]):
     stop = (KUBERAY / "once" / "stop.py").read_text()
     timeout = float(re.search(r"^TIMEOUT_S = ([\d.]+)", stop, re.MULTILINE)[1])  # type: ignore[index]
-    for form, objects in built.items():
-        spec = spec_of(form, objects)
-        wait = int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"])
-        assert SECONDS_TO_STOP < wait < timeout
-        assert all(pod["terminationGracePeriodSeconds"] >= SECONDS_TO_STOP for pod in pods(spec).values())
-        head = pods(spec)["head"]
-        assert head["terminationGracePeriodSeconds"] >= timeout + SECONDS_TO_STOP
-        _, path = container(head)["lifecycle"]["preStop"]["exec"]["command"]
-        assert mounted(head, objects, path) == stop
+    wait = int(yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"])
+    assert SECONDS_TO_STOP < wait < timeout
+    assert all(pod["terminationGracePeriodSeconds"] >= SECONDS_TO_STOP for pod in pods(spec).values())
+    head = pods(spec)["head"]
+    assert head["terminationGracePeriodSeconds"] >= timeout + SECONDS_TO_STOP
+    _, path = container(head)["lifecycle"]["preStop"]["exec"]["command"]
+    assert mounted(head, objects, path) == stop
 
 
 def mounted(pod: dict[str, Any], objects: list[dict[str, Any]], path: str) -> str:
@@ -193,14 +199,12 @@ def mounted(pod: dict[str, Any], objects: list[dict[str, Any]], path: str) -> st
     return str(one(objects, "ConfigMap", source)["data"][name])
 
 
-def test_the_entrypoint_uses_the_mounted_settings(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
-    for form, objects in built.items():
-        spec = spec_of(form, objects)
-        parameters = parsed(spec["entrypoint"])
-        assert parameters is not None
-        content = mounted(pods(spec)["head"], objects, str(parameters["settings"]))
-        assert content == (KUBERAY / "once" / "settings.yaml").read_text()
-        assert settings_of(objects, tmp_path).model == "embedded"
+def test_the_entrypoint_uses_the_mounted_settings(spec: dict[str, Any], objects: list[dict[str, Any]], tmp_path: Path):
+    parameters = parsed(spec["entrypoint"])
+    assert parameters is not None
+    content = mounted(pods(spec)["head"], objects, str(parameters["settings"]))
+    assert content == (KUBERAY / "once" / "settings.yaml").read_text()
+    assert settings_of(objects, tmp_path).model == "embedded"
 
 
 def test_folders_named_in_comments_exist():
@@ -210,129 +214,112 @@ def test_folders_named_in_comments_exist():
                 assert (ROOT / folder / "kustomization.yaml").is_file(), line
 
 
-def test_pools_can_grow_enough(built: dict[str, list[dict[str, Any]]], tmp_path: Path):
-    for form, objects in built.items():
-        cluster = spec_of(form, objects)["rayClusterSpec"]
-        assert cluster["enableInTreeAutoscaling"] is True
-        assert cluster["autoscalerOptions"]["version"] == "v2"
-        assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-        nodes = []
-        for group in cluster["workerGroupSpecs"]:
-            assert (group["minReplicas"], group["replicas"]) == (0, 0)
-            assert "restartPolicy" not in group["template"]["spec"]  # the autoscaler's version 2 takes Never alone
-            limits = container(group["template"]["spec"])["resources"]["limits"]
-            assert (group["groupName"] == "gpu") == ("nvidia.com/gpu" in limits)
-            node = {"CPU": amount(limits["cpu"]), "GPU": amount(limits.get("nvidia.com/gpu", "0"))}
-            nodes += [node] * group["maxReplicas"]
-        wanted = settings_of(objects, tmp_path).wait_for
-        assert 0 < wanted.gpus <= sum(node["GPU"] for node in nodes)
-        assert 0 < wanted.cpus <= sum(node["CPU"] for node in nodes)
+def test_pools_can_grow_enough(spec: dict[str, Any], objects: list[dict[str, Any]], tmp_path: Path):
+    cluster = spec["rayClusterSpec"]
+    assert cluster["enableInTreeAutoscaling"] is True
+    assert cluster["autoscalerOptions"]["version"] == "v2"
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    nodes = []
+    for group in cluster["workerGroupSpecs"]:
+        assert (group["minReplicas"], group["replicas"]) == (0, 0)
+        assert "restartPolicy" not in group["template"]["spec"]  # the autoscaler's version 2 takes Never alone
+        limits = container(group["template"]["spec"])["resources"]["limits"]
+        assert (group["groupName"] == "gpu") == ("nvidia.com/gpu" in limits)
+        node = {"CPU": amount(limits["cpu"]), "GPU": amount(limits.get("nvidia.com/gpu", "0"))}
+        nodes += [node] * group["maxReplicas"]
+    wanted = settings_of(objects, tmp_path).wait_for
+    assert 0 < wanted.gpus <= sum(node["GPU"] for node in nodes)
+    assert 0 < wanted.cpus <= sum(node["CPU"] for node in nodes)
 
 
-def test_requests_follow_from_measured_sizes(built: dict[str, list[dict[str, Any]]]):
+def test_requests_follow_from_measured_sizes(spec: dict[str, Any]):
     readme = (CLUSTER / "README.md").read_text(encoding="utf-8")
     worker = int(re.search(r"one process for each 0.61 cores, of (\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
     driver = int(re.search(r"the driver \((\d+) MB", readme)[1]) * 10**6  # type: ignore[index]
     ledger = 26 * 40_000_000
-    for spec in specs(built):
-        for name, pod in pods(spec).items():
-            resources = container(pod)["resources"]
-            assert resources["requests"] == resources["limits"]
-            memory, cores = amount(resources["limits"]["memory"]), amount(resources["limits"]["cpu"])
-            store, heap = 0.3 * memory, 0.7 * memory
-            assert ledger + GB <= store
-            if name == "head":
-                assert driver + ledger + GB <= heap
-            else:
-                processes = int(cores / make_plan(load_settings(), [{"CPU": 64, "GPU": 1}]).write_cpus)
-                assert processes * worker + GB <= heap
+    for name, pod in pods(spec).items():
+        resources = container(pod)["resources"]
+        assert resources["requests"] == resources["limits"]
+        memory, cores = amount(resources["limits"]["memory"]), amount(resources["limits"]["cpu"])
+        store, heap = 0.3 * memory, 0.7 * memory
+        assert ledger + GB <= store
+        if name == "head":
+            assert driver + ledger + GB <= heap
+        else:
+            processes = int(cores / make_plan(load_settings(), [{"CPU": 64, "GPU": 1}]).write_cpus)
+            assert processes * worker + GB <= heap
 
 
-def test_only_workers_are_on_spot_machines(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+def test_only_workers_are_on_spot_machines(spec: dict[str, Any], request: pytest.FixtureRequest):
     chosen = request.node.callspec.params["built"]
-    for spec in specs(built):
-        head, *workers = pods(spec).values()
-        assert "nodeSelector" not in head
-        for pod in workers:
-            spot = {
-                key: value for key, value in pod.get("nodeSelector", {}).items() if re.search("(?i)spot", key + value)
-            }
-            assert bool(spot) == any(name.startswith("spot") for name in chosen)
-            assert len(pod.get("tolerations", [])) == bool(spot) + (pod is workers[1])
-        assert workers[1]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    head, *workers = pods(spec).values()
+    assert "nodeSelector" not in head
+    for pod in workers:
+        spot = [pair for pair in pod.get("nodeSelector", {}).items() if re.search("(?i)spot", "".join(pair))]
+        assert bool(spot) == any(name.startswith("spot") for name in chosen)
+        assert len(pod.get("tolerations", [])) == bool(spot) + (pod is workers[1])
+    assert workers[1]["tolerations"][0]["key"] == "nvidia.com/gpu"
 
 
 def test_pods_have_credentials_and_files_have_none(
-    built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest
+    spec: dict[str, Any], built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest
 ):
     secret = "s3-secret" in request.node.callspec.params["built"]
-    for form, objects in built.items():
-        spec = spec_of(form, objects)
-        for pod in pods(spec).values():
-            sources = [source["secretRef"]["name"] for source in container(pod).get("envFrom", [])]
-            assert sources == (["craft-ray-s3"] if secret else [])
-            assert pod.get("serviceAccountName") == (None if secret else "craft-ray")
-        accounts = [
-            each for each in objects if each["metadata"]["name"] == "craft-ray" and each["kind"] == "ServiceAccount"
-        ]
-        assert [list(each["metadata"]["annotations"]) for each in accounts] == (
-            [] if secret else [["eks.amazonaws.com/role-arn"]]
-        )
-        assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
-        assert not re.search(r"AKIA|aws_secret|AWS_SECRET|RAY_AUTH_TOKEN", json.dumps(objects))
+    for pod in pods(spec).values():
+        sources = [source["secretRef"]["name"] for source in container(pod).get("envFrom", [])]
+        assert sources == (["craft-ray-s3"] if secret else [])
+        assert pod.get("serviceAccountName") == (None if secret else "craft-ray")
+    if not secret:
+        account = one(built["once"], "ServiceAccount", "craft-ray")
+        assert list(account["metadata"]["annotations"]) == ["eks.amazonaws.com/role-arn"]
+    assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert not re.search(r"AKIA|aws_secret|AWS_SECRET|RAY_AUTH_TOKEN", json.dumps(built))
 
 
-def test_model_cache(built: dict[str, list[dict[str, Any]]], request: pytest.FixtureRequest):
+def test_model_cache(spec: dict[str, Any], objects: list[dict[str, Any]], request: pytest.FixtureRequest):
     chosen = "model-cache" in request.node.callspec.params["built"]
-    for form, objects in built.items():
-        head = pods(spec_of(form, objects))["head"]
-        homes = {each["value"] for each in container(head).get("env", []) if each["name"] == "HF_HOME"}
-        claims = {
-            each["persistentVolumeClaim"]["claimName"] for each in head["volumes"] if "persistentVolumeClaim" in each
-        }
-        made = {each["metadata"]["name"] for each in objects if each["kind"] == "PersistentVolumeClaim"}
-        assert len(homes) == len(claims) == chosen
-        assert claims == made
-        assert homes <= {each["mountPath"] for each in container(head)["volumeMounts"]}
+    head = pods(spec)["head"]
+    homes = {each["value"] for each in container(head).get("env", []) if each["name"] == "HF_HOME"}
+    claims = {each["persistentVolumeClaim"]["claimName"] for each in head["volumes"] if "persistentVolumeClaim" in each}
+    made = {each["metadata"]["name"] for each in objects if each["kind"] == "PersistentVolumeClaim"}
+    assert len(homes) == len(claims) == chosen
+    assert claims == made
+    assert homes <= {each["mountPath"] for each in container(head)["volumeMounts"]}
 
 
-def test_pods_run_the_named_image_unprivileged(
-    built: dict[str, list[dict[str, Any]]],
-):
+def test_pods_run_the_named_image_unprivileged(spec: dict[str, Any]):
     (image,) = yaml.safe_load((KUBERAY / "once" / "kustomization.yaml").read_text())["images"]
-    for spec in specs(built):
-        assert spec["rayClusterSpec"]["rayVersion"] == ray.__version__
-        for pod in pods(spec).values():
-            assert container(pod)["image"] == f"{image['newName']}:{image['newTag']}"
-            assert pod["securityContext"]["runAsNonRoot"] is True
-            assert container(pod)["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }
-            assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
-            assert {"name": "home", "emptyDir": {}} in pod["volumes"]
-            mounts = {mount["mountPath"]: mount["name"] for mount in container(pod)["volumeMounts"]}
-            assert (mounts["/tmp"], mounts["/home/craft"]) == ("tmp", "home")
-        autoscaler = spec["rayClusterSpec"]["autoscalerOptions"]
-        assert autoscaler["securityContext"]["readOnlyRootFilesystem"] is True
-
-
-def test_connections_come_from_the_cluster_its_job_and_the_operator_alone(built: dict[str, list[dict[str, Any]]]):
-    for form, objects in built.items():
-        policy = one(objects, "NetworkPolicy")["spec"]
-        label = policy["podSelector"]["matchLabels"]
-        cluster = spec_of(form, objects)["rayClusterSpec"]
-        templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
-        assert all(label.items() <= template["metadata"]["labels"].items() for template in templates)
-        assert policy["policyTypes"] == ["Ingress"]
-        assert policy["ingress"][0] == {"from": [{"podSelector": {"matchLabels": label}}]}
-        others = {port["port"]: rule["from"] for rule in policy["ingress"][1:] for port in rule["ports"]}
-        named = {
-            port["name"]: port["containerPort"] for port in container(pods(spec_of(form, objects))["head"])["ports"]
+    assert spec["rayClusterSpec"]["rayVersion"] == ray.__version__
+    for pod in pods(spec).values():
+        assert container(pod)["image"] == f"{image['newName']}:{image['newTag']}"
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert container(pod)["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
         }
-        assert set(others) == {named["dashboard"], named["metrics"]}
-        assert len(others[named["dashboard"]]) == 2
+        assert {"name": "tmp", "emptyDir": {}} in pod["volumes"]
+        assert {"name": "home", "emptyDir": {}} in pod["volumes"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container(pod)["volumeMounts"]}
+        assert (mounts["/tmp"], mounts["/home/craft"]) == ("tmp", "home")
+    autoscaler = spec["rayClusterSpec"]["autoscalerOptions"]
+    assert autoscaler["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_connections_come_from_the_cluster_its_job_and_the_operator_alone(
+    spec: dict[str, Any], objects: list[dict[str, Any]]
+):
+    policy = one(objects, "NetworkPolicy")["spec"]
+    label = policy["podSelector"]["matchLabels"]
+    cluster = spec["rayClusterSpec"]
+    templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+    assert all(label.items() <= template["metadata"]["labels"].items() for template in templates)
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["ingress"][0] == {"from": [{"podSelector": {"matchLabels": label}}]}
+    others = {port["port"]: rule["from"] for rule in policy["ingress"][1:] for port in rule["ports"]}
+    named = {port["name"]: port["containerPort"] for port in container(pods(spec)["head"])["ports"]}
+    assert set(others) == {named["dashboard"], named["metrics"]}
+    assert len(others[named["dashboard"]]) == 2
 
 
 def test_a_cron_job_waits_with_the_rights_it_needs(built: dict[str, list[dict[str, Any]]]):

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 import craft_ray
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.labels import LABELS
 from tests.conftest import SAMPLE
 from tests.support.commands import run_command
 from tests.support.outputs import assert_consistent, close, document_rows, entity_rows, table
@@ -53,7 +54,7 @@ def test_real_articles(local_ray: None, real_inputs: Path, tmp_path: Path):
     assert assert_consistent(output) == {"annotated": 132, "deleted": 6}
     labels = summary["entities"]
     assert sum(labels.values()) == len(entity_rows(output)) > 600 * 67
-    assert set(labels) == {"Sequence", "Cell", "Protein", "Gene", "Taxon", "Chemical"}
+    assert set(labels) == {label.name for label in LABELS}
 
     again = craft_ray.annotate(str(real_inputs), str(output))
     assert counts(again, "annotated", "deleted", "unchanged") == (0, 0, 138)

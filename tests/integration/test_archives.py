@@ -3,9 +3,6 @@
 import gzip
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,39 +86,4 @@ def test_two_readers_write_the_tables_of_one(twice: bool, tmp_path: Path, in_par
     assert two["documents"] == one["documents"]
     assert two["documents"] | {"annotated": FILES + 50, "rejected": 3 + twice, "unchanged": 0} == two["documents"]
     assert two["adds_up"]
-    assert_same_tables(tmp_path / "two", tmp_path / "one")
-
-
-def wait_for_commits(output: Path, process: subprocess.Popen[str], number: int) -> None:
-    """Wait for so many commits of data to `documents`, after the one that makes the table and the run's first."""
-    deadline = time.monotonic() + 120
-    while len(list((output / "documents" / "_delta_log").glob("*.json"))) < number + 2:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-DRIVER = """
-import sys
-import craft_ray
-from craft_ray.annotation import plan
-
-plan.SMALLEST_PART = 1
-craft_ray.annotate(sys.argv[1], sys.argv[2], model="stand-in:40000", cpus=2, block_mb=0.1)
-"""
-
-
-@pytest.mark.long
-def test_a_killed_run_over_parts_is_completed(local_ray: None, tmp_path: Path, in_parts: Callable[[int], None]):
-    archive = str(write_archive(tmp_path / "in"))
-    in_parts(1)
-    craft_ray.annotate(archive, str(tmp_path / "one"), model="stand-in:40000")
-    arguments = [sys.executable, "-c", DRIVER, archive, str(tmp_path / "two")]
-    with subprocess.Popen(arguments, text=True, stderr=subprocess.PIPE) as driver:
-        wait_for_commits(tmp_path / "two", driver, 1)
-        driver.kill()
-    in_parts(3)
-    again = craft_ray.annotate(archive, str(tmp_path / "two"), model="stand-in:40000")
-    assert 0 < again["documents"]["unchanged"] < FILES
-    assert again["adds_up"]
     assert_same_tables(tmp_path / "two", tmp_path / "one")

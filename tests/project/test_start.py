@@ -26,8 +26,27 @@ import pytest
             ["ray", "torch", "transformers", "pandas", "duckdb", "deltalake", "lxml", "s3fs", "botocore"],
         ),
         ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
+        (
+            "import craft_ray.annotation.run; from craft_ray.model.loading import load_checkpoint; load_checkpoint()",
+            ["ray", "torch", "transformers", "openvino"],
+        ),
+        (
+            "from craft_ray.annotation.check import Inputs, check; from craft_ray.core.settings import Settings\n"
+            "check(Inputs(['craft_ray/sample']), Settings())",
+            ["ray", "torch", "transformers", "openvino"],
+        ),
     ],
-    ids=["a replica on a CPU", "a read task", "a write task", "the help of the command", "a text shown", "the package"],
+    ids=[
+        *(
+            "a replica on a CPU",
+            "a read task",
+            "a write task",
+            "the help of the command",
+            "a text shown",
+            "the package",
+        ),
+        *("a run without work", "a check"),
+    ],
 )
 def test_no_heavy_imports(program: str, heavy: list[str]):
     code = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"

@@ -31,7 +31,7 @@ from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.writer import Tables
-from tests.scale.harness import craft_ray, scenario
+from tests.scale.harness import command, scenario
 from tests.support.outputs import STORAGE, append, filled
 
 SYLLABLES = [first + vowel + last for first in "bdfgklmnprst" for vowel in "aeiou" for last in ("", "n", "x")]
@@ -100,7 +100,7 @@ def ground(folder: Path, entities: int = 1_000_000, per_commit: int = 300_000) -
         about = {"doc_id": ids.unique(), "status": "annotated", "text": texts}
         append(tables, STORAGE, filled(about, DOCUMENTS, len(texts)), filled(found, ENTITIES, count))
     for turn in ("first", "again"):
-        summary, used = craft_ray("ground", folder / "out")
+        summary, used = command("ground", folder / "out")
         yield {"turn": turn, "status": summary["status"], "entities": summary["entities"]} | used
 
 

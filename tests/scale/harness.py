@@ -3,18 +3,18 @@
 import inspect
 import json
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import psutil
 import typer
 
-from craft_ray.bench.processes import run_command
+from craft_ray.bench.processes import CRAFT_RAY, run_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def scenario(function: Scenario) -> Scenario:
     The folder is new, and removed at the end.
     """
 
-    def command(folder: Path | None, **options: Any) -> None:
+    def run(folder: Path | None, **options: Any) -> None:
         with tempfile.TemporaryDirectory(prefix="craft-ray-scale-", dir=folder) as new:
             for measured in function(Path(new), **options):
                 print(json.dumps(measured), flush=True)
@@ -43,8 +43,8 @@ def scenario(function: Scenario) -> Scenario:
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name != "folder"
     ]
-    command.__signature__ = inspect.Signature([*options, parent])  # type: ignore[attr-defined]
-    app.command(function.__name__.replace("_", "-"), help=function.__doc__)(command)
+    run.__signature__ = inspect.Signature([*options, parent])  # type: ignore[attr-defined]
+    app.command(function.__name__.replace("_", "-"), help=function.__doc__)(run)
     return function
 
 
@@ -53,21 +53,10 @@ def _as_option(kind: Any) -> Any:
     return list[get_args(kind)[0]] if get_origin(kind) is tuple else kind  # type: ignore[misc]
 
 
-def craft_ray(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run the command with --json. Returns what it printed, and what it used.
-
-    cpu_seconds:          of the command's process and the children that it waited for
-    cpu_seconds_by_stage: of all its processes; `driver` is the command's own process
-    """
-    done = run_command(sys.executable, "-m", "craft_ray", *map(str, arguments), "--json", memory_every=1.0)
-    by_stage = {stage: round(seconds, 1) for stage, seconds in done.usage.cpu_seconds.items()}
-    used = {
-        "seconds": round(done.seconds, 1),
-        "cpu_seconds": round(done.cpu_seconds, 2),
-        "cpu_seconds_all": round(sum(by_stage.values()), 1),
-        "cpu_seconds_by_stage": by_stage,
-        **done.usage.peaks,
-    }
+def command(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run the command with --json. Returns what it printed, and its seconds and peaks of memory."""
+    done = run_command(*CRAFT_RAY, *map(str, arguments), "--json")
+    used = {"seconds": round(done.seconds, 1), "cpu_seconds": round(done.cpu_seconds, 2), **asdict(done.peaks)}
     return json.loads(done.output.splitlines()[-1]), used
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from craft_ray.export.formats import EXPORTERS
 from craft_ray.tables.writer import Tables
 from tests.scale.generated import EACH, FIRST, PART, append_mentions, mention_tables
-from tests.scale.harness import craft_ray, scenario
+from tests.scale.harness import command, scenario
 from tests.support.outputs import STORAGE, append, open_tables
 
 YEARS = range(1980, 2026)
@@ -35,7 +35,7 @@ def report(folder: Path, millions: int = 10, options: str = "") -> Iterator[dict
     for size in sorted({max(1, millions // factor) for factor in (100, 10, 1)}):
         append_mentions(folder, range(done, size))
         done = size
-        _, used = craft_ray("report", folder, "--html", folder / "report.html", *options.split())
+        _, used = command("report", folder, "--html", folder / "report.html", *options.split())
         yield {"entities": size * PART} | used
 
 
@@ -45,10 +45,10 @@ def export(folder: Path, millions: int = 8, format: str = "", compact: bool = Fa
     tables = folder / "tables"
     append_mentions(tables, range(millions))
     if compact:
-        craft_ray("compact", tables)
+        command("compact", tables)
     for name in [format] if format else EXPORTERS:
         for way in ("--no-ray", "--ray"):
-            summary, used = craft_ray("export", tables, folder / f"{name}{way}", "--to", name, way)
+            summary, used = command("export", tables, folder / f"{name}{way}", "--to", name, way)
             exported = summary["documents"]["exported"]
             assert exported == summary["documents"]["annotated"]
             rate = round(exported / used["seconds"])
@@ -64,7 +64,7 @@ def compaction(folder: Path, millions: int = 10) -> Iterator[dict[str, Any]]:
     _append_in_no_order(str(folder), millions)
     yield {"layout": "as runs leave it", "read_mb": _bytes_read(folder)}
     for options in (["--sort", "doc_id"], ["--partition-by", "label,year"]):
-        _, used = craft_ray("compact", folder, *options)
+        _, used = command("compact", folder, *options)
         yield {"layout": " ".join(options), "read_mb": _bytes_read(folder)} | used
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+import craft_ray
 from tests.scale.generated import FIRST, first_run, large_output, texts, write_jsonl
-from tests.scale.harness import craft_ray, scenario
+from tests.scale.harness import command, in_new_process, scenario
 from tests.support.outputs import assert_consistent
 from tests.support.pubmed import citation, pubmed_file
 
@@ -25,7 +26,7 @@ def annotate(
 
     generated: it also holds rows that no run has written, whose mentions are not in their texts
     """
-    summary, used = craft_ray("annotate", inputs, "--output", output, "--model", "stand-in", *options)
+    summary, used = command("annotate", inputs, "--output", output, "--model", "stand-in", *options)
     assert summary["adds_up"]
     if not generated:
         assert_consistent(output)
@@ -39,39 +40,22 @@ def driver(
     block_mb: tuple[float, ...] = (2, 32),
     per_shard: int = 1000,
 ) -> Iterator[dict[str, Any]]:
-    """CPU time per document of the driver and of the other stages, as the slope between runs of two sizes."""
+    """CPU time of the driver per document, as the slope between runs of two sizes, each in a new process."""
     for size in block_mb:
-        runs = []
+        used = []
         for count in documents:
             inputs = write_jsonl(folder / f"in{count}", range(count), max(1, count // per_shard))
-            summary, used = annotate(inputs, folder / "out", "--block-mb", str(size), "--no-concepts")
-            assert summary["documents"]["annotated"] == count
+            used.append(in_new_process(_annotate_all, str(inputs), str(folder / "out"), count, size)["cpu_seconds"])
             shutil.rmtree(folder / "out")
-            runs.append(used)
-            yield {"block_mb": size, "documents": count} | used
-        stages = [used["cpu_seconds_by_stage"] for used in runs]
-        more = documents[-1] - documents[0]
-        slopes = {stage: round((stages[-1][stage] - stages[0].get(stage, 0)) / more * 1e6) for stage in stages[-1]}
-        yield {"block_mb": size, "cpu_us_per_document": slopes}
+            yield {"block_mb": size, "documents": count, "cpu_seconds": used[-1]}
+        slope = (used[-1] - used[0]) / (documents[-1] - documents[0])
+        yield {"block_mb": size, "cpu_us_per_document": round(slope * 1e6)}
 
 
-@scenario
-def growth(folder: Path, documents: int = 300_000, per_shard: int = 300) -> Iterator[dict[str, Any]]:
-    """A first run, one with nothing new, and one with one shard more, at a tenth of the size and at the size."""
-    for count in (documents // 10, documents):
-        inputs, output = folder / "in", folder / "out"
-        for step, numbers in {
-            "first": range(count),
-            "nothing new": range(0),
-            "one shard more": range(count, count + per_shard),
-        }.items():
-            if numbers:
-                write_jsonl(inputs, numbers, max(1, len(numbers) // per_shard), prefix=f"{numbers[0]}-")
-            summary, used = annotate(inputs, output)
-            assert summary["documents"]["annotated"] == len(numbers)
-            yield {"step": step, "documents": count, "timeline": summary["timeline"]} | used
-        shutil.rmtree(inputs)
-        shutil.rmtree(output)
+def _annotate_all(inputs: str, output: str, documents: int, block_mb: float) -> None:
+    summary = craft_ray.annotate(inputs, output, model="stand-in", concepts=False, block_mb=block_mb)
+    assert summary["documents"]["annotated"] == documents
+    assert_consistent(Path(output))
 
 
 @scenario

@@ -131,31 +131,6 @@ def _plan(step: str, folder: str, expected: int | None) -> None:
 
 
 @scenario
-def night(
-    folder: Path, existing: int = 300_000, documents: int = 3_000, file_mb: float = FILE_MB
-) -> Iterator[dict[str, Any]]:
-    """Bytes written for each byte of revised documents: of the newest tenth, and from anywhere.
-
-    What is rewritten depends on the number of files: 100,000 citations in files of 0.5 MB behave like 3 million in
-    files of 16 MB.
-    """
-    rewriting.FILE = int(file_mb * (1 << 20))
-    tables, numbers = first_run(folder / "out", existing)
-    tables.finish(compact=True)
-    yield {"mb": round(_size(tables) / 1e6, 1), "files": _files(tables)}
-    chance = np.random.default_rng(1)
-    fresh = numbers[-1] + 1 + np.arange(documents)
-    newest = np.sort(chance.choice(numbers[-existing // 10 :], documents, replace=False))
-    anywhere = np.sort(chance.choice(numbers, documents, replace=False))
-    nights = {"new": (fresh, []), "newest revised": ([], newest), "revised anywhere": ([], anywhere)}
-    for shard, (name, (new, revised)) in enumerate(nights.items(), 20):
-        used = _night(
-            tables, np.array(new, np.int64), np.array(revised, np.int64), np.array([], np.int64), shard * 1000
-        )
-        yield {"night": name, "documents": documents} | used | {"files": _files(tables)}
-
-
-@scenario
 def year(
     folder: Path,
     existing: int = 30_000,
@@ -202,25 +177,20 @@ def _night(tables: Tables, new: np.ndarray, revised: np.ndarray, gone: np.ndarra
     began = time.process_time()
     read_existing(tables, Shards.from_shards([]), tables.finished_shards())
     opened = time.process_time() - began
-    appended = citation_blocks(tables, new, shard) if len(new) else []
-    replaced = [*citation_blocks(tables, revised, shard + 50)] if len(revised) else []
-    replaced += citation_blocks(tables, gone, shard + 90, "deleted") if len(gone) else []
-    own = sum(file.size for block in (*appended, *replaced) for file in (*block.documents, *block.entities))
+    appended = citation_blocks(tables, new, shard)
+    replaced = [
+        *citation_blocks(tables, revised, shard + 50),
+        *citation_blocks(tables, gone, shard + 90, "deleted"),
+    ]
     began, before = time.process_time(), process.io_counters().write_chars
-    if appended:
-        tables.append(appended)
-    if replaced:
-        tables.replace(replaced, [all_of(block) for block in replaced])
+    tables.append(appended)
+    tables.replace(replaced, [all_of(block) for block in replaced])
     row: dict[str, Any] = {"shard": f"pubmed26n{shard:05}.xml.gz", "found": len(new) + len(revised), "run_id": RUN}
     tables.record_finished(pa.Table.from_pylist([row], schema=SHARDS))
-    rewritten = process.io_counters().write_chars - before
     tables.finish(compact=True)
-    written = process.io_counters().write_chars - before
     return {
         "cpu_seconds": round(opened + time.process_time() - began, 2),
-        "mb_written": round(written / 1e6, 2),
-        "rewritten_per_byte": round(rewritten / own, 1),
-        "compacted_per_byte": round((written - rewritten) / own, 1),
+        "mb_written": round((process.io_counters().write_chars - before) / 1e6, 2),
     }
 
 

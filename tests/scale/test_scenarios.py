@@ -5,22 +5,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from craft_ray.core.schema import Document
-from craft_ray.readers import read_shard
 from tests.scale import __main__ as main
-from tests.scale.archives import write_archive
 from tests.scale.harness import app
 from tests.scale.runs import citation_file
 
 SMALL = {
     "driver": "--documents 20 --documents 60 --per-shard 20 --block-mb 2",
-    "growth": "--documents 40 --per-shard 20",
     "rate": "--existing 2000 --new 40 --shards 2 --turns 1",
     "citation-file": "--citations 60",
     "revisions": "--existing 2000 --documents 27",
     "ledger": "--documents 2000 --documents 4000 --entries-known 1000",
     "shards": "--shards 300",
-    "night": "--existing 2000 --documents 60",
     "year": "--existing 2000 --nights 2 --new 20 --revised 20 --deleted 2",
     "report": "--millions 1",
     "export": "--millions 1 --format jsonl",
@@ -28,7 +23,6 @@ SMALL = {
     "lexicon": "--names 3000 --mentions 500",
     "ground": "--entities 600",
     "ids": f"{__file__} --model stand-in --turns 1",
-    "archive": "--mb 1",
 }
 
 
@@ -51,11 +45,3 @@ def test_a_large_file_is_read_as_a_stream(tmp_path: Path):
 def test_all_scenarios_are_tested():
     assert main.app is app
     assert {command.name for command in app.registered_commands} == SMALL.keys()
-
-
-def test_archives_hold_articles(tmp_path: Path):
-    count = write_archive(tmp_path / "articles.tar.gz", 75_000)
-    with (tmp_path / "articles.tar.gz").open("rb") as stream:
-        documents = [item for item in read_shard(stream, "articles.tar.gz") if isinstance(item, Document)]
-    assert [document.doc_id for document in documents] == [f"PMCID:PMC{number}" for number in range(count)]
-    assert all(len(document.text) > 20_000 for document in documents)

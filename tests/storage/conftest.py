@@ -1,17 +1,10 @@
 """S3 servers by different makers, reached by the usual environment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.support.ceph_server import CephAccess, running_ceph
 from tests.support.s3_server import S3Access, S3Server
-
-
-@pytest.fixture(scope="session")
-def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephAccess]:
-    with running_ceph(tmp_path_factory.mktemp("ceph")) as access:
-        yield access
 
 
 @pytest.fixture

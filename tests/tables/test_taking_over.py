@@ -39,14 +39,18 @@ def earlier_run(output: Path) -> Tables:
     return tables
 
 
-@pytest.mark.parametrize("wakes_at", ["compaction", "replacement"])
-def test_missing_files_after_a_takeover(tmp_path: Path, wakes_at: str):
+@pytest.mark.parametrize("wakes_at", ["compaction", "replacement", "vacuum"])
+def test_a_run_that_wakes_up_after_a_takeover(tmp_path: Path, wakes_at: str):
     earlier = earlier_run(tmp_path)
     revised = block(tmp_path, ("b", "rat"), shard=1, run_id=EARLIER)
     Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
-    go_on = earlier.compact if wakes_at == "compaction" else lambda: earlier.replace([revised], [all_of(revised)])
+    go_on = {
+        "compaction": earlier.compact,
+        "replacement": lambda: earlier.replace([revised], [all_of(revised)]),
+        "vacuum": lambda: earlier.documents.vacuum(EARLIER),
+    }
     with pytest.raises(RunError, match="another run has taken over"):
-        go_on()
+        go_on[wakes_at]()
     assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "mouse", "Taxon")]
 
 
@@ -70,10 +74,12 @@ def test_uncommitted_files_of_a_killed_run_are_removed(tmp_path: Path):
     assert_only_the_snapshot(tmp_path)
 
 
-def test_newer_files_with_unknown_names_stay(tmp_path: Path):
+def test_files_that_a_later_run_is_about_to_commit_stay(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path), EARLIER)
     tables.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
-    rewriting = tmp_path / "documents" / "part-00000-c000.zstd.parquet"
-    rewriting.write_bytes(b"what a later run is about to commit")
+    (staged,) = block(tmp_path, ("b", "rat"), run_id=LATER).documents
+    unknown = tmp_path / "documents" / "part-00000-c000.zstd.parquet"
+    unknown.write_bytes(b"a file of a rewriting by delta-rs")
     tables.finish(compact=True)
-    assert rewriting.exists()
+    assert unknown.exists()
+    assert (tmp_path / "documents" / staged.path).exists()

@@ -11,12 +11,23 @@ from typing import Any
 import numpy as np
 import ray.data
 
+from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.loading import load_checkpoint
 from craft_ray.model.sentences import sentence_spans
 
 PIPELINE_BATCHES = (1, 4, 8, 16, 32)
 """Batch sizes of the pipeline. It is compared at its best."""
 
 COLUMNS = ("doc_id", "label", "start", "end", "mention", "score")
+
+COMPARABLE = "craft-iob"
+"""The model that is compared in place of one that gives a word several labels, or parts of words: no pipeline can."""
+
+
+def comparable(checkpoint: Checkpoint) -> Checkpoint:
+    """The model itself if the pipeline can run it."""
+    words = checkpoint.tags.groups == 1 and not checkpoint.label_pieces
+    return checkpoint if words else load_checkpoint(COMPARABLE)
 
 
 def token_classification(folder: str, device: str, threads: int) -> Any:
