@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -34,7 +33,7 @@ from craft_ray.tables.blocks import DataFile, partition_folder
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.records import RunRecord, kept_versions, last_model
 from craft_ray.tables.rewriting import run_locally
-from craft_ray.tables.snapshots import texts_of
+from craft_ray.tables.snapshots import mentions_of, texts_of
 from craft_ray.tables.writer import Tables
 
 if TYPE_CHECKING:
@@ -158,8 +157,9 @@ class Grounding:
         rows = {file.path: self._read(file) for file in self.files if not _name(file).startswith(prefix)}
         ids = sorted({doc_id for table in rows.values() for doc_id in pc.unique(table["doc_id"]).to_pylist()})
         texts = texts_of(self.storage, self.output, ids) if ids else {}
+        taxa = mentions_of(self.storage, self.output, ids, grounder.labels_of("NCBITaxon")) if ids else None
         return [
-            self._write(file, prefix, rows[file.path], grounder, texts) if file.path in rows else file
+            self._write(file, prefix, rows[file.path], grounder, texts, taxa) if file.path in rows else file
             for file in self.files
         ]
 
@@ -177,7 +177,13 @@ class Grounding:
             return pq.read_table(stream)
 
     def _write(
-        self, file: DataFile, prefix: str, rows: pa.Table, grounder: Grounder, texts: dict[str, str | None]
+        self,
+        file: DataFile,
+        prefix: str,
+        rows: pa.Table,
+        grounder: Grounder,
+        texts: dict[str, str | None],
+        taxa: pa.Table,
     ) -> DataFile:
         name = hashlib.blake2b(file.path.encode(), digest_size=12).hexdigest()
         path = f"{partition_folder(file.partition)}{prefix}{name}.parquet"
@@ -185,7 +191,7 @@ class Grounding:
         size = self._size_if_whole(url, file.rows)
         if size is None:
             sink = pa.BufferOutputStream()
-            pq.write_table(_with_ids(rows, str(file.partition[LABEL]), grounder, texts), sink, compression="zstd")
+            pq.write_table(_with_ids(rows, str(file.partition[LABEL]), grounder, texts, taxa), sink, compression="zstd")
             content = sink.getvalue().to_pybytes()
             self.storage.write_bytes(url, content)
             size = len(content)
@@ -202,16 +208,16 @@ def _name(file: DataFile) -> str:
     return file.path.rpartition("/")[2]
 
 
-def _with_ids(rows: pa.Table, label: str, grounder: Grounder, texts: dict[str, str | None]) -> pa.Table:
-    documents = pc.dictionary_encode(rows["doc_id"].combine_chunks().cast(pa.string()))
-    mentions = {
-        "label": pa.repeat(pa.scalar(label, pa.string()), rows.num_rows),
-        "mention": rows["mention"].cast(pa.string()),
-        "row": documents.indices.to_numpy().astype(np.int64),
-    }
-    found = grounder.add_concepts(
-        pa.table(mentions), [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()]
-    )
+def _with_ids(rows: pa.Table, label: str, grounder: Grounder, texts: dict[str, str | None], taxa: pa.Table) -> pa.Table:
+    """The rows of one label with other ids. `taxa` are mentions of their documents that tell the species of genes."""
+    mentions = rows.select(["doc_id", "mention", "start"]).append_column("label", pa.repeat(label, rows.num_rows))
+    if label in grounder.gene_prefixes:
+        others = taxa.filter(pc.is_in(taxa["doc_id"], pc.unique(rows["doc_id"])))
+        mentions = pa.concat_tables([mentions, others.select(mentions.schema.names)], promote_options="permissive")
+    documents = pc.dictionary_encode(mentions["doc_id"].combine_chunks().cast(pa.string()))
+    mentions = mentions.append_column("row", documents.indices.cast(pa.int64()))
+    found = grounder.add_concepts(mentions, [texts.get(doc_id) for doc_id in documents.dictionary.to_pylist()])
+    found = found.slice(0, rows.num_rows)
     grounded = rows.select([name for name in rows.schema.names if name not in CONCEPT_COLUMNS])
     for column in CONCEPT_COLUMNS:
         grounded = grounded.append_column(column, found[column])

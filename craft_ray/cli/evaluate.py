@@ -168,6 +168,7 @@ def print_concept_scores(scores: dict[str, Any], as_json: bool) -> None:
         "without id",
         "linked",
         "no equivalent",
+        "genes",
         "mentions",
     )
     for label, row in [*scores["per_label"].items(), ("all", scores)]:
@@ -176,6 +177,7 @@ def print_concept_scores(scores: dict[str, Any], as_json: bool) -> None:
         others = [task["f1"], task["ser"], row["without_id"], row["linked"]] if task else []
         cells = [f"{figure:.4f}" for figure in (*figures, *others)]
         cells += [f"{row['no_equivalent']:,}"] if task else [""] * 5
+        cells.append(f"{row['genes']:.4f}" if task else "")
         add_row(table, label, *cells, f"{span['support']:,}")
     console().print(table)
 

@@ -135,7 +135,9 @@ def print_document(
         counts = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(left_out.items()))
         on.print(Text(f"left out as less sure (--min-score 0 shows them): {counts}"), style="dim")
     if scores:
-        known = [name for name in ("concept_id", "concept_name") if any(entity.get(name) for entity in entities)]
+        known = [
+            name for name in ("concept_id", "concept_name", "gene_id") if any(entity.get(name) for entity in entities)
+        ]
         print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
 
 

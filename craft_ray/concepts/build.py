@@ -33,7 +33,7 @@ class LexiconBuilder:
         self._index: dict[str, int] = {}  # of each concept
         self._nameless: set[int] = set()
         self._name: list[str | None] = []
-        self._ontology = bytearray()
+        self._ontology, self._taxon = bytearray(), array("I")
         self._texts: list[str] = []
         self._keys: list[Keys] = []
         self._owner, self._tier = array("I"), bytearray()
@@ -69,6 +69,7 @@ class LexiconBuilder:
             if term.id not in self._index:
                 return 0
         concept = self._concept(term.id, prefix)
+        self._taxon[concept] = term.taxon or self._taxon[concept]
         if term.name:
             self._name[concept] = self._name[concept] or term.name
         for old in term.alternatives:
@@ -149,7 +150,7 @@ class LexiconBuilder:
                 names=pa.array(self._name, pa.string()),
                 ontology=np.frombuffer(bytes(self._ontology), np.uint8),
                 prior=prior,
-                specific=np.fromiter(map(_is_of_one_species, self._index), np.uint8, count),
+                taxon=np.array(self._taxon, np.uint32),
                 parent_start=parent_start,
                 parent=parent,
                 old_ids=pa.array([item[0] for item in old], pa.string()),
@@ -166,6 +167,7 @@ class LexiconBuilder:
         if concept == len(self._name):
             self._name.append(None)
             self._ontology.append(self._prefix[prefix])
+            self._taxon.append(_is_of_one_species(concept_id))
             if concept_id in self._leave_out:
                 self._nameless.add(concept)
         return concept

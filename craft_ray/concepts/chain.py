@@ -53,16 +53,18 @@ class Queries:
 
     allowed: (strings, prefixes) mask of the lexicon's prefixes in which to look each string up
     prefix:  decides the rules for each string's variants
+    taxon:   the only species whose concepts may match, 0 for any
     """
 
     text: list[str]
     label: list[str]
     allowed: NDArray[np.bool_]
     prefix: list[str]
+    taxon: NDArray[np.int64]
 
     def take(self, indices: NDArray[np.int64]) -> "Queries":
         text, label, prefix = ([column[n] for n in indices.tolist()] for column in (self.text, self.label, self.prefix))
-        return Queries(text, label, self.allowed[indices], prefix)
+        return Queries(text, label, self.allowed[indices], prefix, self.taxon[indices])
 
 
 Row = tuple[int, int, list[int] | None]
@@ -116,26 +118,28 @@ class Found(NamedTuple):
         return unsettled | ((self.match >= _FROM_RELATED) & (self.match < _DIRECT))
 
 
-def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_]) -> Found:
+def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_], taxon: NDArray[np.int64]) -> Found:
     """Look up strings as they are.
 
     An earlier prefix of the lexicon goes before a later one. Among names that match equally well, the concept with the
     most mentions in the corpus wins, then one that is not specific to a species.
 
-    allowed: (strings, prefixes) as in `Queries`
+    allowed, taxon: (strings, prefixes) and (strings,) as in `Queries`
     """
     names = find_names(lexicon, keys(texts), allowed)
     is_short = np.array([len(text) <= SHORT for text in texts], np.bool_)[names.string]
     of_symbols = np.array([prefix in SYMBOLS for prefix in lexicon.prefixes], np.bool_)
     refused = is_short & (names.form != EXACT) & (names.tier != CORPUS)
+    refused &= (names.form > FOLDED) | (taxon[names.string] == 0)  # a gene is spelt by its species: FAS, Fas
     refused |= of_symbols[lexicon.ontology[names.concept]] & (names.form == RELAXED)
+    refused |= (taxon[names.string] > 0) & (taxon[names.string] != lexicon.taxon[names.concept])
     names = names.take(np.flatnonzero(~refused))
     rank = _RANK[names.tier, names.form]
     kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names))
     string, concept, rank = names.string[kept], names.concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     ontology = lexicon.ontology[concept]
-    order = np.lexsort((concept, lexicon.specific[concept], -prior, rank, ontology, string))
+    order = np.lexsort((concept, lexicon.taxon[concept] > 0, -prior, rank, ontology, string))
     string, concept, rank = string[order], concept[order], rank[order]
     matched, first = np.unique(string, return_index=True)
     found = Found(np.full(len(texts), NONE), np.zeros(len(texts), np.int64), np.full(len(texts), None))
@@ -223,7 +227,7 @@ def match_variants(
         if not pairs:
             continue
         owner = np.array([index for index, _ in pairs])
-        part = match_names(lexicon, [text for _, text in pairs], queries.allowed[owner])
+        part = match_names(lexicon, [text for _, text in pairs], queries.allowed[owner], queries.taxon[owner])
         better = (part.concept != NONE) & ((found.concept[owner] == NONE) | (part.match < _FROM_RELATED))
         order = np.flatnonzero(better)
         order = order[np.lexsort((order, part.match[order], owner[order]))]

@@ -30,8 +30,11 @@ BATCH = 20_000
 class Keys(NamedTuple):
     """Forms of strings as numbers, (strings,) each.
 
-    key:     hash of the relaxed form; 0 for a string without letters and digits
-    singular, folded, exact: checksums of the other forms
+    key:     48 bits of a hash of the relaxed form; 0 for a string without letters and digits
+    singular, folded: difference of the form's checksum from that of the relaxed form
+    exact:   difference from the checksum of the folded words, plus the number of blanks
+
+    Most names have the differences 0, so that lexicons compress well.
     """
 
     key: NDArray[np.uint64]
@@ -137,13 +140,15 @@ def keys(texts: Sequence[str]) -> Keys:
     singular = singular_words(words)
     relaxed = [form.replace(" ", "") for form in relaxed_words(singular)]
     digests = b"".join([blake2b(form.encode(), digest_size=8).digest() for form in relaxed])
-    key = np.frombuffer(digests, np.uint64).copy()
+    key = np.frombuffer(digests, np.uint64) >> np.uint64(16)
     key[[not form for form in relaxed]] = 0
+    base = _checksums(relaxed)
+    blanks = np.fromiter((form.count(" ") for form in words), np.uint32, len(words))
     return Keys(
         key,
-        _checksums([form.replace(" ", "") for form in singular]).astype(np.uint16),
-        _checksums([form.replace(" ", "") for form in words]).astype(np.uint16),
-        _checksums(exact).astype(np.uint8),
+        (_checksums([form.replace(" ", "") for form in singular]) ^ base).astype(np.uint16),
+        (_checksums([form.replace(" ", "") for form in words]) ^ base).astype(np.uint16),
+        ((_checksums(exact) ^ _checksums(words)) + blanks).astype(np.uint8),
     )
 
 

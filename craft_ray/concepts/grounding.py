@@ -1,7 +1,8 @@
 """Concepts for a table of mentions: one look-up per distinct mention, then a second one where its document may help."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,9 @@ from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import Scores, length_class
-from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
+from craft_ray.concepts.species import species_near, species_of_taxa
+from craft_ray.concepts.terms import GENES
+from craft_ray.core.schema import ENTITIES
 
 CACHE_SIZE = 100_000
 """Mentions. Most mentions of a run occur again and again."""
@@ -54,7 +57,7 @@ class Grounder:
     grounded_only: labels whose mentions are left out if they have no concept
     rescoring: new scores for mentions of labels that the lexicon has names for; None keeps the network's
     min_score: lowest score of mentions to keep; None uses the threshold of the rescoring, if there is one
-    cache:     by label and mention, what its names and what its context-free variants found
+    cache:     by label, mention and species, what its names and what its context-free variants found
     """
 
     lexicon: Lexicon
@@ -63,7 +66,7 @@ class Grounder:
     grounded_only: frozenset[str] = frozenset()
     rescoring: Rescoring | None = None
     min_score: float | None = None
-    cache: dict[tuple[str, str], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
+    cache: dict[tuple[str, str, int], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def score_threshold(self) -> float:
@@ -80,10 +83,11 @@ class Grounder:
 
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
         """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
-        found, threshold = self._rescore(self.add_concepts(entities, texts), texts)
+        contexts = [Context(text or "") for text in texts]
+        found, threshold = self._rescore(self._with_concepts(entities, contexts), texts)
         fits = pc.or_(pc.is_valid(found["concept_id"]), pc.invert(_is_in(found["label"], self.grounded_only)))
         keep = pc.and_(fits, pc.greater_equal(found["score"], pa.array(threshold)))
-        return Grounded(found.filter(keep), found.filter(pc.invert(keep)))
+        return Grounded(self._with_genes(found.filter(keep), contexts), found.filter(pc.invert(keep)))
 
     def _rescore(self, found: pa.Table, texts: Sequence[str | None]) -> tuple[pa.Table, NDArray[np.float32]]:
         """Replace the scores. Also returns (entities,) the lowest score of a mention to keep."""
@@ -99,48 +103,87 @@ class Grounder:
     def add_concepts(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
         """Add CONCEPT_COLUMNS.
 
-        entities: with the columns label, mention, and row, the index of each one's document in `texts`
+        entities: with the columns label, mention, start, and row, the index of each one's document in `texts`
         """
+        contexts = [Context(text or "") for text in texts]
+        return self._with_genes(self._with_concepts(entities, contexts), contexts)
+
+    def _with_concepts(self, entities: pa.Table, contexts: Sequence[Context]) -> pa.Table:
+        """Add CONCEPT_COLUMNS but `gene_id`."""
+        rows, found = self._find(entities, contexts, self.prefixes, np.zeros(entities.num_rows, np.int64))
+        return self._add_columns(entities, rows, found)
+
+    def _with_genes(self, entities: pa.Table, contexts: Sequence[Context]) -> pa.Table:
+        """Add `gene_id`: the gene of the first species of `species_near` that has one of the mention's name."""
+        taxa, species = self._species
+        named = np.append(species, 0)[pc.fill_null(pc.index_in(entities["concept_id"], taxa), -1).to_numpy()]
+        gene = np.full(entities.num_rows, NONE)
+        for taxon in species_near(entities["row"].to_numpy(), entities["start"].to_numpy(), named).T:
+            left = np.flatnonzero(gene == NONE)
+            rows, found = self._find(entities.take(left), contexts, self.gene_prefixes, taxon[left])
+            gene[left[rows]] = found.concept
+        ids = self.lexicon.ids.take(pa.array(gene, mask=gene == NONE))
+        return _with_column(entities, ENTITIES.field("gene_id"), ids)
+
+    @cached_property
+    def _species(self) -> tuple[pa.StringArray, NDArray[np.int64]]:
+        return species_of_taxa(self.lexicon)
+
+    def labels_of(self, *prefixes: str) -> list[str]:
+        """Labels whose mentions may mean concepts of a prefix."""
+        return [label for label, some in self.prefixes.items() if not set(some).isdisjoint(prefixes)]
+
+    @cached_property
+    def gene_prefixes(self) -> Mapping[str, Sequence[str]]:
+        """GENES, for each label that names genes. `Gene` does unless it has another meaning, as in CRAFT."""
+        labels = self.labels_of("PR", GENES)
+        return dict.fromkeys(labels if "Gene" in self.prefixes else [*labels, "Gene"], (GENES,))
+
+    def _find(
+        self,
+        entities: pa.Table,
+        contexts: Sequence[Context],
+        prefixes: Mapping[str, Sequence[str]],
+        taxon: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], Found]:
+        """Find concepts. Returns the indices of entities with known labels, and what each of these means.
+
+        prefixes: by label, the prefixes in which to look its mentions up
+        taxon:    (entities,) as in `Queries`
+        """
+        known = {label for label, some in prefixes.items() if not set(some).isdisjoint(self.lexicon.prefixes)}
+        rows = np.flatnonzero(_is_in(entities["label"], known).to_numpy())
+        entities, taxon = entities.take(rows), taxon[rows]
         labels = entities["label"].combine_chunks().dictionary_encode()
         mentions = entities["mention"].combine_chunks().dictionary_encode()
-        label, mention = labels.indices.to_numpy(), mentions.indices.to_numpy().astype(np.int64)
+        label, mention = labels.indices.to_numpy(), mentions.indices.to_numpy()
+        columns = np.column_stack([entities["row"].to_numpy(), label, mention, taxon])
+        distinct, of_pair = np.unique(columns, axis=0, return_inverse=True)
+        strings, string = np.unique(distinct[:, 1:], axis=0, return_inverse=True)
         names = labels.dictionary.to_pylist()
-        allowed, prefixes = self._allowed(names)
-        rows = np.flatnonzero(np.any(allowed, axis=1)[label]) if len(names) else np.empty(0, np.int64)
-        _, first, query = np.unique(
-            mention[rows] * max(1, len(names)) + label[rows], return_index=True, return_inverse=True
-        )
-        distinct = rows[first]
-        queries = Queries(
-            mentions.dictionary.take(pa.array(mention[distinct])).to_pylist(),
-            [names[n] for n in label[distinct].tolist()],
-            allowed[label[distinct]],
-            [prefixes[n] for n in label[distinct].tolist()],
-        )
-        document = entities["row"].to_numpy()[rows]
-        pairs, pair = np.unique(query * (len(texts) + 1) + document, return_inverse=True)
-        string, document = np.divmod(pairs, len(texts) + 1)
-        contexts = {number: Context(texts[number] or "") for number in set(document.tolist())}
-        group = document * max(1, len(names)) + label[distinct][string]
-        found = self._look_up_in_documents(queries, string, [contexts[n] for n in document.tolist()], group)
-        return self._add_columns(entities, rows, found.take(pair))
-
-    def _allowed(self, labels: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
-        """(labels, prefixes) mask of where to look up, and the prefix that decides the rules for variants."""
-        wanted = [self.prefixes.get(label, ()) for label in labels]
+        wanted = [prefixes[name] for name in names]
         allowed = np.array([[prefix in some for prefix in self.lexicon.prefixes] for some in wanted], np.bool_)
-        return allowed.reshape(len(labels), len(self.lexicon.prefixes)), [some[0] if some else "" for some in wanted]
+        queries = Queries(
+            mentions.dictionary.take(pa.array(strings[:, 1])).to_pylist(),
+            [names[n] for n in strings[:, 0].tolist()],
+            allowed.reshape(len(names), len(self.lexicon.prefixes))[strings[:, 0]],
+            [wanted[n][0] for n in strings[:, 0].tolist()],
+            strings[:, 2],
+        )
+        group = distinct[:, 0] * max(1, len(names)) + distinct[:, 1]
+        theirs = [contexts[n] for n in distinct[:, 0].tolist()]
+        return rows, self._look_up_in_documents(queries, string.ravel(), theirs, group).take(of_pair.ravel())
 
     def _look_up(self, queries: Queries) -> tuple[Found, Found]:
         """Look strings up by name, and by name or context-free variant."""
-        wanted = list(zip(queries.label, queries.text, strict=True))
+        wanted = list(zip(queries.label, queries.text, queries.taxon.tolist(), strict=True))
         new = np.array([n for n, one in enumerate(wanted) if one not in self.cache], np.int64)
         if len(self.cache) + len(new) > CACHE_SIZE:
             self.cache.clear()
             new = np.arange(len(wanted))
         if len(new):
             missing = queries.take(new)
-            found = match_names(self.lexicon, missing.text, missing.allowed)
+            found = match_names(self.lexicon, missing.text, missing.allowed, missing.taxon)
             alone = match_variants(self.lexicon, missing, [Context()] * len(new), found, CONTEXT_FREE)
             for n, by_name, by_variant in zip(new.tolist(), found.rows(), alone.rows(), strict=True):
                 self.cache[wanted[n]] = (by_name, by_variant)
@@ -180,7 +223,7 @@ class Grounder:
         return found.replaced(defined, here.where(meant.concept != NONE, meant))
 
     def _add_columns(self, entities: pa.Table, rows: NDArray[np.int64], found: Found) -> pa.Table:
-        """Add CONCEPT_COLUMNS.
+        """Add CONCEPT_COLUMNS but `gene_id`.
 
         rows: (mentions,) indices of the entities that were looked up, as in `found`
         """
@@ -211,12 +254,12 @@ class Grounder:
             "concept_candidates": candidates,
             "lexicon": pa.repeat(lexicon.fingerprint[:FINGERPRINT_LENGTH], count),
         }
-        for name in CONCEPT_COLUMNS:
-            entities = _with_column(entities, ENTITIES.field(name), columns[name])
+        for name, values in columns.items():
+            entities = _with_column(entities, ENTITIES.field(name), values)
         return entities
 
 
-def _is_in(column: pa.ChunkedArray, values: frozenset[str]) -> pa.ChunkedArray:
+def _is_in(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
     return pc.is_in(column, pa.array(sorted(values), pa.string()))
 
 

@@ -28,7 +28,8 @@ class Lexicon:
     ids, names:         (concepts,) CURIEs and preferred names
     ontology:           (concepts,) index of each concept's prefix in `prefixes`
     prior:              (concepts,) frequency in the corpus: 0 if absent, else 1 + log2 of the mentions
-    specific:           (concepts,) 1 for a concept of a single species, as PR's classes with UniProt accessions
+    taxon:              (concepts,) number in the NCBI Taxonomy of the only species that has the concept, 1 if the
+                        source does not tell it, as with PR's classes of UniProt accessions; 0 for all other concepts
     parent_start, parent: parents of concept n are `parent[parent_start[n]:parent_start[n + 1]]`
     old_ids, old_concept: alternative ids and ids of replaced terms, with the concept that each stands for
     xrefs, xref_concept: (xrefs,) CURIEs of other vocabularies, sorted, with the concept that each means as well
@@ -45,7 +46,7 @@ class Lexicon:
     names: pa.StringArray
     ontology: NDArray[np.uint8]
     prior: NDArray[np.uint8]
-    specific: NDArray[np.uint8]
+    taxon: NDArray[np.uint32]
     parent_start: NDArray[np.int64]
     parent: NDArray[np.uint32]
     old_ids: pa.StringArray
@@ -81,13 +82,17 @@ class Lexicon:
 
 
 def equivalents(lexicon: Lexicon, ids: Sequence[str]) -> list[frozenset[int]]:
-    """Indices of the concepts that each id means, itself or by a cross-reference; `|` stands between several ids."""
+    """Indices of the concepts that each id means, itself or by a cross-reference; `|` stands between several ids.
+
+    Genes are left out: mentions have them in `gene_id`.
+    """
     parts = sorted({part for id_ in ids for part in id_.split("|")})
     found = {part: {number} - {-1} for part, number in zip(parts, lexicon.indices(parts).tolist(), strict=True)}
     rows = pc.indices_nonzero(pc.is_in(lexicon.xrefs, pa.array(parts, pa.string())))
     for xref, concept in zip(lexicon.xrefs.take(rows).to_pylist(), lexicon.xref_concept[rows].tolist(), strict=True):
         found[xref].add(concept)
-    return [frozenset().union(*(found[part] for part in id_.split("|"))) for id_ in ids]
+    meant = [set().union(*(found[part] for part in id_.split("|"))) for id_ in ids]
+    return [frozenset(one for one in some if lexicon.taxon[one] <= 1) for some in meant]
 
 
 def group_parents(

@@ -9,6 +9,7 @@ from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
+from craft_ray.concepts.terms import GENES
 from craft_ray.core.descriptions import CRAFT_PREFIXES, LabelDescription
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical, is_craft
@@ -33,7 +34,8 @@ def prefixes_by_label(
 
 
 def all_prefixes(by_label: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(prefix for some in by_label.values() for prefix in some))
+    """The prefixes of a lexicon: those of labels, and that of genes."""
+    return tuple(dict.fromkeys((*(prefix for some in by_label.values() for prefix in some), GENES)))
 
 
 def load_grounder(

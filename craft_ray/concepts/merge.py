@@ -57,7 +57,7 @@ def merged(first: Lexicon, second: Lexicon) -> Lexicon:
             names=pa.concat_arrays([first.names, second.names.take(take)]),
             ontology=np.concatenate([first.ontology, prefix_index[second.ontology[new]]]),
             prior=prior,
-            specific=np.concatenate([first.specific, second.specific[new]]),
+            taxon=np.concatenate([first.taxon, second.taxon[new]]),
             parent_start=parent_start,
             parent=parents,
             old_ids=pa.concat_arrays([first.old_ids, second.old_ids.filter(pa.array(is_new_id))]),

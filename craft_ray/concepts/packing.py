@@ -11,13 +11,12 @@ import zipfile
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from craft_ray.concepts.lexicon import Lexicon, group_parents
 
-FORMAT = 2
+FORMAT = 3
 
 _DESCRIPTION = "lexicon.json"
 _NAME_COLUMNS = ("key", "folded", "exact", "tier", "concept")
@@ -32,7 +31,7 @@ class NotALexiconError(ValueError):
 
 def with_fingerprint(lexicon: Lexicon) -> Lexicon:
     digest = hashlib.sha256(json.dumps([lexicon.prefixes, lexicon.sources], sort_keys=True).encode())
-    for name in (*_NAME_COLUMNS, "prior", "parent_start", "parent", "old_concept", "xref_concept"):
+    for name in (*_NAME_COLUMNS, "prior", "taxon", "parent_start", "parent", "old_concept", "xref_concept"):
         digest.update(getattr(lexicon, name).tobytes())
     for array in (lexicon.ids, lexicon.names, lexicon.old_ids, lexicon.xrefs):
         for text in array.to_pylist():
@@ -41,14 +40,13 @@ def with_fingerprint(lexicon: Lexicon) -> Lexicon:
 
 
 def pack(lexicon: Lexicon) -> bytes:
-    by_concept = np.lexsort((lexicon.key, lexicon.concept))  # delta encoding needs small differences
-    names = {name: getattr(lexicon, name)[by_concept] for name in _NAME_COLUMNS}
+    names = {name: getattr(lexicon, name) for name in _NAME_COLUMNS}
     concepts = {
         "id": lexicon.ids,
         "name": lexicon.names,
         "ontology": lexicon.ontology,
         "prior": lexicon.prior,
-        "specific": lexicon.specific,
+        "taxon": lexicon.taxon,
     }
     tables = {
         "names": names,
@@ -75,10 +73,12 @@ def _parquet(table: pa.Table) -> bytes:
     encodings = {
         name: "DELTA_BYTE_ARRAY" if pa.types.is_string(kind) else "DELTA_BINARY_PACKED"
         for name, kind in zip(table.schema.names, table.schema.types, strict=True)
-        if name in ("id", "name", "concept", "child", "parent")
+        if name in ("id", "name", "key", "concept", "child", "parent")
     }
+    if "key" in encodings:
+        encodings["concept"] = "BYTE_STREAM_SPLIT"  # in the order of keys
     sink = io.BytesIO()
-    dictionary = [name for name in table.schema.names if name not in encodings and name != "key"]
+    dictionary = [name for name in table.schema.names if name not in encodings]
     pq.write_table(
         table,
         sink,
@@ -105,14 +105,13 @@ def unpack(content: bytes) -> Lexicon:
             )
     except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
         raise error if isinstance(error, NotALexiconError) else NotALexiconError(str(error)) from error
-    order = np.argsort(names["key"].to_numpy(), kind="stable")
     child, parent = (parents[name].to_numpy() for name in ("child", "parent"))
     parent_start, parent = group_parents(child, parent, concepts.num_rows)
     return Lexicon(
-        **{name: names[name].to_numpy()[order] for name in _NAME_COLUMNS},
+        **{name: names[name].to_numpy() for name in _NAME_COLUMNS},
         ids=concepts["id"].combine_chunks(),
         names=concepts["name"].combine_chunks(),
-        **{name: concepts[name].to_numpy() for name in ("ontology", "prior", "specific")},
+        **{name: concepts[name].to_numpy() for name in ("ontology", "prior", "taxon")},
         parent_start=parent_start,
         parent=parent,
         old_ids=old["id"].combine_chunks(),

@@ -15,6 +15,7 @@ class Term(NamedTuple):
     alternatives: older ids
     xrefs:        ids of the same concept elsewhere
     only_known:   whether it adds to known concepts alone
+    taxon:        as in `Lexicon`
     """
 
     id: str
@@ -27,11 +28,15 @@ class Term(NamedTuple):
     replaced_by: str | None = None
     xrefs: tuple[str, ...] = ()
     only_known: bool = False
+    taxon: int = 0
 
 
 _NO_CONCEPTS = frozenset({"GC_ID", "GOC", "http", "https", "ISBN", "PMID", "URL", "Wikipedia"})
 """Prefixes of cross-references to texts and people."""
 
+
+GENES = "NCBIGene"
+"""Prefix of genes, each of which is one of a species."""
 
 SECOND_SOURCES = frozenset({"MESH"})
 """Vocabularies whose terms are the concepts that refer to them, and concepts of their own if none does."""

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from craft_ray.concepts.context import Context
+from craft_ray.concepts.terms import GENES
 
 Variants = Callable[[str, str, Context], Iterable[str]]
 """Takes a mention, its prefix and its document, and returns strings to look up, best first."""
 
 
-SYMBOLS = frozenset({"PR"})
+SYMBOLS = frozenset({"PR", GENES})
 """Prefixes whose names are symbols without endings: `Apcs` is not the plural of `Apc`."""
 
 

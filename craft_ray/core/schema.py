@@ -99,6 +99,7 @@ class Entity:
     concept_name: str | None = None
     concept_score: float | None = None
     concept_match: str | None = None
+    gene_id: str | None = None
 
 
 SECTIONS = pa.list_(pa.struct([("name", pa.string()), ("start", pa.int32()), ("end", pa.int32())]))
@@ -147,13 +148,22 @@ ENTITIES = pa.schema(
         ("concept_match", pa.string()),
         ("concept_candidates", pa.list_(pa.struct([("id", pa.string()), ("score", pa.float32())]))),
         ("lexicon", pa.string()),
+        ("gene_id", pa.string()),
     ]
 )
 """`entities`: one row per mention."""
 
-CONCEPT_COLUMNS = ("concept_id", "concept_name", "concept_score", "concept_match", "concept_candidates", "lexicon")
-"""Columns of a mention's concept: CURIE, name, score, the step that found it, other candidates, and the start of the
-lexicon's fingerprint, which is null if there was none."""
+CONCEPT_COLUMNS = (
+    "concept_id",
+    "concept_name",
+    "concept_score",
+    "concept_match",
+    "concept_candidates",
+    "lexicon",
+    "gene_id",
+)
+"""Columns of a mention's concept: CURIE, name, score, the step that found it, other candidates, the start of the
+lexicon's fingerprint, which is null if there was none, and the gene of the document's species."""
 
 CONCEPTS = pa.schema([("id", pa.string()), ("name", pa.string()), ("ontology", pa.string()), ("version", pa.string())])
 """`concepts`: one row per concept of a mention, and per class above one."""

@@ -179,14 +179,24 @@ def texts_of(storage: Storage, location: str, doc_ids: Sequence[str]) -> dict[st
 
     Raises SettingsError if there are no tables.
     """
-    documents = read_table(storage, location, "documents")
-    doc_id = ds.field("doc_id")
-    # Arrow skips row groups by bounds, but not by a list of more than 50 ids.
-    wanted = (doc_id >= min(doc_ids)) & (doc_id <= max(doc_ids)) & doc_id.isin(pa.array(doc_ids, pa.string()))
+    documents = read_table(storage, location, "documents").dataset
     texts: dict[str, str | None] = {}
-    for batch in documents.dataset.to_batches(columns=["doc_id", "text"], filter=wanted, batch_size=1_000):
+    for batch in documents.to_batches(columns=["doc_id", "text"], filter=_has_id(doc_ids), batch_size=1_000):
         texts.update(zip(batch["doc_id"].to_pylist(), batch["text"].to_pylist(), strict=True))
     return texts
+
+
+def mentions_of(storage: Storage, location: str, doc_ids: Sequence[str], labels: Sequence[str]) -> pa.Table:
+    """The mentions of some labels in some documents: columns doc_id, label, mention and start."""
+    has_label = ds.field("label").isin(pa.array(labels, pa.string()))
+    columns = ["doc_id", "label", "mention", "start"]
+    return read_table(storage, location, "entities").to_arrow(columns, has_label & _has_id(doc_ids))
+
+
+def _has_id(doc_ids: Sequence[str]) -> ds.Expression:
+    """Arrow skips row groups by bounds, but not by a list of more than 50 ids."""
+    doc_id = ds.field("doc_id")
+    return (doc_id >= min(doc_ids)) & (doc_id <= max(doc_ids)) & doc_id.isin(pa.array(doc_ids, pa.string()))
 
 
 def _matching_row_groups(fragment: ds.ParquetFileFragment, where: ds.Expression, schema: pa.Schema) -> list[int] | None:

@@ -195,6 +195,11 @@ def _row_checks(output: Output, documents: int | None) -> Iterator[tuple[str, in
         "SELECT DISTINCT concept_id FROM entities ANTI JOIN concepts ON concept_id = id WHERE concept_id IS NOT NULL",
     )
     yield (
+        "entities: each gene is of NCBI Gene",
+        entities,
+        "SELECT DISTINCT gene_id FROM entities WHERE NOT regexp_full_match(gene_id, 'NCBIGene:[0-9]+')",
+    )
+    yield (
         "ancestors: each class is in `concepts`",
         len(output.ancestors),
         "SELECT DISTINCT ancestor FROM ancestors ANTI JOIN concepts ON ancestor = concepts.id",

@@ -25,15 +25,16 @@ def evaluate_concepts(
     is the official measure of 2019, which covers discontinuous mentions and ignores predictions without an id. Outdated
     ids count as their replacements in the lexicon, and ids of other vocabularies as the concepts that refer to them.
     `linked` is the share of right ids among right spans whose gold any concept refers to, `no_equivalent` the number of
-    other right spans.
+    other right spans. `genes` is the share of right spans of known genes that have gold's `gene_id`.
 
     tag: finds entities with concepts of the lexicon, as `Tagger.tag_documents` does
     """
     found = tag([document_of(d.doc_id, d.text) for d in gold])
     numbers = _predicted_numbers(lexicon, found)
     meant = _gold_numbers(lexicon, gold)
+    genes = _known_genes(lexicon, gold)
     labels = sorted({concept.label for document in gold for concept in document.concepts})
-    scores = {label: _score_label(label, gold, found, meant, numbers, lexicon) for label in labels}
+    scores = {label: _score_label(label, gold, found, meant, genes, numbers, lexicon) for label in labels}
     return {
         "per_label": {
             label: {"span": spans.report(), "id": ids.report(), **others}
@@ -73,6 +74,15 @@ def _gold_numbers(lexicon: Lexicon, gold: Sequence[GoldDocument]) -> dict[str, f
     return {id_: some or frozenset({MISSING - 1 - n}) for n, (id_, some) in enumerate(zip(ids, meant, strict=True))}
 
 
+def _known_genes(lexicon: Lexicon, gold: Sequence[GoldDocument]) -> set[str]:
+    """The gold ids that mean genes of the lexicon."""
+    ids = {concept.concept_id for document in gold for concept in document.concepts}
+    parts = sorted({part for id_ in ids for part in id_.split("|")})
+    numbers = zip(parts, lexicon.indices(parts).tolist(), strict=True)
+    genes = {part for part, number in numbers if number >= 0 and lexicon.taxon[number] > 1}
+    return {id_ for id_ in ids if not genes.isdisjoint(id_.split("|"))}
+
+
 def _predicted_numbers(lexicon: Lexicon, found: Sequence[Sequence[Entity]]) -> dict[str | None, int]:
     ids = sorted({entity.concept_id for entities in found for entity in entities if entity.concept_id})
     return {None: MISSING} | dict(zip(ids, lexicon.indices(ids).tolist(), strict=True))
@@ -83,12 +93,14 @@ def _score_label(
     gold: Sequence[GoldDocument],
     found: Sequence[Sequence[Entity]],
     meant: Mapping[str, frozenset[int]],
+    genes: Set[str],
     numbers: Mapping[str | None, int],
     lexicon: Lexicon,
 ) -> tuple[Counts, Counts, dict[str, Any]]:
     """Counts of spans and of spans with ids, and other figures; `without_id` is a share of the predictions."""
     predictions = [[e for e in entities if e.label == label] for entities in found]
     spans, ids, known, right, unknown = Counts(), Counts(), 0, 0, 0
+    right_genes: list[bool] = []
     gold_spans: list[list[ConceptSpan]] = []
     for document, entities in zip(gold, predictions, strict=True):
         by_span: dict[tuple[int, int], set[int]] = {}
@@ -102,6 +114,12 @@ def _score_label(
         predicted = {(span, n) for span, some in by_span.items() for n in some}
         spans += _compare({span for span, _ in contiguous}, set(by_span))
         ids += _compare(contiguous, predicted)
+        gene_of = {(entity.start, entity.end): entity.gene_id for entity in entities}
+        right_genes += [
+            gene_of[c.pieces[0]] in c.concept_id.split("|")
+            for c in concepts
+            if c.concept_id in genes and c.pieces[0] in gene_of
+        ]
         found_spans = [(span, n) for span, n in contiguous if span in by_span]
         known += sum(n >= 0 for _, n in found_spans)
         unknown += sum(n < 0 for _, n in found_spans)
@@ -119,6 +137,7 @@ def _score_label(
             "without_id": sum(without_id) / max(1, len(without_id)),
             "linked": right / max(1, known),
             "no_equivalent": unknown,
+            "genes": sum(right_genes) / max(1, len(right_genes)),
         },
     )
 

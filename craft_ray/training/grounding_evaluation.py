@@ -147,6 +147,7 @@ def ground_gold_spans(
             "label": pa.array([c.label for _, c in concepts], pa.string()),
             "mention": pa.array([c.surface(documents[row].text) for row, c in concepts], pa.string()),
             "row": pa.array([row for row, _ in concepts], pa.int64()),
+            "start": pa.array([concept.pieces[0][0] for _, concept in concepts], pa.int64()),
         }
     )
     found = grounder.add_concepts(mentions, [d.text for d in documents])

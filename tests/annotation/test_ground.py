@@ -10,13 +10,14 @@ from deltalake import DeltaTable
 
 from craft_ray.annotation import ground as module
 from craft_ray.annotation.ground import ground, mark_of, split_by_rows
+from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.snapshots import texts_of
-from tests.support.ontologies import OBO, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
+from tests.support.ontologies import OBO, gene_info, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import (
     STORAGE,
     WORDS,
@@ -175,3 +176,16 @@ def test_texts_are_read_only_from_files_of_their_documents(tmp_path: Path):
 
 def _first_id(path: Path) -> str:
     return min(pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist())
+
+
+def test_genes_are_of_the_species_that_other_files_name(tmp_path: Path):
+    output, documents = tmp_path / "out", [numbered_document(n, step=2) for n in range(10)]
+    commit(output, documents)
+    genes = [gene_info(tmp_path, taxon) for taxon in (9606, 10090)]
+    chosen = Settings(ontology=(obo_file(tmp_path), *genes))
+    ground(str(output), chosen)
+    commit(tmp_path / "annotated", documents, grounder=load_grounder(chosen, STORAGE))
+    found = rows(output, "doc_id", "start", "mention", "gene_id")
+    assert found == rows(tmp_path / "annotated", "doc_id", "start", "mention", "gene_id")
+    assert {gene for *_, mention, gene in found if mention == "Pax6"} == {"NCBIGene:5080", "NCBIGene:18508"}
+    assert {gene for *_, mention, gene in found if mention != "Pax6"} == {None}

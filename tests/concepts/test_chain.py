@@ -23,6 +23,7 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
             "label": pa.array([label for label, _ in mentions], pa.string()),
             "mention": pa.array([mention for _, mention in mentions], pa.string()),
             "row": pa.array([0] * len(mentions), pa.int64()),
+            "start": pa.array(range(len(mentions)), pa.int64()),
         }
     )
     found = by.add_concepts(table, [text])
@@ -68,7 +69,7 @@ def test_document_resolves_mentions():
 
 
 def test_documents_are_independent():
-    table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": pa.array([0, 1], pa.int64())})
+    table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": [0, 1], "start": [0, 0]})
     found = GROUNDER.add_concepts(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
     assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
@@ -149,7 +150,12 @@ def test_abbreviation_does_not_remove_a_concept():
 
 
 def test_grounded_only_leaves_out_mentions_without_a_concept():
-    columns = {"label": ["Cell", "Cell", "Taxon"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
+    columns = {
+        "label": ["Cell", "Cell", "Taxon"],
+        "mention": ["neuron", "thing", "thing"],
+        "row": [0, 0, 0],
+        "start": [0, 0, 0],
+    }
     mentions = pa.table(columns | {"score": pa.array([0.9, 0.9, 0.9], pa.float32())})
     kept, left_out = grounder(grounded_only=frozenset({"Cell"})).ground(mentions, [""])
     assert [(row["label"], row["mention"]) for row in kept.to_pylist()] == [("Cell", "neuron"), ("Taxon", "thing")]
@@ -158,7 +164,12 @@ def test_grounded_only_leaves_out_mentions_without_a_concept():
 
 
 def test_rescoring_and_min_score():
-    columns = {"label": ["Cell", "Cell", "Virus"], "mention": ["neuron", "thing", "thing"], "row": [0, 0, 0]}
+    columns = {
+        "label": ["Cell", "Cell", "Virus"],
+        "mention": ["neuron", "thing", "thing"],
+        "row": [0, 0, 0],
+        "start": [0, 0, 0],
+    }
     mentions = pa.table(columns | {"score": pa.array([0.5, 0.9, 0.1], pa.float32())})
     weights = dict.fromkeys(FEATURES, 0.0) | {"found by name": 2.0, "found by none": -2.0}
     rescoring = Rescoring(weights, 0.0, 0.3)
@@ -189,13 +200,14 @@ def test_cached_mentions_keep_to_their_document(monkeypatch: pytest.MonkeyPatch)
             "label": [label for label, _ in mentions] * 2,
             "mention": [mention for _, mention in mentions] * 2,
             "row": [0] * len(mentions) + [1] * len(mentions),
+            "start": [0] * 2 * len(mentions),
         }
     )
     by = grounder()
     first = by.add_concepts(table, texts)
     assert first["concept_id"].to_pylist()[0] == "CL:0000740"
     assert first["concept_id"].to_pylist()[len(mentions)] is None
-    assert set(by.cache) == {*mentions, ("Cell", "retinal ganglion cells")}
+    assert {key[:2] for key in by.cache} == {*mentions, ("Cell", "retinal ganglion cells")}
     assert by.add_concepts(table, texts).equals(first)
     assert by.add_concepts(table, texts[::-1])["concept_id"].to_pylist()[0] is None
     monkeypatch.setattr(grounding, "CACHE_SIZE", 3)

@@ -74,7 +74,7 @@ def test_merge_replaces_ontologies_and_keeps_the_corpus():
     ]
     assert (both.key[1:] >= both.key[:-1]).all()
     assert both.tier[both.concept == neuron].min() == CORPUS
-    assert len(both.parent_start) == len(both.ids) + 1 == len(both.prior) + 1 == len(both.specific) + 1
+    assert len(both.parent_start) == len(both.ids) + 1 == len(both.prior) + 1 == len(both.taxon) + 1
     assert np.array_equal(np.sort(both.parent), np.sort(both.parent[both.parent < len(both.ids)]))
 
 

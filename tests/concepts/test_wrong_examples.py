@@ -37,6 +37,6 @@ def shipped() -> Grounder:
     ],
 )
 def test_ids_of_the_shipped_lexicon(shipped: Grounder, text: str, label: str, mention: str, right: str | None):
-    mentions = pa.table({"label": [label], "mention": [mention], "row": pa.array([0], pa.int64())})
+    mentions = pa.table({"label": [label], "mention": [mention], "row": [0], "start": [0]})
     (row,) = shipped.add_concepts(mentions, [text]).to_pylist()
     assert row["concept_id"] == right

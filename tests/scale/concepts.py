@@ -57,7 +57,7 @@ def lexicon(folder: Path, names: int = 5_500_000, mentions: int = 1_000_000) -> 
     built = builder.lexicon()
     seconds += time.process_time() - began
     per_name = (built.key, built.folded, built.exact, built.tier, built.concept)
-    others = (built.ontology, built.prior, built.specific, built.parent_start, built.parent, built.ids, built.names)
+    others = (built.ontology, built.prior, built.taxon, built.parent_start, built.parent, built.ids, built.names)
     yield {
         "names": len(built.key),
         "compile_cpu_seconds": round(seconds, 1),
@@ -70,6 +70,7 @@ def lexicon(folder: Path, names: int = 5_500_000, mentions: int = 1_000_000) -> 
             "label": chance.choices(list(CRAFT_PREFIXES), k=mentions),
             "mention": chance.choices(some, k=mentions),
             "row": np.arange(mentions) // PER_DOCUMENT,
+            "start": np.arange(mentions) % PER_DOCUMENT,
         }
     )
     began = time.process_time()

@@ -89,5 +89,5 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 RAT = Entity("Taxon", 10, 13, "rat", 0.9, "title", "NCBITaxon", 0, 13)
 MOUSE = replace(RAT, start=0, end=5, mention="mouse", concept_id="NCBITaxon:10090", concept_name="Mus\tmusculus")
-MOUSE = replace(MOUSE, concept_score=0.98, concept_match="synonym")
+MOUSE = replace(MOUSE, concept_score=0.98, concept_match="synonym", gene_id="NCBIGene:18508")
 GROUNDED = Record("PMID:1", "mouse and rat", (Section("title", 0, 13),), entities=(MOUSE, RAT))

@@ -115,6 +115,21 @@ def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
     return str(path)
 
 
+GENE_INFO = "#tax_id\tGeneID\tSymbol\tSynonyms\tdbXrefs\tdescription\ttype_of_gene\tOther_designations\n"
+PAX6 = {
+    9606: "5080\tPAX6\tAN2|D11S812E\tMIM:607108|HGNC:HGNC:8620\tpaired box 6\tprotein-coding\t-",
+    10090: "18508\tPax6\tDey|Sey\tMGI:MGI:97490\tpaired box 6\tprotein-coding\tpaired box protein Pax-6",
+}
+
+
+def gene_info(folder: Path, taxon: int) -> str:
+    """Write NCBI's gene_info of a species, with the gene PAX6 and a pseudogene of it."""
+    path = folder / f"{taxon}.gene_info.gz"
+    pseudogene = PAX6[taxon].replace("protein-coding", "pseudo").replace("PAX6\t", "PAX6P\t", 1)
+    path.write_bytes(gzip.compress(f"{GENE_INFO}{taxon}\t{PAX6[taxon]}\n{taxon}\t9{pseudogene}\n".encode()))
+    return str(path)
+
+
 def builder(text: str = OBO, prefixes: Sequence[str] = all_prefixes(CRAFT_PREFIXES)) -> LexiconBuilder:
     """A builder that has read an ontology, with all namespaces of GO."""
     import io

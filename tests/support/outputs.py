@@ -91,9 +91,9 @@ def prepared(doc_id: str, content: str = "", **columns: Any) -> dict[str, Any]:
     return row | columns
 
 
-def numbered_document(number: int, words: int = 12) -> dict[str, Any]:
+def numbered_document(number: int, words: int = 12, step: int = 3) -> dict[str, Any]:
     """A prepared row with a title and an abstract, whose words and mentions depend on the number."""
-    chosen = [WORDS[(number * 7 + i * 3 + i * i) % len(WORDS)] for i in range(words)]
+    chosen = [WORDS[(number * 7 + i * step + i * i) % len(WORDS)] for i in range(words)]
     title = words // 3
     text = " ".join(chosen[:title]) + "\n" + " ".join(chosen[title:])
     starts = [sum(len(word) + 1 for word in chosen[:i]) for i in range(words)]

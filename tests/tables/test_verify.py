@@ -49,7 +49,7 @@ def test_a_sound_output_has_no_faults(output: Path):
     checked = {check.claim: check.checked for check in checks}
     assert checked["entities: offsets reproduce the mention"] == 2
     assert checked["documents: files are as the log says"] == 2
-    assert len(checked) == 25
+    assert len(checked) == 26
 
 
 def first_file(output: Path, table: str) -> Path:
@@ -148,6 +148,7 @@ ENTITY |= {"sentence_end": 17, "section": "text", "score": 0.5}
         ("entities", ENTITY | {"start": 11}, "entities: offsets reproduce the mention", ("d0 11:17 mouse",)),
         ("entities", ENTITY | {"sentence_end": 9}, "entities: offsets reproduce the mention", ("d0 12:17 mouse",)),
         ("entities", ENTITY | {"concept_id": "PR:7"}, "entities: each concept is in `concepts`", ("PR:7",)),
+        ("entities", ENTITY | {"gene_id": "5080"}, "entities: each gene is of NCBI Gene", ("5080",)),
         ("shards", {"shard": "a.xml", "run_id": "2"}, "shards: none twice", ("a.xml",)),
         (
             "shards",

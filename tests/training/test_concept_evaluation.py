@@ -1,15 +1,20 @@
 """Evaluation of concept ids: on gold spans, from raw text, and by the shared task's measure worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.concepts.chain import MATCHES
+from craft_ray.concepts.loading import load_grounder
 from craft_ray.concepts.scores import length_class, scores_from_counts
 from craft_ray.core.descriptions import CRAFT_PREFIXES
+from craft_ray.core.settings import Settings
 from craft_ray.training.corpora import GoldConcept, GoldDocument
 from craft_ray.training.end_to_end import ConceptSpan, evaluate_concepts, shared_task_scores
 from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
-from tests.support.ontologies import builder, grounder
+from tests.support.ontologies import builder, gene_info, grounder, obo_file
+from tests.support.outputs import STORAGE
 
 LEXICON = grounder().lexicon
 CELL, NEURON, GENE = LEXICON.indices(["CL:0000000", "CL:0000540", "SO:0000704"]).tolist()
@@ -98,6 +103,19 @@ def test_ids_from_raw_text(craft_iob):
     assert (taxon["linked"], taxon["no_equivalent"]) == (1.0, 0)
     elsewhere = [document(0, ("The mouse eye", "Taxon", "X:1")), document(1, ("mice", "Taxon", "MESH:D051379"))]
     assert evaluate_concepts(Tagger(craft_iob, grounder=by).tag_documents, by.lexicon, elsewhere)["id"] == scores["id"]
+
+
+def test_genes_from_raw_text(craft_iob, tmp_path):
+    files = [obo_file(tmp_path), *(gene_info(tmp_path, taxon) for taxon in (9606, 10090))]
+    by = load_grounder(Settings(ontology=tuple(files)), STORAGE)
+    text, other = "Pax6 of the mouse", "PAX6 of Homo"
+    gold = [document(0, (text, "Protein", "")), document(1, (other, "Protein", ""))]
+    ids = ("NCBIGene:18508", "NCBIGene:20219|NCBIGene:5080")
+    gold = [
+        replace(one, concepts=(GoldConcept(((0, 4),), "Protein", id_),)) for one, id_ in zip(gold, ids, strict=True)
+    ]
+    scores = evaluate_concepts(Tagger(craft_iob, grounder=by).tag_documents, by.lexicon, gold)["per_label"]["Protein"]
+    assert scores["genes"] == 1.0
 
 
 def at(start: int, end: int, concept: int = NEURON) -> ConceptSpan:

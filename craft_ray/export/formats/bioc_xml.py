@@ -62,6 +62,7 @@ def annotation_infons(entity: Entity) -> dict[str, str]:
     fields: dict[str, object] = {"type": entity.label, "score": entity.score, "ontology": entity.ontology}
     fields |= {"identifier": entity.concept_id, "concept_name": entity.concept_name}
     fields |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
+    fields |= {"gene_id": entity.gene_id}
     return {key: str(value) for key, value in fields.items() if value is not None}
 
 

@@ -24,6 +24,7 @@ COLUMNS = (
     "concept_name",
     "concept_score",
     "concept_match",
+    "gene_id",
 )
 
 

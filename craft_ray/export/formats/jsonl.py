@@ -30,6 +30,7 @@ def _entity(entity: Entity) -> dict[str, object]:
         "concept_name": entity.concept_name,
         "concept_score": entity.concept_score,
         "concept_match": entity.concept_match,
+        "gene_id": entity.gene_id,
     }
 
 

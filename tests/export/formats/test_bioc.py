@@ -51,4 +51,5 @@ def test_concepts_in_bioc(format: str):
     (document,) = (biocxml if format == "bioc-xml" else biocjson).loads(content).documents
     mouse, rat = document.passages[0].annotations
     assert (mouse.infons["identifier"], mouse.infons["concept_score"]) == ("NCBITaxon:10090", "0.98")
-    assert "identifier" not in rat.infons
+    assert mouse.infons["gene_id"] == "NCBIGene:18508"
+    assert not {"identifier", "gene_id"} & rat.infons.keys()

@@ -146,8 +146,10 @@ def test_concepts_in_line_formats():
     assert [line for line in lines if line.startswith("N")] == ["N1\tReference T1 NCBITaxon:10090\tMus musculus"]
     mouse, rat = csv.DictReader(io.StringIO(exported("csv", GROUNDED)[0].decode(), newline=""))
     assert (mouse["concept_id"], mouse["concept_match"], rat["concept_id"]) == ("NCBITaxon:10090", "synonym", "")
+    assert (mouse["gene_id"], rat["gene_id"]) == ("NCBIGene:18508", "")
     mouse, rat = json.loads(exported("jsonl", GROUNDED)[0])["entities"]
     assert (mouse["concept_id"], mouse["concept_score"], rat["concept_id"]) == ("NCBITaxon:10090", 0.98, None)
+    assert (mouse["gene_id"], rat["gene_id"]) == ("NCBIGene:18508", None)
 
 
 FORMULAS = ["=1+1", "+a", "-a", "@a", "\ta", "\ra"]
