@@ -295,10 +295,13 @@ class NumberedTable:
         self.commit_files((), self.pair)  # fails if another run has begun, which a vacuum does not check
         options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
         options["keep_versions"] = self._readable(kept) or None
-        removed = self.with_retries(lambda: self.delta.vacuum(dry_run=False, **options))
-        unnamed = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=True, **options))) - set(removed)
-        past = [join(self.path, path) for path in sorted(unnamed) if self._is_past(path, run_id)]
-        self._storage.remove_files(past)
+        # Delta's own deletion makes two more commits, which a power cut could lose one by one.
+        in_log, all_files = (
+            set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=full, **options)))  # noqa: B023
+            for full in (False, True)
+        )
+        past = in_log | {path for path in all_files - in_log if self._is_past(path, run_id)}
+        self._storage.remove_files([join(self.path, path) for path in sorted(past)])
 
     def checkpoint(self) -> None:
         """Write a checkpoint if the last is many commits old, and delete expired log files.
