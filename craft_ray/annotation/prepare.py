@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from craft_ray.annotation.inputs import options_for
 from craft_ray.annotation.items import CheckedItem, SeenIds, check_item, is_title_alone, reject_repeated
@@ -55,8 +53,7 @@ MAX_ROWS = 1024
 class ReadTask:
     """What the read tasks of a pass need.
 
-    tokenizer:    as JSON; max_tokens and window_pieces as in `Checkpoint`
-    fingerprint:  of the model, part of each document's key
+    checkpoint:   the model without its weights
     ids:          hashes the ids of documents
     rejected:     by the name of a shard, ids of rejected rows in the tables that are named by their position in it
     shard_numbers: of all shards that the run reads, sorted; shape (shards,)
@@ -65,10 +62,7 @@ class ReadTask:
     with_ids:     whether shard accounts hold the ids of all documents found
     """
 
-    tokenizer: str
-    max_tokens: int
-    window_pieces: int
-    fingerprint: str
+    checkpoint: Checkpoint
     ids: IdHasher = field(default_factory=IdHasher)
     ledger: Ledger = field(default_factory=Ledger)
     rejected: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -83,9 +77,7 @@ class ReadTask:
     @classmethod
     def of(cls, checkpoint: Checkpoint, **more: Any) -> "ReadTask":
         """The task for a model; `more` are the other fields."""
-        return cls(
-            checkpoint.tokenizer, checkpoint.max_tokens, checkpoint.window_pieces, checkpoint.fingerprint, **more
-        )
+        return cls(replace(checkpoint, weights={}, stand_in=None, seen=None), **more)
 
 
 SharedReadTask = tuple[ReadTask, SharedLedger]
@@ -230,7 +222,7 @@ class Preprocessor:
         """The rows that the tables need, of some items; counts all of them."""
         ids = self.task.ids.hashes(checked.item.doc_id for checked in items)
         rows = [
-            Row.of(checked, id_hash, self.task.fingerprint)
+            Row.of(checked, id_hash, self.task.checkpoint.fingerprint)
             for checked, id_hash in zip(items, ids.tolist(), strict=True)
         ]
         number = account.shard_number
@@ -286,7 +278,7 @@ class Preprocessor:
     def _tokenize(self, rows: Sequence[Row]) -> tuple[list[Row], dict[str, pa.ListArray]]:
         """The rows and their tokens. A document that cannot be tokenized is rejected alone."""
         documents = [row.item if isinstance(row.item, Document) else _NO_DOCUMENT for row in rows]
-        windower = Windower(_tokenizer(self.task.tokenizer), self.task.max_tokens, self.task.window_pieces)
+        windower = Windower.of(self.task.checkpoint)
         try:
             return [*rows], tokenize(documents, windower, MAX_PIECES)
         except TooManyPiecesError as error:
@@ -319,8 +311,3 @@ def _unreadable_mark(account: ShardAccount) -> list[CheckedItem]:
     if account.reason is None or account.part > 0 or (account.parts > 1 and account.reason in TRANSIENT_REASONS):
         return []
     return [CheckedItem.rejected(f"{account.named}{UNREADABLE}", account.reason, account.detail or "")]
-
-
-@lru_cache(maxsize=1)
-def _tokenizer(serialized: str) -> Tokenizer:
-    return Tokenizer.from_str(serialized)

@@ -130,6 +130,14 @@ class Checkpoint:
         return self.config.get("label_pieces") is True
 
     @property
+    def blank_words(self) -> bool:
+        """Whether words are told by blanks if the tokenizer does not mark the pieces that continue one (RoBERTa).
+
+        This gives the spans of transformers' pipeline. A model of our training has the words that it was trained with.
+        """
+        return "window_pieces" not in self.config
+
+    @property
     def refine_mentions(self) -> bool:
         """Whether `refinement` applies. Off by default: its rules were chosen for the labels of CRAFT's release."""
         return self.config.get("refine_mentions") is True

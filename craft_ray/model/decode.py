@@ -69,8 +69,10 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
         rows = np.column_stack([row, start, end, label])
         document = _Documents(block["text"], units, unit_end, sentence, inner)
         row, start, end, label, raw = _refine(document, rows, spans.first, raw, decoder)
+    kept = start < end  # byte-level tokenizers have pieces without text
     if decoder.chosen:
-        kept = np.isin(label, [number for number, name in enumerate(tags.names) if name in decoder.chosen])
+        kept &= np.isin(label, [number for number, name in enumerate(tags.names) if name in decoder.chosen])
+    if not kept.all():
         row, start, end, label, raw = row[kept], start[kept], end[kept], label[kept], raw[kept]
     # One sorted key for all sentences of the block: the row in the high bits, the offset in the low ones.
     sentence_key = (sentences.rows() << 32) | sentences.values

@@ -178,6 +178,8 @@ def _read_with_transformers(folder: str, source: str) -> _Files:
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": offline}
     try:
         config = AutoConfig.from_pretrained(folder, **options)
+        if config.model_type == "big_bird":
+            config.attention_type = "original_full"  # as it is for all but the longest windows; OpenVINO needs it
         model, info = AutoModelForTokenClassification.from_pretrained(
             folder, config=config, output_loading_info=True, dtype="auto", **options
         )

@@ -7,6 +7,7 @@ the most context. Nothing is truncated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +43,20 @@ class Windower:
     max_tokens: int
     window_pieces: int = 0
     label_pieces: bool = False
+    blank_words: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Windower":
-        tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-        return cls(tokenizer, checkpoint.max_tokens, checkpoint.window_pieces, checkpoint.label_pieces)
+        return cls(
+            _tokenizer(checkpoint.tokenizer),
+            checkpoint.max_tokens,
+            checkpoint.window_pieces,
+            checkpoint.label_pieces,
+            checkpoint.blank_words,
+        )
 
     def subwords(self, sentences: Sequence[str]) -> Subwords:
-        return to_subwords(self.tokenizer, sentences)
+        return to_subwords(self.tokenizer, sentences, self.blank_words)
 
     def windows(self, pieces: Subwords, document: NDArray[np.integer] | None = None) -> tuple[Units, Windows]:
         """document: (sentences,) number of each sentence's document, which no window crosses; None if there is one"""
@@ -59,6 +66,11 @@ class Windower:
     def __call__(self, sentences: Sequence[str]) -> tuple[Units, Windows]:
         """Units and windows of the sentences of one document."""
         return self.windows(self.subwords(sentences))
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(serialized: str) -> Tokenizer:
+    return Tokenizer.from_str(serialized)
 
 
 def make_windows(

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import groupby
 
@@ -81,11 +81,16 @@ class Units:
         return cls(first.astype(np.int32), sentence[first], pieces.start[first], pieces.end[last], inner[first])
 
 
-def to_subwords(tokenizer: Tokenizer, sentences: Sequence[str]) -> Subwords:
-    """Word pieces of sentences, looked up where possible."""
+def to_subwords(tokenizer: Tokenizer, sentences: Sequence[str], blank_words: bool = False) -> Subwords:
+    """Word pieces of sentences, looked up where possible.
+
+    blank_words: as in `Checkpoint`
+    """
     look_up = word_pieces(tokenizer) if sentences else None
     if look_up is None:
-        return tokenize_sentences(tokenizer, sentences)
+        pieces = tokenize_sentences(tokenizer, sentences)
+        unknown = _unknown_piece(tokenizer) if blank_words else None
+        return pieces if unknown is None else _joined_between_blanks(pieces, sentences, unknown)
     runs = ((supported, list(run)) for supported, run in groupby(sentences, look_up.supports))
     return join_pieces([look_up(run) if supported else tokenize_sentences(tokenizer, run) for supported, run in runs])
 
@@ -107,6 +112,27 @@ def tokenize_sentences(tokenizer: Tokenizer, sentences: Sequence[str]) -> Subwor
     inner[1:] = word[1:] == word[:-1]
     inner[(np.cumsum(length) - length)[length > 0]] = False
     return Subwords(np.array(ids, np.int32), length, start, end, inner)
+
+
+def _joined_between_blanks(pieces: Subwords, sentences: Sequence[str], unknown: int) -> Subwords:
+    """Pieces with the words of transformers' pipeline. One begins at the start of a sentence, at a piece that begins
+    with a blank or follows one, and at each unknown piece.
+    """
+    text = np.frombuffer("".join(f" {sentence}\n" for sentence in sentences).encode("utf-32-le"), np.uint32)
+    length = np.fromiter(map(len, sentences), np.int64, len(sentences)) + 2
+    start = np.repeat(np.cumsum(length) - length + 1, pieces.sentence_length) + pieces.start
+    begins = (text[start - 1] == ord(" ")) | (text[start] == ord(" ")) | (pieces.token_ids == unknown)
+    return replace(pieces, inner=~begins)
+
+
+@lru_cache(maxsize=4)
+def _unknown_piece(tokenizer: Tokenizer) -> int | None:
+    """The id of unknown pieces, -1 without one. None for a tokenizer that marks the pieces that continue a word."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if model.get("continuing_subword_prefix"):
+        return None
+    unknown = tokenizer.token_to_id(model["unk_token"]) if model.get("unk_token") else model.get("unk_id")
+    return -1 if unknown is None else int(unknown)
 
 
 def join_pieces(parts: Sequence[Subwords]) -> Subwords:

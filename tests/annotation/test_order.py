@@ -80,8 +80,9 @@ def annotate_into(
         missing = account.arrivals.missing()
         account.arrivals.restart(missing)
         ledger = Ledger([replace(existing.ledger.merged())])
-        task = ReadTask.of(CHECKPOINT, ids=tables.ids, ledger=ledger, rejected=existing.rejected, shard_numbers=read)
-        preparer = Preprocessor(replace(task, max_tokens=100, window_pieces=0), max_rows=1)
+        small = replace(CHECKPOINT, max_tokens=100, window_pieces=0)
+        task = ReadTask.of(small, ids=tables.ids, ledger=ledger, rejected=existing.rejected, shard_numbers=read)
+        preparer = Preprocessor(task, max_rows=1)
         prepared = [
             rows
             for shard in missing

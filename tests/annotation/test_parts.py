@@ -34,7 +34,6 @@ from craft_ray.tables.writer import Tables
 from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import line, tar
-from tests.support.models import TOKENIZER
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
 
 ARCHIVES = [case for case in cases() if ".tar" in case.name and "bomb" not in case.name]
@@ -55,7 +54,7 @@ def read(
     """The rows of a part, without how far it had come, and its account, where the tables hold some rejected ones."""
     some = [0] * len(rejected)
     ledger = Ledger.of(entries(IdHasher().hashes(rejected), some, some, some))
-    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger=ledger, rejected={"x.tar": rejected})
+    task = ReadTask.of(CHECKPOINT, ledger=ledger, rejected={"x.tar": rejected})
     tables = Preprocessor(task).prepare(io.BytesIO(content), Shard("x.tar", 0, number=3, part=part, parts=parts))
     *rows, end = pa.concat_tables(tables).drop_columns(["part", "position"]).to_pylist()
     assert end["status"] == SHARD_END
@@ -105,7 +104,7 @@ class Failing(io.BytesIO):
 
 def test_a_transient_failure_of_a_part_leaves_no_mark():
     content = tar(*files(*range(12)))
-    task = ReadTask(TOKENIZER.to_str(), 510, 0, "model")
+    task = ReadTask.of(CHECKPOINT)
     stream = io.BufferedReader(Failing(content), 2000)
     *rows, end = pa.concat_tables(Preprocessor(task).prepare(stream, Shard("x.tar", 0, number=3, parts=2))).to_pylist()
     failed = ShardAccount(**json.loads(end["detail"]))

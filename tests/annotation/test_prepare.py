@@ -22,15 +22,18 @@ from craft_ray.annotation.prepare import Preprocessor, ReadTask, prepare_group
 from craft_ray.annotation.rows import FAILURE, SHARD_END, TOKENIZED
 from craft_ray.core.errors import StorageError
 from craft_ray.core.logs import configure_logging, log
+from craft_ray.core.schema import document_of
 from craft_ray.core.settings import S3Settings
 from craft_ray.model import tokens
+from craft_ray.model.loading import SHIPPED, load_checkpoint
+from craft_ray.model.windows import Windower
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.hostile.making import header, tar
-from tests.support.models import TOKENIZER
+from tests.support.models import CHECKPOINT
 from tests.support.outputs import STORAGE
 from tests.support.scripted_store import scripted_store
 
@@ -38,7 +41,7 @@ EMPTY = Ledger.of(entries([], [], [], []))
 
 
 def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
-    return ReadTask(TOKENIZER.to_str(), 510, 0, "model", ledger=ledger, **more)
+    return ReadTask.of(CHECKPOINT, ledger=ledger, **more)
 
 
 def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
@@ -68,6 +71,16 @@ def test_a_shard_is_accounted_for():
     assert table["status"].to_pylist() == ["annotated", "rejected", "rejected", "rejected", SHARD_END]
     assert table["reason"].to_pylist()[:4] == [None, "duplicate_id", "bad_record", "empty_text"]
     assert account(table)["found"] == account(table)["emitted"] == 4
+
+
+@pytest.mark.parametrize("model", sorted(SHIPPED))
+def test_units_are_those_of_the_tagger(model: str):
+    """Also for a model that labels the pieces of a word."""
+    checkpoint, text = load_checkpoint(model), "Isl1Cre mice"
+    preparer = Preprocessor(ReadTask.of(checkpoint))
+    (table,) = preparer.prepare(io.BytesIO(lines({"id": 7, "text": text})), Shard("x.jsonl", 0))
+    expected = tokens.tokenize([document_of("7", text)], Windower.of(checkpoint))
+    assert {name: table[name][0] for name in expected} == {name: column[0] for name, column in expected.items()}
 
 
 def test_existing_documents_are_left_out():
@@ -102,7 +115,7 @@ def test_counts_by_existing_revision(title: str, version: int, shard: int, delet
     def read(content: bytes, task: ReadTask) -> pa.Table:
         return pa.concat_tables(Preprocessor(task).prepare(io.BytesIO(content), Shard("n1.xml", 0, number=3)))
 
-    before = read(citation(title, version), replace(task(), fingerprint=model))
+    before = read(citation(title, version), replace(task(), checkpoint=replace(CHECKPOINT, fingerprint=model)))
     id, key = (before[name][:1].to_numpy() for name in ("id_hash", "key"))
     held = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
     told = account(read(citation("Mice", 2), task(held)))
@@ -329,7 +342,8 @@ def test_the_last_attempt_rejects(group: list[Shard]):
 
 
 def test_an_error_of_the_task_is_a_failure_row(group: list[Shard]):
-    *_, last = prepare_group(group, STORAGE, replace(task(), tokenizer="no tokenizer"), Attempt.FIRST)
+    without = replace(task(), checkpoint=replace(CHECKPOINT, tokenizer="no tokenizer"))
+    *_, last = prepare_group(group, STORAGE, without, Attempt.FIRST)
     assert last["status"].to_pylist() == [FAILURE]
     assert "expected" in last["detail"][0].as_py()
 

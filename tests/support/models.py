@@ -1,16 +1,18 @@
 """Sentences to windows to predictions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.inference import Model
-from craft_ray.model.loading import SHIPPED
+from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower, Windows
 
 TOKENIZER = load_tokenizer((SHIPPED["craft-iob"] / "tokenizer.json").read_text(encoding="utf-8"))
+CHECKPOINT = replace(load_checkpoint("craft-iob"), window_pieces=0, fingerprint="model")
 
 
 def windows_of(checkpoint: Checkpoint, sentences: Sequence[str]) -> Windows:

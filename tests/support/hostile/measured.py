@@ -18,9 +18,9 @@ from craft_ray.readers import limits
 from craft_ray.storage.shards import Shard
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import Case
-from tests.support.models import TOKENIZER
+from tests.support.models import CHECKPOINT
 
-PREPARER = Preprocessor(ReadTask(TOKENIZER.to_str(), 510, 0, "model"))
+PREPARER = Preprocessor(ReadTask.of(CHECKPOINT))
 COLUMNS = ["doc_id", "status", "reason", "metadata"]
 
 
