@@ -5,13 +5,13 @@ This module imports Ray, so only runs that read something import it.
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import ray
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, metrics
 from craft_ray.annotation.background_compaction import BackgroundCompaction
-from craft_ray.annotation.cluster_plan import Plan, make_plan
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.context import RunContext
 from craft_ray.annotation.passes import annotate_missing
@@ -20,16 +20,13 @@ from craft_ray.annotation.plan import Attempt, ReadingPlan, group_shards
 from craft_ray.annotation.prepare import ReadTask
 from craft_ray.annotation.prometheus import PrometheusCounters
 from craft_ray.annotation.shared_ledger import SharedLedger
-from craft_ray.annotation.summary import metrics
 from craft_ray.annotation.write import WriteTask
 from craft_ray.core.connection import nodes, wait_for_resources
 from craft_ray.model.decode import Decoder
-from craft_ray.model.engines.engine import DeployedModel
 from craft_ray.readers import read_options
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.delta import TakenOverError
-from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.records import RunRecord
 from craft_ray.tables.writer import Tables
 
@@ -57,10 +54,29 @@ def annotate_shards(
         tables.partition_by,
         ray.put(run.grounder) if run.grounder else None,
     )
-    account.arrivals.unsplittable.update(reading.unsplittable)
-    passes = _Pass(run, reading, account, tables.ids, layout, ray.put(model), write)
+    model_ref, arrivals = ray.put(model), account.arrivals
+    arrivals.unsplittable.update(reading.unsplittable)
     compaction = BackgroundCompaction(tables)
     counters = PrometheusCounters()
+
+    def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
+        """One pass (`passes.Pipeline`)."""
+        read = ReadTask.of(
+            run.checkpoint,
+            ids=tables.ids,
+            rejected=reading.existing.rejected,
+            shard_numbers=arrivals.numbers,
+            never_closed=frozenset(arrivals.never_closed() if attempt is Attempt.REJECT else ()),
+            options=read_options(settings),
+            limit=settings.limit,
+            with_ids=settings.prune,
+            run_id=run.run_id,
+            log_format=settings.log_format,
+        )
+        shared = ray.put((read, SharedLedger.of(reading.existing.ledger)))
+        arrivals.restart(shards)
+        groups = group_shards(shards, layout, attempt, arrivals.unsplittable)
+        return run_pipeline(groups, attempt, layout, model_ref, shared, write, halt)
 
     def on_commit(account: Account) -> None:
         if run.lease_lost.is_set():
@@ -71,46 +87,10 @@ def annotate_shards(
             compaction.poll()
 
     try:
-        annotate_missing(passes, commits, account, run.stop, on_commit)
+        annotate_missing(pipeline, commits, account, run.stop, on_commit)
         run.raise_if_stopped()
         compaction.finish()
     finally:
         compaction.cancel()
     run.raise_if_stopped()
     run.timeline.reached("last_commit")
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """Runs the pipeline over shards that are missing (`passes.Pipeline`)."""
-
-    run: RunContext
-    reading: ReadingPlan
-    account: Account
-    ids: IdHasher
-    layout: Plan
-    model: "ray.ObjectRef[DeployedModel]"
-    write: WriteTask
-
-    def __call__(self, shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
-        arrivals = self.account.arrivals
-        read = ray.put((self._read_task(attempt), SharedLedger.of(self.reading.existing.ledger)))
-        arrivals.restart(shards)
-        groups = group_shards(shards, self.layout, attempt, arrivals.unsplittable)
-        return run_pipeline(groups, attempt, self.layout, self.model, read, self.write, halt)
-
-    def _read_task(self, attempt: Attempt) -> ReadTask:
-        """The read task of a pass, without the ledger, which is shared apart."""
-        settings, arrivals = self.run.settings, self.account.arrivals
-        return ReadTask.of(
-            self.run.checkpoint,
-            ids=self.ids,
-            rejected=self.reading.existing.rejected,
-            shard_numbers=arrivals.numbers,
-            never_closed=frozenset(arrivals.never_closed() if attempt is Attempt.REJECT else ()),
-            options=read_options(settings),
-            limit=settings.limit,
-            with_ids=settings.prune,
-            run_id=self.run.run_id,
-            log_format=settings.log_format,
-        )

@@ -1,11 +1,11 @@
-"""A dry run: which shards a run would read and why, how much that is, and how long it may take.
+"""A dry run: which shards a run would read and why, and how much that is.
 
 Nothing is written and Ray is not started.
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from craft_ray.storage.addresses import absolute
 from craft_ray.storage.shards import Shard
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.output import open_output, tables_exist
-from craft_ray.tables.records import read_records
 
 SAMPLED_SHARDS, SAMPLED_DOCUMENTS, SAMPLED_CHARACTERS = 5, 1_000, 4_000_000
 """Shards that are opened to estimate the number of documents, and documents and characters read of each."""
@@ -38,26 +37,7 @@ LISTED = 50
 """Shards that a forecast lists by name."""
 
 
-class Why(IntEnum):
-    UP_TO_DATE = 0
-    NEW = 1
-    CHANGED = 2
-    UNREADABLE = 3
-    AGAIN = 4
-    OTHERWISE = 5
-    MAY_HOLD = 6
-
-
-REASONS = (
-    "up to date",
-    "new",
-    "changed",
-    "unreadable before",
-    "to be tried again",
-    "read with another model, version or settings",
-    "may hold what is gone from other files",
-)
-"""Descriptions of `Why`."""
+UP_TO_DATE = "up to date"
 
 
 def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
@@ -77,30 +57,25 @@ def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
     if exist and settings.prune:
         table = open_output(storage, output).documents
         documents = table.stream(ORIGIN.names, pc.field("doc_id").is_valid(), BATCH)
-        vanished = find_vanished(documents, listing, why != Why.UP_TO_DATE, states)
-        why[vanished.candidates] = Why.MAY_HOLD
-    indices = np.flatnonzero(why)
-    to_read = listing.shards(indices)
-    size = sum(shard.size for shard in to_read)
-    documents_expected = round(_documents_expected(storage, to_read, options))
-    speed, includes_start = documents_per_second(read_records(storage, output))
+        vanished = find_vanished(documents, listing, why != UP_TO_DATE, states)
+        why[vanished.candidates] = "may hold what is gone from other files"
+    to_read = listing.shards(np.flatnonzero(why != UP_TO_DATE))
+    reasons = [str(reason) for reason in why[why != UP_TO_DATE]]
     return {
         "shards": {
             "found": len(listing),
             "to_read": len(to_read),
-            "why": _counts(why[indices]),
+            "why": dict(Counter(reasons)),
             "files_passed_over": len(listing.ignored_files),
             **({"vanished": len(vanished.files)} if settings.prune else {}),
         },
-        "bytes_to_read": size,
+        "bytes_to_read": sum(shard.size for shard in to_read),
         "documents_in_shards_known": int(states.found.sum()),
-        "documents_expected": documents_expected,
-        "seconds_expected": speed and round(documents_expected / speed, 1),
-        "speed_includes_start": includes_start,
+        "documents_expected": round(_documents_expected(storage, to_read, options)),
         "model": {"source": checkpoint.source, "fingerprint": checkpoint.fingerprint},
         "files": [
-            {"shard": shard.name, "bytes": shard.size, "why": REASONS[why[index]]}
-            for shard, index in zip(to_read[:LISTED], indices[:LISTED], strict=True)
+            {"shard": shard.name, "bytes": shard.size, "why": reason}
+            for shard, reason in zip(to_read[:LISTED], reasons[:LISTED], strict=True)
         ],
     }
 
@@ -113,19 +88,17 @@ def _shard_rows(storage: Storage, output: str, with_duplicates: bool) -> Iterato
         yield batch.cast(columns)
 
 
-def reasons_to_read(states: FileStates, signature: str) -> NDArray[np.int8]:
-    """Reason code for each file, shape (files,)."""
-    return np.select(
-        [~states.read, ~states.unchanged, ~states.permanent, states.signature < 0, ~states.up_to_date(signature)],
-        [Why.NEW, Why.CHANGED, Why.UNREADABLE, Why.AGAIN, Why.OTHERWISE],
-        Why.UP_TO_DATE,
-    ).astype(np.int8)
-
-
-def _counts(why: NDArray[np.int8]) -> dict[str, int]:
-    """Number of files for each reason, in the order in which the reasons first occur."""
-    reasons, first, counts = np.unique(why, return_index=True, return_counts=True)
-    return {REASONS[reasons[i]]: int(counts[i]) for i in np.argsort(first)}
+def reasons_to_read(states: FileStates, signature: str) -> NDArray[np.object_]:
+    """Why a run would read each file, shape (files,)."""
+    reasons = {
+        "new": ~states.read,
+        "changed": ~states.unchanged,
+        "unreadable before": ~states.permanent,
+        "to be tried again": states.signature < 0,
+        "read with another model, version or settings": ~states.up_to_date(signature),
+    }
+    names = [np.array(reason, object) for reason in reasons]
+    return np.select(list(reasons.values()), names, np.array(UP_TO_DATE, object))
 
 
 def _documents_expected(storage: Storage, shards: Sequence[Shard], options: ReadOptions) -> float:
@@ -164,22 +137,3 @@ def _count(items: Iterable[Item]) -> tuple[int, bool]:
         if count >= SAMPLED_DOCUMENTS or characters >= SAMPLED_CHARACTERS:
             return count, False
     return count, True
-
-
-def documents_per_second(records: Iterable[dict[str, Any]]) -> tuple[float | None, bool]:
-    """Documents per second of an earlier run, and whether its start-up time is included; None if no run annotated any.
-
-    This is the newest run with a measured speed after start-up, or else the newest that annotated anything.
-
-    records: of runs, newest first
-    """
-    whole: float | None = None
-    for record in records:
-        account = record.get("account") or {}
-        if not account.get("tokens"):
-            continue
-        per_token = account["documents"]["annotated"] / account["tokens"]
-        if account["steady_tokens_per_second"]:
-            return float(account["steady_tokens_per_second"] * per_token), False
-        whole = whole or float(account["tokens_per_second"] * per_token)
-    return whole, whole is not None

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.annotation.concepts import concepts_in_step, described, left_out_by, warn_of_other_rules
 from craft_ray.annotation.context import RunContext
 from craft_ray.annotation.inputs import Inputs
 from craft_ray.annotation.plan import ReadingPlan
-from craft_ray.annotation.summary import summarize
 from craft_ray.core.errors import CraftRayError, RunError, StoppedError
 from craft_ray.core.logs import log
 from craft_ray.storage.failures import explain

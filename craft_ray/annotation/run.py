@@ -9,9 +9,8 @@ from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.catalogue.catalogue import Catalogue
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import with_ontologies_of
-from craft_ray.annotation.context import RunContext
+from craft_ray.annotation.context import ModelLoading, RunContext
 from craft_ray.annotation.inputs import Inputs, check_formats, check_settings, list_inputs
-from craft_ray.annotation.loading import ModelLoading
 from craft_ray.annotation.plan import plan_reading, shard_signature
 from craft_ray.annotation.reporting import recorded, run_summary
 from craft_ray.annotation.rewrites import run_on_cluster

@@ -8,13 +8,12 @@ from contextlib import suppress
 import numpy as np
 import pyarrow.compute as pc
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.annotation.catalogue.catalogue import prune, refuse_many
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.concepts import write_concepts
 from craft_ray.annotation.context import RunContext
 from craft_ray.annotation.plan import ReadingPlan
-from craft_ray.annotation.summary import summarize
 from craft_ray.core.errors import RunError, SettingsError, ShardError
 from craft_ray.core.schema import Deletion
 from craft_ray.readers import deletions, read_shard

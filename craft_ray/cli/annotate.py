@@ -77,7 +77,9 @@ def annotate(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Annotate nothing: list the shards to read, why, and how long it may take."),
+        typer.Option(
+            "--dry-run", help="Annotate nothing: list the shards to read and why, and estimate their documents."
+        ),
     ] = False,
     fail_on_rejected: Annotated[
         bool,

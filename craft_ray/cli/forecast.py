@@ -1,6 +1,5 @@
 """The table of `craft-ray annotate --dry-run`."""
 
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -11,23 +10,13 @@ from craft_ray.core.text import one_line
 
 def print_forecast(on: Console, forecast: dict[str, Any]) -> None:
     table = plain_table("", "", "")
-    shards, seconds = forecast["shards"], forecast["seconds_expected"]
+    shards = forecast["shards"]
     why = ", ".join(f"{reason}: {count:,}" for reason, count in shards["why"].items())
     add_row(table, "shards to read", f"{shards['to_read']:,} of {shards['found']:,}", why)
     if "vanished" in shards:
         add_row(table, "shards vanished", f"{shards['vanished']:,}", "documents that are in no other file are removed")
     add_row(table, "size", f"{forecast['bytes_to_read'] / 1e6:,.1f} MB", "")
     add_row(table, "documents", f"about {forecast['documents_expected']:,}", "those already in the tables are skipped")
-    if seconds is None:
-        add_row(table, "time", "unknown", "annotate some of the files first: the speed is that of the last run")
-    else:
-        short = forecast["speed_includes_start"]
-        word, note = (
-            ("at most", "earlier runs were too short to tell their speed from their start")
-            if short
-            else ("about", "at the speed of the last run")
-        )
-        add_row(table, "time", f"{word} {timedelta(seconds=round(seconds))}", note)
     on.print(table)
     for file in forecast["files"]:
         on.print(one_line(f"{file['why']}: {file['shard']} ({file['bytes']:,} bytes)"), soft_wrap=True, highlight=False)

@@ -1,9 +1,8 @@
 """Retries with backoff."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import tenacity
 
@@ -59,33 +58,3 @@ class _Retries:
         if not self.warned and (attempt.seconds_since_start or 0) >= WARN_AFTER:
             self.warned = True
             log.warning("storage fails at %s and is retried for %g s: %s", self.url, self.patience, why)
-
-
-class RetryingFile(io.RawIOBase):
-    """A remote file whose reads are retried. The position moves only when a read succeeds."""
-
-    def __init__(self, with_retries: Callable[[str, Callable[[], bytes]], bytes], url: str, file: Any) -> None:
-        self._with_retries = with_retries
-        self._url = url
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._file.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._with_retries(self._url, lambda: self._file.read(len(buffer)))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

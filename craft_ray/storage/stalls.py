@@ -6,9 +6,10 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar
 
 from craft_ray.core.errors import ShardError
+from craft_ray.storage.guarded import guarded
 
 _Result = TypeVar("_Result")
 
@@ -39,7 +40,7 @@ class Stalls:
         Raises ShardError (`unreadable`), as reading does, if nothing comes. Errors of the file are raised as they are.
         """
         file = self.call(lambda: io.FileIO(path))
-        return cast(BinaryIO, io.BufferedReader(_File(self, file), min(_BUFFER, os.fstat(file.fileno()).st_size + 1)))
+        return guarded(file, self.call, min(_BUFFER, os.fstat(file.fileno()).st_size + 1))
 
     def call(self, action: Callable[[], _Result]) -> _Result:
         if self._calls is None:
@@ -77,30 +78,3 @@ def _work(calls: "queue.SimpleQueue[_Call | None]") -> None:
             result.set_result(action())
         except BaseException as error:  # raised by the thread that waits
             result.set_exception(error)
-
-
-class _File(io.RawIOBase):
-    def __init__(self, stalls: Stalls, file: io.FileIO) -> None:
-        self._stalls, self._file = stalls, file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return self._file.seekable()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._stalls.call(lambda: self._file.read(len(buffer)))  # the buffer is gone if the call returns late
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()

@@ -22,8 +22,9 @@ from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage import local
 from craft_ray.storage.addresses import Entry, bucket, is_remote, join
 from craft_ray.storage.failures import CHANGED, NO_BUCKET, as_settings_error, describe
+from craft_ray.storage.guarded import guarded
 from craft_ray.storage.local import link_exclusive, temporary_file, umask
-from craft_ray.storage.retry import RetryingFile, with_retries
+from craft_ray.storage.retry import with_retries
 from craft_ray.storage.s3 import S3
 
 _Result = TypeVar("_Result")
@@ -109,7 +110,7 @@ class Storage:
         if 0 < size <= READ_AHEAD:
             return io.BytesIO(self.read_bytes(url))
         file = self.with_retries(url, lambda: filesystem.open(url, "rb", block_size=READ_AHEAD, cache_type="readahead"))
-        return cast(BinaryIO, io.BufferedReader(RetryingFile(self.with_retries, url, file), 1 << 16))
+        return guarded(file, lambda read: self.with_retries(url, read), 1 << 16)
 
     def read_bytes(self, url: str) -> bytes:
         """Read a whole file.

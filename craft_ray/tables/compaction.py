@@ -58,7 +58,7 @@ def compact(
                 ("documents", _documents(sort), ()),
             ):
                 rows = _checked(connection.sql(query).to_arrow_reader(BATCH), tables.counts()[name])
-                tables.rewrite(name, rows, by, file_bytes)
+                tables.by_name[name].rewrite(rows, by, file_bytes)
         tables.finish(compact=False, kept=kept_versions(storage, output, keep_versions))
     after = open_output(storage, output)
     return {

@@ -249,7 +249,10 @@ class NumberedTable:
         ]
 
     def rewrite(self, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
-        """Replace all rows by a stream of the same, partitioned by some columns."""
+        """Replace all rows by a stream of the same, partitioned by some columns.
+
+        Holds one row group per partition in memory.
+        """
         self.commit(
             lambda properties: write_deltalake(
                 self.delta,

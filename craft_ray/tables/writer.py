@@ -301,13 +301,6 @@ class Tables:
             if added:
                 table.commit_files(added, table.pair, removed, data_change=False)
 
-    def rewrite(self, name: str, rows: pa.RecordBatchReader, partition_by: Sequence[str], file_bytes: int) -> None:
-        """Overwrite a table with the same rows in another order or partitioning.
-
-        Holds one row group per partition in memory.
-        """
-        self.by_name[name].rewrite(rows, partition_by, file_bytes)
-
     def versions(self) -> dict[str, int]:
         """Delta's version of each table after this run's last commit."""
         return {name: table.version for name, table in self.by_name.items()}

@@ -6,11 +6,10 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from craft_ray.annotation.account import Account, UpToDate
+from craft_ray.annotation.account import Account, UpToDate, summarize
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.document_counts import changes
 from craft_ray.annotation.shard_account import ShardAccount
-from craft_ray.annotation.summary import summarize
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import Outcome, entries

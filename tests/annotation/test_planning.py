@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from craft_ray.annotation import plan as module
-from craft_ray.annotation.account import Account, UpToDate
+from craft_ray.annotation.account import Account, UpToDate, summarize
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.catalogue.catalogue import Catalogue
 from craft_ray.annotation.catalogue.existing import Existing
@@ -22,7 +22,6 @@ from craft_ray.annotation.plan import (
     shard_signature,
     unsplittable_shards,
 )
-from craft_ray.annotation.summary import summarize
 from craft_ray.core.schema import SHARDS, TRANSIENT_REASONS
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import load_checkpoint

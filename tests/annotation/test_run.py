@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.annotation import annotating, context, run
-from craft_ray.annotation.loading import ModelLoading
+from craft_ray.annotation.context import ModelLoading
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage

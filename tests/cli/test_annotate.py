@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from craft_ray.annotation.account import Account
-from craft_ray.annotation.summary import summarize
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.cli.annotate import _annotated_nothing, _rejected, print_summary
 from craft_ray.cli.console import console
 from craft_ray.tables.lease import hold_lease

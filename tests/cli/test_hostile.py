@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from craft_ray.annotation.account import Account
-from craft_ray.annotation.summary import summarize
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.cli.annotate import print_summary
 from craft_ray.cli.app import app
 from craft_ray.cli.console import console

@@ -8,8 +8,7 @@ import pytest
 from lxml import html
 from typer.testing import CliRunner
 
-from craft_ray.annotation.account import Account
-from craft_ray.annotation.summary import summarize
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.cli.app import app
 from craft_ray.core.descriptions import KEY
 from craft_ray.core.errors import RunError, SettingsError

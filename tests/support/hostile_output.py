@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from craft_ray.annotation.account import Account
-from craft_ray.annotation.summary import summarize
+from craft_ray.annotation.account import Account, summarize
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.records import RunRecord
 from tests.support.outputs import STORAGE, document, write_tables

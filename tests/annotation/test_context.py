@@ -2,7 +2,7 @@
 
 import pytest
 
-from craft_ray.annotation.loading import ModelLoading
+from craft_ray.annotation.context import ModelLoading
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings, load_settings
 from craft_ray.storage.storage import Storage
