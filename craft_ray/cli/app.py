@@ -39,7 +39,7 @@ from craft_ray.cli.console import console
 from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
 from craft_ray.core.logs import configure_logging, log, logs_json
-from craft_ray.core.packages import EXTRA, missing
+from craft_ray.core.packages import OPTIONAL, missing
 from craft_ray.core.text import one_line, safe
 from craft_ray.core.version import __version__
 
@@ -153,7 +153,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
-        if error.name not in EXTRA or os.environ.get("CRAFT_RAY_DEBUG"):
+        if error.name not in OPTIONAL or os.environ.get("CRAFT_RAY_DEBUG"):
             raise
         return _fail(SettingsError(missing(error.name, "this")), SettingsError.exit_code)
     except Exception as error:

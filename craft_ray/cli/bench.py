@@ -34,13 +34,13 @@ def bench(
     """Measure this machine: the model, the host path and whole jobs, and what a user would run instead.
 
     Rivals are a Hugging Face pipeline at its best batch size, and Ray Data's documented pattern around it. Needs
-    `pip install craft-ray[torch]` and an otherwise idle machine.
+    `pip install torch transformers` and an otherwise idle machine.
     """
     try:
         from craft_ray.bench.benchmark import run_benchmark
         from craft_ray.bench.inputs import SAMPLE, BenchSizes
     except ModuleNotFoundError as error:
-        raise SettingsError(f"{error.name} is not installed: pip install 'craft-ray[torch]'") from error
+        raise SettingsError(f"{error.name} is not installed: pip install {error.name}") from error
 
     if gpu and quick:
         raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import LABELS, is_craft, label_of
+from craft_ray.core.labels import LABELS, as_iob2, is_craft, label_of
 from craft_ray.core.validation import nearest, read_yaml, validated
 
 KEY = "label_descriptions"
@@ -76,7 +76,7 @@ def descriptions_in(model: Mapping[str, Any], labels: Iterable[str]) -> dict[str
 
 def labels_in(model: Mapping[str, Any]) -> list[str]:
     """Return the labels of the model in a run record."""
-    tags: Iterable[str] = (model.get("labels") or {}).values()
+    tags = as_iob2((model.get("labels") or {}).values())
     return list(dict.fromkeys(label_of(tag) for tag in tags if tag != "O"))
 
 

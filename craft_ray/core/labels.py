@@ -4,6 +4,7 @@
 mitochondrial, chromosome). Genes and gene products by name (Pax6, BRCA1) are `Protein`.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -90,6 +91,34 @@ def canonical_tags(tags: Sequence[str]) -> list[str]:
     if not is_craft(label_of(tag) for tag in set(tags) if tag != "O"):
         return list(tags)
     return [tag if tag == "O" else f"{tag[: len(tag) - len(label_of(tag))]}{canonical(label_of(tag))}" for tag in tags]
+
+
+_IOB2 = {"B": "B", "S": "B", "U": "B", "W": "B", "I": "I", "E": "I", "L": "I", "M": "I"}
+"""Prefixes of IOB, BIOES, BILOU and BMES, and those of IOB2 that mean the same."""
+
+_FORMS = tuple(
+    map(
+        re.compile,
+        (r"(?P<of>[A-Z])-(?P<label>.+)", r"(?P<of>[A-Z])_(?P<label>.+)", r"(?P<label>.+)[-_](?P<of>[BIESULMW])"),
+    )
+)
+
+
+def as_iob2(tags: Iterable[str]) -> list[str]:
+    """Convert the tags of a corpus or checkpoint to IOB2 if all are in one scheme, such as BIOES or BILOU.
+
+    Letters may stand before or behind a label. IOB tags stay: the mentions in them are the same.
+
+    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"]), as_iob2(["Gene_B", "Gene_I"]), as_iob2(["I_Cell", "O"])
+    (['B-Gene', 'O', 'B-Cell', 'I-Cell'], ['B-Gene', 'I-Gene'], ['I-Cell', 'O'])
+    """
+    given = list(tags)
+    distinct = set(given) - {"O"}
+    for form in _FORMS:
+        found = {tag: match for tag in distinct if (match := form.fullmatch(tag)) and match["of"] in _IOB2}
+        if len(found) == len(distinct):
+            return [tag if tag == "O" else f"{_IOB2[found[tag]['of']]}-{found[tag]['label']}" for tag in given]
+    return given
 
 
 def label_of(tag: str) -> str:

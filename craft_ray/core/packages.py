@@ -4,8 +4,8 @@ from importlib.util import find_spec
 
 from craft_ray.core.errors import SettingsError
 
-EXTRA = {"torch": "torch", "transformers": "torch", "accelerate": "train"}
-"""Extra of craft_ray that installs a package."""
+OPTIONAL = ("torch", "transformers", "accelerate")
+"""Packages that some features need."""
 
 
 def is_installed(package: str) -> bool:
@@ -18,7 +18,7 @@ def is_installed(package: str) -> bool:
 
 def missing(package: str, feature: str) -> str:
     """Error message for a package that is not installed."""
-    return f"{feature} needs {package}, which is not installed: pip install 'craft-ray[{EXTRA[package]}]'"
+    return f"{feature} needs {package}, which is not installed: pip install {package}"
 
 
 def require(package: str, feature: str) -> None:

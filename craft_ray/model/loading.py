@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
 from craft_ray.core.settings import EMBEDDED
+from craft_ray.core.validation import nearest
 from craft_ray.model.checkpoint import (
     CONFIG_FILE,
     OWN_SETTINGS,
@@ -58,7 +59,12 @@ def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None 
     if source.partition(":")[0] == STAND_IN:
         return _stand_in_checkpoint(source)
     if "://" not in source:
-        return _load(find_model(source), source)
+        folder = find_model(source)
+        try:
+            return _load(folder, source)
+        except SettingsError as error:
+            meant = "" if Path(folder).is_dir() else nearest(source, SHIPPED)
+            raise SettingsError(f"{error}{meant}") from error
     if fetch is None:
         raise SettingsError(f"cannot fetch the model {source} here")
     fetched = fetch(source)

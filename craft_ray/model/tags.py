@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import ONTOLOGY, canonical_tags, is_craft, label_of
+from craft_ray.core.labels import ONTOLOGY, as_iob2, canonical_tags, is_craft, label_of
 
 DOCSTART = "-DOCSTART-"
 """The word of a line that begins a document in CoNLL files."""
@@ -43,7 +43,8 @@ class TagSet:
 
     @classmethod
     def from_id2label(cls, id2label: Mapping[int, str], ontology: Mapping[str, str] | None = None) -> "TagSet":
-        """Tags without a prefix (`Protein`) count as `I-` tags. CRAFT's labels have ontologies by default.
+        """Tags may be in any scheme of `as_iob2`. Those without a prefix (`Protein`) count as `I-` tags. CRAFT's labels
+        have ontologies by default.
 
         ontology: of other labels
 
@@ -52,10 +53,13 @@ class TagSet:
         """
         if sorted(id2label) != list(range(len(id2label))) or len(id2label) > 127:
             raise SettingsError("the model's label ids do not run from 0 to at most 126")
-        tags = canonical_tags([id2label[i] for i in range(len(id2label))])
+        tags = canonical_tags(as_iob2(id2label[i] for i in range(len(id2label))))
         bodies = [label_of(tag) for tag in tags]
         if all(name.startswith("LABEL_") for name in bodies):
-            raise SettingsError("the model's labels have no names (LABEL_0, ...): is it fine-tuned for entities?")
+            raise SettingsError(
+                "the model's labels have no names (LABEL_0, ...): if it is fine-tuned for entities, write them into "
+                'id2label of its config.json, as in {"0": "O", "1": "B-Disease", "2": "I-Disease"}'
+            )
         names = tuple(dict.fromkeys(name for name in bodies if name != "O"))
         if not names:
             raise SettingsError("the model has no entity labels")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from craft_ray.concepts.grounding import Grounder
@@ -158,9 +157,17 @@ def _best_labels(
     logits: NDArray[np.float32], inner: NDArray[np.bool_], tags: TagSet
 ) -> tuple[Predictions, NDArray[np.int8]]:
     """The predictions that `Model.predict` returns, and the best label id in each group, (units, groups)."""
-    best = torch.from_numpy(logits).reshape(len(logits), tags.groups, -1).softmax(-1).max(-1)
-    label = (best.indices + torch.arange(tags.groups) * (logits.shape[-1] // tags.groups)).to(torch.int8).numpy()
-    return Predictions.of(label, best.values.numpy(), tags.label < 0, inner), label
+    share = np.exp(_log_shares(logits, tags))
+    label = (share.argmax(-1) + np.arange(tags.groups) * share.shape[-1]).astype(np.int8)
+    return Predictions.of(label, share.max(-1), tags.label < 0, inner), label
+
+
+def _log_shares(logits: NDArray[np.float32], tags: TagSet) -> NDArray[np.float32]:
+    """(units, groups, label ids of a group): logarithms of the probabilities."""
+    in_group = logits.reshape(len(logits), tags.groups, -1)
+    in_group = in_group - in_group.max(-1, keepdims=True)
+    shares: NDArray[np.float32] = in_group - np.log(np.exp(in_group).sum(-1, keepdims=True))
+    return shares
 
 
 def _unit_figures(
@@ -170,11 +177,12 @@ def _unit_figures(
 
     label: (units, groups) best label ids
     """
-    gold_label = _gold_labels(gold, units, tags)
-    size = logits.shape[-1] // tags.groups
-    in_group = torch.from_numpy(logits).reshape(-1, size)
-    loss = torch.nn.functional.cross_entropy(in_group, torch.from_numpy((gold_label % size).astype(np.int64)).flatten())
-    return {"accuracy": float((label == gold_label).mean()), "loss": float(loss), "units": len(label)}
+    meaning = 2 * tags.label.astype(np.int64) + tags.begins  # the same for `S-` and `B-` of a label
+    of_gold = meaning[_gold_labels(gold, units, tags)]
+    right = of_gold[..., None] == meaning.reshape(tags.groups, -1)
+    log_share = np.logaddexp.reduce(_log_shares(logits, tags), axis=-1, where=right, initial=-np.inf)
+    accuracy = float((meaning[label] == of_gold).mean())
+    return {"accuracy": accuracy, "loss": -float(log_share.mean(dtype=np.float64)), "units": len(label)}
 
 
 def _gold_labels(gold: Sequence[Sentence], units: Units, tags: TagSet) -> NDArray[np.int8]:

@@ -8,13 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import canonical_tags, label_of
+from craft_ray.core.labels import as_iob2, canonical_tags, label_of
 from craft_ray.model.tags import DOCSTART, Mention
 from craft_ray.training.corpora import Sentence
 from craft_ray.training.files import read_text
-
-_IOB2 = {"S": "B", "U": "B", "E": "I", "L": "I"}
-"""Prefixes of BIOES and BILOU that IOB2 lacks."""
 
 
 def read_iob(path: str | Path) -> list[Sentence]:
@@ -65,12 +62,3 @@ def mention_spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
         elif tag != "O":
             spans.append((index, index + 1, label))
     return spans
-
-
-def as_iob2(tags: Sequence[str]) -> list[str]:
-    """Convert BIOES and BILOU tags. IOB tags stay: `mention_spans` finds the same mentions in them.
-
-    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"])
-    ['B-Gene', 'O', 'B-Cell', 'I-Cell']
-    """
-    return [f"{_IOB2[tag[0]]}-{tag[2:]}" if tag[1:2] == "-" and tag[0] in _IOB2 else tag for tag in tags]

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForTokenClassification
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.model import loading
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import DEFAULT, SHIPPED, _read_own, _read_with_transformers, load_checkpoint
@@ -114,6 +115,12 @@ def test_names_and_fingerprints(craft_iob, tiny_checkpoint: Path, monkeypatch):
     assert load_checkpoint().fingerprint == load_checkpoint(DEFAULT).fingerprint != craft_iob.fingerprint
     monkeypatch.setitem(SHIPPED, "tiny", tiny_checkpoint)
     assert load_checkpoint("tiny").fingerprint == load_checkpoint(str(tiny_checkpoint)).fingerprint
+
+
+def test_a_misspelt_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loading, "_hub_is_reachable", lambda: False)
+    with pytest.raises(SettingsError, match=r"cannot load the model crft: .*; did you mean craft\?"):
+        load_checkpoint("crft")
 
 
 def test_remote_model_is_deleted_after_loading(tmp_path: Path):

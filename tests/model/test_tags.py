@@ -99,3 +99,30 @@ def test_spelling_of_the_published_checkpoint():
     assert tags.names == ("Gene", "Protein", "Cell", "Sequence", "Chemical", "Taxon")
     assert tags.ontologies == ("GO", "PR", "CL", "SO", "CHEBI", "NCBITaxon")
     assert tags.begins.tolist() == [False, True, False, True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("labels", "begins"),
+    [
+        (["O", "B-Cell", "I-Cell", "E-Cell", "S-Cell"], [0, 1, 0, 0, 1]),
+        (["B-Cell", "I-Cell", "L-Cell", "U-Cell", "O"], [1, 0, 0, 1, 0]),
+        (["O", "Cell-B", "Cell-I"], [0, 1, 0]),
+        (["O", "B_Cell", "I_Cell"], [0, 1, 0]),
+        (["O", "I_Cell"], [0, 0]),
+        (["O", "I-Cell"], [0, 0]),
+        (["O", "Cell"], [0, 0]),
+    ],
+)
+def test_schemes(labels, begins):
+    tags = TagSet.from_id2label(dict(enumerate(labels)))
+    assert tags.names == ("Cell",)
+    assert tags.begins.tolist() == begins
+
+
+def test_a_letter_before_some_labels_is_part_of_them():
+    assert TagSet.from_id2label(dict(enumerate(["O", "E-selectin", "Virus"]))).names == ("E-selectin", "Virus")
+
+
+def test_labels_without_names_are_refused_with_advice():
+    with pytest.raises(SettingsError, match=r"LABEL_0.*write them into id2label of its config\.json"):
+        TagSet.from_id2label({0: "LABEL_0", 1: "LABEL_1"})

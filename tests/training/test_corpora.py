@@ -90,6 +90,8 @@ def test_bad_corpora_are_refused(tmp_path: Path):
         "Bird NN B-Virus\nflu NN I-Virus\nkills VB O\nhens NN B-Host\n",
         "Bird B-Virus\nflu E-Virus\nkills O\nhens S-Host\n \n",
         "-DOCSTART- O\n\nBird  B-Virus\nflu  L-Virus\nkills  O\nhens  U-Host\n",
+        "Bird Virus-B\nflu Virus-I\nkills O\nhens Host-B\n",
+        "Bird I_Virus\nflu I_Virus\nkills O\nhens I_Host\n",
     ],
 )
 def test_read_iob_in_all_schemes(tmp_path: Path, lines):
