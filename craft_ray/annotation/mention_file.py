@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from craft_ray.annotation.inputs import Inputs, check_settings, list_inputs, options_for
 from craft_ray.annotation.items import check_item
-from craft_ray.annotation.tagger import BATCH_CHARACTERS, Tagger
+from craft_ray.annotation.tagger import BATCH_CHARACTERS, Entities, Tagger
 from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import ENTITIES, Deletion, Document, Entity, Item, Rejection, document_of
 from craft_ray.core.settings import Settings
@@ -39,9 +39,12 @@ Write = Callable[[pa.Table], None]
 class MentionCounts:
     """Counts of a run that writes one file of mentions.
 
-    rejected:  documents without mentions in the file because they could not be annotated, by reason
-    deletions: citations of PubMed's deletions, which a file of mentions cannot apply
+    rejected:    documents without mentions in the file because they could not be annotated, by reason
+    deletions:   citations of PubMed's deletions, which a file of mentions cannot apply
+    on_rejected: called for each rejected document
     """
+
+    on_rejected: Callable[[Rejection], None]
 
     documents: int = 0
     entities: Counter[str] = field(default_factory=Counter)
@@ -50,6 +53,13 @@ class MentionCounts:
     deletions: int = 0
     files: int = 1
     files_passed_over: int = 0
+
+    def reject(self, item: Rejection) -> None:
+        self.rejected[item.reason] += 1
+        self.on_rejected(item)
+
+    def summary(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__ if name != "on_rejected"}
 
 
 def annotate_to_file(
@@ -71,17 +81,17 @@ def annotate_to_file(
     Raises SettingsError before anything is written.
     """
     check_settings(settings)
-    storage, counts, seen = Storage.of(settings), MentionCounts(), set[str]()
+    storage, counts, seen = Storage.of(settings), MentionCounts(on_rejected), set[str]()
     writer = _writer_of(destination)
     files = _files(storage, inputs, destination, settings, counts)
     tagger = Tagger.load(settings=settings)
     with _opened(storage, destination) as sink, writer(sink) as write:
         for number, (name, items) in enumerate(files, 1):
-            for documents in _batches(_checked(items, name, seen), name == STANDARD, counts, on_rejected):
+            for documents in _batches(_checked(items, name, seen), name == STANDARD, counts):
                 write(_mentions(tagger, documents, counts))
                 sink.flush()
             on_file(number, counts.files)
-    return {name: getattr(counts, name) for name in MentionCounts.__slots__}
+    return counts.summary()
 
 
 def _files(
@@ -139,9 +149,7 @@ def _checked(items: Iterator[Item], name: str, seen: set[str]) -> Iterator[Item]
         yield checked
 
 
-def _batches(
-    items: Iterator[Item], one_by_one: bool, counts: MentionCounts, on_rejected: Callable[[Rejection], None]
-) -> Iterator[list[Document]]:
+def _batches(items: Iterator[Item], one_by_one: bool, counts: MentionCounts) -> Iterator[list[Document]]:
     """Documents that are annotated together; other items are counted."""
     batch: list[Document] = []
     characters = 0
@@ -149,8 +157,7 @@ def _batches(
         if isinstance(item, Deletion):
             counts.deletions += 1
         elif isinstance(item, Rejection):
-            counts.rejected[item.reason] += 1
-            on_rejected(item)
+            counts.reject(item)
         else:
             batch.append(item)
             characters += len(item.text)
@@ -163,12 +170,24 @@ def _batches(
 
 def _mentions(tagger: Tagger, documents: list[Document], counts: MentionCounts) -> pa.Table:
     rows = []
-    for document, entities in zip(documents, tagger.tag_documents(documents), strict=True):
+    for document, entities in _tagged(tagger, documents, counts):
         counts.documents += 1
         counts.entities.update(entity.label for entity in entities)
         counts.left_out.update(entities.left_out)
         rows += [{"doc_id": document.doc_id, **asdict(entity)} for entity in entities]
     return pa.Table.from_pylist(rows, COLUMNS)
+
+
+def _tagged(tagger: Tagger, documents: list[Document], counts: MentionCounts) -> Iterator[tuple[Document, Entities]]:
+    """Documents with their entities. If the model fails, they are annotated one by one to find out at which."""
+    try:
+        yield from zip(documents, tagger.tag_documents(documents), strict=True)
+    except Exception as error:  # whatever an engine raises
+        if len(documents) == 1:
+            counts.reject(Rejection(documents[0].doc_id, "failed", f"the model: {type(error).__name__}: {error}"))
+            return
+        for document in documents:
+            yield from _tagged(tagger, [document], counts)
 
 
 @contextmanager

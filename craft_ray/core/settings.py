@@ -12,8 +12,6 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import EnvSettingsSource
-from pydantic_settings.exceptions import SettingsError as UnreadableVariable
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import LogFormat, log
@@ -306,6 +304,11 @@ def _environment() -> dict[str, Any]:
                 similar = similar.replace("mean ", f"mean {PREFIX}")
                 raise SettingsError(f"the environment variable {name} is not a setting{similar}")
             log.warning("the environment variable %s is not a setting", name)
+    if not any(name.upper().startswith(PREFIX) for name in os.environ):
+        return {}
+    from pydantic_settings import EnvSettingsSource  # takes as long as pydantic
+    from pydantic_settings.exceptions import SettingsError as UnreadableVariable
+
     try:
         return dict(EnvSettingsSource(cast(Any, Settings), env_prefix=PREFIX, env_nested_delimiter="__")())
     except UnreadableVariable as error:

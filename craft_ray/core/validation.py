@@ -4,12 +4,14 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from craft_ray.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    import yaml
 
 Key = tuple[str, ...]
 """Path of a value in nested settings, such as ("s3", "region")."""
@@ -39,6 +41,8 @@ def read_yaml(file: str | Path) -> tuple[dict[str, Any], dict[Key, str]]:
 
     Raises SettingsError if the file cannot be read, or is not a mapping.
     """
+    import yaml
+
     try:
         text = Path(file).read_text(encoding="utf-8")
         content, tree = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
@@ -69,7 +73,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_case[found[0]]}?" if found else ""
 
 
-def _lines(node: yaml.Node | None, file: str | Path, above: Key = ()) -> Iterable[tuple[Key, str]]:
+def _lines(node: "yaml.Node | None", file: str | Path, above: Key = ()) -> Iterable[tuple[Key, str]]:
+    import yaml
+
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             key = (*above, str(name.value))

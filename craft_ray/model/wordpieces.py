@@ -35,6 +35,9 @@ _SPLITTERS = (
 )
 """Pre-tokenizers that split by single characters only, in the JSON of `tokenizers`."""
 
+MANY = 1_000
+"""Characters from which on words are looked up. To prepare that takes as long as the tokenizer for 100,000."""
+
 MAX_WORDS = 200_000
 """Distinct words that are remembered, about 30 MB; then the memory is cleared."""
 
@@ -86,6 +89,8 @@ def to_subwords(tokenizer: Tokenizer, sentences: Sequence[str], blank_words: boo
 
     blank_words: as in `Checkpoint`
     """
+    if not blank_words and sum(map(len, sentences)) < MANY:
+        return tokenize_sentences(tokenizer, sentences)
     look_up = word_pieces(tokenizer) if sentences else None
     if look_up is None:
         pieces = tokenize_sentences(tokenizer, sentences)

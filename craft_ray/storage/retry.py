@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from craft_ray.core.errors import StorageError
 from craft_ray.core.logs import log
 from craft_ray.storage.failures import describe_at, is_transient
+
+if TYPE_CHECKING:
+    import tenacity
 
 _Result = TypeVar("_Result")
 
@@ -28,6 +29,8 @@ def with_retries(
 
     Raises StorageError if it still fails then. Permanent errors are raised as they are.
     """
+    import tenacity
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
@@ -51,7 +54,7 @@ class _Retries:
     endpoint: Endpoint
     warned: bool = False
 
-    def log(self, attempt: tenacity.RetryCallState) -> None:
+    def log(self, attempt: "tenacity.RetryCallState") -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
         why = describe_at(error, self.endpoint()) if error else ""
         log.info("storage failed, retrying", extra={"url": self.url, "why": why, "attempt": attempt.attempt_number})

@@ -8,7 +8,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from craft_ray.annotation.inputs import Inputs
+from craft_ray.annotation.mention_file import annotate_to_file
 from craft_ray.annotation.tagger import Tagger
+from craft_ray.core.schema import Rejection
+from craft_ray.core.settings import load_settings
+from craft_ray.model.batches import Batch
+from craft_ray.model.engines.stand_in import StandInEngine
+from craft_ray.model.loading import load_checkpoint
+from craft_ray.model.tokens import load_tokenizer
 from tests.support.commands import COMMAND
 
 TEXTS = {"1": "Pax6 is in the mouse eye.", "3": 'Calcium, "quoted",\nand =BRCA1.', "4": "𝛽-actin of rats."}
@@ -62,6 +70,25 @@ def test_what_is_rejected_is_named_and_ends_with_5(command, notes: Path, tmp_pat
         assert "rejected 1: duplicate_id: an earlier document has this id" in done.stderr
         assert "4 documents were rejected (bad_xml 1, empty_text 1, bad_json 1, duplicate_id 1)" in done.stderr
         assert {row[0] for row in mentions(file)} <= TEXTS.keys()
+
+
+def test_document_on_which_the_model_fails(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tokenizer = load_tokenizer(load_checkpoint("stand-in").tokenizer)
+    poison = tokenizer.encode("Calcium", add_special_tokens=False).ids[0]  # of the second document of three
+    start = StandInEngine.start
+
+    def failing_start(engine: StandInEngine, batch: Batch):
+        if (batch.token_ids == poison).any():
+            raise RuntimeError("the network fails")
+        return start(engine, batch)
+
+    monkeypatch.setattr(StandInEngine, "start", failing_start)
+    rejected: list[Rejection] = []
+    file, settings = tmp_path / "mentions.csv", load_settings(model="stand-in")
+    counts = annotate_to_file(Inputs([str(notes)]), str(file), settings, rejected.append)
+    assert rejected == [Rejection("3", "failed", "the model: RuntimeError: the network fails")]
+    assert (counts["documents"], counts["rejected"]) == (2, {"failed": 1})
+    assert {row[0] for row in mentions(file)} == {"1", "4"}
 
 
 @pytest.mark.parametrize(

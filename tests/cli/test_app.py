@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from craft_ray import __version__
-from craft_ray.cli.app import COMMANDS, Command, _exit_code, app, make_app
+from craft_ray.cli.app import COMMANDS, _exit_code, app, make_app
 from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import configure_logging, log
@@ -20,19 +21,23 @@ from tests.support.commands import COMMAND, ROOT
 from tests.support.hostile_output import write_hostile_output
 
 
-def test_added_command():
+def test_added_command(monkeypatch: pytest.MonkeyPatch):
     def greet(name: str) -> None:
         """Greet somebody."""
         print(f"hello {name}")
 
-    added = make_app([*COMMANDS, Command(greet, "Example: greet you", "evaluate greet")])
+    module = SimpleNamespace(greet=greet, EXAMPLES="Example: greet you")
+    monkeypatch.setitem(sys.modules, "craft_ray.cli.evaluate", module)  # type: ignore[arg-type]
+    monkeypatch.setitem(COMMANDS, "evaluate greet", "evaluate.greet")
+    added = make_app(["show", "evaluate greet"])
     assert CliRunner().invoke(added, ["evaluate", "greet", "you"]).output == "hello you\n"
     assert "Greet somebody." in CliRunner().invoke(added, ["evaluate", "-h"]).output
+    assert "Example: greet you" in CliRunner().invoke(added, ["evaluate", "greet", "-h"]).output
 
 
 def test_help_and_settings_option():
-    for command in COMMANDS:
-        path = (command.name or command.run.__name__).split()
+    for name in COMMANDS:
+        path = name.split()
         shown = CliRunner().invoke(app, [*path, "-h"], env={"COLUMNS": "200"})
         assert shown.exit_code == 0, shown.output
         assert "--settings" in shown.output or path[0] in ("quantize", "bench"), path

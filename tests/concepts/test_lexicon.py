@@ -1,11 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from craft_ray.concepts import packing
 from craft_ray.concepts.hierarchy import lineage, wang_similarity
 from craft_ray.concepts.lexicon import CORPUS, Lexicon
 from craft_ray.concepts.merge import merged
-from craft_ray.concepts.packing import NotALexiconError, pack, unpack, with_fingerprint
+from craft_ray.concepts.packing import NotALexiconError, pack, unpack, unpack_cached, with_fingerprint
 from tests.support.ontologies import OBO, builder
 
 NEWER = """format-version: 1.2
@@ -51,10 +54,21 @@ def test_pack_and_unpack():
     assert pack(again) == content
 
 
+def test_unpacked_columns_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    content = pack(lexicon(grey_cell="CL_0000540"))
+    first = unpack_cached(content)
+    monkeypatch.setattr(packing, "unpack", lambda content: pytest.fail("unpacked again"))
+    again = unpack_cached(content)
+    assert pack(first) == pack(again) == content
+    assert again.fingerprint == with_fingerprint(again).fingerprint
+    assert all(getattr(again, name).dtype == getattr(first, name).dtype for name in ("key", "parent", "prior"))
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and more", OBO.encode()])
 def test_unpack_refuses_other_bytes(content: bytes):
     with pytest.raises(NotALexiconError):
-        unpack(content)
+        unpack_cached(content)
 
 
 def test_merge_replaces_ontologies_and_keeps_the_corpus():

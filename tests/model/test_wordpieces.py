@@ -27,6 +27,13 @@ WINDOWERS = {
 MIXED = "\u0394\u2212+^aPx6 .,-(\t\n\u00e9\u03b2\u0301\u00ad\u2009\u2260\u4e2d\U0001f9ec\x00[]MASKUN"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def look_up_in_short_texts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wordpieces, "MANY", 1)
+        yield
+
+
 @pytest.fixture(params=WINDOWERS)
 def windower(request: pytest.FixtureRequest) -> Windower:
     return WINDOWERS[request.param]

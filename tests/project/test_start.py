@@ -23,8 +23,12 @@ import pytest
             "import sys; sys.argv[1:] = ['show', 'Pax6 in the mouse.', '--model', 'stand-in']\n"
             "from craft_ray.cli import main\n"
             "try: main()\nexcept SystemExit as end: assert not end.code",
-            ["ray", "torch", "transformers", "pandas", "duckdb", "deltalake", "lxml", "s3fs", "botocore"],
+            [
+                *("ray", "torch", "transformers", "pandas", "duckdb", "deltalake", "lxml", "fsspec", "botocore"),
+                *("pydantic_settings", "yaml", "asyncio", "craft_ray.cli.annotate"),
+            ],
         ),
+        ("from craft_ray.model.engines.openvino import _import_openvino as run; run()", ["openvino.tools", "numpy.ma"]),
         ("import craft_ray", ["torch", "transformers", "openvino", "pyarrow", "ray"]),
         (
             "import craft_ray.annotation.run; from craft_ray.model.loading import load_checkpoint; load_checkpoint()",
@@ -43,6 +47,7 @@ import pytest
             "a write task",
             "the help of the command",
             "a text shown",
+            "OpenVINO",
             "the package",
         ),
         *("a run without work", "a check"),

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import is_installed, require
+from craft_ray.core.user_cache import cached
 from craft_ray.core.version import __version__
 from craft_ray.model.batches import Batch
 from craft_ray.model.checkpoint import Checkpoint, first_line
 from craft_ray.model.engines.bert_graph import bert_graph, is_plain_bert
 from craft_ray.model.engines.engine import Arrays, EngineSpec, Precision, as_out_of_memory
-from craft_ray.model.engines.graph_cache import cached
 from craft_ray.model.engines.processor import capabilities, processor_name
 
 GraphPrecision = Literal["fp32", "bf16", "int8"]
@@ -98,7 +98,7 @@ def compiled_here(checkpoint: Checkpoint, precision: GraphPrecision) -> Compiled
         exported: bytes = graph.compile(1).export_model().getvalue()
         return exported
 
-    return CompiledGraph(cached(_cache_key(checkpoint, precision, "compiled"), make), precision)
+    return CompiledGraph(cached("graphs", _cache_key(checkpoint, precision, "compiled"), make), precision)
 
 
 def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel:
@@ -112,7 +112,8 @@ def to_openvino(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoMo
         return _saved(model, precision)
     for package in ("torch", "transformers"):
         require(package, f"the model {checkpoint.source} in {precision}")
-    content = cached(_cache_key(checkpoint, precision, "graph"), lambda: _convert(checkpoint, precision).to_bytes())
+    key = _cache_key(checkpoint, precision, "graph")
+    content = cached("graphs", key, lambda: _convert(checkpoint, precision).to_bytes())
     return OpenVinoModel.from_bytes(content, precision)
 
 
@@ -164,11 +165,25 @@ def _import_openvino() -> Any:
     """OpenVINO without telemetry, for which it has a stub if that package cannot be imported.
 
     Unless the user has opted out, telemetry reports each import and conversion to Intel, and forks this process for it.
+    The converter takes a third of the import, so it is imported on first use.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # makes its import fail
-    import openvino
+    absent: Any = None  # makes an import fail
+    sys.modules.setdefault("openvino_telemetry", absent)
+    if "openvino" not in sys.modules:
+        sys.modules["openvino.tools.ovc"] = absent
+        import openvino
 
-    return openvino
+        del sys.modules["openvino.tools.ovc"]
+        openvino.__getattr__ = _converter
+    return sys.modules["openvino"]
+
+
+def _converter(name: str) -> Any:
+    if name != "convert_model":
+        raise AttributeError(f"module 'openvino' has no attribute {name!r}")
+    from openvino.tools.ovc import convert_model
+
+    return convert_model
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Converted graphs in the user's cache folder, since a conversion takes seconds.
+"""Converted graphs and lexicons in the user's cache folder, since a conversion takes up to seconds.
 
 Files are written under a temporary name and renamed, so concurrent runs always read a complete one. A damaged file is
 made again. If the folder cannot be written, each run converts.
@@ -10,21 +10,22 @@ import tempfile
 from collections.abc import Callable
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
+from typing import Literal
 
 from craft_ray.core.logs import log
 
-MAX_GRAPHS = 4
-"""Graphs that are kept, the most recently used; each takes 60 to 90 MB for a model of 22 million parameters."""
+MAX_FILES = 4
+"""Files of a kind that are kept, the most recently used. A graph of 22 million parameters takes 60 to 90 MB."""
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-def cached(key: str, make: Callable[[], bytes]) -> memoryview:
+def cached(kind: Literal["graphs", "lexicons"], key: str, make: Callable[[], bytes]) -> memoryview:
     """Return the content of the file named `key`, which is made if it is missing or damaged.
 
     It is mapped from the file; what is written to it stays in memory.
     """
-    if (folder := _cache_folder()) is None:
+    if (folder := _cache_folder(kind)) is None:
         return memoryview(bytearray(make()))
     file = folder / key
     if (content := _read(file)) is None:
@@ -33,14 +34,14 @@ def cached(key: str, make: Callable[[], bytes]) -> memoryview:
             _write(file, content)
             _remove_old(folder)
         except OSError as error:
-            log.info("the converted model is not kept: %s", error.strerror or error)
+            log.info("a conversion is not kept: %s", error.strerror or error)
     return content
 
 
-def _cache_folder() -> Path | None:
+def _cache_folder(kind: str) -> Path | None:
     """By the XDG base directory specification; None for a user without a home folder."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "craft_ray" / "graphs" if os.path.isabs(base) else None
+    return Path(base) / "craft_ray" / kind if os.path.isabs(base) else None
 
 
 def _read(file: Path) -> memoryview | None:
@@ -69,5 +70,5 @@ def _write(file: Path, content: memoryview) -> None:
 
 def _remove_old(folder: Path) -> None:
     newest_first = sorted(folder.glob("[!.]*"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in newest_first[MAX_GRAPHS:]:
+    for file in newest_first[MAX_FILES:]:
         file.unlink(missing_ok=True)

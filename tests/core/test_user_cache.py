@@ -1,4 +1,4 @@
-"""The cache of converted graphs."""
+"""The cache of converted graphs and lexicons."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from craft_ray.core.user_cache import MAX_FILES, cached
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import openvino
 from craft_ray.model.engines.engine import Precision
-from craft_ray.model.engines.graph_cache import MAX_GRAPHS, cached
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from tests.support.models import predict, windows_of
@@ -32,32 +32,34 @@ def fail() -> bytes:
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", lambda content: b"x" + content])
 def test_damaged_file_is_made_again(folder: Path, damage):
-    assert cached("key", content) == b"content" == cached("key", fail)
+    assert cached("graphs", "key", content) == b"content" == cached("graphs", "key", fail)
     (folder / "key").write_bytes(damage((folder / "key").read_bytes()))
-    assert cached("key", lambda: b"again") == b"again" == cached("key", fail)
+    assert cached("graphs", "key", lambda: b"again") == b"again" == cached("graphs", "key", fail)
     assert [file.name for file in folder.iterdir()] == ["key"]
 
 
 def test_concurrent_runs(folder: Path):
     large = os.urandom(1 << 20)
     with ThreadPoolExecutor(8) as pool:
-        assert all(content == large for content in pool.map(lambda _: cached("key", lambda: large), range(32)))
+        assert all(
+            content == large for content in pool.map(lambda _: cached("graphs", "key", lambda: large), range(32))
+        )
     assert [file.name for file in folder.iterdir()] == ["key"]
 
 
-def test_most_recently_used_graphs_are_kept(folder: Path):
-    for number in range(MAX_GRAPHS):
-        cached(str(number), content)
+def test_most_recently_used_files_are_kept(folder: Path):
+    for number in range(MAX_FILES):
+        cached("graphs", str(number), content)
         os.utime(folder / str(number), (number, number))
-    cached("0", fail)
-    cached("new", content)
-    assert sorted(file.name for file in folder.iterdir()) == ["0", *map(str, range(2, MAX_GRAPHS)), "new"]
+    cached("graphs", "0", fail)
+    cached("graphs", "new", content)
+    assert sorted(file.name for file in folder.iterdir()) == ["0", *map(str, range(2, MAX_FILES)), "new"]
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert cached("key", content) == b"content"
+    assert cached("graphs", "key", content) == b"content"
 
 
 def test_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -68,7 +70,7 @@ def test_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    assert cached("key", content) == b"content"
+    assert cached("graphs", "key", content) == b"content"
     assert list(tmp_path.iterdir()) == []
 
 
