@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsF
 from craft_ray.cli.rows import print_rows
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.highlight import STYLES, segments
+from craft_ray.core.highlight import STYLES, Segment, segments
 from craft_ray.core.text import one_line, safe
 
 if TYPE_CHECKING:
@@ -153,15 +153,18 @@ def _marked(
     text: str, section: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], styles: Mapping[str, str]
 ) -> Text:
     """The text of a section with its entities marked, in colour if there are styles."""
+    return _joined(segments(text, section["start"], section["end"], entities), styles)
+
+
+def _joined(pieces: Iterable[Segment], styles: Mapping[str, str]) -> Text:
     marked = Text()
-    for segment in segments(text, section["start"], section["end"], entities):
-        piece = safe(segment.text)
-        if segment.entity is None:
-            marked.append(piece)
-        elif styles:
-            marked.append(piece, styles[segment.entity["label"]])
-        else:
-            marked.append(f"[{piece}|{one_line(segment.entity['label'])}]")
+    for segment in pieces:
+        piece = _joined(segment.inner, styles) if segment.inner else Text(safe(segment.text))
+        if segment.entity is not None and styles:
+            piece.stylize_before(styles[segment.entity["label"]])
+        elif segment.entity is not None:
+            piece = Text.assemble("[", piece, f"|{one_line(segment.entity['label'])}]")
+        marked.append_text(piece)
     return marked
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import islice, takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -26,25 +27,34 @@ safe for the colour-blind."""
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of text and the row of `entities` for which it is the mention, None between mentions."""
+    """A piece of text.
+
+    entity: the row of `entities` for which it is the mention, None between mentions
+    inner:  the segments of a mention that has others within
+    """
 
     text: str
     entity: Mapping[str, Any] | None = None
+    inner: tuple["Segment", ...] = ()
 
 
 def segments(text: str, start: int, end: int, entities: Sequence[Mapping[str, Any]]) -> Iterator[Segment]:
     """Split `text[start:end]` at the mentions. The pieces always add up to the text.
 
-    Of overlapping mentions the one that starts first is kept, and of those the longest.
+    Of mentions that overlap without one being within the other, the one that starts first is kept.
     """
     position = start
-    for entity in sorted(entities, key=lambda row: (row["start"], -row["end"])):
-        if entity["start"] < position or entity["end"] <= entity["start"] or entity["end"] > end:
+    ordered = sorted(entities, key=lambda row: (row["start"], -row["end"]))
+    for number, entity in enumerate(ordered, 1):
+        first, last = entity["start"], entity["end"]
+        if first < position or last <= first or last > end:
             continue
-        if entity["start"] > position:
-            yield Segment(text[position : entity["start"]])
-        yield Segment(text[entity["start"] : entity["end"]], entity)
-        position = entity["end"]
+        if first > position:
+            yield Segment(text[position:first])
+        following = takewhile(lambda row: row["start"] < last, islice(ordered, number, None))  # noqa: B023
+        within = [row for row in following if row["start"] < row["end"] <= last]
+        yield Segment(text[first:last], entity, tuple(segments(text, first, last, within)) if within else ())
+        position = last
     if position < end:
         yield Segment(text[position:end])
 
@@ -56,17 +66,19 @@ def highlighted_html(
 
     styles: override STYLES
     """
-    parts = []
-    for segment in segments(text, 0, len(text), entities):
-        shown = _escaped(segment.text)
-        if segment.entity is not None:
-            label = segment.entity["label"]
-            ink, ground = styles.get(label, STYLES.get(label, "black on #bbbbbb")).split(" on ")
-            style = f"color:{ink};background:{ground};padding:0 .25em;border-radius:.25em"
-            title = f"{_escaped(label)} {segment.entity['score']:.2f}"
-            shown = f'<mark style="{style}" title="{title}">{shown} <small>{_escaped(label)}</small></mark>'
-        parts.append(shown)
-    return f'<div style="line-height:1.8;white-space:pre-wrap">{"".join(parts)}</div>'
+    parts = "".join(_marked(segment, styles) for segment in segments(text, 0, len(text), entities))
+    return f'<div style="line-height:1.8;white-space:pre-wrap">{parts}</div>'
+
+
+def _marked(segment: Segment, styles: Mapping[str, str]) -> str:
+    shown = "".join(_marked(inner, styles) for inner in segment.inner) or _escaped(segment.text)
+    if segment.entity is None:
+        return shown
+    label = segment.entity["label"]
+    ink, ground = styles.get(label, STYLES.get(label, "black on #bbbbbb")).split(" on ")
+    style = f"color:{ink};background:{ground};padding:0 .25em;border-radius:.25em"
+    title = f"{_escaped(label)} {segment.entity['score']:.2f}"
+    return f'<mark style="{style}" title="{title}">{shown} <small>{_escaped(label)}</small></mark>'
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], caption: str) -> str:

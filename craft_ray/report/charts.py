@@ -5,11 +5,14 @@ lines for a light and a dark scheme.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import vl_convert
 from lxml import etree
+
+from craft_ray.core.text import safe
 
 WIDTH = 360
 """Width of a chart with its axes, in units of the view box."""
@@ -17,6 +20,8 @@ WIDTH = 360
 _ALLOWED_TAGS = frozenset({"svg", "g", "path", "rect", "line", "text", "tspan", "circle", "title", "clipPath", "defs"})
 _REMOVED_ATTRIBUTES = ("on", "href", "style", "src", "aria-", "role", "font-family")
 """Prefixes of attributes that charts do not need. Some of them could run scripts or load files."""
+
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _TEXT = {"fontSize": 11, "font": "Arial"}
 _CONFIG = {
@@ -89,6 +94,34 @@ def years_chart(rows: Rows) -> str:
 
     spec = {"vconcat": [columns("documents", 60), columns("entities", 120)], "spacing": 8}
     return draw(rows, spec, "Annotated documents and their entities by year", sized=True)
+
+
+def concepts_chart(rows: Rows, years: Sequence[int], colours: Mapping[str, str]) -> str:
+    """A cell for each concept and year, full in the years with most mentions. Columns concept, label, year, mentions.
+
+    years: of the axis
+    """
+    most: dict[str, int] = {}
+    for row in rows:
+        most[row["concept"]] = max(row["mentions"], most.get(row["concept"], 0))
+    spec = {
+        "mark": {"type": "rect", "stroke": "#555", "strokeWidth": 0.4},
+        "height": {"step": 18},
+        "encoding": {
+            "x": {
+                "field": "year",
+                "type": "ordinal",
+                "scale": {"domain": list(years)},
+                "axis": {"title": None, "labelAngle": 0, "labelOverlap": True},
+            },
+            "y": _axis("concept", "nominal", sort=None, labelLimit=130),
+            "color": _coloured(colours),
+            "opacity": {"field": "share", "type": "quantitative", "legend": None}
+            | {"scale": {"domain": [0, 1], "range": [0.05, 1]}},
+        },
+    }
+    shares = [{**row, "share": row["mentions"] / most[row["concept"]]} for row in rows]
+    return draw(shares, spec, "Mentions of the most frequent concepts by year")
 
 
 def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
@@ -172,8 +205,17 @@ def draw(rows: Rows, spec: Mapping[str, Any], title: str, sized: bool = False) -
         return ""
     width = {} if sized else {"width": WIDTH, "autosize": {"type": "fit-x", "contains": "padding"}}
     all_rows = {"data": {"values": list(rows)}, "config": _CONFIG, "padding": 2, **width, **spec}
-    svg: str = vl_convert.vegalite_to_svg(json.dumps(all_rows), vl_version="6.4", allowed_base_urls=[])
+    svg: str = vl_convert.vegalite_to_svg(json.dumps(_drawable(all_rows)), vl_version="6.4", allowed_base_urls=[])
     return _inert(svg, title)
+
+
+def _drawable(value: Any) -> Any:
+    """Replace characters that XML excludes in all texts of a value, at which vl-convert aborts this process."""
+    if isinstance(value, str):
+        return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", safe(value))
+    if isinstance(value, Mapping):
+        return {_drawable(name): _drawable(one) for name, one in value.items()}
+    return [_drawable(one) for one in value] if isinstance(value, list) else value
 
 
 def _inert(svg: str, title: str) -> str:

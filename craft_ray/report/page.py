@@ -22,6 +22,7 @@ from craft_ray.core.text import safe
 from craft_ray.core.version import __version__
 from craft_ray.report import charts
 from craft_ray.report.changes import KINDS
+from craft_ray.report.graph import circle
 from craft_ray.report.statistics import BINS
 from craft_ray.report.timeline import speeds, steps
 
@@ -54,11 +55,16 @@ def render(content: Mapping[str, Any]) -> str:
     names = [*content["labels"], *(row["label"] for row in content["scores"]), *changes["entities"]]
     styles = label_styles(names, run.get("model") or {})
     colours = {style.name: style.ground for style in styles}
+    numbers = {style.name: style.number for style in styles}
     labels = [{"label": style.name, "entities": content["labels"].get(style.name, 0)} for style in styles]
+    years = every_year(content["years"])
     svgs = {
         "labels": charts.labels_chart(labels, colours),
         "sections": charts.sections_chart(content["sections"], colours),
-        "years": charts.years_chart(every_year(content["years"])),
+        "years": charts.years_chart(years),
+        "concepts": charts.concepts_chart(
+            _concept_years(content["concepts"], content["concept_years"]), [row["year"] for row in years], colours
+        ),
         "scores": charts.scores_chart(content["scores"], colours, 1 / BINS),
         "speed": charts.speed_chart(speeds(run.get("progress") or [])),
         "steps": charts.steps_chart(steps(run.get("account") or {})),
@@ -75,6 +81,7 @@ def render(content: Mapping[str, Any]) -> str:
             documents=_account(content["statuses"]),
             reasons=REASONS,
             kinds=KINDS,
+            graph=circle(content["together"], sorted(content["concepts"], key=lambda row: numbers[row["label"]])),
             style=Markup(css),
             script=Markup(script),
             style_hash=_hash(css),
@@ -133,6 +140,18 @@ def every_year(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         found.get(year, {"year": year, "documents": 0, "entities": 0})
         for year in years
         if len(years) <= 150 or year in found
+    ]
+
+
+def _concept_years(concepts: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Mentions by concept and year with the names and labels of the concepts, in their order."""
+    by_concept = {
+        row["concept_id"]: [one for one in rows if one["concept_id"] == row["concept_id"]] for row in concepts
+    }
+    return [
+        {"concept": row["concept"] or row["concept_id"], "label": row["label"], **one}
+        for row in concepts
+        for one in by_concept.pop(row["concept_id"], ())
     ]
 
 

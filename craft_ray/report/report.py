@@ -16,7 +16,7 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.report.changes import compare
 from craft_ray.report.documents import choose_documents
 from craft_ray.report.page import render
-from craft_ray.report.statistics import count_entities, figure
+from craft_ray.report.statistics import count_entities, figure, leading
 from craft_ray.storage.failures import as_settings_error, describe
 from craft_ray.tables.output import Output
 
@@ -25,6 +25,9 @@ MAX_ENTITIES = 100_000_000
 
 MAX_COMPARED = 5_000_000
 """Rows in files that changed since the last run, up to which a report compares the two states."""
+
+MAX_RELATED = 10_000_000
+"""Entities up to which the graph counts the sentences of all documents; of larger tables, of a share of them."""
 
 RUNS_LISTED = 20
 
@@ -112,6 +115,13 @@ def _figures(
         count_entities(connection, rows / rows_read if rows_read else 1.0)
         for name in ("sections", "scores", "expected", "mentions", "doubtful", "grounded", "concepts"):
             content[name] = figure(connection, name)
+        drawn = [[row["concept_id"] for row in leading(content["concepts"], each)] for each in (2, 4)]
+        content["concept_years"] = figure(connection, "concept_years", ids=drawn[0], weight=rows / (rows_read or 1))
+        # A sample of the entities does not hold both concepts of most sentences.
+        content["every"] = -(-rows // MAX_RELATED)
+        content["together"] = (
+            figure(connection, "together", ids=drawn[1], every=content["every"]) if share == 1 and rows else []
+        )
         progress("looking up documents to show")
         return content | {"samples": choose_documents(connection, tables, number, seed)}
 

@@ -1,5 +1,8 @@
 """The figures of a report, as SQL over the views `entities` and `documents`."""
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -126,6 +129,28 @@ FIGURES = {
         QUALIFY row_number() OVER (PARTITION BY label ORDER BY sum(n) DESC, concept_id) <= $each
         ORDER BY label, mentions DESC, concept_id
     """,
+    # mentions of some concepts in each year
+    "concept_years": """
+        SELECT concept_id, year, round(count(*) * $weight)::BIGINT AS mentions
+        FROM (SELECT concept_id, doc_id FROM entities WHERE concept_id IN (SELECT unnest($ids)))
+        JOIN (SELECT doc_id, year FROM documents WHERE year IS NOT NULL) USING (doc_id)
+        GROUP BY ALL ORDER BY ALL
+    """,
+    # pairs of some concepts in a sentence of one of `every` so many documents; strength = n(a, b) / sqrt(n(a) n(b)), so
+    # that frequent ones do not win
+    "together": """
+        WITH mentioned AS (
+            SELECT DISTINCT doc_id, section, sentence_start, concept_id FROM entities
+            WHERE concept_id IN (SELECT unnest($ids)) AND hash(doc_id) % $every = 0
+        ),
+        single AS (SELECT concept_id, count(*) AS n FROM mentioned GROUP BY ALL)
+        SELECT a.concept_id AS first, b.concept_id AS second, count(*) AS sentences,
+            count(*) / sqrt(any_value(one.n) * any_value(other.n)) AS strength
+        FROM mentioned a JOIN mentioned b USING (doc_id, section, sentence_start)
+        JOIN single one ON one.concept_id = a.concept_id JOIN single other ON other.concept_id = b.concept_id
+        WHERE a.concept_id < b.concept_id
+        GROUP BY ALL ORDER BY strength DESC, sentences DESC, first, second LIMIT $limit
+    """,
 }
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -135,6 +160,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "mentions": {"ignored": _HYPHENS_AND_SPACES, "each": 15, "listed": 6},
     "doubtful": {"limit": 20},
     "concepts": {"each": 10, "listed": 6},
+    "together": {"limit": 60, "every": 1},
 }
 
 
@@ -156,3 +182,8 @@ def figure(connection: duckdb.DuckDBPyConnection, name: str, **params: Any) -> l
         connection.sql(FIGURES[name], params=DEFAULTS.get(name, {}) | params).to_arrow_table().to_pylist()
     )
     return rows
+
+
+def leading(rows: Sequence[Mapping[str, Any]], each: int) -> list[Mapping[str, Any]]:
+    """The first rows of each label."""
+    return [row for _, own in groupby(rows, itemgetter("label")) for row in islice(own, each)]

@@ -3,12 +3,15 @@
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
 from craft_ray.cli.export import FORMULAS
+from craft_ray.cli.show import print_document
 from craft_ray.core.errors import SettingsError, StorageError
 from tests.support.hostile_output import write_hostile_output
 
@@ -40,7 +43,21 @@ def test_settings_with_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def texts(shown: str) -> list[str]:
     """The lines that `show` prints, without the marks of mentions."""
-    return re.sub(r"\[([^]|]+)\|\w+\]", r"\1", shown).splitlines()
+    while (fewer := re.sub(r"\[([^][|]+)\|\w+\]", r"\1", shown)) != shown:
+        shown = fewer
+    return shown.splitlines()
+
+
+@pytest.mark.parametrize("colours", [None, "truecolor"])
+def test_show_marks_mentions_within_others(colours: Literal["truecolor"] | None, capsys: pytest.CaptureFixture[str]):
+    document = {"text": "A retinal ganglion cell.", "sections": [{"name": "text", "start": 0, "end": 24}]}
+    entities = [{"label": "Cell", "start": 2, "end": 23}, {"label": "Anatomy", "start": 2, "end": 9}]
+    print_document(Console(color_system=colours, force_terminal=colours is not None, width=80), document, entities)
+    shown = capsys.readouterr().out.splitlines()[0]
+    if colours is None:
+        assert shown == "A [[retinal|Anatomy] ganglion cell|Cell]."
+    else:
+        assert re.fullmatch("A \x1b\\[[^m]+mretinal\x1b\\[0m\x1b\\[[^m]+m ganglion cell\x1b\\[0m\\.", shown), shown
 
 
 def test_show_standard_input_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

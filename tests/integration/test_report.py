@@ -113,7 +113,7 @@ def test_content_security_policy(opened: Opened):
 
 
 def test_filter_labels_by_mouse(opened: Opened):
-    button = opened.page.get_by_role("button", name="Taxon")
+    button = opened.page.locator("button[data-label]", has_text="Taxon")
     assert opened.marked() == ["Pax6", "mouse"]
     button.click()
     assert (opened.marked(), button.get_attribute("aria-pressed")) == (["Pax6"], "false")
@@ -125,7 +125,7 @@ def test_filter_labels_by_mouse(opened: Opened):
 
 def test_keyboard(opened: Opened):
     page = opened.page
-    page.get_by_role("button", name="Protein").focus()
+    page.locator("button[data-label]", has_text="Protein").focus()
     page.keyboard.press("Space")
     assert opened.marked() == ["mouse"]
     page.keyboard.press("Space")
@@ -168,6 +168,22 @@ def test_score_threshold(opened: Opened):
     page.keyboard.press("End")
     assert page.locator("#at").text_content() == "0.90"
     assert page.locator("#right").text_content() == "about 4 of 4 (100 %) are expected right."
+
+
+def test_graph_of_concepts(opened: Opened):
+    page, status = opened.page, opened.page.locator("#picked")
+    hint = status.text_content()
+    node = page.get_by_role("button", name="Mus musculus, Taxon")
+    node.locator("circle").click()
+    assert status.text_content() == "Mus musculus is in sentences with Pax-6 (1)."
+    assert [page.locator(f"#graph {part}.lit").count() for part in ("path", ".node")] == [1, 2]
+    page.get_by_role("button", name="Pax-6, Protein").focus()
+    page.keyboard.press("Enter")
+    assert str(status.text_content()).startswith("Pax-6 is in sentences with ")
+    assert page.locator("#graph path.lit").count() == 2
+    page.keyboard.press("Space")
+    assert (status.text_content(), page.locator("#graph .lit").count()) == (hint, 0)
+    assert opened.noise == []
 
 
 def test_phone(browser: Any, file: str):

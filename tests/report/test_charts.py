@@ -6,7 +6,7 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "</style><img src=x onerror=alert(1)>",
     "\"><a href='javascript:alert(1)'>",
-    "ok",
+    "refused \x00\x01\x1b\ufffe\uffff\ud800\u202e\u2028",
 ]
 COLOURS = {"Protein": "#0072b2", "Taxon": "#f0e442"}
 
@@ -19,6 +19,11 @@ def drawn() -> dict[str, str]:
         "sections": charts.sections_chart(entities, COLOURS),
         "years": charts.years_chart(
             [{"year": 2020, "documents": 2, "entities": 5}, {"year": 2021, "documents": 1, "entities": 0}]
+        ),
+        "concepts": charts.concepts_chart(
+            [{"concept": text, "label": "Taxon", "year": 2020, "mentions": 2} for text in HOSTILE],
+            [2020, 2021],
+            COLOURS,
         ),
         "scores": charts.scores_chart([{"label": "Taxon", "score": 0.95, "entities": 2}], COLOURS, 0.05),
         "speed": charts.speed_chart(spans),

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,20 @@ def test_segments_join_to_the_text(entities, start: int, end: int):
     assert "".join(segment.text for segment in found) == TEXT[start:end]
     at = start
     for segment in found:
+        assert "".join(inner.text for inner in segment.inner) in ("", segment.text)
         if segment.entity is not None:
             assert (segment.entity["start"], segment.entity["end"]) == (at, at + len(segment.text))
         at += len(segment.text)
 
 
-def test_first_and_longest_of_overlapping_entities_is_marked():
-    entities = [{"start": start, "end": end} for start, end in [(5, 8), (0, 4), (0, 6), (6, 8)]]
-    marked = [segment.entity for segment in segments("abcdefgh", 0, 8, entities) if segment.entity]
-    assert marked == [{"start": 0, "end": 6}, {"start": 6, "end": 8}]
+def test_mentions_within_others_are_marked_and_of_crossing_ones_the_first():
+    entities = [{"start": start, "end": end} for start, end in [(5, 8), (1, 4), (0, 6), (2, 3), (6, 8), (0, 6), (3, 5)]]
+
+    def spans(found: Iterable[Segment]) -> list:
+        return [(one.text, spans(one.inner)) for one in found if one.entity]
+
+    inner = [("abcdef", [("bcd", [("c", [])])])]
+    assert spans(segments("abcdefgh", 0, 8, entities)) == [("abcdef", inner), ("gh", [])]
 
 
 def test_long_documents_are_cut():

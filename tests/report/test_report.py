@@ -2,6 +2,7 @@ import hashlib
 import json
 import re
 from base64 import b64encode
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from craft_ray.annotation.account import Account, summarize
 from craft_ray.cli.app import app
 from craft_ray.core.descriptions import KEY
 from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.text import safe
 from craft_ray.report import page as module
 from craft_ray.report.page import every_year, label_styles, source_of
 from craft_ray.report.report import write_report
@@ -118,6 +120,40 @@ def test_mentions_are_marked_in_documents(page: html.HtmlElement):
     assert [mark.text_content() for mark in marks] == ["Pax6", "mouse"]
     assert [mark.get("title") for mark in marks] == ["Protein, score 0.93, 0 to 4", "Taxon, score 0.93, 12 to 17"]
     assert "Pax6 in the mouse." in articles["Eyes"].text_content()
+
+
+def test_mentions_within_others_are_marked(tmp_path: Path):
+    text = "A retinal ganglion cell."
+    row, entities = document("x", text, ("Cell", "retinal ganglion cell"))
+    inner = entities[0] | {"label": "Anatomy", "mention": "retinal", "end": entities[0]["start"] + 7}
+    write_tables(tmp_path / "tables", [row], [entity | {"score": 0.9} for entity in (*entities, inner)])
+    (article,) = written(tmp_path / "tables", tmp_path / "page.html").iter("article")
+    (shown,) = article.find_class("text")
+    assert shown.text_content().strip() == text
+    (outer,) = shown.findall("mark")
+    assert [mark.get("title") for mark in outer.iter("mark")] == [
+        "Cell, score 0.90, 2 to 23",
+        "Anatomy, score 0.90, 2 to 9",
+    ]
+
+
+def test_concepts_in_one_sentence(page: html.HtmlElement):
+    graph = page.get_element_by_id("graph")
+    nodes = {node.get("data-node"): node.get("data-name") for node in graph.find_class("node")}
+    assert list(nodes.values()) == ["Pax-6", html.fromstring(f"<i>{escape(safe(HOSTILE))}</i>").text, "Mus musculus"]
+    lines = [
+        ([nodes[end][:5] for end in line.get("data-ends").split()], line.get("data-sentences"))
+        for line in graph.iter("path")
+    ]
+    assert sorted((sorted(ends), count) for ends, count in lines) == [
+        (["</tit", "Pax-6"], "1"),
+        (["Mus m", "Pax-6"], "1"),
+    ]
+
+
+def test_no_graph_of_a_sample(output: Path, tmp_path: Path):
+    page = written(output, tmp_path / "page.html", max_entities=3)
+    assert not page.xpath("//*[@id='graph']")
 
 
 EMBEDDED = {"source": "embedded", "fingerprint": "f" * 64}

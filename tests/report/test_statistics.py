@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.report.statistics import BINS, count_entities, figure
+from craft_ray.report.statistics import BINS, count_entities, figure, leading
 from craft_ray.tables.database import database
 
 entities = st.lists(
@@ -148,3 +148,27 @@ def test_doubtful_mentions():
         found = figure(connection, "doubtful")
     assert [(row["mention"], row["mentions"], row["wrong"]) for row in found] == [("unsure", 8, 4), ("odd", 1, 1)]
     assert found[0]["score"] == pytest.approx(0.5)
+
+
+def test_concepts_by_year_and_together():
+    def row(doc_id: str, sentence: int, concept_id: str) -> dict:
+        return {"doc_id": doc_id, "section": "text", "sentence_start": sentence, "concept_id": concept_id}
+
+    # "a" and "b" share two of their three sentences and of their two, "a" and "c" one of three and one
+    rows = [row("1", 0, "a"), row("1", 0, "a"), row("1", 0, "b"), row("1", 9, "b"), row("1", 9, "a")]
+    rows += [row("2", 0, "a"), row("2", 0, "c"), row("2", 5, "d"), row("3", 0, "d")]
+    documents = [{"doc_id": "1", "year": 2020}, {"doc_id": "2", "year": 2021}, {"doc_id": "3"}]
+    with database(entities=dataset(ENTITIES, rows), documents=dataset(DOCUMENTS, documents)) as connection:
+        years = figure(connection, "concept_years", ids=["a", "d"], weight=2.0)
+        together = figure(connection, "together", ids=["a", "b", "c"])
+        shares = [figure(connection, "together", ids=["a", "b", "c"], every=every) for every in (1, 2, 10**18)]
+    assert [tuple(row.values()) for row in years] == [("a", 2020, 6), ("a", 2021, 2), ("d", 2021, 2)]
+    assert [(row["first"], row["second"], row["sentences"]) for row in together] == [("a", "b", 2), ("a", "c", 1)]
+    assert [len(share) for share in shares] == sorted((len(share) for share in shares), reverse=True)
+    assert (shares[0], shares[2]) == (together, [])
+    assert [row["strength"] for row in together] == [pytest.approx(2 / 6**0.5), pytest.approx(1 / 3**0.5)]
+
+
+def test_first_rows_of_each_label():
+    rows = [{"label": label, "n": n} for label in "ab" for n in range(3)]
+    assert [(row["label"], row["n"]) for row in leading(rows, 2)] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]

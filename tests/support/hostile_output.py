@@ -24,7 +24,11 @@ def write_hostile_output(output: Path | str, storage: Storage = STORAGE) -> None
         rejected | {"doc_id": f"/in/{HOSTILE}.xml#unreadable", "reason": "bad_gzip"},
         {"doc_id": "PMID:4", "status": "deleted", "n_entities": 0, "n_tokens": 0},
     ]
+    concepts = {"pax6": ("PR:1", "Pax-6"), "mouse": ("NCBITaxon:10090", "Mus musculus"), HOSTILE: ("PR:2", HOSTILE)}
     entities = [entity | {"section": HOSTILE, "score": 0.93} for _, found in rows for entity in found]
+    for entity in entities:
+        mention = entity["mention"]
+        entity["concept_id"], entity["concept_name"] = concepts[mention if mention == HOSTILE else mention.lower()]
     write_tables(output, [*(row for row, _ in rows), *others], entities, storage)
     account = Account()
     account.committed.statuses.update(annotated=3, rejected=2, deleted=1)

@@ -12,6 +12,41 @@
   });
 })();
 (() => {
+  const graph = document.getElementById("graph");
+  if (!graph) return;
+  const status = document.getElementById("picked");
+  const hint = status.textContent;
+
+  const pick = (node) => {
+    const on = node !== null && node.getAttribute("aria-pressed") === "false";
+    for (const part of graph.querySelectorAll(".lit")) part.classList.remove("lit", "picked");
+    for (const other of graph.querySelectorAll(".node")) other.setAttribute("aria-pressed", String(on && other === node));
+    graph.classList.toggle("choosing", on);
+    status.textContent = hint;
+    if (!on) return;
+    node.classList.add("lit", "picked");
+    const found = [];
+    for (const line of graph.querySelectorAll("path")) {
+      const ends = line.dataset.ends.split(" ");
+      if (!ends.includes(node.dataset.node)) continue;
+      const end = ends.find((number) => number !== node.dataset.node);
+      const other = graph.querySelector(`[data-node="${end}"]`);
+      for (const part of [line, other]) part.classList.add("lit");
+      found.push([Number(line.dataset.sentences), other.dataset.name]);
+    }
+    found.sort((one, other) => other[0] - one[0]);
+    const named = found.map(([sentences, name]) => `${name} (${sentences.toLocaleString("en")})`).join(", ");
+    status.textContent = `${node.dataset.name} is in sentences with ${named}.`;
+  };
+
+  graph.addEventListener("click", ({ target }) => pick(target.closest(".node")));
+  graph.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    pick(event.target.closest(".node"));
+    event.preventDefault();
+  });
+})();
+(() => {
   const documents = [...document.querySelectorAll("article[data-document]")];
   if (!documents.length) return;
   const section = document.getElementById("documents");
@@ -75,7 +110,7 @@
   });
 
   section.addEventListener("click", ({ target }) => {
-    if (target.matches("mark:not(.off)")) target.focus();
+    target.closest("mark:not(.off)")?.focus();
   });
 
   section.addEventListener("keydown", (event) => {
