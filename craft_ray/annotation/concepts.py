@@ -32,7 +32,16 @@ def described(lexicon: Lexicon) -> dict[str, Any]:
 def with_absolute_ontologies(settings: Settings) -> Settings:
     """The settings for a run's record, as a later run may start in another folder."""
     named = (file if file == EMBEDDED else absolute(file) for file in settings.ontology)
-    return settings.model_copy(update={"ontology": tuple(named)})
+    lists = (
+        label + sign + absolute(path) for label, sign, path in (one.rpartition("=") for one in settings.dictionary)
+    )
+    return settings.model_copy(update={"ontology": tuple(named), "dictionary": tuple(lists)})
+
+
+def with_dictionary_of(storage: Storage, output: str, settings: Settings) -> Settings:
+    """The settings, with the dictionary of the last run that annotated: it has the ids of some mentions."""
+    last = _last_with(storage, output, "inputs").get("settings") or {}
+    return settings.model_copy(update={"dictionary": tuple(last.get("dictionary") or ())})
 
 
 def with_ontologies_of(storage: Storage, output: str, settings: Settings) -> Settings:

@@ -1,17 +1,20 @@
 """What all steps of a run share: its settings, its model, which is loaded in the background, and its connection."""
 
+import hashlib
 import importlib
+import json
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.concepts import load_run_grounder
 from craft_ray.annotation.timeline import Timeline
 from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.lexicon_files import open_ontology
 from craft_ray.core.connection import is_connected, ray_session
 from craft_ray.core.errors import SettingsError, StoppedError
 from craft_ray.core.settings import Settings
@@ -66,8 +69,23 @@ class ModelLoading:
         return None if self.checkpoint.stand_in is None and has_gpu() else self._deploy("cpu")
 
 
-def _load(settings: Settings, storage: Storage) -> Checkpoint:
+def load_run_checkpoint(settings: Settings, storage: Storage) -> Checkpoint:
+    """The checkpoint of the settings, with a fingerprint of all that decides which mentions it finds.
+
+    Raises SettingsError if the model or a dictionary cannot be used.
+    """
     checkpoint = load_checkpoint(settings.model, storage.fetch).with_labels(settings.labels)
+    if not settings.dictionary:
+        return checkpoint
+    digests = [checkpoint.fingerprint]
+    for label, _, path in (file.rpartition("=") for file in settings.dictionary):
+        with open_ontology(storage, path) as stream:
+            digests += [label, hashlib.sha256(stream.read()).hexdigest()]
+    return replace(checkpoint, fingerprint=hashlib.sha256(json.dumps(digests).encode()).hexdigest())
+
+
+def _load(settings: Settings, storage: Storage) -> Checkpoint:
+    checkpoint = load_run_checkpoint(settings, storage)
     if settings.model_sha256 not in (None, checkpoint.fingerprint):
         raise SettingsError(
             f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"

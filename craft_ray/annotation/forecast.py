@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from craft_ray.annotation.catalogue.existing import BATCH
 from craft_ray.annotation.catalogue.file_states import FileStates, columns_needed
 from craft_ray.annotation.catalogue.vanished import ORIGIN, Vanished, find_vanished
+from craft_ray.annotation.context import load_run_checkpoint
 from craft_ray.annotation.inputs import Inputs, list_inputs, options_for
 from craft_ray.annotation.plan import shard_signature
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item
 from craft_ray.core.settings import Settings
 from craft_ray.model.inference import check_choice
-from craft_ray.model.loading import load_checkpoint
 from craft_ray.readers import read_options, read_shard
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
@@ -49,7 +49,7 @@ def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
     check_choice(settings.precision, settings.engine)
     storage, output = Storage.of(settings), absolute(output)
     listing = list_inputs(storage, inputs, output, settings.prune)
-    checkpoint = load_checkpoint(settings.model, storage.fetch).with_labels(settings.labels)
+    checkpoint = load_run_checkpoint(settings, storage)
     exist = tables_exist(storage, output)
     states = FileStates.of(listing, _shard_rows(storage, output, settings.prune) if exist else ())
     why = reasons_to_read(states, shard_signature(checkpoint, settings))

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from craft_ray.annotation.concepts import described, with_absolute_ontologies, write_concepts
+from craft_ray.annotation.concepts import described, with_absolute_ontologies, with_dictionary_of, write_concepts
 from craft_ray.annotation.rewrites import run_tasks
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
@@ -55,6 +55,7 @@ def ground(output: str, settings: Settings) -> dict[str, Any]:
     signal.
     """
     storage, output = Storage.of(settings), absolute(output)
+    settings = with_dictionary_of(storage, output, settings)
     model = last_model(storage, output) or {"source": "", "fingerprint": "", "labels": {}}
     unfiltered = settings.model_copy(update={"grounded_only": (), "min_score": None})
     described_labels = descriptions_of(model.get(KEY, {}), model.get(KEY))

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from craft_ray.annotation.dictionary import with_dictionary
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.highlight import highlighted_html
@@ -123,10 +124,12 @@ class Tagger:
             (unit_piece + np.repeat(np.cumsum(pieces) - pieces, units)).astype(np.int32),
             tokens["unit_inner"].flatten().to_numpy(zero_copy_only=False),
         )
-        entities, _ = decode(with_predictions(documents, tokens, predictions), self._decoder)
+        block = with_predictions(documents, tokens, predictions)
+        entities, _ = decode(block, self._decoder)
         styles = {label: one.style for label, one in self.descriptions.items() if one.style}
         found = [Entities(document.text, styles=styles) for document in documents]
         if self._grounder is not None:
+            entities = with_dictionary(entities, block, self._grounder.dictionary)
             entities, left_out = self._grounder.ground(entities, [document.text for document in documents])
             for row, name in zip(*(left_out[name].to_pylist() for name in ("row", "label")), strict=True):
                 found[row].left_out[name] += 1

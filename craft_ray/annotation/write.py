@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.annotation.dictionary import with_dictionary
 from craft_ray.annotation.rows import FAILURE, SHARD_END
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.core.schema import CONCEPT_COLUMNS, DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
@@ -133,6 +134,7 @@ def _ground(
             entities = entities.append_column(name, pa.nulls(entities.num_rows, ENTITIES.field(name).type))
         return entities, counts, Counter()
     loaded = grounder if isinstance(grounder, Grounder) else _load_grounder(grounder)
+    entities = with_dictionary(entities, block, loaded.dictionary)
     entities, left_out = loaded.ground(entities, block["text"].to_pylist())
     return entities, np.bincount(entities["row"].to_numpy(), minlength=block.num_rows), _count_labels(left_out)
 

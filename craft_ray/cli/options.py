@@ -24,7 +24,7 @@ PANELS = {
     INPUTS: ("format", "include", "id_column", "text_column", "id_prefix", "prune", "max_pruned"),
     "Model and ids": (
         *("model_sha256", "replace_model", "precision", "engine", "compile"),
-        *("labels", "concepts", "ontology", "grounded_only"),
+        *("labels", "concepts", "ontology", "dictionary", "grounded_only"),
     ),
     "Tables": ("keep_text", "keep_versions", "compact"),
     "Machines": ("address", "cpus", "replicas", "max_replicas", "token_budget", "block_mb"),

@@ -48,9 +48,10 @@ class LexiconBuilder:
         self._flush()
         return copy.deepcopy(self)
 
-    def add_term(self, term: Term) -> int:
+    def add_term(self, term: Term, tier: int = NAME) -> int:
         """Add a term with its names. Returns the number of names, 0 if it is obsolete or has an unknown prefix.
 
+        tier: CORPUS if all its names are to be found first
         A term of another vocabulary adds its names and cross-references to the concepts that refer to it.
         """
         prefix = prefix_of(term.id)
@@ -78,7 +79,7 @@ class LexiconBuilder:
             if (above := prefix_of(parent)) in self._prefix:
                 self._child.append(concept)
                 self._parent.append(self._concept(parent, above))
-        self._add_names(term, concept, NAME)
+        self._add_names(term, concept, tier)
         return bool(term.name) + len(term.synonyms)
 
     @property
@@ -99,7 +100,7 @@ class LexiconBuilder:
         if term.name:
             self._add_name(term.name, concept, tier)
         for text, scope in term.synonyms:
-            self._add_name(text, concept, SYNONYM if scope == EXACT else RELATED)
+            self._add_name(text, concept, tier if tier == CORPUS else SYNONYM if scope == EXACT else RELATED)
 
     def add_strings(self, strings: Mapping[tuple[str, str], int]) -> None:
         """Add an annotated corpus: the mentions of each pair of string and id.

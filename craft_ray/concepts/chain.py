@@ -135,7 +135,7 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     refused |= (taxon[names.string] > 0) & (taxon[names.string] != lexicon.taxon[names.concept])
     names = names.take(np.flatnonzero(~refused))
     rank = _RANK[names.tier, names.form]
-    kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names))
+    kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names, lexicon.ontology[names.concept].astype(np.int64)))
     string, concept, rank = names.string[kept], names.concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     ontology = lexicon.ontology[concept]
@@ -154,12 +154,16 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     return found
 
 
-def _is_contradicted(names: Matches) -> NDArray[np.bool_]:
-    """(names,) mask of the corpus's strings that ontologies know as the name of other concepts, and not of its own."""
+def _is_contradicted(names: Matches, ontology: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(names,) mask of the corpus's strings that their ontology knows as the name of other concepts, not of its own.
+
+    ontology: (names,) prefix of each name's concept
+    """
+    within = names.string * (ontology.max(initial=0) + 1) + ontology
     pair = names.string * (names.concept.max(initial=0) + 1) + names.concept
     of_ontology = names.tier != CORPUS
     named = of_ontology & (names.tier != RELATED) & (names.form <= FOLDED)
-    contradicted: NDArray[np.bool_] = np.isin(names.string, names.string[named]) & ~of_ontology
+    contradicted: NDArray[np.bool_] = np.isin(within, within[named]) & ~of_ontology
     contradicted &= ~np.isin(pair, pair[of_ontology])
     return contradicted
 

@@ -11,7 +11,7 @@ MAX_LONGER_NAMES = 20
 MAX_WORD = 40
 """Characters."""
 
-_NAME_GOES_ON = re.compile(rf"[-‐‑–](?:\d|{'|'.join(GREEK)})")
+NAME_GOES_ON = re.compile(rf"[-‐‑–](?:\d|{'|'.join(GREEK)})")
 _LAST_WORD = re.compile(r"\b([\w-]+)[\s-]+\Z")
 
 
@@ -40,7 +40,7 @@ class Context:
     def is_cut(self, symbol: str) -> bool:
         """True if each occurrence of a symbol is the beginning of a hyphenated name: `NF` in `NF-kappaB`."""
         ends = [match.end() for match in re.finditer(rf"(?<!\w){re.escape(symbol)}(?!\w)", self.text)]
-        return bool(ends) and all(_NAME_GOES_ON.match(self.text, end) for end in ends)
+        return bool(ends) and all(NAME_GOES_ON.match(self.text, end) for end in ends)
 
     @cached_property
     def capitalised(self) -> dict[str, list[str]]:

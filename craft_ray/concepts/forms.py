@@ -115,6 +115,15 @@ def folded_words(texts: Sequence[str]) -> list[str]:
     return result
 
 
+def cased_form(text: str) -> str:
+    """Fold a string but keep its case and nothing between words.
+
+    >>> cased_form("TNF-α"), cased_form("HEK 293")
+    ('TNFalpha', 'HEK293')
+    """
+    return "".join(unicodedata.normalize("NFKD", text).translate(_FOLDING).split())
+
+
 def singular_words(words: Sequence[str]) -> list[str]:
     """Put the last word of folded strings into the singular.
 

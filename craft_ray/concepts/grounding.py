@@ -26,6 +26,7 @@ from craft_ray.concepts.chain import (
     without_contradictions,
 )
 from craft_ray.concepts.context import Context
+from craft_ray.concepts.dictionary import Dictionary
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
@@ -57,6 +58,7 @@ class Grounder:
     grounded_only: labels whose mentions are left out if they have no concept
     rescoring: new scores for mentions of labels that the lexicon has names for; None keeps the network's
     min_score: lowest score of mentions to keep; None uses the threshold of the rescoring, if there is one
+    dictionary: names that are mentions wherever they stand, whose concepts the lexicon has; None without any
     cache:     by label, mention and species, what its names and what its context-free variants found
     """
 
@@ -66,6 +68,7 @@ class Grounder:
     grounded_only: frozenset[str] = frozenset()
     rescoring: Rescoring | None = None
     min_score: float | None = None
+    dictionary: Dictionary | None = None
     cache: dict[tuple[str, str, int], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
 
     @property

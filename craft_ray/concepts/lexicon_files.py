@@ -4,7 +4,7 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -73,24 +73,17 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     terms, names, with_synonyms, xrefs = Counter[str](), 0, 0, builder.xref_count
     skipped = Counter[str]()
     header: dict[str, str] = {}
-    try:
-        for item in _read_terms(builder, storage, file):
-            if isinstance(item, dict):
-                header = item
-                continue
-            prefix = prefix_of(item.id)
-            names += builder.add_term(item)
-            if prefix in prefixes:
-                terms[prefix] += item.name is not None and not item.obsolete
-                with_synonyms += bool(item.synonyms)
-            elif item.name:
-                skipped[prefix] += 1
-    except CraftRayError:
-        raise
-    except (TruncatedError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
-        raise SettingsError(f"the ontology {file} is truncated or damaged") from error
-    except (ijson.JSONError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
-        raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
+    for item in read_ontology(storage, file, builder.by_name):
+        if isinstance(item, dict):
+            header = item
+            continue
+        prefix = prefix_of(item.id)
+        names += builder.add_term(item)
+        if prefix in prefixes:
+            terms[prefix] += item.name is not None and not item.obsolete
+            with_synonyms += bool(item.synonyms)
+        elif item.name:
+            skipped[prefix] += 1
     if terms.total() == names == builder.xref_count - xrefs == 0:
         others = [prefix for prefix, _ in skipped.most_common(3)]
         hint = f" but of {', '.join(others)}: name them with --prefix" if others else ": is it an ontology in OBO?"
@@ -102,26 +95,44 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
 
 
-def _read_terms(builder: LexiconBuilder, storage: Storage, file: str) -> Iterator[Term | dict[str, str]]:
-    """Yield the header and the terms of a file, whatever its format."""
-    with _open(storage, file) as stream:
+def read_ontology(
+    storage: Storage, file: str, by_name: Callable[[str], Mapping[str, str]] = lambda prefix: {}
+) -> Iterator[Term | dict[str, str]]:
+    """Yield the header and the terms of a file, whatever its format; `by_name` as for `read_indra`.
+
+    Raises SettingsError if it cannot be read, is truncated, or is no ontology.
+    """
+    try:
+        yield from _read_terms(storage, file, by_name)
+    except CraftRayError:
+        raise
+    except (TruncatedError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
+        raise SettingsError(f"the ontology {file} is truncated or damaged") from error
+    except (ijson.JSONError, UnicodeDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
+        raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
+
+
+def _read_terms(
+    storage: Storage, file: str, by_name: Callable[[str], Mapping[str, str]]
+) -> Iterator[Term | dict[str, str]]:
+    with open_ontology(storage, file) as stream:
         start = stream.read(1000).lstrip()
     if start.startswith(GENE_INFO):
-        with _open(storage, file) as stream:
+        with open_ontology(storage, file) as stream:
             yield from read_gene_info(stream)
     elif start.startswith(_ZIP):
-        with _open(storage, file) as stream:
-            yield from read_indra(stream, builder.by_name)
+        with open_ontology(storage, file) as stream:
+            yield from read_indra(stream, by_name)
     elif start.startswith(b"{"):
-        yield from read_graphs(lambda: _open(storage, file))
+        yield from read_graphs(lambda: open_ontology(storage, file))
     elif b"format-version:" in start or start.startswith(b"["):
-        with _open(storage, file) as stream:
+        with open_ontology(storage, file) as stream:
             yield from read_obo(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"))
     else:
         raise SettingsError(f"{file} is no ontology: it is neither OBO nor JSON")
 
 
-def _open(storage: Storage, file: str) -> BinaryIO:
+def open_ontology(storage: Storage, file: str) -> BinaryIO:
     """Open a file, and decompress it if it is gzip."""
     raw = _open_raw(storage, file)
     is_gzip = raw.read(2) == _GZIP

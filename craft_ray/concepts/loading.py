@@ -5,8 +5,10 @@ from types import MappingProxyType
 from typing import Any
 
 from craft_ray.concepts import lexicon_files
+from craft_ray.concepts.dictionary_files import LoadedDictionary, load_dictionary
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.merge import merged
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
 from craft_ray.concepts.terms import GENES
@@ -47,10 +49,13 @@ def load_grounder(
 ) -> Grounder | None:
     """Load the lexicon of the settings and call `make_grounder`. None if concepts are off or there is no lexicon."""
     lexicon = None
+    dictionary = load_dictionary(storage, settings.dictionary) if settings.dictionary else None
     if settings.concepts and (settings.ontology or lexicon_files.SHIPPED.is_file()):
         prefixes = all_prefixes(prefixes_by_label(settings, described, labels))
         lexicon = lexicon_files.load_lexicon(storage, settings.ontology or (lexicon_files.EMBEDDED,), prefixes)
-    return make_grounder(settings, lexicon, labels, rescoring, described)
+    if dictionary is not None and settings.concepts:
+        lexicon = merged(dictionary.lexicon, lexicon) if lexicon else dictionary.lexicon
+    return make_grounder(settings, lexicon, labels, rescoring, described, dictionary)
 
 
 def make_grounder(
@@ -59,15 +64,17 @@ def make_grounder(
     labels: Sequence[str] = (),
     rescoring: Any = None,
     described: Mapping[str, LabelDescription] = NO_DESCRIPTIONS,
+    dictionary: LoadedDictionary | None = None,
 ) -> Grounder | None:
     """Combine a lexicon with the settings and the model. None without a lexicon.
 
+    lexicon:   has the concepts of the dictionary
     labels:    labels of the model
     rescoring: `rescoring` of the model's config.json; None keeps its scores
     described: the model's descriptions of its labels
 
     Raises SettingsError if `grounded_only` names an unknown label or one without names in the lexicon, if `min_score`
-    is set without a lexicon, and if `rescoring` is invalid.
+    or a dictionary is set without a lexicon, and if `rescoring` is invalid.
     """
     grounded_only = frozenset(map(canonical, settings.grounded_only))
     grounder = None
@@ -78,7 +85,12 @@ def make_grounder(
             raise SettingsError(f"the model's config.json: {error}") from error
         scores = shipped_scores(lexicon.prefixes, lexicon.has_corpus)
         prefixes = prefixes_by_label(settings, described, labels)
-        grounder = Grounder(lexicon, scores, prefixes, grounded_only, regression, settings.min_score)
+        for label, own in (dictionary.prefixes if dictionary else {}).items():
+            prefixes[label] = tuple(dict.fromkeys((*own, *prefixes.get(label, ()))))
+        names = dictionary.dictionary if dictionary else None
+        grounder = Grounder(lexicon, scores, prefixes, grounded_only, regression, settings.min_score, names)
+    elif settings.dictionary:
+        raise SettingsError("dictionary: its mentions get their ids as concepts, and concepts are off")
     elif settings.min_score is not None:
         raise SettingsError("min_score: mentions are scored by the lexicon, and concepts are off")
     for label in sorted(grounded_only.difference(grounder.known_labels if grounder else ())):

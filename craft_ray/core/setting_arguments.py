@@ -28,6 +28,7 @@ class SettingArguments(TypedDict, total=False):
     token_budget: int | None
     block_mb: float | None
     ontology: tuple[str, ...]
+    dictionary: tuple[str, ...]
     concepts: bool
     min_score: float | None
     labels: tuple[str, ...]

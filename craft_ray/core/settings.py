@@ -160,6 +160,11 @@ class Settings(BaseModel):
         "local or s3://, or `embedded` for the lexicon that ships; default: those of the output's last run, else "
         "`embedded`",
     )
+    dictionary: tuple[str, ...] = Field(
+        default=(),
+        description="lists of names to find beside the model's mentions: TSV with name, id and label, or LABEL=FILE of "
+        "an ontology or of a TSV without labels; local or s3://",
+    )
     concepts: bool = Field(default=True, description="map mentions to ontology concepts")
     min_score: float | None = Field(
         default=None,

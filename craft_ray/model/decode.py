@@ -74,6 +74,22 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
         kept &= np.isin(label, [number for number, name in enumerate(tags.names) if name in decoder.chosen])
     if not kept.all():
         row, start, end, label, raw = row[kept], start[kept], end[kept], label[kept], raw[kept]
+    names, ontologies = np.array(tags.names, object)[label], np.array(tags.ontologies, object)[label]
+    entities = entity_table(block, row, start, end, names, calibrated(raw, decoder.calibration), ontologies)
+    return entities, np.bincount(row, minlength=block.num_rows)
+
+
+def entity_table(
+    block: pa.Table,
+    row: NDArray[np.int64],
+    start: NDArray[np.int32],
+    end: NDArray[np.int32],
+    label: NDArray[np.object_],
+    score: NDArray[np.float32],
+    ontology: NDArray[np.object_],
+) -> pa.Table:
+    """The table that `decode` returns, for mentions (mentions,) that begin within sentences."""
+    sentences = _Lists(block["sentence_start"])
     # One sorted key for all sentences of the block: the row in the high bits, the offset in the low ones.
     sentence_key = (sentences.rows() << 32) | sentences.values
     own_sentence = np.searchsorted(sentence_key, (row << 32) | start, side="right") - 1
@@ -82,15 +98,15 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
         "section": _sections(block["sections"], row, start),
         "start": start,
         "end": end,
-        "label": np.array(tags.names, object)[label],
+        "label": label,
         "mention": _mentions(block["text"], row, start, end),
-        "score": calibrated(raw, decoder.calibration),
-        "ontology": np.array(tags.ontologies, object)[label],
+        "score": score,
+        "ontology": ontology,
         "sentence_start": sentences.values[own_sentence],
         "sentence_end": _flat(block["sentence_end"])[own_sentence],
     }
     table = pa.table({name: pa.array(values, ENTITIES.field(name).type) for name, values in entities.items()})
-    return table.append_column("row", pa.array(row, pa.int64())), np.bincount(row, minlength=block.num_rows)
+    return table.append_column("row", pa.array(row, pa.int64()))
 
 
 @dataclass(frozen=True, slots=True)
