@@ -138,6 +138,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
+@pytest.fixture
+def on_s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An unused prefix on the server, which the environment leads to."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.fresh_prefix()
+
+
 @pytest.fixture(scope="module")
 def local_ray() -> None:
     """A connection of this process to Ray, which lives until pytest ends."""

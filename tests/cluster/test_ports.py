@@ -3,18 +3,14 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from cluster.local.cluster import ROOT, RayCluster, on_free_ports, reserved_ports
-from tests.support import prometheus, slurm
+from cluster.local.cluster import ROOT, on_free_ports, reserved_ports
 from tests.support.s3_server import s3_server_on
-
-Server = Callable[[range], AbstractContextManager[object]]
 
 
 def test_ports_are_reserved_between_processes():
@@ -42,34 +38,8 @@ def test_a_server_that_never_starts_raises():
     assert len(set(ports)) == 3
 
 
-@contextmanager
-def ray_head(ports: range) -> Iterator[object]:
-    cluster = RayCluster({}, workers=0)
-    try:
-        with cluster.head_on(ports) as head:
-            yield head
-    finally:
-        cluster.stop()
-        cluster.remove_files()
-
-
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    "server_in",
-    [
-        lambda folder: partial(s3_server_on, folder),
-        pytest.param(lambda _: ray_head, marks=pytest.mark.long),
-        pytest.param(
-            lambda _: slurm.slurm_on, marks=[pytest.mark.long, pytest.mark.skipif(slurm.missing(), reason="no Slurm")]
-        ),
-        pytest.param(
-            lambda folder: partial(prometheus.prometheus_on, folder, folder / "none.json"),
-            marks=pytest.mark.skipif(prometheus.PROMETHEUS is None, reason="no Prometheus"),
-        ),
-    ],
-    ids=["SeaweedFS", "Ray", "Slurm", "Prometheus"],
-)
-def test_a_server_whose_port_is_taken_starts_on_others(server_in: Callable[[Path], Server], tmp_path: Path):
+def test_a_server_whose_port_is_taken_starts_on_others(tmp_path: Path):
     starts: list[range] = []
 
     @contextmanager
@@ -79,7 +49,7 @@ def test_a_server_whose_port_is_taken_starts_on_others(server_in: Callable[[Path
         with ExitStack() as stack:
             for port in ports if len(starts) == 1 else ():
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            yield stack.enter_context(server_in(tmp_path)(ports))
+            yield stack.enter_context(s3_server_on(tmp_path, ports))
 
     with on_free_ports(hindered):
         assert len(starts) == 2

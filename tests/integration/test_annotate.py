@@ -15,7 +15,6 @@ from craft_ray.core.labels import LABELS
 from tests.conftest import SAMPLE
 from tests.support.commands import run_command
 from tests.support.outputs import assert_consistent, close, document_rows, entity_rows, table
-from tests.support.pubmed import citation, deletion, pubmed_file
 from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
@@ -115,57 +114,6 @@ def test_s3_and_disk_give_the_same_tables(
         DeltaTable(f"{prefix}/out/{name}", storage_options=options) for name in ("entities", "documents", "shards")
     ]
     assert parquet == {uri.rpartition("/")[2] for delta in tables for uri in delta.file_uris()}
-
-
-def titles(output: Path) -> dict[str, tuple[str, Any]]:
-    return {row["doc_id"]: (row["status"], row["text"]) for row in document_rows(output)}
-
-
-def test_revisions_and_deletions_apply_in_any_order(local_ray: None, tmp_path: Path):
-    """Zebrafish are what the stand-in finds."""
-    second, third = citation(2, "Mice"), citation(3, "Rats")
-    base = pubmed_file(tmp_path / "pubmed26n0001.xml", citation(1, "A zebrafish"), second, third)
-    update = pubmed_file(tmp_path / "pubmed26n0002.xml", citation(1, "A zebrafish, revised"), deletion(2, 9))
-    late = pubmed_file(tmp_path / "pubmed26n0000.xml", citation(1, "Older"), second, citation(9, "Mice"))
-    expected = {
-        "PMID:1": ("annotated", "A zebrafish, revised"),
-        "PMID:2": ("deleted", None),
-        "PMID:3": ("annotated", "Rats"),
-        "PMID:9": ("deleted", None),
-    }
-
-    stepwise = tmp_path / "stepwise"
-    craft_ray.annotate(base, str(stepwise), model="stand-in")
-    summary = craft_ray.annotate([base, update], str(stepwise), model="stand-in")
-    assert counts(summary, "annotated", "deleted", "unchanged", "superseded") == (1, 2, 3, 0)
-    assert titles(stepwise) == expected
-    summary = craft_ray.annotate([late, base], str(stepwise), model="stand-in")
-    assert counts(summary, "annotated", "superseded", "unchanged") == (0, 3, 3)  # the base is up to date and not read
-    assert titles(stepwise) == expected
-
-    together = tmp_path / "together"
-    summary = craft_ray.annotate([late, update, base], str(together), model="stand-in")
-    assert counts(summary, "found", "annotated", "deleted", "superseded") == (9, 2, 2, 5)
-    assert titles(together) == expected
-    for output in (stepwise, together):
-        assert assert_consistent(output) == {"annotated": 2, "deleted": 2}
-    assert entity_rows(stepwise) == entity_rows(together) != []
-
-
-def test_revisions_within_a_run_are_superseded(local_ray: None, tmp_path: Path):
-    """Each file is a block of its own, so that revisions of one citation are committed one after the other."""
-    for number in range(6):
-        content = [citation(pmid, f"Title {pmid} of zebrafish in revision {number}") for pmid in range(1, 14)]
-        pubmed_file(tmp_path / f"pubmed26n000{number}.xml", *content)
-    output = tmp_path / "out"
-    summary = craft_ray.annotate(f"{tmp_path}/*.xml", str(output), model="stand-in", block_mb=0.001)
-    assert counts(summary, "found", "annotated", "superseded") == (78, 13, 65)
-    assert summary["adds_up"]
-    assert {text for _, text in titles(output).values()} == {
-        f"Title {i} of zebrafish in revision 5" for i in range(1, 14)
-    }
-    assert sum(summary["entities"].values()) == len(entity_rows(output)) > 0
-    assert_consistent(output)
 
 
 def test_replacing_the_model_needs_consent(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):

@@ -89,9 +89,8 @@ def test_unreachable_storage(s3_server: S3Server, command, monkeypatch, change, 
     assert not any(value in done.stderr for value in (s3_server.secret, "wrong-secret-0123456789"))
 
 
-def test_a_missing_bucket_exits_with_2(s3_server: S3Server, command, monkeypatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.usefixtures("on_s3")
+def test_a_missing_bucket_exits_with_2(command):
     for arguments in (
         ("annotate", SAMPLE, "--output", "s3://no-such-bucket/out", "--model", "stand-in"),
         ("annotate", "s3://no-such-bucket/a.jsonl", "--output", "out", "--model", "stand-in"),

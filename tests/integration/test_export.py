@@ -14,7 +14,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.compaction import compact
 from tests.support.commands import COMMAND
 from tests.support.outputs import commit, numbered_document
-from tests.support.s3_server import BUCKET, S3Server
+from tests.support.s3_server import S3Server
 
 pytestmark = pytest.mark.integration
 
@@ -67,10 +67,8 @@ def test_error_in_a_task(local_ray: None, command, tmp_path: Path):
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_export_on_s3(s3_server: S3Server, command, monkeypatch, output: Path, tmp_path):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    tables, destination = f"s3://{BUCKET}/export/tables", f"s3://{BUCKET}/export/out"
+def test_export_on_s3(s3_server: S3Server, on_s3: str, command, output: Path, tmp_path):
+    tables, destination = f"{on_s3}/tables", f"{on_s3}/out"
     filesystem = s3_server.filesystem()
     commit(tables, [numbered_document(number, 60) for number in range(40, 0, -1)], storage=Storage(S3Settings()))
     commit(tmp_path / "tables", [numbered_document(number, 60) for number in range(40, 0, -1)])
@@ -88,8 +86,8 @@ def test_export_on_s3(s3_server: S3Server, command, monkeypatch, output: Path, t
     assert command("export", tables, destination, "--to", "csv").code == 0
     left = {path.rpartition("/")[2] for path in filesystem.ls(destination, detail=False)}
     assert left == {MANIFEST, "part-00000.csv.gz"}
-    filesystem.pipe_file(f"{BUCKET}/export/mine/notes.txt", b"mine")
-    refused = command("export", tables, f"s3://{BUCKET}/export/mine", "--to", "csv")
+    filesystem.pipe_file(f"{on_s3}/mine/notes.txt", b"mine")
+    refused = command("export", tables, f"{on_s3}/mine", "--to", "csv")
     assert refused.code == 2
     assert "is not empty" in refused.stderr
 

@@ -16,7 +16,6 @@ from craft_ray.storage.storage import Storage
 from tests.support.commands import COMMAND, run_command
 from tests.support.ontologies import OBO, grounder, obo_file
 from tests.support.outputs import assert_consistent, commit, commit_blocks, document_rows, numbered_document, table
-from tests.support.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.integration
 
@@ -64,16 +63,14 @@ def test_killed_run_is_completed(tmp_path: Path):
     assert_consistent(killed)
 
 
-def test_ground_on_s3_and_diff(s3_server: S3Server, command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
+def test_ground_on_s3_and_diff(on_s3: str, command, tmp_path: Path):
     storage = Storage(S3Settings())
-    output = f"s3://{BUCKET}/ground/tables"
+    output = f"{on_s3}/tables"
     commit(output, [numbered_document(number) for number in range(30)], storage=storage)
     options = storage.delta_options(output)
     yeasts = sum(row["mention"] == "yeast" for row in table(output, "entities", options).to_pylist())
     for text, name, concept in ((OBO, "older.obo", "4932"), (NEWER, "newer.obo.gz", "559292")):
-        ontology = f"s3://{BUCKET}/ground/{name}"
+        ontology = f"{on_s3}/{name}"
         storage.write_bytes(ontology, Path(obo_file(tmp_path, text, name)).read_bytes())
         done = command("ground", output, "--ontology", ontology, "--keep-versions", "2")
         assert done.code == 0, done.stderr

@@ -23,16 +23,13 @@ from craft_ray.concepts.loading import all_prefixes, load_grounder
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
 from craft_ray.core.descriptions import CRAFT_PREFIXES
-from craft_ray.core.labels import ONTOLOGY
-from craft_ray.core.schema import DOCUMENTS, ENTITIES
 from craft_ray.core.settings import Settings
 from craft_ray.model.decode import Decoder
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.shards import Shard
-from craft_ray.tables.writer import Tables
-from tests.scale.harness import command, scenario
-from tests.support.outputs import STORAGE, append, filled
+from tests.scale.harness import scenario
+from tests.support.outputs import STORAGE
 
 SYLLABLES = [first + vowel + last for first in "bdfgklmnprst" for vowel in "aeiou" for last in ("", "n", "x")]
 
@@ -84,36 +81,6 @@ def _term(number: int, prefixes: tuple[str, ...], chance: random.Random) -> Term
     parents = (f"{prefix}:{number // 12 * 6 + number % 6}",) if number > 12 else ()
     synonyms = tuple((f"{words(chance)} {number}", "EXACT") for _ in range(2))
     return Term(f"{prefix}:{number}", f"{words(chance)} {number}", None, synonyms, parents)
-
-
-@scenario
-def ground(folder: Path, entities: int = 1_000_000, per_commit: int = 300_000) -> Iterator[dict[str, Any]]:
-    """`ground` over entities of which seven in eight have names of the lexicon that ships, twice."""
-    chance, tables = np.random.default_rng(20261127), Tables(STORAGE, str(folder / "out"))
-    names = _names(chance)
-    for first in range(0, entities, per_commit):
-        count = min(per_commit, entities - first)
-        labels, mentions = zip(*(names[n] for n in chance.zipf(1.3, count) % len(names)), strict=True)
-        texts = [" ".join(mentions[n : n + PER_DOCUMENT]) for n in range(0, count, PER_DOCUMENT)]
-        ids = pa.array([f"PMID:{n:08}" for n in first // PER_DOCUMENT + np.arange(count) // PER_DOCUMENT])
-        number = np.arange(count, dtype=np.int32)
-        found = {"doc_id": ids, "label": labels, "mention": mentions, "start": number, "end": number}
-        about = {"doc_id": ids.unique(), "status": "annotated", "text": texts}
-        append(tables, STORAGE, filled(about, DOCUMENTS, len(texts)), filled(found, ENTITIES, count))
-    for turn in ("first", "again"):
-        summary, used = command("ground", folder / "out")
-        yield {"turn": turn, "status": summary["status"], "entities": summary["entities"]} | used
-
-
-def _names(chance: np.random.Generator) -> list[tuple[str, str]]:
-    """Labels and names; of eight, seven are in the lexicon that ships."""
-    grounder, unknown = load_grounder(Settings(), STORAGE), random.Random(20261127)
-    assert grounder is not None
-    lexicon = grounder.lexicon
-    label_of = {prefix: label for label, prefix in ONTOLOGY.items()}
-    chosen = chance.choice(len(lexicon.ids), 20_000)
-    names = [(label_of[lexicon.prefixes[lexicon.ontology[n]]], lexicon.names[n].as_py() or "cell") for n in chosen]
-    return names + [(label, words(unknown)) for label in ONTOLOGY for _ in range(len(chosen) // 8 // len(ONTOLOGY))]
 
 
 @scenario

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -56,21 +56,18 @@ def write_jsonl(folder: Path, numbers: Iterable[int], shards: int, prefix: str =
     return folder
 
 
-def citation_block(
-    tables: Tables, numbers: np.ndarray, shard: int, status: str = "annotated", *, with_text: bool = True
-) -> WrittenBlock:
-    """Files of a block of citations, as a write task leaves them. Deleted ones have neither text nor entities."""
+def citation_block(tables: Tables, numbers: np.ndarray, shard: int, *, with_text: bool = True) -> WrittenBlock:
+    """Files of a block of citations, as a write task leaves them; those without a text have no entities either."""
     chance, rows = np.random.default_rng(shard), len(numbers)
     doc_ids = np.char.add("PMID:", numbers.astype(str))
     keys = chance.integers(-(1 << 62), 1 << 62, rows)
-    with_text = with_text and status != "deleted"
     version = np.ones(rows, np.int32)
     document = {
         "doc_id": doc_ids,
         "version": version,
         "key": keys,
         "shard": f"pubmed26n{shard:05}.xml.gz",
-        "status": status,
+        "status": "annotated",
         "run_id": RUN,
     } | ({"text": pa.array(chance.choice(texts(), rows), pa.string())} if with_text else {})
     mentions = rows * ENTITIES_EACH if with_text else 0
@@ -91,20 +88,13 @@ def citation_block(
         str(shard),
         [write_file(filled(document, DOCUMENTS, rows), STORAGE, tables.path("documents"), RUN)],
         [write_file(part, STORAGE, tables.path("entities"), RUN, where) for where, part in parts],
-        entries(tables.ids.hashes(doc_ids.tolist()), keys, revisions, np.full(rows, status == "deleted")),
+        entries(tables.ids.hashes(doc_ids.tolist()), keys, revisions, np.zeros(rows, np.bool_)),
         shards,
-        [status] * rows,
+        ["annotated"] * rows,
         [None] * rows,
         0,
         [],
     )
-
-
-def citation_blocks(
-    tables: Tables, numbers: np.ndarray, shard: int, status: str = "annotated"
-) -> Sequence[WrittenBlock]:
-    parts = np.split(numbers, range(BLOCK, len(numbers), BLOCK))
-    return [citation_block(tables, part, shard + i, status) for i, part in enumerate(parts)]
 
 
 def first_run(output: Path, citations: int) -> tuple[Tables, np.ndarray]:

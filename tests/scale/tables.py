@@ -1,16 +1,13 @@
 """Tables of many citations and of many shards, in one process and without a model."""
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,14 +21,11 @@ from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.file_list import read_file_list
 from craft_ray.storage.listing import list_shards
 from craft_ray.storage.shards import Shards, pack_shards
-from craft_ray.tables import rewriting
 from craft_ray.tables.ledger import Ledger, Part, entries
 from craft_ray.tables.writer import Tables
-from tests.scale.generated import RUN, citation_blocks, first_run, large_output
+from tests.scale.generated import RUN, large_output
 from tests.scale.harness import in_new_process, scenario
-from tests.support.outputs import STORAGE, all_of, filled
-
-FILE_MB = rewriting.FILE / (1 << 20)
+from tests.support.outputs import STORAGE, filled
 
 
 @scenario
@@ -128,75 +122,3 @@ def _plan(step: str, folder: str, expected: int | None) -> None:
     for group in group_shards(found, make_plan(Settings(), [{"CPU": 16}]), Attempt.FIRST):
         pack_shards(group)
     tables.finish(compact=True)
-
-
-@scenario
-def year(
-    folder: Path,
-    existing: int = 30_000,
-    nights: int = 365,
-    new: int = 300,
-    revised: int = 300,
-    deleted: int = 10,
-    file_mb: float = FILE_MB,
-) -> Iterator[dict[str, Any]]:
-    """Whether the last nights of a year cost or write more than the first ones.
-
-    Revised and deleted citations are always from as many of the newest: a tenth of those before the first night. After
-    each night the logs become a day older, for their age decides when they are cleared.
-    """
-    rewriting.FILE = int(file_mb * (1 << 20))
-    output = folder / "out"
-    tables, numbers = first_run(output, existing)
-    tables.finish(compact=True)
-    last, used = int(numbers[-1]), []
-    for number in range(nights):
-        chance = np.random.default_rng(number)
-        changed = np.sort(
-            chance.choice(np.arange(last + 1 - existing // 10, last + 1), revised + deleted, replace=False)
-        )
-        gone = np.sort(chance.choice(changed, deleted, replace=False))
-        tables = Tables(STORAGE, str(output), f"2026{number:04}T000000-00000000")
-        fresh = last + np.arange(1, new + 1)
-        used.append(_night(tables, fresh, np.setdiff1d(changed, gone), gone, number * 100))
-        last += new
-        for path in output.glob("*/_delta_log/*"):
-            day_before = path.stat().st_mtime - 86_400
-            os.utime(path, (day_before, day_before))
-        if number % 10 == 9 or number == nights - 1:
-            recent = used[-10:]
-            medians = {name: round(median(each[name] for each in recent), 2) for name in ("cpu_seconds", "mb_written")}
-            yield {"night": number + 1} | medians
-    log = [file.stat().st_size for file in output.glob("*/_delta_log/*")]
-    yield {"mb": round(_size(tables) / 1e6, 1), "files": _files(tables), "log_files": len(log), "log_bytes": sum(log)}
-
-
-def _night(tables: Tables, new: np.ndarray, revised: np.ndarray, gone: np.ndarray, shard: int) -> dict[str, Any]:
-    """Read what the tables hold, append, replace, record a shard and compact. Writing blocks does not count."""
-    process = psutil.Process()
-    began = time.process_time()
-    read_existing(tables, Shards.from_shards([]), tables.finished_shards())
-    opened = time.process_time() - began
-    appended = citation_blocks(tables, new, shard)
-    replaced = [
-        *citation_blocks(tables, revised, shard + 50),
-        *citation_blocks(tables, gone, shard + 90, "deleted"),
-    ]
-    began, before = time.process_time(), process.io_counters().write_chars
-    tables.append(appended)
-    tables.replace(replaced, [all_of(block) for block in replaced])
-    row: dict[str, Any] = {"shard": f"pubmed26n{shard:05}.xml.gz", "found": len(new) + len(revised), "run_id": RUN}
-    tables.record_finished(pa.Table.from_pylist([row], schema=SHARDS))
-    tables.finish(compact=True)
-    return {
-        "cpu_seconds": round(opened + time.process_time() - began, 2),
-        "mb_written": round((process.io_counters().write_chars - before) / 1e6, 2),
-    }
-
-
-def _size(tables: Tables) -> int:
-    return sum(file.size for table in tables.by_name.values() for file in table.files())
-
-
-def _files(tables: Tables) -> dict[str, int]:
-    return {name: len(table.files()) for name, table in tables.by_name.items()}

@@ -16,12 +16,10 @@ SMALL = {
     "revisions": "--existing 2000 --documents 27",
     "ledger": "--documents 2000 --documents 4000 --entries-known 1000",
     "shards": "--shards 300",
-    "year": "--existing 2000 --nights 2 --new 20 --revised 20 --deleted 2",
     "report": "--millions 1",
     "export": "--millions 1 --format jsonl",
     "compaction": "--millions 1",
     "lexicon": "--names 3000 --mentions 500",
-    "ground": "--entities 600",
     "ids": f"{__file__} --model stand-in --turns 1",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.s3_server import S3Access, S3Server
+from tests.support.s3_server import S3Access
 
 
 @pytest.fixture
@@ -17,8 +17,3 @@ def fresh_prefix_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Access], str
         return server.fresh_prefix()
 
     return use
-
-
-@pytest.fixture
-def on_s3(s3_server: S3Server, fresh_prefix_on: Callable[[S3Access], str]) -> str:
-    return fresh_prefix_on(s3_server)

@@ -17,7 +17,6 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.lease import hold_lease, lease_holder, next_run_id
-from tests.support.s3_server import S3Server
 
 STORAGE = Storage(S3Settings())
 FAR = "20260101T000000-aaaaaaaa"
@@ -153,19 +152,16 @@ def test_signal_ends_the_wait(elsewhere: Path):
         pass
 
 
-def test_only_one_of_six_concurrent_runs_gets_the_lease(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    prefix = s3_server.fresh_prefix()
+def test_only_one_of_six_concurrent_runs_gets_the_lease(on_s3: str):
     outcomes: list[str] = []
     ready, tried = threading.Barrier(6), threading.Barrier(6)
 
     def begin(number: int) -> None:
         storage = Storage(S3Settings())
-        storage.names(prefix)
+        storage.names(on_s3)
         ready.wait()
         try:
-            with hold_lease(storage, prefix, waits):
+            with hold_lease(storage, on_s3, waits):
                 outcomes.append("held")
                 tried.wait()
         except OutputBusyError:
@@ -220,10 +216,7 @@ def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyP
         server.shutdown()
 
 
-def test_probe_is_removed(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    prefix = s3_server.fresh_prefix()
+def test_probe_is_removed(on_s3: str):
     storage = Storage(S3Settings())
-    lease.check_conditional_writes(storage, prefix)
-    assert not any("probe" in name for name in storage.names(f"{prefix}/_lease"))
+    lease.check_conditional_writes(storage, on_s3)
+    assert not any("probe" in name for name in storage.names(f"{on_s3}/_lease"))

@@ -82,17 +82,6 @@ def test_the_order_of_arrival_changes_nothing(documents, random):
     assert final(documents) == final(shuffled)
 
 
-def test_look_ups_after_merges():
-    ledger = empty()
-    ids = np.arange(50_000)
-    for part in np.array_split(np.random.default_rng(0).permutation(ids), 7):
-        ledger.update(entries(part, part * 2, np.ones(len(part)), np.zeros(len(part))))
-    assert len(ledger) == 50_000
-    outcomes, _ = ledger.outcomes(entries(ids, ids * 2, np.ones(len(ids)), np.zeros(len(ids))))
-    assert (outcomes == Outcome.UNCHANGED).all()
-    assert outcome(ledger, 50_001, 0, 1) == Outcome.NEW
-
-
 def test_many_updates_leave_few_parts():
     ledger = empty()
     for at in range(0, 30_000, 30):

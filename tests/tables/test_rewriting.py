@@ -22,7 +22,6 @@ from craft_ray.tables.compaction import compact
 from craft_ray.tables.rewriting import Compaction, Rewrite, TableLocation, plan_compaction
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
-from tests.support.s3_server import S3Server
 
 
 def location(output: Path, name: str = "documents") -> TableLocation:
@@ -161,14 +160,11 @@ def test_shards_become_one_file(tables: Tables, tmp_path: Path, monkeypatch: pyt
     assert sorted(tables.finished_shards()["shard"].to_pylist()) == ["0", "1", "2"]
 
 
-def test_compaction_survives_storage_faults(tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch):
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    output = s3_server.fresh_prefix()
+def test_compaction_survives_storage_faults(tmp_path: Path, on_s3: str, monkeypatch: pytest.MonkeyPatch):
     files = []
     for name in "ba":
         (own,) = block(tmp_path, (name, "mouse")).documents
-        STORAGE.write_bytes(f"{output}/{own.path}", (tmp_path / "documents" / own.path).read_bytes())
+        STORAGE.write_bytes(f"{on_s3}/{own.path}", (tmp_path / "documents" / own.path).read_bytes())
         files.append(own)
     reads: list[bool] = []
     fetch = S3File._fetch_range
@@ -180,6 +176,6 @@ def test_compaction_survives_storage_faults(tmp_path: Path, s3_server: S3Server,
         return fetch(self, start, end)
 
     monkeypatch.setattr(S3File, "_fetch_range", fetch_at_the_third_try)
-    (new,) = Compaction(TableLocation(Storage(S3Settings()), output, DOCUMENTS, "run"), files, 1 << 20).run()
+    (new,) = Compaction(TableLocation(Storage(S3Settings()), on_s3, DOCUMENTS, "run"), files, 1 << 20).run()
     assert (new.first_id, new.last_id, new.rows) == ("a", "b", 2)
     assert not all(reads)

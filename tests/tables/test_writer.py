@@ -50,19 +50,6 @@ def test_replace(tables: Tables, tmp_path: Path):
     assert len(rows(tmp_path, "documents")) == 4
 
 
-def test_replace_rewrites_only_affected_files(tables: Tables, tmp_path: Path):
-    for part in ("ab", "cd", "ef"):
-        tables.append([block(tmp_path, *((name, "mouse") for name in part))])
-    before = {name: {file.path for file in table.files()} for name, table in tables.by_name.items()}
-    new = [block(tmp_path, (name, "human"), shard=1) for name in "acd"]
-    assert tables.replace(new, [all_of(written) for written in new]) == 3
-    for name in ("entities", "documents"):
-        after = {file.path for file in tables.by_name[name].files()}
-        assert len(before[name] & after) == 1  # e and f
-        assert len(after - before[name]) == 2  # a and b, c and d
-    assert rows(tmp_path, "entities") == [(name, "human" if name in "acd" else "mouse", "Taxon") for name in "abcdef"]
-
-
 def test_labels_with_special_characters(tmp_path: Path):
     tables = Tables(STORAGE, str(tmp_path), EARLIER)
     tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
