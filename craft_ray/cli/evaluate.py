@@ -32,12 +32,12 @@ PrecisionOption = Annotated[
 
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", help="Score only these labels; repeatable.", show_default="all that the corpus has"),
+    typer.Option("--label", help="Use only this label; repeatable.", show_default="all that the corpus has"),
 ]
 
 
 def evaluate_tokens(
-    gold: Annotated[str, typer.Option(help="Gold corpus in IOB form.")],
+    gold: Annotated[str, typer.Option(help="Gold corpus, in any form of `evaluate documents`.")],
     model: ModelOption = None,
     train: Seen = None,
     precision: PrecisionOption = "auto",
@@ -45,16 +45,17 @@ def evaluate_tokens(
     settings: SettingsFile = None,
 ) -> None:
     """Score a model on the words of a gold corpus: mentions as seqeval counts them, accuracy and loss over words."""
+    from craft_ray.training.gold import read_sentences
+
+    sentences = read_sentences(gold)  # before what takes seconds to import
+
     from craft_ray.core.settings import load_settings
     from craft_ray.model.inference import Model
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
     from craft_ray.training.evaluation import evaluate_tokens as run
-    from craft_ray.training.gold import read_sentences
-    from craft_ray.training.iob import read_iob
     from craft_ray.training.seen_mentions import corpus_keys
 
-    sentences = read_iob(gold)
     seen = corpus_keys(read_sentences(train)) if train else None
     chosen = load_settings(settings, model=model)
     checkpoint = load_checkpoint(chosen.model, Storage.of(chosen).fetch)
@@ -64,7 +65,10 @@ def evaluate_tokens(
 def evaluate_documents(
     gold: Annotated[
         str | None,
-        typer.Option(help="Gold corpus: PubTator, BioC, JSON lines, brat, IOB, or CRAFT as released.", metavar="PATH"),
+        typer.Option(
+            help="Gold corpus: PubTator, BioC, brat, IOB, CRAFT as released, or JSON of annotation tools.",
+            metavar="PATH",
+        ),
     ] = None,
     craft: Annotated[
         str | None, typer.Option(help="The same, of CRAFT as released: texts and Knowtator XML.", metavar="FOLDER")
@@ -103,15 +107,9 @@ def evaluate_documents(
     count. `relaxed` counts a mention that overlaps one of the same label. With `--concepts`, the ids are scored too:
     exact span and id, and the measure of the CRAFT shared task of 2019.
     """
-    from craft_ray.annotation.tagger import Tagger
-    from craft_ray.core.settings import load_settings
-    from craft_ray.model.inference import Model
     from craft_ray.training.corpora import select_labels
     from craft_ray.training.craft import read_craft
-    from craft_ray.training.end_to_end import evaluate_concepts
-    from craft_ray.training.evaluation import evaluate_documents as run
     from craft_ray.training.gold import read_documents, read_sentences
-    from craft_ray.training.seen_mentions import corpus_keys
 
     if as_csv and not errors:
         raise SettingsError("--csv goes with --errors, which it lists; --json prints the scores")
@@ -120,6 +118,14 @@ def evaluate_documents(
     documents = read_craft(craft, ids) if craft else read_documents(str(gold), ids)
     if names or label:
         documents = select_labels(documents, label_pairs(names or []), label or [])
+
+    from craft_ray.annotation.tagger import Tagger
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.inference import Model
+    from craft_ray.training.end_to_end import evaluate_concepts
+    from craft_ray.training.evaluation import evaluate_documents as run
+    from craft_ray.training.seen_mentions import corpus_keys
+
     chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
     checkpoint, grounder = _load_model(lexicon, chosen)
     if concepts:

@@ -1,15 +1,17 @@
 """`craft-ray train`."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from craft_ray.cli.console import console, print_status
-from craft_ray.cli.evaluate import print_scores
+from craft_ray.cli.evaluate import Labels, print_scores
 from craft_ray.cli.model_options import options_from
-from craft_ray.cli.options import Json, SettingsFile
+from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
 from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_training_file
@@ -43,6 +45,8 @@ def train(
         list[str] | None,
         typer.Option(help="Corpus with labels of its own, to learn from first; repeatable."),
     ] = None,
+    names: Map = None,
+    label: Labels = None,
     workers: Annotated[int, typer.Option(help="Processes that train together, one per GPU.")] = 1,
     accumulate: Annotated[int, typer.Option(help="Parts in which a worker computes each step, to save memory.")] = 1,
     as_json: Json = False,
@@ -55,16 +59,18 @@ def train(
     """
     for package in ("torch", "transformers", "accelerate"):
         require(package, "training")  # fails before Ray starts
-    from craft_ray.cli.console import step_progress
-    from craft_ray.core.descriptions import read_descriptions
-    from craft_ray.core.settings import load_settings
-    from craft_ray.training.train import train as run
-
     file = read_training_file(recipe) if recipe else TrainingFile()
     shares = dict(pair.partition("=")[::2] for pair in chosen["swap"] or ())  # `Protein=0.4`
     options = chosen | {"swap": shares or None, "auxiliary": auxiliary or None}
     training = file.with_options({name: value for name, value in options.items() if value is not None})
-    train_corpus, dev_corpus = _read_corpora(training)
+    train_corpus, dev_corpus = _read_corpora(training, label_pairs(names or []), label or [])
+    auxiliaries = [_read_auxiliary(one) for one in training.auxiliary]
+
+    from craft_ray.cli.console import step_progress
+    from craft_ray.core.descriptions import read_descriptions
+    from craft_ray.core.settings import load_settings
+    from craft_ray.training.train import train as run  # takes seconds
+
     on = console(stderr=True)
     with step_progress(on) as show_step:
         result = run(
@@ -73,7 +79,7 @@ def train(
             training.require("base"),
             output,
             training.recipe,
-            auxiliary=[_read_auxiliary(one) for one in training.auxiliary],
+            auxiliary=auxiliaries,
             labels=read_descriptions(training.labels) if training.labels else {},
             workers=workers,
             accumulate=accumulate,
@@ -93,16 +99,25 @@ def _epoch_line(row: dict[str, float]) -> str:
     return f"epoch {row['epoch']:g}: {figures}, loss {row['loss']:.4f}; training loss {row['training_loss']:.4f}"
 
 
-def _read_corpora(training: TrainingFile) -> tuple["Corpus", "Corpus"]:
-    """The training and the development corpus, which may be a share of the former."""
-    from craft_ray.training.corpora import split
+def _read_corpora(training: TrainingFile, names: Mapping[str, str], labels: Sequence[str]) -> tuple["Corpus", "Corpus"]:
+    """The training and the development corpus, which may be a share of the former.
+
+    names, labels: as in `select_labels`, for both
+    """
+    from craft_ray.training.corpora import select_labels, split
 
     if training.dev_share is not None and training.dev is not None:
         raise SettingsError("--dev and --dev-share both name the development corpus: give one of them")
     corpus = _read_corpus(training.require("train"), training.train_ids)
     if training.dev_share is None:
-        return corpus, _read_corpus(training.require("dev"), training.dev_ids)
-    return split(corpus, training.dev_share, training.recipe.seed)
+        corpora = corpus, _read_corpus(training.require("dev"), training.dev_ids)
+    else:
+        corpora = split(corpus, training.dev_share, training.recipe.seed)
+    if names or labels:
+        both = select_labels([sentence for one in corpora for sentence in one.sentences], names, labels)
+        count = len(corpora[0].sentences)
+        corpora = replace(corpora[0], sentences=both[:count]), replace(corpora[1], sentences=both[count:])
+    return corpora
 
 
 def _read_auxiliary(auxiliary: str | Auxiliary) -> "Corpus":

@@ -14,6 +14,7 @@ from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention
 
 T = TypeVar("T", Mention, "GoldConcept")
+Item = TypeVar("Item", "Sentence", "GoldDocument")
 
 SPLIT_BLOCK = 20
 """Consecutive sentences that `split` keeps together, because neighbours often say the same."""
@@ -74,7 +75,7 @@ class Corpus:
         """
         taken = set(shared.values())
         name = {label: shared.get(label, f"{label} 2" if label in taken else label) for label in self.labels}
-        sentences = [replace(s, mentions=_renamed(s.mentions, name, set(name.values()))) for s in self.sentences]
+        sentences = [_selected(sentence, name, set(name.values())) for sentence in self.sentences]
         return replace(self, sentences=sentences, shared=tuple(sorted(taken)))
 
 
@@ -114,6 +115,7 @@ class GoldDocument:
     discontinuous: number of mentions in several pieces, which `mentions` leaves out
     concepts:      all mentions that have a class, discontinuous ones too
     dropped:       number of annotations whose offsets do not reproduce their text
+    is_sentence:   whether the corpus has it as a sentence, which stays whole
     """
 
     doc_id: str
@@ -122,6 +124,7 @@ class GoldDocument:
     discontinuous: int = 0
     concepts: tuple[GoldConcept, ...] = ()
     dropped: int = 0
+    is_sentence: bool = False
 
 
 Parts = tuple[str, str, list[Annotation]]
@@ -169,28 +172,26 @@ def _fault(text: str, annotation: Annotation) -> str | None:
     return None
 
 
-def select_labels(
-    documents: Sequence[GoldDocument], names: Mapping[str, str], labels: Iterable[str] = ()
-) -> list[GoldDocument]:
-    """Rename labels, and keep the mentions and concepts of some labels alone.
+def select_labels(items: Sequence[Item], names: Mapping[str, str], labels: Iterable[str] = ()) -> list[Item]:
+    """Rename labels of documents or sentences, and keep the mentions and concepts of some labels alone.
 
     names:  new name of each label to rename
     labels: labels to keep, by their new names; none for all
 
-    Raises SettingsError for a label that the documents do not have.
+    Raises SettingsError for a label that none of them has.
     """
-    known = {mention.label for document in documents for mention in document.mentions}
+    known = {mention.label for item in items for mention in item.mentions}
     kept = set(labels) or {names.get(label, label) for label in known}
     if unknown := (set(names) - known) or (kept - {names.get(label, label) for label in known}):
         raise SettingsError(f"the corpus has no label {min(unknown)}: it has {', '.join(sorted(known))}")
-    return [
-        replace(
-            document,
-            mentions=_renamed(document.mentions, names, kept),
-            concepts=_renamed(document.concepts, names, kept),
-        )
-        for document in documents
-    ]
+    return [_selected(item, names, kept) for item in items]
+
+
+def _selected(item: Item, names: Mapping[str, str], kept: set[str]) -> Item:
+    if isinstance(item, Sentence):
+        return replace(item, mentions=_renamed(item.mentions, names, kept))
+    mentions, concepts = _renamed(item.mentions, names, kept), _renamed(item.concepts, names, kept)
+    return replace(item, mentions=mentions, concepts=concepts)
 
 
 def _renamed(mentions: Iterable[T], names: Mapping[str, str], kept: set[str]) -> tuple[T, ...]:
@@ -203,7 +204,8 @@ def to_sentences(documents: Iterable[GoldDocument]) -> list[Sentence]:
     sentences = []
     for document in documents:
         waiting = list(document.mentions)
-        for begin, stop in sentence_spans(document.text):
+        spans = [(0, len(document.text))] if document.is_sentence else sentence_spans(document.text)
+        for begin, stop in spans:
             inside = [m for m in waiting if m.start < stop]
             sentences.append(
                 Sentence(

@@ -20,37 +20,25 @@ def read_documents(path: str | Path, ids: str | Path | None = None) -> list[Gold
     Raises SettingsError if the path is no corpus, or `ids` is given for anything but CRAFT.
     """
     path = Path(path)
-    if (documents := _read_standoff_documents(path, ids)) is not None:
-        return documents
-    sentences = enumerate(_read_iob_sentences(path), 1)
-    return [GoldDocument(f"{path.name}#{number}", one.text, one.mentions) for number, one in sentences]
-
-
-def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Sentence]:
-    """Read a corpus of the same formats as `read_documents`, as sentences."""
-    path = Path(path)
-    documents = _read_standoff_documents(path, ids)
-    return _read_iob_sentences(path) if documents is None else to_sentences(documents)
-
-
-def _read_standoff_documents(path: Path, ids: str | Path | None) -> list[GoldDocument] | None:
-    """Documents of a corpus with offsets; None if it has to be IOB."""
     if path.is_dir() and texts_folder(path) is not None:
         return read_craft(path, ids)
     if ids is not None:
         raise SettingsError(f"a list of articles goes with a folder of CRAFT, which {path} is not")
-    if (documents := read_standoff(path)) is None:
-        return None
+    documents = read_standoff(path) or _read_iob_documents(path)
     labels = sorted({mention.label for document in documents for mention in document.mentions})
-    spelling = dict(zip(labels, canonical_tags(labels), strict=True))
-    return select_labels(documents, spelling)
+    return select_labels(documents, dict(zip(labels, canonical_tags(labels), strict=True)))
 
 
-def _read_iob_sentences(path: Path) -> list[Sentence]:
-    if not path.is_dir():
-        return read_iob(path)
-    if files := sorted(path.glob("*.tsv")):
-        return [sentence for file in files for sentence in read_iob(file)]
-    raise SettingsError(
-        f"{path} has no corpus: no texts of CRAFT (articles/txt or txt), brat's .ann or IOB's .tsv files"
-    )
+def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Sentence]:
+    """Read a corpus of the same formats as `read_documents`, as sentences."""
+    return to_sentences(read_documents(path, ids))
+
+
+def _read_iob_documents(path: Path) -> list[GoldDocument]:
+    files = sorted(path.glob("*.tsv")) if path.is_dir() else [path]
+    if not files:
+        raise SettingsError(
+            f"{path} has no corpus: no texts of CRAFT (articles/txt or txt), brat's .ann or IOB's .tsv files"
+        )
+    sentences = enumerate((sentence for file in files for sentence in read_iob(file)), 1)
+    return [GoldDocument(f"{path.name}#{n}", one.text, one.mentions, is_sentence=True) for n, one in sentences]

@@ -13,6 +13,8 @@ from craft_ray.model.tags import DOCSTART, Mention
 from craft_ray.training.corpora import Sentence
 from craft_ray.training.files import read_text
 
+KNOWN_FORMS = "a corpus is IOB (a word and its tag per line), PubTator, BioC, JSON lines, or a folder of brat or CRAFT"
+
 
 def read_iob(path: str | Path) -> list[Sentence]:
     """Read lines of a word, any other columns and a tag, with a blank line between sentences.
@@ -29,13 +31,29 @@ def read_iob(path: str | Path) -> list[Sentence]:
         rows = [line.split(separator) for line in block.split("\n") if line.strip()]
         rows = [row for row in rows if row[0] != DOCSTART]
         if bad := next((row for row in rows if len(row) < 2), None):
-            raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag")
+            raise SettingsError(f"{path} is not in IOB form: the line {bad[0][:60]!r} has no tag; {KNOWN_FORMS}")
         if rows:
             sentences.append(rows)
     if not sentences:
         raise SettingsError(f"{path} has no sentences")
-    tags = iter(canonical_tags(as_iob2([row[-1] for rows in sentences for row in rows])))
-    return [_sentence([row[0] for row in rows], list(islice(tags, len(rows)))) for rows in sentences]
+    try:
+        return tagged_sentences([([row[0] for row in rows], [row[-1] for row in rows]) for rows in sentences])
+    except ValueError as error:
+        raise SettingsError(f"{path} is not in IOB form: {error}; {KNOWN_FORMS}") from error
+
+
+def tagged_sentences(sentences: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[Sentence]:
+    """Sentences of words and their tags, in any scheme.
+
+    Raises ValueError if a sentence has not as many tags as words, or no tag is `O` or begins with `B-` or `I-`.
+    """
+    if bad := next((words for words, tags in sentences if len(words) != len(tags)), None):
+        raise ValueError(f"not every word of {' '.join(bad)[:60]!r} has a tag")
+    given = as_iob2([tag for _, tags in sentences for tag in tags])
+    if not any(tag == "O" or tag[:2] in ("B-", "I-") for tag in given):
+        raise ValueError("no word has the tag O")
+    tags = iter(canonical_tags(given))
+    return [_sentence(words, list(islice(tags, len(words)))) for words, _ in sentences]
 
 
 def _sentence(words: Sequence[str], tags: Sequence[str]) -> Sentence:

@@ -1,23 +1,26 @@
-"""Read gold corpora in the standoff formats of others: PubTator, brat, BioC (XML and JSON) and JSON lines.
+"""Read gold corpora in the forms of others: PubTator, brat, BioC, and the JSON and Parquet of annotation tools.
 
 All of them count offsets in code points. Labels are the types of the annotations.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from lxml import etree
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.training.corpora import Annotation, GoldDocument, Parts, gold_documents
 from craft_ray.training.files import read_text
+from craft_ray.training.iob import tagged_sentences
 
 
 def read_standoff(path: Path) -> list[GoldDocument] | None:
-    """Read a file, or a brat folder of .txt and .ann files. Returns None if the name is of no such format.
+    """Read a file, or a brat folder of .txt and .ann files. Returns None for any other, which may be IOB.
 
     Mentions whose offsets do not reproduce their text are left out, with a warning.
 
@@ -25,17 +28,33 @@ def read_standoff(path: Path) -> list[GoldDocument] | None:
     """
     if path.is_dir():
         return gold_documents(path, [_brat(file) for file in sorted(path.glob("*.ann"))]) or None
-    parse = _PARSERS.get(Path(path.name.removesuffix(".gz")).suffix)
-    if parse is None:
-        return None
-    text = read_text(path, "the corpus")
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     try:
-        documents = gold_documents(path, list(parse(text)))
-    except (json.JSONDecodeError, etree.XMLSyntaxError, KeyError, TypeError, ValueError) as error:
-        raise SettingsError(f"{path} is not in the format of its suffix: {str(error).splitlines()[0]}") from error
-    if not documents:
-        raise SettingsError(f"{path} has no documents")
-    return documents
+        if suffix == ".parquet":
+            return _documents(path, _parquet_records(path))
+        text = read_text(path, "the corpus")
+        form = _SUFFIXES.get(suffix) or next((name for name, start in _STARTS.items() if start.match(text)), None)
+        if form is None:
+            return None
+        return _documents(path, _json_records(text)) if form == "JSON" else _built(path, _PARSERS[form](text))
+    except (OSError, pa.ArrowException, etree.XMLSyntaxError, LookupError, TypeError, ValueError) as error:
+        raise SettingsError(f"{path} is no corpus that can be read: {str(error).splitlines()[0]}") from error
+
+
+def _documents(path: Path, records: Iterable[Any]) -> list[GoldDocument]:
+    """The documents of JSON or Parquet: texts with mentions, or lists of words with tags."""
+    given = [record for record in records if _is_kept(record)]
+    if given and all(isinstance(record, dict) and "tokens" in record for record in given) and _tags_of(given[0]):
+        words = [(record["tokens"], _tags_of(record) or []) for record in given]
+        sentences = enumerate(tagged_sentences(words), 1)
+        return [GoldDocument(f"{path.name}#{n}", one.text, one.mentions, is_sentence=True) for n, one in sentences]
+    return _built(path, [parts for n, record in enumerate(given, 1) for parts in _parts(record, f"{path.name}#{n}")])
+
+
+def _built(path: Path, parts: Iterable[Parts]) -> list[GoldDocument]:
+    if documents := gold_documents(path, list(parts)):
+        return documents
+    raise SettingsError(f"{path} has no documents")
 
 
 def _brat(file: Path) -> Parts:
@@ -84,21 +103,106 @@ def curies(value: str, label: str) -> str | None:
     return "|".join(found) or None
 
 
-def _json_lines(text: str) -> Iterator[Parts]:
-    for line in filter(str.strip, text.split("\n")):
-        entry = json.loads(line)
-        annotations = [Annotation(e["label"], ((e["start"], e["end"]),), e.get("mention")) for e in entry["entities"]]
-        yield str(entry.get("id", "?")), entry["text"], annotations
+def _json_records(text: str) -> list[Any]:
+    """The records of one array or object, or of one per line."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    if isinstance(found, list):
+        return [found] if found and isinstance(found[0], str) else found  # the only record of spaCy 2
+    return found.get("documents", [found])  # type: ignore[no-any-return]
 
 
-def _bioc_json(text: str) -> Iterator[Parts]:
-    for document in json.loads(text)["documents"]:
-        yield _bioc(document["id"], document["passages"])
+def _parquet_records(path: Path) -> list[Any]:
+    """Rows, with the names of tags from the schema that Hugging Face's `datasets` writes."""
+    table = pq.read_table(path)
+    features = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = {key: name for key, feature in features.items() if (name := _class_names(feature))}
+    rows = table.to_pylist()
+    return [row | {key: [own[tag] for tag in row[key]] for key, own in names.items()} for row in rows]
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """Names of the numbers in a list of `ClassLabel`, which has its kind in one of two forms."""
+    inner = feature[0] if isinstance(feature, list) else feature.get("feature", {})
+    return inner.get("names") if isinstance(inner, dict) else None
+
+
+_TAGS = ("ner_tags", "tags", "labels", "ner")
+_MENTIONS = ("entities", "spans", "labels", "label", "denotations")
+_STARTS_AT = ("start", "start_offset", "begin")
+_ENDS_AT = ("end", "end_offset")
+_LABEL = ("label", "labels", "type", "obj")
+"""Names of what records have, in spaCy, Prodigy, doccano, Label Studio, PubAnnotation and Hugging Face."""
+
+EXPECTED = (
+    "expected `text` with mentions as [start, end, label] or objects of these in `entities`, `spans` or `label`, "
+    "or `tokens` with `ner_tags`"
+)
+
+
+def _is_kept(record: Any) -> bool:
+    """False for what an annotator has rejected (Prodigy)."""
+    return not isinstance(record, dict) or record.get("answer", "accept") == "accept"
+
+
+def _tags_of(record: Mapping[str, Any]) -> list[str] | None:
+    tags: list[str] | None = _first(record, _TAGS)
+    if isinstance(tags, list) and any(isinstance(tag, int) for tag in tags):
+        raise ValueError("its tags are numbers without names: write them as text, such as B-Disease")
+    return tags
+
+
+def _parts(record: Any, name: str) -> Iterator[Parts]:
+    """The document of a record, or for BioC of an object with passages."""
+    if isinstance(record, list) and len(record) == 2:  # spaCy 2: ["text", {"entities": ...}]
+        record = {"text": record[0], **record[1]}
+    if not isinstance(record, dict):
+        raise ValueError(f"a record is {type(record).__name__}; {EXPECTED}")
+    if "passages" in record:
+        yield _bioc(record["id"], record["passages"])
+        return
+    inner = record.get("data")  # Label Studio
+    text = _first(inner if isinstance(inner, dict) else record, ("text", "content"))
+    results = [task for task in record.get("annotations") or () if isinstance(task, dict) and "result" in task]
+    mentions = results[0]["result"] if results else _first(record, _MENTIONS)
+    if not isinstance(text, str) or not isinstance(mentions, list):
+        raise ValueError(f"a record has the keys {', '.join(record)[:200]}; {EXPECTED}")
+    doc_id = _first(record, ("id", "doc_id", "pmid", "sourceid"))
+    yield str(name if doc_id is None else doc_id), text, [found for one in mentions if (found := _annotation(one))]
+
+
+def _annotation(value: Any) -> Annotation | None:
+    """A mention of a record; None for a result of Label Studio that is none, such as a relation."""
+    surface = None
+    if isinstance(value, list):
+        start, end, label = value[:3]
+    else:
+        if "result" in value or value.get("type") in ("relation", "choices"):
+            return None
+        value = value.get("value", value)
+        span = value.get("span", value)
+        start, end, label = _first(span, _STARTS_AT), _first(span, _ENDS_AT), _first(value, _LABEL)
+        surface = _first(value, ("mention", "text"))
+    label = label[0] if isinstance(label, list) and label else label
+    if not isinstance(label, str) or not isinstance(start, int) or not isinstance(end, int):
+        raise ValueError(f"a mention is {json.dumps(value)[:80]}; {EXPECTED}")
+    return Annotation(label, ((start, end),), surface)
+
+
+def _first(record: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 def _bioc_xml(text: str) -> Iterator[Parts]:
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    for document in etree.fromstring(text.encode(), parser).iterfind("document"):
+    root = etree.fromstring(text.encode(), parser)
+    if root.tag != "collection":
+        raise ValueError(f"its root is {root.tag}, and not BioC's collection")
+    for document in root.iterfind("document"):
         yield _bioc(document.findtext("id", "?"), [_as_json(passage) for passage in document.iterfind("passage")])
 
 
@@ -132,10 +236,13 @@ def _bioc(doc_id: str, passages: list[Mapping[str, Any]]) -> Parts:
     return doc_id, text, annotations
 
 
-_PARSERS: Mapping[str, Callable[[str], Iterator[Parts]]] = {
-    ".pubtator": _pubtator,
-    ".jsonl": _json_lines,
-    ".json": _bioc_json,
-    ".xml": _bioc_xml,
+_PARSERS: Mapping[str, Callable[[str], Iterator[Parts]]] = {"PubTator": _pubtator, "BioC": _bioc_xml}
+
+_SUFFIXES = {".pubtator": "PubTator", ".xml": "BioC", ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON"}
+
+_STARTS = {
+    "PubTator": re.compile(r"\s*[^|\t\n]+\|t\|"),
+    "BioC": re.compile(r"\s*<(?:\?xml|!DOCTYPE|collection)"),
+    "JSON": re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{])"),
 }
-"""Parsers by file suffix."""
+"""How a file begins whose suffix does not tell its form."""

@@ -63,7 +63,10 @@ class TrainingData:
         recipe names labels that `train` does not have.
         """
         if unknown := set(dev.labels) - set(train.labels):
-            raise SettingsError(f"{dev.name} has labels that {train.name} does not have: {', '.join(sorted(unknown))}")
+            raise SettingsError(
+                f"{dev.name} has labels that {train.name} does not have: {', '.join(sorted(unknown))}; "
+                "--map gives a label another name, and --label chooses those to learn"
+            )
         if unknown := {*recipe.swap, *recipe.names} - set(train.labels):
             raise SettingsError(f"{train.name} has no label {min(unknown)}, whose names are to be replaced")
         head, places = make_head([train, *auxiliary], recipe.nested)

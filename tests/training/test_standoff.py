@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import json
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.core.errors import SettingsError
@@ -88,10 +91,16 @@ def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
         ("a.pubtator", "1|t|Flu kills\n1\t0\t5\tFlu\tVirus", "'Flu k' at 0-5, and not 'Flu'"),
         ("a.pubtator", "1|t|Flu\n1\t0\t9\tFlu\tVirus", "outside its text"),
         ("a.pubtator", "1\t0\t3\tFlu\tVirus", "neither title nor abstract"),
-        ("a.jsonl", '{"text": "Flu"}', "not in the format"),
-        ("a.json", "{", "not in the format"),
-        ("a.xml", "<collection>", "not in the format"),
+        ("a.jsonl", '{"text": "Flu"}', r"the keys text; expected `text` with mentions as \[start, end, label\]"),
+        ("a.jsonl", '{"text": "Flu", "entities": [{"from": 0}]}', "a mention is .*; expected `text`"),
+        ("a.jsonl", '{"tokens": ["Flu"], "ner_tags": [1]}', "tags are numbers without names"),
+        ("a.jsonl", '{"tokens": ["Flu", "kills"], "ner_tags": ["O"]}', "not every word of 'Flu kills' has a tag"),
+        ("a.json", "{", "is no corpus that can be read"),
+        ("a.json", "[1]", "a record is int; expected"),
+        ("a.xml", "<collection>", "is no corpus that can be read"),
+        ("a.xml", "<i2b2/>", "its root is i2b2, and not BioC's collection"),
         ("a.xml", "<collection/>", "has no documents"),
+        ("a.parquet", "x", "is no corpus that can be read"),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, name, content, message):
@@ -140,3 +149,56 @@ def test_sentences_of_iob_become_documents(tmp_path: Path):
     tagged, plain = read_documents(tmp_path / "corpus.tsv")
     assert (tagged.text, tagged.mentions) == ("T cells live", (Mention(0, 7, "Cell"),))
     assert (plain.text, plain.mentions) == ("Alone", ())
+
+
+FLU = {"text": "Bird flu kills hens"}
+TRIPLES = [[0, 8, "Virus"], [15, 19, "Host"]]
+SPANS_OF = [{"start": start, "end": end, "label": label} for start, end, label in TRIPLES]
+OFFSETS = [{"id": 3, "start_offset": start, "end_offset": end, "label": label} for start, end, label in TRIPLES]
+VALUES = [{"start": s, "end": e, "text": FLU["text"][s:e], "labels": [label]} for s, e, label in TRIPLES]
+RESULT = [{"type": "labels", "value": value} for value in VALUES]
+WORDS = {"tokens": FLU["text"].split()}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [FLU | {"id": 1, "label": TRIPLES}],  # doccano
+        [FLU | {"labels": TRIPLES}],
+        [FLU | {"entities": OFFSETS, "relations": []}],
+        [FLU | {"spans": SPANS_OF, "tokens": [{"text": "Bird", "id": 0}]}, FLU | {"spans": [], "answer": "reject"}],
+        [[FLU["text"], {"entities": TRIPLES}]],  # spaCy
+        [FLU | {"denotations": [{"span": {"begin": s, "end": e}, "obj": label} for s, e, label in TRIPLES]}],
+        [{"id": 7, "data": FLU, "annotations": [{"result": [*RESULT, {"type": "relation"}]}]}],  # Label Studio
+        [FLU | {"label": VALUES}],
+        [WORDS | {"ner_tags": ["B-Virus", "I-Virus", "O", "B-Host"]}],
+        [WORDS | {"tags": ["B-Virus", "E-Virus", "O", "S-Host"]}],
+    ],
+)
+def test_files_of_annotation_tools(tmp_path: Path, records):
+    """As an array and by line, whatever the suffix."""
+    (tmp_path / "a.json").write_text(json.dumps(records, indent=1))
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, records)))
+    (tmp_path / "a.txt").write_text(json.dumps(records))
+    for name in ("a.json", "a.jsonl", "a.txt"):
+        assert read_sentences(tmp_path / name) == [gold("[Bird flu|Virus] kills [hens|Host]")], name
+
+
+def test_pubtator_under_another_suffix(tmp_path: Path):
+    (tmp_path / "a.PubTator.txt").write_text("1|t|Bird flu kills hens\n1\t0\t8\tBird flu\tVirus\n")
+    assert read_sentences(tmp_path / "a.PubTator.txt") == [gold("[Bird flu|Virus] kills hens")]
+
+
+def test_parquet_of_hugging_face(tmp_path: Path):
+    """Tags are numbers, whose names are in the schema."""
+    feature = {"feature": {"names": ["O", "B-Virus", "I-Virus", "B-Host"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    table = pa.table({"tokens": [["Bird", "flu", "kills", "hens"]], "ner_tags": [[1, 2, 0, 3]]})
+    features = {"info": {"features": {"tokens": {"feature": {"dtype": "string"}}, "ner_tags": feature}}}
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "a.parquet")
+    assert read_sentences(tmp_path / "a.parquet") == [gold("[Bird flu|Virus] kills [hens|Host]")]
+
+
+def test_prose_is_no_corpus(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("Bird flu kills hens\n")
+    with pytest.raises(SettingsError, match="no word has the tag O; a corpus is IOB"):
+        read_sentences(tmp_path / "a.txt")
