@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,21 +59,35 @@ class Tagger:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", grounder: Grounder | None = None
+        self,
+        checkpoint: Checkpoint,
+        precision: Precision | Literal["auto"] = "auto",
+        grounder: Grounder | None = None,
+        threads: int | None = None,
     ) -> None:
-        """grounder: gives entities their concepts; without it they have none"""
+        """Prepare a checkpoint.
+
+        grounder: gives entities their concepts; without it they have none
+        threads:  CPU threads; by default as many as there are cores
+        """
         self._grounder = grounder
         self.descriptions = checkpoint.descriptions
         self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
-        self._model = Model.of(checkpoint, precision)
+        self._model = Model.of(checkpoint, precision, threads)
+        self._loaded: tuple[Any, ...] | None = None
 
     @classmethod
-    def load(cls, model: str | Path | None = None, settings: Settings | None = None) -> "Tagger":
+    def load(
+        cls, model: str | Path | None = None, settings: Settings | None = None, *, threads: int | None = None
+    ) -> "Tagger":
         """Load a model and the lexicon.
+
+        The result can be pickled: another process loads the same again.
 
         model:    a model that ships, a local folder or a Hugging Face id; by default the one in the settings
         settings: by default those of the environment and of craft-ray.yaml
+        threads:  CPU threads; by default as many as there are cores. One starts fastest
 
         Raises SettingsError if the model does not exist or an ontology cannot be used.
         """
@@ -83,7 +97,15 @@ class Tagger:
         checkpoint = checkpoint.with_labels(chosen.labels)
         labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)
-        return cls(checkpoint, chosen.precision, grounder)
+        tagger = cls(checkpoint, chosen.precision, grounder, threads)
+        public = chosen.model_copy(update={"notify": None}).model_dump_json()  # without a secret
+        tagger._loaded = model, public, threads, checkpoint.fingerprint, grounder and grounder.lexicon.fingerprint
+        return tagger
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._loaded is None:
+            raise TypeError("a Tagger can be pickled if it was made by Tagger.load")
+        return _load_again, self._loaded
 
     def tag(self, text: str) -> Entities:
         """Return the entities of a text, in order; `text[entity.start:entity.end] == entity.mention`."""
@@ -137,6 +159,11 @@ class Tagger:
         for row, entity in zip(entities["row"].to_pylist(), entities.select(columns).to_pylist(), strict=True):
             found[row].append(Entity(**entity))
         return found
+
+
+def _load_again(model: str | Path | None, settings: str, threads: int | None, *fingerprints: str | None) -> Tagger:
+    """fingerprints: by which what has the pickle for a key, as `datasets.map`, notices another model or lexicon"""
+    return Tagger.load(model, Settings.model_validate_json(settings), threads=threads)
 
 
 def _document(text: str) -> Document:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,8 @@ from craft_ray.core.logs import LogFormat, log, logs_json
 from craft_ray.core.text import one_line
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from craft_ray.annotation.account import Account
 
 LINE_EVERY = 10.0
@@ -99,8 +100,10 @@ def _bar(console: Console) -> Iterator[Show]:
         yield show
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console) -> "Progress":
     """A progress bar that fits 80 columns."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=10),

@@ -221,10 +221,11 @@ def _show_tagged(
     from dataclasses import asdict
 
     from craft_ray.annotation.tagger import Entities, Tagger
-    from craft_ray.core.schema import Document
+    from craft_ray.core.schema import Document, document_of
 
-    items = _items(storage, what)
-    tagger = Tagger.load(settings=settings)
+    files = None if what == "-" else _files(storage, what)
+    items = [document_of("", sys.stdin.read() if what == "-" else what)] if files is None else _read(storage, files)
+    tagger = Tagger.load(settings=settings, threads=None if files or what == "-" else 1)
     for item in islice(items, limit):
         entities = tagger.tag_document(item) if isinstance(item, Document) else Entities("")
         rows = [asdict(entity) for entity in entities]
@@ -234,16 +235,13 @@ def _show_tagged(
         print_document(on, asdict(item), rows, scores, tagger.descriptions, entities.left_out)
 
 
-def _items(storage: "Storage", what: str) -> Iterator["Item"]:
-    """The documents of a text, of standard input (`-`), or of a file or folder.
+def _files(storage: "Storage", what: str) -> list[str] | None:
+    """The files of a file or folder, None for a text.
 
     Raises SettingsError if there is no such file, or there are no documents in the folder.
     """
-    from craft_ray.core.schema import document_of
     from craft_ray.storage.addresses import is_remote
 
-    if what == "-":
-        return iter([document_of("", sys.stdin.read())])
     path = Path(what)
     if is_remote(what) or (len(what) < 4096 and "\n" not in what and path.exists()):
         from craft_ray.readers import is_shard_name
@@ -253,10 +251,10 @@ def _items(storage: "Storage", what: str) -> Iterator["Item"]:
             files: list[str] = list_shards(storage, [what], is_shard_name).files["name"].to_pylist()
         except SettingsError as error:
             raise SettingsError(f"there are no tables in {what}, and no documents: {error}") from error
-        return _read(storage, files)
+        return files
     if path.suffix and " " not in what:
         raise SettingsError(f"there is no file {what}")
-    return iter([document_of("", what)])
+    return None
 
 
 def _read(storage: "Storage", files: Sequence[str]) -> Iterator["Item"]:

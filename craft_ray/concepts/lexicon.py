@@ -74,11 +74,18 @@ class Lexicon:
     def indices(self, ids: Sequence[str] | pa.Array) -> NDArray[np.int64]:
         """Index of the concept of each id, current or old; -1 for unknown ids."""
         wanted = pa.array(ids, pa.string())
-        found: NDArray[np.int64] = pc.fill_null(pc.index_in(wanted, self.ids), -1).to_numpy().astype(np.int64)
-        old = pc.fill_null(pc.index_in(wanted, self.old_ids), -1).to_numpy()
+        found, old = _indices_in(self.ids, wanted), _indices_in(self.old_ids, wanted)
         replaced = (found < 0) & (old >= 0)
         found[replaced] = self.old_concept[old[replaced]]
         return found
+
+
+def _indices_in(ids: pa.StringArray, wanted: pa.StringArray) -> NDArray[np.int64]:
+    """First index of each wanted id, -1 if there is none. Only the wanted ones are hashed, which are few."""
+    rows = pc.indices_nonzero(pc.is_in(ids, wanted))
+    first = rows.take(pc.index_in(wanted, ids.take(rows)))
+    found: NDArray[np.int64] = pc.fill_null(first.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+    return found.copy()
 
 
 def equivalents(lexicon: Lexicon, ids: Sequence[str]) -> list[frozenset[int]]:

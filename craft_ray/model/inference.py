@@ -116,9 +116,11 @@ class Model:
         return self._engine.precision
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto") -> "Model":
-        """Load a checkpoint on all cores of this machine."""
-        return cls(prepare_model(checkpoint, "cpu", precision, here=True), threads=os.cpu_count() or 1)
+    def of(
+        cls, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", threads: int | None = None
+    ) -> "Model":
+        """Load a checkpoint on all cores of this machine, or on some."""
+        return cls(prepare_model(checkpoint, "cpu", precision, here=True), threads=threads or os.cpu_count() or 1)
 
     def predict(
         self,

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import socket
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,6 +212,8 @@ def _read_with_transformers(folder: str, source: str) -> _Files:
 
 def _hub_is_reachable() -> bool:
     """Checked with a short timeout, since the hub's own client retries for half a minute."""
+    import urllib.request
+
     from huggingface_hub.constants import ENDPOINT
 
     if urllib.request.getproxies():

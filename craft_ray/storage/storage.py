@@ -10,9 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
-import pyarrow as pa
-import pyarrow.fs
-
 from craft_ray.core.errors import SettingsError, StorageError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import S3Settings, Settings
@@ -25,7 +22,9 @@ from craft_ray.storage.retry import with_retries
 from craft_ray.storage.s3 import S3
 
 if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem  # takes a tenth of Ray's import
+    # Both take longer to import than all that a local file needs.
+    from fsspec import AbstractFileSystem
+    from pyarrow.fs import FileSystem
 
 _Result = TypeVar("_Result")
 
@@ -275,11 +274,13 @@ class Storage:
         if filesystem.exists(url):
             filesystem.rm(url, recursive=True)
 
-    def arrow_filesystem(self, url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
+    def arrow_filesystem(self, url: str) -> tuple["FileSystem | None", str]:
         """Return an Arrow filesystem that reads with retries, None for a local path, and the path within it."""
         if not is_remote(url):
             return None, url
-        return pyarrow.fs.PyFileSystem(_RetryingHandler(self, self.filesystem(url))), url.partition("://")[2]
+        from craft_ray.storage.arrow import retrying_filesystem
+
+        return retrying_filesystem(self.filesystem(url), self.open), url.partition("://")[2]
 
     def check_writable(self, folder: str) -> None:
         """Raise SettingsError if a small file cannot be written to a folder and deleted."""
@@ -288,12 +289,3 @@ class Storage:
             probe = join(folder, f".craft-ray-{os.getpid()}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)
-
-
-class _RetryingHandler(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
-    def __init__(self, storage: Storage, filesystem: "AbstractFileSystem") -> None:
-        super().__init__(filesystem)
-        self._storage = storage
-
-    def open_input_file(self, path: str) -> pa.PythonFile:
-        return pa.PythonFile(self._storage.open(f"s3://{path}"), mode="r")

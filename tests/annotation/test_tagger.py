@@ -1,5 +1,6 @@
 """One text at a time: agreement with transformers' own pipeline."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,3 +143,16 @@ def test_what_is_no_text_and_no_document_is_told():
     ):
         with pytest.raises(TypeError, match=told):
             call()
+
+
+def test_a_pickled_tagger_is_loaded_again():
+    text = "Pax6 in the mouse."
+    tagger = Tagger.load("craft-iob", Settings(notify="https://example.org/secret", min_score=0.5), threads=1)
+    pickled = pickle.dumps(tagger)
+    again = pickle.loads(pickled)
+    assert again.tag(text) == tagger.tag(text) != []
+    assert pickle.dumps(tagger) == pickle.dumps(again) == pickled  # whatever it has tagged
+    assert pickle.dumps(Tagger.load("craft-iob", Settings(min_score=0.6), threads=1)) != pickled
+    assert b"secret" not in pickled
+    with pytest.raises(TypeError, match=r"made by Tagger\.load"):
+        pickle.dumps(Tagger(load_checkpoint("craft-iob")))
