@@ -60,7 +60,7 @@ def citation_block(tables: Tables, numbers: np.ndarray, shard: int, *, with_text
     """Files of a block of citations, as a write task leaves them; those without a text have no entities either."""
     chance, rows = np.random.default_rng(shard), len(numbers)
     doc_ids = np.char.add("PMID:", numbers.astype(str))
-    keys = chance.integers(-(1 << 62), 1 << 62, rows)
+    keys = np.array([identity.key(doc_id, str(shard), "") for doc_id in doc_ids.tolist()], np.int64)
     version = np.ones(rows, np.int32)
     document = {
         "doc_id": doc_ids,

@@ -97,7 +97,7 @@ def prune(tables: Tables, listing: Listing, run_id: str, found: NDArray[np.int64
     if unread := int((listed & transient).sum()):
         log.warning("nothing was pruned: %d files could not be read, so what they hold is not known", unread)
         return 0
-    doc_ids = vanished_documents(tables, listing, finished, run_id, found, BATCH)
+    doc_ids = vanished_documents(tables, listing, finished, run_id, found)
     why = "are in no file of the inputs any more"
     refuse_many(len(doc_ids), tables.documents.count(), max_share, why, "Is a folder missing?")
     # The files first: if one comes back after a run that died in between, it is read.

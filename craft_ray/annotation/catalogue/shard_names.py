@@ -52,18 +52,18 @@ def name_shards(
     """The name of each shard, by which its documents without an id are called; (shards,) of `large_string`.
 
     listed:   addresses of all files of the inputs, also of those that are not read
-    finished: rows of `shards` with columns ROWS, one per shard
+    finished: the result of `rows_needed`, one row per shard
     exists:   tells whether there is a file at an address
 
     A shard keeps the name with which it was read last. A new one is named by its path from its input's folder on
     (`Shard.path`), or by its address if another existing shard has that name.
     """
     paths = shards.paths
-    rows = _rows_of_names(shards.names, paths, finished)
     named = pc.if_else(pa.array(_first_of_each(paths)), paths, shards.names)
-    if not len(rows):
+    if not len(finished):
         return named
-    concerned = _named_before(shards.names, paths, rows)
+    concerned = _named_before(shards.names, paths, finished)
+    rows = finished.select(["shard", "size", "tag", "named", "run_id"])
     names = _names_by_rows(shards.take(np.flatnonzero(concerned)), listed, rows, exists)
     return pc.replace_with_mask(named, concerned, pa.array(names, pa.large_string()))
 
@@ -74,23 +74,6 @@ def _first_of_each(paths: pa.ChunkedArray) -> NDArray[np.bool_]:
     first = np.empty(len(order), np.bool_)
     first[order] = first_occurrences(paths.chunk(0), order)
     return first
-
-
-def _rows_of_names(names: pa.ChunkedArray, paths: pa.ChunkedArray, finished: pa.Table) -> pa.Table:
-    """The finished shards whose name one of some shards has or may get: a few of millions."""
-    rows = finished.select(["shard", "size", "tag", "named", "run_id"])
-    if not len(rows):
-        return rows
-    theirs = rows["named"].filter(pc.is_in(rows["shard"], _as_strings(names)))
-    return rows.filter(
-        pc.is_in(rows["named"], pa.chunked_array([*_as_strings(paths).chunks, *theirs.chunks], pa.string()))
-    )
-
-
-def _as_strings(large: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same as `string`, in chunks that do not exceed its 2 GB."""
-    batches = pa.table([large], ["names"]).to_batches(1 << 16)
-    return pa.chunked_array([batch.column(0).cast(pa.string()) for batch in batches], pa.string())
 
 
 def _named_before(names: pa.ChunkedArray, paths: pa.ChunkedArray, rows: pa.Table) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Either their file is gone, or it has been read again without them. Another file 
 it was moved or given twice. So before anything is removed, all files are read that could hold it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.annotation.catalogue.existing import BATCH
 from craft_ray.annotation.catalogue.file_states import FileStates
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.storage.shards import Listing
@@ -58,13 +59,12 @@ def find_vanished(
 
 
 def vanished_documents(
-    tables: "Tables", listing: Listing, finished: pa.Table, run_id: str, found: NDArray[np.int64], batch_rows: int
+    tables: "Tables", listing: Listing, finished: pa.Table, run_id: str, found: NDArray[np.int64]
 ) -> list[str]:
     """Return the sorted ids of the documents to remove, deletions not among them.
 
     finished: rows of `shards`, one per shard, after everything is read
     found:    id hashes of all documents that this run has found in files
-    batch_rows: rows of `documents` that are in memory as strings
 
     What a damaged file gave in an earlier run stays.
     """
@@ -74,16 +74,11 @@ def vanished_documents(
     stays = np.ones(len(listing), np.bool_)
     stays[file[read_whole]] = False
     kept = np.concatenate([found, pc.list_flatten(finished["duplicates"].filter(pa.array(listed))).to_numpy()])
-    return sorted(_without(tables, listing, stays, kept, batch_rows))
-
-
-def _without(
-    tables: "Tables", listing: Listing, stays: NDArray[np.bool_], kept: NDArray[np.int64], batch_rows: int
-) -> Iterator[str]:
-    """Ids of documents, deletions apart, that are from no file that stays and that are not kept by their id hash."""
-    for batch in tables.documents.iter_batches(ORIGIN, batch_rows):
+    vanished: list[str] = []
+    for batch in tables.documents.iter_batches(ORIGIN, BATCH):
         file = listing.index.find(batch["shard"])
         in_doubt = pc.and_(pc.not_equal(batch["status"], "deleted"), pa.array(~((file >= 0) & stays[file])))
         doc_ids: list[str] = batch.filter(in_doubt)["doc_id"].to_pylist()
         is_kept = np.isin(tables.ids.hashes(doc_ids), kept).tolist()
-        yield from (doc_id for doc_id, keep in zip(doc_ids, is_kept, strict=True) if not keep)
+        vanished += [doc_id for doc_id, keep in zip(doc_ids, is_kept, strict=True) if not keep]
+    return sorted(vanished)
