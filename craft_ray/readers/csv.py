@@ -33,7 +33,7 @@ def read_csv(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Ite
     try:
         rows = csv.reader(text, delimiter=_delimiter(head))
         names = unique_names(next(rows, []))
-        if not find_columns(names, options).text:
+        if not find_columns(tuple(names), options).text:
             raise ShardError("bad_record", f"no text among {names_of(names)}")
         number = 0
         for row in rows:

@@ -1,5 +1,6 @@
 """Values of a JSON stream, one at a time."""
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -31,7 +32,7 @@ def parse_json(content: bytes, name: str) -> Any:
     NaN and the infinities, which Python and R write for what is missing, become None.
     """
     try:
-        return _DECODER.decode(content.decode("utf-8-sig"))
+        return _DECODER.decode(content.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         return Rejection(name, "bad_encoding", not_utf8(error))
     except (ValueError, RecursionError) as error:

@@ -23,7 +23,7 @@ def read_parquet(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator
         # Parquet is read from its end, so a decompressed stream must be in memory.
         file = pq.ParquetFile(seekable(stream))
         names = file.schema_arrow.names
-        if not find_columns(names, options).text:
+        if not find_columns(tuple(names), options).text:
             raise ShardError("bad_record", f"no text among {names_of(names)}")
         # Row by row, since many rows may share one huge value of a dictionary. Threads would cost more than they gain.
         for row in file.iter_batches(batch_size=1, use_threads=False):

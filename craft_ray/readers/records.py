@@ -6,8 +6,9 @@ Columns of title, year and journal fill the document's own. The others go to its
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from craft_ray.core.schema import Document, Rejection
@@ -25,6 +26,8 @@ ID_COLUMNS = (
 YEAR_COLUMNS = ("year", "publication_year", "pub_year", "pubyear", "publication_date", "date", "publish_time")
 JOURNAL_COLUMNS = ("journal", "journal_title", "journal_name", "journal_book", "journaltitle", "journalinfo", "venue")
 
+_YEAR = re.compile(r"\s*([12][0-9]{3})(?![0-9])")
+
 _INNER_OBJECTS = ("metadata", "_source", "data", "pdf_parse", "grobid_parse", "latex_parse", "row")
 """Objects whose columns count as the record's own if it lacks text that they have."""
 
@@ -38,9 +41,10 @@ class Columns:
     by_key: Mapping[str, str]
 
 
-def find_columns(names: Collection[str], options: ReadOptions) -> Columns:
+@lru_cache(maxsize=4)  # the records of a file have the same columns
+def find_columns(names: tuple[str, ...], options: ReadOptions) -> Columns:
     """Choose the columns of id and text. `text` is empty if none qualifies."""
-    by_key = {column_key(name): name for name in reversed(list(names))}
+    by_key = {column_key(name): name for name in reversed(names)}
     ids = (options.id_column,) if options.id_column else tuple(by_key[key] for key in ID_COLUMNS if key in by_key)
     if options.text_column:
         return Columns(ids, tuple(name for name in options.text_column if name in names), by_key)
@@ -81,10 +85,10 @@ def document_from_record(record: Any, fallback_id: str, options: ReadOptions) ->
         return record
     if not isinstance(record, Mapping):
         return Rejection(fallback_id, "bad_record", f"expected an object, found {type(record).__name__}")
-    columns = find_columns(record.keys(), options)
+    columns = find_columns(tuple(record), options)
     if not columns.text or ("text" not in columns.by_key and _lacks_inner_text(record)):
         record, fallback_id = _opened(record, fallback_id)
-        columns = find_columns(record.keys(), options)
+        columns = find_columns(tuple(record), options)
     id_column, id = next(
         ((name, id) for name in columns.ids if (id := _value(record.get(name))) not in (None, "")), (None, None)
     )
@@ -173,7 +177,7 @@ def _first(
 
 
 def _year(value: Any) -> int | None:
-    match = re.match(r"\s*([12][0-9]{3})(?![0-9])", str(value))
+    match = _YEAR.match(str(value))
     return int(match.group(1)) if match else None
 
 
