@@ -57,7 +57,7 @@ def export(
     on_ray = plan.documents >= MIN_DOCUMENTS_FOR_RAY if with_ray is None else with_ray
     accounts: list[PartAccount] = []
     try:
-        begin_export(tables.storage, plan)
+        card = begin_export(tables.storage, plan)
         with part_rows(tables, plan) as parts:
             written = (
                 _on_ray(tables.storage, plan, parts, settings) if on_ray else _in_process(tables.storage, plan, parts)
@@ -67,7 +67,7 @@ def export(
                 progress(len(accounts), len(plan.counts))
     except Interrupted as signal:
         raise StoppedError(STOPPED) from signal
-    manifest = make_manifest(plan, tables, accounts)
+    manifest = make_manifest(plan, tables, accounts) | ({"card": card} if card else {})
     finish_export(tables.storage, plan, manifest)
     return manifest
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.version import __version__
+from craft_ray.export.formats import format_named
 from craft_ray.export.parts import PartAccount
 from craft_ray.export.plan import ExportPlan, Selection
 from craft_ray.storage.addresses import join
@@ -19,6 +20,9 @@ MANIFEST = "_export.json"
 
 BEGUN = "_export.begun"
 """Marks a folder as an export's until the manifest is written, and lists the files that belong to it."""
+
+CARD = "README.md"
+"""Describes the files, in some formats. One that somebody else has written is left alone."""
 
 MAX_NAMED = 100
 """Unrepresentable documents that the manifest names."""
@@ -37,21 +41,28 @@ def check_destination(tables: Output, destination: str, overwrite: bool) -> None
         )
 
 
-def begin_export(storage: Storage, plan: ExportPlan) -> None:
+def begin_export(storage: Storage, plan: ExportPlan) -> str | None:
     """Mark the destination as an export's, and remove the files of earlier exports, the manifest first.
+
+    Returns the name of the file that describes the format, if it has one and nobody else's file has its name.
 
     Raises SettingsError if a file named like a manifest is not one.
     """
     found = {_name(path) for path in storage.names(plan.destination)}
     earlier = {name for marker in (MANIFEST, BEGUN) if marker in found for name in _listed(storage, plan, marker)}
     own = sorted({*earlier, *map(plan.file_name, range(len(plan.counts)))})
-    begun = {"whole": False, "format": plan.format, "shards": [{"name": name} for name in own]}
+    describe = format_named(plan.format).card
+    card = CARD if describe is not None and CARD not in found - earlier else None
+    begun = {"whole": False, "format": plan.format, "shards": [{"name": name} for name in own], "card": card}
     storage.write_bytes(join(plan.destination, BEGUN), (json.dumps(begun) + "\n").encode())
     unfinished = {
         name for name in found if name.startswith(TEMPORARY) and name[len(TEMPORARY) :].rpartition(".")[0] in earlier
     }
     for name in (MANIFEST, *sorted(found & earlier), *sorted(unfinished)):
         storage.remove(join(plan.destination, name))
+    if card is not None and describe is not None:
+        storage.write_bytes(join(plan.destination, card), describe(plan.labels).encode())
+    return card
 
 
 def finish_export(storage: Storage, plan: ExportPlan, manifest: Mapping[str, Any]) -> None:
@@ -63,7 +74,8 @@ def _listed(storage: Storage, plan: ExportPlan, marker: str) -> list[str]:
     """The files that a manifest or marker lists."""
     path = join(plan.destination, marker)
     try:
-        return [str(shard["name"]) for shard in json.loads(storage.read_bytes(path))["shards"]]
+        content = json.loads(storage.read_bytes(path))
+        return [str(name) for name in (*(s["name"] for s in content["shards"]), content.get("card")) if name]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path} is not what an export writes: choose another folder") from error
 

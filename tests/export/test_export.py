@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from deltalake import DeltaTable
 
 from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
@@ -14,7 +15,7 @@ from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
 from craft_ray.export.formats import EXPORTERS, jsonl
 from craft_ray.export.formats.record import Exporter, Format, Record, Written
-from craft_ray.export.manifest import BEGUN, MANIFEST
+from craft_ray.export.manifest import BEGUN, CARD, MANIFEST
 from craft_ray.export.plan import PartSizes, Selection
 from craft_ray.export.rows import MAX_BUCKETS
 from craft_ray.readers import is_shard_name, read_shard
@@ -201,11 +202,13 @@ def test_folder_with_other_files(output: Path, tmp_path: Path):
     destination = tmp_path / "mine"
     destination.mkdir()
     (destination / "notes.txt").write_text("mine")
+    (destination / CARD).write_text("mine")
     with pytest.raises(SettingsError, match="is not empty"):
         run(output, destination)
-    assert [path.name for path in destination.iterdir()] == ["notes.txt"]
-    run(output, destination, overwrite=True)
-    assert (destination / "notes.txt").read_text() == "mine"
+    assert {path.name for path in destination.iterdir()} == {"notes.txt", CARD}
+    for _ in range(2):
+        assert "card" not in run(output, destination, overwrite=True)
+    assert {(destination / name).read_text() for name in ("notes.txt", CARD)} == {"mine"}
     assert len(read(destination)) == 12
 
 
@@ -220,6 +223,23 @@ def test_only_files_of_exports_are_removed(output: Path, tmp_path: Path):
     run(output, destination, "csv", gzip=False)
     assert sorted(path.name for path in destination.iterdir()) == sorted([*others, MANIFEST, "part-00000.csv"])
     assert all((destination / name).read_text() == "mine" for name in others)
+
+
+def test_card_of_a_dataset(output: Path, tmp_path: Path):
+    run(output, tmp_path / "out", gzip=False)
+    head = yaml.safe_load((tmp_path / "out" / CARD).read_text().split("---\n")[1])
+    features = {feature.pop("name"): feature for feature in head["dataset_info"]["features"]}
+    record = json.loads((tmp_path / "out" / "part-00000.jsonl").read_text().splitlines()[0])
+    assert features.keys() >= record.keys() - {"journal"}
+    for name in ("sections", "entities"):
+        columns = {column["name"]: column["dtype"] for column in features[name]["list"]}
+        assert list(columns) == list(record[name][0])
+    assert columns["label"] == {"class_label": {"names": {"0": "Protein", "1": "Taxon"}}}
+    assert list((tmp_path / "out").glob(head["configs"][0]["data_files"]))
+    run(output, tmp_path / "out", selection=Selection(labels=("Taxon",)))
+    assert "Protein" not in (tmp_path / "out" / CARD).read_text()  # an earlier card of ours is replaced
+    run(output, tmp_path / "out", "csv")
+    assert not (tmp_path / "out" / CARD).exists()
 
 
 @pytest.mark.parametrize("content", ["mine", "[]", '{"shards": ["../part-00000.csv"]}', '{"shards": 1}'])
@@ -256,7 +276,7 @@ def test_interrupted_export(output: Path, tmp_path: Path, monkeypatch, error: ty
     with pytest.raises(StoppedError if error is Interrupted else error):
         run(output, tmp_path / "out", sizes=PartSizes(documents=4))
     left = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert sorted(left) == [BEGUN, "part-00000.jsonl.gz"]
+    assert set(left) == {BEGUN, CARD, "part-00000.jsonl.gz"}
     assert left["part-00000.jsonl.gz"] == whole["part-00000.jsonl.gz"]
     monkeypatch.undo()
     run(output, tmp_path / "out", sizes=PartSizes(documents=4))

@@ -84,11 +84,13 @@ class Format:
     make:       creates the exporter of one part
     suffix:     of the files
     needs_text: false if the files have no texts
+    card:       given the labels, makes the README.md beside the files
     """
 
     make: Callable[[Collection], Exporter]
     suffix: str
     needs_text: bool = True
+    card: Callable[[Sequence[str]], str] | None = None
 
 
 def passages(record: Record) -> list[Section]:
