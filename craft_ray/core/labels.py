@@ -99,25 +99,34 @@ _IOB2 = {"B": "B", "S": "B", "U": "B", "W": "B", "I": "I", "E": "I", "L": "I", "
 _FORMS = tuple(
     map(
         re.compile,
-        (r"(?P<of>[A-Z])-(?P<label>.+)", r"(?P<of>[A-Z])_(?P<label>.+)", r"(?P<label>.+)[-_](?P<of>[BIESULMW])"),
+        (
+            r"(?P<of>[A-Z])-(?P<label>.+)",
+            r"(?P<of>[A-Z])_(?P<label>.+)",
+            r"(?P<label>.+)[-_](?P<of>[A-Z])",
+            r"(?P<of>[A-Z])(?P<label>)",
+        ),
     )
 )
+
+ONLY_LABEL = "Entity"
+"""The label of tags that are letters alone."""
 
 
 def as_iob2(tags: Iterable[str]) -> list[str]:
     """Convert the tags of a corpus or checkpoint to IOB2 if all are in one scheme, such as BIOES or BILOU.
 
-    Letters may stand before or behind a label. IOB tags stay: the mentions in them are the same.
+    Letters may stand before or behind a label, or alone. IOB tags stay: the mentions in them are the same.
 
-    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"]), as_iob2(["Gene_B", "Gene_I"]), as_iob2(["I_Cell", "O"])
-    (['B-Gene', 'O', 'B-Cell', 'I-Cell'], ['B-Gene', 'I-Gene'], ['I-Cell', 'O'])
+    >>> as_iob2(["S-Gene", "O", "B-Cell", "E-Cell"]), as_iob2(["Gene_B", "Gene_I"]), as_iob2(["B", "I", "O"])
+    (['B-Gene', 'O', 'B-Cell', 'I-Cell'], ['B-Gene', 'I-Gene'], ['B-Entity', 'I-Entity', 'O'])
     """
     given = list(tags)
     distinct = set(given) - {"O"}
     for form in _FORMS:
         found = {tag: match for tag in distinct if (match := form.fullmatch(tag)) and match["of"] in _IOB2}
         if len(found) == len(distinct):
-            return [tag if tag == "O" else f"{_IOB2[found[tag]['of']]}-{found[tag]['label']}" for tag in given]
+            iob2 = {tag: f"{_IOB2[match['of']]}-{match['label'] or ONLY_LABEL}" for tag, match in found.items()}
+            return [iob2.get(tag, tag) for tag in given]
     return given
 
 

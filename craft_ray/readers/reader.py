@@ -9,7 +9,7 @@ from craft_ray.core.schema import Item
 from craft_ray.core.settings import ArticlePart
 from craft_ray.readers.encoding import UTF_16
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Increase it when readers give other documents for the same bytes: outputs then read their files again."""
 
 HEAD_BYTES = 1 << 16

@@ -32,7 +32,10 @@ def passages(value: Any, name: str, depth: int = 0) -> Iterator[tuple[str, str]]
         yield from _marked_up(value, name) if column_key(name) == "abstracttext" else [(name, value)]
     elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
         for item in value:
-            yield from passages(item, name, depth + 1)
+            if isinstance(item, list) and all(isinstance(word, str) and " " not in word for word in item):
+                yield name, " ".join(item)  # the words of a sentence
+            else:
+                yield from passages(item, name, depth + 1)
     elif isinstance(value, Mapping) and depth < _MAX_DEPTH:
         yield from _object_passages(value, name, depth)
     elif value is not None:

@@ -16,6 +16,10 @@ from craft_ray.training.files import read_text
 KNOWN_FORMS = "a corpus is IOB (a word and its tag per line), PubTator, BioC, JSON lines, or a folder of brat or CRAFT"
 
 
+MIN_TAGGED = 0.1
+"""Share of `O`, `B-` and `I-` among the tags of a corpus. A file of other columns has fewer."""
+
+
 def read_iob(path: str | Path) -> list[Sentence]:
     """Read lines of a word, any other columns and a tag, with a blank line between sentences.
 
@@ -45,13 +49,13 @@ def read_iob(path: str | Path) -> list[Sentence]:
 def tagged_sentences(sentences: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[Sentence]:
     """Sentences of words and their tags, in any scheme.
 
-    Raises ValueError if a sentence has not as many tags as words, or no tag is `O` or begins with `B-` or `I-`.
+    Raises ValueError if a sentence has not as many tags as words, or few tags are `O` or begin with `B-` or `I-`.
     """
     if bad := next((words for words, tags in sentences if len(words) != len(tags)), None):
         raise ValueError(f"not every word of {' '.join(bad)[:60]!r} has a tag")
     given = as_iob2([tag for _, tags in sentences for tag in tags])
-    if not any(tag == "O" or tag[:2] in ("B-", "I-") for tag in given):
-        raise ValueError("no word has the tag O")
+    if sum(tag == "O" or tag[:2] in ("B-", "I-") for tag in given) < MIN_TAGGED * len(given):
+        raise ValueError("hardly a word has the tag O, B-... or I-...")
     tags = iter(canonical_tags(given))
     return [_sentence(words, list(islice(tags, len(words)))) for words, _ in sentences]
 

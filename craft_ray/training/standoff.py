@@ -132,7 +132,7 @@ def _class_names(feature: Any) -> list[str] | None:
 
 
 _TAGS = ("ner_tags", "tags", "labels", "ner")
-_MENTIONS = ("entities", "spans", "labels", "label", "denotations")
+_MENTIONS = ("entities", "spans", "labels", "label", "denotations", "annotations")
 _STARTS_AT = ("start", "start_offset", "begin")
 _ENDS_AT = ("end", "end_offset")
 _LABEL = ("label", "labels", "type", "obj")
@@ -180,8 +180,10 @@ def _annotation(value: Any) -> Annotation | None:
     surface = None
     if isinstance(value, list):
         start, end, label = value[:3]
+    elif not isinstance(value, dict):
+        raise ValueError(f"a mention is {json.dumps(value)[:80]}; {EXPECTED}")
     else:
-        if "result" in value or value.get("type") in ("relation", "choices"):
+        if value.get("type") in ("relation", "choices"):
             return None
         value = value.get("value", value)
         span = value.get("span", value)
@@ -232,7 +234,9 @@ def _bioc(doc_id: str, passages: list[Mapping[str, Any]]) -> Parts:
             text = text[: part["offset"]] + part["text"] + text[part["offset"] + len(part["text"]) :]
         for annotation in part.get("annotations", ()):
             pieces = tuple((int(p["offset"]), int(p["offset"]) + int(p["length"])) for p in annotation["locations"])
-            annotations.append(Annotation(annotation["infons"]["type"], pieces, annotation.get("text")))
+            if (label := annotation["infons"].get("type")) is None:
+                raise ValueError(f"an annotation of BioC has no infon `type`, only {', '.join(annotation['infons'])}")
+            annotations.append(Annotation(label, pieces, annotation.get("text")))
     return doc_id, text, annotations
 
 

@@ -119,6 +119,11 @@ def test_schemes(labels, begins):
     assert tags.begins.tolist() == begins
 
 
+def test_tags_without_a_label():
+    tags = TagSet.from_id2label(dict(enumerate("BIO")))
+    assert (tags.names, tags.begins.tolist()) == (("Entity",), [True, False, False])
+
+
 def test_a_letter_before_some_labels_is_part_of_them():
     assert TagSet.from_id2label(dict(enumerate(["O", "E-selectin", "Virus"]))).names == ("E-selectin", "Virus")
 

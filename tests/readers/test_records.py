@@ -156,6 +156,11 @@ EUROPE_PMC_SECTIONS = [
             "a",
             [("passages/abstract", "Mice ran.")],
         ),
+        (
+            {"id": "a", "sentences": [["Mice", "ran", "."], ["Pax6", "slept"]]},
+            "a",
+            [("sentences", "Mice ran .\nPax6 slept")],
+        ),
         ({"id": "a", "words": ["documents", "passages"], "text": "Mice ran."}, "a", [("text", "Mice ran.")]),
     ],
 )

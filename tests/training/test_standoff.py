@@ -95,6 +95,14 @@ def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
         ("a.jsonl", '{"text": "Flu", "entities": [{"from": 0}]}', "a mention is .*; expected `text`"),
         ("a.jsonl", '{"tokens": ["Flu"], "ner_tags": [1]}', "tags are numbers without names"),
         ("a.jsonl", '{"tokens": ["Flu", "kills"], "ner_tags": ["O"]}', "not every word of 'Flu kills' has a tag"),
+        ("a.jsonl", '{"text": "Flu", "label": ["sick"]}', 'a mention is "sick"; expected `text`'),
+        ("a.jsonl", '{"text": "Flu", "annotations": [{"label": 3, "start_offset": 0, "end_offset": 3}]}', '"label": 3'),
+        (
+            "a.xml",
+            "<collection><document><passage><offset>0</offset><annotation><infon key='CUI'>C1</infon></annotation>"
+            "</passage></document></collection>",
+            "no infon `type`, only CUI",
+        ),
         ("a.json", "{", "is no corpus that can be read"),
         ("a.json", "[1]", "a record is int; expected"),
         ("a.xml", "<collection>", "is no corpus that can be read"),
@@ -200,5 +208,12 @@ def test_parquet_of_hugging_face(tmp_path: Path):
 
 def test_prose_is_no_corpus(tmp_path: Path):
     (tmp_path / "a.txt").write_text("Bird flu kills hens\n")
-    with pytest.raises(SettingsError, match="no word has the tag O; a corpus is IOB"):
+    with pytest.raises(SettingsError, match=r"hardly a word has the tag O.*; a corpus is IOB"):
         read_sentences(tmp_path / "a.txt")
+
+
+def test_columns_of_something_else_are_no_corpus(tmp_path: Path):
+    rows = [f"1\tT{n}\tCHEMICAL\t{n}\t{n + 3}\tNaCl" for n in range(20)]
+    (tmp_path / "entities.tsv").write_text("\n".join([*rows, "1\tT20\tCHEMICAL\t90\t96\tI-KBr"]))
+    with pytest.raises(SettingsError, match="hardly a word has the tag O"):
+        read_sentences(tmp_path / "entities.tsv")
