@@ -83,6 +83,11 @@ def test_units_are_those_of_the_tagger(model: str):
     assert {name: table[name][0] for name in expected} == {name: column[0] for name, column in expected.items()}
 
 
+def test_titles_alone_are_counted():
+    content = lines({"pmid": 1, "title": "Pax6"}, {"pmid": 2, "title": "Mice", "abstract": "They see."}, {"pmid": 3})
+    assert account(prepared(content))["titles_alone"] == 1
+
+
 def test_existing_documents_are_left_out():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
     first = prepared(content)
