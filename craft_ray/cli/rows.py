@@ -92,20 +92,22 @@ class _SafeTerminal(io.RawIOBase):
         return len(content)
 
 
-def print_table(console: Console, rows: "pa.RecordBatchReader") -> None:
+def print_table(console: Console, rows: "pa.RecordBatchReader", hint: str = "--csv and --json print all") -> None:
     """Print rows in aligned columns.
 
     A terminal shows the first rows, with long texts folded between words, and the columns that fit; a line below counts
     the others. Elsewhere every row is one line with whole cells. Columns are then as wide as the cells of the first
     rows; a longer cell further down shifts its line.
+
+    hint: how to see what a terminal does not show
     """
     if console.is_terminal:
-        _print_first(console, rows)
+        _print_first(console, rows, hint)
     else:
         _print_all(console, rows)
 
 
-def _print_first(console: Console, rows: "pa.RecordBatchReader") -> None:
+def _print_first(console: Console, rows: "pa.RecordBatchReader", hint: str) -> None:
     names = [safe(name) for name in rows.schema.names]
     first: list[list[str]] = []
     total = 0
@@ -125,7 +127,7 @@ def _print_first(console: Console, rows: "pa.RecordBatchReader") -> None:
     if hidden := names[len(widths) :]:
         left_out.append(f"without the columns {', '.join(hidden)}")
     if left_out:
-        console.print(f"{'; '.join(left_out)}; --csv and --json print all", style="dim", highlight=False)
+        console.print(f"{'; '.join(left_out)}; {hint}", style="dim", highlight=False)
 
 
 def fitting_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from craft_ray.cli.console import add_row, console
+from craft_ray.cli.console import console
 from craft_ray.cli.options import GroundedOnly, MinScore, ModelOption, SettingsFile, open_tables
-from craft_ray.cli.rows import print_rows
+from craft_ray.cli.rows import print_rows, print_table
 from craft_ray.core.descriptions import LabelDescription, descriptions_in
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.highlight import STYLES, Segment, segments
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from craft_ray.core.settings import Settings
     from craft_ray.outputs import Output
     from craft_ray.storage.storage import Storage
+
+ALL = "--json prints all"
 
 EXAMPLES = """Examples:
 
@@ -134,11 +135,13 @@ def print_document(
     if left_out:
         counts = ", ".join(f"{one_line(label)} {count:,}" for label, count in sorted(left_out.items()))
         on.print(Text(f"left out as less sure (--min-score 0 shows them): {counts}"), style="dim")
-    if scores:
-        known = [
-            name for name in ("concept_id", "concept_name", "gene_id") if any(entity.get(name) for entity in entities)
-        ]
-        print_entities(on, entities, ("label", "mention", "start", "end", "score", *known))
+    if scores and entities:
+        import pyarrow as pa
+
+        names = ("concept_id", "concept_name", "gene_id")
+        columns = ["label", "mention", "start", "end", "score", *(n for n in names if any(e.get(n) for e in entities))]
+        rows = pa.table({name: [entity[name] for entity in entities] for name in columns})
+        print_table(on, rows.to_reader(), ALL)
 
 
 def _styles(entities: Sequence[Mapping[str, Any]], descriptions: Mapping[str, LabelDescription]) -> dict[str, str]:
@@ -168,22 +171,6 @@ def _joined(pieces: Iterable[Segment], styles: Mapping[str, str]) -> Text:
     return marked
 
 
-def print_entities(
-    on: Console,
-    rows: Sequence[Mapping[str, Any]],
-    columns: Sequence[str] = ("doc_id", "section", "label", "mention", "start", "end", "score"),
-) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in ("start", "end", "score") else "left", overflow="fold")
-    for row in rows:
-        add_row(
-            table,
-            *(f"{row[name]:.3f}" if name == "score" else "" if row[name] is None else row[name] for name in columns),
-        )
-    on.print(table)
-
-
 def _print_json(document: Mapping[str, Any], entities: Sequence[Mapping[str, Any]], **more: Any) -> None:
     line = json.dumps({**document, "entities": entities, **more}, ensure_ascii=False, default=str)
     print(safe(line) if sys.stdout.isatty() else line)
@@ -197,7 +184,7 @@ def _list_entities(on: Console, tables: "Output", limit: int, as_json: bool) -> 
     if as_json:
         print_rows(rows.to_reader(), "json lines")
     else:
-        print_entities(on, rows.to_pylist())
+        print_table(on, rows.to_reader(), ALL)
 
 
 def _show_stored(on: Console, tables: "Output", doc_id: str, scores: bool, as_json: bool) -> None:

@@ -48,6 +48,24 @@ def texts(shown: str) -> list[str]:
     return shown.splitlines()
 
 
+def test_show_keeps_ids_whole_in_80_columns(capsys: pytest.CaptureFixture[str]):
+    document = {"text": "Pax6 and Retinal ganglion cells.", "sections": []}
+    entity = {"label": "Protein", "mention": "Pax6", "start": 0, "end": 4, "score": 0.9, "concept_id": "PR:000012318"}
+    other = entity | {
+        "mention": "Retinal ganglion cells",
+        "concept_id": "NCBITaxon:1008806",
+        "gene_id": "NCBIGene:18508",
+    }
+    entities = [
+        one | {"concept_name": "a name of several words", "gene_id": one.get("gene_id")} for one in (entity, other)
+    ]
+    print_document(Console(force_terminal=True, color_system=None, width=80), document, entities, scores=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("NCBITaxon:1008806" in line for line in lines) == 1
+    assert lines[-1].strip() == "without the columns gene_id; --json prints all"
+
+
 @pytest.mark.parametrize("colours", [None, "truecolor"])
 def test_show_marks_mentions_within_others(colours: Literal["truecolor"] | None, capsys: pytest.CaptureFixture[str]):
     document = {"text": "A retinal ganglion cell.", "sections": [{"name": "text", "start": 0, "end": 24}]}
