@@ -12,7 +12,6 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from craft_ray.concepts.lexicon import Lexicon, group_parents
 from craft_ray.core.user_cache import cached
@@ -81,6 +80,8 @@ def _parquet(table: pa.Table) -> bytes:
     }
     if "key" in encodings:
         encodings["concept"] = "BYTE_STREAM_SPLIT"  # in the order of keys
+    import pyarrow.parquet as pq  # takes as long as pyarrow, and a cached lexicon does not need it
+
     sink = io.BytesIO()
     dictionary = [name for name in table.schema.names if name not in encodings]
     pq.write_table(
@@ -128,6 +129,8 @@ def _from_columns(content: memoryview) -> Lexicon:
 
 def unpack(content: bytes) -> Lexicon:
     """Raises NotALexiconError if the bytes are not a lexicon."""
+    import pyarrow.parquet as pq
+
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             description: dict[str, Any] = json.loads(archive.read(_DESCRIPTION))

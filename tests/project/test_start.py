@@ -25,7 +25,7 @@ import pytest
             "try: main()\nexcept SystemExit as end: assert not end.code",
             [
                 *("ray", "torch", "transformers", "pandas", "duckdb", "deltalake", "lxml", "fsspec", "botocore"),
-                *("pydantic_settings", "yaml", "asyncio", "craft_ray.cli.annotate"),
+                *("pydantic_settings", "yaml", "asyncio", "pyarrow.fs", "rich.progress", "craft_ray.cli.annotate"),
             ],
         ),
         ("from craft_ray.model.engines.openvino import _import_openvino as run; run()", ["openvino.tools", "numpy.ma"]),
