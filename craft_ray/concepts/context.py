@@ -37,6 +37,14 @@ class Context:
                 return long
         return None
 
+    @cached_property
+    def _short_forms(self) -> dict[str, str]:
+        return {long.casefold(): short for short, long in reversed(self.defined.items())}
+
+    def short_form(self, words: str) -> str | None:
+        """The abbreviation that the document defines for some words."""
+        return self._short_forms.get(words.casefold()) if self.defined else None
+
     def is_cut(self, symbol: str) -> bool:
         """True if each occurrence of a symbol is the beginning of a hyphenated name: `NF` in `NF-kappaB`."""
         ends = [match.end() for match in re.finditer(rf"(?<!\w){re.escape(symbol)}(?!\w)", self.text)]

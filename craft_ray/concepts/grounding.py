@@ -1,6 +1,6 @@
 """Concepts for a table of mentions: one look-up per distinct mention, then a second one where its document may help."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -202,28 +202,45 @@ class Grounder:
         contexts: (pairs,) a document of it
         group:    (pairs,) number of the document and label
         """
-        names, alone = self._look_up(queries)
-        found = names.take(string)
-        unsettled = np.flatnonzero(found.is_unsettled())
-        own, theirs = queries.take(string[unsettled]), [contexts[n] for n in unsettled.tolist()]
-        here = match_variants(self.lexicon, own, theirs, found.take(unsettled), CONTEXT_FIRST)
-        here = here.or_earlier_variant(alone.take(string[unsettled]))
-        found = found.replaced(unsettled, match_variants(self.lexicon, own, theirs, here, CONTEXT_LAST))
+        found = self._look_up_here(queries, string, contexts, CONTEXT_LAST)
         pairs = queries.take(string)
         found = self._follow_definitions(pairs, contexts, found)
         is_cut = [is_symbol(text) and context.is_cut(text) for text, context in zip(pairs.text, contexts, strict=True)]
         found.concept[is_cut] = NONE
         return with_support(found, group)
 
+    def _look_up_here(
+        self, queries: Queries, string: NDArray[np.int64], contexts: Sequence[Context], last: Container[str]
+    ) -> Found:
+        """Look strings up by name or variant, also those that their documents suggest.
+
+        last: kinds of variants to try in the end; others as for `_look_up_in_documents`
+        """
+        names, alone = self._look_up(queries)
+        found = names.take(string)
+        unsettled = np.flatnonzero(found.is_unsettled())
+        own, theirs = queries.take(string[unsettled]), [contexts[n] for n in unsettled.tolist()]
+        here = match_variants(self.lexicon, own, theirs, found.take(unsettled), CONTEXT_FIRST)
+        here = here.or_earlier_variant(alone.take(string[unsettled]))
+        return found.replaced(unsettled, match_variants(self.lexicon, own, theirs, here, last))
+
     def _follow_definitions(self, queries: Queries, contexts: Sequence[Context], found: Found) -> Found:
-        """Give abbreviations the concepts of the long forms that their documents define."""
-        long_forms = [context.long_form(text) for text, context in zip(queries.text, contexts, strict=True)]
-        defined = np.array([n for n, long in enumerate(long_forms) if long is not None], np.int64)
-        shorter, longer = queries.take(defined), [long for long in long_forms if long is not None]
-        _, meant = self._look_up(replace(shorter, text=longer))
+        """Give abbreviations the concepts of their long forms, and long forms without a concept those of the former."""
+        long_forms = {n: form for n, text in enumerate(queries.text) if (form := contexts[n].long_form(text))}
+        defined = np.array(list(long_forms), np.int64)
+        shorter, longer = queries.take(defined), replace(queries.take(defined), text=list(long_forms.values()))
+        meant = self._look_up_here(longer, np.arange(len(defined)), [contexts[n] for n in long_forms], ())
         meant.match[:] = ABBREVIATION
-        here = without_contradictions(self.lexicon, shorter.text, longer, found.take(defined))
-        return found.replaced(defined, here.where(meant.concept != NONE, meant))
+        here = without_contradictions(self.lexicon, shorter.text, longer.text, found.take(defined))
+        found = found.replaced(defined, here.where(meant.concept != NONE, meant))
+
+        nameless = np.flatnonzero(found.concept == NONE).tolist()
+        short_forms = {n: form for n in nameless if (form := contexts[n].short_form(queries.text[n]))}
+        defined = np.array(list(short_forms), np.int64)
+        longer, shorter = queries.take(defined), replace(queries.take(defined), text=list(short_forms.values()))
+        meant = without_contradictions(self.lexicon, shorter.text, longer.text, self._look_up(shorter)[0])
+        meant.match[:] = ABBREVIATION
+        return found.replaced(defined, meant)
 
     def _add_columns(self, entities: pa.Table, rows: NDArray[np.int64], found: Found) -> pa.Table:
         """Add CONCEPT_COLUMNS but `gene_id`.

@@ -1,13 +1,13 @@
 """Confidence of concept ids: how often each step was right.
 
-It was measured on CRAFT articles that the lexicon had not seen, and on other corpora. The lower share counts, so that a
-high score holds in either kind of text.
+It was measured on CRAFT articles that the lexicon had not seen, and on other corpora. The lowest share counts, so that
+a high score holds in each kind of text.
 
 The counts in `scores.json` come from `craft-ray evaluate concepts --write-counts`, with and without `--names-alone`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from craft_ray.concepts.chain import MATCHES
 FILE = Path(__file__).parent / "scores.json"
 
 SMOOTHING = 4
-"""Weight, in mentions, of a step's average over all ontologies, and of its share in CRAFT where others have few."""
+"""Weight, in mentions, of what is known of a step elsewhere, where a corpus has few."""
 
 Counts = Mapping[str, Mapping[str, Sequence[int]]]
 """By prefix and key of a step, the mentions that were right and all mentions."""
@@ -61,21 +61,26 @@ class Scores:
         return result
 
 
-def scores_from_counts(prefixes: Sequence[str], craft: Counts, others: Counts = MappingProxyType({})) -> Scores:
-    """Scores by the lower of two shares: that in CRAFT, and that in other corpora where they have mentions."""
+def scores_from_counts(
+    prefixes: Sequence[str], craft: Counts, others: Mapping[str, Counts] = MappingProxyType({})
+) -> Scores:
+    """Scores by the lowest share: that in CRAFT, in all other corpora, and in each of them that has mentions."""
     share = np.zeros((len(prefixes), len(MATCHES), len(LENGTHS), 2), np.float32)
     for step, length, is_tied in np.ndindex(share.shape[1:]):
         key = step_key(MATCHES[step], length, bool(is_tied))
         found = [steps[key] for steps in craft.values() if key in steps]
         average = (sum(right for right, _ in found) + 1) / (sum(total for _, total in found) + 2)
         for number, prefix in enumerate(prefixes):
-            in_craft = _smoothed(craft, prefix, key, average)
-            share[number, step, length, is_tied] = min(in_craft, _smoothed(others, prefix, key, in_craft))
+            in_craft = _smoothed([craft], prefix, key, average)
+            elsewhere = _smoothed(others.values(), prefix, key, in_craft)
+            each = (_smoothed([counts], prefix, key, elsewhere) for counts in others.values())
+            share[number, step, length, is_tied] = min(in_craft, elsewhere, *each)
     return Scores(share)
 
 
-def _smoothed(counts: Counts, prefix: str, key: str, average: float) -> float:
-    right, total = counts.get(prefix, {}).get(key, (0, 0))
+def _smoothed(corpora: Iterable[Counts], prefix: str, key: str, average: float) -> float:
+    found = [counts.get(prefix, {}).get(key, (0, 0)) for counts in corpora]
+    right, total = sum(right for right, _ in found), sum(total for _, total in found)
     return (right + SMOOTHING * average) / (total + SMOOTHING)
 
 

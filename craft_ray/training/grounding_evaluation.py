@@ -24,6 +24,9 @@ FOLDS = 10
 SURE = 0.9
 """Score above which at least this share of ids should be right, in any corpus."""
 
+BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""Edges of the ranges of scores in `calibration`."""
+
 LETTER_DOCUMENTS = 4
 """Documents that must use a single letter for a concept."""
 
@@ -112,15 +115,16 @@ def evaluate_gold_spans(
 
 def evaluate_other_corpora(
     corpora: Mapping[str, Sequence[GoldDocument]], grounder: Grounder
-) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, dict[str, list[int]]]]:
+) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, dict[str, dict[str, list[int]]]]]:
     """Figures by corpus and label of gold spans whose ids the lexicon has, itself or by a cross-reference.
 
     `without_equivalent` counts the other spans. `sure` are ids with a score above SURE, `sure_precision` the share of
-    them that is right. Returns the figures, and `match_counts` over all corpora.
+    them that is right. Returns the figures, and `match_counts` of each corpus.
     """
     figures: dict[str, dict[str, dict[str, Any]]] = {}
-    linked: list[Grounded] = []
+    counts: dict[str, dict[str, dict[str, list[int]]]] = {}
     for name, documents in corpora.items():
+        linked: list[Grounded] = []
         found = [grounded for grounded in ground_gold_spans(grounder, documents) if grounded.label in ONTOLOGY]
         for label in sorted({grounded.label for grounded in found}):
             of_label = [grounded for grounded in found if grounded.label == label]
@@ -128,12 +132,23 @@ def evaluate_other_corpora(
                 continue
             sure = [grounded.correct for grounded in known if grounded.score > SURE and grounded.concept >= 0]
             figures.setdefault(name, {})[label] = _figures(known) | {
+                "calibration": calibration(known),
                 "without_equivalent": len(of_label) - len(known),
                 "sure": len(sure),
                 "sure_precision": sum(sure) / max(1, len(sure)),
             }
             linked += known
-    return figures, match_counts(linked)
+        counts[name] = match_counts(linked)
+    return figures, counts
+
+
+def calibration(found: Sequence[Grounded]) -> list[dict[str, float]]:
+    """Number of ids and share of right ones, by ranges of their scores up to and including `to`."""
+    given = [grounded for grounded in found if grounded.concept >= 0]
+    which = np.digitize([grounded.score for grounded in given], BINS[1:-1], right=True)
+    count, right = (np.bincount(which, some, len(BINS) - 1) for some in (None, [g.correct for g in given]))
+    columns = zip(BINS[1:], count.tolist(), (right / np.maximum(count, 1)).tolist(), strict=True)
+    return [{"to": to, "ids": ids, "right": share} for to, ids, share in columns]
 
 
 def ground_gold_spans(

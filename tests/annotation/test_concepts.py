@@ -3,17 +3,21 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import craft_ray
+from craft_ray import concepts
 from craft_ray.annotation.concepts import concept_rows, described, write_concepts
+from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.schema import ANCESTORS, CONCEPT_COLUMNS, CONCEPTS
+from craft_ray.core.settings import Settings
 from craft_ray.tables.records import RunRecord
 from craft_ray.tables.writer import Tables
-from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.ontologies import OBO, gene_info, grounder, obo_file
 from tests.support.outputs import (
     STORAGE,
     all_of,
@@ -135,3 +139,20 @@ def test_run_reads_ids_only_of_its_own_files(local_ray: None, tmp_path: Path):
     (tmp_path / earlier.name).rename(earlier)
     assert sorted(table(output, "concepts")["id"].to_pylist()) == sorted(terms)
     assert sorted(table(output, "entities")["concept_id"].to_pylist()) == sorted(terms)
+
+
+def test_joins_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The queries for DuckDB, over mouse and the gene Pax6 of documents that name it."""
+    page = Path(concepts.__file__).parent.joinpath("README.md").read_text()
+    by_mesh, by_gene = page.split("```sql\n")[1].split("```")[0].split(";")[:2]
+    genes = Path(gene_info(tmp_path, 10090)).rename(tmp_path / "Mus_musculus.gene_info.gz")
+    by = load_grounder(Settings(ontology=(obo_file(tmp_path), str(genes))), STORAGE)
+    assert by is not None
+    commit(tmp_path / "tables", [numbered_document(n, step=2) for n in range(10)], grounder=by)
+    write_concepts(Tables(STORAGE, str(tmp_path / "tables")), by.lexicon)
+    monkeypatch.chdir(tmp_path)
+    mesh = duckdb.sql(by_mesh).fetchall()
+    assert ("MESH:D051379", "Mus musculus") in [row[:2] for row in mesh]
+    ((gene_id, symbol, description, mentions),) = duckdb.sql(by_gene).fetchall()
+    assert (gene_id, symbol, description) == ("NCBIGene:18508", "Pax6", "paired box 6")
+    assert mentions > 1

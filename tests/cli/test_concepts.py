@@ -65,4 +65,4 @@ def test_evaluate_scores_other_corpora(tmp_path: Path):
     done = CliRunner().invoke(app, [*command, "--write-counts", str(counts), "--json"])
     row = json.loads(done.output.splitlines()[-1])["corpora"]["other.pubtator"]["Cell"]
     assert (row["mentions"], row["accuracy"], row["without_equivalent"]) == (1, 1.0, 0)
-    assert json.loads(counts.read_text())["others"] == {"CL": {"synonym": [1, 1]}}
+    assert json.loads(counts.read_text())["others"] == {"other.pubtator": {"CL": {"synonym": [1, 1]}}}
