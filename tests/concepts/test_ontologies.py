@@ -129,6 +129,25 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
     assert by.add_concepts(mentions, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
 
 
+def test_the_taxonomy_of_ncbi(tmp_path: Path):
+    """Names and hierarchy are two files of the same format, as taxdump has them."""
+    names, nodes = tmp_path / "names.dmp", tmp_path / "nodes.dmp"
+    rows = ["1|root||scientific name", "10088|Mus|Mus <genus>|scientific name", "10088|mice||common name"]
+    rows += ["10090|Mus musculus||scientific name", "10090|Mus musculus Linnaeus, 1758||authority"]
+    names.write_text("".join("\t|\t".join(row.split("|")) + "\t|\n" for row in rows))
+    rows = ["1|1|no rank||8|0", "10088|1|genus||2|1", "10090|10088|species||2|1"]
+    nodes.write_text("".join("\t|\t".join(row.split("|")) + "\t|\n" for row in rows))
+    lexicon = build_lexicon(STORAGE, [str(names), str(nodes)], PREFIXES).lexicon()
+    assert dict(zip(lexicon.ids.to_pylist(), lexicon.names.to_pylist(), strict=True)) == {
+        "NCBITaxon:1": "root",
+        "NCBITaxon:10088": "Mus",
+        "NCBITaxon:10090": "Mus musculus",
+    }
+    assert lexicon.child.tolist() == [1, 2]
+    assert lexicon.parent.tolist() == [0, 1]
+    assert len(lexicon.key) == 4
+
+
 def test_an_earlier_prefix_is_preferred():
     text = OBO + "\n[Term]\nid: MESH:D018350\nname: AMPA\n\n[Term]\nid: MESH:D007501\nname: iron\n"
     mentions = pa.table({"label": ["Chemical"] * 2, "mention": ["AMPA", "iron"], "row": [0, 0], "start": [0, 0]})
