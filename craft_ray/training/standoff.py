@@ -145,8 +145,17 @@ EXPECTED = (
 
 
 def _is_kept(record: Any) -> bool:
-    """False for what an annotator has rejected (Prodigy)."""
-    return not isinstance(record, dict) or record.get("answer", "accept") == "accept"
+    """False for what an annotator has rejected (Prodigy) or not annotated (Label Studio)."""
+    if not isinstance(record, dict):
+        return True
+    is_task = isinstance(record.get("data"), dict)
+    return record.get("answer", "accept") == "accept" and not (is_task and _result(record) is None)
+
+
+def _result(task: Mapping[str, Any]) -> list[Any] | None:
+    """The mentions of the first annotator of a task of Label Studio; None if nobody has annotated it."""
+    given = (one for one in task.get("annotations") or () if isinstance(one, dict) and "result" in one)
+    return next((one["result"] for one in given if not one.get("was_cancelled")), None)
 
 
 def _tags_of(record: Mapping[str, Any]) -> list[str] | None:
@@ -167,8 +176,9 @@ def _parts(record: Any, name: str) -> Iterator[Parts]:
         return
     inner = record.get("data")  # Label Studio
     text = _first(inner if isinstance(inner, dict) else record, ("text", "content"))
-    results = [task for task in record.get("annotations") or () if isinstance(task, dict) and "result" in task]
-    mentions = results[0]["result"] if results else _first(record, _MENTIONS)
+    mentions = _result(record)
+    if mentions is None:
+        mentions = _first(record, _MENTIONS)
     if not isinstance(text, str) or not isinstance(mentions, list):
         raise ValueError(f"a record has the keys {', '.join(record)[:200]}; {EXPECTED}")
     doc_id = _first(record, ("id", "doc_id", "pmid", "sourceid"))
@@ -176,14 +186,14 @@ def _parts(record: Any, name: str) -> Iterator[Parts]:
 
 
 def _annotation(value: Any) -> Annotation | None:
-    """A mention of a record; None for a result of Label Studio that is none, such as a relation."""
+    """A mention of a record; None for a result of Label Studio that is none, such as a relation or a choice."""
     surface = None
     if isinstance(value, list):
         start, end, label = value[:3]
     elif not isinstance(value, dict):
         raise ValueError(f"a mention is {json.dumps(value)[:80]}; {EXPECTED}")
     else:
-        if value.get("type") in ("relation", "choices"):
+        if "start" not in value.get("value", {"start": 0}) or value.get("type") == "relation":
             return None
         value = value.get("value", value)
         span = value.get("span", value)

@@ -165,6 +165,7 @@ SPANS_OF = [{"start": start, "end": end, "label": label} for start, end, label i
 OFFSETS = [{"id": 3, "start_offset": start, "end_offset": end, "label": label} for start, end, label in TRIPLES]
 VALUES = [{"start": s, "end": e, "text": FLU["text"][s:e], "labels": [label]} for s, e, label in TRIPLES]
 RESULT = [{"type": "labels", "value": value} for value in VALUES]
+CHOICE = {"type": "choices", "value": {"choices": ["sick"]}}
 WORDS = {"tokens": FLU["text"].split()}
 
 
@@ -177,7 +178,11 @@ WORDS = {"tokens": FLU["text"].split()}
         [FLU | {"spans": SPANS_OF, "tokens": [{"text": "Bird", "id": 0}]}, FLU | {"spans": [], "answer": "reject"}],
         [[FLU["text"], {"entities": TRIPLES}]],  # spaCy
         [FLU | {"denotations": [{"span": {"begin": s, "end": e}, "obj": label} for s, e, label in TRIPLES]}],
-        [{"id": 7, "data": FLU, "annotations": [{"result": [*RESULT, {"type": "relation"}]}]}],  # Label Studio
+        [
+            {"data": FLU, "annotations": [{"result": [*RESULT, {"type": "relation"}, CHOICE]}], "predictions": []},
+            {"data": FLU, "annotations": [{"result": [], "was_cancelled": True}]},
+            {"data": FLU, "annotations": [], "predictions": [{"result": RESULT}]},
+        ],  # Label Studio
         [FLU | {"label": VALUES}],
         [WORDS | {"ner_tags": ["B-Virus", "I-Virus", "O", "B-Host"]}],
         [WORDS | {"tags": ["B-Virus", "E-Virus", "O", "S-Host"]}],
