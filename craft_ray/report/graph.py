@@ -8,7 +8,7 @@ from typing import Any
 RADIUS = 80
 """Of the circle, in units of a view box of twice 180."""
 
-MAX_NAME = 16
+MAX_NAME = 15
 """Characters of a name that fit between the circle and the edge."""
 
 
