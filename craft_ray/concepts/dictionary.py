@@ -105,7 +105,7 @@ class Dictionary:
     def _runs(self, words: "_Words") -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], int]]:
         """Runs of words that may be names: hash, first word, end, and 1 if the name lacks the last letter, a plural."""
         first = np.arange(len(words.start))
-        for length in range(1, self.longest + 1):
+        for length in range(1, max(self.longest, _PREFIX) + 1):  # a word of a name may be several in a text
             first = first[: np.searchsorted(first, len(words.start) - length, side="right")]
             last = first + length - 1
             key = words.hashes(first, words.end[last])

@@ -87,6 +87,10 @@ def test_names_in_a_text(text: str, expected: list[str]):
     assert found(text) == expected
 
 
+def test_a_word_of_a_name_is_several_in_a_text():
+    assert found("HEK-293, H-E K293", ["HEK293"]) == ["HEK-293", "H-E K293"]
+
+
 def test_texts_and_labels_are_kept_apart():
     by = make_dictionary(["lung cancer", "lung", "cancer"], np.array([0, 0, 1]), ["A", "B"])
     rows = by.find(["lung", None, "x" * BATCH_CHARACTERS, "cancer", "a lung cancer"])
