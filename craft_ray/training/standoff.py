@@ -220,8 +220,10 @@ def _bioc_xml(text: str) -> Iterator[Parts]:
 
 def _as_json(passage: Any) -> dict[str, Any]:
     """A passage or sentence of BioC XML in the structure of BioC JSON."""
+    if (offset := passage.findtext("offset")) is None:
+        raise ValueError(f"a {passage.tag} of BioC has no offset")
     return {
-        "offset": int(passage.findtext("offset")),
+        "offset": int(offset),
         "text": passage.findtext("text"),
         "sentences": [_as_json(sentence) for sentence in passage.iterfind("sentence")],
         "annotations": [

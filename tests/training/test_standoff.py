@@ -97,6 +97,7 @@ def test_bioc_with_sentences_keeps_offsets(tmp_path: Path):
         ("a.jsonl", '{"tokens": ["Flu", "kills"], "ner_tags": ["O"]}', "not every word of 'Flu kills' has a tag"),
         ("a.jsonl", '{"text": "Flu", "label": ["sick"]}', 'a mention is "sick"; expected `text`'),
         ("a.jsonl", '{"text": "Flu", "annotations": [{"label": 3, "start_offset": 0, "end_offset": 3}]}', '"label": 3'),
+        ("a.xml", "<collection><document><passage/></document></collection>", "a passage of BioC has no offset"),
         (
             "a.xml",
             "<collection><document><passage><offset>0</offset><annotation><infon key='CUI'>C1</infon></annotation>"
