@@ -32,6 +32,7 @@ from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, Outcome, entries
 from craft_ray.tables.writer import Tables
 from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
+from tests.support.failing_file import FailingFile
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import line, tar
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
@@ -88,24 +89,10 @@ def test_one_part_reports_damage_and_retracts_it():
         assert sorted(row["doc_id"] for row in rows if row["status"] == "retracted") == sorted(rejected)
 
 
-class Failing(io.BytesIO):
-    """A file whose storage fails for good after its first bytes."""
-
-    def read1(self, size: int | None = -1) -> bytes:
-        if self.tell() > 2000:
-            raise PermissionError("taken away")
-        return super().read1(2000)
-
-    def readinto(self, buffer: Any) -> int:
-        content = self.read1()
-        buffer[: len(content)] = content
-        return len(content)
-
-
 def test_a_transient_failure_of_a_part_leaves_no_mark():
     content = tar(*files(*range(12)))
     task = ReadTask.of(CHECKPOINT)
-    stream = io.BufferedReader(Failing(content), 2000)
+    stream = io.BufferedReader(FailingFile(content, 2000, PermissionError("taken away")), 2000)
     *rows, end = pa.concat_tables(Preprocessor(task).prepare(stream, Shard("x.tar", 0, number=3, parts=2))).to_pylist()
     failed = ShardAccount(**json.loads(end["detail"]))
     assert failed.reason == "unreadable"

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -32,6 +31,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
+from tests.support.failing_file import FailingFile
 from tests.support.hostile.making import header, tar
 from tests.support.models import CHECKPOINT
 from tests.support.outputs import STORAGE
@@ -40,19 +40,20 @@ from tests.support.scripted_store import scripted_store
 EMPTY = Ledger.of(entries([], [], [], []))
 
 
+SHARD = Shard("x.jsonl", 0, number=3)
+
+
 def task(ledger: Ledger = EMPTY, **more: Any) -> ReadTask:
     return ReadTask.of(CHECKPOINT, ledger=ledger, **more)
 
 
-def prepared(content: bytes, ledger: Ledger = EMPTY, name: str = "x.jsonl", rejected: Sequence[str] = ()) -> pa.Table:
-    preparer = Preprocessor(task(ledger, rejected={name: rejected}))
-    return pa.concat_tables(preparer.prepare(io.BytesIO(content), Shard(name, 0, number=3)))
+def prepared(content: bytes, shard: Shard = SHARD, **more: Any) -> pa.Table:
+    """All rows of a shard. more: for the task"""
+    return pa.concat_tables(Preprocessor(task(**more)).prepare(io.BytesIO(content), shard))
 
 
-def account_of(content: bytes, shard: Shard | None = None, **more: Any) -> dict:
-    """The account of a shard that a task with more than a ledger reads."""
-    given = shard or Shard("x.jsonl", 0, number=3)
-    return account(pa.concat_tables(Preprocessor(task(**more)).prepare(io.BytesIO(content), given)))
+def account_of(content: bytes, shard: Shard = SHARD, **more: Any) -> dict:
+    return account(prepared(content, shard, **more))
 
 
 def lines(*records: dict) -> bytes:
@@ -92,7 +93,7 @@ def test_existing_documents_are_left_out():
     content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
     first = prepared(content)
     held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [1 << 33], [False]))
-    second = prepared(content, held)
+    second = prepared(content, ledger=held)
     assert second["doc_id"].to_pylist()[:-1] == ["b"]
     assert account(second) | {"unchanged": 1, "emitted": 1, "found": 2} == account(second)
 
@@ -117,13 +118,12 @@ def citation(title: str, version: int) -> bytes:
     ],
 )
 def test_counts_by_existing_revision(title: str, version: int, shard: int, deleted: bool, model: str, counted: str):
-    def read(content: bytes, task: ReadTask) -> pa.Table:
-        return pa.concat_tables(Preprocessor(task).prepare(io.BytesIO(content), Shard("n1.xml", 0, number=3)))
-
-    before = read(citation(title, version), replace(task(), checkpoint=replace(CHECKPOINT, fingerprint=model)))
+    n1 = replace(SHARD, name="n1.xml")
+    of_model = Preprocessor(replace(task(), checkpoint=replace(CHECKPOINT, fingerprint=model)))
+    before = pa.concat_tables(of_model.prepare(io.BytesIO(citation(title, version)), n1))
     id, key = (before[name][:1].to_numpy() for name in ("id_hash", "key"))
     held = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
-    told = account(read(citation("Mice", 2), task(held)))
+    told = account_of(citation("Mice", 2), n1, ledger=held)
     assert {name for name in ("emitted", "unchanged", "superseded") if told[name]} == {counted}
     assert (told["found"], told[counted]) == (1, 1)
 
@@ -137,11 +137,7 @@ def test_duplicates_that_need_a_second_look(read: list[int], goes_on: bool):
     first = prepared(content)
     revision = identity.revision(1, 1, False)  # of the first shard
     held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [revision], [False]))
-    table = pa.concat_tables(
-        Preprocessor(task(held, shard_numbers=np.array(read))).prepare(
-            io.BytesIO(content), Shard("x.jsonl", 0, number=3)
-        )
-    )
+    table = prepared(content, ledger=held, shard_numbers=np.array(read))
     assert table["status"].to_pylist() == [*(["duplicate"] if goes_on else []), SHARD_END]
     assert table["text"].null_count == table.num_rows
     told = account(table)
@@ -151,14 +147,14 @@ def test_duplicates_that_need_a_second_look(read: list[int], goes_on: bool):
 
 def test_deletions_apply_to_any_revision():
     gone = Shard("gone.txt", 0, number=3, format="deletions")
-    first = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\n"), gone))
+    first = prepared(b"7\n", gone)
     (id, *_), (key, *_) = first["id_hash"].to_pylist(), first["key"].to_pylist()
     later = identity.revision(2, 9, False)
     for held, statuses in (
         (entries([id], [key + 1], [later], [False]), ["deleted"]),
         (entries([id], [key], [later], [True]), []),
     ):
-        table = pa.concat_tables(Preprocessor(task(Ledger.of(held))).prepare(io.BytesIO(b"7\n"), gone))
+        table = prepared(b"7\n", gone, ledger=Ledger.of(held))
         assert table["status"].to_pylist() == [*statuses, SHARD_END]
 
 
@@ -180,8 +176,8 @@ def test_a_shard_that_stalls_is_put_aside(tmp_path: Path):
 
 
 def test_a_broken_shard_and_its_retraction():
-    broken = b"PAR1" + bytes(50)
-    table = prepared(broken, name="x.parquet")
+    shard = replace(SHARD, name="x.parquet")
+    table = prepared(b"PAR1" + bytes(50), shard)
     assert table["doc_id"].to_pylist() == ["x.parquet#unreadable", "x.parquet"]
     assert table["status"].to_pylist() == ["rejected", SHARD_END]
     assert account(table)["reason"] == "bad_record"
@@ -189,10 +185,10 @@ def test_a_broken_shard_and_its_retraction():
     pq.write_table(pa.table({"id": ["a"], "text": ["Pax6"]}), sink)
     rejected = ["x.parquet#unreadable", "x.parquet#2"]
     held = Ledger.of(entries(IdHasher().hashes(rejected), [1, 2], [3, 3], [False, False]))
-    again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
+    again = prepared(sink.getvalue(), shard, ledger=held, rejected={shard.name: rejected})
     assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
     held.update(entries(IdHasher().hashes(rejected[:1]), [0], [9], [True]))
-    again = prepared(sink.getvalue(), held, name="x.parquet", rejected=rejected)
+    again = prepared(sink.getvalue(), shard, ledger=held, rejected={shard.name: rejected})
     assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
 
@@ -216,33 +212,21 @@ def test_ids_in_the_account():
 
 
 def test_a_list_among_the_inputs_deletes_pmids_alone():
-    found = prepared(b"7\nnotes/a.txt\n", name="deleted.pmids")
+    shard = replace(SHARD, name="deleted.pmids")
+    found = prepared(b"7\nnotes/a.txt\n", shard)
     assert found["status"].to_pylist() == ["deleted", "rejected", SHARD_END]
     assert found["doc_id"].to_pylist()[:2] == ["PMID:7", "deleted.pmids#2"]
-    named = Shard("deleted.pmids", 0, number=3, format="deletions")
-    table = pa.concat_tables(Preprocessor(task()).prepare(io.BytesIO(b"7\nnotes/a.txt\n"), named))
+    table = prepared(b"7\nnotes/a.txt\n", replace(shard, format="deletions"))
     assert table["doc_id"].to_pylist()[:2] == ["PMID:7", "notes/a.txt"]
 
 
-class Failing(io.BytesIO):
-    """A file of small documents whose storage raises an error after 100,000 bytes."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(lines(*({"id": str(number), "text": "mice"} for number in range(10_000))))
-        self._error = error
-
-    def readinto(self, buffer: Any) -> int:
-        if self.tell() > 100_000:
-            raise self._error
-        content = self.read(min(len(buffer), 8192))
-        buffer[: len(content)] = content
-        return len(content)
+MANY = lines(*({"id": str(number), "text": "mice"} for number in range(10_000)))
 
 
 def test_documents_before_damage_are_kept():
-    file = Failing(PermissionError("taken away"))
+    file = FailingFile(MANY, 100_000, PermissionError("taken away"))
     stream = io.BufferedReader(file, 8192)
-    table = pa.concat_tables(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
+    table = pa.concat_tables(Preprocessor(task()).prepare(stream, SHARD))
     *documents, mark, end = table["doc_id"].to_pylist()
     assert documents == [str(number) for number in range(file.getvalue()[: file.tell()].count(b"\n"))]
     assert (mark, end) == ("x.jsonl#unreadable", "x.jsonl")
@@ -254,15 +238,15 @@ def test_documents_before_damage_are_kept():
 def test_an_error_of_the_reader_is_permanent():
     """Long names that refer to long names recurse in `tarfile`; storage has nothing to do with it."""
     long_name = header("././@LongLink", tarfile.GNUTYPE_LONGNAME, 5) + b"name\0".ljust(512, b"\0")
-    told = account_of(2000 * long_name + tar(("a.txt", b"mice")), Shard("x.tar", 0, number=3))
+    told = account_of(2000 * long_name + tar(("a.txt", b"mice")), replace(SHARD, name="x.tar"))
     assert (told["reason"], told["found"]) == ("reader_error", 1)
     assert told["detail"].startswith("RecursionError")
 
 
 def test_storage_errors_are_raised():
-    stream = io.BufferedReader(Failing(StorageError("storage failed")), 8192)
+    stream = io.BufferedReader(FailingFile(MANY, 100_000, StorageError("storage failed")), 8192)
     with pytest.raises(StorageError, match="storage failed"):
-        list(Preprocessor(task()).prepare(stream, Shard("x.jsonl", 0, number=3)))
+        list(Preprocessor(task()).prepare(stream, SHARD))
 
 
 @pytest.mark.parametrize("size", [1, 9 << 20])
@@ -283,9 +267,10 @@ def test_mended_lines_are_retracted():
     id, key = (first[name][:3].to_numpy() for name in ("id_hash", "key"))
     revisions = [identity.revision(version, 3, version == 0) for version in (1, 0, 0)]
     held = Ledger.of(entries(id, key, revisions, [False] * 3))
-    again = prepared(good + b"{broken\n{broken\n", held, rejected=rejected)
+    again = prepared(good + b"{broken\n{broken\n", ledger=held, rejected={SHARD.name: rejected})
     assert again["status"].to_pylist() == [SHARD_END]
-    mended = prepared(good + b"{broken\n" + lines({"id": "b", "text": "rats"}), held, rejected=rejected)
+    one_mended = good + b"{broken\n" + lines({"id": "b", "text": "rats"})
+    mended = prepared(one_mended, ledger=held, rejected={SHARD.name: rejected})
     assert mended["doc_id"].to_pylist() == ["b", "x.jsonl#3", "x.jsonl"]
     assert mended["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
 
