@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from craft_ray.bench import benchmark
+from craft_ray.bench.benchmark import run_benchmark
 from craft_ray.bench.goals import GOALS, cpu_goals
 from craft_ray.bench.host_path import host_path
 from craft_ray.bench.inputs import SAMPLE, BenchSizes, Inputs, read_inputs
@@ -123,6 +125,19 @@ def result() -> dict[str, Any]:
         "host_path": {name: {"tokens_per_second": speed(value)} for name, value in host.items()},
         "short_commands": {name: {"cpu_to_import_ray": ratio} for name, ratio in commands.items()},
     }
+
+
+def test_the_parts_of_a_benchmark(monkeypatch: pytest.MonkeyPatch):
+    measured, seen = result() | {"start": {}}, []
+    for part in measured:
+        monkeypatch.setattr(benchmark, part, lambda *given, part=part: seen.append(given[1:]) or measured[part])
+    steps: list[str] = []
+    found = run_benchmark([str(SAMPLE)], SIZES, steps.append, "craft")
+    assert steps == ["model_stage", "host_path", "whole_job", "ten_times", "start", "short_commands", "goals"]
+    assert seen == [(), (), (100,), (), (), ()], "Ray Data's pattern runs at the pipeline's best batch size"
+    assert {name: found[name] for name in measured} == measured
+    assert found["goals"] == cpu_goals(measured)
+    assert (found["model"], found["sizes"]["stage"]) == ("craft", 600)
 
 
 def test_goals():
