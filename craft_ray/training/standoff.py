@@ -159,8 +159,10 @@ def _result(task: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _tags_of(record: Mapping[str, Any]) -> list[str] | None:
-    tags: list[str] | None = _first(record, _TAGS)
-    if isinstance(tags, list) and any(isinstance(tag, int) for tag in tags):
+    tags = _first(record, _TAGS)
+    if not isinstance(tags, list) or any(isinstance(tag, list | dict) for tag in tags):
+        return None
+    if any(isinstance(tag, int) for tag in tags):
         raise ValueError("its tags are numbers without names: write them as text, such as B-Disease")
     return tags
 

@@ -174,7 +174,7 @@ WORDS = {"tokens": FLU["text"].split()}
     "records",
     [
         [FLU | {"id": 1, "label": TRIPLES}],  # doccano
-        [FLU | {"labels": TRIPLES}],
+        [FLU | {"labels": TRIPLES, "tokens": FLU["text"].split()}],
         [FLU | {"entities": OFFSETS, "relations": []}],
         [FLU | {"spans": SPANS_OF, "tokens": [{"text": "Bird", "id": 0}]}, FLU | {"spans": [], "answer": "reject"}],
         [[FLU["text"], {"entities": TRIPLES}]],  # spaCy
