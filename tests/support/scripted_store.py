@@ -38,6 +38,7 @@ def scripted_store(status: int, code: str = "", *, only_puts: bool = False, but_
                 return
             self.send_response(status)
             self.send_header("Content-Type", "application/xml")
+            self.send_header("ETag", '"0"')
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if self.command != "HEAD":

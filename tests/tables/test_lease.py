@@ -7,7 +7,6 @@ import sys
 import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import lease
 from craft_ray.tables.lease import hold_lease, lease_holder, next_run_id
+from tests.support.scripted_store import scripted_store
 
 STORAGE = Storage(S3Settings())
 FAR = "20260101T000000-aaaaaaaa"
@@ -186,34 +186,17 @@ def test_suspended_run_notices_that_its_lease_was_taken(tmp_path: Path, monkeypa
     assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
 
 
-class ForgetfulStore(BaseHTTPRequestHandler):
-    """An S3 server that takes every PUT, whatever its conditions are, as some older ones do."""
-
-    protocol_version = "HTTP/1.1"  # else no client that asks for 100-continue is answered
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("ETag", '"0"')
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None:
-        """No line on stderr for each request."""
-
-
 def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyPatch):
-    with ThreadingHTTPServer(("127.0.0.1", 0), ForgetfulStore) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "x")
-        storage = Storage(S3Settings(endpoint_url=f"http://127.0.0.1:{server.server_port}"), patience=0)
+    """As some older ones, which take every PUT, whatever its conditions are."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with scripted_store(200, only_puts=True) as endpoint:
+        storage = Storage(S3Settings(endpoint_url=endpoint), patience=0)
         with (
             pytest.raises(SettingsError, match="ignores If-None-Match"),
             hold_lease(storage, "s3://bucket/out", waits),
         ):
             pass
-        server.shutdown()
 
 
 def test_probe_is_removed(on_s3: str):
