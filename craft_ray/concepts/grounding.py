@@ -31,7 +31,7 @@ from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import Scores, length_class
-from craft_ray.concepts.species import species_near, species_of_taxa
+from craft_ray.concepts.species import UNKNOWN, species_near, species_of_taxa
 from craft_ray.concepts.terms import GENES
 from craft_ray.core.schema import ENTITIES
 
@@ -122,7 +122,7 @@ class Grounder:
         named = np.append(species, 0)[pc.fill_null(pc.index_in(entities["concept_id"], taxa), -1).to_numpy()]
         gene = np.full(entities.num_rows, NONE)
         for taxon in species_near(entities["row"].to_numpy(), entities["start"].to_numpy(), named).T:
-            left = np.flatnonzero(gene == NONE)
+            left = np.flatnonzero((gene == NONE) & (taxon != UNKNOWN))
             rows, found = self._find(entities.take(left), contexts, self.gene_prefixes, taxon[left])
             gene[left[rows]] = found.concept
         ids = self.lexicon.ids.take(pa.array(gene, mask=gene == NONE))

@@ -23,6 +23,11 @@ name: mice
 is_a: NCBITaxon:40674
 
 [Term]
+id: NCBITaxon:10114
+name: rats
+is_a: NCBITaxon:40674
+
+[Term]
 id: NCBITaxon:9606
 name: human
 is_a: NCBITaxon:40674
@@ -41,7 +46,15 @@ def by(tmp_path_factory: pytest.TempPathFactory) -> Grounder:
 
 def genes(by: Grounder, text: str) -> list[str | None]:
     words = text.split()
-    label = {"mice": "Taxon", "mouse": "Taxon", "human": "Taxon", "mammals": "Taxon", "nuclei": "Gene"}
+    label = {
+        "rats": "Taxon",
+        "yeast": "Taxon",
+        "mice": "Taxon",
+        "mouse": "Taxon",
+        "human": "Taxon",
+        "mammals": "Taxon",
+        "nuclei": "Gene",
+    }
     mentions = {
         "label": [label.get(word, "Protein") for word in words],
         "mention": words,
@@ -61,6 +74,8 @@ def genes(by: Grounder, text: str) -> list[str | None]:
         ("mouse Pax6 human Pax6", [MOUSE, HUMAN]),
         ("Pax6 mouse human mouse", [MOUSE]),
         ("mouse AN2", [HUMAN]),
+        ("rats Pax6 human Pax6", [HUMAN]),
+        ("yeast Pax6", [HUMAN]),
         ("mouse nuclei", []),
         ("mouse Sey", [MOUSE]),
         ("human Sey", []),
