@@ -25,10 +25,11 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
-from craft_ray.storage.addresses import is_remote, join
+from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partitions, write_file
+from craft_ray.tables.log_files import drop_torn_commit, empty_commits, log_files
 from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
 ROW_GROUP_ROWS = 64_000
@@ -48,8 +49,6 @@ WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
 
 _FILE_OF_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
 """Prefix of the names of files that the workers of a run write (`blocks.write_file`)."""
-
-_COMMIT = re.compile(r"/\d{20}\.json$")
 
 _Result = TypeVar("_Result")
 
@@ -88,7 +87,7 @@ class NumberedTable:
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._options = self._storage.delta_options(self._output)
-        self._drop_torn_commit()
+        drop_torn_commit(self._storage, self.path)
         if empty := empty_commits(self._storage, self.path):
             raise SettingsError(f"{empty[0]} is empty, as after a power cut: the table has lost a commit")
         try:
@@ -107,16 +106,6 @@ class NumberedTable:
         if missing:
             raise SettingsError(f"{self.path} is a table of another kind: it lacks {', '.join(sorted(missing))}")
         return table
-
-    def _drop_torn_commit(self) -> None:
-        """Remove the last commit if a power cut has torn it. Its run never went on: a commit is flushed before."""
-        commits = [] if is_remote(self.path) else [name for name in self._log_files() if _COMMIT.search(name)]
-        if commits and not _is_whole(self._storage.read_bytes(last := max(commits))):
-            log.warning("%s is torn, as after a power cut: this commit is undone", last)
-            self._storage.remove_files([last])
-
-    def _log_files(self) -> list[str]:
-        return self._storage.names(join(self.path, "_delta_log"))
 
     @property
     def delta(self) -> DeltaTable:
@@ -318,7 +307,7 @@ class NumberedTable:
             checkpoint = 0
         if self.version - checkpoint >= (CHECKPOINT_AFTER_PARTITIONED if self.partition_by else CHECKPOINT_AFTER):
             self.with_retries(self.delta.create_checkpoint)
-            self._storage.sync([name for name in self._log_files() if "checkpoint" in name])
+            self._storage.sync([name for name in log_files(self._storage, self.path) if "checkpoint" in name])
             self.with_retries(self.delta.cleanup_metadata)
 
     def _is_past(self, path: str, run_id: str) -> bool:
@@ -386,21 +375,6 @@ class NumberedTable:
 
     def _sequence(self) -> int:
         return self.delta.transaction_version(SEQUENCE) or 0
-
-
-def empty_commits(storage: Storage, path: str) -> list[str]:
-    """Addresses of the files in a table's log that have no content, sorted; Delta would skip them without a word."""
-    try:
-        return sorted(entry.name for entry in storage.entries(join(path, "_delta_log")) if not entry.size)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _is_whole(commit: bytes) -> bool:
-    try:
-        return bool([json.loads(line) for line in commit.splitlines()])
-    except ValueError:
-        return False
 
 
 def add_action(file: DataFile, now: int, data_change: bool = True) -> AddAction:

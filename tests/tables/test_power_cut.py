@@ -13,7 +13,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import SHARDS
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block
+from tests.support.outputs import STORAGE, all_of, block, rows
 
 
 @pytest.fixture
@@ -49,6 +49,18 @@ def test_files_and_commits_are_synced_in_order(tmp_path: Path, synced: set[str],
     tables.record_finished(pa.Table.from_pylist([{"shard": "a.xml", "run_id": "1"}], schema=SHARDS))
     tables.remove(pa.array(["b"]))
     assert len(checked) == 7
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_torn_last_commit_is_undone(tmp_path: Path, left: int):
+    tables = Tables(STORAGE, str(tmp_path))
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    os.truncate(tmp_path / "documents" / "_delta_log" / f"{tables.documents.version:020}.json", left)
+    tables = Tables(STORAGE, str(tmp_path))
+    assert tables.counts() == {"documents": 1, "entities": 1}
+    tables.append([block(tmp_path, ("b", "rat"))])
+    assert [mention for _, mention, _ in rows(tmp_path, "entities")] == ["mouse", "rat"]
 
 
 def test_an_emptied_commit_is_refused(tmp_path: Path):
