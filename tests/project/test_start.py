@@ -55,5 +55,6 @@ import pytest
 )
 def test_no_heavy_imports(program: str, heavy: list[str]):
     code = f"{program}\nimport sys\nprint('loaded', *[name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for _ in range(2):  # the first start of all fills the user's cache
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == ["loaded"]
