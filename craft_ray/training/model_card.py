@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from craft_ray.core.descriptions import LabelDescription
-from craft_ray.core.labels import LABELS, is_craft
+from craft_ray.core.labels import is_craft
 from craft_ray.training.trainer import Row
 
 
@@ -69,23 +69,14 @@ def model_card(result: TrainingResult, descriptions: Mapping[str, LabelDescripti
 def _label_table(
     per_label: Mapping[str, Mapping[str, float]], descriptions: Mapping[str, LabelDescription]
 ) -> list[str]:
-    if not is_craft(per_label):
-        about = {name: descriptions.get(name, LabelDescription()) for name in per_label}
-        rows = [
-            f"| {name} | {', '.join(about[name].prefixes)} | {about[name].meaning} | {_figures(score)} |"
-            for name, score in per_label.items()
-        ]
-        return ["| Label | Concepts | What it is | Precision | Recall | F1 | Mentions |", "|---" * 7 + "|", *rows]
+    about = {name: descriptions.get(name, LabelDescription()) for name in per_label}
     rows = [
-        f"| {label.name} | {label.tag} | {label.ontology} | {label.meaning} | {_figures(per_label[label.name])} |"
-        for label in LABELS
+        f"| {name} | {', '.join(about[name].prefixes)} | {about[name].meaning} | {_figures(score)} |"
+        for name, score in per_label.items()
     ]
-    return [
-        "| Label | CRAFT-IOB tag | Ontology | What it is | Precision | Recall | F1 | Mentions |",
-        "|---" * 8 + "|",
-        *rows,
-        "\n`Gene` means GO cellular components, not genes: genes and their products are `Protein`.",
-    ]
+    if "Gene" in per_label and is_craft(per_label):
+        rows.append("\n`Gene` means GO cellular components, not genes: genes and their products are `Protein`.")
+    return ["| Label | Concepts | What it is | Precision | Recall | F1 | Mentions |", "|---" * 7 + "|", *rows]
 
 
 def _figures(score: Mapping[str, float]) -> str:
