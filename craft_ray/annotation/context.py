@@ -1,4 +1,4 @@
-"""What all steps of a run share: its settings, its model, which is loaded in the background, and its connection."""
+"""State that all steps of a run share: settings, the connection to Ray, and the model, loading in the background."""
 
 import hashlib
 import importlib

@@ -106,26 +106,28 @@ def _documents_expected(storage: Storage, shards: Sequence[Shard], options: Read
 
     Shards that a list names without a size count as the average of those.
     """
-    size = documents = opened = 0.0
+    sampled_bytes = documents = opened = 0.0
     for number in np.unique(np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards))).astype(int)).tolist():
         shard = shards[number]
         with storage.open(shard.name) as stream:
-            whole = stream.seek(0, io.SEEK_END)
+            file_bytes = stream.seek(0, io.SEEK_END)
             stream.seek(0)
             items = read_shard(stream, shard.name, options_for(shard, options))
             try:
-                count, ended = _count(items)
-                # A small compressed file is buffered whole, so its position is no measure of what is left.
-                if not ended and stream.tell() >= whole:
-                    count, ended = count + sum(isinstance(item, Document) for item in items), True
+                count, exhausted = _count(items)
+                # A small compressed file is read into a buffer at once, so its position says nothing about progress.
+                if not exhausted and stream.tell() >= file_bytes:
+                    count, exhausted = count + sum(isinstance(item, Document) for item in items), True
             except ShardError:
                 continue  # the run itself reports broken shards
-            read_share = 1.0 if ended else stream.tell() / whole
-        documents, size, opened = documents + count / read_share, size + whole, opened + 1
-    if not size:
+            share_read = 1.0 if exhausted else stream.tell() / file_bytes
+        documents += count / share_read
+        sampled_bytes += file_bytes
+        opened += 1
+    if not sampled_bytes:
         return 0.0
     unknown = sum(not shard.size for shard in shards)
-    return documents / size * sum(shard.size for shard in shards) + documents / opened * unknown
+    return documents / sampled_bytes * sum(shard.size for shard in shards) + documents / opened * unknown
 
 
 def _count(items: Iterable[Item]) -> tuple[int, bool]:

@@ -210,7 +210,11 @@ def _name(file: DataFile) -> str:
 
 
 def _with_ids(rows: pa.Table, label: str, grounder: Grounder, texts: dict[str, str | None], taxa: pa.Table) -> pa.Table:
-    """The rows of one label with other ids. `taxa` are mentions of their documents that tell the species of genes."""
+    """Look up the ids of one label's rows again, and return the rows with the new columns.
+
+    texts: text of each document, by its id
+    taxa:  Taxon mentions of the same documents, from which the species of a gene follows
+    """
     mentions = rows.select(["doc_id", "mention", "start"]).append_column("label", pa.repeat(label, rows.num_rows))
     if label in grounder.gene_prefixes:
         others = taxa.filter(pc.is_in(taxa["doc_id"], pc.unique(rows["doc_id"])))

@@ -28,8 +28,8 @@ class Lexicon:
     ids, names:         (concepts,) CURIEs and preferred names
     ontology:           (concepts,) index of each concept's prefix in `prefixes`
     prior:              (concepts,) frequency in the corpus: 0 if absent, else 1 + log2 of the mentions
-    taxon:              (concepts,) number in the NCBI Taxonomy of the only species that has the concept, 1 if the
-                        source does not tell it, as with PR's classes of UniProt accessions; 0 for all other concepts
+    taxon:              (concepts,) NCBI Taxonomy number of a concept that belongs to one species; 1 if the source
+                        does not name the species, as for PR's classes of UniProt accessions; 0 if it has several
     parent_start, parent: parents of concept n are `parent[parent_start[n]:parent_start[n + 1]]`
     old_ids, old_concept: alternative ids and ids of replaced terms, with the concept that each stands for
     xrefs, xref_concept: (xrefs,) CURIEs of other vocabularies, sorted, with the concept that each means as well

@@ -131,9 +131,10 @@ class Checkpoint:
 
     @property
     def blank_words(self) -> bool:
-        """Whether words are told by blanks if the tokenizer does not mark the pieces that continue one (RoBERTa).
+        """Whether words are separated by blanks, as in transformers' pipeline, if the tokenizer does not mark the
+        pieces that continue a word (RoBERTa).
 
-        This gives the spans of transformers' pipeline. A model of our training has the words that it was trained with.
+        False for checkpoints of `craft-ray train`, which learned the tokenizer's own words.
         """
         return "window_pieces" not in self.config
 
