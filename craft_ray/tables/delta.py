@@ -29,7 +29,7 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partitions, write_file
-from craft_ray.tables.log_files import drop_torn_commit, empty_commits, log_files
+from craft_ray.tables.log_files import check_commits, log_files
 from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
 ROW_GROUP_ROWS = 64_000
@@ -87,9 +87,7 @@ class NumberedTable:
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._options = self._storage.delta_options(self._output)
-        drop_torn_commit(self._storage, self.path)
-        if empty := empty_commits(self._storage, self.path):
-            raise SettingsError(f"{empty[0]} is empty, as after a power cut: the table has lost a commit")
+        check_commits(self._storage, self.path)
         try:
             table = DeltaTable(self.path, storage_options=options)
         except TableNotFoundError:

@@ -3,6 +3,7 @@
 import json
 import re
 
+from craft_ray.core.errors import SettingsError
 from craft_ray.core.logs import log
 from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
@@ -15,20 +16,22 @@ def log_files(storage: Storage, path: str) -> list[str]:
     return storage.names(join(path, "_delta_log"))
 
 
-def empty_commits(storage: Storage, path: str) -> list[str]:
-    """Addresses of the files in a table's log that have no content, sorted; Delta would skip them without a word."""
+def check_commits(storage: Storage, path: str) -> None:
+    """Undo the last commit of a table if a power cut has torn it. A run flushes a commit before it goes on.
+
+    Raises SettingsError if an earlier commit is empty, which Delta would skip without a word.
+    """
     try:
-        return sorted(entry.name for entry in storage.entries(join(path, "_delta_log")) if not entry.size)
+        sizes = {entry.name: entry.size for entry in storage.entries(join(path, "_delta_log"))}
     except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def drop_torn_commit(storage: Storage, path: str) -> None:
-    """Remove the last commit of a table if a power cut has torn it. A run flushes a commit before it goes on."""
-    commits = [] if is_remote(path) else [name for name in log_files(storage, path) if _COMMIT.search(name)]
-    if commits and not _is_whole(storage.read_bytes(last := max(commits))):
+        return
+    last = max(filter(_COMMIT.search, sizes), default=None)
+    if last and not is_remote(path) and not _is_whole(storage.read_bytes(last)):
         log.warning("%s is torn, as after a power cut: this commit is undone", last)
         storage.remove_files([last])
+        del sizes[last]
+    if empty := sorted(name for name, size in sizes.items() if not size):
+        raise SettingsError(f"{empty[0]} is empty, as after a power cut: the table has lost a commit")
 
 
 def _is_whole(commit: bytes) -> bool:
