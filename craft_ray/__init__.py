@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from craft_ray.annotation.tagger import Tagger
-    from craft_ray.cli.console import Show
+    from craft_ray.cli.progress import Show
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
     from craft_ray.core.setting_arguments import SettingArguments
@@ -110,8 +110,8 @@ def _checked(settings: Any) -> "Settings | None":
 
 
 def _progress(wanted: bool | None, settings: "Settings") -> "AbstractContextManager[Show]":
-    from craft_ray.cli.console import console, run_progress
-    from craft_ray.cli.notebook import in_notebook, notebook_progress
+    from craft_ray.cli.console import console
+    from craft_ray.cli.progress import in_notebook, notebook_progress, run_progress
 
     if wanted is not False and in_notebook():
         return notebook_progress()

@@ -1,40 +1,43 @@
-"""`craft-ray annotate`."""
+"""`craft-ray annotate` and `craft-ray demo`."""
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
-from craft_ray.cli.check import print_check
-from craft_ray.cli.console import add_row, console, print_result, run_progress
-from craft_ray.cli.forecast import print_forecast
-from craft_ray.cli.mention_file import check_output, write_mentions
-from craft_ray.cli.model_options import options_from
-from craft_ray.cli.options import INPUTS, OUTCOME, PANELS, Json, Quiet, SettingsFile, Verbose
-from craft_ray.core.descriptions import descriptions_in
+from craft_ray.cli.console import console, print_result, print_status
+from craft_ray.cli.options import INPUTS, OUTCOME, PANELS, Json, Quiet, SettingsFile, Verbose, open_tables, options_from
+from craft_ray.cli.progress import run_progress, step_progress
+from craft_ray.cli.summaries import counts_in_words, mention_file_summary, print_check, print_forecast, print_summary
 from craft_ray.core.errors import DocumentsRejectedError, Interrupted, SettingsError, message
 from craft_ray.core.logs import configure_logging, logs_json
 from craft_ray.core.settings import Settings
 from craft_ray.core.text import one_line
 
-EXAMPLES = """Examples:
+if TYPE_CHECKING:
+    from craft_ray.annotation.inputs import Inputs
+    from craft_ray.core.schema import Rejection
 
-    craft-ray annotate pubmed/updatefiles --output tables
+EXAMPLES = {
+    "annotate": (
+        "craft-ray annotate pubmed/updatefiles --output tables",
+        "craft-ray annotate notes.csv --to mentions.csv",
+        "craft-ray annotate 's3://bucket/pmc/*.tar.gz' --output s3://bucket/tables --replicas 8",
+        "craft-ray annotate notes.csv articles --check",
+        "craft-ray annotate pubmed/baseline --output tables --dry-run",
+        "craft-ray annotate notes.jsonl --output tables --json | tail -n 1",
+    )
+}
 
-    craft-ray annotate notes.csv --to mentions.csv
+SAMPLE = Path(__file__).parent.parent / "sample"
+"""Three citations and an article that ship with the package."""
 
-    craft-ray annotate 's3://bucket/pmc/*.tar.gz' --output s3://bucket/tables --replicas 8
+NAMED = 20
+"""Rejected documents that `--to` names; the others are counted."""
 
-    craft-ray annotate notes.csv articles --check
-
-    craft-ray annotate pubmed/baseline --output tables --dry-run
-
-    craft-ray annotate notes.jsonl --output tables --json | tail -n 1
-"""
+FILE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
+"""Suffixes of files, which a folder of tables should not have."""
 
 
 @options_from(Settings, panels=PANELS)
@@ -121,9 +124,8 @@ def annotate(
 
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
-    address: SecretStr | None = None
+    address = None
     configure_logging("json" if logs_json() else "text", verbose=verbose)  # before settings are read, which may log
-    inputs = inputs or []
     try:
         loaded = load_settings(settings, **chosen)
         configure_logging(loaded.log_format, verbose=verbose)
@@ -131,39 +133,41 @@ def annotate(
             raise SettingsError(
                 "no input is named: give files, folders or globs, --inputs-from FILE or --deleted-from FILE"
             )
+        from craft_ray.annotation.inputs import Inputs
+
+        sources = Inputs(inputs or [], inputs_from, deleted_from)
         if check:
             from craft_ray.annotation.check import check as run_check
-            from craft_ray.annotation.inputs import Inputs
 
-            print_result(run_check(Inputs(inputs, inputs_from, deleted_from), loaded), as_json, print_check)
+            print_result(run_check(sources, loaded), as_json, print_check)
             return
         if to is not None:
-            from craft_ray.annotation.inputs import Inputs
-
             if output is not None or dry_run:
                 raise SettingsError(
                     "--to writes a file in place of tables: it goes with neither --output nor --dry-run"
                 )
-            sources = Inputs(inputs, inputs_from, deleted_from)
-            write_mentions(sources, to, loaded, quiet=quiet, as_json=as_json)
+            _write_mentions(sources, to, loaded, quiet, as_json)
             return
         if output is None:
             raise SettingsError("--output is missing: the folder of the tables; or --to, a file of mentions")
-        check_output(output)
+        if Path(output).suffix.lower() in FILE_SUFFIXES and not Path(output).is_dir():
+            raise SettingsError(
+                f"--output {output} would be a folder of tables: --to {output} writes a file of mentions"
+            )
         if dry_run:
             from craft_ray.annotation.forecast import forecast
-            from craft_ray.annotation.inputs import Inputs
 
-            sources = Inputs(inputs, inputs_from, deleted_from)
             print_result(forecast(sources, output, loaded), as_json, print_forecast)
             return
         address = loaded.notify
         from craft_ray.annotation.run import annotate as run
 
         with run_progress(console(stderr=True), loaded.log_format, quiet=quiet) as show:
-            summary = run(inputs, output, loaded, show, inputs_from, deleted_from)
-        if _annotated_nothing(summary) or (fail_on_rejected and _rejected_anything(summary)):
-            raise _rejected(summary)
+            summary = run(inputs or [], output, loaded, show, inputs_from, deleted_from)
+        nothing = _annotated_nothing(summary)
+        newly_rejected = summary["documents"]["rejected"] or summary["shards"]["newly_broken"]
+        if nothing or (fail_on_rejected and newly_rejected):
+            raise _rejected(summary, nothing)
     except (Exception, Interrupted) as error:
         if to is not None:
             raise
@@ -199,67 +203,66 @@ def _annotated_nothing(summary: dict[str, Any]) -> bool:
     return not found and documents["unchanged"] <= broken
 
 
-def _rejected_anything(summary: dict[str, Any]) -> bool:
-    """True if this run rejected a document, or found a shard broken that no earlier run had found so."""
-    return bool(summary["documents"]["rejected"] or summary["shards"]["newly_broken"])
-
-
-def _rejected(summary: dict[str, Any]) -> DocumentsRejectedError:
+def _rejected(summary: dict[str, Any], nothing: bool) -> DocumentsRejectedError:
     documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-    text = f"{documents:,} documents were rejected{f' ({reasons})' if reasons else ''} and {shards:,} shards are broken"
-    error = DocumentsRejectedError(f"nothing was annotated: {text}" if _annotated_nothing(summary) else text)
+    why = f" ({counts_in_words(summary['rejected'])})" if summary["rejected"] else ""
+    text = f"{documents:,} documents were rejected{why} and {shards:,} shards are broken"
+    error = DocumentsRejectedError(f"nothing was annotated: {text}" if nothing else text)
     error.summary = summary
     return error
 
 
-def print_summary(on: Console, summary: dict[str, Any]) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim", overflow="fold")
-    for name, number in summary["documents"].items():
-        add_row(table, f"documents {name}", f"{number:,}", _note(name, number, summary))
-    labels = sorted({*summary["entities"], *summary["left_out"]})
-    known = descriptions_in(summary["model"], labels)
-    for label in labels:
-        number, with_id, out = (summary[counts].get(label, 0) for counts in ("entities", "with_id", "left_out"))
-        note = f"{with_id:,} with an id; " if with_id else ""
-        note += f"{out:,} left out as less sure; " if out else ""
-        add_row(table, f"entities {label}", f"{number:,}", note + (known[label].meaning if label in known else ""))
-    for name, value, note in _shards(summary["shards"]):
-        add_row(table, name, value, note)
-    add_row(table, "time", f"{summary['seconds']:,.1f} s", f"{summary['tokens_per_second']:,.0f} tokens/s")
-    on.print(table)
-    for name, path in summary["tables"].items():
-        on.print(one_line(f"{name}: {path}"), soft_wrap=True)
+def _write_mentions(inputs: "Inputs", to: str, settings: Settings, quiet: bool, as_json: bool) -> None:
+    """Write a file of mentions and print the counts.
+
+    Raises SettingsError before anything is written, and DocumentsRejectedError at the end if documents were rejected.
+    """
+    from craft_ray.annotation.mention_file import STANDARD, annotate_to_file
+
+    if inputs.deleted_from or settings.prune:
+        raise SettingsError("--deleted-from and --prune change tables, and --to writes none: give --output")
+    if as_json and to == STANDARD:
+        raise SettingsError("--json prints the counts where --to - prints mentions: give a file")
+    on, rejected = console(stderr=True), 0
+
+    def name(item: "Rejection") -> None:
+        nonlocal rejected
+        rejected += 1
+        if rejected <= NAMED:
+            on.print(one_line(f"rejected {item.doc_id}: {item.reason}: {item.detail}"), soft_wrap=True)
+
+    if quiet or settings.log_format == "json":
+        counts = annotate_to_file(inputs, to, settings, name)
+    else:
+        with step_progress(on, "file") as show:
+            counts = annotate_to_file(inputs, to, settings, name, show)
+    if as_json:
+        print(json.dumps({"status": DocumentsRejectedError.status if rejected else "complete", "to": to, **counts}))
+    elif not quiet:
+        print_status(on, mention_file_summary(counts, to), **counts)
+    if rejected:
+        why = counts_in_words(counts["rejected"])
+        raise DocumentsRejectedError(f"{rejected:,} documents were rejected ({why}) and have no mentions")
 
 
-def _note(name: str, number: int, summary: dict[str, Any]) -> str:
-    if name == "rejected":
-        return ", ".join(f"{reason} {count:,}" for reason, count in summary["rejected"].items())
-    if name == "found":
-        left = 2 * number - sum(summary["documents"].values())
-        titles = summary["titles_alone"]
-        notes = (f"{left:,} left for the next run" if left else "", f"{titles:,} with a title alone" if titles else "")
-        return ", ".join(filter(None, notes))
-    if name == "superseded" and number:
-        if summary["documents"]["deleted"]:
-            return "a later file revises or deletes them"
-        return "a newer document has the same id; if ids repeat across files, give --id-prefix shard"
-    return ""
+def demo(
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder of the tables; made if absent.")
+    ] = "craft-ray-demo",
+    settings: SettingsFile = None,
+) -> None:
+    """Annotate a sample that ships with craft_ray, write a report, and suggest commands to try next."""
+    from craft_ray.report.report import write_report
+    from craft_ray.storage.addresses import join
 
-
-def _shards(shards: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    yield "shards read", f"{shards['read']:,} of {shards['found']:,}", ""
-    if shards["known"]:
-        yield "shards known", f"{shards['known']:,}", "unchanged since an earlier run"
-    if shards["cut_short"]:
-        yield "shards cut short", f"{shards['cut_short']:,}", "by --limit; a run without it reads the rest"
-    for shard, reason in shards["broken"].items():
-        yield "shard broken", "", f"{shard}: {reason}"
-    if shards["unreadable"] > len(shards["broken"]):
-        yield "shards broken", f"{shards['unreadable']:,}", "all are in the table `shards`"
-    if shards["passed_over"]:
-        names = ", ".join(shards["passed_over"][:3])
-        yield "files passed over", f"{shards['files_passed_over']:,}", f"not input by their names: {names}, ..."
+    annotate([str(SAMPLE)], output, settings=settings)
+    tables = open_tables(output, settings)
+    page = write_report(tables, join(tables.location, "report.html"))
+    print(f"\nOpen {page['html']} in a browser, and try:\n")
+    for command in (
+        f"craft-ray show PMID:990000001 --in {output}",
+        f"craft-ray top {output} --label Protein",
+        f'craft-ray query {output} "SELECT label, count(*) FROM entities GROUP BY 1"',
+        f"craft-ray export {output} {output}-bioc --to bioc-xml",
+    ):
+        print(f"    {command}")

@@ -22,31 +22,31 @@ from craft_ray.core.version import __version__
 
 COMMANDS = {
     "annotate": "annotate.annotate",
-    "demo": "demo.demo",
+    "demo": "annotate.demo",
     "show": "show.show",
     "query": "query.query",
-    "top": "top.top",
-    "pairs": "pairs.pairs",
+    "top": "counts.top",
+    "pairs": "counts.pairs",
     "export": "export.export",
-    "runs": "runs.runs",
-    "rejected": "rejected.rejected",
-    "diff": "diff.diff",
-    "report": "report.report",
-    "verify": "verify.verify",
-    "compact": "compact.compact",
-    "ground": "ground.ground",
+    "runs": "tables.runs",
+    "rejected": "tables.rejected",
+    "diff": "counts.diff",
+    "report": "tables.report",
+    "verify": "tables.verify",
+    "compact": "tables.compact",
+    "ground": "tables.ground",
     "evaluate concepts": "concepts.evaluate",
     "concepts build": "concepts.build",
-    "settings": "settings.settings",
+    "settings": "machine.settings",
     "train": "train.train",
     "evaluate tokens": "evaluate.evaluate_tokens",
     "evaluate documents": "evaluate.evaluate_documents",
-    "quantize": "quantize.quantize",
-    "rescore": "rescore.rescore",
-    "bench": "bench.bench",
+    "quantize": "evaluate.quantize",
+    "rescore": "evaluate.rescore",
+    "bench": "machine.bench",
 }
-"""File and function of each command. The function's docstring is the help, and ends with EXAMPLES of the file if the
-command or its group has the file's name.
+"""File and function of each command. The help is the function's docstring, and the command lines that EXAMPLES in the
+file has for the function.
 """
 
 GROUPS = {
@@ -75,8 +75,10 @@ def make_app(names: Iterable[str] = COMMANDS) -> typer.Typer:
             app.add_typer(groups[group], name=group)
         file, _, function = COMMANDS[name].partition(".")
         module = import_module(f"craft_ray.cli.{file}")
-        examples = getattr(module, "EXAMPLES", None) if (group or command) == file else None
-        groups.get(group, app).command(command, epilog=examples, context_settings=_HELP)(getattr(module, function))
+        examples = getattr(module, "EXAMPLES", {}).get(function, ())
+        epilog = f"Example{'s' * (len(examples) > 1)}:\n\n" + "\n\n".join(f"    {one}" for one in examples)
+        decorate = groups.get(group, app).command(command, epilog=epilog if examples else None, context_settings=_HELP)
+        decorate(getattr(module, function))
     return app
 
 

@@ -12,12 +12,12 @@ from craft_ray.cli.console import add_row, plain_table, print_result
 from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs
 from craft_ray.core.errors import SettingsError
 
-EXAMPLES = """Examples:
-
-    craft-ray concepts build chebi.obo.gz pr.obo cl-basic.obo --output lexicon
-
-    craft-ray annotate pubmed --output tables --ontology lexicon
-"""
+EXAMPLES = {
+    "build": (
+        "craft-ray concepts build chebi.obo.gz pr.obo cl-basic.obo --output lexicon",
+        "craft-ray annotate pubmed --output tables --ontology lexicon",
+    )
+}
 
 Ontologies = Annotated[
     list[str],

@@ -1,6 +1,7 @@
-"""`craft-ray evaluate tokens` and `craft-ray evaluate documents`."""
+"""`craft-ray evaluate tokens` and `evaluate documents`, `quantize` and `rescore`: a model measured, and fitted."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from craft_ray.concepts.grounding import Grounder
     from craft_ray.core.settings import Settings
     from craft_ray.model.checkpoint import Checkpoint
+
+EXAMPLES = {
+    "rescore": ("craft-ray rescore model --craft CRAFT --ids dev-ids.txt --lexicon lexicon-of-the-others",),
+}
 
 Seen = Annotated[
     str | None,
@@ -210,6 +215,73 @@ def print_scores(scores: dict[str, Any], as_json: bool) -> None:
         line += f", {scores['left_out']:,} predictions left out as less sure"
     for part in (table, confusion, line):
         console().print(part)
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is changed.")],
+    text: Annotated[str, typer.Option(help="IOB file, or folder of CRAFT, to measure the ranges of layers on.")],
+    dev: Annotated[str, typer.Option(help="Development set on which F1 may fall by no more than 0.002.")],
+    as_json: Json = False,
+) -> None:
+    """Let a checkpoint run in int8 on a CPU, if that does no harm. `train` does this for its checkpoints."""
+    from craft_ray.core.errors import RunError
+    from craft_ray.model.loading import load_checkpoint
+    from craft_ray.training.gold import read_sentences
+    from craft_ray.training.quantization import MAX_F1_LOSS, quantized
+
+    result = quantized(load_checkpoint(model), read_sentences(text), read_sentences(dev))
+    exact, int8 = result.exact["f1"], result.int8["f1"]
+    if not result.harmless:
+        raise RunError(f"F1 falls from {exact:.4f} to {int8:.4f}, by more than {MAX_F1_LOSS}: {model} is not changed")
+    result.write(Path(model))
+    print(json.dumps({"f1": exact, "f1_int8": int8}) if as_json else f"F1 {exact:.4f}, in int8 {int8:.4f}")
+
+
+def rescore(
+    model: Annotated[str, typer.Argument(help="Folder of a checkpoint, whose config.json is changed.")],
+    craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.")],
+    ids: Annotated[str, typer.Option(help="Articles that the model has not learned, one PubMed id per line.")],
+    lexicon: Annotated[
+        str, typer.Option(help="Lexicon of `craft-ray concepts build`, made without these articles.", metavar="FILE")
+    ],
+    as_json: Json = False,
+    settings: SettingsFile = None,
+) -> None:
+    """Fit how a model's mentions are scored by the lexicon and their whole document.
+
+    Figures are cross-validated over the articles. A model without this fit keeps the network's scores.
+    """
+    from craft_ray.annotation.tagger import Tagger
+    from craft_ray.concepts.grounding import Grounder
+    from craft_ray.concepts.lexicon_files import read_lexicon
+    from craft_ray.concepts.loading import prefixes_by_label
+    from craft_ray.concepts.scores import shipped_scores
+    from craft_ray.core.settings import load_settings
+    from craft_ray.model.checkpoint import update_config
+    from craft_ray.model.loading import load_checkpoint
+    from craft_ray.storage.storage import Storage
+    from craft_ray.training.craft import read_craft
+    from craft_ray.training.rescoring import fit_rescoring
+
+    chosen = load_settings(settings)
+    words = read_lexicon(Storage.of(chosen), lexicon)
+    grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_by_label(chosen))
+    tagger = Tagger(load_checkpoint(model), "fp32", grounder)
+    rescoring, report = fit_rescoring(tagger.tag_documents, read_craft(craft, ids))
+    update_config(Path(model), rescoring=rescoring.as_json())
+    if as_json:
+        print(json.dumps(report | {"rescoring": rescoring.as_json()}))
+    else:
+        _print_rescoring(report)
+
+
+def _print_rescoring(report: dict[str, Any]) -> None:
+    table = score_table("characters", "", "P", "R", "F1", "calibration error")
+    for length, row in report["lengths"].items():
+        for name, ece in zip(("before", "after"), row["ece"], strict=True):
+            metrics = (f"{row[name][metric]:.4f}" for metric in ("precision", "recall", "f1"))
+            add_row(table, length, name, *metrics, f"{ece:.4f}")
+    console().print(table)
 
 
 def score_table(*columns: str, title: str | None = None) -> Table:

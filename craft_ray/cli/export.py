@@ -13,14 +13,14 @@ from craft_ray.cli.options import At, Json, Output, Quiet, SettingsFile, open_ta
 from craft_ray.cli.rows import ExcelSafe
 from craft_ray.export.formats import EXPORTERS
 
-EXAMPLES = """Examples:
-
-    craft-ray export tables corpus --to bioc-xml
-
-    craft-ray export s3://bucket/tables s3://bucket/proteins --to csv --label Protein --label Gene --min-score 0.9
-
-    craft-ray export tables brat --to brat --doc-id PMID:26228458 && tar xzf brat/part-00000.tar.gz -C brat
-"""
+EXAMPLES = {
+    "export": (
+        "craft-ray export tables corpus --to bioc-xml",
+        "craft-ray export s3://bucket/tables s3://bucket/proteins "
+        "--to csv --label Protein --label Gene --min-score 0.9",
+        "craft-ray export tables brat --to brat --doc-id PMID:26228458 && tar xzf brat/part-00000.tar.gz -C brat",
+    )
+}
 
 
 FORMULAS = "a spreadsheet runs a mention that begins with =, +, - or @ as a formula, unless you give --excel-safe"
@@ -75,7 +75,7 @@ def export(
     files. CSV has one row per entity; a spreadsheet takes a mention that begins with =, +, - or @ for a formula unless
     --excel-safe is given.
     """
-    from craft_ray.cli.console import step_progress
+    from craft_ray.cli.progress import step_progress
     from craft_ray.core.settings import load_settings
 
     chosen = load_settings(settings)

@@ -1,10 +1,12 @@
-"""Options that commands share, and helpers to open outputs."""
+"""Options that commands share or that are made from settings, and helpers to open outputs."""
 
+import inspect
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 
@@ -12,6 +14,9 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.validation import nearest
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
     from craft_ray.core.logs import LogFormat
     from craft_ray.core.settings import Settings
     from craft_ray.outputs import Output as OpenOutput
@@ -72,6 +77,9 @@ SettingsFile = Annotated[
         show_default="craft-ray.yaml in the current folder, if it exists",
         metavar="FILE",
     ),
+]
+KeepVersions = Annotated[
+    int | None, typer.Option(help="Earlier states of the tables to keep.", min=0, show_default="as the last run")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary, only errors.")]
 Verbose = Annotated[
@@ -179,3 +187,71 @@ def label_pairs(options: list[str]) -> dict[str, str]:
     if bad := next((option for option in options if not all(option.partition("=")[::2])), None):
         raise SettingsError(f"--map takes OLD=NEW, such as DISEASE=Disease, and not {bad!r}")
     return dict(option.partition("=")[::2] for option in options)
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHORT = {"model": "-m", "limit": "-n"}
+"""Short names of options."""
+
+
+def options_from(
+    model: "type[BaseModel]", *, panel: str = "Settings", panels: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Callable[[Command], Command]:
+    """Add an option for each plain field of a model: text, number, switch, choice, list, or NAME=NUMBER pairs.
+
+    panel:  of the help, for fields that none of `panels` lists
+    panels: fields of each further panel, in the order of the help
+
+    The command receives them as keyword arguments, None for options not given. Nested models have no options and can
+    only be set by the settings file.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {parameter.name for parameter in own}
+        fields = {name: field for name, field in model.model_fields.items() if name not in names and _plain(field)}
+        panel_of = {name: title for title, listed in panels.items() for name in listed}
+        ordered = [*(name for name in panel_of if name in fields), *(name for name in fields if name not in panel_of)]
+        options = [_option(name, fields[name], panel_of.get(name, panel)) for name in ordered]
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *options)]
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by typer
+        command.__annotations__ |= {option.name: option.annotation for option in options}
+        return command
+
+    return decorate
+
+
+def _option(name: str, field: "FieldInfo", panel: str) -> inspect.Parameter:
+    kind = _inner(field.annotation)
+    text = str(field.description)
+    help, _, default = text.partition("; default: ")
+    plain = field.default is None or field.default is False or field.default in ({}, ())
+    shown = default or (False if plain else str(field.default))
+    metavar = None
+    if get_origin(kind) is Literal:
+        metavar, kind = "|".join(map(str, get_args(kind))), str
+    elif get_origin(kind) is tuple:
+        kind, help = list[str], f"{help}; repeatable"
+    elif get_origin(kind) is dict:
+        metavar, kind, help = "LABEL=SHARE", list[str], f"{help}; repeatable"
+    flag = f"--{name.replace('_', '-')}"
+    names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag, *([SHORT[name]] if name in SHORT else [])]
+    info = typer.Option(
+        *names, help=f"{help[:1].upper()}{help[1:]}.", show_default=shown, metavar=metavar, rich_help_panel=panel
+    )
+    annotation = Annotated[kind | None, info]  # type: ignore[valid-type]  # known at run time
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _inner(annotation: Any) -> Any:
+    """Strip None from an annotation."""
+    if get_origin(annotation) in (Union, UnionType):
+        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+    return annotation
+
+
+def _plain(field: "FieldInfo") -> bool:
+    kind = _inner(field.annotation)
+    return kind in (str, int, float, bool) or get_origin(kind) in (Literal, tuple) or kind == dict[str, float]

@@ -14,14 +14,13 @@ from craft_ray.core.errors import SettingsError
 if TYPE_CHECKING:
     import duckdb
 
-EXAMPLES = """Examples:
-
-    craft-ray query tables "SELECT label, count(*) FROM entities GROUP BY 1"
-
-    craft-ray query tables "SELECT year, count(*) FROM entities JOIN documents USING (doc_id) GROUP BY 1" --csv
-
-    craft-ray query tables --file question.sql --json
-"""
+EXAMPLES = {
+    "query": (
+        'craft-ray query tables "SELECT label, count(*) FROM entities GROUP BY 1"',
+        'craft-ray query tables "SELECT year, count(*) FROM entities JOIN documents USING (doc_id) GROUP BY 1" --csv',
+        "craft-ray query tables --file question.sql --json",
+    )
+}
 
 _BATCH_ROWS = 10_000
 

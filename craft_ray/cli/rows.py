@@ -39,7 +39,7 @@ _MEASURED_ROWS = 1_000
 """Rows whose cells determine the column widths in a pipe."""
 
 
-def print_result(rows: "pa.Table", as_csv: bool, as_json: bool) -> None:
+def print_answer(rows: "pa.Table", as_csv: bool, as_json: bool = False) -> None:
     """Print a short result; as JSON, one array."""
     if as_json and not as_csv:
         print(json.dumps(rows.to_pylist(), default=str))

@@ -30,20 +30,16 @@ if TYPE_CHECKING:
 
 ALL = "--json prints all"
 
-EXAMPLES = """Examples:
-
-    craft-ray show "Pax6 is expressed in the mouse eye."
-
-    craft-ray show article.nxml --scores
-
-    craft-ray show PMID:26228458 --in tables
-
-    craft-ray show tables
-
-    craft-ray show "Pax6 is expressed in the mouse eye." --json
-
-    pdftotext article.pdf - | craft-ray show -
-"""
+EXAMPLES = {
+    "show": (
+        'craft-ray show "Pax6 is expressed in the mouse eye."',
+        "craft-ray show article.nxml --scores",
+        "craft-ray show PMID:26228458 --in tables",
+        "craft-ray show tables",
+        'craft-ray show "Pax6 is expressed in the mouse eye." --json',
+        "pdftotext article.pdf - | craft-ray show -",
+    )
+}
 
 
 def show(

@@ -10,8 +10,7 @@ import typer
 
 from craft_ray.cli.console import console, print_status
 from craft_ray.cli.evaluate import Labels, print_scores
-from craft_ray.cli.model_options import options_from
-from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs
+from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs, options_from
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
 from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_training_file
@@ -19,16 +18,15 @@ from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_trai
 if TYPE_CHECKING:
     from craft_ray.training.corpora import Corpus
 
-EXAMPLES = """Examples:
-
-    craft-ray train --train train.tsv --dev devel.tsv --base dmis-lab/biobert-base-cased-v1.2 --output biobert-craft
-
-    craft-ray train --train viruses.pubtator --dev-share 0.1 --labels labels.yaml --base craft --output viruses
-
-    craft-ray train --recipe recipe.yaml --output model
-
-    craft-ray train --train CRAFT --train-ids train.txt --dev CRAFT --dev-ids dev.txt --base DIR --output s3://bucket/model
-"""
+EXAMPLES = {
+    "train": (
+        "craft-ray train --train train.tsv --dev devel.tsv "
+        "--base dmis-lab/biobert-base-cased-v1.2 --output biobert-craft",
+        "craft-ray train --train viruses.pubtator --dev-share 0.1 --labels labels.yaml --base craft --output viruses",
+        "craft-ray train --recipe recipe.yaml --output model",
+        "craft-ray train --train CRAFT --train-ids train.txt --dev CRAFT --dev-ids dev.txt --base DIR --output s3://bucket/model",
+    )
+}
 
 
 @options_from(TrainingFile, panel="Corpora")
@@ -66,7 +64,7 @@ def train(
     train_corpus, dev_corpus = _read_corpora(training, label_pairs(names or []), label or [])
     auxiliaries = [_read_auxiliary(one) for one in training.auxiliary]
 
-    from craft_ray.cli.console import step_progress
+    from craft_ray.cli.progress import step_progress
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
     from craft_ray.training.train import train as run  # takes seconds

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from craft_ray.annotation.account import Account, summarize
-from craft_ray.cli.annotate import _annotated_nothing, _rejected, print_summary
+from craft_ray.cli.annotate import _annotated_nothing, _rejected
 from craft_ray.cli.console import console
+from craft_ray.cli.summaries import print_summary
 from craft_ray.tables.lease import hold_lease
 from tests.support.outputs import STORAGE
 
@@ -39,7 +40,7 @@ def test_annotated_nothing(found: dict, expected: bool):
 
 
 def test_rejected_error():
-    assert str(_rejected(summary(rejected=12))) == (
+    assert str(_rejected(summary(rejected=12), True)) == (
         "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
     )
 

@@ -26,13 +26,13 @@ def test_added_command(monkeypatch: pytest.MonkeyPatch):
         """Greet somebody."""
         print(f"hello {name}")
 
-    module = SimpleNamespace(greet=greet, EXAMPLES="Example: greet you")
+    module = SimpleNamespace(greet=greet, EXAMPLES={"greet": ("greet you",)})
     monkeypatch.setitem(sys.modules, "craft_ray.cli.evaluate", module)  # type: ignore[arg-type]
     monkeypatch.setitem(COMMANDS, "evaluate greet", "evaluate.greet")
     added = make_app(["show", "evaluate greet"])
     assert CliRunner().invoke(added, ["evaluate", "greet", "you"]).output == "hello you\n"
     assert "Greet somebody." in CliRunner().invoke(added, ["evaluate", "-h"]).output
-    assert "Example: greet you" in CliRunner().invoke(added, ["evaluate", "greet", "-h"]).output
+    assert "greet you" in CliRunner().invoke(added, ["evaluate", "greet", "-h"]).output
 
 
 def test_help_and_settings_option():

@@ -2,13 +2,18 @@
 
 import io
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
 from rich.console import Console
 
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.arrivals import Arrivals
-from craft_ray.cli.console import describe, rate, run_progress, time_left
+from craft_ray.cli import progress
+from craft_ray.cli.progress import describe, in_notebook, notebook_progress, rate, run_progress, time_left
 from craft_ray.storage.shards import Shard
 
 
@@ -62,3 +67,38 @@ def test_bar_fits(width: int):
     assert "1,234,567 documents, 123,456 tokens/s" in stream.getvalue()
     assert " 25 %" in stream.getvalue()
     assert "0:03:00 left" in stream.getvalue()
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    """IPython with what the browser would get in `display_pub.outputs`."""
+    shell = InteractiveShell.instance()
+    shell.display_pub = CapturingDisplayPublisher(parent=shell)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def test_in_notebook(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+    assert not in_notebook()
+    monkeypatch.setattr(shell, "kernel", SimpleNamespace(), raising=False)
+    assert in_notebook()
+
+
+def test_line_of_a_notebook(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "NOTEBOOK_EVERY", 0.0)
+    with notebook_progress() as show:
+        show(account((60, 5, 0), (0, 1234, 6000), done=250))
+    first, *updates = shell.display_pub.outputs
+    assert first["data"] == {"text/plain": "starting"}
+    assert [update["data"] for update in updates] == [
+        {"text/plain": "1,234 documents, 100 tokens/s, 25% read, 0:08:20, 0:03:00 left"}
+    ] * 2
+    assert {update["transient"]["display_id"] for update in updates} == {first["transient"]["display_id"]}
+    assert all(update["update"] for update in updates)
+
+
+def test_updates_of_a_notebook_are_throttled(shell: InteractiveShell):
+    with notebook_progress() as show:
+        for _ in range(100):
+            show(account())
+    assert len(shell.display_pub.outputs) == 3  # the beginning, the first state and the last

@@ -71,6 +71,11 @@ def test_terminal_names_the_columns_that_do_not_fit():
     assert "6648395123456789012" not in shown
 
 
+def test_rows_of_any_type():
+    rows = pa.table({"n": [1234, None], "score": [0.5, 1.0], "mention": ["[bold]\x1b", "b"]})
+    assert printed(rows) == "   n  score  mention\n1234  0.500  [bold]\N{REPLACEMENT CHARACTER}\n      1.000  b\n"
+
+
 def test_empty_results():
     empty = pa.table({"a": pa.array([], pa.int64())})
     assert printed(empty) == "a\n"

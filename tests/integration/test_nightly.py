@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 import craft_ray
 from craft_ray.annotation.ground import ground
 from craft_ray.annotation.run import annotate
-from craft_ray.cli.console import read_share
+from craft_ray.cli.progress import read_share
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.settings import Settings
 from tests.conftest import SAMPLE

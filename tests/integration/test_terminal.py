@@ -74,7 +74,8 @@ def test_the_start_of_ray_is_shown(tmp_path: Path):
 BAR = """
 import threading
 from craft_ray.annotation.account import Account
-from craft_ray.cli.console import console, run_progress
+from craft_ray.cli.console import console
+from craft_ray.cli.progress import run_progress
 from craft_ray.core import signals
 signals.FORCED_AFTER = 0
 with run_progress(console(stderr=True)) as show, signals.stop_on_signal():

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from craft_ray.annotation.ground import ground
+from craft_ray.cli.counts import top
 from craft_ray.cli.show import show
-from craft_ray.cli.top import top
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.report.changes import compare

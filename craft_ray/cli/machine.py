@@ -1,21 +1,39 @@
-"""`craft-ray bench`."""
+"""`craft-ray settings` and `craft-ray bench`: what this machine would do, and how fast."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from craft_ray.cli.console import add_row, console
-from craft_ray.cli.options import Json
+from craft_ray.cli.console import add_row, console, plain_table
+from craft_ray.cli.options import PANELS, Json, SettingsFile, options_from
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import EMBEDDED
+from craft_ray.core.settings import EMBEDDED, Settings, setting_descriptions, settings_and_origins
 
-EXAMPLES = """Example:
+EXAMPLES = {"bench": ("craft-ray bench articles/ pubmed26n1335.xml.gz --output bench",)}
 
-    craft-ray bench articles/ pubmed26n1335.xml.gz --output bench
-"""
+
+@options_from(Settings, panels=PANELS)
+def settings(settings: SettingsFile = None, as_json: Json = False, **chosen: Any) -> None:
+    """List all settings, with the values that `annotate` would use here and their origins."""
+    loaded, origins = settings_and_origins(settings, **chosen)
+    values = loaded.model_dump(mode="json")
+    rows = []
+    for name, _, meaning in setting_descriptions():
+        key = tuple(name.split("."))
+        value: Any = values
+        for part in key:
+            value = value[part]
+        rows.append({"setting": name, "value": value, "from": origins.get(key, "default"), "meaning": meaning})
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = plain_table("setting", "value", "from", "meaning")
+    for row in rows:
+        add_row(table, row["setting"], json.dumps(row["value"]), row["from"], row["meaning"])
+    console().print(table)
 
 
 def bench(
@@ -44,14 +62,9 @@ def bench(
 
     if gpu and quick:
         raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")
-    given = inputs or [str(SAMPLE)]
-    terminal = console(stderr=True)
-
-    def show(step: str) -> None:
-        terminal.print(f"measuring {step}")
-
     sizes = BenchSizes.gpu() if gpu else BenchSizes.quick() if quick else BenchSizes()
-    result = run_benchmark(given, sizes, show, model, gpu)
+    terminal = console(stderr=True)
+    result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: terminal.print(f"measuring {step}"), model, gpu)
     output.mkdir(parents=True, exist_ok=True)
     file = output / ("gpu.json" if gpu else "bench.json")
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

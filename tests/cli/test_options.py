@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from craft_ray.cli.annotate import annotate
-from craft_ray.cli.model_options import options_from
+from craft_ray.cli.options import options_from
 
 
 class Inner(BaseModel):
@@ -36,19 +36,12 @@ def command() -> tuple[typer.Typer, list[dict[str, Any]]]:
 
 def test_options_of_fields():
     app, taken = command()
-    assert (
-        CliRunner()
-        .invoke(app, ["soup", "--salt", "2.5", "--heat", "high", "--share", "A=1", "--share", "B=2"])
-        .exit_code
-        == 0
-    )
-    assert taken == [{"what": "soup", "cover": False, "salt": 2.5, "heat": "high", "share": ["A=1", "B=2"]}]
-
-
-def test_missing_options_are_none():
-    app, taken = command()
-    assert CliRunner().invoke(app, ["soup"]).exit_code == 0
-    assert taken == [{"what": "soup", "cover": False, "salt": None, "heat": None, "share": None}]
+    for options in (["--salt", "2.5", "--heat", "high", "--share", "A=1", "--share", "B=2"], []):
+        assert CliRunner().invoke(app, ["soup", *options]).exit_code == 0
+    assert taken == [
+        {"what": "soup", "cover": False, "salt": 2.5, "heat": "high", "share": ["A=1", "B=2"]},
+        {"what": "soup", "cover": False, "salt": None, "heat": None, "share": None},
+    ]
 
 
 def test_help_has_every_setting_in_a_panel_after_the_ten_first_options():
