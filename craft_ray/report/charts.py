@@ -7,6 +7,7 @@ lines for a light and a dark scheme.
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import vl_convert
@@ -33,6 +34,17 @@ _CONFIG = {
 }
 _SI = ".3~s"
 """Number format of axes, such as 1.5M."""
+
+STEPS = {
+    "ray_ready": "Ray starts",
+    "model_ready": "model is made ready",
+    "first_block": "first block",
+    "first_commit": "first commit",
+    "last_commit": "all the rest",
+}
+"""The step that ends at each point of a run's timeline."""
+
+LAST_STEP = "tables are closed"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -160,8 +172,12 @@ def scores_chart(rows: Rows, colours: Mapping[str, str], width: float) -> str:
     return draw(spans, spec, "Scores of each label", sized=True)
 
 
-def speed_chart(rows: Rows) -> str:
-    """Tokens per second during a run. Columns from, until (seconds since its start), speed."""
+def speed_chart(progress: Sequence[Sequence[float]]) -> str:
+    """Tokens per second during a run.
+
+    progress: seconds since the start, documents and tokens at each commit
+    """
+    rows = speeds(progress)
     ends = [{"at": row["from"], "speed": row["speed"]} for row in rows]
     ends += [{"at": row["until"], "speed": row["speed"]} for row in rows[-1:]]
     spec = {
@@ -181,9 +197,35 @@ def speed_chart(rows: Rows) -> str:
     return draw(ends, spec, "Tokens per second during the run")
 
 
-def steps_chart(rows: Rows) -> str:
-    """One bar for each step of a run. Columns step, from, until (seconds since its start)."""
-    named = [{**row, "step": f"{row['step']}, {row['until'] - row['from']:,.1f} s"} for row in rows]
+def speeds(progress: Sequence[Sequence[float]], bars: int = 60) -> list[dict[str, float]]:
+    """Tokens per second between commits, as intervals with `from`, `until` (seconds) and `speed`.
+
+    progress: seconds since the start, documents and tokens at each commit
+    bars:     upper bound of intervals; short ones are merged
+    """
+    points = [(0.0, 0.0), *((at, tokens) for at, _, tokens in progress)]
+    min_length = points[-1][0] / bars
+    kept = points[:1]
+    for point in points[1:]:
+        if point[0] - kept[-1][0] >= min_length and point[0] > kept[-1][0]:
+            kept.append(point)
+        elif len(kept) > 1:
+            kept[-1] = (max(point[0], kept[-1][0]), point[1])
+    return [
+        {"from": began, "until": ended, "speed": (tokens - before) / (ended - began)}
+        for (began, before), (ended, tokens) in pairwise(kept)
+    ]
+
+
+def steps_chart(account: Mapping[str, Any]) -> str:
+    """One bar for each step of a run.
+
+    account: from the run's record
+    """
+    named = [
+        {**row, "step": f"{row['step']}, {row['until'] - row['from']:,.1f} s"}
+        for row in steps(account.get("timeline") or {}, account.get("seconds") or 0)
+    ]
     spec = {
         "mark": {**_bar(), "color": "#009e73"},
         "height": {"step": 24},
@@ -194,6 +236,20 @@ def steps_chart(rows: Rows) -> str:
         },
     }
     return draw(named, spec, "Duration of the steps of the run")
+
+
+def steps(timeline: Mapping[str, float], seconds: float) -> list[dict[str, Any]]:
+    """The steps of a run with `step`, and `from` and `until` in seconds since its start.
+
+    seconds: of the whole run
+    """
+    found: list[dict[str, Any]] = []
+    at = 0.0
+    for step, point in [*((STEPS[name], timeline[name]) for name in STEPS if name in timeline), (LAST_STEP, seconds)]:
+        if timeline and (step != LAST_STEP or point > at):
+            found.append({"step": step, "from": at, "until": max(at, point)})
+            at = max(at, point)
+    return found
 
 
 def draw(rows: Rows, spec: Mapping[str, Any], title: str, sized: bool = False) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
+from math import cos, degrees, pi, sin
 from types import MappingProxyType
 from typing import Any
 
@@ -22,12 +23,17 @@ from craft_ray.core.text import safe
 from craft_ray.core.version import __version__
 from craft_ray.report import charts
 from craft_ray.report.changes import KINDS
-from craft_ray.report.graph import circle
 from craft_ray.report.statistics import BINS
-from craft_ray.report.timeline import speeds, steps
 
 _OTHER = ("black on #bbbbbb", "black on #ddccaa", "black on #aaddcc", "black on #ccbbee")
 """Styles of other labels than the six, in turn."""
+
+
+GRAPH_RADIUS = 80
+"""Of the circle of concepts, in units of a view box of twice 180."""
+
+MAX_NAME = 15
+"""Characters of a name that fit between the circle and the edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +72,8 @@ def render(content: Mapping[str, Any]) -> str:
             _concept_years(content["concepts"], content["concept_years"]), [row["year"] for row in years], colours
         ),
         "scores": charts.scores_chart(content["scores"], colours, 1 / BINS),
-        "speed": charts.speed_chart(speeds(run.get("progress") or [])),
-        "steps": charts.steps_chart(steps(run.get("account") or {})),
+        "speed": charts.speed_chart(run.get("progress") or []),
+        "steps": charts.steps_chart(run.get("account") or {}),
     }
     css, script = _resource("page.css") + _label_rules(styles), _resource("page.js")
     return (
@@ -81,7 +87,7 @@ def render(content: Mapping[str, Any]) -> str:
             documents=_account(content["statuses"]),
             reasons=REASONS,
             kinds=KINDS,
-            graph=circle(content["together"], sorted(content["concepts"], key=lambda row: numbers[row["label"]])),
+            graph=_graph(content["together"], sorted(content["concepts"], key=lambda row: numbers[row["label"]])),
             style=Markup(css),
             script=Markup(script),
             style_hash=_hash(css),
@@ -153,6 +159,46 @@ def _concept_years(concepts: Sequence[Mapping[str, Any]], rows: Sequence[Mapping
         for row in concepts
         for one in by_concept.pop(row["concept_id"], ())
     ]
+
+
+def _graph(
+    pairs: Sequence[Mapping[str, Any]], concepts: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """Concepts on a circle in their order, and lines between those that occur together; None if none do.
+
+    pairs:    rows of the figure `together`
+    concepts: rows of the figure `concepts`
+    """
+    if not pairs:
+        return None
+    tied = {pair[end] for pair in pairs for end in ("first", "second")}
+    rows = list({row["concept_id"]: row for row in concepts if row["concept_id"] in tied}.values())
+    number = {row["concept_id"]: n for n, row in enumerate(rows)}
+    strongest = max(pair["strength"] for pair in pairs)
+    nodes = []
+    for n, row in enumerate(rows):
+        angle = 2 * pi * (n / len(rows) - 0.25)
+        name, is_left = row["concept"] or row["concept_id"], cos(angle) < -1e-9
+        nodes.append(
+            {
+                "name": name,
+                "short_name": name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…",
+                "label": row["label"],
+                "x": round(GRAPH_RADIUS * cos(angle), 1),
+                "y": round(GRAPH_RADIUS * sin(angle), 1),
+                "angle": round(degrees(angle) + (180 if is_left else 0), 1),  # on the left half names end at the circle
+                "is_left": is_left,
+            }
+        )
+    lines = [
+        {
+            "ends": [number[pair["first"]], number[pair["second"]]],
+            "sentences": pair["sentences"],
+            "share": pair["strength"] / strongest,
+        }
+        for pair in pairs
+    ]
+    return nodes, lines
 
 
 def _account(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

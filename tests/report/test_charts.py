@@ -1,3 +1,6 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 
 from craft_ray.report import charts
@@ -12,7 +15,6 @@ COLOURS = {"Protein": "#0072b2", "Taxon": "#f0e442"}
 
 
 def drawn() -> dict[str, str]:
-    spans = [{"from": at, "until": at + 1, "speed": at * 10, "step": text} for at, text in enumerate(HOSTILE)]
     entities = [{"section": text, "label": "Protein", "entities": 3} for text in HOSTILE]
     return {
         "labels": charts.labels_chart([{"label": text, "entities": 1_234} for text in HOSTILE], dict.fromkeys(HOSTILE)),
@@ -26,8 +28,8 @@ def drawn() -> dict[str, str]:
             COLOURS,
         ),
         "scores": charts.scores_chart([{"label": "Taxon", "score": 0.95, "entities": 2}], COLOURS, 0.05),
-        "speed": charts.speed_chart(spans),
-        "steps": charts.steps_chart(spans),
+        "speed": charts.speed_chart([[at, at, at * 10] for at in (1.0, 2.0, 3.0)]),
+        "steps": charts.steps_chart({"timeline": {"ray_ready": 2.0}, "seconds": 9.0}),
     }
 
 
@@ -62,3 +64,27 @@ def test_charts_fit_a_phone():
 
 def test_no_rows():
     assert charts.years_chart([]) == charts.speed_chart([]) == charts.labels_chart([], {}) == ""
+
+
+progress = st.lists(st.tuples(st.floats(0.01, 50), st.integers(0, 90), st.integers(0, 900)), max_size=150).map(
+    lambda rises: [[sum(rise[column] for rise in rises[: n + 1]) for column in range(3)] for n in range(len(rises))]
+)
+
+
+@given(progress=progress)
+def test_speeds_add_up(progress):
+    found = charts.speeds(progress, bars=20)
+    assert len(found) <= 20
+    done = progress[-1] if progress else [0, 0, 0]
+    assert sum((bar["until"] - bar["from"]) * bar["speed"] for bar in found) == pytest.approx(done[2])
+    ends = [0.0, *(bar["until"] for bar in found)]
+    assert [bar["from"] for bar in found] == ends[:-1]
+    assert ends[-1] == pytest.approx(done[0])
+
+
+def test_steps():
+    timeline = {"ray_ready": 2.0, "first_commit": 5.0, "last_commit": 9.0}
+    found = charts.steps(timeline, 10.0)
+    assert [(step["from"], step["until"]) for step in found] == [(0, 2), (2, 5), (5, 9), (9, 10)]
+    assert found[-1]["step"] == charts.LAST_STEP
+    assert charts.steps({}, 0) == []
