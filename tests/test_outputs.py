@@ -7,24 +7,15 @@ from pathlib import Path
 import pytest
 
 import craft_ray
-from craft_ray.annotation.ground import ground
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import Settings
-from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
-from tests.support.outputs import commit, numbered_document
+from tests.support.ontologies import no_lexicon_ships, write_grounded_output  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
-
-MAMMALS = OBO + "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\n"
-MAMMALS = MAMMALS.replace('synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674')
 
 
 @pytest.fixture
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("outputs")
-    commit(folder / "out", [numbered_document(n) for n in range(30)])
-    ground(str(folder / "out"), Settings(ontology=(obo_file(folder, MAMMALS),), keep_versions=2))
-    return folder / "out"
+    return write_grounded_output(tmp_path_factory.mktemp("outputs"))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +77,8 @@ def test_what_does_not_exist_is_named(output: Path, tmp_path: Path):
     tables = craft_ray.open(output)
     with pytest.raises(SettingsError, match=r"no label Taxom, .*; did you mean Taxon\?"):
         tables.top("Taxom")
+    with pytest.raises(SettingsError, match="CHEBI:1"):
+        tables.top(under="CHEBI:1")
     with pytest.raises(SettingsError, match=r"is NCBITaxon:40673 or below it; did you mean NCBITaxon:40674\?"):
         tables.export(tmp_path / "x", "csv", under="NCBITaxon:40673")
     with pytest.raises(SettingsError, match="there is no document PMID:9"):

@@ -3,32 +3,25 @@ from pathlib import Path
 import pytest
 
 from craft_ray.annotation.ground import ground
-from craft_ray.cli.counts import top
 from craft_ray.cli.show import show
-from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.report.changes import compare
 from craft_ray.report.queries import pairs, top_concepts, unknown_classes
 from craft_ray.report.report import write_report
-from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
-from tests.support.outputs import commit, numbered_document, open_tables, table
+from tests.support.ontologies import MAMMALS, no_lexicon_ships, obo_file, write_grounded_output  # noqa: F401
+from tests.support.outputs import open_tables, table
 
-pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
-OLDER = OBO + "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\n"
-OLDER = OLDER.replace("name: Mammalia", "name: Mammalia\nxref: MESH:D008322").replace(
-    'synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674'
-)
-NEWER = OLDER.replace('synonym: "mouse" EXACT genbank_common_name []', "").replace(
+NEWER = MAMMALS.replace('synonym: "mouse" EXACT genbank_common_name []', "").replace(
     "name: Mammalia", 'name: Mammalia\nsynonym: "mouse" EXACT []'
 )
 
 
+pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
+
+
 @pytest.fixture
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("concepts")
-    commit(folder / "out", [numbered_document(n) for n in range(30)])
-    ground(str(folder / "out"), Settings(ontology=(obo_file(folder, OLDER),), keep_versions=2))
-    return folder / "out"
+    return write_grounded_output(tmp_path_factory.mktemp("outputs"))
 
 
 def counted(output: Path, *concepts: str) -> int:
@@ -51,15 +44,7 @@ def test_top_concepts(output: Path):
         ]
 
 
-def test_commands_about_concepts(output: Path, capsys: pytest.CaptureFixture[str]):
-    top(str(output), under=["NCBITaxon:40674"], as_csv=True)
-    printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 2
-    assert "NCBITaxon:10090" in printed[1]
-    with pytest.raises(SettingsError, match="CHEBI:1"):
-        top(str(output), under=["CHEBI:1"])
-    with pytest.raises(SettingsError, match=r"is NCBITaxon:40673 or below it; did you mean NCBITaxon:40674\?"):
-        top(str(output), under=["NCBITaxon:40673"])
+def test_show_lists_concepts(output: Path, capsys: pytest.CaptureFixture[str]):
     show("PMID:000003", in_=str(output), scores=True)
     assert "concept_id" in capsys.readouterr().out
 

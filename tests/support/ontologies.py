@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from craft_ray.annotation.ground import ground
 from craft_ray.concepts import lexicon_files
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.grounding import Grounder
@@ -15,6 +16,8 @@ from craft_ray.concepts.obo import read_obo
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.concepts.terms import Term
 from craft_ray.core.descriptions import CRAFT_PREFIXES
+from craft_ray.core.settings import Settings
+from tests.support.outputs import commit, numbered_document
 
 OBO = """format-version: 1.2
 data-version: releases/2026-01-01
@@ -106,6 +109,17 @@ name: part of
 def no_lexicon_ships(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A package without its lexicon, so that a test's ontologies are the only ones."""
     monkeypatch.setattr(lexicon_files, "SHIPPED", tmp_path / "no lexicon")
+
+
+MAMMALS = OBO.replace('synonym: "mice" EXACT common_name []', 'synonym: "mice" EXACT []\nis_a: NCBITaxon:40674')
+MAMMALS += "\n[Term]\nid: NCBITaxon:40674\nname: Mammalia\nxref: MESH:D008322\n"
+
+
+def write_grounded_output(folder: Path) -> Path:
+    """Write tables of thirty documents whose entities have the concepts of MAMMALS."""
+    commit(folder / "out", [numbered_document(n) for n in range(30)])
+    ground(str(folder / "out"), Settings(ontology=(obo_file(folder, MAMMALS),), keep_versions=2))
+    return folder / "out"
 
 
 def obo_file(folder: Path, text: str = OBO, name: str = "tiny.obo") -> str:
