@@ -158,7 +158,9 @@ class Grounding:
         rows = {file.path: self._read(file) for file in self.files if not _name(file).startswith(prefix)}
         ids = sorted({doc_id for table in rows.values() for doc_id in pc.unique(table["doc_id"]).to_pylist()})
         texts = texts_of(self.storage, self.output, ids) if ids else {}
-        taxa = mentions_of(self.storage, self.output, ids, grounder.labels_of("NCBITaxon")) if ids else None
+        has_genes = any(str(file.partition[LABEL]) in grounder.gene_labels for file in self.files)
+        labels = grounder.labels_of("NCBITaxon")
+        taxa = mentions_of(self.storage, self.output, ids, labels) if ids and has_genes else None
         return [
             self._write(file, prefix, rows[file.path], grounder, texts, taxa) if file.path in rows else file
             for file in self.files
@@ -216,7 +218,7 @@ def _with_ids(rows: pa.Table, label: str, grounder: Grounder, texts: dict[str, s
     taxa:  Taxon mentions of the same documents, from which the species of a gene follows
     """
     mentions = rows.select(["doc_id", "mention", "start"]).append_column("label", pa.repeat(label, rows.num_rows))
-    if label in grounder.gene_prefixes:
+    if label in grounder.gene_labels:
         others = taxa.filter(pc.is_in(taxa["doc_id"], pc.unique(rows["doc_id"])))
         mentions = pa.concat_tables([mentions, others.select(mentions.schema.names)], promote_options="permissive")
     documents = pc.dictionary_encode(mentions["doc_id"].combine_chunks().cast(pa.string()))

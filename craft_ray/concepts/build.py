@@ -12,8 +12,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from craft_ray.concepts.forms import BATCH, Keys, keys
-from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, distinct_pairs, group_parents
-from craft_ray.concepts.packing import with_fingerprint
+from craft_ray.concepts.lexicon import (
+    CORPUS,
+    NAME,
+    RELATED,
+    SYNONYM,
+    Lexicon,
+    distinct_pairs,
+    group_parents,
+    with_fingerprint,
+)
 from craft_ray.concepts.terms import EXACT, SECOND_SOURCES, Term, prefix_of
 
 MAJORITY = 0.75

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from craft_ray.concepts.context import Context
-from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SHORT, SINGULAR, folded_words, is_symbol, keys
-from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon, Matches, find_names
-from craft_ray.concepts.variants import BEFORE_RELATED, CONTEXTUAL, SYMBOLS, VARIANTS
+from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SHORT, SINGULAR, Keys, folded_words, is_symbol, keys
+from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon
+from craft_ray.concepts.variants import BEFORE_RELATED, SYMBOLS, VARIANTS
 
 NONE = -1
 
@@ -34,13 +35,10 @@ _ORDER = (
 MATCHES = (*(name for _, _, name in _ORDER), *VARIANTS)
 """Steps that find a concept, as the column `concept_match` spells them."""
 
-CONTEXT_FREE = frozenset(VARIANTS) - CONTEXTUAL
-CONTEXT_FIRST = frozenset({"abbreviation", "genus"})
-CONTEXT_LAST = frozenset({"context"})
-"""Kinds of variants: those that need no document, and of the others those tried before and after them."""
+DIRECT = len(_ORDER)
+"""Number of direct matches. Higher indices in MATCHES are variants."""
 
 _FROM_RELATED = next(rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED)
-_DIRECT = len(_ORDER)
 ABBREVIATION = MATCHES.index("abbreviation")
 _RANK = np.full((RELATED + 1, RELAXED + 1), NONE, np.int64)
 for _rank, (_tier, _form, _) in enumerate(_ORDER):
@@ -67,6 +65,8 @@ class Queries:
         return Queries(text, label, self.allowed[indices], prefix, self.taxon[indices])
 
 
+Column = NDArray[Any]
+
 Row = tuple[int, int, list[int] | None]
 """Concept, match and ties of one string, as in `Found`."""
 
@@ -85,37 +85,31 @@ class Found(NamedTuple):
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row]) -> "Found":
-        concept, match = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
-        return cls(concept, match, np.fromiter((ties for _, _, ties in rows), np.object_, len(rows)))
+        concept, match, ties = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(np.array(concept, np.int64), np.array(match, np.int64), np.fromiter(ties, np.object_, len(rows)))
 
     def rows(self) -> list[Row]:
         return list(zip(*(column.tolist() for column in self), strict=True))
 
-    def take(self, indices: NDArray[np.int64]) -> "Found":
+    def take(self, indices: NDArray[Any]) -> "Found":
         return Found(*(column[indices] for column in self))
 
-    def replaced(self, indices: NDArray[np.int64], other: "Found") -> "Found":
-        """A copy with the rows of `other` at some indices."""
-        columns = [column.copy() for column in self]
-        for column, values in zip(columns, other, strict=True):
+    def put(self, indices: NDArray[Any], other: "Found") -> None:
+        """Replace the rows at some indices by those of `other`."""
+        for column, values in zip(self, other, strict=True):
             column[indices] = values
-        return Found(*columns)
 
-    def where(self, mask: NDArray[np.bool_], other: "Found") -> "Found":
-        """The rows of `other` where the mask is true, and these elsewhere."""
-        return Found(*(np.where(mask, theirs, ours) for ours, theirs in zip(self, other, strict=True)))
+    def choose(self, index: int, concept: int) -> None:
+        """Settle on one concept, or on NONE."""
+        self.concept[index], self.ties[index] = concept, None
 
     def candidates(self, index: int) -> tuple[int, ...]:
         return int(self.concept[index]), *(self.ties[index] or ())
 
-    def or_earlier_variant(self, other: "Found") -> "Found":
-        """Replace each row by that of `other` where the latter found a variant of an earlier kind, or the only one."""
-        return self.where((other.match >= _DIRECT) & ((self.match < _DIRECT) | (other.match < self.match)), other)
-
     def is_unsettled(self) -> NDArray[np.bool_]:
         """(strings,) mask of those that a variant may improve: without a concept, or with that of a related synonym."""
         unsettled: NDArray[np.bool_] = self.concept == NONE
-        return unsettled | ((self.match >= _FROM_RELATED) & (self.match < _DIRECT))
+        return unsettled | ((self.match >= _FROM_RELATED) & (self.match < DIRECT))
 
 
 def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_], taxon: NDArray[np.int64]) -> Found:
@@ -126,17 +120,18 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
 
     allowed, taxon: (strings, prefixes) and (strings,) as in `Queries`
     """
-    names = find_names(lexicon, keys(texts), allowed)
-    is_short = np.array([len(text) <= SHORT for text in texts], np.bool_)[names.string]
+    string, name, form = _equal_names(lexicon, keys(texts), allowed)
+    concept, tier = lexicon.concept[name].astype(np.int64), lexicon.tier[name]
+    is_short = np.array([len(text) <= SHORT for text in texts], np.bool_)[string]
     of_symbols = np.array([prefix in SYMBOLS for prefix in lexicon.prefixes], np.bool_)
-    refused = is_short & (names.form != EXACT) & (names.tier != CORPUS)
-    refused &= (names.form > FOLDED) | (taxon[names.string] == 0)  # a gene is spelt by its species: FAS, Fas
-    refused |= of_symbols[lexicon.ontology[names.concept]] & (names.form == RELAXED)
-    refused |= (taxon[names.string] > 0) & (taxon[names.string] != lexicon.taxon[names.concept])
-    names = names.take(np.flatnonzero(~refused))
-    rank = _RANK[names.tier, names.form]
-    kept = np.flatnonzero((rank != NONE) & ~_is_contradicted(names, lexicon.ontology[names.concept].astype(np.int64)))
-    string, concept, rank = names.string[kept], names.concept[kept], rank[kept]
+    refused = is_short & (form != EXACT) & (tier != CORPUS)
+    refused &= (form > FOLDED) | (taxon[string] == 0)  # a gene is spelt by its species: FAS, Fas
+    refused |= of_symbols[lexicon.ontology[concept]] & (form == RELAXED)
+    refused |= (taxon[string] > 0) & (taxon[string] != lexicon.taxon[concept])
+    string, concept, tier, form = (column[~refused] for column in (string, concept, tier, form))
+    rank = _RANK[tier, form]
+    kept = (rank != NONE) & ~_is_contradicted(string, concept, lexicon.ontology[concept], tier, form)
+    string, concept, rank = string[kept], concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     ontology = lexicon.ontology[concept]
     order = np.lexsort((concept, lexicon.taxon[concept] > 0, -prior, rank, ontology, string))
@@ -154,37 +149,52 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     return found
 
 
-def _is_contradicted(names: Matches, ontology: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(names,) mask of the corpus's strings that their ontology knows as the name of other concepts, not of its own.
+def _equal_names(
+    lexicon: Lexicon, texts: Keys, allowed: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of a string and of a name that equals it, and the closest form in which it does, (pairs,) each."""
+    first = np.searchsorted(lexicon.key, texts.key, side="left")
+    count = np.searchsorted(lexicon.key, texts.key, side="right") - first
+    count[texts.key == 0] = 0
+    string = np.repeat(np.arange(len(count)), count)
+    name = np.arange(len(string)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
+    wanted = allowed[string, lexicon.ontology[lexicon.concept[name]]]
+    string, name = string[wanted], name[wanted]
+    folded = lexicon.folded[name] == texts.folded[string]
+    exact = folded & (lexicon.exact[name] == texts.exact[string])
+    singular = lexicon.folded[name] == texts.singular[string]
+    return string, name, np.select([exact, folded, singular], [EXACT, FOLDED, SINGULAR], RELAXED)
 
-    ontology: (names,) prefix of each name's concept
-    """
-    within = names.string * (ontology.max(initial=0) + 1) + ontology
-    pair = names.string * (names.concept.max(initial=0) + 1) + names.concept
-    of_ontology = names.tier != CORPUS
-    named = of_ontology & (names.tier != RELATED) & (names.form <= FOLDED)
-    contradicted: NDArray[np.bool_] = np.isin(within, within[named]) & ~of_ontology
-    contradicted &= ~np.isin(pair, pair[of_ontology])
+
+def _is_contradicted(
+    string: Column, concept: Column, ontology: Column, tier: Column, form: Column
+) -> NDArray[np.bool_]:
+    """(pairs,) mask of the corpus's strings that their ontology knows as the name of other concepts, not of its own."""
+    within = string * (int(ontology.max(initial=0)) + 1) + ontology
+    pair = string * (concept.max(initial=0) + 1) + concept
+    named = (tier != CORPUS) & (tier != RELATED) & (form <= FOLDED)
+    contradicted: NDArray[np.bool_] = np.isin(within, within[named]) & (tier == CORPUS)
+    contradicted &= ~np.isin(pair, pair[tier != CORPUS])
     return contradicted
 
 
-def with_support(found: Found, group: NDArray[np.int64]) -> Found:
+def choose_by_support(found: Found, group: NDArray[np.int64]) -> None:
     """Of concepts that match a string equally well, choose one that another string of its document and label means.
 
     group: (strings,) number of the document and label of each string
     """
     is_tied = found.ties.astype(np.bool_)
+    if not is_tied.any():
+        return
     firm = (found.concept != NONE) & ~is_tied
     meant = set(zip(group[firm].tolist(), found.concept[firm].tolist(), strict=True))
-    rows = found.rows()
     for n in np.flatnonzero(is_tied).tolist():
         chosen = next((one for one in found.candidates(n) if (int(group[n]), one) in meant), None)
         if chosen is not None:
-            rows[n] = (chosen, rows[n][1], None)
-    return Found.from_rows(rows)
+            found.choose(n, chosen)
 
 
-def without_contradictions(lexicon: Lexicon, short: Sequence[str], long: Sequence[str], found: Found) -> Found:
+def choose_by_words(lexicon: Lexicon, short: Sequence[str], long: Sequence[str], found: Found) -> None:
     """Compare what abbreviations mean elsewhere with long forms that no name matches.
 
     Of several concepts, the one whose name shares most words with the abbreviation and its long form is chosen. If none
@@ -192,33 +202,33 @@ def without_contradictions(lexicon: Lexicon, short: Sequence[str], long: Sequenc
 
     short, long: (strings,) abbreviations and their long forms
     """
-    rows = found.rows()
-    for n in np.flatnonzero(found.concept != NONE).tolist():
-        words = {*folded_words([short[n]]), *(word for word in _stems(long[n]) if len(word) > SHORT)}
-        shared, chosen = max(
-            ((len(words & _stems(lexicon.names[one].as_py() or "")), one) for one in found.candidates(n)),
-            key=lambda pair: pair[0],
-        )
-        if shared:
-            rows[n] = (chosen, rows[n][1], None)
+    rows = np.flatnonzero(found.concept != NONE).tolist()
+    candidates = [found.candidates(n) for n in rows]
+    names = lexicon.names.take(pa.array([one for some in candidates for one in some], pa.int64())).to_pylist()
+    symbol = folded_words([short[n] for n in rows])
+    words = map(_stems, folded_words([long[n] for n in rows]))
+    of_names = map(_stems, folded_words([name or "" for name in names]))
+    for n, own, theirs, some in zip(rows, symbol, words, candidates, strict=True):
+        wanted = {own, *(word for word in theirs if len(word) > SHORT)}
+        shared = [len(wanted & next(of_names)) for _ in some]
+        if any(shared):
+            found.choose(n, some[int(np.argmax(shared))])
         elif found.ties[n] or is_symbol(short[n]):
-            rows[n] = (NONE, 0, None)
-    return Found.from_rows(rows)
+            found.choose(n, NONE)
 
 
-def _stems(text: str) -> set[str]:
-    return {word[:STEM] for word in folded_words([text])[0].split()}
+def _stems(words: str) -> set[str]:
+    return {word[:STEM] for word in words.split()}
 
 
 def match_variants(
     lexicon: Lexicon, queries: Queries, contexts: Sequence[Context], found: Found, kinds: Container[str]
-) -> Found:
+) -> None:
     """Improve `found` by variants of the strings that it leaves unsettled.
 
     contexts: (strings,) the document of each string
     kinds:    kinds of variants to try
     """
-    found = found.take(np.arange(len(queries.text)))
     for number, (name, variants) in enumerate(VARIANTS.items()):
         if name not in kinds:
             continue
@@ -237,6 +247,5 @@ def match_variants(
         order = order[np.lexsort((order, part.match[order], owner[order]))]
         best = order[np.unique(owner[order], return_index=True)[1]]
         found.concept[owner[best]] = part.concept[best]
-        found.match[owner[best]] = _DIRECT + number
+        found.match[owner[best]] = DIRECT + number
         found.ties[owner[best]] = part.ties[best]
-    return found

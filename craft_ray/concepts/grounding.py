@@ -12,27 +12,26 @@ from numpy.typing import NDArray
 
 from craft_ray.concepts.chain import (
     ABBREVIATION,
-    CONTEXT_FIRST,
-    CONTEXT_FREE,
-    CONTEXT_LAST,
+    DIRECT,
     MATCHES,
     NONE,
     Found,
     Queries,
     Row,
+    choose_by_support,
+    choose_by_words,
     match_names,
     match_variants,
-    with_support,
-    without_contradictions,
 )
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.dictionary import Dictionary
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.rescoring import Rescoring
-from craft_ray.concepts.scores import Scores, length_class
+from craft_ray.concepts.scores import length_class
 from craft_ray.concepts.species import UNKNOWN, species_near, species_of_taxa
 from craft_ray.concepts.terms import GENES
+from craft_ray.concepts.variants import CONTEXT_FIRST, CONTEXT_FREE, CONTEXT_LAST
 from craft_ray.core.schema import ENTITIES
 
 CACHE_SIZE = 100_000
@@ -54,7 +53,7 @@ class Grounder:
     """A lexicon with the rules for using it.
 
     prefixes:  by label, the prefixes in which to look its mentions up; mentions of other labels get no concept
-    scores:    how often each step is right
+    scores:    how often each step is right, as `scores_from_counts` returns it
     grounded_only: labels whose mentions are left out if they have no concept
     rescoring: new scores for mentions of labels that the lexicon has names for; None keeps the network's
     min_score: lowest score of mentions to keep; None uses the threshold of the rescoring, if there is one
@@ -63,7 +62,7 @@ class Grounder:
     """
 
     lexicon: Lexicon
-    scores: Scores
+    scores: NDArray[np.float32]
     prefixes: Mapping[str, Sequence[str]]
     grounded_only: frozenset[str] = frozenset()
     rescoring: Rescoring | None = None
@@ -78,11 +77,19 @@ class Grounder:
             return self.min_score
         return self.rescoring.threshold if self.rescoring else 0.0
 
-    @property
+    @cached_property
     def known_labels(self) -> frozenset[str]:
         """Labels that the lexicon has names for."""
         named = self.lexicon.named_prefixes
         return frozenset(label for label, prefixes in self.prefixes.items() if named.intersection(prefixes))
+
+    @cached_property
+    def gene_labels(self) -> frozenset[str]:
+        """Labels whose mentions may have a gene. `Gene` is one unless it has another meaning, as in CRAFT."""
+        if GENES not in self.lexicon.named_prefixes:
+            return frozenset()
+        labels = self.labels_of("PR", GENES)
+        return frozenset(labels if "Gene" in self.prefixes else [*labels, "Gene"])
 
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
         """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
@@ -113,18 +120,23 @@ class Grounder:
 
     def _with_concepts(self, entities: pa.Table, contexts: Sequence[Context]) -> pa.Table:
         """Add CONCEPT_COLUMNS but `gene_id`."""
-        rows, found = self._find(entities, contexts, self.prefixes, np.zeros(entities.num_rows, np.int64))
-        return self._add_columns(entities, rows, found)
+        rows = np.flatnonzero(_is_in(entities["label"], self.known_labels).to_numpy())
+        any_species = np.zeros(len(rows), np.int64)
+        return self._add_columns(entities, rows, self._find(entities.take(rows), contexts, self.prefixes, any_species))
 
     def _with_genes(self, entities: pa.Table, contexts: Sequence[Context]) -> pa.Table:
         """Add `gene_id`: the gene of the first species of `species_near` that has one of the mention's name."""
-        taxa, species = self._species
-        named = np.append(species, 0)[pc.fill_null(pc.index_in(entities["concept_id"], taxa), -1).to_numpy()]
         gene = np.full(entities.num_rows, NONE)
-        for taxon in species_near(entities["row"].to_numpy(), entities["start"].to_numpy(), named).T:
-            left = np.flatnonzero((gene == NONE) & (taxon != UNKNOWN))
-            rows, found = self._find(entities.take(left), contexts, self.gene_prefixes, taxon[left])
-            gene[left[rows]] = found.concept
+        if self.gene_labels:
+            taxa, species = self._species
+            named = np.append(species, 0)[pc.fill_null(pc.index_in(entities["concept_id"], taxa), -1).to_numpy()]
+            near = species_near(entities["row"].to_numpy(), entities["start"].to_numpy(), named)
+            may_have_one = _is_in(entities["label"], self.gene_labels).to_numpy()
+            prefixes = dict.fromkeys(self.gene_labels, (GENES,))
+            for number, taxon in enumerate(near.T):
+                is_new = (taxon != UNKNOWN) & (near[:, :number] != taxon[:, None]).all(axis=1)
+                left = np.flatnonzero(may_have_one & is_new & (gene == NONE))
+                gene[left] = self._find(entities.take(left), contexts, prefixes, taxon[left]).concept
         ids = self.lexicon.ids.take(pa.array(gene, mask=gene == NONE))
         return _with_column(entities, ENTITIES.field("gene_id"), ids)
 
@@ -136,46 +148,41 @@ class Grounder:
         """Labels whose mentions may mean concepts of a prefix."""
         return [label for label, some in self.prefixes.items() if not set(some).isdisjoint(prefixes)]
 
-    @cached_property
-    def gene_prefixes(self) -> Mapping[str, Sequence[str]]:
-        """GENES, for each label that names genes. `Gene` does unless it has another meaning, as in CRAFT."""
-        labels = self.labels_of("PR", GENES)
-        return dict.fromkeys(labels if "Gene" in self.prefixes else [*labels, "Gene"], (GENES,))
-
     def _find(
         self,
         entities: pa.Table,
         contexts: Sequence[Context],
         prefixes: Mapping[str, Sequence[str]],
         taxon: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], Found]:
-        """Find concepts. Returns the indices of entities with known labels, and what each of these means.
+    ) -> Found:
+        """Find the concept of each entity, looking each mention up once in a document.
 
         prefixes: by label, the prefixes in which to look its mentions up
         taxon:    (entities,) as in `Queries`
         """
-        known = {label for label, some in prefixes.items() if not set(some).isdisjoint(self.lexicon.prefixes)}
-        rows = np.flatnonzero(_is_in(entities["label"], known).to_numpy())
-        entities, taxon = entities.take(rows), taxon[rows]
-        labels = entities["label"].combine_chunks().dictionary_encode()
-        mentions = entities["mention"].combine_chunks().dictionary_encode()
-        label, mention = labels.indices.to_numpy(), mentions.indices.to_numpy()
-        columns = np.column_stack([entities["row"].to_numpy(), label, mention, taxon])
-        distinct, of_pair = np.unique(columns, axis=0, return_inverse=True)
-        strings, string = np.unique(distinct[:, 1:], axis=0, return_inverse=True)
-        names = labels.dictionary.to_pylist()
-        wanted = [prefixes[name] for name in names]
-        allowed = np.array([[prefix in some for prefix in self.lexicon.prefixes] for some in wanted], np.bool_)
-        queries = Queries(
-            mentions.dictionary.take(pa.array(strings[:, 1])).to_pylist(),
-            [names[n] for n in strings[:, 0].tolist()],
-            allowed.reshape(len(names), len(self.lexicon.prefixes))[strings[:, 0]],
-            [wanted[n][0] for n in strings[:, 0].tolist()],
-            strings[:, 2],
+        labels, mentions = (entities[name].combine_chunks().dictionary_encode() for name in ("label", "mention"))
+        names, texts = labels.dictionary.to_pylist(), mentions.dictionary.to_pylist()
+        taxa, of_taxon = np.unique(taxon, return_inverse=True)
+        sizes = (len(names), len(texts), len(taxa))
+        strings, string = np.unique(
+            np.ravel_multi_index((labels.indices.to_numpy(), mentions.indices.to_numpy(), of_taxon), sizes)
+            if entities.num_rows
+            else np.empty(0, np.int64),
+            return_inverse=True,
         )
-        group = distinct[:, 0] * max(1, len(names)) + distinct[:, 1]
-        theirs = [contexts[n] for n in distinct[:, 0].tolist()]
-        return rows, self._look_up_in_documents(queries, string.ravel(), theirs, group).take(of_pair.ravel())
+        pairs, pair = np.unique(entities["row"].to_numpy() * len(strings) + string, return_inverse=True)
+        row, string = np.divmod(pairs, max(1, len(strings)))
+        label, mention, which = np.unravel_index(strings, sizes) if len(strings) else (strings,) * 3
+        allowed = np.array([[prefix in prefixes[name] for prefix in self.lexicon.prefixes] for name in names], np.bool_)
+        queries = Queries(
+            [texts[n] for n in mention.tolist()],
+            [names[n] for n in label.tolist()],
+            allowed.reshape(len(names), len(self.lexicon.prefixes))[label],
+            [prefixes[names[n]][0] for n in label.tolist()],
+            taxa[which],
+        )
+        group = row * max(1, len(names)) + label[string]
+        return self._look_up_in_documents(queries, string, [contexts[n] for n in row.tolist()], group).take(pair)
 
     def _look_up(self, queries: Queries) -> tuple[Found, Found]:
         """Look strings up by name, and by name or context-free variant."""
@@ -187,7 +194,8 @@ class Grounder:
         if len(new):
             missing = queries.take(new)
             found = match_names(self.lexicon, missing.text, missing.allowed, missing.taxon)
-            alone = match_variants(self.lexicon, missing, [Context()] * len(new), found, CONTEXT_FREE)
+            alone = found.take(np.arange(len(new)))
+            match_variants(self.lexicon, missing, [Context()] * len(new), alone, CONTEXT_FREE)
             for n, by_name, by_variant in zip(new.tolist(), found.rows(), alone.rows(), strict=True):
                 self.cache[wanted[n]] = (by_name, by_variant)
         rows = [self.cache[one] for one in wanted]
@@ -204,10 +212,13 @@ class Grounder:
         """
         found = self._look_up_here(queries, string, contexts, CONTEXT_LAST)
         pairs = queries.take(string)
-        found = self._follow_definitions(pairs, contexts, found)
-        is_cut = [is_symbol(text) and context.is_cut(text) for text, context in zip(pairs.text, contexts, strict=True)]
-        found.concept[is_cut] = NONE
-        return with_support(found, group)
+        self._follow_definitions(pairs, contexts, found)
+        symbols = np.array([is_symbol(text) for text in queries.text], np.bool_)
+        for n in np.flatnonzero(symbols[string]).tolist():
+            if contexts[n].is_cut(pairs.text[n]):
+                found.choose(n, NONE)
+        choose_by_support(found, group)
+        return found
 
     def _look_up_here(
         self, queries: Queries, string: NDArray[np.int64], contexts: Sequence[Context], last: Container[str]
@@ -220,27 +231,35 @@ class Grounder:
         found = names.take(string)
         unsettled = np.flatnonzero(found.is_unsettled())
         own, theirs = queries.take(string[unsettled]), [contexts[n] for n in unsettled.tolist()]
-        here = match_variants(self.lexicon, own, theirs, found.take(unsettled), CONTEXT_FIRST)
-        here = here.or_earlier_variant(alone.take(string[unsettled]))
-        return found.replaced(unsettled, match_variants(self.lexicon, own, theirs, here, last))
+        here, alone = found.take(unsettled), alone.take(string[unsettled])
+        match_variants(self.lexicon, own, theirs, here, CONTEXT_FIRST)
+        is_earlier = (alone.match >= DIRECT) & ((here.match < DIRECT) | (alone.match < here.match))
+        here.put(is_earlier, alone.take(is_earlier))
+        match_variants(self.lexicon, own, theirs, here, last)
+        found.put(unsettled, here)
+        return found
 
-    def _follow_definitions(self, queries: Queries, contexts: Sequence[Context], found: Found) -> Found:
+    def _follow_definitions(self, queries: Queries, contexts: Sequence[Context], found: Found) -> None:
         """Give abbreviations the concepts of their long forms, and long forms without a concept those of the former."""
         long_forms = {n: form for n, text in enumerate(queries.text) if (form := contexts[n].long_form(text))}
         defined = np.array(list(long_forms), np.int64)
         shorter, longer = queries.take(defined), replace(queries.take(defined), text=list(long_forms.values()))
         meant = self._look_up_here(longer, np.arange(len(defined)), [contexts[n] for n in long_forms], ())
         meant.match[:] = ABBREVIATION
-        here = without_contradictions(self.lexicon, shorter.text, longer.text, found.take(defined))
-        found = found.replaced(defined, here.where(meant.concept != NONE, meant))
+        here = found.take(defined)
+        choose_by_words(self.lexicon, shorter.text, longer.text, here)
+        has_one = meant.concept != NONE
+        here.put(has_one, meant.take(has_one))
+        found.put(defined, here)
 
         nameless = np.flatnonzero(found.concept == NONE).tolist()
         short_forms = {n: form for n in nameless if (form := contexts[n].short_form(queries.text[n]))}
         defined = np.array(list(short_forms), np.int64)
         longer, shorter = queries.take(defined), replace(queries.take(defined), text=list(short_forms.values()))
-        meant = without_contradictions(self.lexicon, shorter.text, longer.text, self._look_up(shorter)[0])
+        meant = self._look_up(shorter)[0]
+        choose_by_words(self.lexicon, shorter.text, longer.text, meant)
         meant.match[:] = ABBREVIATION
-        return found.replaced(defined, meant)
+        found.put(defined, meant)
 
     def _add_columns(self, entities: pa.Table, rows: NDArray[np.int64], found: Found) -> pa.Table:
         """Add CONCEPT_COLUMNS but `gene_id`.
@@ -253,12 +272,11 @@ class Grounder:
         concept, match = np.full(count, NONE, np.int64), np.zeros(count, np.int64)
         concept[rows], match[rows] = found.concept, found.match
         score = np.full(count, np.nan, np.float32)
-        score[rows[has_concept]] = self.scores.look_up(
-            lexicon.ontology[found.concept[has_concept]],
-            found.match[has_concept],
-            np.array(list(map(length_class, entities["mention"].take(rows[has_concept]).to_pylist())), np.int64),
-            is_tied[has_concept],
-        )
+        length = length_class(pc.utf8_length(entities["mention"].take(rows[has_concept])).to_numpy())
+        ontology = lexicon.ontology[found.concept[has_concept]]
+        score[rows[has_concept]] = self.scores[
+            ontology, found.match[has_concept], length, is_tied[has_concept].astype(np.int64)
+        ]
         candidates: list[list[dict[str, object]] | None] = [None] * count
         for n in np.flatnonzero(is_tied & has_concept).tolist():
             best, ties = float(score[rows[n]]), found.ties[n]

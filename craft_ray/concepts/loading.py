@@ -7,8 +7,7 @@ from typing import Any
 from craft_ray.concepts import lexicon_files
 from craft_ray.concepts.dictionary_files import LoadedDictionary, load_dictionary
 from craft_ray.concepts.grounding import Grounder
-from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.merge import merged
+from craft_ray.concepts.lexicon import Lexicon, merged
 from craft_ray.concepts.rescoring import Rescoring
 from craft_ray.concepts.scores import shipped_scores
 from craft_ray.concepts.terms import GENES

@@ -1,14 +1,17 @@
-"""OBO files as a stream (https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html).
+"""Ontologies as a stream of terms: OBO files and OBO Graphs JSON.
 
-Parsed with regular expressions, a block of stanzas at a time: `pronto` and `fastobo` fail on files that are in use
+See https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html and https://github.com/geneontology/obographs. OBO
+is parsed with regular expressions, a block of stanzas at a time: `pronto` and `fastobo` fail on files that are in use
 (CRAFT's UBERON, pr_slim), and `obonet` takes seven times as long.
 """
 
 import re
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, TextIO
 
-from craft_ray.concepts.terms import Term, concept_xrefs
+import ijson
+
+from craft_ray.concepts.terms import BROAD, EXACT, NARROW, RELATED, Term, concept_xrefs
 
 BLOCK = 4 << 20
 """Characters."""
@@ -20,6 +23,14 @@ _TAGS = re.compile(
 )
 _SYNONYM = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(EXACT|NARROW|BROAD|RELATED)?')
 _ESCAPE = re.compile(r"\\(.)")
+
+_SCOPES = {
+    "hasExactSynonym": EXACT,
+    "hasNarrowSynonym": NARROW,
+    "hasBroadSynonym": BROAD,
+    "hasRelatedSynonym": RELATED,
+}
+_REPLACED_BY = "IAO_0100001"
 
 
 class TruncatedError(ValueError):
@@ -83,3 +94,50 @@ def _id(value: str) -> str:
 
 def _unescape(text: str) -> str:
     return _ESCAPE.sub(r"\1", text) if "\\" in text else text
+
+
+def read_graphs(open_file: Callable[[], BinaryIO]) -> Iterator[Term | dict[str, str]]:
+    """Yield a header with the version, then a term per class, then a term with only id and parent per is_a edge.
+
+    The file is opened and read once for each of the three, since a graph may list them in any order.
+    """
+    with open_file() as stream:
+        meta: dict[str, Any] = next(ijson.items(stream, "graphs.item.meta"), {})
+    yield {"data-version": str(meta["version"])} if "version" in meta else {}
+    with open_file() as stream:
+        for node in ijson.items(stream, "graphs.item.nodes.item"):
+            if node.get("type", "CLASS") == "CLASS":
+                yield _parse_node(node)
+    with open_file() as stream:
+        for edge in ijson.items(stream, "graphs.item.edges.item"):
+            if edge.get("pred") == "is_a":
+                yield Term(curie(edge["sub"]), parents=(curie(edge["obj"]),))
+
+
+def curie(iri: str) -> str:
+    """Shorten the IRI of an OBO term; anything else is returned unchanged.
+
+    >>> curie("http://purl.obolibrary.org/obo/CHEBI_15377")
+    'CHEBI:15377'
+    """
+    match = re.fullmatch(r"https?://purl\.obolibrary\.org/obo/([A-Za-z]+)_(\S+)", iri)
+    return f"{match[1]}:{match[2]}" if match else iri
+
+
+def _parse_node(node: dict[str, Any]) -> Term:
+    meta = node.get("meta", {})
+    values: dict[str, list[str]] = {}
+    for pair in meta.get("basicPropertyValues", ()):
+        values.setdefault(re.split("[/#]", pair.get("pred", ""))[-1], []).append(str(pair.get("val", "")))
+    return Term(
+        id=curie(node["id"]),
+        name=node.get("lbl"),
+        namespace=values.get("hasOBONamespace", [None])[0],
+        synonyms=tuple(
+            (synonym["val"], _SCOPES.get(synonym.get("pred", ""), RELATED)) for synonym in meta.get("synonyms", ())
+        ),
+        xrefs=concept_xrefs(xref["val"] for xref in meta.get("xrefs", ())),
+        alternatives=tuple(values.get("hasAlternativeId", ())),
+        obsolete=bool(meta.get("deprecated")),
+        replaced_by=curie(values[_REPLACED_BY][0]) if _REPLACED_BY in values else None,
+    )

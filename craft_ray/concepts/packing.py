@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +19,16 @@ from craft_ray.core.version import __version__
 
 FORMAT = 3
 
+_TABLES = {
+    "names": {name: name for name in ("key", "folded", "exact", "tier", "concept")},
+    "concepts": {"id": "ids", "name": "names", "ontology": "ontology", "prior": "prior", "taxon": "taxon"},
+    "parents": {"child": "child", "parent": "parent"},
+    "old": {"id": "old_ids", "concept": "old_concept"},
+    "xrefs": {"id": "xrefs", "concept": "xref_concept"},
+}
+"""By table, the attribute of a lexicon for each column."""
+
 _DESCRIPTION = "lexicon.json"
-_NAME_COLUMNS = ("key", "folded", "exact", "tier", "concept")
 _OTHERS = b"others"
 _COLUMNS = [field.name for field in fields(Lexicon) if field.name not in ("prefixes", "sources", "fingerprint")]
 
@@ -32,32 +40,7 @@ class NotALexiconError(ValueError):
     """Bytes that are not a lexicon, or one with another FORMAT."""
 
 
-def with_fingerprint(lexicon: Lexicon) -> Lexicon:
-    digest = hashlib.sha256(json.dumps([lexicon.prefixes, lexicon.sources], sort_keys=True).encode())
-    for name in (*_NAME_COLUMNS, "prior", "taxon", "parent_start", "parent", "old_concept", "xref_concept"):
-        digest.update(getattr(lexicon, name).tobytes())
-    for array in (lexicon.ids, lexicon.names, lexicon.old_ids, lexicon.xrefs):
-        for text in array.to_pylist():
-            digest.update(b"\0" if text is None else text.encode() + b"\n")
-    return replace(lexicon, fingerprint=digest.hexdigest())
-
-
 def pack(lexicon: Lexicon) -> bytes:
-    names = {name: getattr(lexicon, name) for name in _NAME_COLUMNS}
-    concepts = {
-        "id": lexicon.ids,
-        "name": lexicon.names,
-        "ontology": lexicon.ontology,
-        "prior": lexicon.prior,
-        "taxon": lexicon.taxon,
-    }
-    tables = {
-        "names": names,
-        "concepts": concepts,
-        "parents": {"child": lexicon.child, "parent": lexicon.parent},
-        "old": {"id": lexicon.old_ids, "concept": lexicon.old_concept},
-        "xrefs": {"id": lexicon.xrefs, "concept": lexicon.xref_concept},
-    }
     description = {
         "format": FORMAT,
         "prefixes": lexicon.prefixes,
@@ -66,8 +49,9 @@ def pack(lexicon: Lexicon) -> bytes:
     }
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for name, columns in tables.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.parquet", _TIMESTAMP), _parquet(pa.table(columns)))
+        for table, columns in _TABLES.items():
+            rows = pa.table({column: getattr(lexicon, name) for column, name in columns.items()})
+            archive.writestr(zipfile.ZipInfo(f"{table}.parquet", _TIMESTAMP), _parquet(rows))
         archive.writestr(zipfile.ZipInfo(_DESCRIPTION, _TIMESTAMP), json.dumps(description, indent=1))
     return sink.getvalue()
 
@@ -131,30 +115,26 @@ def unpack(content: bytes) -> Lexicon:
     """Raises NotALexiconError if the bytes are not a lexicon."""
     import pyarrow.parquet as pq
 
+    columns: dict[str, Any] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             description: dict[str, Any] = json.loads(archive.read(_DESCRIPTION))
             if description["format"] != FORMAT:
-                raise NotALexiconError(f"its layout has the version {description['format']}, not {FORMAT}")
-            names, concepts, parents, old, xrefs = (
-                pq.ParquetFile(io.BytesIO(archive.read(f"{name}.parquet"))).read(use_threads=False).combine_chunks()
-                for name in ("names", "concepts", "parents", "old", "xrefs")
-            )
+                raise NotALexiconError(
+                    f"its layout has the version {description['format']}, not {FORMAT}: "
+                    "compile it again with `craft-ray concepts build`"
+                )
+            for table, names in _TABLES.items():
+                rows = pq.ParquetFile(io.BytesIO(archive.read(f"{table}.parquet"))).read(use_threads=False)
+                columns |= {name: rows[column].combine_chunks() for column, name in names.items()}
     except (zipfile.BadZipFile, KeyError, ValueError, pa.ArrowInvalid) as error:
         raise error if isinstance(error, NotALexiconError) else NotALexiconError(str(error)) from error
-    child, parent = (parents[name].to_numpy() for name in ("child", "parent"))
-    parent_start, parent = group_parents(child, parent, concepts.num_rows)
+    arrays = {name: a if pa.types.is_string(a.type) else a.to_numpy() for name, a in columns.items()}
+    parent_start, parent = group_parents(arrays.pop("child"), arrays.pop("parent"), len(arrays["ids"]))
     return Lexicon(
-        **{name: names[name].to_numpy() for name in _NAME_COLUMNS},
-        ids=concepts["id"].combine_chunks(),
-        names=concepts["name"].combine_chunks(),
-        **{name: concepts[name].to_numpy() for name in ("ontology", "prior", "taxon")},
+        **arrays,
         parent_start=parent_start,
         parent=parent,
-        old_ids=old["id"].combine_chunks(),
-        old_concept=old["concept"].to_numpy(),
-        xrefs=xrefs["id"].combine_chunks(),
-        xref_concept=xrefs["concept"].to_numpy(),
         prefixes=tuple(description["prefixes"]),
         sources=tuple(description["sources"]),
         fingerprint=description["fingerprint"],

@@ -16,10 +16,9 @@ SYMBOLS = frozenset({"PR", GENES})
 
 def expanded(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Expand abbreviations that the document defines within a mention: `type I AECs`."""
-    if context.defined:
-        changed = re.sub(r"[\w+-]+", lambda match: context.long_form(match.group()) or match.group(), mention)
-        if changed != mention:
-            yield changed
+    changed = context.expanded(mention)
+    if changed != mention:
+        yield changed
 
 
 def reordered(mention: str, prefix: str, context: Context) -> Iterator[str]:
@@ -193,8 +192,10 @@ VARIANTS: dict[str, Variants] = {
 }
 """Kinds of variants, in the order in which they are tried. The names are values of `concept_match`."""
 
-CONTEXTUAL = frozenset({"abbreviation", "genus", "context"})
-"""Kinds that depend on the document. The others depend on the mention alone."""
+CONTEXT_FIRST = frozenset({"abbreviation", "genus"})
+CONTEXT_LAST = frozenset({"context"})
+CONTEXT_FREE = frozenset(VARIANTS) - CONTEXT_FIRST - CONTEXT_LAST
+"""Kinds that depend on the mention alone, and those that depend on its document, tried before and after the former."""
 
 BEFORE_RELATED = frozenset({"abbreviation", "word order"})
 """Kinds that are more reliable than a related, narrow or broad synonym."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.chain import MATCHES
@@ -14,7 +15,7 @@ from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon, equivalents
-from craft_ray.concepts.scores import Scores, length_class, scores_from_counts, step_key
+from craft_ray.concepts.scores import length_class, scores_from_counts, step_key
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.training.corpora import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
@@ -176,7 +177,7 @@ def ground_gold_spans(
             concept=number,
             prefix=lexicon.prefixes[lexicon.ontology[number]] if number >= 0 else "",
             match=match or "",
-            length=length_class(mention),
+            length=int(length_class(len(mention))),
             score=score or 0.0,
             ambiguous=bool(candidates),
         )
@@ -205,11 +206,11 @@ def match_counts(found: Sequence[Grounded]) -> dict[str, dict[str, list[int]]]:
     return {prefix: dict(sorted(matches.items())) for prefix, matches in sorted(counts.items())}
 
 
-def _with_scores(found: Sequence[Grounded], lexicon: Lexicon, scores: Scores) -> list[Grounded]:
+def _with_scores(found: Sequence[Grounded], lexicon: Lexicon, scores: NDArray[np.float32]) -> list[Grounded]:
     match = {name: n for n, name in enumerate(MATCHES)}
     prefix = {name: n for n, name in enumerate(lexicon.prefixes)}
     return [
-        replace(g, score=float(scores.share[prefix[g.prefix], match[g.match], g.length, int(g.ambiguous)]))
+        replace(g, score=float(scores[prefix[g.prefix], match[g.match], g.length, int(g.ambiguous)]))
         if g.concept >= 0
         else g
         for g in found

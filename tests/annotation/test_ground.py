@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from craft_ray.annotation import ground as module
-from craft_ray.annotation.ground import ground, mark_of, split_by_rows
+from craft_ray.annotation.ground import Grounding, ground, mark_of, split_by_rows
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.errors import OutputBusyError, RunError, SettingsError
 from craft_ray.core.settings import Settings
@@ -17,6 +17,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.snapshots import texts_of
+from craft_ray.tables.writer import Tables
 from tests.support.ontologies import OBO, gene_info, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import (
     STORAGE,
@@ -189,3 +190,14 @@ def test_genes_are_of_the_species_that_other_files_name(tmp_path: Path):
     assert found == rows(tmp_path / "annotated", "doc_id", "start", "mention", "gene_id")
     assert {gene for *_, mention, gene in found if mention == "Pax6"} == {"NCBIGene:5080", "NCBIGene:18508"}
     assert {gene for *_, mention, gene in found if mention != "Pax6"} == {None}
+
+
+def test_other_labels_are_not_read_without_genes(tmp_path: Path):
+    commit(tmp_path, DOCUMENTS)
+    proteins = [file for file in Tables(STORAGE, str(tmp_path)).entities.files() if "Protein" in file.path]
+    for file in (tmp_path / "entities" / "label=Taxon").iterdir():
+        file.unlink()
+    by = load_grounder(settings(tmp_path), STORAGE)
+    assert by is not None
+    (new,) = Grounding(STORAGE, str(tmp_path), by, proteins).run()
+    assert (new.rows, "ground-" in new.path) == (proteins[0].rows, True)

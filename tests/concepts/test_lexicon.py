@@ -6,9 +6,8 @@ import pytest
 
 from craft_ray.concepts import packing
 from craft_ray.concepts.hierarchy import lineage, wang_similarity
-from craft_ray.concepts.lexicon import CORPUS, Lexicon
-from craft_ray.concepts.merge import merged
-from craft_ray.concepts.packing import NotALexiconError, pack, unpack, unpack_cached, with_fingerprint
+from craft_ray.concepts.lexicon import CORPUS, Lexicon, merged, with_fingerprint
+from craft_ray.concepts.packing import NotALexiconError, pack, unpack, unpack_cached
 from tests.support.ontologies import OBO, builder
 
 NEWER = """format-version: 1.2

@@ -1,6 +1,6 @@
 import pytest
 
-from craft_ray.concepts.abbreviations import definitions
+from craft_ray.concepts.context import definitions
 
 
 @pytest.mark.parametrize(
