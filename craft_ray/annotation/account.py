@@ -3,8 +3,10 @@
 `arrivals` has what came in, `committed` what is in the tables; `summarize` and `metrics` report both.
 """
 
+import math
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,13 +14,58 @@ from typing import Any
 import pyarrow as pa
 
 from craft_ray.annotation.arrivals import Arrivals
-from craft_ray.annotation.shard_account import ShardAccount
-from craft_ray.annotation.timeline import Timeline
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.storage.shards import Shard, no_names
 from craft_ray.tables.blocks import RETRACTED, WrittenBlock
 
+MAX_POINTS = 200
+"""Rows of the progress that a run record keeps."""
+
 MAX_LISTED = 100
 """Broken shards and ignored files that a summary names; of the others it gives the number."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """When a run reached its steps, and how far it had come at each commit; times are those of a monotonic clock.
+
+    steps:   seconds from the start to the first time each step was reached
+    commits: time of each commit, and the documents and tokens committed so far
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    steps: dict[str, float] = field(default_factory=dict)
+    commits: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def reached(self, step: str, at: float | None = None) -> None:
+        """Record the first time that a step is reached, by default now."""
+        self.steps.setdefault(step, round((at or self.clock()) - self.started, 3))
+
+    def committed(self, documents: int, tokens: int) -> None:
+        """Record a commit of some documents and tokens."""
+        self.reached("first_commit")
+        _, documents_before, tokens_before = self.commits[-1] if self.commits else (0.0, 0, 0)
+        self.commits.append((self.clock(), documents_before + documents, tokens_before + tokens))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self.started
+
+    @property
+    def steady_rate(self) -> float | None:
+        """Tokens per second between the first and the last commit, without start-up and closing; None before that."""
+        if len(self.commits) < 2:
+            return None
+        (began, _, first), (ended, _, last) = self.commits[0], self.commits[-1]
+        return (last - first) / (ended - began)
+
+    def progress(self) -> list[list[float]]:
+        """Rows of seconds since the start, documents and tokens: one per commit, or MAX_POINTS evenly spread ones."""
+        step = math.ceil(len(self.commits) / MAX_POINTS)
+        kept = self.commits[::-1][:: step or 1][::-1]
+        return [[round(at - self.started, 3), documents, tokens] for at, documents, tokens in kept]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.annotation.document_counts import Counts, restart
-from craft_ray.annotation.shard_account import COUNTED, ShardAccount, merge_parts
+from craft_ray.annotation.counts import COUNTED, Counts, ShardAccount, merge_parts, restart
 from craft_ray.storage.shards import Shard, Shards
 
 
@@ -43,7 +42,10 @@ class Arrivals:
     """
 
     def __init__(self, shards: Sequence[Shard] = (), keep_ids: bool = False) -> None:
-        self.shards = _by_number(Shards.from_shards(shards))
+        self.shards = Shards.from_shards(shards)
+        order = np.argsort(self.shards.numbers, kind="stable")
+        if not np.array_equal(order, np.arange(len(order))):
+            self.shards = self.shards.take(order)
         self.numbers = self.shards.numbers
         """Shard numbers, sorted; shape (shards,)."""
         self._sizes = self.shards.sizes
@@ -65,7 +67,9 @@ class Arrivals:
     def close_part(self, part: ShardAccount) -> None:
         """Note that a part of a shard has been read to its end, and close the shard with its last part."""
         number = part.shard_number
-        self.read_to(number, part.part, self._share_of(part))
+        size = int(self._sizes[self.numbers.searchsorted(number)])
+        share = size // part.parts
+        self.read_to(number, part.part, share if part.part else size - share * (part.parts - 1))
         pending = self._pending.setdefault(number, _PendingShard())
         pending.parts[part.part] = part
         if len(pending.parts) == part.parts:
@@ -89,7 +93,7 @@ class Arrivals:
         """Count documents that have arrived.
 
         shard_numbers: shape (documents,)
-        changes:       how each changes the counts, shape (documents, 3) (`document_counts.changes`)
+        changes:       how each changes the counts, shape (documents, 3) (`counts.changes`)
         """
         numbers, index = np.unique(shard_numbers, return_inverse=True)
         sums = np.zeros((len(numbers), len(Counts._fields)), np.int64)
@@ -153,12 +157,6 @@ class Arrivals:
         for name in COUNTED:
             self._closed[name] += sign * getattr(account, name)
 
-    def _share_of(self, part: ShardAccount) -> int:
-        """The bytes of the shard that count as read once this part has closed."""
-        size = int(self._sizes[self.numbers.searchsorted(part.shard_number)])
-        share = size // part.parts
-        return share if part.part else size - share * (part.parts - 1)
-
     @property
     def all_finished(self) -> bool:
         return bool(self._finished.all())
@@ -181,11 +179,6 @@ class Arrivals:
     def superseded(self) -> int:
         """Documents that lost to another revision, or to the same document in another file of this run."""
         return self._counts.superseded + self._closed["superseded"] + self._closed["already_written"]
-
-
-def _by_number(shards: Shards) -> Shards:
-    order = np.argsort(shards.numbers, kind="stable")
-    return shards if np.array_equal(order, np.arange(len(order))) else shards.take(order)
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

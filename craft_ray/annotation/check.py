@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from craft_ray.annotation.inputs import Inputs, list_inputs, options_for
 from craft_ray.annotation.items import is_title_alone
@@ -77,7 +76,8 @@ def check(inputs: Inputs, settings: Settings) -> dict[str, Any]:
     options = read_options(settings)
     storage = Storage.of(settings)
     listing = list_inputs(storage, inputs, None, prune=False)
-    chosen = listing.shards(_spread(len(listing)))
+    opened = min(len(listing), FILES)
+    chosen = listing.shards(np.arange(opened) * len(listing) // max(opened, 1))
     first_in: dict[str, str] = {}
     repeated: Counter[str] = Counter()
     files = []
@@ -97,12 +97,6 @@ def check(inputs: Inputs, settings: Settings) -> dict[str, Any]:
         "ids_in_several_files": len(duplicates),
         "such_ids": duplicates[:10],
     }
-
-
-def _spread(files: int) -> NDArray[np.int64]:
-    """Indices of at most FILES files, spread evenly."""
-    count = min(files, FILES)
-    return np.arange(count) * files // count
 
 
 def _items(storage: Storage, shard: Shard, options: ReadOptions, checked: FileCheck) -> Iterator[Item]:

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from craft_ray.annotation import prometheus
 from craft_ray.annotation.account import Account, Committed
-from craft_ray.annotation.document_counts import changes
-from craft_ray.annotation.shard_account import ShardAccount
+from craft_ray.annotation.counts import ShardAccount, changes
 from craft_ray.core.errors import RunError
 from craft_ray.core.logs import log
 from craft_ray.core.schema import MAX_FAILURES, SHARDS, TRANSIENT_REASONS
@@ -122,7 +121,9 @@ class Commits:
         """
         now = self._clock()
         all = all or (now - self._recorded_at > self._policy.record_after and not self._revised)
-        replace = bool(self._revised) and (all or self._replacement_is_due(now))
+        waiting = sum(len(block.entries) for block in self._revised)
+        is_due = waiting >= self._policy.replace_rows or now - self._revised_since > self._policy.replace_after
+        replace = bool(self._revised) and (all or is_due)
         if self._new and (all or replace or now >= self._next_append):  # a revision may replace one of these
             self._append()
         if replace:
@@ -130,10 +131,6 @@ class Commits:
         if all:
             self._record_finished()
         self._check_rejected()
-
-    def _replacement_is_due(self, now: float) -> bool:
-        rows = sum(len(block.entries) for block in self._revised)
-        return rows >= self._policy.replace_rows or now - self._revised_since > self._policy.replace_after
 
     def _append(self) -> None:
         began = self._clock()

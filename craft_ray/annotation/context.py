@@ -10,9 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.concepts import load_run_grounder
-from craft_ray.annotation.timeline import Timeline
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon_files import open_ontology
 from craft_ray.core.connection import is_connected, ray_session
@@ -37,7 +36,7 @@ class ModelLoading:
         find_model(settings.model)
         self._settings = settings
         self._pool = ThreadPoolExecutor(2, "craft-ray-loading")
-        self._checkpoint = self._pool.submit(_load, settings, storage)
+        self._checkpoint = self._pool.submit(self._load, storage)
         self._deployed: Future[DeployedModel | None] | None = None
 
     def raise_early(self) -> None:
@@ -54,19 +53,25 @@ class ModelLoading:
     def start_deploying(self) -> None:
         """Start to prepare the model for this machine's CPU, if the run is going to use that."""
         if not (self._settings.address or os.environ.get("RAY_ADDRESS") or is_connected()):
-            self._deployed = self._pool.submit(self._deploy_on_cpu)
+            self._deployed = self._pool.submit(
+                lambda: None if self.checkpoint.stand_in is None and has_gpu() else self._deploy("cpu")
+            )
 
     def deployed(self, device: str) -> DeployedModel:
         """The model as replicas on a device ("cpu" or "cuda") are made of it."""
         deployed = self._deployed.result() if self._deployed else None
         return deployed if deployed and deployed.device == device else self._deploy(device)
 
+    def _load(self, storage: Storage) -> Checkpoint:
+        checkpoint, wanted = load_run_checkpoint(self._settings, storage), self._settings.model_sha256
+        if wanted not in (None, checkpoint.fingerprint):
+            found = f"has the fingerprint {checkpoint.fingerprint}, not model_sha256"
+            raise SettingsError(f"the model {self._settings.model} {found}")
+        return checkpoint
+
     def _deploy(self, device: str) -> DeployedModel:
         settings = self._settings
         return prepare_model(self.checkpoint, device, settings.precision, settings.engine, settings.compile)
-
-    def _deploy_on_cpu(self) -> DeployedModel | None:
-        return None if self.checkpoint.stand_in is None and has_gpu() else self._deploy("cpu")
 
 
 def load_run_checkpoint(settings: Settings, storage: Storage) -> Checkpoint:
@@ -82,15 +87,6 @@ def load_run_checkpoint(settings: Settings, storage: Storage) -> Checkpoint:
         with open_ontology(storage, path) as stream:
             digests += [label, hashlib.sha256(stream.read()).hexdigest()]
     return replace(checkpoint, fingerprint=hashlib.sha256(json.dumps(digests).encode()).hexdigest())
-
-
-def _load(settings: Settings, storage: Storage) -> Checkpoint:
-    checkpoint = load_run_checkpoint(settings, storage)
-    if settings.model_sha256 not in (None, checkpoint.fingerprint):
-        raise SettingsError(
-            f"the model {settings.model} has the fingerprint {checkpoint.fingerprint}, not model_sha256"
-        )
-    return checkpoint
 
 
 @dataclass(slots=True)
@@ -142,7 +138,7 @@ class RunContext:
         self.model.start_deploying()
         self.load_lexicon()
         # Before Ray is connected: where nodes share a machine, one of them may remove the job's package later.
-        importlib.import_module("craft_ray.annotation.annotating")
+        importlib.import_module("craft_ray.annotation.passes")
         self.on_progress(Account(timeline=self.timeline))
         self.cleanup.enter_context(ray_session(self.settings))
         self.stop.listen()  # Ray has replaced the signal handlers

@@ -155,7 +155,11 @@ class Grounding:
 
             grounder = ray.get(grounder)
         prefix = f"ground-{mark_of(grounder)}-"
-        rows = {file.path: self._read(file) for file in self.files if not _name(file).startswith(prefix)}
+        rows = {}
+        for file in self.files:
+            if not file.path.rpartition("/")[2].startswith(prefix):
+                with self.storage.open(join(self.output, "entities", file.path)) as stream:
+                    rows[file.path] = pq.read_table(stream)
         ids = sorted({doc_id for table in rows.values() for doc_id in pc.unique(table["doc_id"]).to_pylist()})
         texts = texts_of(self.storage, self.output, ids) if ids else {}
         has_genes = any(str(file.partition[LABEL]) in grounder.gene_labels for file in self.files)
@@ -174,10 +178,6 @@ class Grounding:
                 return size if size and pq.ParquetFile(stream).metadata.num_rows == rows else None
         except (FileNotFoundError, pa.ArrowInvalid):
             return None
-
-    def _read(self, file: DataFile) -> pa.Table:
-        with self.storage.open(join(self.output, "entities", file.path)) as stream:
-            return pq.read_table(stream)
 
     def _write(
         self,
@@ -205,10 +205,6 @@ def mark_of(grounder: Grounder) -> str:
     """A digest of all that decides which ids mentions get."""
     rules = [grounder.lexicon.fingerprint, sorted((label, *some) for label, some in grounder.prefixes.items())]
     return hashlib.blake2b(json.dumps(rules).encode(), digest_size=8).hexdigest()
-
-
-def _name(file: DataFile) -> str:
-    return file.path.rpartition("/")[2]
 
 
 def _with_ids(rows: pa.Table, label: str, grounder: Grounder, texts: dict[str, str | None], taxa: pa.Table) -> pa.Table:

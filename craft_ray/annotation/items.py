@@ -36,7 +36,7 @@ class CheckedItem:
 
     @classmethod
     def rejected(cls, doc_id: str, reason: str, detail: str) -> "CheckedItem":
-        return cls(Rejection(doc_id, reason, as_detail(detail)))
+        return cls(Rejection(doc_id, reason, detail[:MAX_DETAIL].encode("utf-8", "replace").decode()))
 
     @property
     def size(self) -> int:
@@ -104,7 +104,8 @@ def check_item(key: str, item: Item, shard: str) -> CheckedItem:
         return CheckedItem.rejected(key, "bad_encoding", "a lone surrogate in the id")
     if not 0 < len(item.doc_id) <= MAX_ID:
         return CheckedItem.rejected(key, "bad_record", f"an id of {len(item.doc_id)} characters")
-    if item.doc_id.endswith(UNREADABLE) and not _marks_member(item, shard):
+    marks_member = isinstance(item, Rejection) and item.doc_id.startswith(f"{shard}!")
+    if item.doc_id.endswith(UNREADABLE) and not marks_member:
         return CheckedItem.rejected(key, "bad_record", f"the id {item.doc_id} is reserved for what could not be read")
     if version_of(item) > MAX_VERSION:
         return CheckedItem.rejected(key, "bad_record", f"version {version_of(item)} of {item.doc_id}")
@@ -129,10 +130,6 @@ def _check_document(document: Document) -> CheckedItem:
     return CheckedItem(document, metadata)
 
 
-def _marks_member(item: Item, shard: str) -> bool:
-    return isinstance(item, Rejection) and item.doc_id.startswith(f"{shard}!")
-
-
 def _depth(value: Any) -> int:
     """How deep lists and mappings are nested, counted no further than one level beyond MAX_DEPTH."""
     depth, level = 0, [value]
@@ -151,11 +148,6 @@ def as_json(metadata: Mapping[str, Any]) -> str:
         return json.dumps(metadata, default=str, allow_nan=False)
     except ValueError:
         return json.dumps(json.loads(json.dumps(metadata, default=str), parse_constant=lambda name: None))
-
-
-def as_detail(message: str) -> str:
-    """A message as the tables can hold it."""
-    return message[:MAX_DETAIL].encode("utf-8", "replace").decode()
 
 
 def is_title_alone(item: Item) -> bool:

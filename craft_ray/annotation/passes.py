@@ -1,25 +1,107 @@
-"""Passes over the shards of a run, until nothing is missing. Blocks are committed as they arrive."""
+"""Annotate the shards of a run on Ray, in passes until nothing is missing. Blocks are committed as they arrive.
+
+This module imports Ray, so only runs that read something import it.
+"""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 
 import ray.data
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, metrics
+from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.plan import Attempt
+from craft_ray.annotation.context import RunContext
+from craft_ray.annotation.pipeline import run_pipeline
+from craft_ray.annotation.plan import Attempt, ReadingPlan, group_shards
+from craft_ray.annotation.prepare import ReadTask, SharedLedger
+from craft_ray.annotation.prometheus import PrometheusCounters
+from craft_ray.annotation.rewrites import BackgroundCompaction
+from craft_ray.annotation.write import WriteTask
+from craft_ray.core.connection import nodes, wait_for_resources
 from craft_ray.core.logs import log, with_log_fields
+from craft_ray.model.decode import Decoder
+from craft_ray.readers import read_options
 from craft_ray.storage.failures import explain
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
+from craft_ray.tables.delta import TakenOverError
+from craft_ray.tables.records import RunRecord
+from craft_ray.tables.writer import Tables
 
 HALT_TIMEOUT = 5.0
 """Seconds that the pipeline has to end before the connection to Ray is closed."""
 
 Pipeline = Callable[[Sequence[Shard], Attempt, threading.Event], Iterator[WrittenBlock]]
 """Annotates shards, as carefully as the attempt asks, and ends early when the event is set."""
+
+
+def annotate_shards(
+    run: RunContext, reading: ReadingPlan, tables: Tables, account: Account, commits: Commits, record: RunRecord
+) -> None:
+    """Annotate and commit all shards of a plan.
+
+    Raises RunError if the run cannot go on, and StoppedError after a signal, when what has arrived is committed.
+    """
+    settings = run.settings
+    wait_for_resources(settings.wait_for, run.stop)
+    run.raise_if_stopped()
+    layout = make_plan(settings, nodes())
+    model = run.model.deployed(layout.device)
+    record.add(plan=asdict(layout) | {"precision": model.precision})
+    run.timeline.reached("model_ready")
+    write = WriteTask(
+        run.storage,
+        run.output,
+        run.run_id,
+        Decoder.of(run.checkpoint),
+        settings.keep_text,
+        tables.partition_by,
+        ray.put(run.grounder) if run.grounder else None,
+    )
+    model_ref, arrivals = ray.put(model), account.arrivals
+    arrivals.unsplittable.update(reading.unsplittable)
+    compaction = BackgroundCompaction(tables)
+    counters = PrometheusCounters()
+
+    def pipeline(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
+        """One pass (`passes.Pipeline`)."""
+        read = ReadTask.of(
+            run.checkpoint,
+            ids=tables.ids,
+            rejected=reading.existing.rejected,
+            shard_numbers=arrivals.numbers,
+            never_closed=frozenset(arrivals.never_closed() if attempt is Attempt.REJECT else ()),
+            options=read_options(settings),
+            limit=settings.limit,
+            with_ids=settings.prune,
+            run_id=run.run_id,
+            log_format=settings.log_format,
+        )
+        shared = ray.put((read, SharedLedger.of(reading.existing.ledger)))
+        arrivals.restart(shards)
+        groups = group_shards(shards, layout, attempt, arrivals.unsplittable)
+        return run_pipeline(groups, attempt, layout, model_ref, shared, write, halt)
+
+    def on_commit(account: Account) -> None:
+        if run.lease_lost.is_set():
+            raise TakenOverError(run.output)
+        counters.show(metrics(account))
+        run.on_progress(account)
+        if settings.compact:
+            compaction.poll()
+
+    try:
+        annotate_missing(pipeline, commits, account, run.stop, on_commit)
+        run.raise_if_stopped()
+        compaction.finish()
+    finally:
+        compaction.cancel()
+    run.raise_if_stopped()
+    run.timeline.reached("last_commit")
 
 
 def annotate_missing(
@@ -114,14 +196,9 @@ def in_background(
 
 def is_death(error: BaseException) -> bool:
     """True if a pass ended because a process or a node died, False if its work raised an error."""
-    return any(
-        isinstance(part, ray.exceptions.RayError) and not isinstance(part, ray.exceptions.RayTaskError)
-        for part in _causes(error)
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it, as Python and as Ray record it."""
-    while error is not None:
-        yield error
-        error = getattr(error, "cause", None) or error.__cause__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ray.exceptions.RayError) and not isinstance(cause, ray.exceptions.RayTaskError):
+            return True
+        cause = getattr(cause, "cause", None) or cause.__cause__  # as Ray and as Python record it
+    return False

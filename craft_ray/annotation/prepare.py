@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 import ray.data
 from numpy.typing import NDArray
 
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.annotation.inputs import options_for
 from craft_ray.annotation.items import CheckedItem, SeenIds, check_item, is_title_alone, reject_repeated
 from craft_ray.annotation.plan import Attempt
 from craft_ray.annotation.rows import SHARD_END, TOKENIZED, Row, failure_row, scalar_columns
-from craft_ray.annotation.shard_account import ShardAccount
-from craft_ray.annotation.shared_ledger import SharedLedger
 from craft_ray.core.errors import ShardError, StorageError
 from craft_ray.core.logs import LogFormat, configure_logging, log_fields
 from craft_ray.core.schema import TRANSIENT_REASONS, UNREADABLE, Document, Item
@@ -37,7 +36,7 @@ from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import RETRACTED
 from craft_ray.tables.identity import IdHasher
-from craft_ray.tables.ledger import Ledger, Outcome, admitted, entries
+from craft_ray.tables.ledger import COLUMNS, Ledger, Outcome, Part, admitted, entries
 
 LOST = "its process died each time"
 """Detail of a document or a shard that no pass has finished."""
@@ -80,6 +79,30 @@ class ReadTask:
         return cls(replace(checkpoint, weights={}, stand_in=None, seen=None), **more)
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLedger:
+    """A ledger in the object store, as it was when it was shared. columns: those of the merged part, one object each"""
+
+    columns: Sequence[ray.ObjectRef]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "SharedLedger":
+        """Share a ledger, which from then on uses the arrays in the object store itself.
+
+        Only one column at a time is in memory twice: of 38 million documents, a whole copy takes another gigabyte.
+        """
+        part = ledger.merged()
+        columns = []
+        for name in COLUMNS:
+            columns.append(ray.put(getattr(part, name)))
+            setattr(part, name, ray.get(columns[-1]))
+        return cls(columns)
+
+    def opened(self) -> Ledger:
+        """The ledger, whose arrays are mapped and not copied."""
+        return Ledger([Part(*ray.get(list(self.columns)))])
+
+
 SharedReadTask = tuple[ReadTask, SharedLedger]
 """A read task in the object store: the task without its ledger, and the ledger."""
 
@@ -109,22 +132,18 @@ def prepare_group(shards: Sequence[Shard], storage: Storage, task: ReadTask, att
             with log_fields(run_id=task.run_id, shard=shard.name):
                 if attempt is Attempt.REJECT and shard.number in task.never_closed:
                     yield preprocessor.unread(shard, "failed", LOST)
-                else:
-                    yield from _prepare_one(preprocessor, shard, open_shard)
+                    continue
+                try:
+                    stream = open_shard()
+                except Exception as error:  # concerns this shard alone, unless the store is down
+                    if isinstance(error, StorageError) and not preprocessor.answers(shard.name):
+                        raise
+                    yield preprocessor.unread(shard, "unreadable", describe(error))
+                    continue
+                with stream:
+                    yield from preprocessor.prepare(stream, shard)
     except Exception as error:
         yield failure_row(explain(error))
-
-
-def _prepare_one(preprocessor: "Preprocessor", shard: Shard, open_shard: Callable[[], BinaryIO]) -> Iterator[pa.Table]:
-    try:
-        stream = open_shard()
-    except Exception as error:  # whatever the storage raises concerns this shard alone, unless the store is down
-        if isinstance(error, StorageError) and not preprocessor.answers(shard.name):
-            raise
-        yield preprocessor.unread(shard, "unreadable", describe(error))
-        return
-    with stream:
-        yield from preprocessor.prepare(stream, shard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +169,8 @@ class Preprocessor:
             rows.append(row)
             size += row.checked.size
             if size >= MAX_CHARACTERS or len(rows) >= self.max_rows:
-                account.position = _bytes_read(stream) // account.parts
+                position = 0 if stream.closed else stream.tell()  # its reader may have closed it
+                account.position = position // account.parts
                 yield self._table(rows, account)
                 rows, size = [], 0
         yield self._table(rows, account, closing=True)
@@ -170,12 +190,9 @@ class Preprocessor:
             mended.difference_update(checked.item.doc_id for checked in items)
             yield from self._needed(items, account)
         yield from self._needed(_unreadable_mark(account), account)
-        if account.reason is None and not account.cut_short:
-            yield from self._retractions(sorted(mended))
-
-    def _retractions(self, doc_ids: Sequence[str]) -> Iterator[Row]:
-        """Rows that remove rejected rows, whose documents have become readable."""
-        for doc_id in doc_ids:
+        if account.reason is not None or account.cut_short:
+            return
+        for doc_id in sorted(mended):  # its row is removed, since the document has become readable
             id_hash = self.task.ids.hash(doc_id)
             if id_hash in self.task.ledger:  # an earlier attempt of this run may have removed it
                 yield Row(CheckedItem.rejected(doc_id, "", ""), id_hash, RETRACTED, "", identity.key(doc_id, "", ""))
@@ -295,11 +312,6 @@ def _rejected(row: Row, reason: str, detail: str) -> Row:
 
 
 _NO_DOCUMENT = Document("", "", ())
-
-
-def _bytes_read(stream: BinaryIO) -> int:
-    """Bytes of a file that have been read; 0 if its reader has closed it."""
-    return 0 if stream.closed else stream.tell()
 
 
 def _unreadable_mark(account: ShardAccount) -> list[CheckedItem]:

@@ -37,7 +37,9 @@ class Replica:
             if sum(isinstance(result, Exception) for result in results) == with_text > 1:
                 return _unpredicted(failure_row(f"the model fails on all documents: {type(error).__name__}: {error}"))
             return pa.concat_tables(
-                _reject(row, result) if isinstance(result, Exception) else result
+                result
+                if isinstance(result, pa.Table)
+                else _unpredicted(rejection_row(row, "failed", f"the model: {type(result).__name__}: {result}"))
                 for row, result in zip(rows, results, strict=True)
             )
 
@@ -64,10 +66,6 @@ def predict_block(block: pa.Table, model: Model) -> pa.Table:
         block = block.append_column(name, column)
     computed_in = pa.array([model.precision if count else None for count in units.tolist()], pa.string())
     return block.append_column("computed_in", computed_in).drop_columns(list(TOKEN_COLUMNS))
-
-
-def _reject(row: pa.Table, error: Exception) -> pa.Table:
-    return _unpredicted(rejection_row(row, "failed", f"the model: {type(error).__name__}: {error}"))
 
 
 def _unpredicted(row: pa.Table) -> pa.Table:

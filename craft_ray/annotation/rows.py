@@ -5,8 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.annotation.items import CheckedItem
-from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import DOCUMENTS, Deletion, Document, Item, Rejection
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE

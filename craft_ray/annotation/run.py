@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from craft_ray.annotation.account import Account
+from craft_ray.annotation.account import Account, Timeline
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.catalogue.catalogue import Catalogue
 from craft_ray.annotation.commits import Commits
@@ -15,7 +15,6 @@ from craft_ray.annotation.plan import plan_reading, shard_signature
 from craft_ray.annotation.reporting import recorded, run_summary
 from craft_ray.annotation.rewrites import run_on_cluster
 from craft_ray.annotation.settling import check_deletions, check_model, settle
-from craft_ray.annotation.timeline import Timeline
 from craft_ray.core.logs import log_fields
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
@@ -89,7 +88,7 @@ def annotate(
         with recorded(run, plan, tables, account, sources) as record:
             commits = Commits(tables, plan.existing.ledger, account, run_id, plan.signature, settings.max_rejected)
             if plan.shards:
-                from craft_ray.annotation.annotating import annotate_shards  # imports Ray
+                from craft_ray.annotation.passes import annotate_shards  # imports Ray
 
                 annotate_shards(run, plan, tables, account, commits, record)
             settle(run, tables, account, commits, record, to_prune)

@@ -151,8 +151,8 @@ class Settings(BaseModel):
     block_mb: float | None = Field(
         default=None,
         gt=0,
-        description="size of the blocks between stages; default: 2 on a CPU, 16 on GPUs, and 2 per GPU up to 128 where "
-        "there are more than 8",
+        description="size of the blocks between stages; default: what the cluster predicts in a tenth of a second, "
+        "but at least 2 on a CPU and 16 on GPUs, and at most 128",
     )
     ontology: tuple[str, ...] = Field(
         default=(),

@@ -5,8 +5,7 @@ import tracemalloc
 import numpy as np
 
 from craft_ray.annotation.arrivals import Arrivals
-from craft_ray.annotation.document_counts import changes
-from craft_ray.annotation.shard_account import ShardAccount
+from craft_ray.annotation.counts import ShardAccount, changes
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.ledger import Outcome
 

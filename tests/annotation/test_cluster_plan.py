@@ -28,7 +28,7 @@ NODES = st.lists(st.builds(lambda cpus: {"CPU": float(cpus)}, st.integers(1, 128
 def test_one_replica_for_eight_cores(nodes: list[dict[str, float]], replicas: int, threads: int):
     plan = make_plan(Settings(), nodes)
     assert (plan.replicas, plan.threads) == (replicas, threads)
-    assert (plan.device, plan.token_budget, plan.replica_gpus, plan.block_bytes) == ("cpu", 512, 0, 2 << 20)
+    assert (plan.device, plan.token_budget, plan.replica_gpus) == ("cpu", 512, 0)
 
 
 @pytest.mark.parametrize("gpus", [(1,), (1, 3), (4, 4), (0, 8)])
@@ -83,6 +83,16 @@ def test_no_replica_on_a_node_with_fewer_cores_than_threads(nodes: list[dict[str
     assert all(plan.threads <= node["CPU"] for node in nodes if plan.replica_cpus <= node["CPU"])
 
 
-@pytest.mark.parametrize(("gpus", "megabytes"), [(1, 16), (8, 16), (16, 32), (64, 128), (200, 128)])
-def test_blocks_grow_with_the_number_of_gpus(gpus: int, megabytes: int):
-    assert make_plan(Settings(), [{"CPU": 12, "GPU": 1}] * gpus).block_bytes == megabytes << 20
+@pytest.mark.parametrize(
+    ("node", "nodes", "megabytes"),
+    [
+        ({"CPU": 2}, 1, 2),
+        ({"CPU": 64}, 1, 2),
+        ({"CPU": 64}, 8, 12.8),
+        ({"CPU": 12, "GPU": 1}, 1, 16),
+        ({"CPU": 12, "GPU": 4}, 10, 54),
+        ({"CPU": 12, "GPU": 8}, 25, 128),
+    ],
+)
+def test_blocks_grow_with_the_rate_of_the_cluster(node: dict[str, float], nodes: int, megabytes: float):
+    assert make_plan(Settings(), [node] * nodes).block_bytes == int(megabytes * (1 << 20))

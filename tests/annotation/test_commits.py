@@ -12,7 +12,7 @@ from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.catalogue.existing import read_existing
 from craft_ray.annotation.catalogue.shard_names import ROWS
 from craft_ray.annotation.commits import CommitPolicy, Commits
-from craft_ray.annotation.shard_account import ShardAccount
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.core.errors import RunError
 from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables import identity

@@ -1,4 +1,4 @@
-"""A replica begins a block while its device still computes the last one."""
+"""The pool of replicas, each of which begins a block while its device still computes the last one."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -121,3 +121,9 @@ def test_ray_data_gives_a_replica_two_blocks_at_once():
         Meeting, batch_format="pyarrow", compute=replica_pool(1, 1, Attempt.FIRST, on_gpus=True), num_cpus=0.25
     )
     assert sorted(row["id"] for row in met.take_all()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("attempt", "in_flight"), [(Attempt.FIRST, None), (Attempt.ISOLATE, 1)])
+def test_ray_scales_the_pool_within_its_bounds(attempt: Attempt, in_flight: int | None):
+    pool = replica_pool(2, 5, attempt, on_gpus=False)
+    assert (pool.min_size, pool.max_size, pool.max_tasks_in_flight_per_actor) == (2, 5, in_flight)

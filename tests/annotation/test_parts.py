@@ -17,12 +17,11 @@ from craft_ray.annotation.account import Account
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.commits import Commits
-from craft_ray.annotation.document_counts import changes
+from craft_ray.annotation.counts import ShardAccount, changes, merge_parts
 from craft_ray.annotation.plan import MAX_PARTS, MIN_PART_BYTES, Attempt, group_shards
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
 from craft_ray.annotation.replica import predict_block
 from craft_ray.annotation.rows import SHARD_END
-from craft_ray.annotation.shard_account import ShardAccount, merge_parts
 from craft_ray.annotation.write import WriteTask, write_block
 from craft_ray.core.settings import Settings
 from craft_ray.model.decode import Decoder

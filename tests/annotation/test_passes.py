@@ -11,9 +11,9 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.arrivals import Arrivals
 from craft_ray.annotation.commits import Commits
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.annotation.passes import annotate_missing, is_death
 from craft_ray.annotation.plan import Attempt
-from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import Ledger

@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 
+from craft_ray.annotation.counts import ShardAccount
 from craft_ray.annotation.items import CheckedItem, check_item
 from craft_ray.annotation.rows import FAILURE, TOKENIZED, Row, failure_row, rejection_row, scalar_columns
-from craft_ray.annotation.shard_account import ShardAccount
 from craft_ray.core.schema import Document, Rejection, Section
 from tests.support.outputs import numbered_document
 

@@ -1,4 +1,4 @@
-"""What a run imports, and when."""
+"""What a run imports and when, and models that it refuses."""
 
 import ast
 import inspect
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.annotation import annotating, context, run
+from craft_ray.annotation import context, passes, run
 from craft_ray.annotation.context import ModelLoading
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import Settings
+from craft_ray.core.settings import S3Settings, Settings, load_settings
 from craft_ray.storage.storage import Storage
 
 
@@ -27,10 +27,10 @@ def late_imports(module: object) -> set[str]:
 
 def test_nothing_is_imported_after_connecting_to_ray():
     """A node that shares the driver's machine may have removed the package's files by then."""
-    assert late_imports(run) == {"craft_ray.annotation.annotating"}
-    assert late_imports(annotating) == set()
+    assert late_imports(run) == {"craft_ray.annotation.passes"}
+    assert late_imports(passes) == set()
     connect = inspect.getsource(context.RunContext.connect)
-    assert connect.index("craft_ray.annotation.annotating") < connect.index("ray_session")
+    assert connect.index("craft_ray.annotation.passes") < connect.index("ray_session")
 
 
 def test_a_model_that_is_refused_early_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -47,3 +47,9 @@ def test_a_model_that_is_refused_early_leaves_no_folder(tmp_path: Path, monkeypa
     with pytest.raises(SettingsError, match="not model_sha256"):
         run.annotate([str(tmp_path / "in.txt")], str(tmp_path / "out"), settings)
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+
+
+@pytest.mark.parametrize("model", ["/nowhere", "./nowhere", "a/b/c", "~/nowhere"])
+def test_missing_models_fail_at_once(model):
+    with pytest.raises(SettingsError, match="there is no model folder"):
+        ModelLoading(load_settings(model=model), Storage(S3Settings()))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import ray
 
-from craft_ray.annotation.shared_ledger import SharedLedger
+from craft_ray.annotation.prepare import SharedLedger
 from craft_ray.core.connection import ray_session
 from craft_ray.core.settings import Settings
 from craft_ray.tables.ledger import COLUMNS, Ledger, Outcome, entries

@@ -61,7 +61,10 @@ def command(*arguments: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def in_new_process(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """Run a function in a process of its own. Returns its CPU seconds and by how many MB the process grew at most."""
+    """Run a function in a process of its own.
+
+    Returns its CPU seconds, by how many MB the process grew at most, and what the function returns if that is a dict.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, function, arguments).result()
 
@@ -69,7 +72,7 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> dict[str, A
 def _measured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the present size (proc(5))
     before, began = psutil.Process().memory_info().rss, time.process_time()
-    function(*arguments)
+    found = function(*arguments)
     seconds = time.process_time() - began
     peak = 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
-    return {"cpu_seconds": round(seconds, 2), "peak_mb": round((peak - before) / 1e6)}
+    return {"cpu_seconds": round(seconds, 2), "peak_mb": round((peak - before) / 1e6)} | (found or {})

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import craft_ray
 from tests.scale.generated import FIRST, first_run, large_output, texts, write_jsonl
-from tests.scale.harness import command, in_new_process, scenario
+from tests.scale.harness import command, scenario
 from tests.support.outputs import assert_consistent
 from tests.support.pubmed import citation, pubmed_file
 
@@ -31,31 +30,6 @@ def annotate(
     if not generated:
         assert_consistent(output)
     return summary, used
-
-
-@scenario
-def driver(
-    folder: Path,
-    documents: tuple[int, ...] = (20_000, 100_000),
-    block_mb: tuple[float, ...] = (2, 32),
-    per_shard: int = 1000,
-) -> Iterator[dict[str, Any]]:
-    """CPU time of the driver per document, as the slope between runs of two sizes, each in a new process."""
-    for size in block_mb:
-        used = []
-        for count in documents:
-            inputs = write_jsonl(folder / f"in{count}", range(count), max(1, count // per_shard))
-            used.append(in_new_process(_annotate_all, str(inputs), str(folder / "out"), count, size)["cpu_seconds"])
-            shutil.rmtree(folder / "out")
-            yield {"block_mb": size, "documents": count, "cpu_seconds": used[-1]}
-        slope = (used[-1] - used[0]) / (documents[-1] - documents[0])
-        yield {"block_mb": size, "cpu_us_per_document": round(slope * 1e6)}
-
-
-def _annotate_all(inputs: str, output: str, documents: int, block_mb: float) -> None:
-    summary = craft_ray.annotate(inputs, output, model="stand-in", concepts=False, block_mb=block_mb)
-    assert summary["documents"]["annotated"] == documents
-    assert_consistent(Path(output))
 
 
 @scenario

@@ -10,7 +10,7 @@ from tests.scale.harness import app
 from tests.scale.runs import citation_file
 
 SMALL = {
-    "driver": "--documents 20 --documents 60 --per-shard 20 --block-mb 2",
+    "driver": "--blocks 8 --block-mb 2 --replicas 1 --nodes 1",
     "rate": "--existing 2000 --new 40 --shards 2 --turns 1",
     "citation-file": "--citations 60",
     "revisions": "--existing 2000 --documents 27",

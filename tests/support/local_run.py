@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from craft_ray.annotation import annotating
+from craft_ray.annotation import passes
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.cluster_plan import make_plan
 from craft_ray.annotation.commits import Commits
@@ -32,7 +32,7 @@ from craft_ray.tables.writer import Tables
 def annotate_locally(
     run: RunContext, reading: ReadingPlan, tables: Tables, account: Account, commits: Commits, record: RunRecord
 ) -> None:
-    """`annotating.annotate_shards` without Ray."""
+    """`passes.annotate_shards` without Ray."""
     model = Model(run.model.deployed("cpu"))
     layout = make_plan(run.settings, [{"CPU": 1}])
     write = WriteTask(
@@ -65,7 +65,7 @@ def without_ray() -> Iterator[None]:
         run.load_lexicon()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(annotating, "annotate_shards", annotate_locally)
+        patched.setattr(passes, "annotate_shards", annotate_locally)
         patched.setattr(RunContext, "connect", connect)
         yield
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.annotation.arrivals import Arrivals
-from craft_ray.annotation.document_counts import CHANGES, Counts, changes, restart
-from craft_ray.annotation.shard_account import ShardAccount
+from craft_ray.annotation.counts import CHANGES, Counts, ShardAccount, changes, restart
 from craft_ray.storage.shards import Shard
 from craft_ray.tables.identity import revision
 from craft_ray.tables.ledger import Ledger, Outcome, admitted, entries
