@@ -45,7 +45,7 @@ def driver(
 ) -> Iterator[dict[str, Any]]:
     """CPU time of the driver per abstract, without its start, on a local cluster whose stages have nothing to do.
 
-    seconds_per_mb: of a replica, which waits as for a GPU
+    seconds_per_mb: of a replica, which waits as for a GPU; it is `busy` for a share of the time
     """
     lines = (json.dumps({"id": n, "text": " ".join(texts()[n].split()[:WORDS])}) for n in range(PER_SHARD))
     preprocessor = Preprocessor(ReadTask.of(load_checkpoint("stand-in")))
@@ -64,7 +64,9 @@ def driver(
                 (folder / "list.tsv").write_text("".join(names))
                 options = {"model": "stand-in", "concepts": False, "compact": False}
                 settings = Settings(replicas=count, block_mb=size, **options)
-                yield {"replicas": count, "block_mb": size} | in_new_process(_annotate, folder, settings)
+                found = in_new_process(_annotate, folder, settings)
+                busy = shards * rows.nbytes / (1 << 20) * seconds_per_mb / count / found["seconds"]
+                yield {"replicas": count, "block_mb": size} | found | {"busy": round(busy, 3)}
 
 
 def _annotate(folder: Path, settings: Settings) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def _annotate(folder: Path, settings: Settings) -> dict[str, Any]:
     _, cpu, seconds, growth = np.subtract(samples[-1], start).tolist()
     return {
         "documents": documents,
-        "documents_per_second": round(documents / seconds),
+        "seconds": round(seconds, 1),
         "cpu_us_per_document": round(1e6 * cpu / documents, 1),
         "cpu_share": round(cpu / seconds, 3),
         "growth_mb": round(growth / 1e6),
