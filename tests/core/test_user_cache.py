@@ -23,16 +23,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def content() -> bytes:
-    return b"content"
+    return b"a content of 26 characters"
 
 
 def fail() -> bytes:
     raise AssertionError("should have been read from the cache")
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", lambda content: b"x" + content])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: b"",
+        lambda content: b"x" + content,
+        lambda content: content[:32] + bytes(8) + content[40:],
+        lambda content: content[:-1] + b"x",
+    ],
+    ids=["cut", "empty", "shifted", "zeros", "end"],
+)
 def test_damaged_file_is_made_again(folder: Path, damage):
-    assert cached("graphs", "key", content) == b"content" == cached("graphs", "key", fail)
+    assert cached("graphs", "key", content) == content() == cached("graphs", "key", fail)
     (folder / "key").write_bytes(damage((folder / "key").read_bytes()))
     assert cached("graphs", "key", lambda: b"again") == b"again" == cached("graphs", "key", fail)
     assert [file.name for file in folder.iterdir()] == ["key"]
@@ -59,7 +69,7 @@ def test_most_recently_used_files_are_kept(folder: Path):
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert cached("graphs", "key", content) == b"content"
+    assert cached("graphs", "key", content) == content()
 
 
 def test_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,7 +80,7 @@ def test_user_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    assert cached("graphs", "key", content) == b"content"
+    assert cached("graphs", "key", content) == content()
     assert list(tmp_path.iterdir()) == []
 
 
