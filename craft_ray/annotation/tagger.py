@@ -64,17 +64,21 @@ class Tagger:
         precision: Precision | Literal["auto"] = "auto",
         grounder: Grounder | None = None,
         threads: int | None = None,
+        engine: str = "auto",
     ) -> None:
         """Prepare a checkpoint.
 
         grounder: gives entities their concepts; without it they have none
         threads:  CPU threads; by default as many as there are cores
+        engine:   as in the settings
+
+        Raises SettingsError for a precision or an engine that this machine's CPU or the checkpoint does not support.
         """
         self._grounder = grounder
         self.descriptions = checkpoint.descriptions
         self._windower = Windower.of(checkpoint)
         self._decoder = Decoder.of(checkpoint)
-        self._model = Model.of(checkpoint, precision, threads)
+        self._model = Model.of(checkpoint, precision, threads, engine)
         self._loaded: tuple[Any, ...] | None = None
 
     @classmethod
@@ -89,7 +93,7 @@ class Tagger:
         settings: by default those of the environment and of craft-ray.yaml
         threads:  CPU threads; by default as many as there are cores. One starts fastest
 
-        Raises SettingsError if the model does not exist or an ontology cannot be used.
+        Raises SettingsError if the model does not exist, an ontology cannot be used, or the engine does not run here.
         """
         chosen = settings or load_settings()
         storage = Storage.of(chosen)
@@ -97,7 +101,7 @@ class Tagger:
         checkpoint = checkpoint.with_labels(chosen.labels)
         labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)
-        tagger = cls(checkpoint, chosen.precision, grounder, threads)
+        tagger = cls(checkpoint, chosen.precision, grounder, threads, chosen.engine)
         public = chosen.model_copy(update={"notify": None}).model_dump_json()  # without a secret
         tagger._loaded = model, public, threads, checkpoint.fingerprint, grounder and grounder.lexicon.fingerprint
         return tagger

@@ -113,7 +113,12 @@ def main() -> NoReturn:
         signal.signal(number, _interrupted)  # until a run has handlers of its own
     if requested_log_format(sys.argv[1:]) == "json":
         configure_logging("json")  # also for what fails before settings are read
-    sys.exit(_exit_code(make_app(_named_by(sys.argv[1:]) or COMMANDS)))
+    code = _exit_code(make_app(_named_by(sys.argv[1:]) or COMMANDS))
+    if sys.argv[1:2] in (["query"], ["show"]):
+        # A LIMIT leaves threads of Arrow that read ahead. One that the end of the interpreter kills would be waited for
+        # for ever. These commands have nothing left to do.
+        os._exit(code)
+    sys.exit(code)
 
 
 def _interrupted(*_: object) -> NoReturn:
@@ -123,11 +128,12 @@ def _interrupted(*_: object) -> NoReturn:
 def _exit_code(run: Callable[..., Any]) -> int:
     try:
         result = run(standalone_mode=False)
+        sys.stdout.flush()
     except (CraftRayError, Interrupted) as error:
         return _fail(error, error.exit_code)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
-    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+    except (BrokenPipeError, SystemExit):  # the reader of the output has ended, as `head` does; click exits with 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:

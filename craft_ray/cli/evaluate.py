@@ -64,7 +64,8 @@ def evaluate_tokens(
     seen = corpus_keys(read_sentences(train)) if train else None
     chosen = load_settings(settings, model=model)
     checkpoint = load_checkpoint(chosen.model, Storage.of(chosen).fetch)
-    print_scores(run(checkpoint, sentences, Model.of(checkpoint, cast(Any, precision)), seen), as_json)
+    loaded = Model.of(checkpoint, cast(Any, precision), engine=chosen.engine)
+    print_scores(run(checkpoint, sentences, loaded, seen), as_json)
 
 
 def evaluate_documents(
@@ -136,11 +137,12 @@ def evaluate_documents(
     if concepts:
         if grounder is None:
             raise SettingsError("concepts are switched off by the settings, so there are no ids to score")
-        tagger = Tagger(checkpoint, cast(Any, precision), grounder)
+        tagger = Tagger(checkpoint, cast(Any, precision), grounder, engine=chosen.engine)
         print_concept_scores(evaluate_concepts(tagger.tag_documents, grounder.lexicon, documents), as_json)
         return
     seen = corpus_keys(read_sentences(train)) if train else None
-    scores, wrong = run(checkpoint, documents, Model.of(checkpoint, cast(Any, precision)), seen, grounder)
+    loaded = Model.of(checkpoint, cast(Any, precision), engine=chosen.engine)
+    scores, wrong = run(checkpoint, documents, loaded, seen, grounder)
     if errors:
         print_rows(wrong.to_reader(), "csv" if as_csv else "json lines" if as_json else "table")
     if not as_csv:

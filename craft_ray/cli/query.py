@@ -1,6 +1,5 @@
 """`craft-ray query`."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,9 +58,6 @@ def query(
             if result is not None:  # None for a statement without a result
                 rows = result.to_arrow_reader(_BATCH_ROWS)
                 print_rows(rows, "csv" if as_csv else "json lines" if as_json else "table", excel_safe)
-        except BrokenPipeError:  # `head` has enough
-            # The interpreter's shutdown would wait for ever for DuckDB's threads that scan for the rest.
-            os._exit(0)
         except duckdb.Error as error:
             raise _query_error(_with_position(connection, text, error)) from error
 

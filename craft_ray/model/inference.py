@@ -117,10 +117,15 @@ class Model:
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, precision: Precision | Literal["auto"] = "auto", threads: int | None = None
+        cls,
+        checkpoint: Checkpoint,
+        precision: Precision | Literal["auto"] = "auto",
+        threads: int | None = None,
+        engine: str = "auto",
     ) -> "Model":
         """Load a checkpoint on all cores of this machine, or on some."""
-        return cls(prepare_model(checkpoint, "cpu", precision, here=True), threads=threads or os.cpu_count() or 1)
+        deployed = prepare_model(checkpoint, "cpu", precision, engine, here=True)
+        return cls(deployed, threads=threads or os.cpu_count() or 1)
 
     def predict(
         self,

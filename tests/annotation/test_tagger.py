@@ -156,3 +156,13 @@ def test_a_pickled_tagger_is_loaded_again():
     assert b"secret" not in pickled
     with pytest.raises(TypeError, match=r"made by Tagger\.load"):
         pickle.dumps(Tagger(load_checkpoint("craft-iob")))
+
+
+def test_the_engine_is_that_of_the_settings():
+    settings = Settings(engine="torch", precision="int8", concepts=False)
+    with pytest.raises(SettingsError, match=r"the engine torch computes in fp32, .*, not in int8"):
+        Tagger.load("craft-iob", settings)
+    with pytest.raises(SettingsError, match="unknown engine 'tensorflow'"):
+        Tagger.load("craft-iob", Settings(engine="tensorflow"))
+    tagger = Tagger.load("craft-iob", settings.model_copy(update={"precision": "fp32"}))
+    assert [entity.mention for entity in tagger.tag("Pax6 in the mouse.")] == ["Pax6", "mouse"]

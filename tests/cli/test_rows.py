@@ -145,3 +145,14 @@ def test_a_query_ends_when_its_reader_leaves(tmp_path: Path):
     pipe = f"{query} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout.splitlines()[-1], done.stderr) == ("0", "")
+
+
+@pytest.mark.parametrize("arguments", [["query", "OUT", "SELECT * FROM entities LIMIT 1"], ["show", "OUT"]])
+def test_no_thread_that_reads_ahead_keeps_a_command_from_ending(tmp_path: Path, arguments: list[str]):
+    write_tables(tmp_path, [{"doc_id": "a", "n_entities": 1}], [{"doc_id": "a", "label": "Taxon", "mention": "mouse"}])
+    command = [str(tmp_path) if one == "OUT" else one for one in arguments]
+    program = f"import atexit, sys; sys.argv[1:] = {command}; atexit.register(print, 'waited')\n"
+    program += "from craft_ray.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "mouse" in done.stdout
+    assert "waited" not in done.stdout
