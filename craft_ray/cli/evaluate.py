@@ -58,8 +58,8 @@ def evaluate_tokens(
     from craft_ray.model.inference import Model
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
+    from craft_ray.training.corpora import corpus_keys
     from craft_ray.training.evaluation import evaluate_tokens as run
-    from craft_ray.training.seen_mentions import corpus_keys
 
     seen = corpus_keys(read_sentences(train)) if train else None
     chosen = load_settings(settings, model=model)
@@ -128,9 +128,9 @@ def evaluate_documents(
     from craft_ray.annotation.tagger import Tagger
     from craft_ray.core.settings import load_settings
     from craft_ray.model.inference import Model
+    from craft_ray.training.corpora import corpus_keys
     from craft_ray.training.end_to_end import evaluate_concepts
     from craft_ray.training.evaluation import evaluate_documents as run
-    from craft_ray.training.seen_mentions import corpus_keys
 
     chosen = load_settings(settings, model=model, min_score=min_score, grounded_only=grounded_only)
     checkpoint, grounder = _load_model(lexicon, chosen)

@@ -1,13 +1,16 @@
 """Gold corpora in memory: documents with standoff mentions, and their sentences."""
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
+from craft_ray.core.hashing import hash64
 from craft_ray.core.labels import in_order
 from craft_ray.core.logs import log
 from craft_ray.model.sentences import sentence_spans
@@ -15,6 +18,15 @@ from craft_ray.model.tags import Mention
 
 T = TypeVar("T", Mention, "GoldConcept")
 Item = TypeVar("Item", "Sentence", "GoldDocument")
+
+SHARED_LENGTH = 40
+"""Length in letters of a common substring that makes two sentences the same text."""
+
+GREEK = {
+    letter: unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").lower()
+    for letter in "αβγδεζηθικλμνξοπρστυφχψω"
+} | {"λ": "lambda"}  # Unicode's name is the older "lamda"
+"""Lower-case Greek letters and their names as texts spell them out."""
 
 SPLIT_BLOCK = 20
 """Consecutive sentences that `split` keeps together, because neighbours often say the same."""
@@ -235,3 +247,45 @@ def split(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, Corpus]:
     rest = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if not is_dev]
     dev = [sentence for sentence, is_dev in zip(corpus.sentences, in_dev, strict=True) if is_dev]
     return replace(corpus, sentences=rest), Corpus(f"{share:g} of {corpus.name}", dev)
+
+
+def without_overlap(corpus: Corpus, held_out: Corpus) -> Corpus:
+    """Remove the sentences whose text also occurs in another corpus, as compared by `text_key`.
+
+    Corpora split the same text differently, so a common substring of SHARED_LENGTH letters is enough.
+    """
+    keys = {text_key(sentence.text) for sentence in held_out.sentences}
+    parts = {part for key in keys for part in _substrings(key)}
+
+    def is_new(sentence: Sentence) -> bool:
+        key = text_key(sentence.text)
+        return key not in keys and parts.isdisjoint(_substrings(key))
+
+    return replace(corpus, sentences=[sentence for sentence in corpus.sentences if is_new(sentence)])
+
+
+def text_key(text: str) -> str:
+    """Letters and digits alone: without blanks, case, punctuation and accents, and with Greek letters spelled out.
+
+    >>> text_key("PGC-1α") == text_key("pgc-1 alpha") == "pgc1alpha"
+    True
+    """
+    spelled = "".join(GREEK.get(c, c) for c in unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in spelled if c.isascii() and c.isalnum())
+
+
+def _substrings(key: str) -> list[str]:
+    return [key[start : start + SHARED_LENGTH] for start in range(len(key) - SHARED_LENGTH + 1)]
+
+
+def mention_keys(mentions: Iterable[tuple[str, str]]) -> NDArray[np.int64]:
+    """A hash of each mention, given as label and text. White space in the text is ignored.
+
+    A checkpoint stores those of its training corpus, so that an evaluation can separate seen from unseen mentions.
+    """
+    return np.array([hash64(f"{label} {''.join(text.split())}".encode()) for label, text in mentions], np.int64)
+
+
+def corpus_keys(sentences: Iterable[Sentence]) -> NDArray[np.int64]:
+    """The sorted keys of all mentions of a corpus."""
+    return np.unique(mention_keys((m.label, s.text[m.start : m.end]) for s in sentences for m in s.mentions))

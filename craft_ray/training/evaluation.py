@@ -1,7 +1,7 @@
 """Evaluate a checkpoint, against sentences or against the standoff mentions of whole documents."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,8 @@ from craft_ray.model.tags import Predictions, Spans, TagSet, find_mentions
 from craft_ray.model.tokens import TOKEN_COLUMNS, tokenize, with_predictions
 from craft_ray.model.windows import Windower
 from craft_ray.model.wordpieces import Units
-from craft_ray.training.corpora import GoldDocument, Sentence
+from craft_ray.training.corpora import GoldDocument, Sentence, mention_keys
 from craft_ray.training.examples import Head, unit_tags
-from craft_ray.training.mention_errors import list_errors
 from craft_ray.training.metrics import (
     Counts,
     confusion,
@@ -31,7 +30,23 @@ from craft_ray.training.metrics import (
     score_relaxed,
     total,
 )
-from craft_ray.training.seen_mentions import mention_keys
+
+CONTEXT = 40
+"""Characters of context on each side of a mention."""
+
+ERRORS = pa.schema(
+    [
+        ("error", pa.string()),
+        ("doc_id", pa.string()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("label", pa.string()),
+        ("mention", pa.string()),
+        ("instead", pa.string()),
+        ("context", pa.string()),
+    ]
+)
+"""`error` is `missed` or `invented`; `instead` lists the overlapping mentions of the other side."""
 
 
 def evaluate_tokens(
@@ -255,3 +270,47 @@ def _keys(spans: Spans, text: str, tags: TagSet) -> NDArray[np.int64]:
 
 def _figures(by_label: dict[str, Counts]) -> dict[str, Any]:
     return total(by_label.values()).report() | {"per_label": {name: c.report() for name, c in by_label.items()}}
+
+
+def list_errors(documents: Sequence[GoldDocument], gold: Spans, predicted: Spans, names: Sequence[str]) -> pa.Table:
+    """Rows of ERRORS, ordered by document and offset.
+
+    A prediction with a wrong border or label counts twice: gold's mention is missed, and the prediction is invented.
+
+    gold, predicted: spans of code points in the joined texts of all documents
+    names:           of the labels
+    """
+    text = "".join(document.text for document in documents)
+    ends = np.cumsum([len(document.text) for document in documents])
+    rows = [*_wrong("missed", gold, predicted, names, text), *_wrong("invented", predicted, gold, names, text)]
+    rows.sort(key=lambda row: (row["start"], row["end"], row["error"]))
+    for row in rows:
+        number = int(np.searchsorted(ends, row["start"], side="right"))
+        text_end = int(ends[number])
+        text_start = text_end - len(documents[number].text)
+        start, end = row["start"], row["end"]
+        row |= {"doc_id": documents[number].doc_id, "start": start - text_start, "end": end - text_start}
+        row["context"] = text[max(text_start, start - CONTEXT) : min(text_end, end + CONTEXT)]
+    return pa.Table.from_pylist(rows, ERRORS)
+
+
+def _wrong(error: str, spans: Spans, others: Spans, names: Sequence[str], text: str) -> Iterator[dict[str, Any]]:
+    """The mentions of one side that the other side does not have."""
+    order = np.argsort(others.first, kind="stable")
+    first = others.first[order]
+    furthest = np.maximum.accumulate(others.last[order]) if len(order) else others.last
+    for start, last, label in spans.rows()[~is_correct(others, spans)].tolist():
+        # Others overlap only if they start by `last`, and not before the first one that reaches `start`.
+        near = order[np.searchsorted(furthest, start) : np.searchsorted(first, last, side="right")]
+        overlapping = [other for other in near.tolist() if others.last[other] >= start]
+        yield {
+            "error": error,
+            "start": start,
+            "end": last + 1,
+            "label": names[label],
+            "mention": text[start : last + 1],
+            "instead": "; ".join(
+                f"{names[others.label[o]]}: {text[others.first[o] : others.last[o] + 1]}" for o in overlapping
+            )
+            or None,
+        }

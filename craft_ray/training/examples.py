@@ -1,6 +1,6 @@
-"""Training examples: windows of token ids with a tag per token and group of labels."""
+"""Training examples: windows of token ids with a tag per token and group of labels; and their batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from craft_ray.training.corpora import Sentence
 
 IGNORED = -100
 """Tag without a loss: of special tokens, of tokens that begin no unit, and in groups that the corpus does not label."""
+
+LENGTH_STEP = 16
+"""Lengths are rounded up to a multiple of it, and windows of equal rounded length are shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +138,48 @@ class EpochExamples:
 
     def __getitem__(self, window: int) -> dict[str, NDArray[np.int64]]:
         return self.current[window]
+
+
+def token_batches(
+    length: NDArray[np.integer], max_tokens: int, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Group windows into batches of at most `max_tokens` padded tokens, or of one window that is longer.
+
+    The number of batches depends on the lengths alone, never on the generator.
+
+    length: (windows,) tokens of each window
+    """
+    rounded = -(-length.astype(np.int64) // LENGTH_STEP) * LENGTH_STEP
+    order = np.lexsort((generator.random(len(rounded)), -rounded))
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, max_tokens // int(rounded[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+class TokenBatches:
+    """A torch batch sampler for one of several workers. Each epoch has other batches, equally many for each worker.
+
+    Workers take neighbouring batches, which are of similar length, so that none waits long for another.
+    """
+
+    def __init__(self, examples: EpochExamples, max_tokens: int, seed: int, rank: int, workers: int) -> None:
+        self.examples = examples
+        self.max_tokens = max_tokens
+        self.seed = seed
+        self.rank = rank
+        self.workers = workers
+        generator = np.random.default_rng(seed)
+        counts = [len(token_batches(variant.length, max_tokens, generator)) for variant in examples.variants]
+        self.count = min(counts) // workers
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng([self.seed, self.examples.epoch])
+        batches = token_batches(self.examples.current.length, self.max_tokens, generator)
+        for group in generator.permutation(len(batches) // self.workers)[: self.count]:
+            yield batches[int(group) * self.workers + self.rank].tolist()

@@ -37,10 +37,6 @@ class Recipe(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="number format of training; auto is bf16 if the device computes in it, else fp32"
     )
-    bucket: bool = Field(
-        default=False, description="batch windows of similar length: faster, but in another order than the card's"
-    )
-    max_steps: int = Field(default=-1, ge=-1, description="stop after this many steps; -1: after all epochs")
     nested: bool = Field(
         default=False,
         description="label every word piece, and each label independently: mentions may nest and begin within words",
@@ -50,15 +46,9 @@ class Recipe(BaseModel):
         ge=0,
         description="tokens up to which consecutive sentences share a window; 0: one sentence per window",
     )
-    reading_pieces: int | None = Field(
-        default=None, ge=0, description="the same when the model annotates; default: as in training"
-    )
     cased: bool = Field(default=False, description="give an uncased base model a cased vocabulary")
     swap: dict[str, float] = Field(
         default={}, description="share of a label's names that is replaced by other names, differently in each epoch"
-    )
-    averaged: int = Field(
-        default=1, ge=1, description="trainings with different seeds whose weights are averaged (Wortsman et al. 2022)"
     )
     names: dict[str, list[str]] = Field(
         default={}, description="ontologies (OBO files) that supply half of a label's replacement names"

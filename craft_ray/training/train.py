@@ -32,14 +32,11 @@ from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import CONFIG_FILE
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
-from craft_ray.training.corpora import Corpus
+from craft_ray.training.corpora import Corpus, without_overlap
 from craft_ray.training.examples import Head
-from craft_ray.training.model_card import TrainingResult
-from craft_ray.training.moving_average import AVERAGED_FILE
-from craft_ray.training.overlap import without_overlap
-from craft_ray.training.publish import export_checkpoint
+from craft_ray.training.publish import TrainingResult, export_checkpoint
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.trainer import OnStep, Row, Stage, Weights, fit
+from craft_ray.training.trainer import AVERAGED_FILE, OnStep, Row, Stage, Weights, fit
 from craft_ray.training.training_data import TrainingData
 
 MAX_FAILURES = 3
@@ -105,20 +102,15 @@ def train(
         weights = data.initial.weights
         if data.other:
             weights, _ = run.fit(data.auxiliary_stage(weights), "auxiliary")
-        trained = [run.fit(data.main_stage(weights, number), f"main-{number}") for number in range(recipe.averaged)]
-    main = Head(data.head.groups[: data.main_groups])
-    weights = with_outside_bias(_average([weights for weights, _ in trained]), main, recipe.outside_bias)
+        weights, rows = run.fit(data.main_stage(weights), "main")
+    weights = with_outside_bias(weights, data.initial.main_head, recipe.outside_bias)
     with tempfile.TemporaryDirectory() as folder:
-        result = export_checkpoint(Path(folder), data, weights, trained[0][1], train, dev, labels)
+        result = export_checkpoint(Path(folder), data, weights, rows, train, dev, labels)
         storage.publish(Path(folder), output)
     storage.remove(join(output, STATE))
     if result.scores["f1"] == 0:
         log.warning("F1 is 0: the model finds no mention of the development corpus")
     return result
-
-
-def _average(weights: Sequence[Weights]) -> Weights:
-    return {name: np.mean(np.stack([w[name].astype(np.float32) for w in weights]), axis=0) for name in weights[0]}
 
 
 def with_outside_bias(weights: Weights, head: Head, bias: float) -> Weights:

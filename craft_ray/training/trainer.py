@@ -4,14 +4,16 @@ Labels form groups (`examples.Head`). A token has a tag in each group that its c
 so corpora with different labels are learned together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import (
@@ -30,12 +32,13 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from craft_ray.model.tags import Predictions, Spans, TagSet, find_mentions
 from craft_ray.model.wordpieces import Units
-from craft_ray.training.batching import TokenBatches
 from craft_ray.training.casing import CasedEmbedding
-from craft_ray.training.examples import IGNORED, EpochExamples, Examples, Head
+from craft_ray.training.examples import IGNORED, EpochExamples, Examples, Head, TokenBatches
 from craft_ray.training.metrics import score_by_label, total
-from craft_ray.training.moving_average import MovingAverage
 from craft_ray.training.recipe import Recipe
+
+AVERAGED_FILE = "averaged.safetensors"
+"""File of the averaged weights in a checkpoint of the training."""
 
 Weights = dict[str, NDArray[np.generic]]
 """Parameters by name."""
@@ -46,7 +49,7 @@ Row = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that a worker needs to train. The recipe's learning rate, epochs and seed are the stage's own.
+    """Everything that a worker needs to train. The recipe's learning rate and epochs are the stage's own.
 
     weights:      initial weights, including the vectors of word shapes if case is learned
     word_shape:   (vocabulary,) see `casing`; None if case is not learned
@@ -66,6 +69,10 @@ class Stage:
     dev: Examples
     dev_units: Units
     recipe: Recipe
+
+    @property
+    def main_head(self) -> Head:
+        return Head(self.head.groups[: self.main_groups])
 
 
 OnStep = Callable[[int, int], None]
@@ -107,7 +114,6 @@ def fit(
             per_device_eval_batch_size=max(1, recipe.batch_size // workers),
             gradient_accumulation_steps=accumulate,
             num_train_epochs=recipe.epochs,
-            max_steps=recipe.max_steps,
             warmup_steps=recipe.warmup,  # below 1 it is a share of all steps
             weight_decay=recipe.weight_decay,
             lr_scheduler_type="linear",
@@ -116,7 +122,6 @@ def fit(
             adam_epsilon=1e-8,
             seed=recipe.seed,
             bf16=recipe.precision == "bf16" or (recipe.precision == "auto" and _computes_in_bf16()),
-            train_sampling_strategy="group_by_length" if recipe.bucket else "random",
             eval_strategy="epoch",
             save_strategy="epoch",
             save_total_limit=1,
@@ -129,9 +134,9 @@ def fit(
         ),
         train_dataset=examples,
         eval_dataset=stage.dev,
-        data_collator=_Collator(stage.tokenizer.pad_token_id or 0),
-        compute_loss_func=_GroupLoss(stage.head.sizes),
-        compute_metrics=_Metrics(stage.head, stage.main_groups, stage.dev_units),
+        data_collator=partial(_collate, stage.tokenizer.pad_token_id or 0),
+        compute_loss_func=partial(group_loss, stage.head.sizes),
+        compute_metrics=_Metrics(stage),
         preprocess_logits_for_metrics=lambda logits, labels: _best(logits, stage.head.sizes),
         callbacks=[*averaging, _Events(examples, folder, on_step, on_checkpoint)],
     )
@@ -174,49 +179,67 @@ def _computes_in_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-class _Collator:
-    """Pads the windows of a batch to the longest."""
-
-    def __init__(self, padding: int) -> None:
-        self.padding = padding
-
-    def __call__(self, windows: list[dict[str, NDArray[np.int64]]]) -> dict[str, torch.Tensor]:
-        ids, labels = ([torch.from_numpy(window[name]) for window in windows] for name in ("input_ids", "labels"))
-        return {
-            "input_ids": pad_sequence(ids, batch_first=True, padding_value=self.padding),
-            "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
-            "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
-        }
+def _collate(padding: int, windows: list[dict[str, NDArray[np.int64]]]) -> dict[str, torch.Tensor]:
+    """Pad the windows of a batch to the longest."""
+    ids, labels = ([torch.from_numpy(window[name]) for window in windows] for name in ("input_ids", "labels"))
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=padding),
+        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+        "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
+    }
 
 
-class _GroupLoss:
+def group_loss(
+    sizes: Sequence[int], outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
     """Mean cross-entropy over tokens and groups of tags.
 
-    sizes: number of tags of each group
+    sizes:              number of tags of each group
+    num_items_in_batch: tags in all parts of an accumulated batch, by which the sum is divided
     """
-
-    def __init__(self, sizes: tuple[int, ...]) -> None:
-        self.sizes = list(sizes)
-
-    def __call__(
-        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        """num_items_in_batch: tags in all parts of an accumulated batch, by which the sum is divided"""
-        losses = [
-            torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), labels[..., group].flatten(), reduction="sum", ignore_index=IGNORED
-            )
-            for group, logits in enumerate(outputs.logits.split(self.sizes, -1))
-        ]
-        return torch.stack(losses).sum() / (
-            (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+    losses = [
+        torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), labels[..., group].flatten(), reduction="sum", ignore_index=IGNORED
         )
+        for group, logits in enumerate(outputs.logits.split(list(sizes), -1))
+    ]
+    return torch.stack(losses).sum() / ((labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch)
 
 
 def _best(logits: torch.Tensor, sizes: tuple[int, ...]) -> torch.Tensor:
     """Index of the best tag in each group, and its probability: (..., groups, 2)."""
     best = [group.softmax(-1).max(-1) for group in torch.split(logits, list(sizes), -1)]
     return torch.stack([torch.stack([b.indices.to(b.values.dtype), b.values], -1) for b in best], -2)
+
+
+class MovingAverage(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
+    """An exponential moving average of the weights (Polyak and Juditsky 1992), saved with each checkpoint.
+
+    factor: share of the average that is kept at a step; less in the first steps, to forget the initial weights soon
+    folder: where the trainer writes its checkpoints
+    resume: checkpoint to resume from
+    """
+
+    def __init__(self, model: torch.nn.Module, factor: float, folder: str, resume: str | None) -> None:
+        self.model = model
+        self.factor = factor
+        self.folder = folder
+        self.average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        if resume is not None:
+            self.average = load_file(Path(resume) / AVERAGED_FILE)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return  # all processes have equal weights
+        step = state.global_step
+        share = 1 - min(self.factor, step / (step + 9))
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                self.average[name] = self.average[name].to(tensor.device).lerp(tensor.float(), share)
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero and (last := get_last_checkpoint(self.folder)):
+            save_file({name: t.contiguous() for name, t in self.average.items()}, Path(last) / AVERAGED_FILE)
 
 
 class _Events(TrainerCallback):  # type: ignore[misc]  # transformers is not checked
@@ -254,11 +277,10 @@ def card_rows(history: list[Row]) -> list[Row]:
 class _Metrics:
     """Scores of the main corpus's mentions on the development set."""
 
-    def __init__(self, head: Head, groups: int, units: Units) -> None:
-        self.groups, self.units = groups, units
-        main = Head(head.groups[:groups])
-        self.first = np.cumsum([0, *main.sizes])[:groups].astype(np.int8)
-        self.tags = TagSet.from_id2label(dict(enumerate(main.tags)))
+    def __init__(self, stage: Stage) -> None:
+        self.groups, self.units = stage.main_groups, stage.dev_units
+        self.first = np.cumsum([0, *stage.main_head.sizes])[: self.groups].astype(np.int8)
+        self.tags = TagSet.from_id2label(dict(enumerate(stage.main_head.tags)))
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         labels = np.asarray(prediction.label_ids)

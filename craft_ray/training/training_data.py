@@ -1,7 +1,7 @@
 """Turn corpora and a base model into the stages of a training.
 
-A training has a stage for all corpora together if one has no labels of the main corpus, then one main stage on the main
-corpus and those that share labels with it, or several with different seeds whose weights are averaged.
+A training has a stage for all corpora together if one has no labels of the main corpus, then the main stage on the main
+corpus and those that share labels with it.
 """
 
 import math
@@ -20,12 +20,10 @@ from craft_ray.model.loading import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
 from craft_ray.model.windows import Windower
 from craft_ray.model.wordpieces import Units, word_splitter
-from craft_ray.training.augmentation import names_of, replace_mentions
+from craft_ray.training.augmentation import add_noise, names_of, ontology_names, replace_mentions
 from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_vocabulary
 from craft_ray.training.corpora import Corpus, Sentence
 from craft_ray.training.examples import Examples, Head, join_examples, make_examples, unit_tags
-from craft_ray.training.noise import add_noise
-from craft_ray.training.ontology_names import ontology_names
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import Stage, Weights
 
@@ -37,23 +35,18 @@ Places = dict[str, tuple[int, int]]
 class TrainingData:
     """The data of all stages of a training.
 
-    head:        the groups of labels of all corpora; those of the main one come first
-    main_groups: their number
-    main:        the main corpus, with variants per seed; a main stage uses those from its own seed on
-    sharing:     the auxiliary corpora with labels of the main one
-    other:       the other auxiliary corpora
-    auxiliary:   names of the auxiliary corpora
-    initial:     a stage with the base model's weights; the others are derived from it
+    initial:   a stage of the base model's weights and the main corpus, with a head for the labels of all corpora; the
+               other stages are derived from it
+    sharing:   the auxiliary corpora with labels of the main one
+    other:     the other auxiliary corpora
+    auxiliary: names of the auxiliary corpora
     """
 
     base: str
-    head: Head
-    main_groups: int
-    main: tuple[Examples, ...]
+    initial: Stage
     sharing: tuple[Examples, ...]
     other: tuple[Examples, ...]
     auxiliary: tuple[str, ...]
-    initial: Stage
 
     @classmethod
     def load(cls, base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> "TrainingData":
@@ -89,24 +82,21 @@ class TrainingData:
         built = [builder.build(corpus.sentences, own)[0] for corpus, own in zip(auxiliary, places[1:], strict=True)]
         shares = [any(group < main_groups for group, _ in own.values()) for own in places[1:]]
         dev_examples, dev_units = builder.build(dev.sentences, places[0])
-        main = tuple(builder.build(s, places[0])[0] for s in _variants(train, auxiliary, recipe) or [train.sentences])
         return cls(
             base=base,
-            head=head,
-            main_groups=main_groups,
-            main=main,
             sharing=tuple(examples for examples, sharing in zip(built, shares, strict=True) if sharing),
             other=tuple(examples for examples, sharing in zip(built, shares, strict=True) if not sharing),
             auxiliary=tuple(corpus.name for corpus in auxiliary),
             initial=Stage(
                 # Settings that an earlier training added to the base hold for the base's weights alone.
-                config={n: v for n, v in model.config.to_diff_dict().items() if n not in OWN_SETTINGS},
+                config={n: v for n, v in model.config.to_diff_dict().items() if n not in OWN_SETTINGS}
+                | label_config(head),
                 weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
                 word_shape=word_shape,
                 tokenizer=tokenizer,
                 head=head,
                 main_groups=main_groups,
-                examples=main,
+                examples=tuple(builder.build(s, places[0])[0] for s in _variants(train, auxiliary, recipe)),
                 dev=dev_examples,
                 dev_units=dev_units,
                 recipe=recipe,
@@ -117,30 +107,27 @@ class TrainingData:
         """All corpora together."""
         recipe = self.initial.recipe
         rate = recipe.auxiliary_learning_rate or recipe.learning_rate
+        main = self.initial.examples[:1] * recipe.auxiliary_repeats
         return replace(
-            self._with_head(weights, self.head),
-            examples=(join_examples([*self.main[:1] * recipe.auxiliary_repeats, *self.sharing, *self.other]),),
+            self.initial,
+            weights=weights,
+            examples=(join_examples([*main, *self.sharing, *self.other]),),
             recipe=recipe.model_copy(update={"learning_rate": rate, "epochs": recipe.auxiliary_epochs}),
         )
 
-    def main_stage(self, weights: Weights, number: int = 0) -> Stage:
-        """The main corpus and those that share labels with it.
-
-        Stage `number` of an averaged training equals a training whose seed is that higher.
-        """
-        recipe = self.initial.recipe
-        epochs = slice(number, number + math.ceil(recipe.epochs)) if len(self.main) > 1 else slice(1)
-        return replace(
-            self._with_head(weights, self.head if self.sharing else Head(self.head.groups[: self.main_groups])),
-            examples=tuple(join_examples([variant, *self.sharing]) for variant in self.main[epochs]),
-            recipe=recipe.model_copy(update={"seed": recipe.seed + number}),
-        )
-
-    def _with_head(self, weights: Weights, head: Head) -> Stage:
-        """The initial stage with other weights, of which it takes the head's rows."""
+    def main_stage(self, weights: Weights) -> Stage:
+        """The main corpus and those that share labels with it, whose rows of the head are kept."""
+        head = self.initial.head if self.sharing else self.initial.main_head
         count = len(head.tags)
-        own = {name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()}
-        return replace(self.initial, config=self.initial.config | label_config(head), weights=own, head=head)
+        return replace(
+            self.initial,
+            config=self.initial.config | label_config(head),
+            weights={
+                name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()
+            },
+            head=head,
+            examples=tuple(join_examples([variant, *self.sharing]) for variant in self.initial.examples),
+        )
 
 
 def label_config(head: Head) -> dict[str, Any]:
@@ -167,13 +154,13 @@ def make_head(corpora: Sequence[Corpus], nested: bool) -> tuple[Head, list[Place
 
 
 def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> list[list[Sentence]]:
-    """The main corpus with replaced names and noise, one variant per epoch and seed; none if the recipe has neither."""
+    """The main corpus with replaced names and noise, one variant per epoch; itself if the recipe has neither."""
     if not recipe.swap and not recipe.noise:
-        return []
+        return [train.sentences]
     names = names_of((s for c in (train, *auxiliary) for s in c.sentences), recipe.swap)
     other_names = ontology_names(recipe.names)
     variants = []
-    for seed in range(recipe.seed, recipe.seed + math.ceil(recipe.epochs) + recipe.averaged - 1):
+    for seed in range(recipe.seed, recipe.seed + math.ceil(recipe.epochs)):
         sentences = replace_mentions(train.sentences, names, recipe.swap, seed, other_names)
         variants.append(add_noise(sentences, recipe.noise, seed))
     return variants

@@ -14,7 +14,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.iob import read_iob
-from craft_ray.training.model_card import TrainingResult
+from craft_ray.training.publish import TrainingResult
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import STATE, train
 from tests.conftest import save_random_bert
@@ -160,13 +160,12 @@ def test_uncased_base_with_an_auxiliary_corpus(small: Corpus, tmp_path, local_ra
     other = tmp_path / "other.tsv"
     other.write_text("Influenza\tB-Disease\nvirus\tI-Disease\n.\tO\n\nNothing\tO\n")
     recipe = Recipe(
-        max_steps=2,
+        epochs=2,
+        auxiliary_epochs=2,
         window_pieces=32,
         cased=True,
         attention_dropout=0.0,
-        bucket=True,
         swap={"Protein": 0.5},
-        averaged=2,
         dropout=0.2,
     )
     steps, epochs = [], []
@@ -176,9 +175,9 @@ def test_uncased_base_with_an_auxiliary_corpus(small: Corpus, tmp_path, local_ra
         on_step=lambda *step: steps.append(step),
         on_epoch=epochs.append,
     )
-    assert steps == [(1, 2), (2, 2)] * 3  # the auxiliary stage, and two trainings whose weights are averaged
+    assert steps == [(1, 2), (2, 2)] * 2  # the auxiliary stage and the main stage
     assert result.rows[-1]["step"] == 2
-    assert [row["step"] for row in epochs] == [1, 2] * 3
+    assert [row["step"] for row in epochs] == [1, 2] * 2
     assert result.rows[-1] in epochs
     with pytest.raises(SettingsError, match="there is a finished model in"):
         train(small, small, str(base), str(tmp_path / "out"), recipe)
@@ -191,7 +190,7 @@ def test_uncased_base_with_an_auxiliary_corpus(small: Corpus, tmp_path, local_ra
 
 @pytest.mark.long
 def test_model_without_mentions_is_reported(local_ray, small: Corpus, encoder, tmp_path, caplog):
-    nothing_but_o = Recipe(max_steps=1, outside_bias=1e4, precision="fp32")
+    nothing_but_o = Recipe(epochs=0.3, outside_bias=1e4, precision="fp32")
     result = train(small, small, encoder, str(tmp_path / "out"), nothing_but_o)
     assert result.scores["f1"] == 0
     assert "F1 is 0: the model finds no mention of the development corpus" in caplog.text

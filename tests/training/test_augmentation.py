@@ -1,10 +1,23 @@
-"""Mention replacement."""
+"""Mention replacement, names of ontologies, and noise."""
 
+import gzip
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from craft_ray.training.augmentation import COMMON, SCOPE, names_of, replace_mentions
-from craft_ray.training.corpora import Sentence
+from craft_ray.core.errors import SettingsError
+from craft_ray.training.augmentation import (
+    COMMON,
+    DASHES,
+    SCOPE,
+    add_noise,
+    names_of,
+    ontology_names,
+    replace_mentions,
+)
+from craft_ray.training.corpora import Sentence, text_key
 from tests.support.gold import gold, marked
 
 SENTENCE = gold("[Pax6|Protein] acts in [mice|Taxon].")
@@ -60,3 +73,64 @@ def test_common_names_stay():
 def test_nothing_changes_without_share_or_names():
     assert replace_mentions([SENTENCE], NAMES, {}, 0) == [SENTENCE]
     assert replace_mentions([SENTENCE], {}, {"Protein": 1.0}, 0) == [SENTENCE]
+
+
+OBO = """format-version: 1.2
+synonymtypedef: abbreviation "an abbreviation"
+
+[Term]
+id: X:1
+name: TNF-alpha
+synonym: "cachectin" RELATED []
+synonym: "a \\"quoted\\" one" EXACT []
+synonym: "far too broad" BROAD []
+
+[Term]
+id: X:2
+name: a name of far too many words for a sentence
+
+[Term]
+id: X:3
+name: TNF-alpha
+"""
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_short_names_and_synonyms(tmp_path: Path, compressed):
+    file = tmp_path / ("x.obo.gz" if compressed else "x.obo")
+    file.write_bytes(gzip.compress(OBO.encode()) if compressed else OBO.encode())
+    names = ["TNF-alpha", "cachectin", 'a "quoted" one']
+    assert ontology_names({"Protein": [str(file)]}) == {"Protein": names}
+
+
+def test_file_without_names_is_refused(tmp_path: Path):
+    (tmp_path / "x.obo").write_text("format-version: 1.2\n")
+    with pytest.raises(SettingsError, match="no name of at most"):
+        ontology_names({"Protein": [str(tmp_path / "x.obo")]})
+    with pytest.raises(SettingsError, match="cannot read the ontology"):
+        ontology_names({"Protein": [str(tmp_path / "none.obo")]})
+
+
+NOISY = gold("The [PGC-1α|Protein] − alphabet [TNFalpha|Protein] in [[IFN γ|Protein] cells|Cell] [NF kappaB|Protein]")
+
+
+@given(st.integers(0, 50), st.floats(0, 1))
+def test_noise_keeps_mentions(seed, share):
+    changed = add_noise([NOISY] * 5, share, seed)
+    assert changed == add_noise([NOISY] * 5, share, seed)
+    for sentence in changed:
+        assert text_key(sentence.text) == text_key(NOISY.text)
+        pairs = zip(marked(sentence), marked(NOISY), strict=True)
+        assert all((text_key(a), x) == (text_key(b), y) for (a, x), (b, y) in pairs)
+
+
+def test_all_kinds_of_noise_occur():
+    texts = {s.text for seed in range(60) for s in add_noise([NOISY], 1.0, seed)}
+    for expected in ("PGC-1alpha", "IFN gamma", "TNFα", "the ", "THE ", "NF κB", *DASHES):
+        assert any(expected in text for text in texts), expected
+    assert not any("αbet" in text for text in texts)
+
+
+def test_share_of_changed_sentences():
+    assert add_noise([NOISY] * 20, 0.0, 3) == [NOISY] * 20
+    assert 0.2 < sum(s != NOISY for s in add_noise([NOISY] * 400, 0.5, 3)) / 400 < 0.6

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import LABELS
 from craft_ray.model.tags import Mention
-from craft_ray.training.corpora import Corpus, GoldDocument, Sentence, split, to_sentences
+from craft_ray.training.corpora import (
+    Corpus,
+    GoldDocument,
+    Sentence,
+    corpus_keys,
+    mention_keys,
+    split,
+    text_key,
+    to_sentences,
+    without_overlap,
+)
 from craft_ray.training.craft import read_craft
 from craft_ray.training.gold import read_sentences
 from craft_ray.training.iob import read_iob
-from craft_ray.training.overlap import text_key, without_overlap
-from craft_ray.training.seen_mentions import corpus_keys, mention_keys
 from tests.support.gold import gold, marked
 
 ONTOLOGIES = ("SO", "CL", "PR", "GO_CC", "NCBITaxon", "CHEBI")

@@ -12,11 +12,10 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.model.tags import Mention, find_mentions
 from craft_ray.model.windows import Windower
-from craft_ray.training.corpora import GoldDocument, select_labels
+from craft_ray.training.corpora import GoldDocument, corpus_keys, select_labels
 from craft_ray.training.craft import read_craft
 from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens
 from craft_ray.training.iob import read_iob
-from craft_ray.training.seen_mentions import corpus_keys
 from tests.support.gold import gold as marked
 from tests.support.ontologies import grounder
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from craft_ray.model.tags import Spans
 from craft_ray.training.corpora import GoldDocument
-from craft_ray.training.mention_errors import list_errors
+from craft_ray.training.evaluation import list_errors
 from craft_ray.training.metrics import overlaps, score_relaxed
 
 NAMES = ("Cell", "Taxon")

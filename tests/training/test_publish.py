@@ -8,11 +8,11 @@ import transformers
 from safetensors.numpy import load_file
 
 from craft_ray.annotation.tagger import Tagger
-from craft_ray.core.descriptions import LabelDescription
+from craft_ray.core.descriptions import LabelDescription, descriptions_of
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.iob import read_iob
-from craft_ray.training.publish import export_checkpoint
+from craft_ray.training.publish import TrainingResult, export_checkpoint, model_card
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import fit
 from craft_ray.training.training_data import TrainingData
@@ -75,3 +75,23 @@ def test_settings_of_the_base_are_not_inherited(capfd: pytest.CaptureFixture[str
     assert not {"activation_ranges", "score_calibration", "window_pieces", "refine_mentions"} & set(data.initial.config)
     assert data.initial.config["hidden_size"] == 384
     assert capfd.readouterr() == ("", "")
+
+
+FIGURES = {"precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "row", "names_components"),
+    [
+        (["Disease"], "| Disease | MONDO | diseases | 1.0000 | 0.5000 | 0.6667 | 2 |", False),
+        (["Sequence", "Gene"], "| Gene | GO | GO cellular components: nuclear", True),
+        (["Gene", "Variant"], "| Gene |  |  | 1.0000", False),
+    ],
+)
+def test_labels_of_a_card(labels: list[str], row: str, names_components: bool):
+    scores = FIGURES | {"loss": 0.1, "accuracy": 0.9, "ece": 0.02, "per_label": dict.fromkeys(labels, FIGURES)}
+    scores |= {"seen": FIGURES, "unseen": FIGURES}
+    result = TrainingResult({"base": "craft", "train": "notes (3 sentences)"}, {}, {}, [], scores, scores)
+    card = model_card(result, descriptions_of(labels))
+    assert row in card
+    assert ("not genes" in card) == names_components
