@@ -22,7 +22,7 @@ from craft_ray.annotation.plan import shard_signature
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Document, Item
 from craft_ray.core.settings import Settings
-from craft_ray.model.inference import check_choice
+from craft_ray.model.inference import check_combination
 from craft_ray.readers import read_options, read_shard
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.addresses import absolute
@@ -46,7 +46,7 @@ def forecast(inputs: Inputs, output: str, settings: Settings) -> dict[str, Any]:
     Raises SettingsError for wrong settings and missing inputs.
     """
     options = read_options(settings)
-    check_choice(settings.precision, settings.engine)
+    check_combination(settings.precision, settings.engine)
     storage, output = Storage.of(settings), absolute(output)
     listing = list_inputs(storage, inputs, output, settings.prune)
     checkpoint = load_run_checkpoint(settings, storage)

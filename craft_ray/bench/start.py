@@ -9,8 +9,7 @@ from statistics import median
 from typing import Any
 
 from craft_ray.bench.inputs import SAMPLE, Inputs
-from craft_ray.bench.measure import in_turn
-from craft_ray.bench.processes import CRAFT_RAY, run_command
+from craft_ray.bench.measure import CRAFT_RAY, in_turn, run_command
 
 REFERENCE = "import ray"
 """The step of every run that other commands are compared with, so that machines are comparable."""

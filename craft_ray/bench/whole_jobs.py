@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 
 from craft_ray.annotation.run import annotate
 from craft_ray.bench.inputs import Inputs
-from craft_ray.bench.measure import in_turn, rates, spread, timed
+from craft_ray.bench.measure import in_turn, observed, rates, spread, timed
 from craft_ray.bench.model_stage import model_rate
-from craft_ray.bench.processes import observed
 from craft_ray.bench.rivals import annotate_by_ray_data, comparable
 from craft_ray.core.connection import ray_session
 from craft_ray.core.errors import RunError

@@ -157,21 +157,6 @@ def max_positions(config: Any, tokenizer: Any) -> int:
     return min(positions, int(tokenizer.model_max_length))
 
 
-def own_settings(
-    config: dict[str, Any], source: str
-) -> tuple[int, tuple[float, float], dict[str, tuple[float, float]]]:
-    """`window_pieces`, `score_calibration` and `activation_ranges` of config.json, with neutral defaults.
-
-    Raises SettingsError if one of them is invalid.
-    """
-    try:
-        slope, intercept = (float(value) for value in config.get("score_calibration", (1.0, 0.0)))
-        ranges = {str(n): (float(low), float(high)) for n, (low, high) in config.get("activation_ranges", {}).items()}
-        return int(config.get("window_pieces", 0)), (slope, intercept), ranges
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SettingsError(f"the model {source} has a bad setting of craft_ray in config.json: {error}") from error
-
-
 def update_config(folder: Path, **values: object) -> None:
     """Set keys in a checkpoint's config.json and keep all others."""
     file = folder / CONFIG_FILE

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -57,41 +57,33 @@ def choose_precision(
 
     Raises SettingsError for a combination that the device or the checkpoint does not support.
     """
-    check_choice(precision, engine)
-    if engine == "auto":
-        spec = next(spec for spec in ENGINES.values() if device in spec.devices)
-    elif device in ENGINES[engine].devices:
-        spec = ENGINES[engine]
-    else:
-        choices = ", ".join(name for name in _engine_names() if device in ENGINES[name].devices)
+    check_combination(precision, engine)
+    able = [spec for spec in ENGINES.values() if device in spec.devices]
+    spec = next((spec for spec in able if engine in ("auto", spec.name)), None)
+    if spec is None:
+        choices = ", ".join(spec.name for spec in able)
         raise SettingsError(f"the engine {engine} does not run on {device}: choose {choices}")
     if precision == "auto":
         precision = spec.fastest(checkpoint, device)
-    if precision not in (able := spec.devices[device]):
-        raise SettingsError(f"the engine {spec.name} computes in {', '.join(able)} on {device}, not in {precision}")
+    if precision not in (formats := spec.devices[device]):
+        raise SettingsError(f"the engine {spec.name} computes in {', '.join(formats)} on {device}, not in {precision}")
     if precision == "int8" and not checkpoint.activation_ranges:
         raise SettingsError(f"the model {checkpoint.source} has no activation_ranges, which int8 needs")
     return precision, spec
 
 
-def check_choice(precision: str, engine: str) -> None:
-    """Raise SettingsError for an unknown number format or engine, before anything is loaded."""
-    if precision not in ("auto", *get_args(Precision)):
-        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(get_args(Precision))}")
-    if engine not in ("auto", *_engine_names()):
-        raise SettingsError(f"unknown engine {engine!r}: choose auto or one of {', '.join(_engine_names())}")
-
-
 def check_combination(precision: str, engine: str) -> None:
-    """Raise SettingsError for a number format in which an engine computes on no device, before anything is loaded."""
-    check_choice(precision, engine)
-    able = dict.fromkeys(chain(*ENGINES[engine].devices.values())) if engine != "auto" else {}
-    if able and precision not in ("auto", *able):
-        raise SettingsError(f"the engine {engine} computes in {', '.join(able)}, not in {precision}")
-
-
-def _engine_names() -> list[str]:
-    return [spec.name for spec in ENGINES.values() if spec.devices]
+    """Raise SettingsError for an unknown number format or engine, or a format in which the engine computes on no
+    device, before anything is loaded.
+    """
+    every: tuple[str, ...] = get_args(Precision)
+    formats = {spec.name: dict.fromkeys(chain(*spec.devices.values())) for spec in ENGINES.values() if spec.devices}
+    if precision not in ("auto", *every):
+        raise SettingsError(f"unknown precision {precision!r}: choose auto or one of {', '.join(every)}")
+    if engine not in ("auto", *formats):
+        raise SettingsError(f"unknown engine {engine!r}: choose auto or one of {', '.join(formats)}")
+    if precision not in ("auto", *(every if engine == "auto" else formats[engine])):
+        raise SettingsError(f"the engine {engine} computes in {', '.join(formats[engine])}, not in {precision}")
 
 
 class Model:
@@ -164,35 +156,29 @@ class Model:
 
     def _run(self, batches: Batches) -> Iterator[tuple[Batch | PackedBatch, Arrays]]:
         """All batches with their results, several in flight."""
-        with ExitStack() as starting:
-            starting.enter_context(self._starting)
-            yield from self._pipelined(batches, all_started=starting.close)
-
-    def _pipelined(
-        self, batches: Batches, all_started: Callable[[], None]
-    ) -> Iterator[tuple[Batch | PackedBatch, Arrays]]:
         in_flight: deque[tuple[int, Batch | PackedBatch, Any]] = deque()
         following = 0
-        while in_flight or following < batches.n_windows:
-            if following < batches.n_windows and len(in_flight) < self._engine.depth:
-                batch = self._cut(batches, following)
+        with ExitStack() as starting:
+            starting.enter_context(self._starting)
+            while in_flight or following < batches.n_windows:
+                if following < batches.n_windows and len(in_flight) < self._engine.depth:
+                    batch = self._cut(batches, following)
+                    try:
+                        in_flight.append((following, batch, self._engine.start(batch)))
+                        following += batch.n_windows
+                    except OutOfMemory as error:
+                        self._shrink(batch, error)
+                    continue
+                if following == batches.n_windows:
+                    starting.close()
+                first, batch, handle = in_flight.popleft()
                 try:
-                    in_flight.append((following, batch, self._engine.start(batch)))
+                    yield batch, self._engine.finish(handle)
                 except OutOfMemory as error:
                     self._shrink(batch, error)
-                    continue
-                following += batch.n_windows
-                continue
-            if following == batches.n_windows:
-                all_started()
-            first, batch, handle = in_flight.popleft()
-            try:
-                yield batch, self._engine.finish(handle)
-            except OutOfMemory as error:
-                self._shrink(batch, error)
-                # Restart this batch and all later ones; discard results that are still in flight.
-                following = first
-                in_flight.clear()
+                    # Restart this batch and all later ones; discard results that are still in flight.
+                    following = first
+                    in_flight.clear()
 
     def _shrink(self, batch: Batch | PackedBatch, error: OutOfMemory) -> None:
         if batch.n_windows == 1:

@@ -18,6 +18,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
 from craft_ray.core.settings import EMBEDDED
 from craft_ray.core.validation import nearest
+from craft_ray.model.calibration import IDENTITY
 from craft_ray.model.checkpoint import (
     CONFIG_FILE,
     OWN_SETTINGS,
@@ -28,7 +29,6 @@ from craft_ray.model.checkpoint import (
     fingerprint_of,
     first_line,
     max_positions,
-    own_settings,
     special_tokens,
     to_numpy,
 )
@@ -109,28 +109,31 @@ class _Files:
     positions: int
 
 
-def _load(folder: str, source: str) -> Checkpoint:
-    return _checkpoint(_read_own(Path(folder), source) or _read_with_transformers(folder, source), folder, source)
-
-
-def _checkpoint(files: _Files, folder: str, source: str) -> Checkpoint:
-    id2label = {int(i): str(label) for i, label in files.config["id2label"].items()}
-    window_pieces, calibration, ranges = own_settings(files.config, source)
+def _load(folder: str, source: str, files: _Files | None = None) -> Checkpoint:
+    files = files or _read_own(Path(folder), source) or _read_with_transformers(folder, source)
+    config = files.config
+    id2label = {int(i): str(label) for i, label in config["id2label"].items()}
+    try:
+        slope, intercept = (float(value) for value in config.get("score_calibration", IDENTITY))
+        ranges = {str(n): (float(low), float(high)) for n, (low, high) in config.get("activation_ranges", {}).items()}
+        window_pieces = int(config.get("window_pieces", 0))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SettingsError(f"the model {source} has a bad setting of craft_ray in config.json: {error}") from error
     # Settings that are off are left out, which keeps the fingerprint of a checkpoint that does not have them.
-    refined = ["refined"] if files.config.get("refine_mentions") is True else []
-    rescoring = [files.config["rescoring"]] if files.config.get("rescoring") is not None else []
+    refined = ["refined"] if config.get("refine_mentions") is True else []
+    rescoring = [config["rescoring"]] if config.get("rescoring") is not None else []
     tokenizer = files.tokenizer.to_str()
-    determining = [id2label, tokenizer, window_pieces, calibration, ranges, *refined, *rescoring]
-    special = SpecialTokens(*special_tokens(files.tokenizer), padding=int(files.config.get("pad_token_id") or 0))
+    determining = [id2label, tokenizer, window_pieces, (slope, intercept), ranges, *refined, *rescoring]
+    special = SpecialTokens(*special_tokens(files.tokenizer), padding=int(config.get("pad_token_id") or 0))
     checkpoint = Checkpoint(
         source=source,
-        config=files.config | {"id2label": id2label},
+        config=config | {"id2label": id2label},
         weights=files.weights,
         tokenizer=tokenizer,
         special=special,
         max_tokens=files.positions - special.count,
         window_pieces=window_pieces,
-        calibration=calibration,
+        calibration=(slope, intercept),
         id2label=id2label,
         activation_ranges=ranges,
         seen=_read_seen(Path(folder), source),
@@ -251,11 +254,12 @@ def _stand_in_checkpoint(source: str) -> Checkpoint:
     folder = SHIPPED[DEFAULT]
     files = _read_own(folder, source, with_weights=False)
     assert files is not None  # ships with the package
-    default = _checkpoint(files, str(folder), source)
-    starts = np.flatnonzero(default.tags.begins)
-    pieces = np.arange(0, load_tokenizer(default.tokenizer).get_vocab_size(), 8)
-    group, index = np.divmod(starts[pieces // 8 % len(starts)], len(default.id2label) // default.tags.groups)
-    label = np.zeros((load_tokenizer(default.tokenizer).get_vocab_size(), default.tags.groups), np.int8)
+    default = _load(str(folder), source, files)
+    tags, vocabulary = default.tags, files.tokenizer.get_vocab_size()
+    starts = np.flatnonzero(tags.begins)
+    pieces = np.arange(0, vocabulary, 8)
+    group, index = np.divmod(starts[pieces // 8 % len(starts)], len(default.id2label) // tags.groups)
+    label = np.zeros((vocabulary, tags.groups), np.int8)
     label[pieces, group] = index
     return replace(
         default,

@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.bench import benchmark
-from craft_ray.bench.benchmark import run_benchmark
-from craft_ray.bench.goals import GOALS, cpu_goals
+from craft_ray.bench.benchmark import GOALS, cpu_goals, run_benchmark
 from craft_ray.bench.host_path import host_path
 from craft_ray.bench.inputs import SAMPLE, BenchSizes, Inputs, read_inputs
 from craft_ray.bench.measure import in_turn, rates

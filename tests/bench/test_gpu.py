@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, BertConfig, BertForTokenClassification
 
-from craft_ray.bench.goals import gpu_goals
+from craft_ray.bench.benchmark import gpu_goals
 from craft_ray.bench.gpu import FORMS, device_peaks, gpu_jobs, model_forms, pipeline_rates
 from craft_ray.bench.inputs import SAMPLE, BenchSizes, Inputs, read_inputs
 from craft_ray.model.loading import find_model, load_checkpoint

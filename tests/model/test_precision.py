@@ -37,7 +37,7 @@ def test_auto(craft_iob, tiny_checkpoint: Path, monkeypatch, has_ranges, process
         ("cpu", "int8", "auto", "no activation_ranges"),
         ("cpu", "fp16", "auto", "openvino computes in"),
         ("cuda", "int8", "auto", "torch computes in"),
-        ("cpu", "int8", "torch", "torch computes in fp32, bf16, fp16 on cpu, not in int8"),
+        ("cpu", "int8", "torch", "torch computes in fp32, bf16, fp16, not in int8"),
         ("cuda", "auto", "openvino", "openvino does not run on cuda: choose torch"),
         ("cpu", "auto", "tensorflow", "unknown engine 'tensorflow': choose auto or one of openvino, torch"),
         ("cpu", "auto", "stand-in", "unknown engine"),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 import psutil
 import typer
 
-from craft_ray.bench.processes import CRAFT_RAY, run_command
+from craft_ray.bench.measure import CRAFT_RAY, run_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 

@@ -18,12 +18,6 @@ from craft_ray.model.engines.network import Output, best_labels, to_tensor
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Any], torch.Tensor]
 """Maps queries, keys and values, each (tokens, heads, width), and a layout of windows to the attention's output."""
 
-_ACTIVATIONS: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "gelu": functional.gelu,
-    "relu": functional.relu,
-    "silu": functional.silu,
-}
-
 _PRODUCTS = {
     "query_key_value": ("attention.self.query", "attention.self.key", "attention.self.value"),
     "attended": ("attention.output.dense",),
@@ -35,18 +29,6 @@ _PRODUCTS = {
 _NORMS = {"attended": "attention.output.LayerNorm", "narrow": "output.LayerNorm"}
 
 
-def is_bert(checkpoint: Checkpoint) -> bool:
-    """True if `Bert` can run the checkpoint; other networks are run by transformers."""
-    config = checkpoint.config
-    return (
-        config.get("model_type") == "bert"
-        and config.get("hidden_act", "gelu") in _ACTIVATIONS
-        and config.get("position_embedding_type", "absolute") == "absolute"
-        and not config.get("is_decoder")
-        and "classifier.weight" in checkpoint.weights
-    )
-
-
 class Bert(torch.nn.Module):
     """Maps token ids and position ids, both int32 (tokens,), and the attention's layout to `Output`."""
 
@@ -56,7 +38,6 @@ class Bert(torch.nn.Module):
         weights = {name: to_tensor(array, dtype) for name, array in checkpoint.weights.items()}
         self.heads = int(config["num_attention_heads"])
         self.epsilon = float(config.get("layer_norm_eps", 1e-12))
-        self.activation = _ACTIVATIONS[config.get("hidden_act", "gelu")]
         self.attention = attention
         self.groups = checkpoint.tags.groups
         self.words, self.positions, segments = (
@@ -84,7 +65,7 @@ class Bert(torch.nn.Module):
             query, key, value = joined.unflatten(-1, (3, self.heads, -1)).unbind(-3)
             attended = self.attention(query, key, value, layout).flatten(-2)
             hidden = self._norm(layer["attended"](attended) + hidden, f"attended{number}")  # type: ignore[index]
-            wide = self.activation(layer["wide"](hidden))  # type: ignore[index]
+            wide = functional.gelu(layer["wide"](hidden))  # type: ignore[index]
             hidden = self._norm(layer["narrow"](wide) + hidden, f"narrow{number}")  # type: ignore[index]
         return best_labels(self.classifier(hidden).float(), self.groups)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import Checkpoint
+from craft_ray.model.engines.engine import is_bert
 
 _LAYER = "bert.encoder.layer"
 
@@ -21,9 +22,7 @@ _REQUIRED = {"hidden_size", "layer_norm_eps", "num_attention_heads", "num_hidden
 def is_plain_bert(checkpoint: Checkpoint) -> bool:
     """True if `bert_graph` can build the checkpoint, judged by its configuration and the names of its weights."""
     config = checkpoint.config
-    if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu" or not config.keys() >= _REQUIRED:
-        return False
-    if config.get("position_embedding_type", "absolute") != "absolute" or config.get("is_decoder"):
+    if not is_bert(checkpoint) or not config.keys() >= _REQUIRED:
         return False
     return set(checkpoint.weights) == set(_weight_names(int(config["num_hidden_layers"])))
 

@@ -87,6 +87,18 @@ class EngineSpec:
     deploy_here: Callable[[Checkpoint, Precision], Any] | None = None
 
 
+def is_bert(checkpoint: Checkpoint) -> bool:
+    """True for BERT with a head for tokens, as transformers has it; our own networks can run it."""
+    config = checkpoint.config
+    return (
+        config.get("model_type") == "bert"
+        and config.get("hidden_act", "gelu") == "gelu"
+        and config.get("position_embedding_type", "absolute") == "absolute"
+        and not config.get("is_decoder")
+        and "classifier.weight" in checkpoint.weights
+    )
+
+
 def as_out_of_memory(error: RuntimeError) -> Exception:
     """Convert torch's and OpenVINO's out-of-memory errors to OutOfMemory; return any other error unchanged."""
     text = str(error)

@@ -10,7 +10,7 @@ from craft_ray.core.logs import log
 from craft_ray.core.packages import require
 from craft_ray.model.batches import Batch, PackedBatch
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.engines.engine import Arrays, DeployedModel, EngineSpec, Precision, as_out_of_memory
+from craft_ray.model.engines.engine import Arrays, DeployedModel, EngineSpec, Precision, as_out_of_memory, is_bert
 
 
 class TorchEngine:
@@ -23,7 +23,7 @@ class TorchEngine:
     def __init__(self, deployed: DeployedModel, threads: int) -> None:
         import torch
 
-        from craft_ray.model.engines.bert import can_flash, is_bert
+        from craft_ray.model.engines.bert import can_flash
 
         torch.set_num_threads(threads)
         self._deployed = deployed

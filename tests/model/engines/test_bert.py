@@ -9,7 +9,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from craft_ray.model.batches import Batches
-from craft_ray.model.engines.bert import Bert, attend_by_length, attend_flash, can_flash, is_bert, layout_of
+from craft_ray.model.engines.bert import Bert, attend_by_length, attend_flash, can_flash, layout_of
+from craft_ray.model.engines.engine import is_bert
 from craft_ray.model.engines.network import build_network
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import load_checkpoint
