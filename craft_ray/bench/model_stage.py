@@ -45,7 +45,10 @@ def model_stage(
         f"pipeline, batch {size}": partial(rival, sentences, batch_size=size) for size in batches
     }
     agreement = {}
-    for precision in precisions or _fast_precisions(default):
+    if precisions is None:
+        bf16: list[Precision] = ["bf16"] if capabilities() & {"avx512_bf16", "amx_bf16"} else []
+        precisions = list(dict.fromkeys(["fp32", *bf16, default]))
+    for precision in precisions:
         tagger = Tagger(replace(checkpoint, config=checkpoint.config | {"refine_mentions": False}), precision)
         ours = [[(e.label, e.start, e.end) for e in tagger.tag(sentence)] for sentence in sentences]
         agreement[precision] = float(np.mean([own == theirs for own, theirs in zip(ours, spans, strict=True)]))
@@ -94,10 +97,3 @@ def windows_of(checkpoint: Checkpoint, sentences: list[str], window_pieces: int)
 
 def predict_windows(model: Model, windows: Windows) -> Predictions:
     return model.predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
-
-
-def _fast_precisions(default: Precision) -> list[Precision]:
-    found: list[Precision] = ["fp32"]
-    if capabilities() & {"avx512_bf16", "amx_bf16"}:
-        found.append("bf16")
-    return found + (["int8"] if default == "int8" else [])

@@ -144,17 +144,12 @@ def add_noise(sentences: Sequence[Sentence], share: float, seed: int) -> list[Se
     return result
 
 
-def _uncapitalized(word: str) -> str:
-    """Lower-case a capitalized word; names with digits or several capitals stay."""
-    return word.lower() if word.istitle() and word.isalpha() else word
-
-
 CHANGES: tuple[tuple[re.Pattern[str], Callable[[str], str]], ...] = (
     (_DASH, str),  # replaced by the sentence's own kind of dash
     (_LETTER, GREEK.__getitem__),
     (_NAME_OF_LETTER, lambda name: _SPELLED[name.lower()]),
     (re.compile("."), str.upper),
-    (_WORD, _uncapitalized),
+    (_WORD, lambda word: word.lower() if word.istitle() and word.isalpha() else word),  # not `Pax6`
 )
 PROBABILITIES = (0.35, 0.2, 0.25, 0.1, 0.1)
 """How often each of CHANGES is chosen."""

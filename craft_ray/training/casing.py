@@ -6,11 +6,11 @@ case is learned as one vector per word shape, shared by all pieces, and added in
 is an ordinary BERT with a cased WordPiece vocabulary of the same size.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category, normalize
 
 import numpy as np
 import torch
@@ -112,16 +112,12 @@ def _count_pieces(tokenizer: Any, words: Iterable[str]) -> tuple[Counter[str], C
             for i, (start, end) in zip(ids, offsets, strict=True):
                 piece = piece_of[i]
                 lower[piece] += counts[word]
-                text = _without_accents(word[start:end])
+                # BERT's uncased tokenizers strip accents.
+                text = "".join(c for c in normalize("NFD", word[start:end]) if category(c) != "Mn")
                 prefix = "##" if piece.startswith("##") else ""
                 if text != text.lower() and prefix + text.lower() == piece:
                     cased[prefix + text] += counts[word]
     return lower, cased
-
-
-def _without_accents(text: str) -> str:
-    """Strip accents as BERT's uncased tokenizers do."""
-    return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
 
 
 def cased_tokenizer(vocabulary: CasedVocabulary, uncased: Any) -> Any:

@@ -30,9 +30,18 @@ def evaluate_concepts(
     tag: finds entities with concepts of the lexicon, as `Tagger.tag_documents` does
     """
     found = tag([document_of(d.doc_id, d.text) for d in gold])
-    numbers = _predicted_numbers(lexicon, found)
-    meant = _gold_numbers(lexicon, gold)
-    genes = _known_genes(lexicon, gold)
+    predicted = sorted({entity.concept_id for entities in found for entity in entities if entity.concept_id})
+    numbers = {None: MISSING} | dict(zip(predicted, lexicon.indices(predicted).tolist(), strict=True))
+    ids = sorted({concept.concept_id for document in gold for concept in document.concepts})
+    # Gold ids that the lexicon lacks have a number below MISSING.
+    meant = {
+        id_: some or frozenset({MISSING - 1 - n})
+        for n, (id_, some) in enumerate(zip(ids, equivalents(lexicon, ids), strict=True))
+    }
+    parts = sorted({part for id_ in ids for part in id_.split("|")})
+    indices = zip(parts, lexicon.indices(parts).tolist(), strict=True)
+    known = {part for part, number in indices if number >= 0 and lexicon.taxon[number] > 1}
+    genes = {id_ for id_ in ids if not known.isdisjoint(id_.split("|"))}
     labels = sorted({concept.label for document in gold for concept in document.concepts})
     scores = {label: _score_label(label, gold, found, meant, genes, numbers, lexicon) for label in labels}
     return {
@@ -65,27 +74,6 @@ class ConceptSpan:
     @property
     def end(self) -> int:
         return self.pieces[-1][1]
-
-
-def _gold_numbers(lexicon: Lexicon, gold: Sequence[GoldDocument]) -> dict[str, frozenset[int]]:
-    """The numbers of the concepts that each gold id means. Ids that the lexicon lacks have one below MISSING."""
-    ids = sorted({concept.concept_id for document in gold for concept in document.concepts})
-    meant = equivalents(lexicon, ids)
-    return {id_: some or frozenset({MISSING - 1 - n}) for n, (id_, some) in enumerate(zip(ids, meant, strict=True))}
-
-
-def _known_genes(lexicon: Lexicon, gold: Sequence[GoldDocument]) -> set[str]:
-    """The gold ids that mean genes of the lexicon."""
-    ids = {concept.concept_id for document in gold for concept in document.concepts}
-    parts = sorted({part for id_ in ids for part in id_.split("|")})
-    numbers = zip(parts, lexicon.indices(parts).tolist(), strict=True)
-    genes = {part for part, number in numbers if number >= 0 and lexicon.taxon[number] > 1}
-    return {id_ for id_ in ids if not genes.isdisjoint(id_.split("|"))}
-
-
-def _predicted_numbers(lexicon: Lexicon, found: Sequence[Sequence[Entity]]) -> dict[str | None, int]:
-    ids = sorted({entity.concept_id for entities in found for entity in entities if entity.concept_id})
-    return {None: MISSING} | dict(zip(ids, lexicon.indices(ids).tolist(), strict=True))
 
 
 def _score_label(

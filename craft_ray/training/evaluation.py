@@ -111,7 +111,7 @@ def evaluate_documents(
 ) -> tuple[dict[str, Any], pa.Table]:
     """Run the whole annotation path on texts; a mention is correct if span and label equal gold's.
 
-    Returns scores, and the missed and invented mentions as rows of `mention_errors.ERRORS`. In the scores, `relaxed`
+    Returns scores, and the missed and invented mentions as rows of ERRORS. In the scores, `relaxed`
     accepts a mention that overlaps a gold mention of the same label. Discontinuous gold mentions are left out and
     counted as `discontinuous`, predictions of labels that gold does not have as `unscored`. Accuracy and loss are over
     the units that annotation makes, tagged by gold's mentions.

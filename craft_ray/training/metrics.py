@@ -86,13 +86,13 @@ def score_relaxed(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[s
     correct, found = overlaps(predicted, gold), overlaps(gold, predicted)
     parts = {name: (predicted.label == number, gold.label == number) for number, name in enumerate(names)}
     parts["all"] = np.ones(len(correct), np.bool_), np.ones(len(found), np.bool_)
-    return {name: _relaxed(correct[of_predicted], found[of_gold]) for name, (of_predicted, of_gold) in parts.items()}
-
-
-def _relaxed(correct: NDArray[np.bool_], found: NDArray[np.bool_]) -> dict[str, float]:
-    precision, recall = (float(side.mean()) if len(side) else 0.0 for side in (correct, found))
-    both = precision + recall
-    return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / both if both else 0.0}
+    scores = {}
+    for name, (of_predicted, of_gold) in parts.items():
+        sides = correct[of_predicted], found[of_gold]
+        precision, recall = (float(side.mean()) if len(side) else 0.0 for side in sides)
+        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        scores[name] = {"precision": precision, "recall": recall, "f1": f1}
+    return scores
 
 
 def confusion(gold: Spans, predicted: Spans, names: Sequence[str]) -> dict[str, dict[str, int]]:

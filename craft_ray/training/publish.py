@@ -20,7 +20,6 @@ from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.corpora import Corpus, corpus_keys
 from craft_ray.training.evaluation import calibrate
 from craft_ray.training.quantization import quantized
-from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import Row, Weights, build_model
 from craft_ray.training.training_data import TrainingData, label_config
 
@@ -59,6 +58,8 @@ def export_checkpoint(
     int8 = quantized(load_checkpoint(str(folder)), train.sentences, dev.sentences)
     if int8.harmless:
         int8.write(folder)
+    recipe = data.initial.recipe
+    names = {label: [Path(file).name for file in files] for label, files in recipe.names.items()}
     result = TrainingResult(
         data={
             "base": Path(data.base).name,
@@ -66,7 +67,7 @@ def export_checkpoint(
             "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
         }
         | ({"auxiliary": ", ".join(data.auxiliary)} if data.auxiliary else {}),
-        settings=_without_folders(data.initial.recipe),
+        settings=recipe.model_dump() | {"names": names},
         versions={
             "transformers": transformers.__version__,
             "torch": torch.__version__,
@@ -96,21 +97,11 @@ def _save_model(folder: Path, data: TrainingData, weights: Weights, labels: Mapp
         model.set_input_embeddings(cased.plain())
     model.half().save_pretrained(folder)
     data.initial.tokenizer.save_pretrained(folder)
-    _name_tokenizer_class(folder / "tokenizer_config.json")
-
-
-def _name_tokenizer_class(file: Path) -> None:
-    """Write the class name that transformers before version 5 knows as well."""
-    config = json.loads(file.read_text(encoding="utf-8"))
-    if config["tokenizer_class"] == "TokenizersBackend":
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-        file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _without_folders(recipe: Recipe) -> dict[str, object]:
-    """The recipe as JSON values, with the names of files instead of their paths."""
-    names = {label: [Path(file).name for file in files] for label, files in recipe.names.items()}
-    return recipe.model_dump() | {"names": names}
+    file = folder / "tokenizer_config.json"
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    if tokenizer["tokenizer_class"] == "TokenizersBackend":  # transformers before version 5 does not know it
+        tokenizer["tokenizer_class"] = "PreTrainedTokenizerFast"
+        file.write_text(json.dumps(tokenizer, indent=2) + "\n", encoding="utf-8")
 
 
 def model_card(result: TrainingResult, descriptions: Mapping[str, LabelDescription]) -> str:

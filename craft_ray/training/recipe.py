@@ -62,6 +62,12 @@ class Recipe(BaseModel):
         lt=1,
         description="factor per step of an exponential moving average of the weights, which is the result; 0: none",
     )
+    base_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the base's weights in the result; the base needs the same labels (Wortsman et al. 2022)",
+    )
     split_symbols: bool = Field(
         default=False, description="let the tokenizer split words at symbols, such as the minus sign of `Pax6−/−`"
     )

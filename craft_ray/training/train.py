@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import CONFIG_FILE
+from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.addresses import absolute, join
 from craft_ray.storage.storage import Storage
 from craft_ray.training.corpora import Corpus, without_overlap
@@ -61,8 +62,8 @@ def train(
     workers: int = 1,
     accumulate: int = 1,
     settings: Settings | None = None,
-    on_step: OnStep | None = None,
-    on_epoch: OnEpoch | None = None,
+    on_step: OnStep = lambda step, steps: None,
+    on_epoch: OnEpoch = lambda row: None,
 ) -> TrainingResult:
     """Fine-tune `base` on a corpus, evaluate on `dev` after each epoch, and write a Hugging Face folder.
 
@@ -90,20 +91,19 @@ def train(
     if recipe.disjoint:
         train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
     data = TrainingData.load(base, train, dev, auxiliary, recipe)
-    with ray_session(settings):
-        run = _RayTraining(
-            storage=storage,
-            folder=join(output, STATE),
-            workers=workers,
-            accumulate=accumulate,
-            handlers={"step": on_step or _ignore, "epoch": on_epoch or _ignore},
-            fingerprint=_fingerprint(train, dev, auxiliary, base, recipe),
-        )
+    old = _with_same_labels(base, data.initial.main_head) if recipe.base_share else {}
+    fingerprint = _fingerprint(train, dev, auxiliary, base, recipe)
+    with ray_session(settings), _event_queue({"step": on_step, "epoch": on_epoch}) as events:
+
+        def run(stage: Stage, name: str) -> tuple[Weights, list[Row]]:
+            loop = {"stage": ray.put(stage), "events": events, "accumulate": accumulate}
+            return _fit_on_ray(loop, f"{name}-{fingerprint}", storage, join(output, STATE), workers)
+
         weights = data.initial.weights
         if data.other:
-            weights, _ = run.fit(data.auxiliary_stage(weights), "auxiliary")
-        weights, rows = run.fit(data.main_stage(weights), "main")
-    weights = with_outside_bias(weights, data.initial.main_head, recipe.outside_bias)
+            weights, _ = run(data.auxiliary_stage(weights), "auxiliary")
+        weights, rows = run(data.main_stage(weights), "main")
+    weights = finished(weights, data.initial.main_head, recipe, old)
     with tempfile.TemporaryDirectory() as folder:
         result = export_checkpoint(Path(folder), data, weights, rows, train, dev, labels)
         storage.publish(Path(folder), output)
@@ -113,12 +113,25 @@ def train(
     return result
 
 
-def with_outside_bias(weights: Weights, head: Head, bias: float) -> Weights:
-    """Keep the first rows of the head, those of `head`, and add to the biases of `O`."""
-    tags = head.tags
-    first = {name: array[: len(tags)] if name.startswith("classifier.") else array for name, array in weights.items()}
+def _with_same_labels(base: str, head: Head) -> Weights:
+    """The weights of a base that has the labels of `head`. Raises SettingsError for any other base."""
+    checkpoint = load_checkpoint(base)
+    if tuple(checkpoint.id2label.values()) != head.tags:
+        raise SettingsError(f"base_share: the base {base} has other labels than the corpus")
+    return checkpoint.weights
+
+
+def finished(weights: Weights, head: Head, recipe: Recipe, base: Weights) -> Weights:
+    """Keep the first rows of the head, those of `head`, average with the base, and add to the biases of `O`."""
+    tags, share = head.tags, recipe.base_share
+    result = {name: array[: len(tags)] if name.startswith("classifier.") else array for name, array in weights.items()}
+    if share:
+        result = {
+            name: (1 - share) * array.astype(np.float32) + share * base[name].astype(np.float32)
+            for name, array in result.items()
+        }
     outside = np.array([tag == "O" for tag in tags])
-    return first | {"classifier.bias": first["classifier.bias"].astype(np.float32) + bias * outside}
+    return result | {"classifier.bias": result["classifier.bias"].astype(np.float32) + recipe.outside_bias * outside}
 
 
 def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: str, recipe: Recipe) -> str:
@@ -129,52 +142,44 @@ def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: 
     return digest.hexdigest()[:12]
 
 
-@dataclass(frozen=True, slots=True)
-class _RayTraining:
-    """Runs the stages of one training on Ray Train. `folder` keeps their checkpoints."""
+def _fit_on_ray(
+    loop: dict[str, Any], name: str, storage: Storage, folder: str, workers: int
+) -> tuple[Weights, list[Row]]:
+    """Run a stage, or resume it. Returns its weights and a row per epoch.
 
-    storage: Storage
-    folder: str
-    workers: int
-    accumulate: int
-    handlers: Mapping[str, Callable[..., None]]
-    fingerprint: str
-
-    def fit(self, stage: Stage, name: str) -> tuple[Weights, list[Row]]:
-        """Run a stage, or resume it. Returns its weights and a row per epoch."""
-        filesystem, path = self.storage.arrow_filesystem(self.folder)
-        resources = ray.cluster_resources()
-        gpu = resources.get("GPU", 0) > 0
-        cores = max(1, int(resources.get("CPU", 1)) // self.workers)
-        # A worker's report waits until the controller polls it, which it does every two seconds by default.
-        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-        with _event_queue(self.handlers) as events:
-            trainer = TorchTrainer(
-                _train_worker,
-                train_loop_config={"stage": ray.put(stage), "events": events, "accumulate": self.accumulate},
-                scaling_config=ScalingConfig(
-                    num_workers=self.workers,
-                    use_gpu=gpu,
-                    resources_per_worker={"GPU": 1} if gpu else {"CPU": cores},
-                ),
-                run_config=RunConfig(
-                    name=f"{name}-{self.fingerprint}",
-                    storage_path=path,
-                    storage_filesystem=filesystem,
-                    checkpoint_config=CheckpointConfig(num_to_keep=1),
-                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                ),
-            )
-            try:
-                result = trainer.fit()
-            except ray.train.TrainingFailedError as error:
-                raise RunError(f"training failed: {_cause(error)}") from error
-        if result.checkpoint is None or result.metrics is None:
-            raise RunError("training ended without a checkpoint")
-        with result.checkpoint.as_directory() as checkpoint:
-            averaged = Path(checkpoint) / AVERAGED_FILE
-            weights = load_file(averaged if averaged.is_file() else Path(checkpoint) / "model.safetensors")
-        return weights, result.metrics["rows"]
+    loop:   arguments of `_train_worker`
+    name:   names the stage's checkpoints in `folder`
+    """
+    filesystem, path = storage.arrow_filesystem(folder)
+    resources = ray.cluster_resources()
+    gpu = resources.get("GPU", 0) > 0
+    cores = max(1, int(resources.get("CPU", 1)) // workers)
+    # A worker's report waits until the controller polls it, which it does every two seconds by default.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config=loop,
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpu, resources_per_worker={"GPU": 1} if gpu else {"CPU": cores}
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=path,
+            storage_filesystem=filesystem,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise RunError(f"training failed: {_cause(error)}") from error
+    if result.checkpoint is None or result.metrics is None:
+        raise RunError("training ended without a checkpoint")
+    with result.checkpoint.as_directory() as checkpoint:
+        averaged = Path(checkpoint) / AVERAGED_FILE
+        weights = load_file(averaged if averaged.is_file() else Path(checkpoint) / "model.safetensors")
+    return weights, result.metrics["rows"]
 
 
 def _cause(error: ray.train.TrainingFailedError) -> str:
@@ -230,7 +235,3 @@ def _event_queue(handlers: Mapping[str, Callable[..., None]]) -> Iterator[Queue]
         events.put(None)
         thread.join()
         events.shutdown()
-
-
-def _ignore(*_: object) -> None:
-    pass

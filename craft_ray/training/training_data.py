@@ -62,9 +62,8 @@ class TrainingData:
             )
         if unknown := {*recipe.swap, *recipe.names} - set(train.labels):
             raise SettingsError(f"{train.name} has no label {min(unknown)}, whose names are to be replaced")
-        head, places = make_head([train, *auxiliary], recipe.nested)
-        main_groups = len(train.labels) if recipe.nested else 1
         corpora = (train, *auxiliary)
+        head, places = make_head(corpora, recipe.nested)
 
         transformers.set_seed(recipe.seed)
         model, tokenizer = _load_base(base, len(head.tags))
@@ -78,14 +77,21 @@ class TrainingData:
         if recipe.attention_dropout is not None:
             model.config.attention_probs_dropout_prob = recipe.attention_dropout
 
-        builder = _ExampleBuilder.for_model(tokenizer, model.config, recipe, head)
-        built = [builder.build(corpus.sentences, own)[0] for corpus, own in zip(auxiliary, places[1:], strict=True)]
-        shares = [any(group < main_groups for group, _ in own.values()) for own in places[1:]]
-        dev_examples, dev_units = builder.build(dev.sentences, places[0])
+        backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
+        prefix, suffix = special_tokens(backend)
+        limit = max_positions(model.config, tokenizer) - len(prefix) - len(suffix)
+        windower = Windower(backend, limit, recipe.window_pieces, recipe.nested)  # as in annotation
+
+        def build(sentences: Sequence[Sentence], own: Places) -> tuple[Examples, Units]:
+            units, windows = windower([sentence.text for sentence in sentences])
+            return make_examples(windows, unit_tags(sentences, units, head, own), prefix, suffix), units
+
+        built = [(one, build(one.sentences, own)[0]) for one, own in zip(auxiliary, places[1:], strict=True)]
+        dev_examples, dev_units = build(dev.sentences, places[0])
         return cls(
             base=base,
-            sharing=tuple(examples for examples, sharing in zip(built, shares, strict=True) if sharing),
-            other=tuple(examples for examples, sharing in zip(built, shares, strict=True) if not sharing),
+            sharing=tuple(examples for corpus, examples in built if corpus.shared),
+            other=tuple(examples for corpus, examples in built if not corpus.shared),
             auxiliary=tuple(corpus.name for corpus in auxiliary),
             initial=Stage(
                 # Settings that an earlier training added to the base hold for the base's weights alone.
@@ -95,8 +101,8 @@ class TrainingData:
                 word_shape=word_shape,
                 tokenizer=tokenizer,
                 head=head,
-                main_groups=main_groups,
-                examples=tuple(builder.build(s, places[0])[0] for s in _variants(train, auxiliary, recipe)),
+                main_groups=len(train.labels) if recipe.nested else 1,
+                examples=tuple(build(s, places[0])[0] for s in _variants(train, auxiliary, recipe)),
                 dev=dev_examples,
                 dev_units=dev_units,
                 recipe=recipe,
@@ -164,27 +170,6 @@ def _variants(train: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> lis
         sentences = replace_mentions(train.sentences, names, recipe.swap, seed, other_names)
         variants.append(add_noise(sentences, recipe.noise, seed))
     return variants
-
-
-@dataclass(frozen=True, slots=True)
-class _ExampleBuilder:
-    """Turns sentences into the same windows that annotation makes of them."""
-
-    windower: Windower
-    head: Head
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-
-    @classmethod
-    def for_model(cls, tokenizer: Any, config: Any, recipe: Recipe, head: Head) -> "_ExampleBuilder":
-        backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
-        prefix, suffix = special_tokens(backend)
-        limit = max_positions(config, tokenizer) - len(prefix) - len(suffix)
-        return cls(Windower(backend, limit, recipe.window_pieces, recipe.nested), head, prefix, suffix)
-
-    def build(self, sentences: Sequence[Sentence], places: Places) -> tuple[Examples, Units]:
-        units, windows = self.windower([sentence.text for sentence in sentences])
-        return make_examples(windows, unit_tags(sentences, units, self.head, places), self.prefix, self.suffix), units
 
 
 def _load_base(base: str, labels: int) -> tuple[Any, Any]:

@@ -206,3 +206,5 @@ def test_bad_trainings_are_refused(small: Corpus, encoder, tmp_path):
         train(small, Corpus("other", [gold("[flu|Virus]")]), encoder, output)
     with pytest.raises(SettingsError, match="small has no label Virus"):
         train(small, small, encoder, output, Recipe(swap={"Virus": 0.5}))
+    with pytest.raises(SettingsError, match="the base craft has other labels than the corpus"):
+        train(small, small, "craft", output, Recipe(base_share=0.5))

@@ -52,14 +52,6 @@ def test_scores_are_those_of_seqeval(craft_iob, model_of, data: Path):
 
 
 @pytest.mark.long
-def test_craft_iob_keeps_its_score(craft_iob, model_of, data: Path):
-    scores = evaluate_tokens(craft_iob, read_iob(data / "craft-iob" / "devel.tsv")[:1000], model_of())
-    assert scores["f1"] > 0.81
-    assert scores["accuracy"] > 0.95
-    assert scores["ece"] < 0.05
-
-
-@pytest.mark.long
 def test_default_model_keeps_its_score(data: Path, tmp_path: Path):
     """On one of the nine articles of models/craft/dev-ids.txt, which it has not learned."""
     (tmp_path / "ids.txt").write_text("16507151\n")

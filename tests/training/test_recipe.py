@@ -66,4 +66,4 @@ def test_default_model_recipe(monkeypatch):
     assert (file.require("base"), file.require("train")) == ("craft", "/data/craft")
     train, dev = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
     assert (len(train), len(dev), len(train | dev)) == (58, 9, 67)
-    assert file.recipe.disjoint
+    assert (file.recipe.disjoint, file.recipe.base_share) == (True, 0.25)

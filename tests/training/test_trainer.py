@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from craft_ray.model.loading import load_checkpoint
 from craft_ray.training.examples import IGNORED, Head
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.train import with_outside_bias
+from craft_ray.training.train import finished
 from craft_ray.training.trainer import AVERAGED_FILE, Stage, card_rows, fit, group_loss
 from craft_ray.training.training_data import label_config
 from tests.support.gold import gold
@@ -90,8 +90,18 @@ def test_outside_bias_changes_only_o(groups):
     """Of the head's groups; rows of other corpora are left out."""
     head = Head(groups)
     weights = {"classifier.bias": np.arange(13, dtype=np.float32), "other": np.ones(3)}
-    shifted = with_outside_bias(weights, head, 0.75)
+    shifted = finished(weights, head, Recipe(outside_bias=0.75), {})
     moved = shifted["classifier.bias"] - weights["classifier.bias"][: len(head.tags)]
     assert {tag for tag, by in zip(head.tags, moved, strict=True) if by} == {"O"}
     assert {float(by) for by in moved} == {0.0, 0.75}
     assert shifted["other"] is weights["other"]
+
+
+def test_base_share_averages_with_the_base():
+    new, base = (
+        {"classifier.bias": np.arange(9.0), "other": np.ones(3)},
+        {"classifier.bias": np.ones(3), "other": np.zeros(3)},
+    )
+    result = finished(new, Head((("Taxon",),)), Recipe(base_share=0.25), base)
+    assert result["classifier.bias"].tolist() == [0.25, 1.0, 1.75]
+    assert result["other"].tolist() == [0.75] * 3

@@ -11,8 +11,6 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -145,7 +143,8 @@ def _convert(checkpoint: Checkpoint, precision: GraphPrecision) -> OpenVinoModel
         network = quantize(network, checkpoint.activation_ranges)
     example = torch.ones(2, 16, dtype=torch.int32), torch.full((2,), 16, dtype=torch.int32)
     try:
-        with _silenced(), torch.inference_mode():
+        logging.getLogger("openvino").setLevel(logging.ERROR)  # the tracer warns about shapes, which tests cover
+        with warnings.catch_warnings(action="ignore"), torch.inference_mode():
             model = _import_openvino().convert_model(network, example_input=example)
     except Exception as error:  # the converter raises many types
         raise SettingsError(
@@ -184,20 +183,6 @@ def _converter(name: str) -> Any:
     from openvino.tools.ovc import convert_model
 
     return convert_model
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Suppress the tracer's warnings about shapes, which tests cover."""
-    logger = logging.getLogger("openvino")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 class OpenVinoEngine:
