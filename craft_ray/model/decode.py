@@ -1,6 +1,5 @@
 """Predictions for units to entities with offsets, for a whole block."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,11 @@ from numpy.typing import NDArray
 from craft_ray.core.schema import ENTITIES
 from craft_ray.model.calibration import IDENTITY, calibrated
 from craft_ray.model.checkpoint import Checkpoint
-from craft_ray.model.refinement import MAX_WORDS, Scored, Words, refine
-from craft_ray.model.tags import Predictions, TagSet, find_mentions
+from craft_ray.model.refinement import Mentions, Words, refine
+from craft_ray.model.tags import Predictions, Spans, TagSet, find_mentions
+
+MAX_WORDS = 100_000
+"""Units of a document that are refined together; a longer document is refined in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,7 @@ def decode(block: pa.Table, decoder: Decoder) -> tuple[pa.Table, NDArray[np.int6
     row, label = unit_row[spans.first], spans.label
     start, end = units.values[spans.first], unit_end[spans.last]
     if decoder.refine:
-        rows = np.column_stack([row, start, end, label])
-        document = _Documents(block["text"], units, unit_end, sentence, inner)
-        row, start, end, label, raw = _refine(document, rows, spans.first, raw, decoder)
+        row, start, end, label, raw = _refine(block["text"], units, unit_end, sentence, inner, spans, raw, decoder)
     kept = start < end  # byte-level tokenizers have pieces without text
     if decoder.chosen:
         kept &= np.isin(label, [number for number, name in enumerate(tags.names) if name in decoder.chosen])
@@ -109,76 +109,77 @@ def entity_table(
     return table.append_column("row", pa.array(row, pa.int64()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Documents:
-    """The texts of a block and their units, as flat columns over all of them."""
-
-    texts: pa.ChunkedArray
-    units: "_Lists"
-    unit_end: NDArray[np.int32]
-    sentence: NDArray[np.int64]
-    inner: NDArray[np.bool_]
-
-    def words(self, text: str, first: int, to: int) -> Words:
-        """The words of the units from `first` to `to`. The first unit begins one, even within a word."""
-        begins = np.append(first, np.flatnonzero(~self.inner[first + 1 : to]) + first + 1)
-        ends = np.append(begins[1:], to) - 1
-        columns = self.units.values[begins], self.unit_end[ends], self.sentence[begins]
-        return Words(text, *(column.tolist() for column in columns))
-
-
 def _refine(
-    documents: _Documents,
-    mentions: NDArray[np.int64],
-    first: NDArray[np.int64],
+    texts: pa.ChunkedArray,
+    units: "_Lists",
+    unit_end: NDArray[np.int32],
+    sentence: NDArray[np.int64],
+    inner: NDArray[np.bool_],
+    spans: Spans,
     score: NDArray[np.float32],
     decoder: Decoder,
 ) -> tuple[NDArray[Any], ...]:
-    """Refine the mentions of each document, or part of a long one, and of each group of labels on their own.
-
-    Of mentions at the same offsets, the one with the best score is kept: in CRAFT, 49 of 59,173 spans have two labels.
-
-    mentions: (mentions, 4): row, start, end and label; first: their first units
+    """Refine mentions. Of those at the same offsets, the one with the best score is kept: in CRAFT, 49 of 59,173 spans
+    have two labels.
 
     Returns row, start, end, label and score, sorted.
     """
-    tags, texts, units = decoder.tags, documents.texts.combine_chunks(), documents.units
+    tags, contents = decoder.tags, [text or "" for text in texts.to_pylist()]
+    length = np.fromiter(map(len, contents), np.int64, len(contents))
+    limits = np.cumsum(length)
+    offset = (limits - length)[units.rows()]
+    part_start = _part_starts(units, sentence)
+    begins = ~inner
+    begins[part_start] = True  # even within a word
+    begin = np.flatnonzero(begins)
+    last = np.append(begin[1:], len(begins))[: len(begin)] - 1
+    part = np.searchsorted(part_start, begin, side="right") - 1
+    words = Words(
+        "".join(contents),
+        units.values[begin] + offset[begin],
+        unit_end[last] + offset[last],
+        sentence[begin],
+        part,
+        limits,
+        tags.groups,
+    )
+    own_part = np.searchsorted(part_start, spans.first, side="right") - 1
+    part_end = words.end[np.searchsorted(part, own_part, side="right") - 1]
     group = np.zeros(len(tags.names), np.int64)
     has_label = tags.label >= 0
     group[tags.label[has_label]] = np.flatnonzero(has_label) // (len(tags.label) // tags.groups)
-    refined: list[tuple[int, Scored]] = []
-    for row, (begin, count) in enumerate(zip(units.starts.tolist(), units.lengths.tolist(), strict=True)):
-        for unit, to in _parts(documents.sentence, begin, begin + count):
-            own = slice(*np.searchsorted(first, [unit, to]))
-            if own.start == own.stop:
-                continue
-            words = documents.words(texts[row].as_py(), unit, to)
-            _, start, end, label = mentions[own].T
-            by_group: dict[int, list[Scored]] = {}
-            columns = group[label], start, np.minimum(end, words.end[-1]), label, score[own]
-            for number, *values in zip(*(column.tolist() for column in columns), strict=True):
-                by_group.setdefault(number, []).append(Scored(*values))
-            for found in by_group.values():
-                refined += [(row, mention) for mention in refine(words, found, decoder.cut_words)]
-    result = np.array([(row, m.start, m.end, m.label) for row, m in refined], np.int64).reshape(-1, 4)
-    scores = np.array([m.score for _, m in refined], np.float32)
-    order = np.lexsort((result[:, 3], -scores, *result[:, 2::-1].T))
-    result, scores = result[order], scores[order]
+    mentions = Mentions(
+        own_part * tags.groups + group[spans.label],
+        units.values[spans.first] + offset[spans.first],
+        np.minimum(unit_end[spans.last] + offset[spans.last], part_end),
+        spans.label.astype(np.int64),
+        score.astype(np.float64),
+    )
+    refined = refine(words, mentions.take(np.argsort(mentions.scope, kind="stable")), decoder.cut_words)
+    found, row = refined.score.astype(np.float32), np.searchsorted(limits, refined.start, side="right")
+    order = np.lexsort((refined.label, -found, refined.end, refined.start))
+    start, end, row = refined.start[order], refined.end[order], row[order]
     best = np.ones(len(order), np.bool_)
-    best[1:] = (result[1:, :3] != result[:-1, :3]).any(axis=1)
-    row, start, end, label = result[best].T
-    return row, start, end, label.astype(np.int8), scores[best]
+    best[1:] = (np.diff(start) != 0) | (np.diff(end) != 0)
+    row, order = row[best], order[best]
+    before = (limits - length)[row]
+    return row, start[best] - before, end[best] - before, refined.label[order].astype(np.int8), found[order]
 
 
-def _parts(sentence: NDArray[np.int64], begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Split a range of units into parts of at most MAX_WORDS, at the ends of sentences where possible."""
-    while begin < end:
-        to = min(begin + MAX_WORDS, end)
-        if to < end:
-            sentence_begin = int(np.searchsorted(sentence, sentence[to]))
-            to = sentence_begin if sentence_begin > begin else to
-        yield begin, to
-        begin = to
+def _part_starts(units: "_Lists", sentence: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first unit of each document, and of each further part of at most MAX_WORDS; parts end with sentences where
+    possible.
+    """
+    starts: list[int] = []
+    for begin, count in zip(units.starts.tolist(), units.lengths.tolist(), strict=True):
+        end = begin + count
+        while begin < end:
+            starts.append(begin)
+            to = begin + MAX_WORDS
+            if to < end and (sentence_begin := int(np.searchsorted(sentence, sentence[to]))) > begin:
+                to = sentence_begin
+            begin = to
+    return np.array(starts, np.int64)
 
 
 class _Lists:

@@ -3,17 +3,20 @@
 A network sees one window at a time, so it may miss five of forty occurrences of `APP`. A name rarely has two meanings
 in one document: in CRAFT, 12 of 8,274 pairs of article and text have more than one concept. So the majority of the
 occurrences of a text decides for all of them, an abbreviation gets the label of its long form, and a name that is glued
-to something else is cut off. Other documents of the block have no influence, and neither have labels of other groups.
+to something else is cut off. Mentions of another scope, which are those of other documents and of other groups of
+labels, have no influence.
 """
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
-MAX_WORDS = 100_000
-"""Longer documents are refined in parts, which bounds memory."""
+import numpy as np
+from numpy.typing import NDArray
 
 MIN_MAJORITY = 3
 """Mentions of one text with one label that can form a majority."""
@@ -30,99 +33,150 @@ MIN_NAME = 4
 _BRACKETS = re.compile(r"\s*\(\s*([^\s),;]{1,10})\s*[),;]")
 """An abbreviation behind its long form, of at most ten characters as in Schwartz and Hearst."""
 
-
 _GLUED = re.compile(r"\d[^\W\d_]{2}|[^\W_](?=[A-Z])[^\W\d_]{3}")
 """The last character of a name, and the beginning of another one that is glued to it."""
 
-
-class Scored(NamedTuple):
-    """A mention: `text[start:end]`, label number and raw score."""
-
-    start: int
-    end: int
-    label: int
-    score: float
+_CACHED = 100_000
+"""Distinct mentions whose form is remembered."""
 
 
-class Words:
-    """The words of a document or of a part of it, with an index of where each word stands.
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """Mentions as columns, sorted by scope and offset, and disjoint within a scope; offsets count as those of `Words`.
 
-    start, end: offsets in `text`
-    sentence:   sentence number
+    scope: number of the document, or part of one, times the number of groups of labels, plus the group
     """
 
-    def __init__(self, text: str, start: list[int], end: list[int], sentence: list[int]) -> None:
-        self.text, self.start, self.end, self.sentence = text, start, end, sentence
-        self._number_by_end = {to: number for number, to in enumerate(end)}
-        self._numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for number, (a, b) in enumerate(zip(start, end, strict=True)):
-            self._numbers[text[a:b]].append(number)
+    scope: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    label: NDArray[np.int64]
+    score: NDArray[np.float64]
 
-    def first_word(self, start: int, end: int) -> str:
+    def take(self, rows: NDArray[Any]) -> "Mentions":
+        return Mentions(self.scope[rows], self.start[rows], self.end[rows], self.label[rows], self.score[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of all documents, as columns (words,). Offsets count in the documents' joined texts.
+
+    sentence: sentence number
+    part:     number of the document, or of a part of a long one
+    limits:   (documents,) end of each document's text
+    groups:   number of groups of labels
+    """
+
+    text: str
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    sentence: NDArray[np.int64]
+    part: NDArray[np.int64]
+    limits: NDArray[np.int64]
+    groups: int = 1
+
+    def slices(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> list[str]:
+        text = self.text
+        return [text[a:b] for a, b in zip(start.tolist(), end.tolist(), strict=True)]
+
+    def first_words(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> list[str]:
         """The first word of the text between two offsets, which may begin or end within a word."""
-        return self.text[start : min(self.end[bisect_right(self.end, start)], end)]
+        return self.slices(start, np.minimum(self.end[np.searchsorted(self.end, start, side="right")], end))
 
-    def occurrences(self, text: str, first_word: str) -> list[tuple[int, int]]:
-        """Where a text stands as whole words of one sentence."""
-        found = []
-        for number in self._numbers.get(first_word, ()):
-            begin = self.start[number]
-            last = self._number_by_end.get(begin + len(text))
-            if last is not None and self.sentence[last] == self.sentence[number] and self.text.startswith(text, begin):
-                found.append((begin, begin + len(text)))
-        return found
+    def occurrences(self, texts: Sequence[tuple[int, str]], first_words: Sequence[str]) -> NDArray[np.int64]:
+        """Where texts stand as whole words of one sentence: (occurrences, 3) index of the text, start and end.
+
+        texts: with the scope of each, whose document is searched
+        """
+        wanted: defaultdict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
+        for number, ((scope, text), word) in enumerate(zip(texts, first_words, strict=True)):
+            wanted[scope // self.groups, word].append((number, text))
+        likely = self._like(list(wanted))
+        starts, matches = self.start[likely], self.text.startswith
+        keys = zip(self.part[likely].tolist(), self.slices(starts, self.end[likely]), strict=True)
+        found = [
+            (index, word)
+            for word, begin, key in zip(likely.tolist(), starts.tolist(), keys, strict=True)
+            for index, text in wanted.get(key, ())
+            if matches(text, begin)
+        ]
+        index, first = np.array(found, np.int64).reshape(-1, 2).T
+        start = self.start[first]
+        end = start + np.array([len(text) for _, text in texts], np.int64)[index]
+        last = np.searchsorted(self.end, end, side="right") - 1
+        whole = (self.end[last] == end) & (self.sentence[last] == self.sentence[first])
+        occurrences: NDArray[np.int64] = np.column_stack([index, start, end])[whole]
+        return occurrences
+
+    def _like(self, keys: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
+        """Numbers of the words that may be among some, each with its part: those of a like length, begin and end."""
+        code = np.frombuffer(self.text.encode("utf-32-le"), np.uint32)
+        words = np.flatnonzero(self.end > self.start)
+        first, last = (code[at].astype(np.int64) for at in (self.start[words], self.end[words] - 1))
+        forms = [(part, len(word), ord(word[0]), ord(word[-1])) for part, word in keys]
+        wanted = np.zeros(1 << 18, np.bool_)
+        wanted[_hash(*np.array(forms, np.int64).reshape(-1, 4).T)] = True
+        likely: NDArray[np.int64] = words[wanted[_hash(self.part[words], (self.end - self.start)[words], first, last)]]
+        return likely
 
 
-def refine(words: Words, mentions: Iterable[Scored], cut_words: bool = False) -> list[Scored]:
-    """Trim the mentions of a document, then apply majorities and abbreviations.
+def _hash(part: Any, length: Any, first: Any, last: Any) -> Any:
+    return (part * 31 + length * 7919 + first * 104_729 + last * 1009) & 0x3FFFF
 
-    Mentions must be sorted and disjoint, and so is the result.
+
+def refine(words: Words, mentions: Mentions, cut_words: bool = False) -> Mentions:
+    """Trim mentions, then apply majorities and abbreviations.
 
     cut_words: cut names off words, for models whose mentions may end within words
     """
-    trimmed = trim(words.text, mentions)
+    trims = np.array([trimmed(text) for text in words.slices(mentions.start, mentions.end)], np.int64).reshape(-1, 2)
+    start, end = mentions.start + trims[:, 0], mentions.start + trims[:, 1]
+    mentions = replace(mentions, start=start, end=end).take(end > start)
     if cut_words:
-        trimmed = cut_names(words.text, trimmed)
-    return apply_abbreviations(words, apply_majorities(words, trimmed))
+        mentions = _cut_names(words, mentions)
+    return _apply_abbreviations(words, _apply_majorities(words, mentions))
 
 
-def trim(text: str, mentions: Iterable[Scored]) -> list[Scored]:
-    """Trim stray punctuation from mentions, and drop mentions that consist of punctuation only."""
-    trimmed = []
-    for start, end, label, score in mentions:
-        if all(_is_punctuation(part) for part in text[start:end].split()):
-            continue
-        while text[start] in STRAY_FIRST or text[start].isspace():
-            start += 1
-        while text[end - 1] in STRAY_LAST or text[end - 1].isspace():
-            end -= 1
-        trimmed.append(Scored(start, end, label, score))
-    return trimmed
+@lru_cache(_CACHED)
+def trimmed(mention: str) -> tuple[int, int]:
+    """Start and end of a mention without stray punctuation; two zeros if there is nothing else."""
+    if all(_is_punctuation(sign) or sign.isspace() for sign in mention):
+        return 0, 0
+    start, end = 0, len(mention)
+    while mention[start] in STRAY_FIRST or mention[start].isspace():
+        start += 1
+    while mention[end - 1] in STRAY_LAST or mention[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
-def _is_punctuation(part: str) -> bool:
-    return all(c in STRAY_FIRST or c in STRAY_LAST or (c.isascii() and not c.isalnum()) for c in part)
+def _is_punctuation(sign: str) -> bool:
+    return sign in STRAY_FIRST or sign in STRAY_LAST or (sign.isascii() and not sign.isalnum())
 
 
-def cut_names(text: str, mentions: Sequence[Scored]) -> list[Scored]:
-    """Cut a word that begins with a name that is a mention elsewhere: `Isl1Cre` where `Isl1` is one.
+@lru_cache(_CACHED)
+def _glued(name: str) -> tuple[int, ...]:
+    """Where another name may begin within one: two letters or more after a digit, or three or more from a capital.
 
-    What follows must look like another name: two letters or more after a digit, or three or more from a capital. So
-    isoforms (`E2f3a`) and plurals stay.
+    So isoforms (`E2f3a`) and plurals stay whole.
     """
-    names = {(text[m.start : m.end], m.label) for m in mentions if m.end - m.start >= MIN_NAME}
-    result = []
-    for mention in mentions:
-        own = text[mention.start : mention.end]
-        for size in range(MIN_NAME, len(own) - 1):
-            if _GLUED.match(own, size - 1) and (own[:size], mention.label) in names:
-                mention = mention._replace(end=mention.start + size)
+    return tuple(size for size in range(MIN_NAME, len(name) - 1) if _GLUED.match(name, size - 1))
+
+
+def _cut_names(words: Words, mentions: Mentions) -> Mentions:
+    """Cut a word that begins with a name that is a mention elsewhere: `Isl1Cre` where `Isl1` is one."""
+    texts = words.slices(mentions.start, mentions.end)
+    scopes, labels, end = mentions.scope.tolist(), mentions.label.tolist(), mentions.end.copy()
+    names = set(zip(scopes, labels, texts, strict=True))
+    for n, sizes in enumerate(map(_glued, texts)):
+        for size in sizes:
+            if (scopes[n], labels[n], texts[n][:size]) in names:
+                end[n] = mentions.start[n] + size
                 break
-        result.append(mention)
-    return result
+    return replace(mentions, end=end)
 
 
-def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
+def _apply_majorities(words: Words, mentions: Mentions) -> Mentions:
     """Give all occurrences of a text in a document the label of the majority.
 
     If at least half of the occurrences of a text, and at least MIN_MAJORITY, are mentions with one label, all become
@@ -130,29 +184,33 @@ def apply_majorities(words: Words, mentions: list[Scored]) -> list[Scored]:
     Occurrences inside other mentions do not count. A mention that is added or relabelled gets the mean score of the
     majority, times the majority's share of all occurrences.
     """
-    texts = [words.text[mention.start : mention.end] for mention in mentions]
-    votes: dict[str, Counter[int]] = {text: Counter() for text in texts}
-    sums: defaultdict[tuple[str, int], float] = defaultdict(float)
-    for text, mention in zip(texts, mentions, strict=True):
-        votes[text][mention.label] += 1
-        sums[text, mention.label] += mention.score
-    free = _free_occurrences(
-        words, mentions, {t: words.first_word(m.start, m.end) for t, m in zip(texts, mentions, strict=True)}
+    index_of: dict[tuple[int, str], int] = {}
+    names = zip(mentions.scope.tolist(), words.slices(mentions.start, mentions.end), strict=True)
+    own = np.array([index_of.setdefault(name, len(index_of)) for name in names], np.int64)
+    texts, scopes = list(index_of), np.array([scope for scope, _ in index_of], np.int64)
+    example = np.zeros(len(texts), np.int64)
+    example[own] = np.arange(len(own))
+    first_words = words.first_words(mentions.start[example], mentions.end[example])
+    free = _free_occurrences(words, mentions, texts, first_words)
+
+    labels = mentions.label.max(initial=0) + 1
+    pairs, pair, votes = np.unique(own * labels + mentions.label, return_inverse=True, return_counts=True)
+    order = np.lexsort((pairs, -votes, pairs // labels))
+    best = order[np.unique(pairs[order] // labels, return_index=True)[1]]
+    most, total = votes[best], np.bincount(own, minlength=len(texts))
+    occurrences = total + np.bincount(free[:, 0], minlength=len(texts))
+    decided = (most >= MIN_MAJORITY) & (2 * most >= occurrences)
+    dropped = ~decided & (occurrences >= MIN_MAJORITY) & (2 * total < occurrences)
+    score = np.bincount(pair, mentions.score, len(pairs))[best] / occurrences
+    kept = ~dropped[own]
+    of_mention = np.where(decided, np.arange(len(texts)), -1)[own]
+    scopes = np.array([scope for scope, _ in texts], np.int64)
+    return _decide(
+        mentions.take(kept), of_mention[kept], free[decided[free[:, 0]]], scopes, pairs[best] % labels, score
     )
-    n_free = Counter(text for _, _, text in free)
-    decided, dropped = {}, set()
-    for text, counts in votes.items():
-        label, most = min(counts.items(), key=lambda item: (-item[1], item[0]))
-        occurrences = counts.total() + n_free[text]
-        if most >= MIN_MAJORITY and 2 * most >= occurrences:
-            decided[text] = label, sums[text, label] / occurrences
-        elif occurrences >= MIN_MAJORITY and 2 * counts.total() < occurrences:
-            dropped.add(text)
-    kept = [mention for text, mention in zip(texts, mentions, strict=True) if text not in dropped]
-    return _decide(words.text, kept, free, decided)
 
 
-def apply_abbreviations(words: Words, mentions: list[Scored]) -> list[Scored]:
+def _apply_abbreviations(words: Words, mentions: Mentions) -> Mentions:
     """Give each abbreviation that a mention defines, as in `doxycycline (dox)`, the label and score of that mention.
 
     Abbreviations are matched to long forms as in Schwartz and Hearst 2003, "A simple algorithm for identifying
@@ -160,23 +218,33 @@ def apply_abbreviations(words: Words, mentions: list[Scored]) -> list[Scored]:
     frequent label counts.
     """
     text = words.text
-    labels: dict[str, Counter[int]] = {}
-    scores: dict[str, float] = {}
-    first_words: dict[str, str] = {}
-    for mention in mentions:
-        found = _BRACKETS.match(text, mention.end)
-        if not found or not is_short_form(found[1], text[mention.start : mention.end]):
+    limits = words.limits[np.searchsorted(words.limits, mentions.end)].tolist()
+    labels: dict[tuple[int, str], Counter[int]] = {}
+    scores: dict[tuple[int, str], float] = {}
+    first_words: dict[tuple[int, str], str] = {}
+    for n, (end, limit) in enumerate(zip(mentions.end.tolist(), limits, strict=True)):
+        found = _BRACKETS.match(text, end, limit)
+        if not found or not is_short_form(found[1], text[mentions.start[n] : end]):
             continue
-        short = found[1]
-        first_word = words.first_word(*found.span(1))
+        short, scope = found[1], int(mentions.scope[n])
+        (first_word,) = words.first_words(*(np.array([at]) for at in found.span(1)))
         other = short[:-1] if short.endswith("s") else f"{short}s"
         for form in (short, other) if len(other) > 1 else (short,):
-            labels.setdefault(form, Counter())[mention.label] += 1
-            scores.setdefault(form, mention.score)
-            first_words[form] = form if first_word == short else first_word
-    decided = {form: (labels[form].most_common(1)[0][0], score) for form, score in scores.items()}
-    free = _free_occurrences(words, mentions, first_words)
-    return _decide(text, mentions, free, decided)
+            labels.setdefault((scope, form), Counter())[int(mentions.label[n])] += 1
+            scores.setdefault((scope, form), float(mentions.score[n]))
+            first_words[scope, form] = form if first_word == short else first_word
+    if not labels:
+        return mentions
+    forms = list(labels)
+    free = _free_occurrences(words, mentions, forms, [first_words[form] for form in forms])
+    index_of = {form: index for index, form in enumerate(forms)}
+    label = np.array([counts.most_common(1)[0][0] for counts in labels.values()], np.int64)
+    scopes = np.array([scope for scope, _ in forms], np.int64)
+    near = np.flatnonzero(np.isin(mentions.scope, scopes))
+    own = np.full(len(mentions.scope), -1)
+    names = zip(mentions.scope[near].tolist(), words.slices(mentions.start[near], mentions.end[near]), strict=True)
+    own[near] = [index_of.get(name, -1) for name in names]
+    return _decide(mentions, own, free, scopes, label, np.array(list(scores.values())))
 
 
 def is_short_form(short: str, long: str) -> bool:
@@ -201,35 +269,53 @@ def is_short_form(short: str, long: str) -> bool:
 
 
 def _free_occurrences(
-    words: Words, mentions: list[Scored], first_words: Mapping[str, str]
-) -> list[tuple[int, int, str]]:
-    """Start, end and text of the occurrences of some texts that overlap no mention, longest first.
-
-    first_words: the first word of each text
-    """
-    starts, ends = [m.start for m in mentions], [m.end for m in mentions]
-    found = []
-    for text, first_word in first_words.items():
-        for start, end in words.occurrences(text, first_word) if len(text) <= MAX_MENTION else ():
-            following = bisect_right(ends, start)
-            if following == len(mentions) or starts[following] >= end:
-                found.append((start, end, text))
-    return sorted(found, key=lambda row: (row[0] - row[1], row[0]))
+    words: Words, mentions: Mentions, texts: Sequence[tuple[int, str]], first_words: Sequence[str]
+) -> NDArray[np.int64]:
+    """Occurrences of texts that overlap no mention of their scope, as `Words.occurrences` returns them."""
+    short = [index for index, (_, text) in enumerate(texts) if len(text) <= MAX_MENTION]
+    found = words.occurrences([texts[index] for index in short], [first_words[index] for index in short])
+    found[:, 0] = np.array(short, np.int64)[found[:, 0]]
+    index, start, end = found.T
+    scope = np.array([scope for scope, _ in texts], np.int64)[index]
+    width = len(words.text) + 1  # one sorted key for the ends of all scopes
+    following = np.searchsorted(mentions.scope * width + mentions.end, scope * width + start, side="right")
+    scopes, starts = np.append(mentions.scope, -1), np.append(mentions.start, 0)
+    free: NDArray[np.int64] = found[(scopes[following] != scope) | (starts[following] >= end)]
+    return free
 
 
 def _decide(
-    text: str, mentions: list[Scored], free: list[tuple[int, int, str]], decided: Mapping[str, tuple[int, float]]
-) -> list[Scored]:
-    """Give mentions and free occurrences of the decided texts their label; those that change get the score as well."""
-    result = []
-    for mention in mentions:
-        label, score = decided.get(text[mention.start : mention.end], (mention.label, mention.score))
-        result.append(mention if label == mention.label else mention._replace(label=label, score=score))
-    added: list[tuple[int, int]] = []
-    for start, end, own in free:
-        at = bisect_left(added, (start, end))
-        clear = (at == 0 or added[at - 1][1] <= start) and (at == len(added) or added[at][0] >= end)
-        if own in decided and clear:
-            added.insert(at, (start, end))
-            result.append(Scored(start, end, *decided[own]))
-    return sorted(result)
+    mentions: Mentions,
+    own: NDArray[np.int64],
+    free: NDArray[np.int64],
+    scope: NDArray[np.int64],
+    label: NDArray[np.int64],
+    score: NDArray[np.float64],
+) -> Mentions:
+    """Give mentions and free occurrences of decided texts their label, those that change the score as well.
+
+    own:  (mentions,) index of each one's text, -1 if it is not decided
+    free: (occurrences, 3) of decided texts, of which the longest become mentions
+    scope, label, score: (texts,)
+    """
+    changed = (own >= 0) & (label[own] != mentions.label)
+    added: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    chosen = []
+    order = np.lexsort((free[:, 1], free[:, 1] - free[:, 2]))
+    for row, owner, (start, end) in zip(
+        order.tolist(), scope[free[order, 0]].tolist(), free[order, 1:].tolist(), strict=True
+    ):
+        others = added[owner]
+        at = bisect_left(others, (start, end))
+        if (at == 0 or others[at - 1][1] <= start) and (at == len(others) or others[at][0] >= end):
+            others.insert(at, (start, end))
+            chosen.append(row)
+    index, start, end = free[chosen].T
+    found = Mentions(
+        np.concatenate([mentions.scope, scope[index]]),
+        np.concatenate([mentions.start, start]),
+        np.concatenate([mentions.end, end]),
+        np.concatenate([np.where(changed, label[own], mentions.label), label[index]]),
+        np.concatenate([np.where(changed, score[own], mentions.score), score[index]]),
+    )
+    return found.take(np.lexsort((found.end, found.start, found.scope)))

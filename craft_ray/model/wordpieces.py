@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +166,8 @@ class WordPieces:
         self._tokenizer = tokenizer
         letters, marks, blanks = _character_classes(tokenizer)
         self._words = re.compile(f"([{letters}]+|[{marks}])")
-        self._unsupported = re.compile("|".join([f"[^{letters}{marks}{blanks}]", *map(re.escape, special)]))
+        self._unsupported = re.compile(f"[^{letters}{marks}{blanks}]")  # one class alone is searched much faster
+        self._special = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._lock = threading.Lock()
         self._clear()
 
@@ -176,7 +177,7 @@ class WordPieces:
         self._pieces = np.empty((3, 0), np.int32)  # token id, start and end in the word
 
     def supports(self, sentence: str) -> bool:
-        return self._unsupported.search(sentence) is None
+        return self._unsupported.search(sentence) is None and self._special.search(sentence) is None
 
     def __call__(self, sentences: Sequence[str]) -> Subwords:
         """The result of `tokenize_sentences` for sentences that are supported."""
@@ -205,10 +206,11 @@ class WordPieces:
         number.
         """
         with self._lock:
-            if unknown := set(words) - self._number.keys():
-                self._learn(list(unknown))
+            number = np.fromiter(map(self._number.get, words, repeat(-1)), np.int64, len(words))
+            if unknown := np.flatnonzero(number < 0).tolist():
+                self._learn(list(dict.fromkeys(words[index] for index in unknown)))
+                number[unknown] = [self._number[words[index]] for index in unknown]
             pieces, first = self._pieces, self._first
-            number = np.fromiter(map(self._number.__getitem__, words), np.int64, len(words))
             if len(self._number) > MAX_WORDS:
                 self._clear()
         return pieces, first[number], first[number + 1] - first[number]

@@ -77,14 +77,16 @@ def _build_document(element: Any, fallback_id: str) -> Document | Rejection:
 
 def _heading(element: Any) -> dict[str, Any]:
     """A MeSH heading: id, name, whether it is a major topic, and its qualifiers if it has any."""
-    descriptor = element.find("DescriptorName")
-    parts = [*element.iterfind("DescriptorName"), *element.iterfind("QualifierName")]
-    qualifiers = [normalize_space(text_of(e)) for e in element.iterfind("QualifierName")]
-    return {
-        "id": f"MESH:{descriptor.get('UI', '')}" if descriptor is not None else None,
-        "name": normalize_space(text_of(descriptor)) if descriptor is not None else None,
-        "major": any(part.get("MajorTopicYN") == "Y" for part in parts),
-    } | ({"qualifiers": qualifiers} if qualifiers else {})
+    heading: dict[str, Any] = {"id": None, "name": None, "major": False}
+    for part in element:
+        tag, name = part.tag, normalize_space(text_of(part))
+        if tag == "DescriptorName" and heading["name"] is None:
+            heading |= {"id": f"MESH:{part.get('UI', '')}", "name": name}
+        elif tag == "QualifierName":
+            heading.setdefault("qualifiers", []).append(name)
+        if tag in ("DescriptorName", "QualifierName") and part.get("MajorTopicYN") == "Y":
+            heading["major"] = True
+    return heading
 
 
 def _version(pmid: Any) -> int:

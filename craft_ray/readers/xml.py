@@ -2,6 +2,7 @@
 
 import html.entities
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -61,16 +62,18 @@ def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], boo
     skip:  names of elements that are replaced by a blank
     apart: whether an element must be separated from adjacent words by a blank
     """
+    if not len(element):  # most have text alone
+        return element.text or ""
     parts: list[str] = []
     _collect(element, skip, apart, parts)
     return "".join(parts)
 
 
 def _collect(element: Any, skip: Collection[str], apart: Callable[[Any], bool], parts: list[str]) -> None:
-    if apart(element) and parts and parts[-1][-1:].isalnum():
+    if parts and parts[-1][-1:].isalnum() and apart(element):
         parts.append(" ")
-    if element.text:
-        parts.append(element.text)
+    if text := element.text:
+        parts.append(text)
     for child in element:
         add_child(child, skip, apart, parts)
 
@@ -79,14 +82,14 @@ def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], p
     """Append the text of a child and of its tail to `parts`, as `text_of` does."""
     if child.tag is etree.Entity:
         parts.append(_character(child.text))
-    elif local_name(child) in skip:
+    elif skip and local_name(child) in skip:
         parts.append(" ")
     else:
         _collect(child, skip, apart, parts)
-    if child.tail:
-        if child.tail[0].isalnum() and parts and parts[-1][-1:].isalnum() and apart(child):
+    if tail := child.tail:
+        if tail[0].isalnum() and parts and parts[-1][-1:].isalnum() and apart(child):
             parts.append(" ")
-        parts.append(child.tail)
+        parts.append(tail)
 
 
 _GREEK_NAMES = "a b g d e z ee th i k l m n x o p r s t u ph kh ps oh sf"
@@ -126,4 +129,9 @@ def rename(element: Any, names: Mapping[str, str]) -> None:
 
 def local_name(element: Any) -> str:
     """Name of an element without its namespace; empty for entities."""
-    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+    return _local(element.tag)
+
+
+@lru_cache(10_000)
+def _local(tag: Any) -> str:
+    return tag.rpartition("}")[2] if isinstance(tag, str) else ""

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.refinement import MIN_MAJORITY, Scored, Words, apply_majorities, cut_names, refine, trim
+from craft_ray.model.refinement import MIN_MAJORITY, Mentions, Words, refine, trimmed
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
@@ -23,38 +23,54 @@ from tests.support.tags import TAG_SET
 PROTEIN, CHEMICAL = TAG_SET.names.index("Protein"), TAG_SET.names.index("Chemical")
 
 
+class Mention(NamedTuple):
+    start: int
+    end: int
+    label: int
+    score: float = 0.5
+
+
 def words_of(text: str) -> Words:
     """Runs of letters and digits, and single signs. A line is a sentence."""
     found = list(re.finditer(r"\w+|[^\w\s]", text))
     sentences = [text.count("\n", 0, match.start()) for match in found]
-    return Words(text, [match.start() for match in found], [match.end() for match in found], sentences)
+    columns = [match.start() for match in found], [match.end() for match in found], sentences, [0] * len(found)
+    return Words(text, *(np.array(column, np.int64) for column in columns), np.array([len(text)]))
 
 
-def mention(label: int, first: int, last: int | None = None, score: float = 0.5) -> Scored:
-    """A mention by the numbers of its first and last word, for `at_words`."""
-    return Scored(first, first if last is None else last, label, score)
+def mention(label: int, first: int, last: int | None = None, score: float = 0.5) -> Mention:
+    """A mention by the numbers of its first and last word."""
+    return Mention(first, first if last is None else last, label, score)
 
 
-def at_words(words: Words, mentions: Iterable[Scored]) -> list[Scored]:
-    return [m._replace(start=words.start[m.start], end=words.end[m.end]) for m in mentions]
-
-
-def singles(label: int, *words: int) -> list[Scored]:
+def singles(label: int, *words: int) -> list[Mention]:
     """Mentions of one word."""
     return [mention(label, word) for word in words]
 
 
-def refined(text: str, *mentions: Scored) -> list[tuple[str, int]]:
+def refined_at(text: str, mentions: Iterable[Mention], cut_words: bool = False) -> list[Mention]:
+    """Mentions after refinement, by offsets before and after it."""
+    start, end, label, score = (np.array(column) for column in zip(*mentions, strict=True))
+    found = refine(words_of(text), Mentions(np.zeros_like(start), start, end, label, score), cut_words)
+    columns = found.start, found.end, found.label, found.score
+    return [Mention(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def by_offset(text: str, mentions: Iterable[Mention]) -> list[Mention]:
+    words = words_of(text)
+    return [m._replace(start=int(words.start[m.start]), end=int(words.end[m.end])) for m in mentions]
+
+
+def refined(text: str, *mentions: Mention) -> list[tuple[str, int]]:
     """Texts and labels after refinement."""
-    words = words_of(text)
-    return [(text[m.start : m.end], m.label) for m in refine(words, at_words(words, mentions))]
+    return [(text[m.start : m.end], m.label) for m in refined_at(text, by_offset(text, mentions))]
 
 
-def majorities(text: str, mentions: Iterable[Scored]) -> list[Scored]:
-    """Mentions by the numbers of their words."""
+def majorities(text: str, mentions: list[Mention]) -> list[Mention]:
+    """Mentions after refinement, by the numbers of their words."""
     words = words_of(text)
-    found = apply_majorities(words, at_words(words, mentions))
-    return [m._replace(start=words.start.index(m.start), end=words.end.index(m.end)) for m in found]
+    found = refined_at(text, by_offset(text, mentions)) if mentions else []
+    return [m._replace(start=words.start.tolist().index(m.start), end=words.end.tolist().index(m.end)) for m in found]
 
 
 @pytest.mark.parametrize(
@@ -188,18 +204,14 @@ def test_documents_do_not_influence_each_other(documents, seed, max_words, piece
         end[entity["row"]] = entity["end"]
 
 
-@given(st.text("a1-+(.) ", max_size=40), st.lists(st.integers(0, 40), max_size=10))
-def test_trim_keeps_order_labels_and_names(text, bounds):
-    ends = sorted({bound for bound in bounds if bound <= len(text)})
-    spans = [span for span in pairwise(ends) if text[slice(*span)].strip()][::2]
-    trimmed = trim(text, [Scored(*span, PROTEIN, number) for number, span in enumerate(spans)])
-    assert [m.score for m in trimmed] == sorted({m.score for m in trimmed})
-    for m in trimmed:
-        start, end = spans[int(m.score)]
-        assert start <= m.start < m.end <= end
-        assert any(sign.isalnum() for sign in text[m.start : m.end])
-        assert text[m.start] not in "-.) "
-        assert text[m.end - 1] not in "-.( "
+@given(st.text("a1-+(.) ", max_size=40))
+def test_trimmed_mentions_keep_their_names(text):
+    start, end = trimmed(text)
+    assert (start < end) == bool(re.search("[a1]", text))
+    if start < end:
+        assert not re.search("[a1]", text[:start] + text[end:])
+        assert text[start] not in "-.) "
+        assert text[end - 1] not in "-.( "
 
 
 @pytest.mark.parametrize(
@@ -216,7 +228,7 @@ def test_trim_keeps_order_labels_and_names(text, bounds):
     ],
 )
 def test_names_are_cut_off_words(text, name, expected):
-    mentions = [Scored(0, text.index(" "), PROTEIN, 0.9), Scored(len(text) - len(name), len(text), PROTEIN, 0.9)]
-    assert [text[m.start : m.end] for m in cut_names(text, mentions)] == [text.split()[0], expected]
+    mentions = [Mention(0, text.index(" "), PROTEIN), Mention(len(text) - len(name), len(text), PROTEIN)]
+    assert [text[m.start : m.end] for m in refined_at(text, mentions, cut_words=True)] == [text.split()[0], expected]
     others = [mentions[0]._replace(label=CHEMICAL), mentions[1]]
-    assert cut_names(text, others) == others
+    assert refined_at(text, others, cut_words=True) == others
