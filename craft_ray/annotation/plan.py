@@ -15,7 +15,7 @@ from craft_ray.annotation.cluster_plan import Plan
 from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import is_archive_name, read_options
-from craft_ray.readers.parts import ITEM_KEY
+from craft_ray.readers.archives import ITEM_KEY
 from craft_ray.storage.shards import Shard, Shards
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.tokens import MAX_CHARACTERS, TooManyPiecesError, tokenize
 from craft_ray.model.windows import Windower
 from craft_ray.readers import read_items
-from craft_ray.readers.parts import ArchivePart
+from craft_ray.readers.archives import ArchivePart
 from craft_ray.readers.reader import ReadOptions
 from craft_ray.storage.failures import describe, explain, is_transient
 from craft_ray.storage.prefetch import prefetch

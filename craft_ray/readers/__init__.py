@@ -23,11 +23,9 @@ from craft_ray.readers import (
     pubtator,
     text,
 )
-from craft_ray.readers.archives import archive_files, archive_kind
+from craft_ray.readers.archives import ITEM_KEY, ArchivePart, archive_files, archive_kind, file_key
 from craft_ray.readers.compression import Stream, decompress, peek
-from craft_ray.readers.encoding import UTF_16, UTF_16_ADVICE
-from craft_ray.readers.parts import ITEM_KEY, ArchivePart, file_key
-from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.reader import UTF_16, UTF_16_ADVICE, Head, Reader, ReadOptions
 from craft_ray.readers.unsupported import advice_for
 
 READERS: tuple[Reader, ...] = (

@@ -12,9 +12,8 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Item, Rejection
 from craft_ray.readers import limits
 from craft_ray.readers.compression import peek
-from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import CSV, Record
-from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.reader import Head, Reader, ReadOptions, not_utf8
 from craft_ray.readers.records import document_from_record, find_columns, names_of, unique_names
 
 SUFFIXES = ("csv", "tsv")

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Deletion, Item, Rejection
-from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import bounded_lines
-from craft_ray.readers.reader import Reader, ReadOptions
+from craft_ray.readers.reader import Reader, ReadOptions, not_utf8
 
 
 def read_deletions(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:

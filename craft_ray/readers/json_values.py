@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Rejection
-from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.limits import JSON, BoundedReader
+from craft_ray.readers.reader import not_utf8
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT = rb'(?:[^\[\]{}"]++|%s)*+' % _STRING

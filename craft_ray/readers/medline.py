@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from craft_ray.core.schema import Document, Item, Rejection
-from craft_ray.readers.encoding import not_utf8
 from craft_ray.readers.ids import pmid_of
 from craft_ray.readers.limits import LINES, Record, bounded_lines, too_large
-from craft_ray.readers.reader import Head, Reader, ReadOptions
+from craft_ray.readers.reader import Head, Reader, ReadOptions, not_utf8
 from craft_ray.readers.text_builder import TextBuilder
 
 _FIELD = re.compile(rb"^([A-Z][A-Z0-9]{1,3}) *- ?(.*)$", re.DOTALL)

@@ -7,12 +7,16 @@ from typing import Any, BinaryIO
 
 from craft_ray.core.schema import Item
 from craft_ray.core.settings import ArticlePart
-from craft_ray.readers.encoding import UTF_16
 
 READER_VERSION = 4
 """Increase it when readers give other documents for the same bytes: outputs then read their files again."""
 
 HEAD_BYTES = 1 << 16
+
+UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+"""Encodings by their byte order marks."""
+
+UTF_16_ADVICE = "UTF-16: convert it with iconv -f UTF-16 -t UTF-8"
 
 _COMPRESSED = re.compile(r"\.(?:gz|bz2|xz|zst)$")
 _ELEMENT = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?([A-Za-z_][\w.-]*)(?=[\s/>])")
@@ -112,3 +116,7 @@ class Reader:
     magic: bytes | None = None
     roots: tuple[str, ...] = ()
     matches: Callable[[Head], bool] = lambda head: False
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    return f"{error}; if it is Windows-1252 or Latin-1, convert it with iconv -f WINDOWS-1252 -t UTF-8"

@@ -10,7 +10,7 @@ import pytest
 
 import craft_ray
 from craft_ray.annotation import plan
-from craft_ray.readers.parts import ArchivePart
+from craft_ray.readers.archives import ArchivePart
 from tests.integration.test_failures import ray_whose_workers
 from tests.support.hostile.making import TEXT, article, line, member, tar
 from tests.support.outputs import assert_consistent, document_rows, entity_rows

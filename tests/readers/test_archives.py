@@ -15,9 +15,8 @@ import pytest
 from craft_ray.core.errors import ShardError
 from craft_ray.core.schema import Deletion, Rejection
 from craft_ray.readers import archives, is_shard_name, limits, read_items, read_shard
-from craft_ray.readers.archives import archive_kind
+from craft_ray.readers.archives import ArchivePart, archive_kind
 from craft_ray.readers.compression import decompress, peek
-from craft_ray.readers.parts import ArchivePart
 from craft_ray.readers.reader import ReadOptions
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import GOOD, line, member, tar
