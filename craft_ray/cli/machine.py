@@ -75,5 +75,6 @@ def bench(
     for column in ("what", "value", "goal", "met"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in result["goals"]:
-        add_row(table, row["what"], f"{row['value']:,}", row["goal"], "yes" if row["met"] else "no")
+        value = "no such files" if row["value"] is None else f"{row['value']:,}"
+        add_row(table, row["what"], value, row["goal"], {True: "yes", False: "no", None: ""}[row["met"]])
     console().print(table)

@@ -1,5 +1,7 @@
 """The benchmark of a CPU, each part on little input."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,15 @@ def test_rows_that_differ_are_an_error(tmp_path: Path):
         same_rows(theirs, other)
 
 
-def test_host_path(inputs: Inputs):
-    measured = host_path(inputs)
-    assert measured.keys() == {"jsonl", "pubmed", "jats"}
+def test_host_path(inputs: Inputs, tmp_path: Path):
+    files = {format: [str(shutil.copy(file, tmp_path)) for file in files] for format, files in inputs.files.items()}
+    measured = host_path(replace(inputs, files=files | {"jats": inputs.files["jats"]}))
+    assert measured.pop("jats") is None, "the sample is no collection"
+    assert measured.keys() == {"jsonl", "pubmed"}
     for kind, found in measured.items():
         assert found["tokens"] >= 1900, kind
         assert found["tokens_per_second"]["median"] > 1000, kind
+        assert min(found["microseconds_per_token"][part] for part in ("sentences", "decode", "concept ids")) > 0, kind
 
 
 @pytest.mark.long
@@ -137,6 +142,13 @@ def test_the_parts_of_a_benchmark(monkeypatch: pytest.MonkeyPatch):
     assert {name: found[name] for name in measured} == measured
     assert found["goals"] == cpu_goals(measured)
     assert (found["model"], found["sizes"]["stage"]) == ("craft", 600)
+
+
+def test_no_goal_is_checked_without_files_of_its_format():
+    measured = result()
+    measured["host_path"]["jats"] = None
+    (row,) = (row for row in cpu_goals(measured) if "jats" in row["what"])
+    assert (row["value"], row["met"]) == (None, None)
 
 
 def test_goals():
