@@ -134,7 +134,8 @@ def _depth(value: Any) -> int:
     """How deep lists and mappings are nested, counted no further than one level beyond MAX_DEPTH."""
     depth, level = 0, [value]
     while depth <= MAX_DEPTH:
-        level = [one for one in level if isinstance(one, Mapping | list | tuple)]
+        # Most are texts, of which no abstract type needs to be asked.
+        level = [one for one in level if not isinstance(one, str) and isinstance(one, Mapping | list | tuple)]
         if not level:
             break
         depth += 1

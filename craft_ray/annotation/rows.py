@@ -1,6 +1,6 @@
 """The rows that travel through the pipeline: one per document, one that closes each shard, one for a failure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -118,5 +118,5 @@ def scalar_columns(rows: list[Row], account: ShardAccount) -> dict[str, list[Any
     documents = [row.item if isinstance(row.item, Document) else None for row in rows]
     for name in ("title", "year", "journal", "text"):
         columns[name] = [getattr(document, name) if document else None for document in documents]
-    columns["sections"] = [[asdict(section) for section in d.sections] if d else None for d in documents]
+    columns["sections"] = [[(s.name, s.start, s.end) for s in d.sections] if d else None for d in documents]
     return columns
