@@ -16,6 +16,7 @@ from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon_files import open_ontology
 from craft_ray.core.connection import is_connected, ray_session
 from craft_ray.core.errors import SettingsError, StoppedError
+from craft_ray.core.pandas_later import let_pandas_in
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import StopRequest
 from craft_ray.model.checkpoint import Checkpoint
@@ -135,6 +136,7 @@ class RunContext:
         """
         if self._connected:
             return
+        let_pandas_in()
         self.model.start_deploying()
         self.load_lexicon()
         # Before Ray is connected: where nodes share a machine, one of them may remove the job's package later.

@@ -52,7 +52,6 @@ def annotate(
         listing = list_inputs(storage, sources, output, settings.prune)
         check_formats(storage, sources, listing, settings)
         model.raise_early()
-        storage.check_writable(output)
 
         # Lock the output.
         lease = cleanup.enter_context(hold_lease(storage, output, stop.wait))

@@ -5,25 +5,22 @@ import signal
 import sys
 from typing import NoReturn
 
+WITHOUT_PANDAS = {"annotate", "diff", "pairs", "query", "rejected", "report", "runs", "show", "top", "verify"}
+"""Commands that need no pandas, or not before they start Ray."""
+
 
 def main() -> NoReturn:
     """Run the command. A signal while it is still being imported ends it without a traceback."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(3))  # as StoppedError, which is not imported yet
     _open_standard_streams()
-    if sys.argv[1:2] == ["show"]:
-        sys.meta_path.insert(0, _WithoutPandas())
+    if WITHOUT_PANDAS.intersection(sys.argv[1:2]):
+        from craft_ray.core.pandas_later import put_off_pandas
+
+        put_off_pandas()
     from craft_ray.cli.app import main as run
 
     run()
-
-
-class _WithoutPandas:
-    """Lets the import of pandas fail, which pyarrow tries with its first array and which takes half as long as Ray."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name=name)
 
 
 def _open_standard_streams() -> None:

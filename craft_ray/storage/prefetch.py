@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from craft_ray.storage.addresses import is_remote
 from craft_ray.storage.shards import Shard
-from craft_ray.storage.stalls import Stalls
 from craft_ray.storage.storage import Storage
+from craft_ray.storage.streams import Stalls
 
 AHEAD = 4
 """Files opened in advance; each holds at most READ_AHEAD bytes."""

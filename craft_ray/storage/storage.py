@@ -16,10 +16,10 @@ from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage import local
 from craft_ray.storage.addresses import Entry, bucket, is_remote, join
 from craft_ray.storage.failures import CHANGED, NO_BUCKET, as_settings_error, describe
-from craft_ray.storage.guarded import guarded
 from craft_ray.storage.local import link_exclusive, temporary_file, umask
 from craft_ray.storage.retry import with_retries
 from craft_ray.storage.s3 import S3
+from craft_ray.storage.streams import guarded
 
 if TYPE_CHECKING:
     # Both take longer to import than all that a local file needs.
@@ -177,10 +177,10 @@ class Storage:
         """Return the file or folder at an address, None if there is none."""
         if not is_remote(url):
             return local.entry(url)
-        filesystem = self.filesystem(url)
-        if not filesystem.exists(url):
+        try:
+            info = self.with_retries(url, lambda: self.filesystem(url).info(url))
+        except FileNotFoundError:
             return None
-        info = filesystem.info(url)
         return Entry(url, int(info["size"]), str(info.get("ETag", "")).strip('"'), info["type"] == "directory")
 
     def entries(self, folder: str, stem: str = "") -> Iterator[Entry]:
@@ -278,9 +278,16 @@ class Storage:
         """Return an Arrow filesystem that reads with retries, None for a local path, and the path within it."""
         if not is_remote(url):
             return None, url
-        from craft_ray.storage.arrow import retrying_filesystem
+        import pyarrow as pa
+        from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-        return retrying_filesystem(self.filesystem(url), self.open), url.partition("://")[2]
+        storage = self
+
+        class Retrying(FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types
+            def open_input_file(self, path: str) -> pa.PythonFile:
+                return pa.PythonFile(storage.open(f"s3://{path}"), mode="r")
+
+        return PyFileSystem(Retrying(self.filesystem(url))), url.partition("://")[2]
 
     def check_writable(self, folder: str) -> None:
         """Raise SettingsError if a small file cannot be written to a folder and deleted."""

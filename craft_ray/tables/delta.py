@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -29,8 +29,8 @@ from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partitions, write_file
-from craft_ray.tables.log_files import check_commits, log_files
-from craft_ray.tables.numbers import SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
+from craft_ray.tables.files import add_action, check_log, data_files, paths_of, remove_action
+from craft_ray.tables.numbers import PAIR, SEQUENCE, commit_properties, next_number, pair_of, pair_of_commit
 
 ROW_GROUP_ROWS = 64_000
 """Rows of a row group in files that delta-rs writes; a query skips or reads a whole row group."""
@@ -39,13 +39,16 @@ MAX_FILE_ROWS = 1_000_000
 """Rows of a file that the driver writes."""
 
 CHECKPOINT_AFTER = 20
-"""Commits after the last checkpoint from which the end of a run writes one; a nightly run makes about seven."""
+"""Commits after the last checkpoint from which the end of a run writes one; a nightly run makes one to three."""
 
 CHECKPOINT_AFTER_PARTITIONED = 100
 """The same for partitioned tables, where the glob `entities/*/*.parquet` would match a checkpoint in `_delta_log`."""
 
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
 """How delta-rs writes files; its default, Snappy, takes a third more space."""
+
+_NO_CLEANUP = PostCommitHookProperties(cleanup_expired_logs=False)
+"""Delta would list the log after each commit; `checkpoint` does so."""
 
 _FILE_OF_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
 """Prefix of the names of files that the workers of a run write (`blocks.write_file`)."""
@@ -79,15 +82,19 @@ class NumberedTable:
         self._output = output
         self.path = join(output, name)
         self._options: dict[str, str] = {}
+        self._checkpoint = 0
+        """The version of the last checkpoint."""
         self._delta = self.with_retries(lambda: self._open(schema, partition_by, properties))
+        self._numbers = -1, 0, 0
+        """A version of the table, and its SEQUENCE and PAIR."""
         self._last = self._sequence()
         """The SEQUENCE of the last commit that this handle has made or accepted."""
-        self._opened_at: float | None = None
-        """When this handle's fence was committed, by the clock of the storage."""
+        self._fence: int | None = None
+        """The version of this handle's fence."""
 
     def _open(self, schema: pa.Schema, partition_by: Sequence[str], properties: Mapping[str, str]) -> DeltaTable:
         options = self._options = self._storage.delta_options(self._output)
-        check_commits(self._storage, self.path)
+        self._checkpoint = check_log(self._storage, self.path)
         try:
             table = DeltaTable(self.path, storage_options=options)
         except TableNotFoundError:
@@ -110,15 +117,18 @@ class NumberedTable:
         """The Delta handle, reopened at the same version when the credentials have changed."""
         options = self._storage.delta_options(self._output)
         if options != self._options:
-            version = self._delta.version()
-            self._delta = self.with_retries(lambda: DeltaTable(self.path, version, options))
+            self._delta = self._at(self._delta.version())
             self._options = options
         return self._delta
+
+    def _at(self, version: int) -> DeltaTable:
+        options = self._storage.delta_options(self._output)
+        return self.with_retries(lambda: DeltaTable(self.path, version, options))
 
     @property
     def pair(self) -> int:
         """The number of the last pair of commits."""
-        return pair_of(self.delta)
+        return self._numbers_now()[1]
 
     @property
     def version(self) -> int:
@@ -144,7 +154,7 @@ class NumberedTable:
         An Arrow scan would read ahead without bound while its consumer works.
         """
         for file in self.files():
-            with self._storage.open(join(self.path, file.path)) as source:
+            with self._storage.open(join(self.path, file.path), file.size) as source:
                 read = pq.ParquetFile(source).iter_batches(batch_rows, columns=schema.names, use_threads=False)
                 for batch in read:
                     yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
@@ -155,29 +165,29 @@ class NumberedTable:
         Raises TakenOverError if others keep committing.
         """
         for left in reversed(range(tries)):
-            self.with_retries(self.delta.update_incremental)
             self._last = self._sequence()
             try:
                 self.commit_files((), self.pair)
+                break
             except TakenOverError:
                 if not left:
                     raise
-            else:
-                break
-        self._opened_at = self.with_retries(
-            lambda: self._storage.modified(join(self.path, "_delta_log", f"{self.version:020}.json"))
-        )
+        self._fence = self.version
 
     @contextmanager
     def detecting_takeover(self) -> Iterator[None]:
         """Raise TakenOverError for an error in the block if another run has begun, which may have removed files."""
         try:
             yield
-        except Exception as error:
-            self.with_retries(self.delta.update_incremental)
-            if self._sequence() != self._last:
-                raise TakenOverError(self._output) from error
+        except Exception:
+            self.refuse_takeover()
             raise
+
+    def refuse_takeover(self) -> None:
+        """Raise TakenOverError if another run has begun."""
+        self.with_retries(self.delta.update_incremental)
+        if self._sequence() != self._last:
+            raise TakenOverError(self._output)
 
     def commit_files(
         self, added: Iterable[DataFile], pair: int, removed: Iterable[DataFile] = (), data_change: bool = True
@@ -190,7 +200,7 @@ class NumberedTable:
         self._sync(added)
         now = int(time.time() * 1000)
         actions: list[AddAction | RemoveAction] = [add_action(file, now, data_change) for file in added]
-        actions += [RemoveAction(file.path, data_change, now, file.size, _values(file)) for file in removed]
+        actions += [remove_action(file, now, data_change) for file in removed]
         self.commit(
             lambda properties: self.delta.create_write_transaction(
                 actions,
@@ -198,8 +208,10 @@ class NumberedTable:
                 schema=self.delta.schema(),
                 partition_by=self.delta.metadata().partition_columns,
                 commit_properties=properties,
+                post_commithook_properties=_NO_CLEANUP,
             ),
             pair,
+            always=True,
         )
 
     def files(self) -> list[DataFile]:
@@ -262,12 +274,7 @@ class NumberedTable:
         """
         history = self.with_retries(self.delta.history)
         half = min((int(commit["version"]) for commit in history if pair_of_commit(commit) == self.pair), default=0)
-        before = self.with_retries(
-            lambda: DeltaTable(
-                self.path, version=max(0, half - 1), storage_options=self._storage.delta_options(self._output)
-            )
-        )
-        if pair_of(before) != pair:
+        if pair_of(self._at(max(0, half - 1))) != pair:
             raise SettingsError(
                 f"the tables of {self._output} are out of step (entities {self.pair}, documents {pair}): "
                 "were they changed by hand?"
@@ -282,65 +289,61 @@ class NumberedTable:
 
         Raises TakenOverError if another run has begun, before anything is deleted.
         """
-        self.commit_files((), self.pair)  # fails if another run has begun, which a vacuum does not check
-        options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
-        options["keep_versions"] = self._readable(kept) or None
-        # Delta's own deletion makes two more commits, which a power cut could lose one by one.
-        in_log, all_files = (
-            set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=full, **options)))  # noqa: B023
-            for full in (False, True)
-        )
-        past = in_log | {path for path in all_files - in_log if self._is_past(path, run_id)}
-        self._storage.remove_files([join(self.path, path) for path in sorted(past)])
+        self.refuse_takeover()
+        referred = paths_of(self.delta).union(*map(self._paths_at, kept))
+        strays = data_files(self._storage, self.path).keys() - referred
+        if strays:
+            # Delta's own deletion makes two more commits, which a power cut could lose one by one.
+            options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False}
+            in_log = set(self.with_retries(lambda: self.delta.vacuum(dry_run=True, full=False, **options)))
+            past = [path for path in sorted(strays) if path in in_log or self._is_past(path, run_id)]
+            self._storage.remove_files([join(self.path, path) for path in past])
+
+    def _paths_at(self, version: int) -> set[str]:
+        """The files of a version, none if its log is gone."""
+        try:
+            return paths_of(self._at(version))
+        except DeltaError as error:
+            log.warning("version %d of %s is not kept, its log is gone: %s", version, self.path, describe(error))
+            return set()
 
     def checkpoint(self) -> None:
         """Write a checkpoint if the last is many commits old, and delete expired log files.
 
         Opening a table reads each commit since the last checkpoint; delta-rs writes one only every hundred commits.
         """
-        last = join(self.path, "_delta_log", "_last_checkpoint")
-        try:
-            checkpoint = int(json.loads(self._storage.read_bytes(last))["version"])
-        except (FileNotFoundError, ValueError):  # there is none, or a power cut has torn it
-            checkpoint = 0
-        if self.version - checkpoint >= (CHECKPOINT_AFTER_PARTITIONED if self.partition_by else CHECKPOINT_AFTER):
+        if self.version - self._checkpoint >= (CHECKPOINT_AFTER_PARTITIONED if self.partition_by else CHECKPOINT_AFTER):
             self.with_retries(self.delta.create_checkpoint)
-            self._storage.sync([name for name in log_files(self._storage, self.path) if "checkpoint" in name])
+            names = self._storage.names(join(self.path, "_delta_log"))
+            self._storage.sync([name for name in names if "checkpoint" in name])
             self.with_retries(self.delta.cleanup_metadata)
 
     def _is_past(self, path: str, run_id: str) -> bool:
         """True if an uncommitted file is of this run or an earlier one."""
         named = _FILE_OF_RUN.match(path.rpartition("/")[2])
-        if named:
-            return named["run_id"] <= run_id
+        if named or self._fence is None:
+            return named is not None and named["run_id"] <= run_id
         try:
-            modified = self.with_retries(lambda: self._storage.modified(join(self.path, path)))
+            modified = self._storage.modified(join(self.path, path))
         except FileNotFoundError:
             return False
-        return self._opened_at is not None and modified < self._opened_at
+        return modified < self._storage.modified(self._commit_file(self._fence))
 
-    def _readable(self, versions: Sequence[int]) -> list[int]:
-        """The versions whose logs still exist."""
-        found = []
-        for version in versions:
-            try:
-                DeltaTable(self.path, version=version, storage_options=self._storage.delta_options(self._output))
-            except DeltaError as error:
-                log.warning("version %d of %s is not kept, its log is gone: %s", version, self.path, describe(error))
-            else:
-                found.append(version)
-        return found
+    def _commit_file(self, version: int) -> str:
+        return join(self.path, "_delta_log", f"{version:020}.json")
 
     def with_retries(self, action: Callable[[], _Result]) -> _Result:
         """Run an action on the table, with retries on transient storage errors."""
         return self._storage.with_retries(self._output, action)
 
-    def commit(self, write: Callable[[CommitProperties], Any], pair: int) -> None:
+    def commit(self, write: Callable[[CommitProperties], Any], pair: int, always: bool = False) -> None:
         """Make one commit, with retries on transient storage errors, but never twice.
+
+        always: `write` makes a commit even if nothing changes
 
         Raises TakenOverError if another run has begun, RunError if the table cannot be written.
         """
-        number = next_number(self._last)
+        number, before = next_number(self._last), self.version
         properties = commit_properties(number, pair)
 
         def attempt() -> None:
@@ -363,27 +366,30 @@ class NumberedTable:
             self.with_retries(self.delta.update_incremental)
         except (DeltaError, OSError) as error:
             raise RunError(f"cannot write the tables of {self._output}: {describe(error)}") from error
+        if always and self.version == before + 1:  # then the one commit is this one
+            self._numbers = self.version, number, pair
         if self._sequence() == number:  # a write without changes makes no commit
             self._last = number
-            self._storage.sync([join(self.path, "_delta_log", f"{self.version:020}.json")])
+            self._storage.sync([self._commit_file(self.version)])
 
     def _sync(self, files: Iterable[DataFile]) -> None:
         """Make files durable that a commit is going to name."""
         self._storage.sync([join(self.path, file.path) for file in files])
 
     def _sequence(self) -> int:
-        return self.delta.transaction_version(SEQUENCE) or 0
+        return self._numbers_now()[0]
 
-
-def add_action(file: DataFile, now: int, data_change: bool = True) -> AddAction:
-    """The Delta action that adds a written file. now: milliseconds since 1970"""
-    stats: dict[str, Any] = {"numRecords": file.rows}
-    if file.first_id is not None:
-        stats["minValues"], stats["maxValues"] = {"doc_id": file.first_id}, {"doc_id": file.last_id}
-        stats["nullCount"] = {"doc_id": 0}
-    return AddAction(file.path, file.size, _values(file), now, data_change, json.dumps(stats))
-
-
-def _values(file: DataFile) -> dict[str, str | None]:
-    """The partition values of a file as strings, as in the log."""
-    return {name: None if value is None else str(value) for name, value in file.partition.items()}
+    def _numbers_now(self) -> tuple[int, int]:
+        """SEQUENCE and PAIR at the version of this handle. delta-rs would read all commits of the log for each."""
+        version = self.version
+        if version != self._numbers[0]:
+            try:
+                commit = self._storage.read_bytes(self._commit_file(version))
+            except FileNotFoundError:  # an old one, which is in a checkpoint
+                commit = b""
+            set_here = [action["txn"] for action in map(json.loads, commit.splitlines()) if "txn" in action]
+            last = {transaction["appId"]: int(transaction["version"]) for transaction in set_here}
+            missing = {name: self.delta.transaction_version(name) or 0 for name in (SEQUENCE, PAIR) if name not in last}
+            last |= missing  # another program made the last commit
+            self._numbers = version, last[SEQUENCE], last[PAIR]
+        return self._numbers[1:]

@@ -27,6 +27,7 @@ import psutil
 from craft_ray.core.errors import OutputBusyError, SettingsError, StoppedError
 from craft_ray.core.logs import log, log_fields, with_log_fields
 from craft_ray.storage.addresses import is_remote, join
+from craft_ray.storage.failures import as_settings_error
 from craft_ray.storage.storage import Storage
 
 BEAT, DEAD_AFTER = 5.0, 30.0
@@ -39,9 +40,8 @@ _TIME, _RUN_ID = "%Y%m%dT%H%M%S", re.compile(r"\d{8}T\d{6}-")
 _FIELDS = {"run_id", "scope", "pid", "started", "beat"}
 
 
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
+Wait = Callable[[float], bool | None]
+"""Sleeps for some seconds, and returns True if a signal arrived meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,16 @@ class Lease:
 
 
 @contextmanager
-def hold_lease(
-    storage: Storage,
-    output: str,
-    wait: Callable[[float], bool] = _sleep,
-) -> Iterator[Lease]:
+def hold_lease(storage: Storage, output: str, wait: Wait = time.sleep) -> Iterator[Lease]:
     """Hold the lease of an output.
-
-    wait: sleeps for some seconds and returns True if a signal arrived meanwhile
 
     Raises OutputBusyError if another run holds the lease, StoppedError if a signal arrives while waiting, and
     SettingsError if the store of the output ignores conditional writes.
     """
-    check_conditional_writes(storage, output)
+    if is_remote(output):
+        check_conditional_writes(storage, output)
+    else:
+        storage.check_writable(output)
     pid = os.getpid()
     process = {"scope": _pid_scope(), "pid": pid, "started": _process_start(pid), "beat": 0}
     url, mine = _acquire(storage, join(output, FOLDER), process, wait)
@@ -123,12 +120,14 @@ def lease_holder(storage: Storage, output: str) -> str | None:
 
 
 def check_conditional_writes(storage: Storage, output: str) -> None:
-    """Raise SettingsError if the store of an output ignores If-None-Match, on which lease and fence depend."""
-    if not is_remote(output):
-        return  # creates files by hard links, which fail if the name exists
+    """Raise SettingsError if an output in object storage cannot be written to, or if its store ignores If-None-Match,
+    on which lease and fence depend; on disk they depend on hard links.
+    """
     probe = join(output, FOLDER, f"probe-{secrets.token_hex(8)}")
-    ignored = storage.create(probe, b"1") and storage.create(probe, b"2")
-    storage.best_effort("remove a probe", lambda once: once.remove(probe))
+    with as_settings_error(f"the output {output}"):
+        storage.check_reachable(output)
+        ignored = storage.create(probe, b"1") and storage.create(probe, b"2")
+    storage.best_effort("remove a probe", lambda once: once.remove_files([probe]))
     if ignored:
         raise SettingsError(
             f"the store of {output} ignores If-None-Match, so that two runs could spoil each other's tables: "
@@ -136,9 +135,7 @@ def check_conditional_writes(storage: Storage, output: str) -> None:
         )
 
 
-def _acquire(
-    storage: Storage, folder: str, process: dict[str, Any], wait: Callable[[float], bool]
-) -> tuple[str, dict[str, Any]]:
+def _acquire(storage: Storage, folder: str, process: dict[str, Any], wait: Wait) -> tuple[str, dict[str, Any]]:
     """Create the lease file with the next number once the previous lease has ended; return its address and content."""
     while True:
         numbers = _numbers(storage, folder)
@@ -152,7 +149,7 @@ def _acquire(
             return url, mine
 
 
-def _wait_until_ended(storage: Storage, url: str, wait: Callable[[float], bool]) -> dict[str, Any] | None:
+def _wait_until_ended(storage: Storage, url: str, wait: Wait) -> dict[str, Any] | None:
     """Wait until a lease has ended and return it, None if there is none.
 
     Raises OutputBusyError if the run that holds it is alive, StoppedError if a signal arrives.

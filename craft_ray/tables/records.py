@@ -3,12 +3,14 @@
 import json
 import platform
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from itertools import islice
 from typing import Any
 
-from craft_ray.storage.addresses import join
+from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import lease_holder
 
@@ -24,6 +26,9 @@ PACKAGES = (
     "lxml",
     "nupunkt",
 )
+
+READ_AT_ONCE = 16
+"""Records that are read from S3 at the same time."""
 
 
 class RunRecord:
@@ -71,10 +76,17 @@ class RunRecord:
 
 
 def read_records(storage: Storage, folder: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of an output, newest first. Ignores files that are not records."""
-    for path in sorted(storage.names(join(folder, "runs")), reverse=True):
-        if (record := _record_at(storage, path)) is not None:
-            yield record
+    """Yield the records of an output, newest first. Ignores files that are not records.
+
+    On S3 ever more are read at once, as many runs that found nothing new may have come since the record looked for.
+    """
+    paths = sorted(storage.names(join(folder, "runs")), reverse=True)
+    number, growth = 1, 4 if is_remote(folder) else 1
+    with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+        while paths:
+            found = pool.map(partial(_record_at, storage), paths[:number])
+            yield from (record for record in found if record is not None)
+            paths, number = paths[number:], min(growth * number, READ_AT_ONCE)
 
 
 def read_record(storage: Storage, folder: str, run_id: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from craft_ray.core.errors import CraftRayError
 from craft_ray.storage.addresses import join
 from craft_ray.storage.failures import describe
 from craft_ray.storage.storage import Storage
+from craft_ray.tables.files import data_files, paths_of
 from craft_ray.tables.lease import lease_holder
 from craft_ray.tables.numbers import pair_of
 from craft_ray.tables.output import TABLES, Output, open_output, table_exists
@@ -91,7 +92,7 @@ def _check_files(storage: Storage, location: str, name: str) -> Check:
         table = open_table(storage, location, name)
     except CraftRayError as error:
         return Check.of(claim, 0, [str(error)])
-    sizes = _parquet_sizes(storage, join(location, name))
+    sizes = data_files(storage, join(location, name))
     actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     faults = []
     for action in actions:
@@ -111,12 +112,6 @@ def _footer_fault(storage: Storage, url: str, rows: int) -> str | None:
     except (OSError, pa.ArrowException) as error:
         return f"cannot be read: {describe(error)}"
     return None if found == rows else f"has {found:,} rows, not {rows:,}"
-
-
-def _parquet_sizes(storage: Storage, folder: str) -> dict[str, int]:
-    """Sizes of the Parquet files of a table, checkpoints of its log apart, by path below the table's folder."""
-    files = ((entry.name.removeprefix(f"{folder}/"), entry.size) for entry in storage.files_below(folder))
-    return {path: size for path, size in files if path.endswith(".parquet") and not path.startswith("_delta_log/")}
 
 
 def _check_pairs(storage: Storage, location: str, has_shards: bool) -> Check:
@@ -154,8 +149,8 @@ def _check_strays(storage: Storage, location: str, names: Sequence[str]) -> Chec
                 table = open_table(storage, location, name, version)
             except CraftRayError:  # its log has been cleaned up, and so is it no longer kept
                 continue
-            referenced.update(map(unquote, pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()))
-        files = _parquet_sizes(storage, join(location, name))
+            referenced |= paths_of(table)
+        files = data_files(storage, join(location, name))
         found += len(files)
         strays += [f"{name}/{path}" for path in sorted(files.keys() - referenced)]
     return Check.of("no file is beside the tables", found, strays)

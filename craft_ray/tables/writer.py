@@ -12,7 +12,7 @@ Rows are committed in pairs, first to `entities`, then to `documents`, and both 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -41,18 +41,6 @@ _CONCEPT_ID = pa.schema([ENTITIES.field("concept_id")])
 
 _BATCH = 1 << 14
 """Rows of `shards` that are compared at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _NewFiles:
-    """Files with the new rows of documents.
-
-    replaced: ids of documents whose rows the tables may already hold
-    """
-
-    replaced: pa.Array
-    documents: list[DataFile]
-    entities: list[DataFile]
 
 
 class Tables:
@@ -137,28 +125,32 @@ class Tables:
         masks = zip(blocks, np.split(winners, edges), np.split(revised, edges), strict=True)
         with self.documents.detecting_takeover():
             new = [self._new_files(block, *mask) for block, *mask in masks if mask[0].any()]
-            if new:
-                replaced = pa.concat_arrays([files.replaced for files in new]).sort()
-                entities = [file for files in new for file in files.entities]
-                documents = [file for files in new for file in files.documents]
-                self._replace_documents(replaced, entities, documents)
-        return sum(file.rows for files in new for file in files.documents)
+            if not new:
+                return 0
+            replaced, *files = zip(*new, strict=True)
+            documents, entities = ([*chain.from_iterable(of_table)] for of_table in files)
+            self._replace_documents(pa.concat_arrays(replaced).sort(), entities, documents)
+        return sum(file.rows for file in documents)
 
-    def _new_files(self, block: WrittenBlock, winners: NDArray[np.bool_], revised: NDArray[np.bool_]) -> _NewFiles:
-        """Files with the winning documents of a block: the block's own files if all of its documents are written."""
+    def _new_files(
+        self, block: WrittenBlock, winners: NDArray[np.bool_], revised: NDArray[np.bool_]
+    ) -> tuple[pa.Array, list[DataFile], list[DataFile]]:
+        """The ids of a block's documents whose rows the tables may already hold, and files of its winning documents and
+        their entities: the block's own files if all of its documents are written.
+        """
         (file,) = block.documents
         with self.storage.open(join(self.documents.path, file.path)) as stream:
             documents = pq.read_table(stream, columns=["doc_id", "status"])
         replaced = documents["doc_id"].filter(pa.array(revised)).combine_chunks()
         written = winners & pc.not_equal(documents["status"], RETRACTED).to_numpy(zero_copy_only=False)
         if written.all():
-            return _NewFiles(replaced, block.documents, block.entities)
+            return replaced, block.documents, block.entities
         others = documents["doc_id"].filter(pa.array(~written)).combine_chunks()
 
         def rest(table: NumberedTable, files: Sequence[DataFile]) -> list[DataFile]:
             return [new for file in files for new in Replacement(self._location(table), file, others).run()]
 
-        return _NewFiles(replaced, rest(self.documents, block.documents), rest(self.entities, block.entities))
+        return replaced, rest(self.documents, block.documents), rest(self.entities, block.entities)
 
     def remove(self, doc_ids: pa.Array) -> int:
         """Remove documents, by sorted ids, with their entities; return how many the tables held."""
@@ -263,7 +255,9 @@ class Tables:
             table.checkpoint()
 
     def _has_superseded_shards(self) -> bool:
-        """True if `shards` has several rows for one shard."""
+        """True if `shards` has several rows for one shard, which are never in one file."""
+        if len(self.shards.files()) < 2:
+            return False
         keys = pa.schema([SHARDS.field(name) for name in ("shard", "run_id")])
         rows = self.shards.with_retries(lambda: pa.Table.from_batches(self.shards.iter_batches(keys, _BATCH), keys))
         return bool(latest_per_shard(rows).num_rows < rows.num_rows)
@@ -319,11 +313,12 @@ class Tables:
         documents = self.documents.read(["status", "reason"], mine)
         entities = self.entities.read([LABEL, "concept_id"], mine)
         with_id = entities.filter(pc.is_valid(entities["concept_id"]))
+
+        def count(column: pa.ChunkedArray) -> Counter[str]:
+            return Counter({pair["values"]: pair["counts"] for pair in column.value_counts().to_pylist()})
+
         columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL], with_id[LABEL])
-        counts = [column.value_counts().to_pylist() for column in columns]
-        statuses, reasons, labels, ids = (
-            Counter({pair["values"]: pair["counts"] for pair in pairs}) for pairs in counts
-        )
+        statuses, reasons, labels, ids = map(count, columns)
         return statuses, reasons, labels, ids
 
 

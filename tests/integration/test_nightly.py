@@ -237,15 +237,16 @@ def test_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     first = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
     assert "ray_ready" in first["timeline"]
     program = (
-        "import json, sys, craft_ray;"
-        f"summary = craft_ray.annotate({str(SAMPLE)!r}, {str(tmp_path)!r}, model={MODEL!r});"
-        "print(json.dumps(summary | {'imported': 'ray' in sys.modules}))"
+        "import atexit, sys; from craft_ray.cli import main;"
+        "atexit.register(lambda: print('imported', *{'ray', 'pandas', 'torch'} & sys.modules.keys(), file=sys.stderr));"
+        "main()"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program, "annotate", SAMPLE, "--output", tmp_path, "--model", MODEL, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     again = json.loads(done.stdout)
     assert (again["status"], again["documents"]["unchanged"]) == ("nothing_new", 4)
     assert "ray_ready" not in again["timeline"]
-    assert not again["imported"]
+    assert done.stderr.splitlines()[-1].split() == ["imported"]
     assert_consistent(tmp_path)
 
 

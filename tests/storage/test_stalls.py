@@ -9,8 +9,8 @@ from craft_ray.core.errors import ShardError
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.prefetch import prefetch
 from craft_ray.storage.shards import Shard
-from craft_ray.storage.stalls import Stalls
 from craft_ray.storage.storage import Storage
+from craft_ray.storage.streams import Stalls
 
 IMPATIENT = Storage(S3Settings(), patience=0.2)
 

@@ -23,7 +23,7 @@ STEPS = (
     (Storage, "publishing"),
     (NumberedTable, "commit"),
     (DeltaTable, "create_write_transaction"),
-    (DeltaTable, "vacuum"),
+    (NumberedTable, "vacuum"),
     (DeltaTable, "restore"),
 )
 """Writes, and what comes shortly before them; a commit is told with its table. A look at another driver's lease is one

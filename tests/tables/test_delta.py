@@ -1,6 +1,7 @@
 """One table: commits of other runs, lost responses, and what a vacuum may remove."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS
 from craft_ray.core.settings import S3Settings
 from craft_ray.storage.storage import Storage
-from craft_ray.tables.delta import NumberedTable, TakenOverError, add_action
+from craft_ray.tables.delta import NumberedTable, TakenOverError
+from craft_ray.tables.files import add_action
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.version import new_properties
 from craft_ray.tables.writer import Tables
@@ -58,6 +60,32 @@ def test_fence_accepts_earlier_commits_and_blocks_later_ones(tmp_path: Path):
         first.commit_files((), 2)
     second.commit_files(block(tmp_path, ("b", "rat")).documents, 2)
     assert len(rows(tmp_path, "documents")) == 2
+
+
+def test_takeover_right_after_a_commit(tmp_path: Path):
+    """The handle reads both commits at once, and must not take the later one for its own."""
+    table = opened(tmp_path)
+    (file,) = block(tmp_path, ("a", "mouse")).documents
+
+    def overtaken(properties: CommitProperties) -> None:
+        table.delta.create_write_transaction(
+            [add_action(file, 0)], "append", table.delta.schema(), commit_properties=properties
+        )
+        opened(tmp_path).fence()
+
+    table.commit(overtaken, 1, always=True)
+    with pytest.raises(TakenOverError):
+        table.commit_files((), 2)
+
+
+def test_commits_of_other_programs_keep_the_numbers(tmp_path: Path):
+    table = opened(tmp_path)
+    table.commit_files(block(tmp_path, ("a", "mouse")).documents, 7)
+    DeltaTable(str(tmp_path / "documents")).alter.set_table_properties({"delta.appendOnly": "false"})
+    table = opened(tmp_path)
+    assert table.pair == 7
+    table.commit_files(block(tmp_path, ("b", "rat")).documents, 8)
+    assert opened(tmp_path).pair == 8
 
 
 def test_files_are_compressed_with_zstd(tmp_path: Path):
@@ -120,3 +148,15 @@ def test_endpoint_from_settings(s3_server: S3Server, monkeypatch: pytest.MonkeyP
     kept = DeltaTable(f"{output}/documents", version=tables.documents.version - 2, storage_options=options)
     assert kept.to_pyarrow_table().num_rows == 2
     assert "is not kept" not in caplog.text
+
+
+def test_numbers_rise():
+    numbers = [0]
+    while len(numbers) < 100:
+        numbers.append(next_number(numbers[-1]))
+    assert all(before < after for before, after in pairwise(numbers))
+    assert numbers[-1] < 2**32
+
+
+def test_numbers_are_unique():
+    assert len({next_number(7) for _ in range(20)}) >= 19

@@ -33,9 +33,9 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
 def test_files_and_commits_are_synced_in_order(tmp_path: Path, synced: set[str], monkeypatch: pytest.MonkeyPatch):
     commit, checked = NumberedTable.commit, []
 
-    def check(table: NumberedTable, write: Any, pair: int) -> None:
+    def check(table: NumberedTable, *arguments: Any, **named: Any) -> None:
         before = synced.copy()
-        commit(table, write, pair)
+        commit(table, *arguments, **named)
         files = [Path(table.path, file.path) for file in table.files()]
         assert {str(path) for file in files for path in (file, file.parent)} <= before
         assert f"{table.path}/_delta_log/{table.version:020}.json" in synced

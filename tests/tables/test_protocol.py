@@ -37,7 +37,8 @@ contents = st.dictionaries(
     st.integers(1, 3), st.one_of(st.tuples(st.integers(1, 2), st.sampled_from(TEXTS)), st.none()), min_size=1
 )
 stands = st.sampled_from(
-    ["commit documents", "commit shards", "commit entities", "publishing", "vacuum", "look", "end"]
+    [f"commit {name}" for name in ("documents", "shards", "entities")]
+    + ["publishing", "vacuum documents", "remove_files", "look", "end"]
 )
 """Steps before which a driver stands. Between the halves of a pair, the next commit is one of documents."""
 

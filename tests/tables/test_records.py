@@ -51,6 +51,14 @@ def test_other_files_are_ignored(tmp_path: Path):
     assert [record["run_id"] for record in read_records(STORAGE, str(tmp_path))] == ["1"]
 
 
+def test_many_records_on_s3_come_newest_first(on_s3: str):
+    numbers = [f"{number:03}" for number in range(30)]
+    for number in numbers:
+        RunRecord(STORAGE, on_s3, number)
+    STORAGE.write_bytes(f"{on_s3}/runs/015.json", b"{")
+    assert [record["run_id"] for record in read_records(STORAGE, on_s3)] == sorted({*numbers} - {"015"}, reverse=True)
+
+
 def test_record_that_cannot_be_written_hides_no_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     record = RunRecord(STORAGE, str(tmp_path), "1")
     shutil.rmtree(tmp_path / "runs")

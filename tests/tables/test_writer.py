@@ -25,7 +25,7 @@ from craft_ray.tables.numbers import next_number
 from craft_ray.tables.writer import Tables, latest_per_shard
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, finished, rows
 
-EARLIER = "20260101T000000-00000000"
+EARLIER, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
 HOSTILE = "it's; DROP \"x\" \\' OR 1=1 --"
 
 
@@ -186,8 +186,8 @@ def test_finish_leaves_exactly_the_snapshot(tmp_path: Path):
 def test_finish_keeps_logs_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(delta, "CHECKPOINT_AFTER", 10)
     monkeypatch.setattr(delta, "CHECKPOINT_AFTER_PARTITIONED", 10)
-    for night in range(6):
-        tables = Tables(STORAGE, str(tmp_path), f"2026010{night}T000000-00000000")
+    for night in range(10, 21):
+        tables = Tables(STORAGE, str(tmp_path), f"202601{night}T000000-00000000")
         tables.append([block(tmp_path, (f"{night}", "mouse"))])
         tables.finish(compact=True)
         for folder in tmp_path.glob("*/_delta_log"):
@@ -199,9 +199,13 @@ def test_finish_keeps_logs_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         versions = sorted(int(path.stem) for path in log.glob("*.json"))
         assert versions[-1] - checkpoint < 10
         assert versions[0] > 0 or name == "shards", "what is older than 30 days goes"
-    assert [name for name, *_ in rows(tmp_path, "entities")] == [f"{night}" for night in range(6)]
-    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("6", "rat"))])
-    assert len(rows(tmp_path, "documents")) == 7
+    assert [name for name, *_ in rows(tmp_path, "entities")] == [f"{night}" for night in range(10, 21)]
+    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("21", "rat"))])
+    assert len(rows(tmp_path, "documents")) == 12
+    before = Tables(STORAGE, str(tmp_path)).versions()
+    tables = Tables(STORAGE, str(tmp_path))
+    tables.finish(compact=False)
+    assert tables.versions() == {name: version + 1 for name, version in before.items()}, "a fence each, and no more"
 
 
 def test_last_row_of_a_shard_counts(tables: Tables, tmp_path: Path):
@@ -253,3 +257,80 @@ def test_replace_writes_only_winning_documents(tables: Tables, tmp_path: Path):
     assert tables.replace([last, late], [all_of(last), all_of(late)]) == 1
     assert rows(tmp_path, "entities") == [("a", "fly", "Taxon"), ("b", "rat", "Taxon")]
     assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("b", "annotated", 1)]
+
+
+@pytest.mark.parametrize("has_read", [False, True])
+def test_commits_of_an_overtaken_run_fail(tmp_path: Path, has_read: bool):
+    """Also if its handles have read the later run's commits, which Delta takes for no conflict."""
+    earlier = Tables(STORAGE, str(tmp_path))
+    later = Tables(STORAGE, str(tmp_path))
+    if has_read:
+        for table in earlier.by_name.values():
+            table.delta.update_incremental()
+    for write in (
+        lambda: earlier.append([block(tmp_path, ("b", "rat"))]),
+        lambda: earlier.record_finished(finished("run1", a=1)),
+    ):
+        with pytest.raises(RunError, match="another run has taken over"):
+            write()
+    later.append([block(tmp_path, ("a", "mouse"))])
+    later.append([block(tmp_path, ("c", "fly"))])
+    assert rows(tmp_path, "documents") == [("a", "annotated", 1), ("c", "annotated", 1)]
+
+
+def earlier_run(output: Path) -> Tables:
+    """A run that has committed two documents, each with a mouse, in a file of its own."""
+    tables = Tables(STORAGE, str(output), EARLIER)
+    for name in "ab":
+        tables.append([block(output, (name, "mouse"), run_id=EARLIER)])
+    return tables
+
+
+@pytest.mark.parametrize("wakes_at", ["compaction", "replacement", "vacuum"])
+def test_a_run_that_wakes_up_after_a_takeover(tmp_path: Path, wakes_at: str):
+    earlier = earlier_run(tmp_path)
+    revised = block(tmp_path, ("b", "rat"), shard=1, run_id=EARLIER)
+    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
+    go_on = {
+        "compaction": earlier.compact,
+        "replacement": lambda: earlier.replace([revised], [all_of(revised)]),
+        "vacuum": lambda: earlier.documents.vacuum(EARLIER),
+    }
+    with pytest.raises(RunError, match="another run has taken over"):
+        go_on[wakes_at]()
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "mouse", "Taxon")]
+
+
+def test_missing_file_without_a_takeover(tables: Tables, tmp_path: Path):
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    for file in tables.documents.files():
+        (tmp_path / "documents" / file.path).unlink()
+    with pytest.raises(FileNotFoundError):
+        tables.compact()
+
+
+def test_uncommitted_files_of_a_killed_run_are_removed(tmp_path: Path):
+    killed = Tables(STORAGE, str(tmp_path), EARLIER)
+    killed.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
+    block(tmp_path, ("b", "never committed"), run_id=EARLIER)
+    rewritten, hidden = (tmp_path / "entities" / name / "part-0.parquet" for name in ("label=Taxon", "_backup"))
+    hidden.parent.mkdir()
+    for file in (rewritten, hidden):
+        file.write_bytes(b"what a commit of delta-rs leaves that came to no end")
+        os.utime(file, (1, 1))
+    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
+    assert hidden.exists()
+    hidden.unlink()
+    assert_only_the_snapshot(tmp_path)
+
+
+def test_files_that_a_later_run_is_about_to_commit_stay(tmp_path: Path):
+    tables = Tables(STORAGE, str(tmp_path), EARLIER)
+    tables.append([block(tmp_path, ("a", "mouse"), run_id=EARLIER)])
+    (staged,) = block(tmp_path, ("b", "rat"), run_id=LATER).documents
+    unknown = tmp_path / "documents" / "part-00000-c000.zstd.parquet"
+    unknown.write_bytes(b"a file of a rewriting by delta-rs")
+    tables.finish(compact=True)
+    assert unknown.exists()
+    assert (tmp_path / "documents" / staged.path).exists()
