@@ -102,11 +102,6 @@ def test_run_before_last_change(nights: Path):
         open_tables(nights).run_before_last_change()
 
 
-def test_no_tables(tmp_path: Path):
-    with pytest.raises(SettingsError, match="there are no tables"):
-        craft_ray.open(tmp_path)
-
-
 def test_wrong_arguments_are_named(tmp_path: Path):
     for message, call in (
         ("inputs: a path or several, not int", lambda: craft_ray.annotate(5, tmp_path)),

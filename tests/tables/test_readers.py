@@ -63,8 +63,10 @@ def test_delta_readers_during_a_run(running: Tables, tmp_path: Path, reader: Rea
 
 
 @pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
-def test_all_readers_at_rest(running: Tables, tmp_path: Path, reader: Reader):
-    running.finish(compact=True)
+@pytest.mark.parametrize("killed", [False, True])
+def test_all_readers_at_rest(running: Tables, tmp_path: Path, reader: Reader, killed: bool):
+    """After the run, or after the next one if it was killed."""
+    (Tables(STORAGE, str(tmp_path), LATER) if killed else running).finish(compact=True)
     assert reader(tmp_path) == REVISED
 
 
@@ -84,12 +86,6 @@ def test_no_checkpoint_in_entities(tmp_path: Path):
     assert tables.entities.version > CHECKPOINT_AFTER
     assert list(tmp_path.glob("documents/_delta_log/*.checkpoint.parquet"))
     assert not list(tmp_path.glob("entities/_delta_log/*.checkpoint.parquet"))
-
-
-@pytest.mark.parametrize("reader", [*DELTA, by_plain_files])
-def test_all_readers_after_a_kill_and_the_next_run(running: Tables, tmp_path: Path, reader: Reader):
-    Tables(STORAGE, str(tmp_path), LATER).finish(compact=True)
-    assert reader(tmp_path) == REVISED
 
 
 def test_our_commands_between_two_commits(running: Tables, tmp_path: Path):
