@@ -80,6 +80,7 @@ class Tables:
             )
         self.entities.fence()
         if self.entities.pair != pair:
+            self.documents.refuse_takeover()  # a whole pair of a later run would be taken for half of one
             self.entities.roll_back(pair)
         self.shards.fence()
 

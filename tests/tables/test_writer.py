@@ -164,6 +164,24 @@ def test_second_half_during_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rows(tmp_path, "documents") == [("late", "annotated", 1)] * whole
 
 
+def test_a_run_that_is_overtaken_while_it_opens(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A pair that another run commits between its fences is no half of one."""
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    fence = NumberedTable.fence
+
+    def fenced(table: NumberedTable) -> None:
+        if table.path.endswith("entities"):
+            monkeypatch.undo()
+            Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("b", "rat"), shard=1)])
+        fence(table)
+
+    monkeypatch.setattr(NumberedTable, "fence", fenced)
+    with pytest.raises(RunError, match="another run has taken over"):
+        Tables(STORAGE, str(tmp_path))
+    Tables(STORAGE, str(tmp_path))
+    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon"), ("b", "rat", "Taxon")]
+
+
 def test_tables_out_of_step_are_refused(tables: Tables, tmp_path: Path):
     tables.append([block(tmp_path, ("a", "mouse"))])
     shutil.rmtree(tmp_path / "entities")
