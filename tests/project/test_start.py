@@ -21,7 +21,8 @@ import pytest
             ["torch", "transformers", "openvino", "numpy", "pyarrow", "ray", "duckdb", "deltalake"],
         ),
         (
-            "import sys; sys.argv[1:] = ['show', 'Pax6 in the mouse.', '--model', 'stand-in']\n"
+            "import os, sys; os._exit = sys.exit\n"
+            "sys.argv[1:] = ['show', 'Pax6 in the mouse.', '--model', 'stand-in']\n"
             "from craft_ray.cli import main\n"
             "try: main()\nexcept SystemExit as end: assert not end.code",
             [
