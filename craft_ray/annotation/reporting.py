@@ -29,20 +29,6 @@ def recorded(
     """
     if plan.shards:
         warn_of_other_rules(run.storage, tables, run.grounder)  # compares with the last run's record
-    record = _start(run, plan, account, inputs)
-    try:
-        yield record
-    except Exception as error:
-        failure = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
-        failure.summary = run_summary(run, tables, account, failure.status)
-        _close(record, run, tables, account, failure.status, str(failure))
-        if failure is error:
-            raise
-        raise failure from error
-    _close(record, run, tables, account, account.status)
-
-
-def _start(run: RunContext, plan: ReadingPlan, account: Account, inputs: Inputs) -> RunRecord:
     in_step = concepts_in_step(run.storage, run.output) and not plan.vanished
     if not in_step:
         run.load_lexicon()
@@ -58,30 +44,32 @@ def _start(run: RunContext, plan: ReadingPlan, account: Account, inputs: Inputs)
         left_out=left_out_by(run.grounder),
         concepts_in_step=in_step and not plan.shards,
     )
-    log.info(
-        "run started",
-        extra={
-            "inputs": inputs.addresses,
-            "output": run.output,
-            "model": run.checkpoint.fingerprint,
-            "shards": len(plan.shards),
-            "bytes": account.arrivals.bytes_total,
-        },
-    )
-    return record
+    read = {"shards": len(plan.shards), "bytes": account.arrivals.bytes_total}
+    about = {"inputs": inputs.addresses, "output": run.output, "model": run.checkpoint.fingerprint}
+    log.info("run started", extra=about | read)
+    try:
+        yield record
+    except Exception as error:
+        failure = error if isinstance(error, CraftRayError) else RunError(f"the run failed: {explain(error)}")
+        failure.summary = run_summary(run, tables, account, failure.status)
+        _close(record, run, tables, account, failure.status, str(failure))
+        if failure is error:
+            raise
+        raise failure from error
+    _close(record, run, tables, account, account.status)
 
 
 def _close(
     record: RunRecord, run: RunContext, tables: Tables, account: Account, status: str, error: str | None = None
 ) -> None:
     summary = summarize(account)
-    fields = {"status": status, **{name: summary[name] for name in LOGGED}}
-    if error is not None:
-        log_end = log.warning if status == StoppedError.status else log.error
-        log_end("run finished", extra={"error": error, **fields})
+    fields = {"status": status, **{name: summary[name] for name in LOGGED}} | ({"error": error} if error else {})
+    if error is not None and status != StoppedError.status:
+        log_end = log.error
     else:
-        log_end = log.warning if summary["documents"]["rejected"] or summary["shards"]["unreadable"] else log.info
-        log_end("run finished", extra=fields)
+        unusual = error is not None or summary["documents"]["rejected"] or summary["shards"]["unreadable"]
+        log_end = log.warning if unusual else log.info
+    log_end("run finished", extra=fields)
     record.close(status, summary, run.timeline.progress(), tables.versions(), error)
 
 

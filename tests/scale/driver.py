@@ -41,6 +41,7 @@ def driver(
     block_mb: tuple[float, ...] = (2, 8, 32),
     replicas: tuple[int, ...] = (1, 8, 60),
     nodes: int = 3,
+    object_store_mb: int = 1000,
     seconds_per_mb: float = 0,
 ) -> Iterator[dict[str, Any]]:
     """CPU time of the driver per abstract, without its start, on a local cluster whose stages have nothing to do.
@@ -55,7 +56,7 @@ def driver(
     environment = {"RAY_num_workers_soft_limit": "30", made.SECONDS_PER_MB: str(seconds_per_mb)}
     for count in replicas:
         with (
-            running_cluster(environment, nodes, CPUS, object_store_mb=1000) as cluster,
+            running_cluster(environment, nodes, CPUS, object_store_mb) as cluster,
             patch.dict(os.environ, cluster.environment | {"RAY_DATA_DEFAULT_WAIT_FOR_MIN_ACTORS_S": "900"}),
         ):
             for size in block_mb:
