@@ -44,9 +44,9 @@ def recorded(
         left_out=left_out_by(run.grounder),
         concepts_in_step=in_step and not plan.shards,
     )
-    read = {"shards": len(plan.shards), "bytes": account.arrivals.bytes_total}
     about = {"inputs": inputs.addresses, "output": run.output, "model": run.checkpoint.fingerprint}
-    log.info("run started", extra=about | read)
+    read = {"shards": len(plan.shards), "bytes": account.arrivals.bytes_total}
+    log.info("run started", extra={**about, **read})
     try:
         yield record
     except Exception as error:
