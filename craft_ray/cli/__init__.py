@@ -14,6 +14,7 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(3))  # as StoppedError, which is not imported yet
     _open_standard_streams()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads the metadata of all packages
     if WITHOUT_PANDAS.intersection(sys.argv[1:2]):
         from craft_ray.core.pandas_later import put_off_pandas
 

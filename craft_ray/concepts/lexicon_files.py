@@ -42,7 +42,7 @@ def load_lexicon(storage: Storage, files: Sequence[str], prefixes: Sequence[str]
     parts = [build_lexicon(storage, ontologies, prefixes).lexicon()] if ontologies else []
     parts += [read_lexicon(storage, file) for file in compiled]
     if SHIPPED.is_file():
-        parts.append(unpack_cached(SHIPPED.read_bytes()))
+        parts.append(unpack_cached(SHIPPED))
     if not parts:
         raise SettingsError("this package was built without a lexicon: name ontologies with --ontology")
     return reduce(merged, parts)

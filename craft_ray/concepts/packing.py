@@ -9,12 +9,13 @@ import io
 import json
 import zipfile
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from craft_ray.concepts.lexicon import Lexicon, group_parents
-from craft_ray.core.user_cache import cached
+from craft_ray.core.user_cache import cached, remembered
 from craft_ray.core.version import __version__
 
 FORMAT = 3
@@ -81,10 +82,20 @@ def _parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def unpack_cached(content: bytes) -> Lexicon:
-    """Like `unpack`, which is done once: the columns are kept in the user's cache and mapped from there."""
-    key = hashlib.sha256(f"{_COLUMNS} {__version__}".encode() + content).hexdigest()
-    return _from_columns(cached("lexicons", key, lambda: _to_columns(unpack(content))))
+def unpack_cached(content: bytes | Path) -> Lexicon:
+    """Like `unpack`, which is done once: the columns are kept in the user's cache and mapped from there.
+
+    content: of a lexicon, or its local file, which is read only when it has changed
+    """
+    form = f"{_COLUMNS} {__version__}"
+    if isinstance(content, Path):
+        key = remembered(content, form, lambda: _key(form, content.read_bytes()))
+        return _from_columns(cached("lexicons", key, lambda: _to_columns(unpack(content.read_bytes()))))
+    return _from_columns(cached("lexicons", _key(form, content), lambda: _to_columns(unpack(content))))
+
+
+def _key(form: str, content: bytes) -> str:
+    return hashlib.sha256(form.encode() + content).hexdigest()
 
 
 def _to_columns(lexicon: Lexicon) -> bytes:

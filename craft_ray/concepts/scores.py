@@ -7,7 +7,7 @@ The counts in `scores.json` come from `craft-ray evaluate concepts --write-count
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -50,23 +50,27 @@ def scores_from_counts(
 
     The lowest share counts: that in CRAFT, in all other corpora, and in each of them that has mentions.
     """
-    share = np.zeros((len(prefixes), len(MATCHES), len(LENGTHS), 2), np.float32)
-    for step, length, is_tied in np.ndindex(share.shape[1:]):
-        key = step_key(MATCHES[step], length, bool(is_tied))
-        found = [steps[key] for steps in craft.values() if key in steps]
-        average = (sum(right for right, _ in found) + 1) / (sum(total for _, total in found) + 2)
-        for number, prefix in enumerate(prefixes):
-            in_craft = _smoothed([craft], prefix, key, average)
-            elsewhere = _smoothed(others.values(), prefix, key, in_craft)
-            each = (_smoothed([counts], prefix, key, elsewhere) for counts in others.values())
-            share[number, step, length, is_tied] = min(in_craft, elsewhere, *each)
+    steps = [(match, length, tied) for match in MATCHES for length in range(len(LENGTHS)) for tied in (False, True)]
+    keys = [step_key(*step) for step in steps]
+
+    def counted(of: Counts, prefixes: Sequence[str] = prefixes) -> NDArray[np.int64]:
+        pairs = [of.get(prefix, {}).get(key, (0, 0)) for prefix in prefixes for key in keys]
+        return np.array(pairs, np.int64).reshape(len(prefixes), len(keys), 2)
+
+    right, total = counted(craft, tuple(craft)).sum(0).T
+    in_craft = _smoothed(counted(craft), (right + 1) / (total + 2))
+    lowest = in_craft
+    if others:
+        each = np.array([counted(of) for of in others.values()])
+        elsewhere = _smoothed(each.sum(0), in_craft)
+        lowest = np.minimum(in_craft, np.minimum(elsewhere, _smoothed(each, elsewhere).min(0)))
+    return lowest.astype(np.float32).reshape(len(prefixes), len(MATCHES), len(LENGTHS), 2)
+
+
+def _smoothed(counts: NDArray[np.integer], average: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of right ids where the last axis of `counts` has the mentions that were right, and all."""
+    share: NDArray[np.float64] = (counts[..., 0] + SMOOTHING * average) / (counts[..., 1] + SMOOTHING)
     return share
-
-
-def _smoothed(corpora: Iterable[Counts], prefix: str, key: str, average: float) -> float:
-    found = [counts.get(prefix, {}).get(key, (0, 0)) for counts in corpora]
-    right, total = sum(right for right, _ in found), sum(total for _, total in found)
-    return (right + SMOOTHING * average) / (total + SMOOTHING)
 
 
 def shipped_scores(prefixes: Sequence[str], has_corpus: bool) -> NDArray[np.float32]:

@@ -4,8 +4,11 @@ Files are written under a temporary name and renamed, so concurrent runs always 
 made again. If the folder cannot be written, each run converts.
 """
 
+import hashlib
+import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from mmap import ACCESS_COPY, mmap
 from pathlib import Path
@@ -18,11 +21,14 @@ from craft_ray.core.logs import log
 MAX_FILES = 4
 """Files of a kind that are kept, the most recently used. A graph of 22 million parameters takes 60 to 90 MB."""
 
+SETTLED = 5.0
+"""Seconds after which two changes of a file have different times."""
+
 _HEAD = 32
 """Bytes of the checksum, so that what follows is aligned."""
 
 
-def cached(kind: Literal["graphs", "lexicons"], key: str, make: Callable[[], bytes]) -> memoryview:
+def cached(kind: Literal["graphs", "lexicons", "digests"], key: str, make: Callable[[], bytes]) -> memoryview:
     """Return the content of the file named `key`, which is made if it is missing or damaged.
 
     It is mapped from the file; what is written to it stays in memory.
@@ -38,6 +44,22 @@ def cached(kind: Literal["graphs", "lexicons"], key: str, make: Callable[[], byt
         except OSError as error:
             log.info("a conversion is not kept: %s", error.strerror or error)
     return content
+
+
+def remembered(file: Path, what: str, digest: Callable[[], str]) -> str:
+    """Return a digest of a file's content, which is computed once, until the file changes.
+
+    A change shows in the size, the inode or the times. A file that changed a moment ago may have the same times after
+    another change, so nothing is remembered of it.
+
+    what: everything else that determines the digest
+    """
+    found = file.stat()
+    if time.time() - found.st_ctime < SETTLED:
+        return digest()
+    state = [str(file.resolve()), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, what]
+    key = hashlib.sha256(json.dumps(state).encode()).hexdigest()
+    return bytes(cached("digests", key, lambda: digest().encode())).decode()
 
 
 def _cache_folder(kind: str) -> Path | None:

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.packages import require
 from craft_ray.core.settings import EMBEDDED
+from craft_ray.core.user_cache import remembered
 from craft_ray.core.validation import nearest
 from craft_ray.model.calibration import IDENTITY
 from craft_ray.model.checkpoint import (
@@ -41,6 +42,9 @@ SHIPPED = {"craft": _MODELS / "craft", "craft-iob": _MODELS / "craft-iob"}
 """Folders of the models that ship with the package, by the name that `--model` takes."""
 
 DEFAULT = "craft"
+
+_KINDS = {"F32": np.float32, "F16": np.float16}
+"""Types of weights, by their names in safetensors."""
 
 
 def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
@@ -99,14 +103,16 @@ def shipped_folder(name: str) -> Path | None:
 class _Files:
     """What a checkpoint's files contain.
 
-    tokenizer: without truncation or padding
-    positions: tokens that fit the model, special tokens included
+    tokenizer:    without truncation or padding
+    positions:    tokens that fit the model, special tokens included
+    weights_file: all of `weights`, if they are in one local file
     """
 
     config: dict[str, Any]
     weights: dict[str, NDArray[np.generic]]
     tokenizer: Tokenizer
     positions: int
+    weights_file: Path | None = None
 
 
 def _load(folder: str, source: str, files: _Files | None = None) -> Checkpoint:
@@ -137,7 +143,7 @@ def _load(folder: str, source: str, files: _Files | None = None) -> Checkpoint:
         id2label=id2label,
         activation_ranges=ranges,
         seen=_read_seen(Path(folder), source),
-        fingerprint=fingerprint_of(files.weights, determining),
+        fingerprint=_fingerprint(files, determining),
     )
     try:
         _ = checkpoint.tags
@@ -146,30 +152,49 @@ def _load(folder: str, source: str, files: _Files | None = None) -> Checkpoint:
     return checkpoint
 
 
+def _fingerprint(files: _Files, determining: list[Any]) -> str:
+    if files.weights_file is None:
+        return fingerprint_of(files.weights, determining)
+    what = json.dumps(determining, sort_keys=True)
+    return remembered(files.weights_file, what, lambda: fingerprint_of(files.weights, determining))
+
+
 def _read_own(folder: Path, source: str, with_weights: bool = True) -> _Files | None:
     """Read a checkpoint that our training wrote; None for any other.
 
-    Needs only tokenizers and safetensors, and takes a twentieth of the time that importing transformers takes.
+    Needs only tokenizers, and takes a twentieth of the time that importing transformers takes.
     """
     config_file, weights_file = folder / CONFIG_FILE, folder / "model.safetensors"
     if not (config_file.is_file() and (weights_file.is_file() or not with_weights)):
         return None
-    from safetensors.numpy import load_file
-
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         if config.get("model_type") != "bert" or "window_pieces" not in config:
             return None
-        weights = load_file(weights_file) if with_weights else {}
+        weights = _mapped(weights_file) if with_weights else {}
         tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
         longest = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["model_max_length"]
         head = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
         positions = min(int(config["max_position_embeddings"]), int(longest))
-    except Exception as error:  # tokenizers and safetensors have exception types of their own
+    except Exception as error:  # tokenizers has exception types of its own
         raise SettingsError(f"cannot load the model {source}: {first_line(error)}") from error
     if with_weights and head != len(config["id2label"]):
         raise SettingsError(f"the model {source} has no head for its {len(config['id2label'])} labels")
-    return _Files(config, weights, tokenizer, positions)
+    return _Files(config, weights, tokenizer, positions, weights_file if with_weights else None)
+
+
+def _mapped(file: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a safetensors file, mapped from it: what is not used is not read."""
+    content = np.memmap(file, np.uint8, "c")
+    length = int.from_bytes(content[:8].tobytes(), "little")
+    header = json.loads(content[8 : 8 + length].tobytes())
+    header.pop("__metadata__", None)
+    arrays = {}
+    for name, about in header.items():
+        start, end = (8 + length + offset for offset in about["data_offsets"])
+        data: NDArray[np.generic] = content[start:end].view(np.ndarray).view(_KINDS[about["dtype"]])
+        arrays[name] = data.reshape(about["shape"])
+    return arrays
 
 
 def _read_with_transformers(folder: str, source: str) -> _Files:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from craft_ray.core.user_cache import MAX_FILES, cached
+from craft_ray.core.user_cache import MAX_FILES, cached, remembered
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.model.engines import openvino
 from craft_ray.model.engines.engine import Precision
@@ -46,6 +46,20 @@ def test_damaged_file_is_made_again(folder: Path, damage):
     (folder / "key").write_bytes(damage((folder / "key").read_bytes()))
     assert cached("graphs", "key", lambda: b"again") == b"again" == cached("graphs", "key", fail)
     assert [file.name for file in folder.iterdir()] == ["key"]
+
+
+def test_digests_are_remembered_until_the_file_changes(folder: Path, tmp_path: Path, monkeypatch):
+    file, other = tmp_path / "weights", tmp_path / "other"
+    for one in (file, other):
+        one.write_bytes(b"1234")
+    assert [remembered(file, "", lambda n=n: n) for n in "ab"] == ["a", "b"]  # it has changed a moment ago
+    monkeypatch.setattr("craft_ray.core.user_cache.SETTLED", 0)
+    assert remembered(file, "", lambda: "a") == "a" == remembered(file, "", lambda: "b")
+    assert remembered(file, "another form", lambda: "c") == "c"
+    os.utime(file, ns=(1, 1))
+    assert remembered(file, "", lambda: "d") == "d" == remembered(file, "", lambda: "e")
+    other.replace(file)
+    assert remembered(file, "", lambda: "f") == "f"
 
 
 def test_concurrent_runs(folder: Path):
