@@ -29,8 +29,8 @@ Limit = Annotated[int, typer.Option("--limit", "-n", help="Rows to show.", min=1
 TERMINAL_ROWS = 100
 """Rows that a terminal shows; more are only counted."""
 
-MIN_TEXT, MAX_WORD = 10, 40
-"""Narrowest column of texts in a terminal, and widest column of single words before others have what they need."""
+MAX_BROKEN, MAX_WORD = 20, 40
+"""Longest word of a text that is not broken, and widest column of single words before others have what they need."""
 
 GAP = 2
 """Spaces between the columns of a terminal."""
@@ -134,11 +134,13 @@ def fitting_widths(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Widths of the columns that fit side by side into a width, from the left; one at least.
 
     A column of single words, such as ids and numbers, is as wide as the longest up to MAX_WORD. Texts share the rest
-    and are folded.
+    and are folded between words.
     """
-    natural = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    texts = [any(" " in cell for cell in column) for column in zip(*rows, strict=True)]
-    widths = [min(size, MIN_TEXT if text else MAX_WORD) for size, text in zip(natural, texts, strict=True)]
+    columns = list(zip(*rows, strict=True))
+    natural = [max(map(cell_len, column)) for column in columns]
+    words = [max(cell_len(word) for cell in column for word in cell.split(" ")) for column in columns]
+    texts = [word < size for word, size in zip(words, natural, strict=True)]
+    widths = [min(word, MAX_BROKEN if text else MAX_WORD) for word, text in zip(words, texts, strict=True)]
     count = max(1, sum(end + GAP * i <= width for i, end in enumerate(accumulate(widths))))
     widths = widths[:count]
     left = width - sum(widths) - GAP * (count - 1)

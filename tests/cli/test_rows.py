@@ -64,10 +64,17 @@ def test_terminal_keeps_ids_whole_and_folds_texts_between_words(width: int):
         assert word in [word.rstrip(",") for word in words]
 
 
+def test_terminal_leaves_a_column_out_rather_than_break_words():
+    rows = CONCEPTS.set_column(2, "concept", pa.array(["bronchopulmonary dysplasia", "gene"])).drop_columns("key")
+    shown = printed(rows, width=60, force_terminal=True, color_system=None)
+    assert "bronchopulmonary" in shown.split()
+    assert "without the columns spellings" in shown
+
+
 def test_terminal_names_the_columns_that_do_not_fit():
     shown = printed(CONCEPTS, width=40, force_terminal=True, color_system=None)
     assert "NCBITaxon:9606" in shown
-    assert "without the columns year, key, spellings; --csv and --json print all" in " ".join(shown.split())
+    assert "without the columns key, spellings; --csv and --json print all" in " ".join(shown.split())
     assert "6648395123456789012" not in shown
 
 
