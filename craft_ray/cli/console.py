@@ -21,8 +21,8 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain_table(*columns: str) -> Table:
-    """Make a table without rules. Columns are right-aligned, except the first and the last."""
-    table = Table(box=None, pad_edge=False)
+    """Make a table without rules. Columns are right-aligned, except the first and the last, which is for notes."""
+    table = Table(box=None, pad_edge=False, show_header=any(columns))
     for number, name in enumerate(columns):
         last = number == len(columns) - 1
         table.add_column(

@@ -109,12 +109,6 @@ def diff(
     print_result(open_tables(output, settings, to).diff(from_, top=top), as_json, print_changes)
 
 
-_MOST_CHANGED = {
-    "mentions": ("mention", "change", "label"),
-    "concepts": ("concept", "change", "label", "concept_id"),
-}
-
-
 def print_changes(on: Console, changes: dict[str, Any]) -> None:
     """Print the result of `compare` without its empty parts."""
     from craft_ray.report.changes import KINDS
@@ -138,12 +132,13 @@ def print_changes(on: Console, changes: dict[str, Any]) -> None:
         change = f"{row['after'] - row['before']:+,}{share}"
         add_row(table, label, f"{row['before']:,}", f"{row['after']:,}", change, causes)
     on.print(table)
-    for what, columns in _MOST_CHANGED.items():
+    for what, name in (("mentions", "mention"), ("concepts", "concept")):
         for side, rows in changes[what].items():
             if rows:
-                table = plain_table(f"{what} that {side} most", *[""] * (len(columns) - 1))
+                table = plain_table(f"{what} that {side} most", "", "")
                 for row in rows:
-                    add_row(table, *(f"{row[name]:+,}" if name == "change" else row[name] or "" for name in columns))
+                    about = f"{row['label']} {row.get('concept_id', '')}".rstrip()
+                    add_row(table, row[name] or "", f"{row['change']:+,}", about)
                 on.print(table)
 
 

@@ -121,4 +121,5 @@ def print_export(on: Console, manifest: Mapping[str, Any]) -> None:
         on.print(table)
     for reason, number in manifest["unrepresentable"]["reasons"].items():
         on.print(f"unrepresentable: {reason}: {number:,} documents")
-    on.print(f"{len(manifest['shards']):,} parts, {manifest['bytes'] / 1e6:,.1f} MB")
+    parts = len(manifest["shards"])
+    on.print(f"{parts:,} part{'s' * (parts != 1)}, {manifest['bytes'] / 1e6:,.1f} MB")

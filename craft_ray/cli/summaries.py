@@ -1,5 +1,6 @@
 """What `craft-ray annotate` prints for people: the summary of a run, of a check, of a dry run, of a mention file."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,26 +69,22 @@ def counts_in_words(counts: dict[str, int]) -> str:
 
 
 def print_check(on: Console, checked: dict[str, Any]) -> None:
-    """Print a row per file, and notes about all files."""
+    """Print the folder of all files, a row per file, and notes about all."""
+    names = [file["file"] for file in checked["files"]]
+    folder = os.path.commonprefix(names).rpartition("/")[0]  # noqa: RUF071  # commonpath makes one / of the two in s3://
+    if folder:
+        on.print(one_line(f"files in {folder}"), soft_wrap=True)
     table = plain_table("file", "format", "documents", "words", "not read")
-    for file in checked["files"]:
-        add_row(
-            table,
-            file["file"],
-            file["format"] or "-",
-            _documents(file),
-            counts_in_words(file["words"]),
-            _not_read(file),
-        )
+    for name, file in zip(names, checked["files"], strict=True):
+        words = counts_in_words(file["words"])
+        about = name[len(folder) :].lstrip("/"), file["format"] or "-", _documents(file), words, _not_read(file)
+        add_row(table, *about)
     on.print(table)
     if checked["files_found"] > len(checked["files"]):
         on.print(f"{len(checked['files']):,} of {checked['files_found']:,} files were checked.")
     if checked["files_passed_over"]:
-        names = ", ".join(checked["passed_over"][:3])
-        on.print(
-            one_line(f"files that are not input by their names: {checked['files_passed_over']:,} ({names})"),
-            soft_wrap=True,
-        )
+        few = f"{checked['files_passed_over']:,} ({', '.join(checked['passed_over'][:3])})"
+        on.print(one_line(f"files that are not input by their names: {few}"), soft_wrap=True)
     if checked["ids_in_several_files"]:
         ids = f"{checked['ids_in_several_files']:,} ({', '.join(checked['such_ids'][:3])})"
         found = f"ids that occur in several files, of which the last would be kept: {ids}."

@@ -235,7 +235,7 @@ def compact(
 
 
 def _print_sizes(on: Console, sizes: Mapping[str, Any]) -> None:
-    table = plain_table("table", "files before", "after", "MB before", "after", "rows")
+    table = plain_table("table", "files before", "after", "MB before", "after", "rows", "")
     for name, size in sizes.items():
         states = size["before"], size["after"]
         files = (f"{state['files']:,}" for state in states)

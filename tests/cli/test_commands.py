@@ -49,6 +49,7 @@ def test_scores_out_of_range(output: str, tmp_path: Path):
 def test_export_warns_of_formulas(output: str, tmp_path: Path):
     done = CliRunner().invoke(app, ["export", output, str(tmp_path / "csv"), "--to", "csv"])
     assert FORMULAS in done.output
+    assert "\n1 part, " in done.output
     assert FORMULAS not in CliRunner().invoke(app, ["export", output, str(tmp_path / "jsonl"), "--to", "jsonl"]).output
 
 
