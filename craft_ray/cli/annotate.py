@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -206,10 +206,19 @@ def _annotated_nothing(summary: dict[str, Any]) -> bool:
 def _rejected(summary: dict[str, Any], nothing: bool) -> DocumentsRejectedError:
     documents, shards = summary["documents"]["rejected"], summary["shards"]["unreadable"]
     why = f" ({counts_in_words(summary['rejected'])})" if summary["rejected"] else ""
-    text = f"{documents:,} documents were rejected{why} and {shards:,} shards are broken"
+    text = f"{_counted(documents, 'document', 'were')} rejected{why} and {_counted(shards, 'shard', 'are')} broken"
     error = DocumentsRejectedError(f"nothing was annotated: {text}" if nothing else text)
     error.summary = summary
     return error
+
+
+def _counted(number: int, noun: str, verb: Literal["are", "were"]) -> str:
+    """A number with a noun and a verb that agree.
+
+    >>> _counted(1, "document", "were"), _counted(0, "shard", "are")
+    ('1 document was', '0 shards are')
+    """
+    return f"1 {noun} {'is' if verb == 'are' else 'was'}" if number == 1 else f"{number:,} {noun}s {verb}"
 
 
 def _write_mentions(inputs: "Inputs", to: str, settings: Settings, quiet: bool, as_json: bool) -> None:
@@ -242,7 +251,7 @@ def _write_mentions(inputs: "Inputs", to: str, settings: Settings, quiet: bool, 
         print_status(on, mention_file_summary(counts, to), **counts)
     if rejected:
         why = counts_in_words(counts["rejected"])
-        raise DocumentsRejectedError(f"{rejected:,} documents were rejected ({why}) and have no mentions")
+        raise DocumentsRejectedError(f"{_counted(rejected, 'document', 'were')} rejected ({why}), without mentions")
 
 
 def demo(

@@ -43,6 +43,9 @@ def test_rejected_error():
     assert str(_rejected(summary(rejected=12), True)) == (
         "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
     )
+    assert str(_rejected(summary(rejected=1, broken=1), False)) == (
+        "1 document was rejected (bad_json 1) and 1 shard is broken"
+    )
 
 
 def test_summary_notes(capsys: pytest.CaptureFixture[str]):

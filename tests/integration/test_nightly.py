@@ -192,7 +192,7 @@ def test_status_and_exit_code_of_rejected_documents(local_ray: None, command, tm
     done = command(*annotate, tmp_path / "strict", "--fail-on-rejected")
     assert (done.code, done.summary["status"]) == (5, "partly_rejected")
     assert done.summary["documents"]["annotated"] == 1
-    assert "1 documents were rejected" in done.stderr
+    assert "1 document was rejected" in done.stderr
     assert assert_consistent(tmp_path / "strict") == {"annotated": 1, "rejected": 1}
 
     assert command(*annotate, output, "--fail-on-rejected").summary["status"] == "nothing_new"
