@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -41,15 +42,16 @@ def read(batch: pa.Table, path: str, **_: object) -> Iterator[pa.Table]:
     for shard in (shard for packed in batch["shards"].to_pylist() for shard in unpack_shards(packed)):
         account = asdict(ShardAccount.of(shard)) | {"found": len(rows), "emitted": len(rows)}
         ids = shard.number * len(rows) + np.arange(len(rows))
-        yield _with(rows, id_hash=ids, key=ids, shard_number=np.full(len(rows), shard.number, np.int32))
-        yield _with(end, detail=[json.dumps(account)], shard_number=np.array([shard.number], np.int32))
+        yield with_columns(rows, id_hash=ids, key=ids, shard_number=np.full(len(rows), shard.number, np.int32))
+        yield with_columns(end, detail=[json.dumps(account)], shard_number=np.array([shard.number], np.int32))
 
 
-def _with(table: pa.Table, **columns: object) -> pa.Table:
+def with_columns(rows: pa.Table, **columns: Any) -> pa.Table:
+    """The rows with other values in some columns, cast to the types of these."""
     for name, values in columns.items():
-        field = table.schema.field(name)
-        table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
-    return table
+        field = rows.schema.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values).cast(field.type))
+    return rows
 
 
 class Waiting:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from craft_ray.export.formats import EXPORTERS
 from craft_ray.tables.writer import Tables
 from tests.scale.generated import EACH, FIRST, PART, append_mentions, mention_tables
 from tests.scale.harness import command, scenario
+from tests.scale.made import with_columns
 from tests.support.outputs import STORAGE, append, open_tables
 
 YEARS = range(1980, 2026)
@@ -78,16 +78,9 @@ def _append_in_no_order(output: str, parts: int) -> None:
     for i in range(parts):
         documents, entities = mention_tables(i)
         own = slice(i * each, (i + 1) * each)
-        documents = _with(documents, doc_id=ids[own], year=years[own])
+        documents = with_columns(documents, doc_id=ids[own], year=years[own])
         scores = chance.beta(6, 1.5, entities.num_rows)
-        append(tables, STORAGE, documents, _with(entities, doc_id=np.repeat(ids[own], EACH), score=scores))
-
-
-def _with(rows: pa.Table, **columns: np.ndarray) -> pa.Table:
-    for name, values in columns.items():
-        field = rows.schema.field(name)
-        rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values).cast(field.type))
-    return rows
+        append(tables, STORAGE, documents, with_columns(entities, doc_id=np.repeat(ids[own], EACH), score=scores))
 
 
 def _bytes_read(output: Path) -> dict[str, float]:
