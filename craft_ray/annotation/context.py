@@ -81,6 +81,8 @@ def load_run_checkpoint(settings: Settings, storage: Storage) -> Checkpoint:
     Raises SettingsError if the model or a dictionary cannot be used.
     """
     checkpoint = load_checkpoint(settings.model, storage.fetch).with_labels(settings.labels)
+    if settings.concepts:
+        checkpoint = checkpoint.with_candidates()
     if not settings.dictionary:
         return checkpoint
     digests = [checkpoint.fingerprint]

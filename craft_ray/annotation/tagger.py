@@ -101,6 +101,8 @@ class Tagger:
         checkpoint = checkpoint.with_labels(chosen.labels)
         labels = (checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
         grounder = load_grounder(chosen, storage, *labels)
+        if grounder is not None:
+            checkpoint = checkpoint.with_candidates()
         tagger = cls(checkpoint, chosen.precision, grounder, threads, chosen.engine)
         public = chosen.model_copy(update={"notify": None}).model_dump_json()  # without a secret
         tagger._loaded = model, public, threads, checkpoint.fingerprint, grounder and grounder.lexicon.fingerprint

@@ -163,7 +163,7 @@ def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint,
     grounder = make_grounder(settings, words, checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
     if lexicon is None and grounder and (grounder.grounded_only or grounder.rescoring):
         log.warning("the lexicon that ships has the strings of CRAFT's articles, so scores on them are too high")
-    return checkpoint, grounder
+    return checkpoint.with_candidates() if grounder else checkpoint, grounder
 
 
 def print_concept_scores(scores: dict[str, Any], as_json: bool) -> None:
@@ -246,6 +246,15 @@ def rescore(
     lexicon: Annotated[
         str, typer.Option(help="Lexicon of `craft-ray concepts build`, made without these articles.", metavar="FILE")
     ],
+    less_likely: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Label whose less likely mentions are scored too, if F1 rises; repeatable. For labels that the model "
+            "knows from this corpus alone.",
+            metavar="LABEL",
+            show_default="none",
+        ),
+    ] = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -263,13 +272,18 @@ def rescore(
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
     from craft_ray.training.craft import read_craft
-    from craft_ray.training.rescoring import fit_rescoring
+    from craft_ray.training.rescoring import Tag, fit_rescoring
 
     chosen = load_settings(settings)
     words = read_lexicon(Storage.of(chosen), lexicon)
     grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_by_label(chosen))
-    tagger = Tagger(load_checkpoint(model), "fp32", grounder)
-    rescoring, report = fit_rescoring(tagger.tag_documents, read_craft(craft, ids))
+    checkpoint = load_checkpoint(model)
+
+    def tagger(odds: float) -> Tag:
+        with_candidates = checkpoint.with_candidates(dict.fromkeys(checkpoint.tags.names, odds))
+        return Tagger(with_candidates, "fp32", grounder).tag_documents
+
+    rescoring, report = fit_rescoring(tagger, read_craft(craft, ids), less_likely or ())
     update_config(Path(model), rescoring=rescoring.as_json())
     if as_json:
         print(json.dumps(report | {"rescoring": rescoring.as_json()}))

@@ -22,11 +22,13 @@ FAMILIES = ("corpus", "name", "synonym", "related", "variant", "none")
 
 FEATURES = (
     "score",
+    "added odds",
     "score in document",
     "mentions in document",
     "words",
     "document length",
     *(f"found by {family}" for family in FAMILIES),
+    "score in document, found by none",
 )
 
 EDGE = 1e-4
@@ -42,33 +44,37 @@ _WORD = "[[:alnum:]]+|[^[:alnum:][:space:]]"
 class Rescoring:
     """A logistic regression over FEATURES, stored as `rescoring` in a checkpoint's config.json.
 
-    threshold: lowest score of mentions to keep
+    threshold:      lowest score of mentions to keep
+    candidate_odds: log odds that the network adds to mentions by label, so that less likely ones are judged too
     """
 
     weights: Mapping[str, float]
     intercept: float
     threshold: float
+    candidate_odds: Mapping[str, float]
 
     @classmethod
     def from_json(cls, value: Any) -> "Rescoring":
         """Raises ValueError if the value does not describe one."""
-        if not isinstance(value, Mapping) or set(value) != {"weights", "intercept", "threshold"}:
-            raise ValueError("rescoring needs weights, an intercept and a threshold")
-        weights = value["weights"]
+        if not isinstance(value, Mapping) or set(value) != {"weights", "intercept", "threshold", "candidate_odds"}:
+            raise ValueError("rescoring needs weights, an intercept, a threshold and candidate_odds")
+        weights, odds = value["weights"], value["candidate_odds"]
         if not isinstance(weights, Mapping) or set(weights) != set(FEATURES):
             raise ValueError(f"rescoring needs a weight for each of: {', '.join(FEATURES)}")
-        numbers = [*weights.values(), value["intercept"], value["threshold"]]
+        if not isinstance(odds, Mapping):
+            raise ValueError("rescoring needs candidate_odds by label")
+        numbers = [*weights.values(), *odds.values(), value["intercept"], value["threshold"]]
         if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
             raise ValueError("rescoring has weights that are not numbers")
         ordered = {name: float(weights[name]) for name in FEATURES}
-        return cls(ordered, float(value["intercept"]), float(value["threshold"]))
+        return cls(ordered, float(value["intercept"]), float(value["threshold"]), dict(odds))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def scores(self, entities: pa.Table, texts: Sequence[str | None]) -> NDArray[np.float32]:
         """(entities,) new scores; arguments as for `features`."""
-        columns = features(entities, texts)
+        columns = features(entities, texts, self.candidate_odds)
         # Summed by column: the last bits of a matrix product depend on the number of rows.
         odds = np.full(entities.num_rows, self.intercept)
         for name in FEATURES:
@@ -77,15 +83,19 @@ class Rescoring:
         return score
 
 
-def features(entities: pa.Table, texts: Sequence[str | None]) -> dict[str, NDArray[np.float64]]:
+def features(
+    entities: pa.Table, texts: Sequence[str | None], candidate_odds: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
     """(entities,) values of each feature.
 
     - `score`: log odds of the network's score
+    - `added odds`: `candidate_odds` of the label
     - `score in document`: mean of `score` over the document's mentions with the same text and label
     - `mentions in document`: logarithm of the number of these mentions
     - `words`: words and symbols of the mention
     - `document length`: logarithm of the document's characters per LENGTH
     - one for each of FAMILIES: 1 or 0
+    - `score in document, found by none`: the product of these two
 
     entities: with the columns label, mention, score, concept_match, and row, the index of each one's document in
               `texts`
@@ -97,13 +107,16 @@ def features(entities: pa.Table, texts: Sequence[str | None]) -> dict[str, NDArr
     length = pc.fill_null(pc.utf8_length(pa.array(texts, pa.string())), 0).to_numpy()
     words = pc.count_substring_regex(entities["mention"].cast(pa.string()), _WORD).to_numpy()
     family = _families(entities["concept_match"])
+    in_document = (np.bincount(group, odds) / np.maximum(count, 1))[group]
     return {
         "score": odds,
-        "score in document": (np.bincount(group, odds) / np.maximum(count, 1))[group],
+        "added odds": _by_label(entities["label"], candidate_odds),
+        "score in document": in_document,
         "mentions in document": np.log(count)[group],
         "words": words.astype(np.float64),
         "document length": np.log(np.maximum(length, 1) / LENGTH)[row],
         **{f"found by {name}": (family == number).astype(np.float64) for number, name in enumerate(FAMILIES)},
+        "score in document, found by none": in_document * (family == FAMILIES.index("none")),
     }
 
 
@@ -113,6 +126,13 @@ def _groups(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
     for column in columns[1:]:
         _, group = np.unique(group * (column.max(initial=0) + 1) + column, return_inverse=True)
     return group
+
+
+def _by_label(column: pa.ChunkedArray, value: Mapping[str, float]) -> NDArray[np.float64]:
+    encoded = pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
+    values = np.array([value.get(label, 0.0) for label in encoded.dictionary.to_pylist()], np.float64)
+    by_mention: NDArray[np.float64] = values[encoded.indices.to_numpy()]
+    return by_mention
 
 
 def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:

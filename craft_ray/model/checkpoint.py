@@ -6,7 +6,7 @@ Workers therefore read no checkpoint files, and a folder on the driver's disk se
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,20 @@ class Checkpoint:
             raise SettingsError(f"labels {unknown[0]}: the model has no such label{nearest(unknown[0], known)}")
         fingerprint = hashlib.sha256(json.dumps([self.fingerprint, wanted]).encode()).hexdigest()
         return replace(self, chosen=frozenset(wanted), fingerprint=fingerprint)
+
+    def with_candidates(self, odds: Mapping[str, float] | None = None) -> "Checkpoint":
+        """The checkpoint for mentions that `concepts.rescoring` judges: of some labels it finds less likely ones too.
+
+        odds: log odds to add to the tags of each label; by default `candidate_odds` of the rescoring
+        """
+        odds = (self.rescoring or {}).get("candidate_odds", {}) if odds is None else odds
+        if not any(odds.values()) or self.stand_in is not None:
+            return self
+        tags = self.tags
+        by_name = np.array([*(odds.get(name, 0.0) for name in tags.names), 0.0], np.float32)  # the last one is for `O`
+        bias = self.weights["classifier.bias"].astype(np.float32) + by_name[tags.label]
+        fingerprint = hashlib.sha256(json.dumps([self.fingerprint, dict(odds)]).encode()).hexdigest()
+        return replace(self, weights=self.weights | {"classifier.bias": bias}, fingerprint=fingerprint)
 
     @property
     def descriptions(self) -> dict[str, LabelDescription]:

@@ -4,7 +4,8 @@ Annotated texts are rarely whole articles, so the same articles are also cut int
 document of its own. Figures are cross-validated: the fit that scores an article has not seen it.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ LENGTHS = (None, 6000, 1500, 300)
 THRESHOLDS = tuple(round(0.1 + 0.01 * n, 2) for n in range(46))
 """Candidates for the score below which mentions are dropped."""
 
+CANDIDATE_ODDS = (0.0, 1.0, 2.0)
+"""Log odds that may be added to a label's mentions, so that less likely ones are found and judged too."""
+
 REGULARISATION = 1.0
 """Inverse strength of the L2 penalty."""
 
@@ -39,37 +43,79 @@ class ScoredMentions:
     features: (mentions, features)
     correct:  (mentions,) whether span and label equal gold's
     article:  (mentions,) index of the article
+    label:    (mentions,)
     score:    (mentions,) the network's score
-    gold:     number of gold mentions that lie within a part
+    gold:     number of gold mentions that lie within a part, by label
     """
 
     features: NDArray[np.float64]
     correct: NDArray[np.bool_]
     article: NDArray[np.int64]
+    label: NDArray[np.str_]
     score: NDArray[np.float64]
-    gold: int
+    gold: Counter[str]
 
-    def metrics(self, kept: NDArray[np.bool_]) -> dict[str, float]:
-        """Precision, recall and F1 of the mentions that a mask keeps."""
-        return Counts(int(self.correct[kept].sum()), int(kept.sum()), self.gold).report()
+    def metrics(self, kept: NDArray[np.bool_], label: str | None = None) -> dict[str, float]:
+        """Precision, recall and F1 of the mentions that a mask keeps, or of those with one label."""
+        if label is not None:
+            kept = kept & (self.label == label)
+        gold = self.gold.total() if label is None else self.gold[label]
+        return Counts(int(self.correct[kept].sum()), int(kept.sum()), gold).report()
 
 
-def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring, dict[str, Any]]:
+Mentions = Mapping[int | None, ScoredMentions]
+"""By length of the parts."""
+
+
+def fit_rescoring(
+    tagger: Callable[[float], Tag], articles: Sequence[GoldDocument], less_likely: Collection[str] = ()
+) -> tuple[Rescoring, dict[str, Any]]:
     """Fit a rescoring on all articles, and report its effect on each article when fitted on the others.
 
-    The threshold is the one with the best mean F1 over LENGTHS. For each length the report
-    has precision, recall and F1 `before` and `after`, and the calibration error before and after (`ece`).
+    Candidates of some labels are the mentions that the network finds with those of CANDIDATE_ODDS added that lead to
+    the label's best F1. The threshold is the one with the best mean F1 over LENGTHS. For each length the report has
+    precision, recall and F1 `before` and `after`, and the calibration error before and after (`ece`).
 
-    tag: finds entities with concepts, not yet rescored, as `Tagger.tag_documents` does; its lexicon must not contain
-         the articles' strings
+    tagger: makes what finds entities with concepts, not yet rescored, as `Tagger.tag_documents` does, with log odds
+            added to those of all labels; its lexicon must not contain the articles' strings
+    less_likely: labels that may have odds added
 
     Raises SettingsError if there are fewer than two articles, or all mentions are correct or all are wrong.
     """
     if len(articles) < 2:
         raise SettingsError("rescoring is fitted on two articles or more")
-    mentions = {length: _score_mentions(tag, articles, length) for length in LENGTHS}
+    found: dict[float, Mentions] = {}
+    for odds in CANDIDATE_ODDS if less_likely else CANDIDATE_ODDS[:1]:
+        tag = tagger(odds)
+        found[odds] = {length: _score_mentions(tag, articles, length, odds) for length in LENGTHS}
+    candidate_odds = _choose_odds(found, len(articles), less_likely)
+    mentions = {length: _candidates(found, candidate_odds, length) for length in LENGTHS}
+    unseen, threshold = _cross_validate(mentions, len(articles))
+    report = {
+        "threshold": threshold,
+        "articles": len(articles),
+        "lengths": {
+            str(length or "whole"): {
+                "before": part.metrics(np.ones(len(part.correct), np.bool_)),
+                "after": mentions[length].metrics(unseen[length] >= threshold),
+                "ece": [
+                    expected_calibration_error(part.score, part.correct),
+                    expected_calibration_error(unseen[length], mentions[length].correct),
+                ],
+            }
+            for length, part in found[0.0].items()
+        },
+    }
+    weights, intercept = _fit(list(mentions.values()))
+    named = {name: round(float(weight), 6) for name, weight in zip(FEATURES, weights, strict=True)}
+    added = {label: odds for label, odds in candidate_odds.items() if odds}
+    return Rescoring(named, round(intercept, 6), threshold, added), report
+
+
+def _cross_validate(mentions: Mentions, articles: int) -> tuple[dict[int | None, NDArray[np.float64]], float]:
+    """Scores of the mentions of each article by a fit on the others, and the threshold with the best mean F1."""
     unseen = {length: np.zeros(len(part.correct)) for length, part in mentions.items()}
-    for article in range(len(articles)):
+    for article in range(articles):
         weights, intercept = _fit(list(mentions.values()), left_out=article)
         for length, part in mentions.items():
             own = part.article == article
@@ -78,22 +124,35 @@ def fit_rescoring(tag: Tag, articles: Sequence[GoldDocument]) -> tuple[Rescoring
         threshold: np.mean([part.metrics(unseen[length] >= threshold)["f1"] for length, part in mentions.items()])
         for threshold in THRESHOLDS
     }
-    threshold = max(THRESHOLDS, key=f1.__getitem__)
-    report = {
-        "threshold": threshold,
-        "articles": len(articles),
-        "lengths": {
-            str(length or "whole"): {
-                "before": part.metrics(np.ones(len(part.correct), np.bool_)),
-                "after": part.metrics(unseen[length] >= threshold),
-                "ece": [expected_calibration_error(s, part.correct) for s in (part.score, unseen[length])],
-            }
-            for length, part in mentions.items()
-        },
-    }
-    weights, intercept = _fit(list(mentions.values()))
-    named = {name: round(float(weight), 6) for name, weight in zip(FEATURES, weights, strict=True)}
-    return Rescoring(named, round(intercept, 6), threshold), report
+    return unseen, max(THRESHOLDS, key=f1.__getitem__)
+
+
+def _choose_odds(found: Mapping[float, Mentions], articles: int, labels: Collection[str]) -> dict[str, float]:
+    """For each label, the lowest of CANDIDATE_ODDS with its best mean F1 over LENGTHS."""
+    f1: dict[float, list[np.floating[Any]]] = {}
+    for odds, mentions in found.items():
+        unseen, threshold = _cross_validate(mentions, articles)
+        f1[odds] = [
+            np.mean([part.metrics(unseen[length] >= threshold, label)["f1"] for length, part in mentions.items()])
+            for label in labels
+        ]
+    return {label: max(found, key=lambda odds: f1[odds][index]) for index, label in enumerate(labels)}
+
+
+def _candidates(
+    found: Mapping[float, Mentions], candidate_odds: Mapping[str, float], length: int | None
+) -> ScoredMentions:
+    """The mentions of each label that are found with its odds, those of other labels without any."""
+    parts = [
+        (mentions[length], [candidate_odds.get(label, 0.0) == odds for label in mentions[length].label.tolist()])
+        for odds, mentions in found.items()
+    ]
+
+    def joined(column: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, column)[np.array(own, np.bool_)] for part, own in parts])
+
+    features, correct, article, label, score = map(joined, ("features", "correct", "article", "label", "score"))
+    return ScoredMentions(features, correct, article, label, score, found[0.0][length].gold)
 
 
 def cut_article(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
@@ -107,7 +166,7 @@ def cut_article(article: GoldDocument, length: int | None) -> list[tuple[int, in
     return list(zip(cuts, [*cuts[1:], len(article.text)], strict=True))
 
 
-def _score_mentions(tag: Tag, articles: Sequence[GoldDocument], length: int | None) -> ScoredMentions:
+def _score_mentions(tag: Tag, articles: Sequence[GoldDocument], length: int | None, odds: float) -> ScoredMentions:
     parts = [(number, *span) for number, article in enumerate(articles) for span in cut_article(article, length)]
     documents = [document_of("", articles[number].text[begin:end]) for number, begin, end in parts]
     mentions = [(row, entity) for row, entities in enumerate(tag(documents)) for entity in entities]
@@ -123,18 +182,21 @@ def _score_mentions(tag: Tag, articles: Sequence[GoldDocument], length: int | No
             }
         ),
     )
-    columns = features(table, [document.text for document in documents])
+    labels = {entity.label for _, entity in mentions}
+    columns = features(table, [document.text for document in documents], dict.fromkeys(labels, odds))
     gold = [{(m.start, m.end, m.label) for m in article.mentions} for article in articles]
     correct = []
     for row, entity in mentions:
         number, begin, _ = parts[row]
         correct.append((entity.start + begin, entity.end + begin, entity.label) in gold[number])
+    inside = (m[2] for number, begin, end in parts for m in gold[number] if begin <= m[0] and m[1] <= end)
     return ScoredMentions(
         features=np.column_stack([columns[name] for name in FEATURES]),
         correct=np.array(correct, np.bool_),
         article=np.array([parts[row][0] for row, _ in mentions], np.int64),
+        label=np.array([entity.label for _, entity in mentions], np.str_),
         score=table["score"].to_numpy().astype(np.float64),
-        gold=sum(begin <= a and b <= end for number, begin, end in parts for a, b, _ in gold[number]),
+        gold=Counter(inside),
     )
 
 

@@ -11,7 +11,7 @@ from craft_ray.core.settings import Settings
 from tests.support.ontologies import OBO, builder
 
 LABELS = ("Cell", "Protein", "Taxon", "Virus")
-RESCORING = {"weights": dict.fromkeys(FEATURES, 0.0), "intercept": 0.0, "threshold": 0.4}
+RESCORING = {"weights": dict.fromkeys(FEATURES, 0.0), "intercept": 0.0, "threshold": 0.4, "candidate_odds": {}}
 
 
 def lexicon(text: str = OBO) -> Lexicon:

@@ -12,6 +12,7 @@ FITTED = Rescoring.from_json(
         | {"score in document": 0.9, "mentions in document": 0.7, "found by corpus": 1.0, "found by none": -2.9},
         "intercept": -0.5,
         "threshold": 0.3,
+        "candidate_odds": {},
     }
 )
 
@@ -38,16 +39,19 @@ def test_features():
             (1, "Protein", "Pax-6", 0.9, None),
         ),
         ["x" * LENGTH, "x" * 10],
+        {"Gene": 2.0},
     )
     assert list(found) == list(FEATURES)
     assert found["score"].tolist() == pytest.approx([0, log(9), log(9), log(9)], abs=1e-6)
     assert found["score in document"].tolist() == pytest.approx([log(9) / 2, log(9) / 2, log(9), log(9)], abs=1e-6)
     assert found["mentions in document"].tolist() == pytest.approx([log(2), log(2), 0, 0])
+    assert found["added odds"].tolist() == [0, 0, 2, 0]
     assert found["words"].tolist() == [3, 3, 3, 3]
     assert found["document length"].tolist() == pytest.approx([0, 0, 0, log(10 / LENGTH)])
     families = np.column_stack([found[f"found by {family}"] for family in FAMILIES])
     assert [FAMILIES[index] for index in families.argmax(axis=1)] == ["corpus", "corpus", "variant", "none"]
     assert families.sum(axis=1).tolist() == [1, 1, 1, 1]
+    assert found["score in document, found by none"].tolist() == pytest.approx([0, 0, 0, log(9)], abs=1e-6)
 
 
 def test_known_and_frequent_names_score_higher():
@@ -86,11 +90,12 @@ def test_no_mentions():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([], "needs weights, an intercept and a threshold"),
-        ({"weights": {}, "intercept": 0, "threshold": 0}, "a weight for each of: score, "),
+        ([], "needs weights, an intercept, a threshold and candidate_odds"),
+        ({"weights": {}, "intercept": 0, "threshold": 0, "candidate_odds": {}}, "a weight for each of: score, "),
         (FITTED.as_json() | {"intercept": "high"}, "weights that are not numbers"),
         (FITTED.as_json() | {"threshold": float("nan")}, "weights that are not numbers"),
-        (FITTED.as_json() | {"more": 1}, "needs weights, an intercept and a threshold"),
+        (FITTED.as_json() | {"candidate_odds": [1]}, "candidate_odds by label"),
+        (FITTED.as_json() | {"more": 1}, "needs weights, an intercept, a threshold and candidate_odds"),
     ],
 )
 def test_invalid_json(value: object, message: str):

@@ -9,7 +9,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import Document, Entity
 from craft_ray.model.tags import Mention
 from craft_ray.training.corpora import GoldDocument
-from craft_ray.training.rescoring import LENGTHS, cut_article, fit_rescoring
+from craft_ray.training.rescoring import LENGTHS, Tag, cut_article, fit_rescoring
 
 SENTENCE = "The eye of each mouse has Pax6 but no Foo{0} was seen here. "
 
@@ -43,8 +43,22 @@ def tag(documents: Sequence[Document]) -> list[list[Entity]]:
     ]
 
 
+def tagger(odds: float) -> Tag:
+    """Finds proteins that are less likely, and wrong taxa, the more odds are added."""
+
+    def tag_more(documents: Sequence[Document]) -> list[list[Entity]]:
+        return [
+            [e for e in entities if e.mention != "Pax6" or odds >= 1]
+            + [replace(e, label="Taxon", score=0.9) for e in entities if e.mention.startswith("Foo") and odds >= 1]
+            for entities in tag(documents)
+        ]
+
+    return tag_more
+
+
 def test_mentions_without_concept_are_dropped():
-    rescoring, report = fit_rescoring(tag, [article(n) for n in range(3)])
+    rescoring, report = fit_rescoring(lambda odds: tag, [article(n) for n in range(3)])
+    assert rescoring.candidate_odds == {}
     for row in report["lengths"].values():
         assert row["before"]["precision"] == pytest.approx(2 / 3)
         assert row["after"]["precision"] == row["after"]["recall"] == row["after"]["f1"] == 1
@@ -54,11 +68,19 @@ def test_mentions_without_concept_are_dropped():
     assert 0 < rescoring.threshold < 1
 
 
+def test_less_likely_mentions_are_candidates_where_they_help():
+    rescoring, report = fit_rescoring(tagger, [article(n) for n in range(3)], ["Protein", "Taxon"])
+    assert rescoring.candidate_odds == {"Protein": 1.0}
+    for row in report["lengths"].values():
+        assert row["before"]["recall"] == pytest.approx(1 / 2)
+        assert row["after"]["recall"] == 1
+
+
 def test_figures_are_cross_validated():
     odd = article(0)
     odd = replace(odd, mentions=tuple(m for m in odd.mentions if m.label == "Taxon"))
-    _, alone = fit_rescoring(tag, [odd, odd])
-    _, among = fit_rescoring(tag, [odd, article(1)])
+    _, alone = fit_rescoring(lambda odds: tag, [odd, odd])
+    _, among = fit_rescoring(lambda odds: tag, [odd, article(1)])
     assert alone["lengths"]["whole"]["after"]["f1"] > among["lengths"]["whole"]["after"]["f1"]
 
 
@@ -73,7 +95,7 @@ def test_articles_are_cut_between_sentences(length: int | None):
 
 def test_too_little_data_is_refused():
     with pytest.raises(SettingsError, match="two articles or more"):
-        fit_rescoring(tag, [article(0)])
+        fit_rescoring(tagger, [article(0)])
     none = replace(article(0), mentions=())
     with pytest.raises(SettingsError, match="all mentions are correct, or none is"):
-        fit_rescoring(tag, [none, none])
+        fit_rescoring(tagger, [none, none])
