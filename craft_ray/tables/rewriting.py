@@ -17,7 +17,6 @@ from craft_ray.core.errors import RunError
 from craft_ray.storage.addresses import join
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile, partition_folder
-from craft_ray.tables.database import database
 
 FILE = 16 << 20
 """Bytes of a compacted file. Larger files would make a run rewrite more for each revision."""
@@ -104,6 +103,8 @@ class Compaction:
 
         Raises RunError if they have more or fewer rows than the old ones.
         """
+        from craft_ray.tables.database import database  # imports DuckDB, which few runs need
+
         rows, size = sum(file.rows for file in self.files), sum(file.size for file in self.files)
         file_rows = -(-rows // max(1, round(size / self.file_bytes)))
         group_rows = min(MAX_ROWS, max(MIN_ROWS, ROW_GROUP * rows // size))

@@ -237,8 +237,8 @@ def test_nothing_new_starts_no_ray(local_ray: None, tmp_path: Path):
     first = craft_ray.annotate(str(SAMPLE), str(tmp_path), model=MODEL)
     assert "ray_ready" in first["timeline"]
     program = (
-        "import atexit, sys; from craft_ray.cli import main;"
-        "atexit.register(lambda: print('imported', *{'ray', 'pandas', 'torch'} & sys.modules.keys(), file=sys.stderr));"
+        "import atexit, sys; from craft_ray.cli import main; heavy = {'ray', 'pandas', 'duckdb'};"
+        "atexit.register(lambda: print('imported', *heavy & sys.modules.keys(), file=sys.stderr));"
         "main()"
     )
     command = [sys.executable, "-c", program, "annotate", SAMPLE, "--output", tmp_path, "--model", MODEL, "--json"]

@@ -216,6 +216,7 @@ def test_finish_keeps_logs_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         checkpoint = json.loads((log / "_last_checkpoint").read_text())["version"]
         versions = sorted(int(path.stem) for path in log.glob("*.json"))
         assert versions[-1] - checkpoint < 10
+        assert versions[-1] - checkpoint == 1 or name != "shards", "the last night was too early for the next"
         assert versions[0] > 0 or name == "shards", "what is older than 30 days goes"
     assert [name for name, *_ in rows(tmp_path, "entities")] == [f"{night}" for night in range(10, 21)]
     Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("21", "rat"))])
