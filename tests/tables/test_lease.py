@@ -181,8 +181,8 @@ def test_suspended_run_notices_that_its_lease_was_taken(tmp_path: Path, monkeypa
     with hold(tmp_path) as suspended:
         assert not suspended.lost.wait(0.3)
         (tmp_path / "_lease" / "00000002.json").write_text("{}")
-        (tmp_path / "_lease" / "00000001.json").unlink()
         assert suspended.lost.wait(10)
+        (tmp_path / "_lease" / "00000001.json").unlink()
     assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
 
 
