@@ -38,11 +38,11 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.mark.long
 def test_craft_iob_keeps_its_score(craft_iob, model_of, data: Path):
-    """F1 falls from 0.8260 to 0.8255 in int8."""
+    """F1 falls from 0.8336 to 0.8320 in int8."""
     dev = read_iob(data / "craft-iob" / "devel.tsv")
     exact, int8 = (evaluate_tokens(craft_iob, dev, model_of(p, "openvino")) for p in ("fp32", "int8"))
     assert exact["f1"] - int8["f1"] <= MAX_F1_LOSS
-    assert int8["f1"] > 0.82
+    assert int8["f1"] > 0.83
     assert exact["accuracy"] > 0.96
     assert exact["ece"] < 0.03
 

@@ -67,3 +67,10 @@ def test_default_model_recipe(monkeypatch):
     train, dev = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
     assert (len(train), len(dev), len(train | dev)) == (58, 9, 67)
     assert (file.recipe.disjoint, file.recipe.base_share) == (True, 0.25)
+
+
+def test_recipe_of_craft_iob(monkeypatch):
+    monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
+    file = read_training_file(SHIPPED["craft-iob"] / "recipe.yaml")
+    assert (file.require("base"), file.require("train")) == ("craft-iob", "/data/craft-iob/train.tsv")
+    assert (file.recipe.base_share, file.recipe.outside_bias) == (0.55, 2.0)
