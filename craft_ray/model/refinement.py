@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Mentions:
         return Mentions(self.scope[rows], self.start[rows], self.end[rows], self.label[rows], self.score[rows])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Words:
     """The words of all documents, as columns (words,). Offsets count in the documents' joined texts.
 
@@ -110,14 +110,16 @@ class Words:
 
     def _like(self, keys: Sequence[tuple[int, str]]) -> NDArray[np.int64]:
         """Numbers of the words that may be among some, each with its part: those of a like length, begin and end."""
-        code = np.frombuffer(self.text.encode("utf-32-le"), np.uint32)
-        words = np.flatnonzero(self.end > self.start)
-        first, last = (code[at].astype(np.int64) for at in (self.start[words], self.end[words] - 1))
         forms = [(part, len(word), ord(word[0]), ord(word[-1])) for part, word in keys]
         wanted = np.zeros(1 << 18, np.bool_)
         wanted[_hash(*np.array(forms, np.int64).reshape(-1, 4).T)] = True
-        likely: NDArray[np.int64] = words[wanted[_hash(self.part[words], (self.end - self.start)[words], first, last)]]
+        likely: NDArray[np.int64] = np.flatnonzero(wanted[self._forms])
         return likely
+
+    @cached_property
+    def _forms(self) -> Any:
+        code = np.frombuffer(f"{self.text}\0".encode("utf-32-le"), np.int32)  # a word without text may be at the end
+        return _hash(self.part, self.end - self.start, code[self.start], code[self.end - 1])
 
 
 def _hash(part: Any, length: Any, first: Any, last: Any) -> Any:
