@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from craft_ray.core.errors import SettingsError, ShardError
 from craft_ray.core.schema import REASONS, Deletion, Document, Item, Rejection, Section
 from craft_ray.readers import READERS, detect, is_shard_name, read_shard
 from craft_ray.readers.reader import Reader, ReadOptions
+from craft_ray.readers.text_builder import normalize_space
 from tests.conftest import SAMPLE
 from tests.support.hostile.making import GOOD, tar
 from tests.support.reading import jats, only, read, refused, sections
@@ -132,6 +134,11 @@ def test_text_with_zero_bytes_is_rejected():
     (found,) = read(b"mice\0and men", "x.txt")
     assert isinstance(found, Rejection)
     assert (found.reason, "UTF-16" in found.detail) == ("bad_encoding", True)
+
+
+@given(st.text(st.sampled_from("ab \t\r\n\u00a0\u2009")))
+def test_normalize_space(text: str):
+    assert normalize_space(text) == re.sub("[ \t\r\n]+", " ", text).strip(" ")
 
 
 def test_unknown_format_setting():

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from craft_ray.core.schema import Entity
-from craft_ray.export.formats.bioc_xml import annotation_infons, collection_infons, document_infons, passage_infons
+from craft_ray.export.formats.bioc_xml import annotation_infons, collection_infons, document_infons
 from craft_ray.export.formats.record import Collection, Exporter, Format, Record, Written, by_passage, passages
 
 
@@ -30,7 +30,7 @@ class BiocJson(Exporter):
             written.append(
                 {
                     "offset": part.start,
-                    "infons": passage_infons(part),
+                    "infons": {"type": part.name},
                     "text": text[part.start : part.end],
                     "sentences": [],
                     "annotations": [_annotation(number + i, entity) for i, entity in enumerate(entities, start=1)],

@@ -8,7 +8,7 @@ import re
 
 from lxml import etree
 
-from craft_ray.core.schema import Entity, Section
+from craft_ray.core.schema import Entity
 from craft_ray.export.formats.record import Collection, Exporter, Format, Record, Written, by_passage, passages
 
 _NOT_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
@@ -64,10 +64,6 @@ def annotation_infons(entity: Entity) -> dict[str, str]:
     fields |= {"concept_score": entity.concept_score, "concept_match": entity.concept_match}
     fields |= {"gene_id": entity.gene_id}
     return {key: str(value) for key, value in fields.items() if value is not None}
-
-
-def passage_infons(section: Section) -> dict[str, str]:
-    return {"type": section.name}
 
 
 def _annotation(passage: etree._Element, number: int, entity: Entity) -> None:

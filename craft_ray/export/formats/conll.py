@@ -7,7 +7,6 @@ partly gets the tag, and only the longest of overlapping mentions is written. Co
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -18,6 +17,7 @@ from craft_ray.model.tags import DOCSTART, Mention, align_mentions
 
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_SPLITTER = BertPreTokenizer()
 
 
 class Conll(Exporter):
@@ -54,17 +54,12 @@ def _words(record: Record) -> tuple[list[int], list[int], list[int]]:
     number = 0
     for part in passages(record):
         for at, to in sentence_spans(text, part.start, part.end):
-            for _, (start, end) in _splitter().pre_tokenize_str(text[at:to]):
+            for _, (start, end) in _SPLITTER.pre_tokenize_str(text[at:to]):
                 starts.append(at + start)
                 ends.append(at + end)
                 sentences.append(number)
             number += 1
     return starts, ends, sentences
-
-
-@cache
-def _splitter() -> BertPreTokenizer:
-    return BertPreTokenizer()
 
 
 FORMAT = Format(Conll, ".conll")
