@@ -46,7 +46,7 @@ FORMATS = ("jsonl", "pubmed", "jats")
 class _HostPath:
     """Reads files with all that a run does by default, and writes them with the model's answers, found beforehand.
 
-    Files are taken until there are enough tokens, and over and over if all have too few.
+    All files are taken, fewer if they have enough tokens, and over and over if they have too few.
     """
 
     def __init__(self, inputs: Inputs, files: Sequence[str]) -> None:
@@ -63,7 +63,8 @@ class _HostPath:
         self._files: list[str] = []
         self._answers: dict[str, pa.Table] = {}
         self._tokens = 0
-        while self._tokens < inputs.sizes.job // 4:
+        enough = inputs.sizes.job
+        while self._tokens < enough // 4 or (self._tokens < enough and len(self._files) < len(files)):
             block = self._prepared(file := files[len(self._files) % len(files)], len(self._files))
             self._files.append(file)
             if file not in self._answers:
