@@ -128,7 +128,8 @@ def _may_be_short(text: str) -> bool:
 
 def _long_form(short: str, before: str) -> str | None:
     """Return the shortest end of `before` that has the letters of `short` in order, the first one at a word's start."""
-    lower = before.lower() if before.isascii() else "".join(c if len(c.lower()) > 1 else c.lower() for c in before)
+    # Letter by letter: the last sigma of a word is like any other, and the one letter that becomes two is left out.
+    lower = before.replace("Σ", "σ").replace("İ", " ").lower()
     start = len(before)
     for index in range(len(short) - 1, -1, -1):
         letter = short[index].lower()
