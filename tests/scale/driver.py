@@ -61,7 +61,8 @@ def driver(
         ):
             for size in block_mb:
                 shards = round(blocks * size * (1 << 20) / rows.nbytes)
-                names = (f"{number:07}.jsonl\t{rows.nbytes}\t1\n" for number in range(shards))
+                packed = rows.nbytes // 8  # as a compressed file, so that a task reads many blocks
+                names = (f"{number:07}.jsonl\t{packed}\t1\n" for number in range(shards))
                 (folder / "list.tsv").write_text("".join(names))
                 options = {"model": "stand-in", "concepts": False, "compact": False}
                 settings = Settings(replicas=count, block_mb=size, **options)
