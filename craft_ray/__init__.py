@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from craft_ray.cli.progress import Show
     from craft_ray.core import errors
     from craft_ray.core.schema import Document, Entity, Section
-    from craft_ray.core.setting_arguments import SettingArguments
-    from craft_ray.core.settings import Settings, load_settings
+    from craft_ray.core.settings import SettingArguments, Settings, load_settings
     from craft_ray.outputs import Output
 
 __all__ = [

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -245,6 +245,47 @@ class Settings(BaseModel):
         if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
             raise PydanticCustomError("web_address", "a web address begins with http:// or https://")
         return url
+
+
+class SettingArguments(TypedDict, total=False):
+    """Settings as keyword arguments, of which each may be left out. A test compares the types."""
+
+    model: str
+    format: str | None
+    include: tuple[ArticlePart, ...]
+    id_column: str | None
+    text_column: tuple[str, ...]
+    limit: int | None
+    prune: bool
+    id_prefix: str | None
+    model_sha256: str | None
+    replace_model: bool
+    replicas: int | None
+    max_replicas: int | None
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
+    engine: str
+    compile: bool
+    token_budget: int | None
+    block_mb: float | None
+    ontology: tuple[str, ...]
+    dictionary: tuple[str, ...]
+    concepts: bool
+    min_score: float | None
+    labels: tuple[str, ...]
+    grounded_only: tuple[str, ...]
+    concept_prefixes: dict[str, tuple[str, ...]]
+    keep_text: bool
+    address: str | None
+    cpus: int | None
+    keep_versions: int | None
+    compact: bool
+    max_rejected: float
+    max_pruned: float
+    log_format: LogFormat
+    patience: float
+    notify: str | None
+    wait_for: WaitForSettings | Mapping[str, Any]
+    s3: S3Settings | Mapping[str, Any]
 
 
 def load_settings(file: str | Path | None = None, **arguments: Any) -> Settings:

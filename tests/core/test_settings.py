@@ -6,8 +6,7 @@ from typing import get_type_hints
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.setting_arguments import SettingArguments
-from craft_ray.core.settings import FILE, Settings, load_settings
+from craft_ray.core.settings import FILE, SettingArguments, Settings, load_settings
 
 
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
