@@ -1,6 +1,7 @@
 """Loading checkpoints of all kinds, and folders that are none."""
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -109,6 +110,13 @@ def test_damaged_files(tmp_path: Path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(SettingsError, match=message):
         load_checkpoint(str(tmp_path))
+
+
+def test_weights_that_end_early(tmp_path: Path):
+    folder = Path(shutil.copytree(SHIPPED["craft-iob"], tmp_path / "model"))
+    os.truncate(folder / "model.safetensors", (folder / "model.safetensors").stat().st_size - 4)
+    with pytest.raises(SettingsError, match="cannot load the model"):
+        load_checkpoint(str(folder))
 
 
 def test_names_and_fingerprints(craft_iob, tiny_checkpoint: Path, monkeypatch):
