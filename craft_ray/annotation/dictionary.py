@@ -51,7 +51,7 @@ def _longest(entities: pa.Table, of_model: int) -> list[int]:
     row, start, end = (entities[name].to_numpy() for name in ("row", "start", "end"))
     is_ours = np.arange(len(row)) >= of_model
     group = row * (labels.max(initial=0) + 1) + labels
-    rivals = np.flatnonzero(np.isin(group, group[is_ours]))
+    rivals = np.flatnonzero(np.isin(group, np.intersect1d(group[is_ours], group[~is_ours])))
     spans: dict[int, list[tuple[int, int]]] = {}  # those kept of each document and label, sorted
     keep = np.ones(len(row), np.bool_)
     for n in rivals[np.lexsort((is_ours[rivals], (start - end)[rivals]))].tolist():

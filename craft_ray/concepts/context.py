@@ -13,7 +13,8 @@ MAX_LONGER_NAMES = 20
 MAX_WORD = 40
 """Characters."""
 
-NAME_GOES_ON = re.compile(rf"[-‐‑–](?:\d|{'|'.join(GREEK)})")
+HYPHENS = "-‐‑–"
+NAME_GOES_ON = re.compile(rf"[{HYPHENS}](?:\d|{'|'.join(GREEK)})")
 
 _PARENTHESIS = re.compile(r"\(([^()\[\]\n;,]{2,10})[),;]")
 _LONG_PARENTHESIS = re.compile(r" \(([^()\[\]\n;,]{6,80})[),;]")
@@ -62,7 +63,7 @@ class Context:
 
     def is_cut(self, symbol: str) -> bool:
         """True if each occurrence of a symbol is the beginning of a hyphenated name: `NF` in `NF-kappaB`."""
-        if not any(f"{symbol}{hyphen}" in self.text for hyphen in "-‐‑–"):
+        if not any(f"{symbol}{hyphen}" in self.text for hyphen in HYPHENS):
             return False
         ends = [match.end() for match in re.finditer(rf"(?<!\w){re.escape(symbol)}(?!\w)", self.text)]
         return bool(ends) and all(NAME_GOES_ON.match(self.text, end) for end in ends)

@@ -10,21 +10,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from craft_ray.concepts.context import NAME_GOES_ON
+from craft_ray.concepts.context import HYPHENS, NAME_GOES_ON
 from craft_ray.concepts.forms import cased_form, folded_words, is_symbol
 
 BATCH_CHARACTERS = 1 << 17
 """Characters of texts that are searched together, few enough for a processor's cache."""
 
+BATCH_NAMES = 20_000
+
 MAX_WORDS = 15
 """Words of a name; longer ones are not found."""
 
-_PREFIX = 4
+_FIRST_CHARACTERS = 8
+"""Folded characters of a name that a word and those behind it must begin with, unless the name is shorter."""
+
+_FIRST_WORDS = 4
 """Words of a run from which on only runs that a name begins with are followed."""
 
 _BITS_PER_NAME = 64
@@ -37,7 +41,6 @@ _COMBINING = slice(0x300, 0x370)
 
 _SYMBOL = re.compile(r"\S+")
 _SYMBOL_SIGN = re.compile(r".*\d|.+[A-Z]")
-_BREAK = re.compile(r"[,.;:!?]\s|[()\[\]\n]")
 
 _STOP_WORDS = (
     "a about after all also although an and any are as at be been before but by can could did do does during each for "
@@ -48,6 +51,8 @@ _STOP_WORDS = (
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 """Words that are no names."""
 
+Integers = NDArray[np.int64]
+
 
 class Found(NamedTuple):
     """Names in texts, (names,) each, sorted by text and offset. Names of one label do not overlap.
@@ -55,10 +60,10 @@ class Found(NamedTuple):
     row: index of the text; start, end: offsets in it; label: index in the dictionary's labels
     """
 
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    label: NDArray[np.int64]
+    row: Integers
+    start: Integers
+    end: Integers
+    label: Integers
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,10 @@ class Dictionary:
     """Names as columns, sorted by key.
 
     key:      (names,) hash of the folded form
-    case:     (names,) checksum of a symbol with its case, 0 for other names
+    case:     (names,) hash of a symbol with its case, 0 for other names
     broken:   (names,) whether the name has punctuation of sentences or brackets, which others do not cross
     label:    (names,) index in `labels`
-    bits:     Bloom filter of the keys, and of the first words of long names
+    bits:     Bloom filter of the keys, and of the first characters and words of long names
     longest:  words of the longest name
     """
 
@@ -83,96 +88,136 @@ class Dictionary:
 
     def find(self, texts: Sequence[str | None]) -> Found:
         """The longest names in some texts."""
-        parts = [self._find(first, list(batch)) for first, batch in _batches(texts)]
+        parts = [self._find(first, batch) for first, batch in _batches(texts)]
         columns = zip(*parts, strict=True) if parts else [[np.empty(0, np.int64)]] * 4
         return Found(*(np.concatenate(column) for column in columns))
 
     def _find(self, first_row: int, texts: list[str]) -> Found:
         text = "\n".join(texts)
         words = _Words.of(text)
+        start, end, label = self._names(text, words, *self._runs(words))
         begin = np.cumsum([0, *(len(one) + 1 for one in texts)])
-        found = sorted({hit for run in self._runs(words) for hit in self._names(text, words, *run)})
-        kept: list[tuple[int, int, int, int]] = []
-        last_end = dict.fromkeys(range(len(self.labels)), -1)
-        for start, length, label in found:
-            end = start - length  # lengths are negative, so that the longest comes first
-            number = int(np.searchsorted(begin, start, side="right")) - 1
-            if start >= last_end[label] and end < begin[number + 1]:
-                last_end[label] = end
-                kept.append((first_row + number, start - int(begin[number]), end - int(begin[number]), label))
-        return Found(*np.array(kept, np.int64).reshape(-1, 4).T)
+        row = np.searchsorted(begin, start, side="right") - 1
+        inside = end < begin[row + 1]
+        row, start, end, label = (column[inside] for column in (row, start, end, label))
+        kept = _longest(start + label * len(text), end + label * len(text))
+        kept = kept[np.lexsort((label[kept], -end[kept], start[kept]))]
+        row, start, end = row[kept], start[kept], end[kept]
+        return Found(first_row + row, start - begin[row], end - begin[row], label[kept])
 
-    def _runs(self, words: "_Words") -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], int]]:
-        """Runs of words that may be names: hash, first word, end, and 1 if the name lacks the last letter, a plural."""
-        first = np.arange(len(words.start))
-        for length in range(1, max(self.longest, _PREFIX) + 1):  # a word of a name may be several in a text
-            first = first[: np.searchsorted(first, len(words.start) - length, side="right")]
-            last = first + length - 1
-            key = words.hashes(first, words.end[last])
-            known = self._may_hold(key)
-            yield key[known], first[known], words.end[last[known]], 0
-            plural = np.flatnonzero(words.is_plural[last])
-            key = words.hashes(first[plural], words.end[last[plural]] - 1)
-            in_singular = self._may_hold(key)
-            plural = plural[in_singular]
-            yield key[in_singular], first[plural], words.end[last[plural]], 1
-            if length >= _PREFIX:
-                first = first[known] if length == _PREFIX else first
+    def _runs(self, words: "_Words") -> tuple[Integers, Integers, Integers]:
+        """Runs of words that may be names: first word, last word, and 1 if the name lacks the last letter, a plural."""
+        begin, count = words.place[words.start], len(words.start)
+        begins_name = self._begins_name(words, begin)
+        runs: list[tuple[Integers, Integers]] = [(words.start[:0], words.start[:0])]
+        for more in range(min(_FIRST_WORDS, count)):
+            size = words.place[words.end[more:]] - begin[: count - more]
+            first = np.flatnonzero(begins_name[: count - more] | (size <= _FIRST_CHARACTERS))
+            runs.append((first, first + more))
+        short = self._held(words, *map(np.concatenate, zip(*runs, strict=True)))
+        long = short[0][(short[1] - short[0] == _FIRST_WORDS - 1) & (short[2] == 0)]
+        last = long[:, None] + np.arange(_FIRST_WORDS, max(self.longest, _FIRST_WORDS))
+        exists = last < count
+        longer = self._held(words, np.broadcast_to(long[:, None], last.shape)[exists], last[exists])
+        first, last, dropped = map(np.concatenate, zip(short, longer, strict=True))
+        return first, last, dropped
 
-    def _may_hold(self, key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def _begins_name(self, words: "_Words", begin: Integers) -> NDArray[np.bool_]:
+        """(words,) mask of those with which a name of _FIRST_CHARACTERS or more may begin."""
+        after = np.minimum(begin + _FIRST_CHARACTERS, len(words.character))
+        end = words.character[after - 1] + 1
+        found: NDArray[np.bool_] = (
+            words.place[end] != begin + _FIRST_CHARACTERS
+        )  # within a character such as beta, or after the text
+        found[self._may_hold(words.hashes(words.total, words.start, end))] = True
+        return found
+
+    def _held(self, words: "_Words", first: Integers, last: Integers) -> tuple[Integers, Integers, Integers]:
+        """Those of some runs, in the plural or not, that the filter may hold."""
+        plural = np.flatnonzero(words.is_plural[last])
+        dropped = np.repeat([0, 1], [len(first), len(plural)])
+        first, last = np.concatenate([first, first[plural]]), np.concatenate([last, last[plural]])
+        held = self._may_hold(words.hashes(words.total, words.start[first], words.end[last] - dropped))
+        return first[held], last[held], dropped[held]
+
+    def _may_hold(self, key: NDArray[np.uint64]) -> Integers:
         bit = key & np.uint64(len(self.bits) * 8 - 1)
         return np.flatnonzero(self.bits[bit >> np.uint64(3)] >> (bit & np.uint64(7)).astype(np.uint8) & 1)
 
     def _names(
-        self,
-        text: str,
-        words: "_Words",
-        key: NDArray[np.uint64],
-        first: NDArray[np.int64],
-        end: NDArray[np.int64],
-        dropped: int,
-    ) -> Iterator[tuple[int, int, int]]:
-        """Start, negative length and label of the runs that are names."""
-        low = np.searchsorted(self.key, key)
-        hits = np.flatnonzero(self.key[np.minimum(low, len(self.key) - 1)] == key)
-        high = np.searchsorted(self.key, key[hits], side="right")
-        for n, after in zip(hits.tolist(), high.tolist(), strict=True):
-            start, stop = int(words.start[first[n]]), int(end[n])
-            mention = text[start : stop - dropped]
-            case, broken = crc32(cased_form(mention).encode()), _BREAK.search(mention) is not None
-            for name in range(int(low[n]), after):
-                if self.broken[name] == broken and (
-                    not self.case[name] or (self.case[name] == case and not NAME_GOES_ON.match(text, stop))
-                ):
-                    yield start, start - stop, int(self.label[name])
+        self, text: str, words: "_Words", first: Integers, last: Integers, dropped: Integers
+    ) -> tuple[Integers, Integers, Integers]:
+        """Start, end and label of the runs that are names."""
+        start, end = words.start[first], words.end[last] - dropped
+        key = words.hashes(words.total, start, end)
+        order = np.argsort(key)  # neighbours are near each other in memory
+        low, high = (np.searchsorted(self.key, key[order], side) for side in ("left", "right"))
+        run = np.repeat(order, high - low)
+        name = np.arange(len(run)) - np.repeat(np.cumsum(high - low) - high, high - low)
+        start, end, dropped = start[run], end[run], dropped[run]
+        is_cased = self.case[name] > 0
+        fits = self.broken[name] == words.are_broken(start, end)
+        if is_cased.any():
+            fits &= ~is_cased | (self.case[name] == words.case(start, end))
+        stop = end + dropped
+        next_sign = _alphabet().sign[words.codes[stop]]
+        for n in np.flatnonzero(fits & is_cased & (next_sign == _HYPHEN)).tolist():
+            fits[n] = not NAME_GOES_ON.match(text, int(stop[n]))
+        return start[fits], stop[fits], self.label[name[fits]].astype(np.int64)
+
+
+def _longest(start: Integers, end: Integers) -> Integers:
+    """Indices of spans without those that overlap an earlier one, or a longer one with the same start."""
+    order = np.lexsort((-end, start))
+    start, end = start[order], end[order]
+    kept = np.ones(len(order), np.bool_)
+    kept[1:] = start[1:] >= np.maximum.accumulate(end)[:-1]
+    for n in np.flatnonzero(~kept).tolist():  # those that overlap any earlier span, which may itself be left out
+        if kept[n - 1]:
+            last_end = end[n - 1]
+        if start[n] >= last_end:
+            kept[n], last_end = True, end[n]
+    return order[kept]
 
 
 def make_dictionary(names: Sequence[str], label: NDArray[np.integer], labels: Sequence[str]) -> Dictionary:
     """Compile names; `label` is the index of each one's label. Stop words, numbers and single letters are left out."""
-    text = "\n".join(name.replace("\n", " ") for name in names)
-    words = _Words.of(text)
-    begin = np.cumsum([0, *(len(name) + 1 for name in names[:-1])])
-    owner = np.searchsorted(begin, words.start, side="right") - 1
-    count = np.bincount(owner, minlength=len(names))
-    first = np.cumsum(count) - count
-    is_name = np.array([_is_name(name) for name in names], np.bool_)
-    kept = np.flatnonzero((count > 0) & (count <= MAX_WORDS) & is_name)
-    key = words.hashes(first[kept], words.end[first[kept] + count[kept] - 1])
-    long = kept[count[kept] > _PREFIX]
-    prefix = words.hashes(first[long], words.end[first[long] + _PREFIX - 1])
-    chosen = [names[n] for n in kept.tolist()]
-    case = np.array([crc32(cased_form(name).encode()) if _is_cased(name) else 0 for name in chosen], np.uint32)
-    broken = np.array([_BREAK.search(name) is not None for name in chosen], np.bool_)
-    order = np.lexsort((label[kept], broken, case, key))
-    key, case, broken, numbers = key[order], case[order], broken[order], label[kept][order].astype(np.uint8)
+    batches = range(0, max(1, len(names)), BATCH_NAMES)
+    parts = [_columns(names[n : n + BATCH_NAMES], label[n : n + BATCH_NAMES]) for n in batches]
+    key, case, broken, numbers, filtered, longest = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((numbers, broken, case, key))
+    key, case, broken, numbers = key[order], case[order], broken[order], numbers[order]
     new = np.ones(len(order), np.bool_)
     same = (key[1:] == key[:-1]) & (case[1:] == case[:-1]) & (broken[1:] == broken[:-1])
     new[1:] = ~same | (numbers[1:] != numbers[:-1])
     bits = np.zeros(1 << max(13, int(len(key) * _BITS_PER_NAME - 1).bit_length() - 3), np.uint8)
-    bit = np.concatenate([key, prefix]) & np.uint64(len(bits) * 8 - 1)
+    bit = filtered & np.uint64(len(bits) * 8 - 1)
     np.bitwise_or.at(bits, bit >> np.uint64(3), np.uint8(1) << (bit & np.uint64(7)).astype(np.uint8))
-    longest = int(count[kept].max(initial=0))
-    return Dictionary(key[new], case[new], broken[new], numbers[new], bits, longest, tuple(labels))
+    return Dictionary(key[new], case[new], broken[new], numbers[new], bits, int(longest.max()), tuple(labels))
+
+
+def _columns(names: Sequence[str], label: NDArray[np.integer]) -> tuple[NDArray[np.generic], ...]:
+    """Columns of a dictionary for some names, then keys for its filter, and the words of the longest name."""
+    text = "\n".join(name.replace("\n", " ") for name in names)
+    words = _Words.of(text)
+    begin = np.cumsum([0, *(len(name) + 1 for name in names[:-1])])
+    count = np.bincount(np.searchsorted(begin, words.start, side="right") - 1, minlength=len(names))
+    is_name = np.array([_is_name(name) for name in names], np.bool_)
+    kept = np.flatnonzero((count > 0) & (count <= MAX_WORDS) & is_name)
+    first = (np.cumsum(count) - count)[kept]
+    start, end = words.start[first], words.end[first + count[kept] - 1]
+    key = words.hashes(words.total, start, end)
+    is_cased = np.array([_is_cased(names[n]) for n in kept.tolist()], np.bool_)
+    case = np.where(is_cased, words.case(start, end), np.uint32(0))
+    long = count[kept] > _FIRST_WORDS
+    first_words = words.hashes(words.total, start[long], words.end[first[long] + _FIRST_WORDS - 1])
+    folded = (name.replace(" ", "") for name in folded_words([names[n] for n in kept.tolist()]))
+    beginnings = _Words.of("\n".join(name[:_FIRST_CHARACTERS] for name in folded if len(name) >= _FIRST_CHARACTERS))
+    first_characters = beginnings.hashes(beginnings.total, beginnings.start, beginnings.end)
+    filtered = np.concatenate([key, first_words, first_characters])
+    length = np.array(list(map(len, names)), np.int64)
+    broken = words.are_broken(begin[kept], (begin + length)[kept])
+    return key, case, broken, label[kept].astype(np.uint8), filtered, count[kept]
 
 
 def _is_name(name: str) -> bool:
@@ -198,39 +243,65 @@ def _batches(texts: Sequence[str | None]) -> Iterator[tuple[int, list[str]]]:
 class _Words:
     """The words of a text, and what hashes of any run of them are computed from.
 
+    codes:            (characters + 1,) code points, and a line break
     start, end, is_plural: (words,) offsets, and whether a word ends with an s that may mark a plural
-    total, place: (characters + 1,) running sum of the characters' values, and folded characters before each
+    total, place:     (characters + 1,) running sum of the characters' values, and folded characters before each
+    character:        (folded characters,) offset of the character that each belongs to
     """
 
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
+    codes: NDArray[np.intp]
+    start: Integers
+    end: Integers
     is_plural: NDArray[np.bool_]
     total: NDArray[np.uint64]
-    place: NDArray[np.int64]
+    place: Integers
+    character: Integers
 
     @classmethod
     def of(cls, text: str) -> "_Words":
-        value, length, inside = _alphabet()
-        codes = np.minimum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32), _CODES - 1)
-        place = np.concatenate([[0], np.cumsum(length[codes], dtype=np.int64)])
-        power, _ = _powers(int(place[-1]))
-        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(value[codes] * power[place[:-1]], dtype=np.uint64)])
-        edge = np.diff(inside[codes].astype(np.int8), prepend=0, append=0)
-        start, end = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
+        alphabet = _alphabet()
+        codes = np.frombuffer(f"{text}\n".encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.intp)
+        np.minimum(codes, _CODES - 1, out=codes)
+        length = alphabet.length[codes]
+        place = np.zeros(len(codes), np.int64)
+        np.cumsum(length[:-1], out=place[1:])
+        inside = np.zeros(len(codes) + 1, np.bool_)
+        inside[1:] = alphabet.inside[codes]
+        edge = np.flatnonzero(inside[1:] != inside[:-1])
+        start, end = edge[::2], edge[1::2]
         before = codes[end - 2]
         is_plural = (codes[end - 1] == ord("s")) & (end - start > 3)
         is_plural &= (before != ord("s")) & (before != ord("u")) & (before != ord("i"))
-        return cls(start, end, is_plural, total, place)
+        total = _running_sum(alphabet.folded[codes], place)
+        return cls(codes, start, end, is_plural, total, place, np.repeat(np.arange(len(length)), length))
 
-    def hashes(self, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Hash of the characters from each first word to an offset."""
-        start = self.start[first]
+    def hashes(self, total: NDArray[np.uint64], start: Integers, end: Integers) -> NDArray[np.uint64]:
+        """Hash of the characters between offsets, by a running sum of their values."""
         _, inverse = _powers(int(self.place[-1]))
-        key = (self.total[end] - self.total[start]) * inverse[self.place[start]]
+        key = (total[end] - total[start]) * inverse[self.place[start]]
         key ^= key >> np.uint64(32)
         key *= _BASE
         key ^= key >> np.uint64(29)
         return key
+
+    def case(self, start: Integers, end: Integers) -> NDArray[np.uint32]:
+        """Hash of the characters between offsets with their case; never 0."""
+        total = _running_sum(_alphabet().cased[self.codes], self.place)
+        return (self.hashes(total, start, end) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+
+    def are_broken(self, start: Integers, end: Integers) -> NDArray[np.bool_]:
+        """Whether there is a bracket, a line break or punctuation before a blank between offsets."""
+        sign = _alphabet().sign[self.codes]
+        breaks = np.flatnonzero((sign[1:] == _BREAK) | ((sign[1:] == _BLANK) & (sign[:-1] == _STOP))) + 1
+        return np.searchsorted(breaks, end) > np.searchsorted(breaks, start)
+
+
+def _running_sum(value: NDArray[np.uint64], place: Integers) -> NDArray[np.uint64]:
+    """(characters + 1,) sums of the values of all characters before each, weighted by their place."""
+    power, _ = _powers(int(place[-1]))
+    total = np.zeros(len(value), np.uint64)
+    np.cumsum(value[:-1] * power[place[:-1]], out=total[1:])
+    return total
 
 
 def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -240,22 +311,43 @@ def _powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 @lru_cache(maxsize=2)
 def _powers_up_to(bits: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    count = 1 << bits
-    powers = [np.cumprod(np.full(count, base, np.uint64)) for base in (_BASE, _INVERSE)]
-    one = np.ones(1, np.uint64)
-    return np.concatenate([one, powers[0]]), np.concatenate([one, powers[1]])
+    power, inverse = (np.full((1 << bits) + 1, base, np.uint64) for base in (_BASE, _INVERSE))
+    power[0] = inverse[0] = 1
+    return np.cumprod(power), np.cumprod(inverse)
+
+
+_BLANK, _STOP, _BREAK, _HYPHEN = 1, 2, 3, 4
+"""White space; punctuation that ends a part of a sentence before a blank; brackets and line breaks; hyphens."""
+
+
+class _Alphabet(NamedTuple):
+    """By code point: values of its folded and of its cased form, length of the former, whether it is part of words, and
+    which sign it is.
+    """
+
+    folded: NDArray[np.uint64]
+    cased: NDArray[np.uint64]
+    length: NDArray[np.uint8]
+    inside: NDArray[np.bool_]
+    sign: NDArray[np.uint8]
 
 
 @lru_cache(maxsize=1)
-def _alphabet() -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.bool_]]:
-    """By code point: value of its folded form, length of the form, and whether it is part of words."""
+def _alphabet() -> _Alphabet:
     letters = [" " if 0xD800 <= code < 0xE000 or chr(code).isspace() else chr(code) for code in range(_CODES)]
-    forms = folded_words(letters)
-    value = np.zeros(_CODES, np.uint64)
-    for code, form in enumerate(forms):
-        if form:
-            value[code] = sum(ord(c) * pow(int(_BASE), n, 1 << 64) for n, c in enumerate(form) if c != " ") % (1 << 64)
-    length = np.array([len(form.replace(" ", "")) for form in forms], np.uint8)
+    forms = [form.replace(" ", "") for form in folded_words(letters)]
+    length = np.array([len(form) for form in forms], np.uint8)
     inside = length > 0
     inside[_COMBINING] = True
-    return value, length, inside
+    sign = np.zeros(_CODES, np.uint8)
+    sign[[code for code in range(_CODES) if chr(code).isspace()]] = _BLANK
+    sign[[ord(c) for c in ",.;:!?"]] = _STOP
+    sign[[ord(c) for c in "()[]\n"]] = _BREAK
+    sign[[ord(c) for c in HYPHENS]] = _HYPHEN
+    return _Alphabet(_values(forms), _values([cased_form(letter) for letter in letters]), length, inside, sign)
+
+
+def _values(forms: Sequence[str]) -> NDArray[np.uint64]:
+    powers = [pow(int(_BASE), n, 1 << 64) for n in range(max(map(len, forms)))]
+    sums = (sum(ord(c) * power for c, power in zip(form, powers, strict=False)) for form in forms)
+    return np.fromiter((one % (1 << 64) for one in sums), np.uint64, len(forms))
