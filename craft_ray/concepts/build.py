@@ -24,6 +24,9 @@ from craft_ray.concepts.lexicon import (
 )
 from craft_ray.concepts.terms import EXACT, SECOND_SOURCES, Term, prefix_of
 
+MAX_SYNONYMS = 200
+"""Synonyms of a concept. What has more is a group whose members are listed, such as `human protein` in some files."""
+
 MAJORITY = 0.75
 """Share of a string's mentions in a corpus that must have one id."""
 
@@ -31,7 +34,7 @@ MAJORITY = 0.75
 class LexiconBuilder:
     """Collects terms and strings.
 
-    leave_out: ids of classes without names, which no mention gets; they stay in the hierarchy
+    leave_out: ids of classes that no mention gets. They stay in the hierarchy, and have names only if a gene is theirs
     """
 
     def __init__(self, prefixes: Sequence[str], leave_out: frozenset[str] = frozenset()) -> None:
@@ -39,7 +42,8 @@ class LexiconBuilder:
         self._chemical = self._prefix.get("CHEBI", -1)
         self._leave_out = leave_out
         self._index: dict[str, int] = {}  # of each concept
-        self._nameless: set[int] = set()
+        self._nameless: dict[int, list[tuple[str, int]]] = {}  # names to add if a gene is theirs, and tiers
+        self._proteins: dict[str, list[str]] = {}  # by name and exact synonym in lower case
         self._name: list[str | None] = []
         self._ontology, self._taxon = bytearray(), array("I")
         self._texts: list[str] = []
@@ -99,16 +103,28 @@ class LexiconBuilder:
         named = reversed(list(zip(self._index, self._name, strict=True)))
         return {name.casefold(): id_ for id_, name in named if name and prefix_of(id_) == prefix}
 
+    def proteins(self, symbol: str, name: str) -> list[str]:
+        """Ids of the proteins with a gene's symbol and name, else of those with its name."""
+        of_name, of_symbol = (self._proteins.get(text.casefold(), []) for text in (name, symbol))
+        return [one for one in of_name if one in of_symbol] or of_name
+
     def _add_names(self, term: Term, concept: int, tier: int) -> None:
         """Add a term's cross-references to a concept, and its names, of which the preferred one has a tier."""
         for xref in term.xrefs:
             self._xrefs.setdefault(xref, []).append(concept)
+        names = [(term.name, tier)] if term.name else []
+        for text, scope in term.synonyms if len(term.synonyms) <= MAX_SYNONYMS else ():
+            names.append((text, tier if tier == CORPUS else SYNONYM if scope == EXACT else RELATED))
+        if term.id.startswith("PR:"):
+            for text, its_tier in names:
+                if its_tier < RELATED:
+                    self._proteins.setdefault(text.casefold(), []).append(term.id)
         if concept in self._nameless:
-            return
-        if term.name:
-            self._add_name(term.name, concept, tier)
-        for text, scope in term.synonyms:
-            self._add_name(text, concept, tier if tier == CORPUS else SYNONYM if scope == EXACT else RELATED)
+            self._nameless[concept] += names
+            is_gene = any(prefix_of(xref) == "HGNC" for xref in term.xrefs)
+            names = self._nameless.pop(concept) if is_gene else []
+        for text, its_tier in names:
+            self._add_name(text, concept, its_tier)
 
     def add_strings(self, strings: Mapping[tuple[str, str], int]) -> None:
         """Add an annotated corpus: the mentions of each pair of string and id.
@@ -178,7 +194,7 @@ class LexiconBuilder:
             self._ontology.append(self._prefix[prefix])
             self._taxon.append(_is_of_one_species(concept_id))
             if concept_id in self._leave_out:
-                self._nameless.add(concept)
+                self._nameless[concept] = []
         return concept
 
     def _add_name(self, text: str, concept: int, tier: int) -> None:

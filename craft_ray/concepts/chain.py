@@ -116,7 +116,7 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     """Look up strings as they are.
 
     An earlier prefix of the lexicon goes before a later one. Among names that match equally well, the concept with the
-    most mentions in the corpus wins, then one that is not specific to a species.
+    most mentions in the corpus wins, then one that is not specific to a species, then one with cross-references.
 
     allowed, taxon: (strings, prefixes) and (strings,) as in `Queries`
     """
@@ -134,7 +134,9 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     string, concept, rank = string[kept], concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     ontology = lexicon.ontology[concept]
-    order = np.lexsort((concept, lexicon.taxon[concept] > 0, -prior, rank, ontology, string))
+    order = np.lexsort(
+        (concept, ~lexicon.has_xrefs[concept], lexicon.taxon[concept] > 0, -prior, rank, ontology, string)
+    )
     string, concept, rank = string[order], concept[order], rank[order]
     matched, first = np.unique(string, return_index=True)
     found = Found(np.full(len(texts), NONE), np.zeros(len(texts), np.int64), np.full(len(texts), None))

