@@ -32,6 +32,9 @@ _FIRST_WORDS = 4
 """Words of a run from which on only runs that a name begins with are followed."""
 
 _BITS_PER_NAME = 64
+_SHIFTS = (0, 32)
+"""Of a key, for the bits that it has in the filter."""
+
 _CODES = 1 << 17
 """Code points; characters above are no part of names."""
 
@@ -141,8 +144,11 @@ class Dictionary:
         return first[held], last[held], dropped[held]
 
     def _may_hold(self, key: NDArray[np.uint64]) -> Integers:
-        bit = key & np.uint64(len(self.bits) * 8 - 1)
-        return np.flatnonzero(self.bits[bit >> np.uint64(3)] >> (bit & np.uint64(7)).astype(np.uint8) & 1)
+        held = np.arange(len(key))
+        for shift in _SHIFTS:
+            byte, bit = _bit(key[held] >> np.uint64(shift), len(self.bits))
+            held = held[np.flatnonzero(self.bits[byte] & bit)]
+        return held
 
     def _names(
         self, text: str, words: "_Words", first: Integers, last: Integers, dropped: Integers
@@ -191,8 +197,8 @@ def make_dictionary(names: Sequence[str], label: NDArray[np.integer], labels: Se
     same = (key[1:] == key[:-1]) & (case[1:] == case[:-1]) & (broken[1:] == broken[:-1])
     new[1:] = ~same | (numbers[1:] != numbers[:-1])
     bits = np.zeros(1 << max(13, int(len(key) * _BITS_PER_NAME - 1).bit_length() - 3), np.uint8)
-    bit = filtered & np.uint64(len(bits) * 8 - 1)
-    np.bitwise_or.at(bits, bit >> np.uint64(3), np.uint8(1) << (bit & np.uint64(7)).astype(np.uint8))
+    for shift in _SHIFTS:
+        np.bitwise_or.at(bits, *_bit(filtered >> np.uint64(shift), len(bits)))
     return Dictionary(key[new], case[new], broken[new], numbers[new], bits, int(longest.max()), tuple(labels))
 
 
@@ -218,6 +224,12 @@ def _columns(names: Sequence[str], label: NDArray[np.integer]) -> tuple[NDArray[
     length = np.array(list(map(len, names)), np.int64)
     broken = words.are_broken(begin[kept], (begin + length)[kept])
     return key, case, broken, label[kept].astype(np.uint8), filtered, count[kept]
+
+
+def _bit(key: NDArray[np.uint64], size: int) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Index in a filter of some bytes, and the bit to set there, for each key."""
+    bit = (key & np.uint64(size * 8 - 1)).astype(np.intp)
+    return bit >> 3, np.uint8(1) << (bit & 7).astype(np.uint8)
 
 
 def _is_name(name: str) -> bool:
