@@ -91,7 +91,7 @@ def train(
     if recipe.disjoint:
         train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
     data = TrainingData.load(base, train, dev, auxiliary, recipe)
-    old = _with_same_labels(base, data.initial.main_head) if recipe.base_share else {}
+    old = weights_of_base(base, data.initial.main_head) if recipe.base_share else {}
     fingerprint = _fingerprint(train, dev, auxiliary, base, recipe)
     with ray_session(settings), _event_queue({"step": on_step, "epoch": on_epoch}) as events:
 
@@ -113,10 +113,10 @@ def train(
     return result
 
 
-def _with_same_labels(base: str, head: Head) -> Weights:
+def weights_of_base(base: str, head: Head) -> Weights:
     """The weights of a base that has the labels of `head`. Raises SettingsError for any other base."""
     checkpoint = load_checkpoint(base)
-    if tuple(checkpoint.id2label.values()) != head.tags:
+    if tuple(label for _, label in sorted(checkpoint.id2label.items())) != head.tags:
         raise SettingsError(f"base_share: the base {base} has other labels than the corpus")
     return checkpoint.weights
 

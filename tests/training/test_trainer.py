@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from craft_ray.model.loading import load_checkpoint
+from craft_ray.core.errors import SettingsError
+from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.training.examples import IGNORED, Head
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.train import finished
+from craft_ray.training.train import finished, weights_of_base
 from craft_ray.training.trainer import AVERAGED_FILE, Stage, card_rows, fit, group_loss
 from craft_ray.training.training_data import label_config
 from tests.support.gold import gold
@@ -105,3 +106,14 @@ def test_base_share_averages_with_the_base():
     result = finished(new, Head((("Taxon",),)), Recipe(base_share=0.25), base)
     assert result["classifier.bias"].tolist() == [0.25, 1.0, 1.75]
     assert result["other"].tolist() == [0.75] * 3
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_the_base_has_the_labels_of_its_own_corpus(name):
+    """Both models that ship were averaged with a base of the same labels."""
+    checkpoint = load_checkpoint(name)
+    labels = checkpoint.tags.names
+    head = Head(tuple((label,) for label in labels) if checkpoint.label_pieces else (labels,))
+    assert weights_of_base(name, head).keys() == checkpoint.weights.keys()
+    with pytest.raises(SettingsError, match=f"the base {name} has other labels"):
+        weights_of_base(name, Head((("Virus",),)))
