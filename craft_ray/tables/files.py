@@ -30,7 +30,9 @@ def check_log(storage: Storage, path: str) -> int:
     except (FileNotFoundError, NotADirectoryError):
         return 0
     last = max(filter(_COMMIT.search, sizes), default=None)
-    if last and not is_remote(path) and not _is_whole(storage.read_bytes(last)):
+    if last and (is_remote(path) or _is_whole(storage.read_bytes(last))):
+        storage.sync([last])  # the run that made it may have ended before, and others are going to follow it
+    elif last:
         log.warning("%s is torn, as after a power cut: this commit is undone", last)
         storage.remove_files([last])
         del sizes[last]

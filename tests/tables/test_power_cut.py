@@ -74,3 +74,12 @@ def test_an_emptied_commit_is_refused(tmp_path: Path):
         Tables(STORAGE, str(tmp_path))
     assert len(list((tmp_path / "documents").glob("*.parquet"))) == 2
     assert DeltaTable(str(tmp_path / "entities")).to_pyarrow_table().num_rows == 2
+
+
+def test_the_last_commit_of_a_dead_run_is_synced(tables: Tables, tmp_path: Path, synced: set[str]):
+    """Else a power cut could lose it, and keep those that follow it."""
+    tables.append([block(tmp_path, ("a", "mouse"))])
+    last = f"{tmp_path}/entities/_delta_log/{tables.entities.version:020}.json"
+    synced.clear()
+    Tables(STORAGE, str(tmp_path))
+    assert last in synced
