@@ -118,5 +118,8 @@ def scalar_columns(rows: list[Row], account: ShardAccount) -> dict[str, list[Any
     documents = [row.item if isinstance(row.item, Document) else None for row in rows]
     for name in ("title", "year", "journal", "text"):
         columns[name] = [getattr(document, name) if document else None for document in documents]
-    columns["sections"] = [[(s.name, s.start, s.end) for s in d.sections] if d else None for d in documents]
+    columns["sections"] = [
+        [{"name": s.name, "start": s.start, "end": s.end} for s in document.sections] if document else None
+        for document in documents
+    ]
     return columns

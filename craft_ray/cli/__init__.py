@@ -21,7 +21,15 @@ def main() -> NoReturn:
         put_off_pandas()
     from craft_ray.cli.app import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        # A LIMIT leaves threads of Arrow that read ahead. One that the end of the interpreter kills would be waited for
+        # for ever. These commands have nothing left to do.
+        if sys.argv[1:2] in (["query"], ["show"]) and isinstance(end.code, int):
+            sys.stderr.flush()
+            os._exit(end.code)  # stdout is flushed
+        raise
 
 
 def _open_standard_streams() -> None:

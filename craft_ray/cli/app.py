@@ -113,12 +113,7 @@ def main() -> NoReturn:
         signal.signal(number, _interrupted)  # until a run has handlers of its own
     if requested_log_format(sys.argv[1:]) == "json":
         configure_logging("json")  # also for what fails before settings are read
-    code = _exit_code(make_app(_named_by(sys.argv[1:]) or COMMANDS))
-    if sys.argv[1:2] in (["query"], ["show"]):
-        # A LIMIT leaves threads of Arrow that read ahead. One that the end of the interpreter kills would be waited for
-        # for ever. These commands have nothing left to do.
-        os._exit(code)
-    sys.exit(code)
+    sys.exit(_exit_code(make_app(_named_by(sys.argv[1:]) or COMMANDS)))
 
 
 def _interrupted(*_: object) -> NoReturn:

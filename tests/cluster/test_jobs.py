@@ -116,11 +116,10 @@ def test_a_job_is_stopped_and_submitted_again(
     with submit(environment, "first", *arguments, "stand-in:300") as first:  # slow: it is stopped long before its end
         waiting = set(expressions())
         until(lambda: not waiting.difference_update([e for e in waiting if prometheus.query(e)]) and not waiting)
-        replicas = prometheus.query("sum by (replica) (ray_craft_ray_replica_tokens_total)")
+        until(lambda: len(prometheus.query("sum by (replica) (ray_craft_ray_replica_tokens_total)")) == 2)
         committed = sum(float(row["value"][1]) for row in prometheus.query("sum(ray_craft_ray_entities_total)"))
         client.stop_job("first")
         logs, _ = first.communicate(timeout=240)
-    assert len(replicas) == 2
     assert client.get_job_status("first") == JobStatus.STOPPED
     stopped = json.loads(next(line for line in logs.splitlines() if line.startswith('{"run_id"') and "adds_up" in line))
     assert stopped["status"] == "stopped"
