@@ -135,8 +135,8 @@ class Nights:
     def fail_at(self, chance: random.Random, *faults: tuple[int, str]) -> None:
         """Start the night, each time with a call that fails; check what the last, undisturbed start leaves."""
         self._restore()
+        disk = Disk()  # what one start has flushed stays when a later one loses power
         for at, kind in faults:
-            disk = Disk()
             with disk.recording(), suppress(ProcessGone, CraftRayError, OSError):
                 night(self.folder, Faults(at, kind))
             if kind == POWER_CUT:
