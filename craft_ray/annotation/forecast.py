@@ -114,13 +114,13 @@ def _documents_expected(storage: Storage, shards: Sequence[Shard], options: Read
             stream.seek(0)
             items = read_shard(stream, shard.name, options_for(shard, options))
             try:
-                count, exhausted = _count(items)
+                count, at_end = _count(items)
                 # A small compressed file is read into a buffer at once, so its position says nothing about progress.
-                if not exhausted and stream.tell() >= file_bytes:
-                    count, exhausted = count + sum(isinstance(item, Document) for item in items), True
+                if not at_end and stream.tell() >= file_bytes:
+                    count, at_end = count + sum(isinstance(item, Document) for item in items), True
             except ShardError:
                 continue  # the run itself reports broken shards
-            share_read = 1.0 if exhausted else stream.tell() / file_bytes
+            share_read = 1.0 if at_end else stream.tell() / file_bytes
         documents += count / share_read
         sampled_bytes += file_bytes
         opened += 1

@@ -169,7 +169,7 @@ class Preprocessor:
             rows.append(row)
             size += row.checked.size
             if size >= MAX_CHARACTERS or len(rows) >= self.max_rows:
-                position = 0 if stream.closed else stream.tell()  # its reader may have closed it
+                position = 0 if stream.closed else stream.tell()  # some readers close the stream
                 account.position = position // account.parts
                 yield self._table(rows, account)
                 rows, size = [], 0

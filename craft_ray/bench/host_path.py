@@ -29,9 +29,10 @@ from craft_ray.storage.storage import Storage
 
 
 def host_path(inputs: Inputs) -> dict[str, Any]:
-    """What `_HostPath.measure` returns for JSON lines, PubMed and JATS; None for a format of which no files are given.
+    """Measure the host path on JSON lines, PubMed and JATS: for each, the result of `_HostPath.measure`.
 
-    The sample does not count as given: its documents are so short that their metadata cost more than their text.
+    It is None for a format of which no files are given. The sample does not count as given: its
+    documents are so short that their metadata cost more than their text.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     jsonl = [str(file) for file in inputs.jsonl("host", inputs.sizes.job // 4, 1)]

@@ -1,4 +1,4 @@
-"""What `craft-ray annotate` prints for people: the summary of a run, of a check, of a dry run, of a mention file."""
+"""The summaries that `craft-ray annotate` prints on a terminal: of a run, a check, a dry run and a mention file."""
 
 import os
 from collections.abc import Iterator

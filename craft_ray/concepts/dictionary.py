@@ -117,11 +117,11 @@ class Dictionary:
             size = words.place[words.end[more:]] - begin[: count - more]
             first = np.flatnonzero(begins_name[: count - more] | (size <= _FIRST_CHARACTERS))
             runs.append((first, first + more))
-        short = self._held(words, *map(np.concatenate, zip(*runs, strict=True)))
+        short = self._candidates(words, *map(np.concatenate, zip(*runs, strict=True)))
         long = short[0][(short[1] - short[0] == _FIRST_WORDS - 1) & (short[2] == 0)]
         last = long[:, None] + np.arange(_FIRST_WORDS, max(self.longest, _FIRST_WORDS))
         exists = last < count
-        longer = self._held(words, np.broadcast_to(long[:, None], last.shape)[exists], last[exists])
+        longer = self._candidates(words, np.broadcast_to(long[:, None], last.shape)[exists], last[exists])
         first, last, dropped = map(np.concatenate, zip(short, longer, strict=True))
         return first, last, dropped
 
@@ -132,23 +132,24 @@ class Dictionary:
         found: NDArray[np.bool_] = (
             words.place[end] != begin + _FIRST_CHARACTERS
         )  # within a character such as beta, or after the text
-        found[self._may_hold(words.hashes(words.total, words.start, end))] = True
+        found[self._filter(words.hashes(words.total, words.start, end))] = True
         return found
 
-    def _held(self, words: "_Words", first: Integers, last: Integers) -> tuple[Integers, Integers, Integers]:
-        """Those of some runs, in the plural or not, that the filter may hold."""
+    def _candidates(self, words: "_Words", first: Integers, last: Integers) -> tuple[Integers, Integers, Integers]:
+        """The runs that pass the filter, and those that pass it without a plural's last letter (`_runs`)."""
         plural = np.flatnonzero(words.is_plural[last])
         dropped = np.repeat([0, 1], [len(first), len(plural)])
         first, last = np.concatenate([first, first[plural]]), np.concatenate([last, last[plural]])
-        held = self._may_hold(words.hashes(words.total, words.start[first], words.end[last] - dropped))
-        return first[held], last[held], dropped[held]
+        passing = self._filter(words.hashes(words.total, words.start[first], words.end[last] - dropped))
+        return first[passing], last[passing], dropped[passing]
 
-    def _may_hold(self, key: NDArray[np.uint64]) -> Integers:
-        held = np.arange(len(key))
+    def _filter(self, key: NDArray[np.uint64]) -> Integers:
+        """Indices of the keys that pass the Bloom filter: all that are in the dictionary, and few others."""
+        passing = np.arange(len(key))
         for shift in _SHIFTS:
-            byte, bit = _bit(key[held] >> np.uint64(shift), len(self.bits))
-            held = held[np.flatnonzero(self.bits[byte] & bit)]
-        return held
+            byte, bit = _bit(key[passing] >> np.uint64(shift), len(self.bits))
+            passing = passing[np.flatnonzero(self.bits[byte] & bit)]
+        return passing
 
     def _names(
         self, text: str, words: "_Words", first: Integers, last: Integers, dropped: Integers

@@ -179,7 +179,7 @@ class NumberedTable:
         """Raise TakenOverError for an error in the block if another run has begun, which may have removed files."""
         try:
             yield
-        except Exception:
+        except Exception:  # Ray, Arrow, Delta and the system each have an error of their own for a missing file
             self.refuse_takeover()
             raise
 
