@@ -41,7 +41,7 @@ def train(
     ] = None,
     auxiliary: Annotated[
         list[str] | None,
-        typer.Option(help="Corpus with labels of its own, to learn from first; repeatable."),
+        typer.Option(help="Corpus with labels of its own, learned beside the main one; repeatable."),
     ] = None,
     names: Map = None,
     label: Labels = None,

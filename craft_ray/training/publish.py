@@ -20,8 +20,8 @@ from craft_ray.training.casing import CasedEmbedding
 from craft_ray.training.corpora import Corpus, corpus_keys
 from craft_ray.training.evaluation import calibrate
 from craft_ray.training.quantization import quantized
-from craft_ray.training.trainer import Row, Weights, build_model
-from craft_ray.training.training_data import TrainingData, label_config
+from craft_ray.training.trainer import Row, TrainingData, Weights, build_model
+from craft_ray.training.training_data import label_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,10 @@ def export_checkpoint(
     int8 = quantized(load_checkpoint(str(folder)), train.sentences, dev.sentences)
     if int8.harmless:
         int8.write(folder)
-    recipe = data.initial.recipe
+    recipe = data.recipe
     names = {label: [Path(file).name for file in files] for label, files in recipe.names.items()}
     result = TrainingResult(
-        data={
-            "base": Path(data.base).name,
-            "train": f"{train.name} ({len(train.sentences)} sentences)",
-            "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
-        }
-        | ({"auxiliary": ", ".join(data.auxiliary)} if data.auxiliary else {}),
+        data=data.sources,
         settings=recipe.model_dump() | {"names": names},
         versions={
             "transformers": transformers.__version__,
@@ -84,19 +79,19 @@ def export_checkpoint(
 
 
 def _save_model(folder: Path, data: TrainingData, weights: Weights, labels: Mapping[str, LabelDescription]) -> None:
-    recipe = data.initial.recipe
-    config = data.initial.config | label_config(data.initial.main_head) | {"window_pieces": recipe.window_pieces}
+    recipe = data.recipe
+    config = data.config | label_config(data.main_head) | {"window_pieces": recipe.window_pieces}
     if recipe.nested:
         config["label_pieces"] = True
     if recipe.refine_mentions:
         config["refine_mentions"] = True
     if labels:
         config[KEY] = as_json(labels)
-    model = build_model(config, weights, data.initial.word_shape, attention="eager")
+    model = build_model(config, weights, data.word_shape, attention="eager")
     if isinstance(cased := model.get_input_embeddings(), CasedEmbedding):
         model.set_input_embeddings(cased.plain())
     model.half().save_pretrained(folder)
-    data.initial.tokenizer.save_pretrained(folder)
+    data.tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"
     tokenizer = json.loads(file.read_text(encoding="utf-8"))
     if tokenizer["tokenizer_class"] == "TokenizersBackend":  # transformers before version 5 does not know it

@@ -80,13 +80,6 @@ class Recipe(BaseModel):
     disjoint: bool = Field(
         default=False, description="exclude training sentences whose text occurs in the development corpus"
     )
-    auxiliary_epochs: float = Field(
-        default=1, gt=0, description="passes over the auxiliary corpora, before the corpus itself"
-    )
-    auxiliary_learning_rate: float | None = Field(
-        default=None, gt=0, description="peak learning rate of these passes; default: the learning rate"
-    )
-    auxiliary_repeats: int = Field(default=1, ge=0, description="how often the corpus itself is part of each such pass")
 
     @field_validator("swap")
     @classmethod
@@ -127,7 +120,7 @@ class TrainingFile(BaseModel):
     )
     auxiliary: list[str | Auxiliary] = Field(
         default=[],
-        description="corpora to learn from first; in a recipe file, `labels` maps labels to those of the main corpus",
+        description="more corpora to learn from; in a recipe file, `labels` maps labels to those of the main corpus",
     )
     recipe: Recipe = Field(default=Recipe(), description="how to train")
 

@@ -37,11 +37,11 @@ from craft_ray.training.corpora import Corpus, without_overlap
 from craft_ray.training.examples import Head
 from craft_ray.training.publish import TrainingResult, export_checkpoint
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.trainer import AVERAGED_FILE, OnStep, Row, Stage, Weights, fit
-from craft_ray.training.training_data import TrainingData
+from craft_ray.training.trainer import AVERAGED_FILE, OnStep, Row, TrainingData, Weights, fit
+from craft_ray.training.training_data import load_training_data
 
 MAX_FAILURES = 3
-"""Times that a stage resumes from its last checkpoint after workers were killed."""
+"""Times that a training resumes from its last checkpoint after workers were killed."""
 
 OnEpoch = Callable[[Row], None]
 """Called after each epoch with its figures."""
@@ -68,7 +68,7 @@ def train(
     """Fine-tune `base` on a corpus, evaluate on `dev` after each epoch, and write a Hugging Face folder.
 
     output:     a local folder or an s3:// address; receives fp16 safetensors, tokenizer, config.json and a model card
-    auxiliary:  corpora with labels of their own, learned together with `train` in a stage before it
+    auxiliary:  corpora that teach labels of `train`, or labels of their own, which the result does not have
     labels:     descriptions of labels for the checkpoint's config.json
     workers:    processes that train together, each with a GPU if the cluster has any, else with its share of the CPUs
     accumulate: parts in which a worker computes its share of a step, to save memory
@@ -90,20 +90,13 @@ def train(
         raise SettingsError(f"there is a finished model in {output}: choose another folder")
     if recipe.disjoint:
         train, auxiliary = without_overlap(train, dev), [without_overlap(corpus, dev) for corpus in auxiliary]
-    data = TrainingData.load(base, train, dev, auxiliary, recipe)
-    old = weights_of_base(base, data.initial.main_head) if recipe.base_share else {}
+    data = load_training_data(base, train, dev, auxiliary, recipe)
+    old = weights_of_base(base, data.main_head) if recipe.base_share else {}
     fingerprint = _fingerprint(train, dev, auxiliary, base, recipe)
     with ray_session(settings), _event_queue({"step": on_step, "epoch": on_epoch}) as events:
-
-        def run(stage: Stage, name: str) -> tuple[Weights, list[Row]]:
-            loop = {"stage": ray.put(stage), "events": events, "accumulate": accumulate}
-            return _fit_on_ray(loop, f"{name}-{fingerprint}", storage, join(output, STATE), workers)
-
-        weights = data.initial.weights
-        if data.other:
-            weights, _ = run(data.auxiliary_stage(weights), "auxiliary")
-        weights, rows = run(data.main_stage(weights), "main")
-    weights = finished(weights, data.initial.main_head, recipe, old)
+        loop = {"data": ray.put(data), "events": events, "accumulate": accumulate}
+        weights, rows = _fit_on_ray(loop, fingerprint, storage, join(output, STATE), workers)
+    weights = finished(weights, data.main_head, recipe, old)
     with tempfile.TemporaryDirectory() as folder:
         result = export_checkpoint(Path(folder), data, weights, rows, train, dev, labels)
         storage.publish(Path(folder), output)
@@ -145,10 +138,10 @@ def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: 
 def _fit_on_ray(
     loop: dict[str, Any], name: str, storage: Storage, folder: str, workers: int
 ) -> tuple[Weights, list[Row]]:
-    """Run a stage, or resume it. Returns its weights and a row per epoch.
+    """Train, or resume a training. Returns the weights and a row per epoch.
 
     loop:   arguments of `_train_worker`
-    name:   names the stage's checkpoints in `folder`
+    name:   names the checkpoints in `folder`
     """
     filesystem, path = storage.arrow_filesystem(folder)
     resources = ray.cluster_resources()
@@ -192,7 +185,7 @@ def _cause(error: ray.train.TrainingFailedError) -> str:
 
 def _train_worker(config: dict[str, Any]) -> None:
     """Runs in each training process."""
-    stage: Stage = ray.get(config["stage"])
+    data: TrainingData = ray.get(config["data"])
     events: Queue = config["events"]
     checkpoint = ray.train.get_checkpoint()
 
@@ -208,7 +201,7 @@ def _train_worker(config: dict[str, Any]) -> None:
             resume = join(folder, "resumed")
             checkpoint.to_directory(resume)
         fit(
-            stage,
+            data,
             join(folder, "checkpoints"),
             lambda step, steps: events.put_nowait(("step", step, steps)),
             report,

@@ -1,4 +1,4 @@
-"""Run one stage of fine-tuning with `transformers.Trainer`. Knows neither Ray nor our file formats.
+"""Fine-tune with `transformers.Trainer`. Knows neither Ray nor our file formats.
 
 Labels form groups (`examples.Head`). A token has a tag in each group that its corpus labels, and a loss in these alone,
 so corpora with different labels are learned together.
@@ -48,9 +48,10 @@ Row = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything that a worker needs to train. The recipe's learning rate and epochs are the stage's own.
+class TrainingData:
+    """Everything that a worker needs to train.
 
+    sources:      the base and the corpora in words, for the model card
     weights:      initial weights, including the vectors of word shapes if case is learned
     word_shape:   (vocabulary,) see `casing`; None if case is not learned
     head:         the groups of labels; those of the main corpus come first
@@ -59,6 +60,7 @@ class Stage:
     dev_units:    the units of the development set
     """
 
+    sources: dict[str, str]
     config: dict[str, Any]
     weights: Weights
     word_shape: NDArray[np.int64] | None
@@ -83,7 +85,7 @@ OnCheckpoint = Callable[[list[Row], Path | None], None]
 
 
 def fit(
-    stage: Stage,
+    data: TrainingData,
     folder: str,
     on_step: OnStep,
     on_checkpoint: OnCheckpoint,
@@ -92,16 +94,16 @@ def fit(
     accumulate: int = 1,
     resume: str | None = None,
 ) -> None:
-    """Train a stage in this process, which may be one of several that torch has joined.
+    """Train in this process, which may be one of several that torch has joined.
 
     folder: receives checkpoints
     resume: checkpoint to resume from
     """
-    recipe = stage.recipe
+    recipe = data.recipe
     set_seed(recipe.seed)
     gpu = torch.cuda.is_available()
-    model = build_model(stage.config, stage.weights, stage.word_shape, attention="sdpa" if gpu else "eager")
-    examples = EpochExamples(stage.examples)
+    model = build_model(data.config, data.weights, data.word_shape, attention="sdpa" if gpu else "eager")
+    examples = EpochExamples(data.examples)
     averaging = [MovingAverage(model, recipe.moving_average, folder, resume)] if recipe.moving_average else []
     trainer = _Trainer(
         recipe.batch_tokens // (workers * accumulate),
@@ -133,11 +135,11 @@ def fit(
             ddp_find_unused_parameters=False,
         ),
         train_dataset=examples,
-        eval_dataset=stage.dev,
-        data_collator=partial(_collate, stage.tokenizer.pad_token_id or 0),
-        compute_loss_func=partial(group_loss, stage.head.sizes),
-        compute_metrics=_Metrics(stage),
-        preprocess_logits_for_metrics=lambda logits, labels: _best(logits, stage.head.sizes),
+        eval_dataset=data.dev,
+        data_collator=partial(_collate, data.tokenizer.pad_token_id or 0),
+        compute_loss_func=partial(group_loss, data.head.sizes),
+        compute_metrics=_Metrics(data),
+        preprocess_logits_for_metrics=lambda logits, labels: _best(logits, data.head.sizes),
         callbacks=[*averaging, _Events(examples, folder, on_step, on_checkpoint)],
     )
     trainer.train(resume_from_checkpoint=resume)
@@ -277,10 +279,10 @@ def card_rows(history: list[Row]) -> list[Row]:
 class _Metrics:
     """Scores of the main corpus's mentions on the development set."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.groups, self.units = stage.main_groups, stage.dev_units
-        self.first = np.cumsum([0, *stage.main_head.sizes])[: self.groups].astype(np.int8)
-        self.tags = TagSet.from_id2label(dict(enumerate(stage.main_head.tags)))
+    def __init__(self, data: TrainingData) -> None:
+        self.groups, self.units = data.main_groups, data.dev_units
+        self.first = np.cumsum([0, *data.main_head.sizes])[: self.groups].astype(np.int8)
+        self.tags = TagSet.from_id2label(dict(enumerate(data.main_head.tags)))
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         labels = np.asarray(prediction.label_ids)

@@ -1,12 +1,8 @@
-"""Turn corpora and a base model into the stages of a training.
-
-A training has a stage for all corpora together if one has no labels of the main corpus, then the main stage on the main
-corpus and those that share labels with it.
-"""
+"""Turn corpora and a base model into what a training needs."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,115 +21,76 @@ from craft_ray.training.casing import CasedEmbedding, cased_tokenizer, cased_voc
 from craft_ray.training.corpora import Corpus, Sentence
 from craft_ray.training.examples import Examples, Head, join_examples, make_examples, unit_tags
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.trainer import Stage, Weights
+from craft_ray.training.trainer import TrainingData
 
 Places = dict[str, tuple[int, int]]
 """Group, and index in it, of each label of a corpus."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """The data of all stages of a training.
+def load_training_data(
+    base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe
+) -> TrainingData:
+    """Load the base model and prepare the corpora.
 
-    initial:   a stage of the base model's weights and the main corpus, with a head for the labels of all corpora; the
-               other stages are derived from it
-    sharing:   the auxiliary corpora with labels of the main one
-    other:     the other auxiliary corpora
-    auxiliary: names of the auxiliary corpora
+    Raises SettingsError if the base cannot be loaded or used, `dev` has labels that `train` does not have, or the
+    recipe names labels that `train` does not have.
     """
-
-    base: str
-    initial: Stage
-    sharing: tuple[Examples, ...]
-    other: tuple[Examples, ...]
-    auxiliary: tuple[str, ...]
-
-    @classmethod
-    def load(cls, base: str, train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], recipe: Recipe) -> "TrainingData":
-        """Load the base model and prepare the corpora.
-
-        Raises SettingsError if the base cannot be loaded or used, `dev` has labels that `train` does not have, or the
-        recipe names labels that `train` does not have.
-        """
-        if unknown := set(dev.labels) - set(train.labels):
-            raise SettingsError(
-                f"{dev.name} has labels that {train.name} does not have: {', '.join(sorted(unknown))}; "
-                "--map gives a label another name, and --label chooses those to learn"
-            )
-        if unknown := {*recipe.swap, *recipe.names} - set(train.labels):
-            raise SettingsError(f"{train.name} has no label {min(unknown)}, whose names are to be replaced")
-        corpora = (train, *auxiliary)
-        head, places = make_head(corpora, recipe.nested)
-
-        transformers.set_seed(recipe.seed)
-        model, tokenizer = _load_base(base, len(head.tags))
-        word_shape = None
-        if recipe.cased:
-            tokenizer, word_shape = _add_case(model, tokenizer, corpora)
-        if recipe.split_symbols:
-            tokenizer = _splitting_symbols(tokenizer)
-        if recipe.dropout is not None:
-            model.config.hidden_dropout_prob = recipe.dropout
-        if recipe.attention_dropout is not None:
-            model.config.attention_probs_dropout_prob = recipe.attention_dropout
-
-        backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
-        prefix, suffix = special_tokens(backend)
-        limit = max_positions(model.config, tokenizer) - len(prefix) - len(suffix)
-        windower = Windower(backend, limit, recipe.window_pieces, recipe.nested)  # as in annotation
-
-        def build(sentences: Sequence[Sentence], own: Places) -> tuple[Examples, Units]:
-            units, windows = windower([sentence.text for sentence in sentences])
-            return make_examples(windows, unit_tags(sentences, units, head, own), prefix, suffix), units
-
-        built = [(one, build(one.sentences, own)[0]) for one, own in zip(auxiliary, places[1:], strict=True)]
-        dev_examples, dev_units = build(dev.sentences, places[0])
-        return cls(
-            base=base,
-            sharing=tuple(examples for corpus, examples in built if corpus.shared),
-            other=tuple(examples for corpus, examples in built if not corpus.shared),
-            auxiliary=tuple(corpus.name for corpus in auxiliary),
-            initial=Stage(
-                # Settings that an earlier training added to the base hold for the base's weights alone.
-                config={n: v for n, v in model.config.to_diff_dict().items() if n not in OWN_SETTINGS}
-                | label_config(head),
-                weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
-                word_shape=word_shape,
-                tokenizer=tokenizer,
-                head=head,
-                main_groups=len(train.labels) if recipe.nested else 1,
-                examples=tuple(build(s, places[0])[0] for s in _variants(train, auxiliary, recipe)),
-                dev=dev_examples,
-                dev_units=dev_units,
-                recipe=recipe,
-            ),
+    if unknown := set(dev.labels) - set(train.labels):
+        raise SettingsError(
+            f"{dev.name} has labels that {train.name} does not have: {', '.join(sorted(unknown))}; "
+            "--map gives a label another name, and --label chooses those to learn"
         )
+    if unknown := {*recipe.swap, *recipe.names} - set(train.labels):
+        raise SettingsError(f"{train.name} has no label {min(unknown)}, whose names are to be replaced")
+    corpora = (train, *auxiliary)
+    head, places = make_head(corpora, recipe.nested)
 
-    def auxiliary_stage(self, weights: Weights) -> Stage:
-        """All corpora together."""
-        recipe = self.initial.recipe
-        rate = recipe.auxiliary_learning_rate or recipe.learning_rate
-        main = self.initial.examples[:1] * recipe.auxiliary_repeats
-        return replace(
-            self.initial,
-            weights=weights,
-            examples=(join_examples([*main, *self.sharing, *self.other]),),
-            recipe=recipe.model_copy(update={"learning_rate": rate, "epochs": recipe.auxiliary_epochs}),
-        )
+    transformers.set_seed(recipe.seed)
+    model, tokenizer = _load_base(base, len(head.tags))
+    word_shape = None
+    if recipe.cased:
+        tokenizer, word_shape = _add_case(model, tokenizer, corpora)
+    if recipe.split_symbols:
+        tokenizer = _splitting_symbols(tokenizer)
+    if recipe.dropout is not None:
+        model.config.hidden_dropout_prob = recipe.dropout
+    if recipe.attention_dropout is not None:
+        model.config.attention_probs_dropout_prob = recipe.attention_dropout
 
-    def main_stage(self, weights: Weights) -> Stage:
-        """The main corpus and those that share labels with it, whose rows of the head are kept."""
-        head = self.initial.head if self.sharing else self.initial.main_head
-        count = len(head.tags)
-        return replace(
-            self.initial,
-            config=self.initial.config | label_config(head),
-            weights={
-                name: array[:count] if name.startswith("classifier.") else array for name, array in weights.items()
-            },
-            head=head,
-            examples=tuple(join_examples([variant, *self.sharing]) for variant in self.initial.examples),
-        )
+    backend = load_tokenizer(tokenizer.backend_tokenizer.to_str())
+    prefix, suffix = special_tokens(backend)
+    limit = max_positions(model.config, tokenizer) - len(prefix) - len(suffix)
+    windower = Windower(backend, limit, recipe.window_pieces, recipe.nested)  # as in annotation
+
+    def build(sentences: Sequence[Sentence], own: Places) -> tuple[Examples, Units]:
+        units, windows = windower([sentence.text for sentence in sentences])
+        return make_examples(windows, unit_tags(sentences, units, head, own), prefix, suffix), units
+
+    others = [build(corpus.sentences, own)[0] for corpus, own in zip(auxiliary, places[1:], strict=True)]
+    variants = [build(sentences, places[0])[0] for sentences in _variants(train, auxiliary, recipe)]
+    dev_examples, dev_units = build(dev.sentences, places[0])
+    sources = {
+        "base": Path(base).name,
+        "train": f"{train.name} ({len(train.sentences)} sentences)",
+        "dev": f"{dev.name} ({len(dev.sentences)} sentences)",
+    }
+    if auxiliary:
+        sources["auxiliary"] = ", ".join(corpus.name for corpus in auxiliary)
+    # Settings that an earlier training added to the base hold for the base's weights alone.
+    config = {name: value for name, value in model.config.to_diff_dict().items() if name not in OWN_SETTINGS}
+    return TrainingData(
+        sources=sources,
+        config=config | label_config(head),
+        weights={name: to_numpy(tensor) for name, tensor in model.state_dict().items()},
+        word_shape=word_shape,
+        tokenizer=tokenizer,
+        head=head,
+        main_groups=len(train.labels) if recipe.nested else 1,
+        examples=tuple(join_examples([variant, *others]) for variant in variants),
+        dev=dev_examples,
+        dev_units=dev_units,
+        recipe=recipe,
+    )
 
 
 def label_config(head: Head) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from craft_ray.training.iob import read_iob
 from craft_ray.training.publish import TrainingResult, export_checkpoint, model_card
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.trainer import fit
-from craft_ray.training.training_data import TrainingData
+from craft_ray.training.training_data import load_training_data
 from tests.support.gold import gold
 
 BIOES = """Bird NN B-Virus
@@ -36,14 +36,14 @@ def test_own_labels_are_learned(tiny_checkpoint: Path, tmp_path: Path, nested):
     corpus = Corpus("viruses", read_iob(tmp_path / "viruses.txt"))
     recipe = Recipe(epochs=12, learning_rate=5e-3, batch_size=4, precision="fp32", dropout=0, attention_dropout=0)
     recipe = recipe.model_copy(update={"nested": nested})
-    data = TrainingData.load(str(tiny_checkpoint), corpus, corpus, [], recipe)
+    data = load_training_data(str(tiny_checkpoint), corpus, corpus, [], recipe)
     rows, weights = [], {}
 
     def on_checkpoint(rows_so_far: list[dict[str, float]], checkpoint: Path) -> None:
         rows[:] = rows_so_far
         weights.update(load_file(checkpoint / "model.safetensors"))
 
-    fit(data.main_stage(data.initial.weights), str(tmp_path / "checkpoints"), lambda *_: None, on_checkpoint)
+    fit(data, str(tmp_path / "checkpoints"), lambda *_: None, on_checkpoint)
     descriptions = {"Virus": LabelDescription(meaning="a virus", prefixes=("MONDO",), colour="#CC3311")}
     result = export_checkpoint(tmp_path / "model", data, weights, rows, corpus, corpus, descriptions)
     assert result.scores["f1"] == rows[-1]["f1"] == 1.0
@@ -54,8 +54,8 @@ def test_own_labels_are_learned(tiny_checkpoint: Path, tmp_path: Path, nested):
     ]
     assert "background:#cc3311" in found._repr_html_()
     assert load_checkpoint(str(tmp_path / "model")).descriptions == descriptions
-    again = TrainingData.load(str(tmp_path / "model"), corpus, corpus, [], recipe)
-    assert "label_descriptions" not in again.initial.config
+    again = load_training_data(str(tmp_path / "model"), corpus, corpus, [], recipe)
+    assert "label_descriptions" not in again.config
     assert load_checkpoint(str(tmp_path / "model")).label_pieces == nested
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert set(config["label2id"]) == {"O", "B-Virus", "I-Virus", "B-Host", "I-Host"}
@@ -70,10 +70,10 @@ def test_settings_of_the_base_are_not_inherited(capfd: pytest.CaptureFixture[str
     transformers.logging.set_verbosity_warning()
     transformers.logging.enable_progress_bar()
     corpus = Corpus("corpus", [gold("[flu|Virus]")])
-    data = TrainingData.load("craft", corpus, corpus, [], Recipe())
+    data = load_training_data("craft", corpus, corpus, [], Recipe())
     assert load_checkpoint("craft").activation_ranges
-    assert not {"activation_ranges", "score_calibration", "window_pieces", "refine_mentions"} & set(data.initial.config)
-    assert data.initial.config["hidden_size"] == 384
+    assert not {"activation_ranges", "score_calibration", "window_pieces", "refine_mentions"} & set(data.config)
+    assert data.config["hidden_size"] == 384
     assert capfd.readouterr() == ("", "")
 
 

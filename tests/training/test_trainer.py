@@ -16,7 +16,7 @@ from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.training.examples import IGNORED, Head
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import finished, weights_of_base
-from craft_ray.training.trainer import AVERAGED_FILE, Stage, card_rows, fit, group_loss
+from craft_ray.training.trainer import AVERAGED_FILE, TrainingData, card_rows, fit, group_loss
 from craft_ray.training.training_data import label_config
 from tests.support.gold import gold
 from tests.training.test_examples import examples_of
@@ -39,7 +39,8 @@ def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
         gold("[Shh|Protein] acts on [rats|Taxon]."),
     ] * 20
     examples, units, head = examples_of(sentences)
-    stage = Stage(
+    data = TrainingData(
+        sources={},
         config=checkpoint.config | label_config(head),
         weights=checkpoint.weights | {n: checkpoint.weights[n][:5] for n in ("classifier.weight", "classifier.bias")},
         word_shape=None,
@@ -56,7 +57,7 @@ def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
     def run(name: str, resume: str | None = None) -> list[Path]:
         kept = []
         fit(
-            stage,
+            data,
             str(tmp_path / name),
             lambda *step: steps.append(step),
             lambda rows, folder: kept.append(Path(shutil.copytree(folder, tmp_path / f"{name}-{len(rows)}"))),
@@ -70,11 +71,11 @@ def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
     resumed = run("resumed", resume=str(whole[0]))
     averages = [load_file(kept[-1] / AVERAGED_FILE) for kept in (whole, resumed)]
     weights = load_file(whole[-1] / "model.safetensors")
-    assert set(averages[0]) == set(weights) == set(stage.weights)
+    assert set(averages[0]) == set(weights) == set(data.weights)
     for name, tensor in averages[0].items():
         assert torch.allclose(tensor, averages[1][name], atol=1e-6)
     head = "classifier.weight"
-    initial = torch.from_numpy(np.array(stage.weights[head], np.float32))
+    initial = torch.from_numpy(np.array(data.weights[head], np.float32))
     moved, averaged = ((w[head] - initial).norm() for w in (weights, averages[0]))
     assert 0 < averaged < moved
 
