@@ -159,10 +159,11 @@ class LexiconBuilder:
             "concept": np.array(self._owner, np.uint32),
         }
         rows = _distinct(names)
+        pairs = [(xref, concept) for xref, concepts in self._xrefs.items() for concept in concepts]
+        pairs += self._xrefs_of_nameless(names, pairs)
         parent_start, parent = group_parents(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
         xrefs, xref_concept = distinct_pairs(
-            pa.array([xref for xref, concepts in self._xrefs.items() for _ in concepts], pa.string()),
-            np.fromiter((concept for concepts in self._xrefs.values() for concept in concepts), np.uint32),
+            pa.array([xref for xref, _ in pairs], pa.string()), np.array([concept for _, concept in pairs], np.uint32)
         )
         old = sorted((old, self._index[new]) for old, new in self._old.items() if new in self._index)
         prior = np.zeros(count, np.uint8)
@@ -186,6 +187,23 @@ class LexiconBuilder:
                 sources=tuple(self.sources),
             )
         )
+
+    def _xrefs_of_nameless(
+        self, names: Mapping[str, NDArray[Any]], xrefs: Sequence[tuple[str, int]]
+    ) -> list[tuple[str, int]]:
+        """Cross-references of classes that no mention gets, for the concepts that mentions of their names get instead.
+
+        So `calcium`, which means the ion in CRAFT and not the atom, is joined with MeSH's calcium.
+        """
+        owners = [concept for concept, own in self._nameless.items() for _ in own]
+        key = keys([text for own in self._nameless.values() for text, _ in own]).key
+        order = np.argsort(names["key"], kind="stable")
+        first, last = (np.searchsorted(names["key"], key, side, sorter=order) for side in ("left", "right"))
+        instead: dict[int, set[int]] = {}
+        for owner, start, end in zip(owners, first.tolist(), last.tolist(), strict=True):
+            same = names["concept"][order[start:end]].tolist()
+            instead.setdefault(owner, set()).update(c for c in same if self._ontology[c] == self._ontology[owner])
+        return [(xref, other) for xref, concept in xrefs for other in instead.get(concept, ())]
 
     def _concept(self, concept_id: str, prefix: str) -> int:
         concept = self._index.setdefault(concept_id, len(self._index))

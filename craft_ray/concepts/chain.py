@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import EXACT, FOLDED, RELAXED, SHORT, SINGULAR, Keys, folded_words, is_symbol, keys
+from craft_ray.concepts.hierarchy import lineage
 from craft_ray.concepts.lexicon import CORPUS, NAME, RELATED, SYNONYM, Lexicon
 from craft_ray.concepts.variants import BEFORE_RELATED, SYMBOLS, VARIANTS
 
@@ -23,6 +24,9 @@ MAX_TIES = 5
 
 STEM = 5
 """Characters in which the words of a long form and of a name are compared."""
+
+_COMMON = frozenset(word[:STEM] for word in "protein receptor factor gene disease disorder syndrome cell".split())
+"""Words that say nothing about which concept a name means."""
 
 _FORMS = (("", EXACT), (" folded", FOLDED), (" singular", SINGULAR), (" relaxed", RELAXED))
 _TIERS = (("corpus", CORPUS), ("name", NAME), ("synonym", SYNONYM))
@@ -148,7 +152,20 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
         found.ties[index] = others = found.ties[index] or []
         if other not in others and len(others) < MAX_TIES:
             others.append(other)
+    _put_ancestors_first(lexicon, found)
     return found
+
+
+def _put_ancestors_first(lexicon: Lexicon, found: Found) -> None:
+    """Of concepts that match equally well, put one first that is an ancestor of all others: `maize` is no subspecies."""
+    tied = {n: found.candidates(n) for n in np.flatnonzero(found.ties.astype(np.bool_)).tolist()}
+    concepts = np.unique(np.array([one for some in tied.values() for one in some], np.int64))
+    pairs = lineage(lexicon, concepts)
+    kept = np.isin(pairs.ancestor, concepts)
+    above = set(zip(pairs.concept[kept].tolist(), pairs.ancestor[kept].tolist(), strict=True))
+    for n, some in tied.items():
+        first = next((one for one in some if all((other, one) in above for other in some)), some[0])
+        found.concept[n], found.ties[n] = first, [one for one in some if one != first]
 
 
 def _equal_names(
@@ -220,7 +237,7 @@ def choose_by_words(lexicon: Lexicon, short: Sequence[str], long: Sequence[str],
 
 
 def _stems(words: str) -> set[str]:
-    return {word[:STEM] for word in words.split()}
+    return {word[:STEM] for word in words.split()} - _COMMON
 
 
 def match_variants(

@@ -34,6 +34,13 @@ class Context:
         """Long form of each abbreviation that the text defines."""
         return definitions(self.text)
 
+    def define(self, short: str, long: str) -> None:
+        """Add an abbreviation that stands behind its long form, even if its letters are in another order."""
+        letters = {letter for letter in short.casefold() if letter.isalpha()}
+        is_likely = _may_be_short(short) and len(short) < len(long) and letters <= set(long.casefold())
+        if is_likely and long.endswith(self.defined.get(short, "")):
+            self.defined[short] = long
+
     @cached_property
     def _folded(self) -> dict[str, str]:
         return {short.casefold(): long for short, long in self.defined.items()}

@@ -120,6 +120,7 @@ class Grounder:
 
     def _with_concepts(self, entities: pa.Table, contexts: Sequence[Context]) -> pa.Table:
         """Add CONCEPT_COLUMNS but `gene_id`."""
+        _note_definitions(entities, contexts)
         rows = np.flatnonzero(_is_in(entities["label"], self.known_labels).to_numpy())
         any_species = np.zeros(len(rows), np.int64)
         return self._add_columns(entities, rows, self._find(entities.take(rows), contexts, self.prefixes, any_species))
@@ -295,6 +296,26 @@ class Grounder:
         for name, values in columns.items():
             entities = _with_column(entities, ENTITIES.field(name), values)
         return entities
+
+
+def _note_definitions(entities: pa.Table, contexts: Sequence[Context]) -> None:
+    """Tell the contexts which symbols stand in parentheses behind a mention of their label: `Myotonic dystrophy (DM)`."""
+    if not entities.num_rows:
+        return
+    row, start = entities["row"].to_numpy(), entities["start"].to_numpy()
+    label = entities["label"].combine_chunks().dictionary_encode().indices.to_numpy()
+    of_label = (row * (label.max() + 1) + label) << 32  # documents are shorter
+    begins = of_label + start
+    after = of_label + start + pc.utf8_length(entities["mention"]).to_numpy() + len(" (")
+    order = np.argsort(begins, kind="stable")
+    next_ = order[np.searchsorted(begins[order], after).clip(max=len(order) - 1)]
+    long = np.flatnonzero(begins[next_] == after)
+    short = next_[long]
+    words, symbols = (entities["mention"].take(rows).to_pylist() for rows in (long, short))
+    for document, at, symbol, form in zip(row[short].tolist(), start[short].tolist(), symbols, words, strict=True):
+        text = contexts[document].text
+        if is_symbol(symbol) and text[at - 2 : at] == " (" and text.startswith(")", at + len(symbol)):
+            contexts[document].define(symbol, form)
 
 
 def _is_in(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:

@@ -39,12 +39,13 @@ _HEADS = {
     "PR": ("protein",),
     "SO": ("site", "region", "sequence", "of replication"),
     "CHEBI": ("atom", "acid", "molecule", "group", "residue", "agent"),
+    "MONDO": ("disease", "syndrome", "disorder"),
 }
 
 
 def with_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Append a noun that is often omitted: `astroglial` cell, `TFIIH` complex."""
-    for head in _HEADS.get(prefix, ()):
+    for head in _HEADS.get(prefix, ()) if len(mention) > 1 else ():
         yield f"{mention} {head}"
 
 
@@ -59,12 +60,14 @@ _TAILS = {
         "NCBITaxon": r"spp?\.?|species|strains?|cells?|organisms?|individuals?|populations?",
         "CHEBI": "ions?|molecules?|groups?|residues?|compounds?|derivatives?|salts?|moiety|moieties|atoms?|agents?"
         "|levels?|solutions?",
+        "MONDO": "diseases?|disorders?|syndromes?|conditions?|illness(?:es)?|lesions?|episodes?|attacks?|symptoms?"
+        "|patients?|carriers?|families|phenotypes?",
     }.items()
 }
 
 
 def without_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """Remove a noun that only names the kind of thing: `Pax6 protein`."""
+    """Remove a noun that only names the kind of thing: `Pax6 protein`, `ischemic attack`."""
     if tails := _TAILS.get(prefix):
         shorter = tails.sub("", mention)
         if shorter != mention:
@@ -72,17 +75,19 @@ def without_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 def enumerated(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """Repeat the stem at each number of `Mcm4/6/7`."""
+    """Repeat the stem at each number of `Mcm4/6/7`; if they have no name together, the first of them."""
     if match := re.fullmatch(r"(\D+)(\d+(?:[/,-]\d+)+)", mention):
         stem, numbers = match.groups()
-        names = "-".join(stem + number for number in re.split("[/,-]", numbers))
+        each = [stem + number for number in re.split("[/,-]", numbers)]
+        names = "-".join(each)
         yield names
         yield f"{names} complex"
+        yield each[0]
 
 
 def with_genus(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Replace the initial of `T. rubripes` by words of the document that may be its genus."""
-    if prefix == "NCBITaxon" and (match := re.fullmatch(r"([A-Z])[a-z]?\. ?([a-z]{3,}.*)", mention)):
+    if prefix == "NCBITaxon" and (match := re.fullmatch(r"([A-Z])[a-z]?(?:\. ?| )([a-z]{3,}.*)", mention)):
         for word in context.capitalised.get(match.group(1), ())[:50]:
             yield f"{word} {match.group(2)}"
 
@@ -120,8 +125,12 @@ _NOUNS = (
     ("viruses", ("viridae",)),
     ("al", ("", "e", "a", "us", "um", "on", "is")),
     ("ar", ("e", "us", "a", "um")),
-    ("ic", ("", "e", "a", "us", "on", "um", "ine", "is")),
-    ("ous", ("", "e", "us")),
+    ("otic", ("osis",)),
+    ("etic", ("etes",)),
+    ("ic", ("", "e", "a", "us", "on", "um", "ine", "is", "ia", "y")),
+    ("ive", ("ion",)),
+    ("ous", ("", "e", "us", "a")),
+    ("ian", ("ism",)),
     ("an", ("a", "", "um")),
     ("ine", ("", "us", "a")),
     ("ate", ("ic acid", "ata", "ate(1-)")),
@@ -132,32 +141,109 @@ _NOUNS = (
 
 def longer_in_context(mention: str, prefix: str, context: Context) -> Iterable[str]:
     """Longer names in the document that end with the mention: `replication fork` for `fork`."""
-    return context.ending_with(mention) if prefix in ("CL", "GO", "SO", "NCBITaxon") else ()
+    return context.ending_with(mention) if prefix in ("CL", "GO", "SO") else ()
 
 
 _SWAPS = {
-    "SO": (
-        re.compile(r"(.+[\s-])(?:sites?|regions?|sequences?|segments?|elements?|signals?)"),
-        ("region", "site", "sequence", "element", "signal", "segment"),
-    ),
-    "CL": (
-        re.compile(r"(.+[\s-])(?:fib(?:er|re)s?|neurons?|cells?)"),
-        ("muscle cell", "cell", "neuron", "ganglion neuron", "receptor cell"),
-    ),
-    "GO": (
-        re.compile(r"(.+[\s-])(?:complex(?:es)?|membranes?|particles?|granules?|vesicles?|bod(?:y|ies)|structures?)"),
-        ("complex", "body", "granule", "vesicle"),
-    ),
+    prefix: tuple((re.compile(rf"(.*[\s-]|)(?:{nouns})"), others) for nouns, others in pairs)
+    for prefix, pairs in {
+        "SO": (
+            (
+                "sites?|regions?|sequences?|segments?|elements?|signals?",
+                ("region", "site", "sequence", "element", "signal", "segment"),
+            ),
+        ),
+        "CL": (
+            (
+                "fib(?:er|re)s?|neurons?|cells?",
+                ("muscle cell", "cell", "neuron", "ganglion neuron", "receptor cell"),
+            ),
+        ),
+        "GO": (
+            (
+                "complex(?:es)?|membranes?|particles?|granules?|vesicles?|bod(?:y|ies)|structures?",
+                ("complex", "body", "granule", "vesicle"),
+            ),
+        ),
+        "MONDO": (
+            (
+                "tumou?rs?|cancers?|neoplas(?:ms?|ias?)|carcinomas?|malignanc(?:y|ies)",
+                ("neoplasm", "cancer", "carcinoma"),
+            ),
+            (
+                "dis(?:ease|order)s?|syndromes?|dysfunctions?|damages?|injur(?:y|ies)|toxicit(?:y|ies)|impairments?"
+                "|abnormalit(?:y|ies)|defects?|complications?|lesions?|involvement|insufficiency",
+                ("disease", "disorder", "syndrome"),
+            ),
+            ("deficien(?:t|cies)", ("deficiency",)),
+        ),
+    }.items()
 }
 
 
 def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Replace a noun by others of its kind: `paralogous segment` as `paralogous region`."""
-    if prefix in _SWAPS:
-        old, others = _SWAPS[prefix]
+    for old, others in _SWAPS.get(prefix, ()):
         if match := old.fullmatch(mention):
             for other in others:
                 yield match.group(1) + other
+
+
+_ORGANS = {
+    "renal": "kidney",
+    "hepatic": "liver",
+    "cardiac": "heart",
+    "pulmonary": "lung",
+    "cerebral": "brain",
+    "gastric": "stomach",
+    "cutaneous": "skin",
+    "ocular": "eye",
+    "mammary": "breast",
+    "vascular": "blood vessel",
+    "splenic": "spleen",
+}
+_ORGAN = re.compile(rf"\b(?:{'|'.join((*_ORGANS, *_ORGANS.values()))})\b", re.IGNORECASE)
+
+
+def of_organ(mention: str, prefix: str, context: Context) -> Iterator[str]:
+    """The other word for an organ: `renal papillary necrosis` as `kidney papillary necrosis`, and vice versa."""
+    if prefix == "MONDO":
+        other = _ORGANS | {noun: adjective for adjective, noun in _ORGANS.items()}
+        changed = _ORGAN.sub(lambda match: other[match.group().casefold()], mention)
+        if changed != mention:
+            yield changed
+            yield from other_head(changed, prefix, context)
+
+
+_ANY_DISEASE = re.compile(
+    "(?:dis(?:ease|order)|syndrome|defect|injury|tumou?r|cancer|neoplasm|malignancy|deficiency|(?:co-?)?infection)s?"
+    "|(?:co-?)?infected|injuries|malignancies|deficien(?:t|cies)"
+)
+
+
+def without_qualifier(mention: str, prefix: str, context: Context) -> Iterator[str]:
+    """Remove what is in parentheses; of a disease, its cause and its kind: `drug-induced`, `sporadic`."""
+    plain = re.sub(r"\s+\([^()]+\)", "", mention)
+    if plain != mention:
+        yield plain
+    if prefix == "MONDO":
+        words = plain.split(maxsplit=1)
+        if re.match(r"\S+[- ](?:induced|associated|related|mediated)\s", plain):
+            yield re.sub(r"^\S+[- ](?:induced|associated|related|mediated)\s+", "", plain)
+        elif len(words) == 2 and not _ANY_DISEASE.fullmatch(words[1]):
+            yield words[1]
+
+
+_GREEK_INITIALS = {"a": "alpha", "b": "beta", "g": "gamma", "d": "delta", "k": "kappa"}
+_GREEK_INITIAL = re.compile(r"(?<![A-Za-z])[abgdk](?=[-\s0-9A-Z]|$)|(?<=[A-Z0-9])[abgdk](?=[-\s0-9A-Z]|$)")
+
+
+def with_greek(mention: str, prefix: str, context: Context) -> Iterator[str]:
+    """Spell out Greek letters that a text writes as Latin ones: `b-catenin`, `NF-kB`, `IL-1b`."""
+    if prefix in SYMBOLS:
+        changed = _GREEK_INITIAL.sub(lambda match: _GREEK_INITIALS[match.group()], mention)
+        if changed != mention:
+            yield changed
 
 
 def in_symbol(mention: str, prefix: str, context: Context) -> Iterator[str]:
@@ -185,9 +271,12 @@ VARIANTS: dict[str, Variants] = {
     "enumeration": enumerated,
     "genus": with_genus,
     "numeral": numbered,
+    "Greek letter": with_greek,
+    "organ": of_organ,
     "spelling": spelling,
     "noun": as_noun,
     "symbol": in_symbol,
+    "qualifier": without_qualifier,
     "context": longer_in_context,
 }
 """Kinds of variants, in the order in which they are tried. The names are values of `concept_match`."""

@@ -1,5 +1,6 @@
 """From mentions to concepts, step by step."""
 
+import re
 from collections.abc import Sequence
 from math import exp
 from typing import Any
@@ -49,6 +50,18 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
         ("Taxon", "mouse", "NCBITaxon:10090", "synonym"),
         ("Taxon", "neuron", None, None),
         ("Disease", "neuron", None, None),
+        ("Disease", "nephrotic", "MONDO:0005377", "longer head"),
+        ("Disease", "H", None, None),
+        ("Disease", "kidney dysfunction", "MONDO:0005240", "other head"),
+        ("Disease", "renal disorder", "MONDO:0005240", "other head"),
+        ("Disease", "G6PD-deficient", "MONDO:0005775", "other head"),
+        ("Disease", "schizophrenic", "MONDO:0005090", "noun"),
+        ("Disease", "drug-induced nephrotic syndrome", "MONDO:0005377", "qualifier"),
+        ("Disease", "sporadic nephrotic syndrome", "MONDO:0005377", "qualifier"),
+        ("Disease", "glomerular (G6PD) deficiency", None, None),
+        ("Disease", "viral infection", None, None),
+        ("Protein", "Pax6/7", "PR:000012318", "enumeration"),
+        ("Protein", "a-synuclein", "PR:000014824", "Greek letter"),
     ],
 )
 def test_concepts_and_steps(label: str, mention: str, concept_id: str | None, match: str | None):
@@ -66,6 +79,36 @@ def test_document_resolves_mentions():
         ("GO:0005657", "context"),
     ]
     assert [row["concept_id"] for row in ground(mentions)] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "concept_id"),
+    [
+        ("Kidney disorder (DK): DK is rare.", "MONDO:0005240"),
+        ("Nephrotic syndrome (SN): SN is rare.", "MONDO:0005377"),  # and not only `syndrome`
+        ("Kidney disorder [DK]: DK is rare.", None),
+        ("Kidney disorder (DK", None),
+        ("Kidney disorder (DX): DX is rare.", None),  # it has no X
+    ],
+)
+def test_symbol_behind_a_mention_of_its_label(text: str, concept_id: str | None):
+    """Schwartz and Hearst want the letters in the order of the long form."""
+    long, symbol = re.match(r"(.+?) [(\[](\w+)", text).groups()
+    found = [(long, 0), *((symbol, match.start()) for match in re.finditer(symbol, text))]
+    columns = {"mention": [mention for mention, _ in found], "start": [start for _, start in found]}
+    table = pa.table({"label": ["Disease"] * len(found), "row": [0] * len(found), **columns})
+    ids = GROUNDER.add_concepts(table, [text])["concept_id"].to_pylist()
+    assert ids[0] is not None
+    assert ids[1:] == [concept_id] * (len(found) - 1)
+
+
+def test_of_equal_names_the_broader_concept_is_chosen():
+    text = OBO.replace("name: kidney disorder", "name: kidney disorder\nsynonym: \"nephropathy\" EXACT []")
+    text = text.replace("name: nephrotic syndrome", "name: nephrotic syndrome\nsynonym: \"nephropathy\" EXACT []")
+    text = text.replace("MONDO:0005377", "MONDO:0000001")  # its id goes first
+    (row,) = ground([("Disease", "nephropathy")], by=grounder(text=text))
+    assert row["concept_id"] == "MONDO:0005240"
+    assert [candidate["id"] for candidate in row["concept_candidates"]] == ["MONDO:0005240", "MONDO:0000001"]
 
 
 def test_documents_are_independent():

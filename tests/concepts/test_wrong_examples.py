@@ -39,6 +39,11 @@ def shipped() -> Grounder:
         ("The beta subunit", "Protein", "beta", None),
         ("T cells and T", "Protein", "T", None),
         ("T was added.", "Chemical", "T", None),
+        ("Renal papillary necrosis", "Disease", "renal papillary necrosis", "MONDO:0006821"),
+        ("von Willebrand patients", "Disease", "von Willebrand", "MONDO:0024574"),
+        ("The b-catenin pathway", "Protein", "b-catenin", "PR:000002198"),
+        ("NF-kB and ERK1/2", "Protein", "ERK1/2", "PR:000000104"),
+        ("Maize plants", "Taxon", "maize", "NCBITaxon:4577"),
     ],
 )
 def test_ids_of_the_shipped_lexicon(shipped: Grounder, text: str, label: str, mention: str, right: str | None):

@@ -65,6 +65,10 @@ id: PR:000004126
 name: APCS
 
 [Term]
+id: PR:000014824
+name: alpha-synuclein
+
+[Term]
 id: NCBITaxon:10090
 name: Mus musculus
 synonym: "mouse" EXACT genbank_common_name []
@@ -98,6 +102,25 @@ namespace: biological_process
 [Term]
 id: SO:0000704
 name: gene
+
+[Term]
+id: MONDO:0005240
+name: kidney disorder
+synonym: "renal disease" EXACT []
+xref: MESH:D007674
+
+[Term]
+id: MONDO:0005377
+name: nephrotic syndrome
+is_a: MONDO:0005240
+
+[Term]
+id: MONDO:0005775
+name: G6PD deficiency
+
+[Term]
+id: MONDO:0005090
+name: schizophrenia
 
 [Typedef]
 id: part_of
