@@ -80,7 +80,7 @@ def cased_vocabulary(tokenizer: Any, words: Iterable[str]) -> CasedVocabulary:
             if len(text.upper()) == 1:
                 chosen.setdefault(piece.replace(text, text.upper()))
     frequent = [piece for piece, _ in lower.most_common()]
-    whole = [piece for piece in frequent if len(piece) > 1 and piece.isascii() and not piece.startswith("##")]
+    whole = [piece for piece in frequent if len(piece) > 1 and piece.isascii() and not piece.startswith(("##", "["))]
     candidates = (
         *frequent,
         *(piece for piece in vocabulary if piece.startswith("##") and piece.isascii()),

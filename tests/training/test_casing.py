@@ -19,8 +19,9 @@ def uncased() -> BertTokenizerFast:
 
 
 def test_cased_pieces_start_from_uncased_ones(uncased):
-    vocabulary = cased_vocabulary(uncased, WORDS)
-    again = cased_vocabulary(uncased, WORDS)
+    words = [*WORDS, "∞"]  # unknown to the base
+    vocabulary = cased_vocabulary(uncased, words)
+    again = cased_vocabulary(uncased, words)
     assert (vocabulary.pieces, vocabulary.origin.tolist()) == (again.pieces, again.origin.tolist())
     assert len(vocabulary.pieces) <= len(PIECES)
     assert vocabulary.pieces[0] == "[PAD]"
