@@ -25,8 +25,8 @@ MAX_TIES = 5
 STEM = 5
 """Characters in which the words of a long form and of a name are compared."""
 
-_COMMON = frozenset(word[:STEM] for word in "protein receptor factor gene disease disorder syndrome cell".split())
-"""Words that say nothing about which concept a name means."""
+_COMMON = frozenset({"prote", "recep", "facto", "gene", "disea", "disor", "syndr", "cell"})
+"""Beginnings of words that say nothing about which concept a name means."""
 
 _FORMS = (("", EXACT), (" folded", FOLDED), (" singular", SINGULAR), (" relaxed", RELAXED))
 _TIERS = (("corpus", CORPUS), ("name", NAME), ("synonym", SYNONYM))
@@ -157,7 +157,7 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
 
 
 def _put_ancestors_first(lexicon: Lexicon, found: Found) -> None:
-    """Of concepts that match equally well, put one first that is an ancestor of all others: `maize` is no subspecies."""
+    """Of concepts that match equally well, put an ancestor of all others first: `maize` is no subspecies."""
     tied = {n: found.candidates(n) for n in np.flatnonzero(found.ties.astype(np.bool_)).tolist()}
     concepts = np.unique(np.array([one for some in tied.values() for one in some], np.int64))
     pairs = lineage(lexicon, concepts)

@@ -299,7 +299,7 @@ class Grounder:
 
 
 def _note_definitions(entities: pa.Table, contexts: Sequence[Context]) -> None:
-    """Tell the contexts which symbols stand in parentheses behind a mention of their label: `Myotonic dystrophy (DM)`."""
+    """Tell contexts which symbols stand in parentheses behind a mention of their label: `Myotonic dystrophy (DM)`."""
     if not entities.num_rows:
         return
     row, start = entities["row"].to_numpy(), entities["start"].to_numpy()

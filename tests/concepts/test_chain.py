@@ -103,8 +103,8 @@ def test_symbol_behind_a_mention_of_its_label(text: str, concept_id: str | None)
 
 
 def test_of_equal_names_the_broader_concept_is_chosen():
-    text = OBO.replace("name: kidney disorder", "name: kidney disorder\nsynonym: \"nephropathy\" EXACT []")
-    text = text.replace("name: nephrotic syndrome", "name: nephrotic syndrome\nsynonym: \"nephropathy\" EXACT []")
+    text = OBO.replace("name: kidney disorder", 'name: kidney disorder\nsynonym: "nephropathy" EXACT []')
+    text = text.replace("name: nephrotic syndrome", 'name: nephrotic syndrome\nsynonym: "nephropathy" EXACT []')
     text = text.replace("MONDO:0005377", "MONDO:0000001")  # its id goes first
     (row,) = ground([("Disease", "nephropathy")], by=grounder(text=text))
     assert row["concept_id"] == "MONDO:0005240"

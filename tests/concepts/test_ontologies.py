@@ -163,6 +163,16 @@ def test_classes_left_out_have_names_only_if_a_gene_is_theirs(tmp_path: Path):
     assert (np.bincount(lexicon.concept)[gene], np.bincount(lexicon.concept)[other]) == (3, 0)
 
 
+def test_cross_references_of_classes_left_out_go_to_what_their_names_mean_instead(tmp_path: Path):
+    """As CRAFT has the ion for `calcium`, and not the atom. A class of another ontology of that name gets none."""
+    text = '\n[Term]\nid: CHEBI:22984\nname: calcium atom\nsynonym: "calcium" EXACT []\nxref: MESH:D002118\n'
+    text += "\n[Term]\nid: CHEBI:29108\nname: calcium(2+)\n\n[Term]\nid: PR:000000009\nname: calcium\n"
+    file = obo_file(tmp_path, OBO + text)
+    assert ("MESH:D002118", "CHEBI:29108") not in refers(build_lexicon(STORAGE, [file], PREFIXES).lexicon())
+    found = refers(build_lexicon(STORAGE, [file], PREFIXES, frozenset({"CHEBI:22984"})).lexicon())
+    assert {concept for xref, concept in found if xref == "MESH:D002118"} == {"CHEBI:22984", "CHEBI:29108"}
+
+
 def test_a_term_that_lists_others_as_synonyms_has_its_name_alone(tmp_path: Path):
     synonyms = "".join(f'synonym: "gene {n}" EXACT []\n' for n in range(MAX_SYNONYMS + 1))
     lexicon = read(obo_file(tmp_path, f"{OBO}\n[Term]\nid: PR:000029067\nname: human protein\n{synonyms}"))

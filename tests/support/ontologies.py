@@ -107,7 +107,6 @@ name: gene
 id: MONDO:0005240
 name: kidney disorder
 synonym: "renal disease" EXACT []
-xref: MESH:D007674
 
 [Term]
 id: MONDO:0005377
