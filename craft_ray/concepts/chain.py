@@ -134,7 +134,8 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     refused |= (taxon[string] > 0) & (taxon[string] != lexicon.taxon[concept])
     string, concept, tier, form = (column[~refused] for column in (string, concept, tier, form))
     rank = _RANK[tier, form]
-    kept = (rank != NONE) & ~_is_contradicted(string, concept, lexicon.ontology[concept], tier, form)
+    is_name = (form <= FOLDED) & (tier < RELATED) | (form == EXACT) & of_symbols[lexicon.ontology[concept]]
+    kept = (rank != NONE) & ~_is_contradicted(string, concept, lexicon.ontology[concept], tier == CORPUS, is_name)
     string, concept, rank = string[kept], concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)
     ontology = lexicon.ontology[concept]
@@ -186,14 +187,13 @@ def _equal_names(
 
 
 def _is_contradicted(
-    string: Column, concept: Column, ontology: Column, tier: Column, form: Column
+    string: Column, concept: Column, ontology: Column, of_corpus: NDArray[np.bool_], is_name: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """(pairs,) mask of the corpus's strings that their ontology knows as the name of other concepts, not of its own."""
     within = string * (int(ontology.max(initial=0)) + 1) + ontology
     pair = string * (concept.max(initial=0) + 1) + concept
-    named = (tier != CORPUS) & (tier != RELATED) & (form <= FOLDED)
-    contradicted: NDArray[np.bool_] = np.isin(within, within[named]) & (tier == CORPUS)
-    contradicted &= ~np.isin(pair, pair[tier != CORPUS])
+    contradicted: NDArray[np.bool_] = np.isin(within, within[is_name & ~of_corpus]) & of_corpus
+    contradicted &= ~np.isin(pair, pair[~of_corpus])
     return contradicted
 
 

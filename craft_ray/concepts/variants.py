@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from craft_ray.concepts.context import Context
+from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.terms import GENES
 
 Variants = Callable[[str, str, Context], Iterable[str]]
@@ -240,7 +241,7 @@ _GREEK_INITIAL = re.compile(r"(?<![A-Za-z])[abgdk](?=[-\s0-9A-Z]|$)|(?<=[A-Z0-9]
 
 def with_greek(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Spell out Greek letters that a text writes as Latin ones: `b-catenin`, `NF-kB`, `IL-1b`."""
-    if prefix in SYMBOLS:
+    if prefix in SYMBOLS and not is_symbol(mention):
         changed = _GREEK_INITIAL.sub(lambda match: _GREEK_INITIALS[match.group()], mention)
         if changed != mention:
             yield changed
