@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from craft_ray.concepts.variants import REWORDED
 from craft_ray.core.odds import log_odds, probability
 
 FAMILIES = ("corpus", "name", "synonym", "related", "variant", "none")
-"""Ways to find a concept: the first word of `concept_match`, any variant of the mention, or none."""
+"""Ways to find a concept: the first word of `concept_match`, a variant of the mention with its words, or none."""
 
 FEATURES = (
     "score",
@@ -144,7 +145,14 @@ def _codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
 def _families(match: pa.ChunkedArray) -> NDArray[np.int64]:
     """(entities,) index in FAMILIES of each match."""
     encoded = pc.dictionary_encode(match.cast(pa.string()).combine_chunks())
-    first = [name.partition(" ")[0] for name in encoded.dictionary.to_pylist()]
-    family = np.array([FAMILIES.index(name if name in FAMILIES else "variant") for name in [*first, "none"]], np.int64)
-    indices: NDArray[np.int32] = pc.fill_null(encoded.indices, len(first)).to_numpy()
+    matches = encoded.dictionary.to_pylist()
+    family = np.array([FAMILIES.index(_family(match)) for match in [*matches, None]], np.int64)
+    indices: NDArray[np.int32] = pc.fill_null(encoded.indices, len(matches)).to_numpy()
     return family[indices]
+
+
+def _family(match: str | None) -> str:
+    if match is None or match in REWORDED:
+        return "none"
+    first = match.partition(" ")[0]
+    return first if first in FAMILIES else "variant"

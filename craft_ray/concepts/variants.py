@@ -287,5 +287,8 @@ CONTEXT_LAST = frozenset({"context"})
 CONTEXT_FREE = frozenset(VARIANTS) - CONTEXT_FIRST - CONTEXT_LAST
 """Kinds that depend on the mention alone, and those that depend on its document, tried before and after the former."""
 
+REWORDED = frozenset({"longer head", "other head", "noun", "organ", "qualifier"})
+"""Kinds that add, replace or drop words, so that they fit much that is no mention."""
+
 BEFORE_RELATED = frozenset({"abbreviation", "word order"})
 """Kinds that are more reliable than a related, narrow or broad synonym."""
