@@ -5,7 +5,6 @@ import gzip
 import io
 import lzma
 import random
-import tarfile
 import zipfile
 from collections import Counter
 
@@ -18,29 +17,11 @@ from craft_ray.readers import archives, is_shard_name, limits, read_items, read_
 from craft_ray.readers.archives import ArchivePart, archive_kind
 from craft_ray.readers.compression import decompress, peek
 from craft_ray.readers.reader import ReadOptions
-from tests.support.hostile.corpus import cases
-from tests.support.hostile.making import GOOD, line, member, tar
+from tests.support.failing_file import FailingFile
+from tests.support.hostile.making import GOOD, line, tar
 from tests.support.reading import read, refused
 
-ARCHIVES = [case for case in cases() if ".tar" in case.name]
 MANY = tar(*((f"folder/{number}.jsonl", line(f"a{number}") + line(f"b{number}") + b"?\n") for number in range(20)))
-
-
-def test_archive_rejects_links_and_broken_files():
-    content = tar(
-        ("../up.txt", b"Pax6"),
-        ("broken.nxml", b"<article><p>"),
-        ("README.md", b"not input"),
-        ("good.nxml", b"<article><body><p>mice</p></body></article>"),
-        member("link.txt", tarfile.SYMTYPE, "/etc/passwd"),
-    )
-    found = {item.doc_id: getattr(item, "reason", None) for item in read(gzip.compress(content), "x.tar.gz")}
-    assert found == {
-        "x.tar.gz!../up.txt": None,
-        "x.tar.gz!broken.nxml#unreadable": "bad_xml",
-        "x.tar.gz!good.nxml": None,
-        "x.tar.gz!link.txt": "bad_archive",
-    }
 
 
 PACKERS = {
@@ -70,15 +51,9 @@ def test_compressed_streams(suffix: str):
 
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_errors_of_a_store_pass_through_a_compressed_stream(suffix: str):
-    class Store(io.BytesIO):
-        def readinto(self, buffer):
-            if self.tell():
-                raise ConnectionError("gone")
-            return super().readinto(buffer)
-
     content = PACKERS[suffix](random.Random(1).randbytes(1 << 20))
     with pytest.raises(ConnectionError):
-        list(read_shard(Store(content), "x.txt"))
+        list(read_shard(FailingFile(content, 2000, ConnectionError("gone")), "x.txt"))
 
 
 def test_a_large_dictionary_of_xz_is_refused():
@@ -109,19 +84,15 @@ FILES = (
 @pytest.mark.parametrize("archive", [tar, zipped])
 def test_archives_pass_over_hidden_files(archive):
     content = archive(*FILES)
-    assert [item.doc_id.removeprefix("x!") for item in read(content, "x")] == [
-        "one",
-        "./b.txt",
-        "c.txt.gz",
-        "broken.nxml#unreadable",
-    ]
+    ids = [item.doc_id.removeprefix("x!") for item in read(content, "x")]
+    assert ids == ["one", "./b.txt", "c.txt.gz", "broken.nxml#unreadable"]
     assert_parts_equal_the_whole(content)
 
 
 def test_damaged_zip_archives(monkeypatch: pytest.MonkeyPatch):
     content = zipped(*FILES)
     assert refused(content[:-30], "x.zip")[0] == "bad_archive"
-    at = content.index(b"Pax6"[:1], content.index(b"b.txt")) if b"Pax6" in content else content.index(b"b.txt") + 8
+    at = content.index(b"b.txt") + 8
     found = read(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :], "x.zip")
     assert {item.doc_id: getattr(item, "reason", None) for item in found}["x.zip!./b.txt"] == "bad_archive"
     monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 10)
@@ -141,15 +112,6 @@ def test_compressed_csv_in_a_folder_is_input():
         "x.TSV.zst",
         "x.zip",
     ]
-
-
-def test_truncated_gzip_gives_the_documents_before_the_damage():
-    content = gzip.compress(b"".join(b'{"id": "%d", "text": "%d"}\n' % (i, i * 7919) for i in range(20_000)))
-    items = []
-    with pytest.raises(ShardError, match="bad_gzip"):
-        items.extend(read_shard(io.BytesIO(content[: len(content) // 2]), "x.jsonl.gz"))
-    assert len(items) > 1000
-    assert [item.doc_id for item in items[:3]] == ["0", "1", "2"]
 
 
 def found(content: bytes, part: ArchivePart | None = None) -> tuple[Counter[tuple[str, str]], str | None]:
@@ -172,12 +134,6 @@ def assert_parts_equal_the_whole(content: bytes) -> None:
             assert ending == (error if number == 0 or is_archive else None)
             together += items
         assert together == whole
-
-
-@pytest.mark.parametrize("case", ARCHIVES, ids=lambda case: case.name)
-def test_parts_of_hostile_archives_equal_the_whole(case, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "MAX_DOCUMENT_BYTES", 15 << 20)
-    assert_parts_equal_the_whole(case.make())
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -219,16 +175,3 @@ def test_keys_and_derived_ids_belong_to_one_part(count: int):
     for part in parts:
         own = [name for name in everything if part.owns_id(name.encode("utf-8", "replace").decode(), "x")]
         assert [name for name in own if name.isascii()] == [name for name in names[part] if name.isascii()]
-
-
-def test_ids_without_a_file_belong_to_the_first_part():
-    for doc_id in ("x#unreadable", "x#item-3", "other"):
-        assert [number for number in range(4) if ArchivePart(number, 4).owns_id(doc_id, "x")] == [0]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_files_of_the_same_name_are_in_one_part_with_different_keys(count: int):
-    content = tar(("a.txt", b"Mice."), ("a.txt", b"Mice."), ("b.txt", b"Mice."))
-    keys = [[key for key, _ in found(content, ArchivePart(number, count))[0]] for number in range(count)]
-    assert [key for some in keys for key in some if "a.txt" in key] == ["x!a.txt#item-0.0", "x!a.txt#item-1.0"]
-    assert sum(any("a.txt" in key for key in some) for some in keys) == 1

@@ -1,7 +1,6 @@
 """Readers and preprocessing on hostile inputs."""
 
 import json
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -56,12 +55,6 @@ def test_hostile_shard(case: Case, readings: dict[str, Reading], request: pytest
     _, megabytes, seconds = BOUNDS[request.config.getoption("long")]
     assert reading.megabytes < megabytes
     assert reading.seconds < seconds
-
-
-def test_readme_lists_exactly_the_reasons():
-    page = (ROOT / "craft_ray/tables/README.md").read_text(encoding="utf-8")
-    table = page.split("| reason | what it means |")[1].split("\n\n")[0]
-    assert dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)) == REASONS
 
 
 def test_nested_text_is_read_once():

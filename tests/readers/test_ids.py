@@ -15,35 +15,26 @@ PMC = '<infon key="article-id_pmc">{}</infon><infon key="article-id_pmid">7</inf
 
 
 @pytest.mark.parametrize(
-    ("content", "name"),
+    ("content", "name", "doc_id"),
     [
-        (PUBMED, "x.xml"),
-        ("PMID- 7\nTI  - Pax6\n", "x.nbib"),
-        ("7|t|Pax6\n", "x.pubtator"),
-        (BIOC.format(id="7", infons=""), "x.xml"),
-        (BIOC.format(id="a", infons='<infon key="article-id_pmid">7</infon>'), "x.xml"),
-        ('{"id": "a", "pmid": 7.0, "text": "Pax6"}', "x.jsonl"),
-        ("id,PubMed ID,text\na, 7.0,Pax6\n", "x.csv"),
-        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmid">7</article-id>'), "x.nxml"),
+        (PUBMED, "x.xml", "PMID:7"),
+        ("PMID- 7\nTI  - Pax6\n", "x.nbib", "PMID:7"),
+        ("7|t|Pax6\n", "x.pubtator", "PMID:7"),
+        (BIOC.format(id="7", infons=""), "x.xml", "PMID:7"),
+        (BIOC.format(id="a", infons='<infon key="article-id_pmid">7</infon>'), "x.xml", "PMID:7"),
+        ('{"id": "a", "pmid": 7.0, "text": "Pax6"}', "x.jsonl", "PMID:7"),
+        ("id,PubMed ID,text\na, 7.0,Pax6\n", "x.csv", "PMID:7"),
+        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmid">7</article-id>'), "x.nxml", "PMID:7"),
+        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmc">8</article-id>'), "x.nxml", "PMCID:PMC8"),
+        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmcid">PMC8</article-id>'), "x.nxml", "PMCID:PMC8"),
+        (BIOC.format(id="8", infons=PMC.format(8)), "x.xml", "PMCID:PMC8"),
+        (BIOC.format(id="PMC8", infons=""), "x.xml", "PMCID:PMC8"),
+        (BIOC.format(id="PMC8", infons="").replace("title", "paragraph"), "x.xml", "PMCID:PMC8"),
+        (json.dumps({"PMCID": "PMC8", "text": "Pax6"}), "x.jsonl", "PMCID:PMC8"),
     ],
 )
-def test_citations(content: str, name: str):
-    assert [item.doc_id for item in read(content, name)] == ["PMID:7"]
-
-
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmc">8</article-id>'), "x.nxml"),
-        (jats("<p>Pax6</p>", '<article-id pub-id-type="pmcid">PMC8</article-id>'), "x.nxml"),
-        (BIOC.format(id="8", infons=PMC.format(8)), "x.xml"),
-        (BIOC.format(id="PMC8", infons=""), "x.xml"),
-        (BIOC.format(id="PMC8", infons="").replace("title", "paragraph"), "x.xml"),
-        (json.dumps({"PMCID": "PMC8", "text": "Pax6"}), "x.jsonl"),
-    ],
-)
-def test_full_text(content: str, name: str):
-    assert [item.doc_id for item in read(content, name)] == ["PMCID:PMC8"]
+def test_articles_of_each_format(content: str, name: str, doc_id: str):
+    assert [item.doc_id for item in read(content, name)] == [doc_id]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import pytest
 
-from craft_ray.core.schema import Rejection
 from tests.support.reading import only, read, sections
 
 TEI = """<TEI xmlns="http://www.tei-c.org/ns/1.0"><teiHeader><encodingDesc><appInfo><application ident="{program}"/>
@@ -30,17 +29,12 @@ def test_tei_of_grobid():
     left_out = {"footnotes": 2, "tables": 2, "acknowledgements": 2, "references": 1}
     assert found.metadata["words_left_out"] == left_out
     everything = only(TEI.format(program="GROBID"), "x.tei.xml", include=tuple(left_out))
-    assert [text for name, text in sections(everything) if name in left_out or name == "table"] == [
-        "A note.",
-        "Pax6\t1",
-        "We thank.",
-        "BRCA1",
-    ]
+    parts = [text for name, text in sections(everything) if name in left_out or name == "table"]
+    assert parts == ["A note.", "Pax6\t1", "We thank.", "BRCA1"]
 
 
 def test_tei_of_others_is_rejected():
     (found,) = read(TEI.format(program="Pub2TEI"), "x.xml")
-    assert isinstance(found, Rejection)
     assert (found.reason, "GROBID" in found.detail) == ("unknown_format", True)
 
 

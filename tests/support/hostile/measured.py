@@ -5,12 +5,12 @@ Prints a line of JSON per shard: its name, its rows, the memory that reading too
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from craft_ray.annotation.prepare import Preprocessor, ReadTask
@@ -36,29 +36,21 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def memory(name: str) -> int:
-    """Memory of this process in KB: `VmRSS` now, or `VmHWM` at most since it began."""
-    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1])
-
-
 def in_child(action: Callable[..., Any], *arguments: Any) -> tuple[Any, int, float]:
     """The result of an action in a child process, the memory that it took in KB, and the CPU time."""
+    before = psutil.Process().memory_info().rss >> 10
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(receiver)
-        before = memory("VmRSS")
         with open(sender, "w") as pipe:
-            pipe.write(json.dumps([action(*arguments), memory("VmHWM") - before]))
+            json.dump(action(*arguments), pipe)
         os._exit(0)
     os.close(sender)
     with open(receiver) as pipe:
         sent = pipe.read()
     used = os.wait4(child, 0)[2]
-    result, grown = json.loads(sent)
-    return result, grown, used.ru_utime + used.ru_stime
+    return json.loads(sent), used.ru_maxrss - before, used.ru_utime + used.ru_stime
 
 
 def main(max_document_bytes: int, folder: Path) -> None:
