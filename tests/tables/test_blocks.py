@@ -1,8 +1,5 @@
 """Blocks of rows as files that no table refers to yet."""
 
-from collections import Counter
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -10,7 +7,6 @@ from craft_ray.core.errors import RunError
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import best, partitions
 from craft_ray.tables.ledger import entries
-from tests.support.outputs import STORAGE, commit, numbered_document, table
 
 
 def test_of_entries_with_one_id_the_deletion_counts_then_the_highest_revision_then_the_last():
@@ -36,9 +32,3 @@ def test_each_row_is_in_the_one_partition_of_its_values_also_where_one_is_null()
         (("Cell", None), [1]),
         (("Taxon", None), [2]),
     ]
-
-
-def test_a_block_counts_its_entities_by_label(tmp_path: Path):
-    written = commit(tmp_path, [numbered_document(number) for number in range(20)], storage=STORAGE)
-    assert len(written.labels) > 1
-    assert written.labels == Counter(table(tmp_path, "entities")["label"].to_pylist())

@@ -51,17 +51,6 @@ def test_failed_commit_says_why(tmp_path: Path):
         opened(tmp_path).commit(failing, 1)
 
 
-def test_fence_accepts_earlier_commits_and_blocks_later_ones(tmp_path: Path):
-    first, second = opened(tmp_path), opened(tmp_path)
-    first.commit_files(block(tmp_path, ("a", "mouse")).documents, 1)
-    second.fence()
-    assert second.pair == 1
-    with pytest.raises(TakenOverError):
-        first.commit_files((), 2)
-    second.commit_files(block(tmp_path, ("b", "rat")).documents, 2)
-    assert len(rows(tmp_path, "documents")) == 2
-
-
 def test_takeover_right_after_a_commit(tmp_path: Path):
     """The handle reads both commits at once, and must not take the later one for its own."""
     table = opened(tmp_path)

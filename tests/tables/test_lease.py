@@ -83,6 +83,7 @@ def test_lease_without_heartbeat_expires_after_30_seconds(
         return False
 
     monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
+    assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == FAR
     with hold(elsewhere.parent.parent, passes):
         assert not elsewhere.exists()
     assert clock == [1030.0]
@@ -138,15 +139,6 @@ def test_run_ids_are_the_time():
     assert next_run_id("20261130T120001-00000000", now).startswith("20261130T120002-")
 
 
-def test_lease_holder(tmp_path: Path, elsewhere: Path):
-    assert lease_holder(STORAGE, str(elsewhere.parent.parent)) == FAR
-    output = tmp_path / "another"
-    assert lease_holder(STORAGE, str(output)) is None
-    with hold(output) as here:
-        assert lease_holder(STORAGE, str(output)) == here.run_id
-    assert lease_holder(STORAGE, str(output)) is None
-
-
 def test_signal_ends_the_wait(elsewhere: Path):
     with pytest.raises(StoppedError), hold(elsewhere.parent.parent, wait=lambda seconds: True):
         pass
@@ -174,6 +166,7 @@ def test_only_one_of_six_concurrent_runs_gets_the_lease(on_s3: str):
     for thread in threads:
         thread.join(timeout=60)
     assert sorted(outcomes) == ["busy"] * 5 + ["held"]
+    assert not any("probe" in name for name in STORAGE.names(f"{on_s3}/_lease"))
 
 
 def test_suspended_run_notices_that_its_lease_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -197,9 +190,3 @@ def test_store_without_conditional_writes_is_refused(monkeypatch: pytest.MonkeyP
             hold_lease(storage, "s3://bucket/out", waits),
         ):
             pass
-
-
-def test_probe_is_removed(on_s3: str):
-    storage = Storage(S3Settings())
-    lease.check_conditional_writes(storage, on_s3)
-    assert not any("probe" in name for name in storage.names(f"{on_s3}/_lease"))

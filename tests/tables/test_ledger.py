@@ -1,7 +1,6 @@
 """The ledger decides what becomes of a document that arrives, in whatever order documents arrive."""
 
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,10 +19,6 @@ def empty() -> Ledger:
 
 def outcome(ledger: Ledger, id: int, key: int, revision: int, deletes: bool = False) -> Outcome:
     return Outcome(int(ledger.outcomes(entries([id], [key], [revision], [deletes]))[0][0]))
-
-
-def existing(ledger: Ledger, *ids: int) -> np.ndarray:
-    return ledger.lookup(np.array(ids))[0]
 
 
 def test_outcomes_of_one_document():
@@ -109,7 +104,7 @@ def test_the_last_of_several_duplicates_counts():
     ledger = Ledger.of(entries([5], [50], [revision(2, 1, False)], [False]))
     ledger.record_duplicates(np.array([5, 5, 5]), np.array([3, 8, 6]))
     ledger.record_duplicates(np.array([5]), np.array([2]))
-    assert existing(ledger, 5)["revision"] == revision(2, 8, False)
+    assert ledger.lookup(np.array([5]))[0]["revision"] == revision(2, 8, False)
 
 
 def test_look_ups_copy_no_column():
@@ -123,15 +118,11 @@ def test_look_ups_copy_no_column():
     assert peak < 100_000
 
 
-def many(count: int) -> Ledger:
-    ids = np.arange(count) * 2
-    return Ledger([Part(ids, ids.copy(), np.full(count, revision(1, 1, False)), np.zeros(count, np.int8))])
-
-
 def test_memory_of_a_merge():
     """Of 38 million documents a copy of all columns is a gigabyte."""
     tracemalloc.start()
-    ledger = many(400_000)
+    ids = np.arange(400_000) * 2
+    ledger = Ledger([Part(ids, ids.copy(), np.full(len(ids), revision(1, 1, False)), np.zeros(len(ids), np.int8))])
     held = tracemalloc.get_traced_memory()[0]
     ids = np.arange(10_000) * 80 + 1
     ledger.update(entries(ids, ids, ids, ids < 0))
@@ -140,26 +131,6 @@ def test_memory_of_a_merge():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.6 * held
-
-
-def test_shared_arrays_are_never_written_to():
-    ledger = many(1_000)
-    reader = Ledger([replace(ledger.merged())])
-    for column in (reader.parts[0].id, reader.parts[0].key, reader.parts[0].revision, reader.parts[0].flags):
-        column.flags.writeable = False  # as Ray's object store gives it
-    ids = np.array([0, 2, 3])
-    ledger.update(entries(ids, ids + 7, [revision(1, 5, False)] * 3, [False, True, False]))
-    ledger.record_duplicates(np.array([4, 2]), np.array([8, 8]))
-    ledger.update(entries(ids, ids + 9, [revision(1, 6, False)] * 3, [False, True, False]))
-    assert len(ledger) == 1_001
-    held, known = reader.lookup(np.array([0, 2, 4, 3]))
-    assert known.tolist() == [True, True, True, False]
-    assert held["key"].tolist()[:3] == [0, 2, 4]
-    assert not any(held[name].any() for name in ("duplicated", "deleted", "in_run"))
-    found = existing(ledger, 4, 2, 3)
-    assert found["duplicated"].tolist() == [True, False, False]
-    assert found["deleted"].tolist() == [False, True, False]
-    assert found["in_run"].tolist() == [False, True, True]
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 99))), max_size=6))
@@ -172,10 +143,3 @@ def test_the_last_entry_of_an_id_counts(updates):
     whole = ledger.merged()
     assert dict(zip(whole.id.tolist(), whole.key.tolist(), strict=True)) == expected
     assert (np.diff(whole.id) > 0).all()
-
-
-def test_membership():
-    assert len(Ledger()) == 0
-    assert 1 not in Ledger()
-    ledger = Ledger.of(entries([1, 2], [1, 2], [1, 1], [False, True]))
-    assert [id in ledger for id in (1, 2, 3)] == [True, False, False]

@@ -6,7 +6,6 @@ from pathlib import Path
 import duckdb
 import polars
 import pytest
-from deltalake import DeltaTable
 
 from craft_ray.report.queries import first_entities
 from craft_ray.tables.delta import CHECKPOINT_AFTER
@@ -26,11 +25,6 @@ def by_polars(output: Path) -> list[tuple[str, str]]:
     return sorted(polars.read_delta(str(output / "entities")).select("doc_id", "mention").rows())
 
 
-def by_pandas(output: Path) -> list[tuple[str, str]]:
-    frame = DeltaTable(str(output / "entities")).to_pandas(columns=["doc_id", "mention"])
-    return sorted(frame.itertuples(index=False, name=None))
-
-
 def by_our_own_commands(output: Path) -> list[tuple[str, str]]:
     found = open_tables(output).entities.to_arrow(["doc_id", "mention"])
     return sorted((row["doc_id"], row["mention"]) for row in found.to_pylist())
@@ -41,7 +35,7 @@ def by_plain_files(output: Path) -> list[tuple[str, str]]:
     return duckdb.sql(f"SELECT doc_id, mention FROM read_parquet('{files}') ORDER BY ALL").fetchall()
 
 
-DELTA = [by_deltalake, by_polars, by_pandas, by_our_own_commands]
+DELTA = [by_deltalake, by_polars, by_our_own_commands]
 Reader = Callable[[Path], list[tuple[str, str]]]
 
 
@@ -68,13 +62,6 @@ def test_all_readers_at_rest(running: Tables, tmp_path: Path, reader: Reader, ki
     """After the run, or after the next one if it was killed."""
     (Tables(STORAGE, str(tmp_path), LATER) if killed else running).finish(compact=True)
     assert reader(tmp_path) == REVISED
-
-
-def test_plain_files_with_a_checkpoint(running: Tables, tmp_path: Path):
-    running.finish(compact=True)
-    DeltaTable(tmp_path / "entities").create_checkpoint()
-    assert list(tmp_path.glob("entities/*/*.checkpoint.parquet"))
-    assert by_plain_files(tmp_path) == REVISED
 
 
 def test_no_checkpoint_in_entities(tmp_path: Path):

@@ -11,7 +11,6 @@ from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.records import (
     RunRecord,
     kept_versions,
-    last_model,
     read_record,
     read_records,
     runs_of,
@@ -22,14 +21,12 @@ from tests.support.outputs import STORAGE
 def test_record_of_a_run(tmp_path: Path):
     record = RunRecord(STORAGE, str(tmp_path), "1", inputs=["in"])
     began = read_record(STORAGE, str(tmp_path), "1")
-    assert began is not None
     assert began | {"status": "running", "inputs": ["in"], "finished": None} == began
     assert began["versions"]["deltalake"] == metadata.version("deltalake")
     record.add(plan={"replicas": 2})
     assert read_record(STORAGE, str(tmp_path), "1") == began | {"plan": {"replicas": 2}}
     record.close("complete", {"adds_up": True}, [[1.5, 2, 30]], {"documents": 4})
     ended = read_record(STORAGE, str(tmp_path), "1")
-    assert ended is not None
     assert datetime.fromisoformat(ended["started"]) <= datetime.fromisoformat(ended["finished"])
     assert ended == began | {
         "status": "complete",
@@ -88,10 +85,3 @@ def test_number_of_kept_versions_is_that_of_the_last_run_that_sets_one(tmp_path:
         assert kept_versions(STORAGE, str(tmp_path), None) == versions[: {"1": 3, "2": 3, "3": 2}[run_id]]
     assert kept_versions(STORAGE, str(tmp_path), 1) == [{"documents": 3}]
     assert kept_versions(STORAGE, str(tmp_path), 0) == []
-
-
-def test_last_model(tmp_path: Path):
-    assert last_model(STORAGE, str(tmp_path)) is None
-    for run_id in "12":
-        RunRecord(STORAGE, str(tmp_path), run_id, model={"fingerprint": f"f{run_id}"})
-    assert last_model(STORAGE, str(tmp_path)) == {"fingerprint": "f2"}

@@ -14,14 +14,12 @@ from s3fs import S3File
 from craft_ray.core.errors import RunError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES, SHARDS
 from craft_ray.core.settings import S3Settings
-from craft_ray.model.tags import TagSet
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import rewriting, writer
 from craft_ray.tables.blocks import DataFile
-from craft_ray.tables.compaction import compact
 from craft_ray.tables.rewriting import Compaction, Rewrite, TableLocation, plan_compaction
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, rows
+from tests.support.outputs import STORAGE, assert_only_the_snapshot, block, rows
 
 
 def location(output: Path, name: str = "documents") -> TableLocation:
@@ -121,31 +119,6 @@ def test_signal_stops_after_the_current_compaction(tmp_path: Path, monkeypatch: 
     Tables(STORAGE, str(tmp_path)).finish(compact=True)
     assert_only_the_snapshot(tmp_path, files=1)
     assert (rows(tmp_path, "entities"), rows(tmp_path, "documents")) == before
-
-
-@pytest.mark.parametrize("partition_by", [("label",), ("label", "year")])
-def test_files_of_the_command_compact_can_be_rewritten(tmp_path: Path, partition_by: tuple[str, ...]):
-    """delta-rs writes these files with other Arrow types and other paths."""
-    tags = TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"})
-    tables = Tables(STORAGE, str(tmp_path))
-    tables.append([block(tmp_path, ("a", "HeLa"), ("b", "rat"), tags=tags, year=2020)])
-    compact(STORAGE, str(tmp_path), partition_by)
-    tables = Tables(STORAGE, str(tmp_path))
-    tables.append([block(tmp_path, ("c", "fly"), tags=tags, year=2020, partition_by=partition_by)])
-    new = block(tmp_path, ("a", "mouse"), shard=1, tags=tags, year=2020, partition_by=partition_by)
-    tables.replace([new], [all_of(new)])
-    assert len(tables.entities.files()) == len(tables.documents.files()) == 2
-    tables.finish(compact=True)
-    assert len(tables.entities.files()) == len(tables.documents.files()) == 1
-    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "fly")]
-    assert [row[0] for row in rows(tmp_path, "documents")] == ["a", "b", "c"]
-
-
-def test_finish_without_compaction(tables: Tables, tmp_path: Path):
-    for name in "ab":
-        tables.append([block(tmp_path, (name, "mouse"))])
-    tables.finish(compact=False)
-    assert len(tables.entities.files()) == len(tables.documents.files()) == 2
 
 
 def test_shards_become_one_file(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
-from deltalake import DeltaTable
 
 from craft_ray.tables.compaction import compact
 from tests.support.outputs import STORAGE, commit, numbered_document, open_tables
@@ -49,13 +48,6 @@ def test_stream_skips_files_without_a_match(output: Path):
     (output / "documents" / other).unlink()
     found = documents.stream(["doc_id"], ds.field("doc_id") == "PMID:000015", 100).read_all()
     assert rows(found) == [("PMID:000015",)]
-
-
-def test_stream_reads_files_rewritten_by_delta_rs(output: Path):
-    DeltaTable(str(output / "documents")).delete("doc_id = 'PMID:000011'")
-    documents = open_tables(output).documents
-    found = documents.stream(["doc_id", "text"], ds.field("doc_id") < "PMID:000013", 100).read_all()
-    assert [doc_id for doc_id, _ in rows(found)] == [f"PMID:{number:06}" for number in range(13) if number != 11]
 
 
 def test_rows_are_counted_from_the_log(output: Path):

@@ -110,13 +110,6 @@ def test_tables_out_of_step(output: Path, lost: list[str]):
     assert faults(output)[claim][0] == 1
 
 
-def more_rows(output: Path, table: str, **columns: object) -> None:
-    """Commit a row that no run would."""
-    tables = Tables(STORAGE, str(output))
-    schema = {"documents": DOCUMENTS, "entities": ENTITIES, "shards": SHARDS}[table]
-    tables.by_name[table].append(pa.Table.from_pylist([columns], schema=schema), tables.documents.pair)
-
-
 DOCUMENT = {"doc_id": "d9", "status": "annotated", "n_entities": 0, "text": "Mice", "shard": "a.xml"}
 ENTITY = {"doc_id": "d0", "label": "Taxon", "mention": "mouse", "start": 12, "end": 17, "sentence_start": 0}
 ENTITY |= {"sentence_end": 17, "section": "text", "score": 0.5}
@@ -161,7 +154,9 @@ ENTITY |= {"sentence_end": 17, "section": "text", "score": 0.5}
 def test_rows_that_no_run_writes(
     output: Path, table: str, row: dict[str, object], claim: str, examples: tuple[str, ...]
 ):
-    more_rows(output, table, **row)
+    tables = Tables(STORAGE, str(output))
+    schema = {"documents": DOCUMENTS, "entities": ENTITIES, "shards": SHARDS}[table]
+    tables.by_name[table].append(pa.Table.from_pylist([row], schema=schema), tables.documents.pair)
     assert faults(output)[claim] == (1, examples)
 
 
