@@ -58,18 +58,3 @@ def test_packed_batches(lengths, budget):
             assert batch.token_ids[end - 2 : end].tolist() == [102, 103]
             assert batch.is_piece[begin:end].tolist() == [False, *[True] * (end - begin - 3), False, False]
     assert sorted(np.concatenate(seen)) == list(range(len(token_ids)))
-
-
-def test_window_longer_than_the_budget():
-    _, batches = windows([90, 110])
-    assert [batch.token_ids.shape for batch in batches.all_padded(64)] == [(1, 128), (1, 96)]
-
-
-def test_filled_batches_have_one_shape():
-    _, batches = windows([20] * 10)
-    batch = batches.packed(0, 160)
-    assert batch.n_windows == 5
-    assert [len(array) for array in batch.filled()] == [160, 160, 6]
-    last = batches.packed(5, 192).filled()
-    assert [len(array) for array in last] == [192, 192, 7]
-    assert last[2].tolist() == [0, 23, 46, 69, 92, 115, 115]

@@ -138,13 +138,6 @@ def test_remote_model_is_deleted_after_loading(tmp_path: Path):
     assert checkpoint.fingerprint == load_checkpoint(DEFAULT).fingerprint
 
 
-def test_update_config_keeps_other_keys(tmp_path: Path):
-    (tmp_path / "config.json").write_text('{"window_pieces": 64, "model_type": "bert"}')
-    update_config(tmp_path, window_pieces=0, score_calibration=(1.5, 0.1))
-    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
-    assert config == {"model_type": "bert", "window_pieces": 0, "score_calibration": [1.5, 0.1]}
-
-
 def test_rescoring_changes_the_fingerprint(tiny_checkpoint: Path, tmp_path: Path):
     folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
     plain = load_checkpoint(str(folder))

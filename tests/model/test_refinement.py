@@ -1,7 +1,6 @@
 """Mentions without stray punctuation, and labels that are consistent within a document."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from craft_ray.core.schema import Document, Section
 from craft_ray.model import decode as decoding
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.model.refinement import MIN_MAJORITY, Mentions, Words, refine, trimmed
+from craft_ray.model.refinement import Mentions, Words, refine
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower
 from tests.support.blocks import labelled
@@ -153,28 +152,6 @@ def test_abbreviations(text, mentions, expected):
     assert refined(text, *mentions) == [(mention, CHEMICAL) for mention in (long_form, *expected)]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b", "ab", "\U0001f9ec", "é"]), st.integers(0, 12)), max_size=40))
-def test_majorities_of_single_words_as_counted_one_by_one(tagged):
-    label_of = [TAG_SET.label[tag] for _, tag in tagged]
-    chosen = [i for i, label in enumerate(label_of) if label >= 0]
-    mentions = [mention(label_of[i], i) for i in chosen]
-    result = majorities(" ".join(text for text, _ in tagged), mentions)
-    expected = []
-    for i, (text, _) in enumerate(tagged):
-        votes = Counter(label_of[j] for j in chosen if tagged[j][0] == text)
-        total, count = sum(votes.values()), sum(other == text for other, _ in tagged)
-        most = max(votes.values(), default=0)
-        winner = min((label for label, n in votes.items() if n == most), default=-1)
-        label = label_of[i]
-        if most >= MIN_MAJORITY and 2 * most >= count:
-            label = winner
-        elif count >= MIN_MAJORITY and 2 * total < count:
-            label = -1
-        if label >= 0:
-            expected.append((i, i, label))
-    assert [m[:3] for m in result] == expected
-
-
 texts = st.text(alphabet=st.sampled_from("aPx6 .\n-é\U0001f9ec(+"), max_size=150)
 
 
@@ -202,16 +179,6 @@ def test_documents_do_not_influence_each_other(documents, seed, max_words, piece
         assert re.search(r"[^\s.(+-]", entity["mention"])
         assert entity["sentence_start"] <= entity["start"] >= end.get(entity["row"], 0)
         end[entity["row"]] = entity["end"]
-
-
-@given(st.text("a1-+(.) ", max_size=40))
-def test_trimmed_mentions_keep_their_names(text):
-    start, end = trimmed(text)
-    assert (start < end) == bool(re.search("[a1]", text))
-    if start < end:
-        assert not re.search("[a1]", text[:start] + text[end:])
-        assert text[start] not in "-.) "
-        assert text[end - 1] not in "-.( "
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from craft_ray.core.schema import Document, Section
 from craft_ray.model import tokens
 from craft_ray.model.tokens import tokenize
 from craft_ray.model.windows import Windower, make_windows
-from craft_ray.model.wordpieces import Subwords, Units, join_pieces, tokenize_sentences
+from craft_ray.model.wordpieces import Units, tokenize_sentences
 from tests.support.models import TOKENIZER
 
 words = st.text(alphabet=st.sampled_from("abcPax6-éβ\U0001f9ec中"), min_size=1, max_size=8)
@@ -86,14 +86,6 @@ def test_words_and_offsets(text, expected):
 def test_empty_sentences_give_no_windows(sentences, size):
     _, windows = Windower(TOKENIZER, 16, size)(sentences)
     assert len(windows.token_ids) == len(windows.window_length) == len(windows.unit_piece) == 0
-
-
-@given(st.lists(words, max_size=9), st.integers(0, 9))
-def test_join_pieces(sentences, cut):
-    joined = join_pieces([tokenize_sentences(TOKENIZER, part) for part in (sentences[:cut], sentences[cut:])])
-    whole = tokenize_sentences(TOKENIZER, sentences)
-    for name in Subwords.__slots__:
-        assert np.array_equal(getattr(joined, name), getattr(whole, name))
 
 
 @pytest.mark.parametrize("window_pieces", [0, 64])

@@ -61,7 +61,6 @@ def test_random_text(name, sentences):
 
 def test_articles(data: Path, windower: Windower):
     look_up = word_pieces(windower.tokenizer)
-    assert look_up is not None
     texts = [file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[::9]]
     sentences = [text[a:b] for text in texts for a, b in sentence_spans(text)]
     assert np.mean([look_up.supports(sentence) for sentence in sentences]) > 0.99

@@ -1,6 +1,5 @@
 """Mention replacement, names of ontologies, and noise."""
 
-import gzip
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from craft_ray.training.augmentation import (
 )
 from craft_ray.training.corpora import Sentence, text_key
 from tests.support.gold import gold, marked
+from tests.support.ontologies import obo_file
 
 SENTENCE = gold("[Pax6|Protein] acts in [mice|Taxon].")
 NAMES = {"Protein": ["IL-2"]}
@@ -95,12 +95,9 @@ name: TNF-alpha
 """
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_short_names_and_synonyms(tmp_path: Path, compressed):
-    file = tmp_path / ("x.obo.gz" if compressed else "x.obo")
-    file.write_bytes(gzip.compress(OBO.encode()) if compressed else OBO.encode())
+def test_short_names_and_synonyms(tmp_path: Path):
     names = ["TNF-alpha", "cachectin", 'a "quoted" one']
-    assert ontology_names({"Protein": [str(file)]}) == {"Protein": names}
+    assert ontology_names({"Protein": [obo_file(tmp_path, OBO, "x.obo.gz")]}) == {"Protein": names}
 
 
 def test_file_without_names_is_refused(tmp_path: Path):

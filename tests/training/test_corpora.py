@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.labels import LABELS
 from craft_ray.model.tags import Mention
 from craft_ray.training.corpora import (
     Corpus,
@@ -54,17 +53,6 @@ def test_read_craft_in_both_layouts(tmp_path: Path, released):
     assert document.mentions == (Mention(0, 4, "Protein"),)
     assert document.discontinuous == 1
     assert read_sentences(tmp_path) == [gold("[Pax6|Protein] in wild or type mice.")]
-
-
-def test_real_articles(data: Path):
-    documents = read_craft(data / "craft", data / "craft" / "ids-dev.txt")
-    assert len(documents) == 7
-    mentions = [(d.text[m.start : m.end], m.label) for d in documents for m in d.mentions]
-    assert len(mentions) > 5000
-    assert {label for _, label in mentions} == {label.name for label in LABELS}
-    assert ("mice", "Taxon") in mentions
-    assert all(text == text.strip() and text for text, _ in mentions)
-    assert sum(len(sentence.mentions) for sentence in to_sentences(documents)) == len(mentions)
 
 
 def test_bad_corpora_are_refused(tmp_path: Path):
@@ -173,15 +161,6 @@ def test_corpus_keys_identify_seen_mentions():
     sentences = [gold("[wild - type|Sequence] [mice|Taxon]")]
     keys = mention_keys([("Sequence", "wild-type"), ("Taxon", "mice"), ("Taxon", "rat"), ("Sequence", "mice")])
     assert np.isin(keys, corpus_keys(sentences)).tolist() == [True, True, False, False]
-
-
-def test_seen_shares_of_craft_iob(data: Path):
-    """95 % of Taxon's test mentions occur in the training set, and 14 % of Protein's."""
-    train, test = (read_iob(data / "craft-iob" / name) for name in ("train.tsv", "test.tsv"))
-    mentions = [(label, text) for sentence in test for text, label in marked(sentence)]
-    seen = np.isin(mention_keys(mentions), corpus_keys(train))
-    for name, share in (("Taxon", 0.95), ("Protein", 0.14)):
-        assert seen[[label == name for label, _ in mentions]].mean() == pytest.approx(share, abs=0.01)
 
 
 def test_split_draws_blocks():

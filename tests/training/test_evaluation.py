@@ -5,50 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from seqeval.metrics import f1_score, precision_score, recall_score
 
 from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import SHIPPED, load_checkpoint
-from craft_ray.model.tags import Mention, find_mentions
-from craft_ray.model.windows import Windower
+from craft_ray.model.tags import Mention
 from craft_ray.training.corpora import GoldDocument, corpus_keys, select_labels
 from craft_ray.training.craft import read_craft
 from craft_ray.training.evaluation import evaluate_documents, evaluate_tokens
-from craft_ray.training.iob import read_iob
 from tests.support.gold import gold as marked
 from tests.support.ontologies import grounder
 
 KEYS = {"precision", "recall", "f1", "accuracy", "loss", "per_label", "seen", "unseen", "ece"}
-
-
-def test_scores_are_those_of_seqeval(craft_iob, model_of, data: Path):
-    gold = read_iob(data / "craft-iob" / "devel.tsv")[:200]
-    scores = evaluate_tokens(craft_iob, gold, model_of())
-    assert scores.keys() >= KEYS
-    units, windows = Windower.of(craft_iob)([s.text for s in gold])
-    predictions = model_of().predict(windows.token_ids, windows.window_length, windows.unit_piece, windows.unit_inner)
-    spans, _ = find_mentions(predictions, units.sentence, units.inner, craft_iob.tags)
-    predicted = [["O"] * int((units.sentence == number).sum()) for number in range(len(gold))]
-    tags = [list(sentence) for sentence in predicted]
-    first = np.searchsorted(units.sentence, np.arange(len(gold)))
-    for begin, last, label in spans.rows().tolist():
-        number = units.sentence[begin]
-        for unit in range(begin, last + 1):
-            predicted[number][unit - first[number]] = f"{'B' if unit == begin else 'I'}-{craft_iob.tags.names[label]}"
-    for number, sentence in enumerate(gold):
-        own = np.flatnonzero(units.sentence == number)
-        for m in sentence.mentions:
-            inside = [u - first[number] for u in own if units.start[u] < m.end and units.end[u] > m.start]
-            for index, unit in enumerate(inside):
-                tags[number][unit] = f"{'I' if index else 'B'}-{m.label}"
-    assert scores["precision"] == pytest.approx(precision_score(tags, predicted))
-    assert scores["recall"] == pytest.approx(recall_score(tags, predicted))
-    assert scores["f1"] == pytest.approx(f1_score(tags, predicted))
-    right = sum(a == b for s, p in zip(tags, predicted, strict=True) for a, b in zip(s, p, strict=True))
-    assert scores["accuracy"] == pytest.approx(right / scores["units"], abs=2e-3)  # the model may begin by an I- tag
-    assert scores["seen"]["support"] + scores["unseen"]["support"] == scores["support"]
-    assert scores["seen"]["f1"] > scores["unseen"]["f1"]
 
 
 @pytest.mark.long

@@ -1,8 +1,5 @@
 """Training examples, and batches limited by padded tokens."""
 
-import math
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,8 +20,6 @@ from craft_ray.training.examples import (
     token_batches,
     unit_tags,
 )
-from craft_ray.training.iob import read_iob
-from craft_ray.training.recipe import Recipe
 from craft_ray.training.training_data import make_head
 from tests.support.gold import gold
 from tests.support.models import TOKENIZER
@@ -36,14 +31,6 @@ def examples_of(
     head, (places,) = make_head([Corpus("", sentences)], nested)
     units, windows = Windower(TOKENIZER, limit, size, nested)([s.text for s in sentences])
     return make_examples(windows, unit_tags(sentences, units, head, places), (101,), suffix), units, head
-
-
-def test_craft_iob_has_1360_steps_an_epoch(data: Path):
-    """As the published card has."""
-    sentences = read_iob(data / "craft-iob" / "train.tsv")
-    examples, units, _ = examples_of(sentences)
-    assert math.ceil(len(examples) / Recipe().batch_size) == 1360
-    assert (examples.tag != IGNORED).sum() == len(units.piece)
 
 
 @pytest.mark.parametrize(("limit", "size"), [(510, 0), (510, 64), (8, 0)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.model.loading import DEFAULT, SHIPPED
+from craft_ray.model.loading import SHIPPED
 from craft_ray.training.recipe import Recipe, read_training_file
 
 
@@ -60,17 +60,10 @@ def test_options_override_the_file(tmp_path: Path):
         training.with_options({"swap": {"Cell": ""}})
 
 
-def test_default_model_recipe(monkeypatch):
+def test_recipes_of_the_models_that_ship(monkeypatch):
     monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
-    file = read_training_file(SHIPPED[DEFAULT] / "recipe.yaml")
-    assert (file.require("base"), file.require("train")) == ("craft", "/data/craft")
-    train, dev = (set(Path(str(ids)).read_text().split()) for ids in (file.train_ids, file.dev_ids))
+    craft, craft_iob = (read_training_file(SHIPPED[name] / "recipe.yaml") for name in ("craft", "craft-iob"))
+    assert (craft_iob.require("base"), craft_iob.require("train")) == ("craft-iob", "/data/craft-iob/train.tsv")
+    assert (craft.require("base"), craft.require("train")) == ("craft", "/data/craft")
+    train, dev = (set(Path(str(ids)).read_text().split()) for ids in (craft.train_ids, craft.dev_ids))
     assert (len(train), len(dev), len(train | dev)) == (58, 9, 67)
-    assert (file.recipe.disjoint, file.recipe.base_share) == (True, 0.25)
-
-
-def test_recipe_of_craft_iob(monkeypatch):
-    monkeypatch.setenv("CRAFT_RAY_DATA", "/data")
-    file = read_training_file(SHIPPED["craft-iob"] / "recipe.yaml")
-    assert (file.require("base"), file.require("train")) == ("craft-iob", "/data/craft-iob/train.tsv")
-    assert (file.recipe.base_share, file.recipe.outside_bias) == (0.55, 2.0)

@@ -1,9 +1,7 @@
 """Gold corpora in standoff formats, as our own exports and as others write them."""
 
 import gzip
-import io
 import json
-import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,55 +9,43 @@ import pyarrow.parquet as pq
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.schema import Entity, Section
-from craft_ray.export.formats import format_named
-from craft_ray.export.formats.record import Collection, Record
 from craft_ray.model.tags import Mention
 from craft_ray.training.gold import read_documents, read_sentences
 from craft_ray.training.standoff import read_standoff
+from tests.support.exports import document, exported, unpacked
 from tests.support.gold import gold, marked
 
-TITLE, ABSTRACT = "𝛽-actin and TNF-α", "In mice <Pax6> & TNF-α bind."
-TEXT = f"{TITLE}\n{ABSTRACT}"
-SPANS = [(0, 7, "Protein"), (12, 17, "Protein"), (21, 25, "Taxon"), (35, 40, "Protein")]
-
-
-def exported(format: str) -> bytes:
-    """One document with four mentions, as an export writes it."""
-    sections = (Section("title", 0, len(TITLE)), Section("abstract", len(TITLE) + 1, len(TEXT)))
-    entities = tuple(Entity(label, a, b, TEXT[a:b], 0.9, "title", "PR", 0, len(TEXT)) for a, b, label in SPANS)
-    record = Record("PMID:1", TEXT, sections, TITLE, 2026, "A journal", entities)
-    exporter = format_named(format).make(Collection("part", "test", "2026-11-25", ("Protein", "Taxon")))
-    return exporter.begin() + exporter.add(record).content + exporter.end()
+RECORD = document(
+    "PMID:1",
+    [("title", "𝛽-actin and TNF-α"), ("abstract", "In mice <Pax6> & TNF-α bind.")],
+    [(0, 7, "Protein"), (12, 17, "Protein"), (21, 25, "Taxon"), (35, 40, "Protein")],
+)
 
 
 @pytest.mark.parametrize(
     ("format", "name"),
     [
         ("pubtator", "corpus.pubtator"),
+        ("pubtator", "corpus.PubTator.txt"),
         ("jsonl", "corpus.jsonl"),
         ("bioc-json", "corpus.json"),
         ("bioc-xml", "corpus.xml"),
         ("bioc-xml", "corpus.xml.gz"),
-        ("brat", "part"),
+        ("brat", "part-00000"),
     ],
 )
 def test_exports_are_gold_corpora(tmp_path: Path, format, name):
-    content = exported(format)
+    content, _ = exported(format, RECORD)
     if format == "brat":
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            for member in archive:  # `extractall` warns without a filter, and has none before Python 3.11.4
-                if file := archive.extractfile(member):
-                    (tmp_path / member.name).parent.mkdir(parents=True, exist_ok=True)
-                    (tmp_path / member.name).write_bytes(file.read())
+        (tmp_path / name).mkdir()
+        for file, part in unpacked(content).items():
+            (tmp_path / file).write_bytes(part)
     else:
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    (document,) = read_standoff(tmp_path / name)
-    assert [(document.text[m.start : m.end], m.label) for m in document.mentions] == [
-        (TEXT[a:b], label) for a, b, label in SPANS
-    ]
-    labels = [label for sentence in read_sentences(tmp_path / name) for _, label in marked(sentence)]
-    assert labels == ["Protein", "Protein", "Taxon", "Protein"]
+    expected = [(entity.mention, entity.label) for entity in RECORD.entities]
+    (found,) = read_standoff(tmp_path / name)
+    assert [(found.text[m.start : m.end], m.label) for m in found.mentions] == expected
+    assert [mention for sentence in read_sentences(tmp_path / name) for mention in marked(sentence)] == expected
 
 
 def test_brat_with_discontinuous_mentions(tmp_path: Path):
@@ -196,11 +182,6 @@ def test_files_of_annotation_tools(tmp_path: Path, records):
     (tmp_path / "a.txt").write_text(json.dumps(records))
     for name in ("a.json", "a.jsonl", "a.txt"):
         assert read_sentences(tmp_path / name) == [gold("[Bird flu|Virus] kills [hens|Host]")], name
-
-
-def test_pubtator_under_another_suffix(tmp_path: Path):
-    (tmp_path / "a.PubTator.txt").write_text("1|t|Bird flu kills hens\n1\t0\t8\tBird flu\tVirus\n")
-    assert read_sentences(tmp_path / "a.PubTator.txt") == [gold("[Bird flu|Virus] kills hens")]
 
 
 def test_parquet_of_hugging_face(tmp_path: Path):

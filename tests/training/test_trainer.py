@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.model.loading import SHIPPED, load_checkpoint
+from craft_ray.training.corpora import Corpus
 from craft_ray.training.examples import IGNORED, Head
 from craft_ray.training.recipe import Recipe
 from craft_ray.training.train import finished, weights_of_base
-from craft_ray.training.trainer import AVERAGED_FILE, TrainingData, card_rows, fit, group_loss
-from craft_ray.training.training_data import label_config
+from craft_ray.training.trainer import AVERAGED_FILE, fit, group_loss
+from craft_ray.training.training_data import load_training_data
 from tests.support.gold import gold
-from tests.training.test_examples import examples_of
 
 
 def test_loss_is_over_the_groups_of_the_corpus():
@@ -33,25 +33,10 @@ def test_loss_is_over_the_groups_of_the_corpus():
 
 
 def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
-    checkpoint = load_checkpoint(str(tiny_checkpoint))
-    sentences = [
-        gold("[Pax6|Protein] in [mice|Taxon]."),
-        gold("[Shh|Protein] acts on [rats|Taxon]."),
-    ] * 20
-    examples, units, head = examples_of(sentences)
-    data = TrainingData(
-        sources={},
-        config=checkpoint.config | label_config(head),
-        weights=checkpoint.weights | {n: checkpoint.weights[n][:5] for n in ("classifier.weight", "classifier.bias")},
-        word_shape=None,
-        tokenizer=SimpleNamespace(pad_token_id=0),
-        head=head,
-        main_groups=1,
-        examples=(examples,),
-        dev=examples,
-        dev_units=units,
-        recipe=Recipe(learning_rate=1e-3, epochs=2, batch_tokens=160, precision="fp32", moving_average=0.9),
-    )
+    sentences = [gold("[Pax6|Protein] in [mice|Taxon]."), gold("[Shh|Protein] acts on [rats|Taxon].")] * 20
+    corpus = Corpus("corpus", sentences)
+    recipe = Recipe(learning_rate=1e-3, epochs=2, batch_tokens=160, precision="fp32", moving_average=0.9)
+    data = load_training_data(str(tiny_checkpoint), corpus, corpus, [], recipe)
     steps = []
 
     def run(name: str, resume: str | None = None) -> list[Path]:
@@ -78,13 +63,6 @@ def test_moving_average_lags_and_resumes(tiny_checkpoint: Path, tmp_path: Path):
     initial = torch.from_numpy(np.array(data.weights[head], np.float32))
     moved, averaged = ((w[head] - initial).norm() for w in (weights, averages[0]))
     assert 0 < averaged < moved
-
-
-def test_rows_of_the_card():
-    figures = {f"eval_{name}": 0.5 for name in ("loss", "precision", "recall", "f1", "accuracy")}
-    history = [{"loss": 2.0, "epoch": 1.0, "step": 3}, {**figures, "epoch": 1.0, "step": 3}, {"train_loss": 1.0}]
-    plain = dict.fromkeys(("loss", "precision", "recall", "f1", "accuracy"), 0.5)
-    assert card_rows(history) == [{"training_loss": 2.0, "epoch": 1.0, "step": 3, **plain}]
 
 
 @pytest.mark.parametrize("groups", [(("Protein", "Taxon"),), (("Protein",), ("Taxon",))])
