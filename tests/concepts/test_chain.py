@@ -9,28 +9,19 @@ import pyarrow as pa
 import pytest
 
 from craft_ray.concepts import grounding
-from craft_ray.concepts.chain import MATCHES
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.rescoring import FEATURES, Rescoring
 from craft_ray.core.schema import CONCEPT_COLUMNS, ENTITIES
+from tests.support.mentions import mention_table
 from tests.support.ontologies import OBO, grounder
 
 GROUNDER = grounder()
 
 
 def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = GROUNDER) -> list[dict[str, Any]]:
-    table = pa.table(
-        {
-            "label": pa.array([label for label, _ in mentions], pa.string()),
-            "mention": pa.array([mention for _, mention in mentions], pa.string()),
-            "row": pa.array([0] * len(mentions), pa.int64()),
-            "start": pa.array(range(len(mentions)), pa.int64()),
-        }
-    )
-    found = by.add_concepts(table, [text])
+    found = by.add_concepts(mention_table(*mentions), [text])
     assert found.select(CONCEPT_COLUMNS).schema.types == [ENTITIES.field(name).type for name in CONCEPT_COLUMNS]
-    rows: list[dict[str, Any]] = found.to_pylist()
-    return rows
+    return found.to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +53,8 @@ def ground(mentions: Sequence[tuple[str, str]], text: str = "", by: Grounder = G
         ("Disease", "viral infection", None, None),
         ("Protein", "Pax6/7", "PR:000012318", "enumeration"),
         ("Protein", "a-synuclein", "PR:000014824", "Greek letter"),
+        ("Protein", "Apc", None, None),
+        ("Cell", "rgc", None, None),
     ],
 )
 def test_concepts_and_steps(label: str, mention: str, concept_id: str | None, match: str | None):
@@ -95,8 +88,7 @@ def test_symbol_behind_a_mention_of_its_label(text: str, concept_id: str | None)
     """Schwartz and Hearst want the letters in the order of the long form."""
     long, symbol = re.match(r"(.+?) [(\[](\w+)", text).groups()
     found = [(long, 0), *((symbol, match.start()) for match in re.finditer(symbol, text))]
-    columns = {"mention": [mention for mention, _ in found], "start": [start for _, start in found]}
-    table = pa.table({"label": ["Disease"] * len(found), "row": [0] * len(found), **columns})
+    table = mention_table(*(("Disease", words) for words, _ in found), start=[start for _, start in found])
     ids = GROUNDER.add_concepts(table, [text])["concept_id"].to_pylist()
     assert ids[0] is not None
     assert ids[1:] == [concept_id] * (len(found) - 1)
@@ -109,12 +101,6 @@ def test_of_equal_names_the_broader_concept_is_chosen():
     (row,) = ground([("Disease", "nephropathy")], by=grounder(text=text))
     assert row["concept_id"] == "MONDO:0005240"
     assert [candidate["id"] for candidate in row["concept_candidates"]] == ["MONDO:0005240", "MONDO:0000001"]
-
-
-def test_documents_are_independent():
-    table = pa.table({"label": ["Cell", "Cell"], "mention": ["RGNs", "RGNs"], "row": [0, 1], "start": [0, 0]})
-    found = GROUNDER.add_concepts(table, ["retinal ganglion cells (RGNs)", "RGNs are granules"])
-    assert found["concept_id"].to_pylist() == ["CL:0000740", None]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +131,7 @@ def test_corpus_takes_precedence_where_it_is_clear(mention: str, strings: dict[s
         ("Activation of RGC-kappaB, RGC-2 and RGC–α.", "Cell", "RGC", None),
         ("Activation of RGC-kappaB and RGC.", "Cell", "RGC", "CL:0000740"),
         ("RGC-rich and RGC-positive", "Cell", "RGC", "CL:0000740"),
+        ("A monitor of user events (mouse) is here.", "Taxon", "mouse", "NCBITaxon:10090"),
     ],
 )
 def test_document_goes_before_names(text: str, label: str, mention: str, concept_id: str | None):
@@ -188,70 +175,30 @@ def test_species_specific_protein_is_only_a_candidate():
     assert row["concept_candidates"][0]["score"] == pytest.approx(row["concept_score"])
 
 
-def test_symbols_and_short_strings_match_strictly():
-    rows = ground([("Protein", "Apc"), ("Cell", "rgc")])
-    assert [row["concept_id"] for row in rows] == [None, None]
-
-
-def test_abbreviation_does_not_remove_a_concept():
-    (row,) = ground([("Taxon", "mouse")], "A monitor of user events (mouse) is here.")
-    assert row["concept_id"] == "NCBITaxon:10090"
-
-
-def test_grounded_only_leaves_out_mentions_without_a_concept():
-    columns = {
-        "label": ["Cell", "Cell", "Taxon"],
-        "mention": ["neuron", "thing", "thing"],
-        "row": [0, 0, 0],
-        "start": [0, 0, 0],
-    }
-    mentions = pa.table(columns | {"score": pa.array([0.9, 0.9, 0.9], pa.float32())})
-    kept, left_out = grounder(grounded_only=frozenset({"Cell"})).ground(mentions, [""])
-    assert [(row["label"], row["mention"]) for row in kept.to_pylist()] == [("Cell", "neuron"), ("Taxon", "thing")]
-    assert [(row["label"], row["mention"]) for row in left_out.to_pylist()] == [("Cell", "thing")]
-    assert grounder().ground(mentions, [""]).left_out.num_rows == 0
-
-
 def test_rescoring_and_min_score():
-    columns = {
-        "label": ["Cell", "Cell", "Virus"],
-        "mention": ["neuron", "thing", "thing"],
-        "row": [0, 0, 0],
-        "start": [0, 0, 0],
-    }
-    mentions = pa.table(columns | {"score": pa.array([0.5, 0.9, 0.1], pa.float32())})
+    scores = pa.array([0.5, 0.9, 0.1], pa.float32())
+    scored = mention_table(("Cell", "neuron"), ("Cell", "thing"), ("Virus", "thing"), score=scores)
     weights = dict.fromkeys(FEATURES, 0.0) | {"found by name": 2.0, "found by none": -2.0}
     rescoring = Rescoring(weights, 0.0, 0.3, {})
-    kept, left_out = grounder(rescoring=rescoring).ground(mentions, [""])
+    kept, left_out = grounder(rescoring=rescoring).ground(scored, [""])
     known, unknown = 1 / (1 + exp(-2)), 1 / (1 + exp(2))
     assert kept["mention"].to_pylist() == ["neuron", "thing"]
     assert kept["score"].to_pylist() == pytest.approx([known, 0.1])
     assert left_out["score"].to_pylist() == pytest.approx([unknown])
-    everything = grounder(rescoring=rescoring, min_score=0.0).ground(mentions, [""])
+    everything = grounder(rescoring=rescoring, min_score=0.0).ground(scored, [""])
     assert everything.entities["score"].to_pylist() == pytest.approx([known, unknown, 0.1])
     assert everything.left_out.num_rows == 0
-    assert grounder(min_score=0.8).ground(mentions, [""]).entities["mention"].to_pylist() == ["thing"]
+    assert grounder(min_score=0.8).ground(scored, [""]).entities["mention"].to_pylist() == ["thing"]
 
 
 def test_no_mentions():
     assert ground([]) == []
 
 
-def test_step_names_are_unique():
-    assert len(set(MATCHES)) == len(MATCHES)
-
-
 def test_cached_mentions_keep_to_their_document(monkeypatch: pytest.MonkeyPatch):
     texts = ["retinal ganglion cells (RGNs)", "Of the RGNs of yeast fork."]
     mentions = [("Cell", "RGNs"), ("Cell", "neurons"), ("Taxon", "yeasts"), ("Cell", "of thing"), ("Protein", "Pax6")]
-    table = pa.table(
-        {
-            "label": [label for label, _ in mentions] * 2,
-            "mention": [mention for _, mention in mentions] * 2,
-            "row": [0] * len(mentions) + [1] * len(mentions),
-            "start": [0] * 2 * len(mentions),
-        }
-    )
+    table = mention_table(*mentions, *mentions, row=[0] * len(mentions) + [1] * len(mentions))
     by = grounder()
     first = by.add_concepts(table, texts)
     assert first["concept_id"].to_pylist()[0] == "CL:0000740"

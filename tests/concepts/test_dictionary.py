@@ -16,22 +16,8 @@ from craft_ray.core.settings import Settings
 from tests.support.ontologies import obo_file
 from tests.support.outputs import STORAGE, assert_consistent, table
 
-NAMES = [
-    *(
-        "HeLa",
-        "HEK293",
-        "abnormality of the hand",
-        "hand",
-        "TNF-α",
-        "REST",
-        "lung cancer",
-        "NF",
-        "the",
-        "2",
-        "naïve cell",
-    ),
-    "abnormal morphology of the left hand of the body",
-]
+NAMES = ["HeLa", "HEK293", "abnormality of the hand", "hand", "TNF-α", "REST", "lung cancer", "NF", "the", "2"]
+NAMES += ["naïve cell", "abnormal morphology of the left hand of the body"]
 HP = """format-version: 1.2
 
 [Term]

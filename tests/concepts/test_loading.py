@@ -19,9 +19,7 @@ def lexicon(text: str = OBO) -> Lexicon:
 
 
 def grounder(settings: Settings, text: str = OBO) -> Grounder:
-    made = make_grounder(settings, lexicon(text), LABELS, RESCORING)
-    assert made is not None
-    return made
+    return make_grounder(settings, lexicon(text), LABELS, RESCORING)
 
 
 @pytest.mark.parametrize(("min_score", "threshold"), [(None, 0.4), (0, 0), (0.9, 0.9)])
@@ -31,7 +29,6 @@ def test_settings_override_the_model(min_score: float | None, threshold: float):
 
 def test_model_without_rescoring():
     made = make_grounder(Settings(), lexicon(), LABELS)
-    assert made is not None
     assert (made.score_threshold, made.grounded_only) == (0, frozenset())
 
 

@@ -16,6 +16,7 @@ from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.core.errors import SettingsError
+from tests.support.mentions import mention_table
 from tests.support.ontologies import GENE_INFO, OBO, builder, obo_file
 from tests.support.outputs import STORAGE
 
@@ -125,15 +126,8 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
         *((xref, "CHEBI:34018") for xref in ampa),
     }
     by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
-    mentions = pa.table(
-        {
-            "label": ["Chemical"] * 3,
-            "mention": ["glutamate agonists", "ferrum", "cancer"],
-            "row": [0] * 3,
-            "start": [0] * 3,
-        }
-    )
-    assert by.add_concepts(mentions, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
+    chemicals = mention_table(*(("Chemical", words) for words in ("glutamate agonists", "ferrum", "cancer")))
+    assert by.add_concepts(chemicals, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
 
 
 PROTEINS = """
@@ -200,10 +194,10 @@ def test_the_taxonomy_of_ncbi(tmp_path: Path):
 
 def test_an_earlier_prefix_is_preferred():
     text = OBO + "\n[Term]\nid: MESH:D018350\nname: AMPA\n\n[Term]\nid: MESH:D007501\nname: iron\n"
-    mentions = pa.table({"label": ["Chemical"] * 2, "mention": ["AMPA", "iron"], "row": [0, 0], "start": [0, 0]})
+
     lexicon = builder(text, (*PREFIXES, "MESH")).lexicon()
     by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
-    found = by.add_concepts(mentions, [""])
+    found = by.add_concepts(mention_table(("Chemical", "AMPA"), ("Chemical", "iron")), [""])
     assert found["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501"]  # the former by a related synonym
     assert found["concept_candidates"].to_pylist() == [None, None]
 

@@ -1,6 +1,5 @@
 """Genes by the species that a document speaks of."""
 
-import pyarrow as pa
 import pytest
 
 from craft_ray.annotation.tagger import Tagger
@@ -9,29 +8,14 @@ from craft_ray.concepts.lexicon_files import build_lexicon
 from craft_ray.concepts.loading import all_prefixes
 from craft_ray.concepts.scores import scores_from_counts
 from craft_ray.core.descriptions import CRAFT_PREFIXES
+from tests.support.mentions import mention_table
 from tests.support.ontologies import OBO, gene_info, obo_file
 from tests.support.outputs import STORAGE
 
-TAXA = """
-[Term]
-id: NCBITaxon:40674
-name: mammals
-
-[Term]
-id: NCBITaxon:10088
-name: mice
-is_a: NCBITaxon:40674
-
-[Term]
-id: NCBITaxon:10114
-name: rats
-is_a: NCBITaxon:40674
-
-[Term]
-id: NCBITaxon:9606
-name: human
-is_a: NCBITaxon:40674
-"""
+TAXA = "\n[Term]\nid: NCBITaxon:40674\nname: mammals\n" + "".join(
+    f"\n[Term]\nid: NCBITaxon:{number}\nname: {name}\nis_a: NCBITaxon:40674\n"
+    for number, name in ((10088, "mice"), (10114, "rats"), (9606, "human"))
+)
 TEXT = OBO.replace('synonym: "mice" EXACT common_name []', "is_a: NCBITaxon:10088") + TAXA
 HUMAN, MOUSE = "NCBIGene:5080", "NCBIGene:18508"
 
@@ -46,22 +30,10 @@ def by(tmp_path_factory: pytest.TempPathFactory) -> Grounder:
 
 def genes(by: Grounder, text: str) -> list[str | None]:
     words = text.split()
-    label = {
-        "rats": "Taxon",
-        "yeast": "Taxon",
-        "mice": "Taxon",
-        "mouse": "Taxon",
-        "human": "Taxon",
-        "mammals": "Taxon",
-        "nuclei": "Gene",
-    }
-    mentions = {
-        "label": [label.get(word, "Protein") for word in words],
-        "mention": words,
-        "row": [0] * len(words),
-        "start": [sum(len(word) + 1 for word in words[:n]) for n in range(len(words))],
-    }
-    return [one for one in by.add_concepts(pa.table(mentions), [text])["gene_id"].to_pylist() if one]
+    labels = {"nuclei": "Gene"} | dict.fromkeys(("rats", "yeast", "mice", "mouse", "human", "mammals"), "Taxon")
+    starts = [sum(len(word) + 1 for word in words[:n]) for n in range(len(words))]
+    found = mention_table(*((labels.get(word, "Protein"), word) for word in words), start=starts)
+    return [one for one in by.add_concepts(found, [text])["gene_id"].to_pylist() if one]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +59,13 @@ def test_the_nearest_species_before_then_the_most_frequent_then_human(by: Ground
 
 
 def test_documents_do_not_mix(by: Grounder):
-    mentions = {"label": ["Taxon", "Protein"], "mention": ["mouse", "Pax6"], "row": [0, 1], "start": [0, 9]}
-    assert by.add_concepts(pa.table(mentions), ["mouse", "Pax6"])["gene_id"].to_pylist() == [None, HUMAN]
+    found = mention_table(("Taxon", "mouse"), ("Protein", "Pax6"), row=[0, 1])
+    assert by.add_concepts(found, ["mouse", "Pax6"])["gene_id"].to_pylist() == [None, HUMAN]
 
 
 def test_gene_names_a_gene_unless_it_has_another_meaning(by: Grounder):
-    mentions = {"label": ["Gene"], "mention": ["Pax6"], "row": [0], "start": [0]}
     of_others = Grounder(by.lexicon, by.scores, {"Disease": ("MONDO",)})
-    found = [one.add_concepts(pa.table(mentions), [""])["gene_id"].to_pylist() for one in (by, of_others)]
+    found = [one.add_concepts(mention_table(("Gene", "Pax6")), [""])["gene_id"].to_pylist() for one in (by, of_others)]
     assert found == [[None], [HUMAN]]
 
 

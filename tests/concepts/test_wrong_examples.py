@@ -1,19 +1,17 @@
 """Mentions that once got a wrong id from the shipped lexicon, in texts of other kinds than CRAFT's articles."""
 
-import pyarrow as pa
 import pytest
 
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.settings import Settings
+from tests.support.mentions import mention_table
 from tests.support.outputs import STORAGE
 
 
 @pytest.fixture(scope="module")
 def shipped() -> Grounder:
-    found = load_grounder(Settings(), STORAGE)
-    assert found is not None
-    return found
+    return load_grounder(Settings(), STORAGE)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +45,5 @@ def shipped() -> Grounder:
     ],
 )
 def test_ids_of_the_shipped_lexicon(shipped: Grounder, text: str, label: str, mention: str, right: str | None):
-    mentions = pa.table({"label": [label], "mention": [mention], "row": [0], "start": [0]})
-    (row,) = shipped.add_concepts(mentions, [text]).to_pylist()
+    (row,) = shipped.add_concepts(mention_table((label, mention)), [text]).to_pylist()
     assert row["concept_id"] == right
