@@ -2,12 +2,10 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from craft_ray.core.errors import SettingsError
 from craft_ray.report.changes import KINDS, compare
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, all_of, block, open_tables
@@ -92,17 +90,6 @@ def test_changes_match_a_comparison_of_all_rows(first: Documents, second: Docume
         assert found == {key: n for key, n in causes.items() if n}
         for row in changes["entities"].values():
             assert row["after"] - row["before"] == sum(row["by_cause"].values())
-
-
-def test_state_that_was_not_kept(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path))
-    write(tables, tmp_path, {"a": ("annotated", "mouse")}, 0)
-    tables.finish(compact=True)
-    older = tables.versions()["documents"]
-    write(tables, tmp_path, {"a": ("annotated", "rat")}, 1)
-    tables.finish(compact=True)
-    with pytest.raises(SettingsError, match="keep_versions"):
-        compare(open_tables(tmp_path, str(older)), open_tables(tmp_path))
 
 
 def test_files_of_kept_states_stay(tmp_path: Path):

@@ -5,43 +5,7 @@ from lxml import etree
 
 from craft_ray.report import charts
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</style><img src=x onerror=alert(1)>",
-    "\"><a href='javascript:alert(1)'>",
-    "refused \x00\x01\x1b\ufffe\uffff\ud800\u202e\u2028",
-]
 COLOURS = {"Protein": "#0072b2", "Taxon": "#f0e442"}
-
-
-def drawn() -> dict[str, str]:
-    entities = [{"section": text, "label": "Protein", "entities": 3} for text in HOSTILE]
-    return {
-        "labels": charts.labels_chart([{"label": text, "entities": 1_234} for text in HOSTILE], dict.fromkeys(HOSTILE)),
-        "sections": charts.sections_chart(entities, COLOURS),
-        "years": charts.years_chart(
-            [{"year": 2020, "documents": 2, "entities": 5}, {"year": 2021, "documents": 1, "entities": 0}]
-        ),
-        "concepts": charts.concepts_chart(
-            [{"concept": text, "label": "Taxon", "year": 2020, "mentions": 2} for text in HOSTILE],
-            [2020, 2021],
-            COLOURS,
-        ),
-        "scores": charts.scores_chart([{"label": "Taxon", "score": 0.95, "entities": 2}], COLOURS, 0.05),
-        "speed": charts.speed_chart([[at, at, at * 10] for at in (1.0, 2.0, 3.0)]),
-        "steps": charts.steps_chart({"timeline": {"ray_ready": 2.0}, "seconds": 9.0}),
-    }
-
-
-def test_hostile_texts_are_inert():
-    for name, svg in drawn().items():
-        root = etree.fromstring(svg)
-        assert (root.get("role"), bool(root.get("aria-label"))) == ("img", True)
-        for element in root.iter():
-            assert etree.QName(element).localname in {"svg", "g", "path", "rect", "line", "text"}, name
-            acting = [key for key in element.attrib if key.lower().startswith(("on", "style", "href", "{"))]
-            assert acting == [], name
-    assert all(any(text[:8] in (t.text or "") for t in etree.fromstring(drawn()["labels"]).iter()) for text in HOSTILE)
 
 
 def test_lengths_and_colours_of_bars():
@@ -54,12 +18,6 @@ def test_lengths_and_colours_of_bars():
     }
     length = {colour: float(path.partition("h")[2].partition("v")[0]) for colour, path in bars.items()}
     assert round(length[COLOURS["Protein"]] / length[COLOURS["Taxon"]], 2) == 3.0
-
-
-def test_charts_fit_a_phone():
-    for name, svg in drawn().items():
-        width = float(etree.fromstring(svg).get("viewBox").split()[2])
-        assert width <= charts.WIDTH + 10, name
 
 
 def test_no_rows():
@@ -88,3 +46,8 @@ def test_steps():
     assert [(step["from"], step["until"]) for step in found] == [(0, 2), (2, 5), (5, 9), (9, 10)]
     assert found[-1]["step"] == charts.LAST_STEP
     assert charts.steps({}, 0) == []
+
+
+def test_characters_that_xml_excludes_are_replaced():
+    svg = charts.sections_chart([{"section": "a\x00\ufffe\uffff\ud800b", "label": "Protein", "entities": 3}], COLOURS)
+    assert "a\N{REPLACEMENT CHARACTER}" in "".join(etree.fromstring(svg).itertext())
