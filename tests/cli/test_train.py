@@ -28,15 +28,6 @@ def test_labels_of_both_corpora_are_mapped_and_chosen(corpora: TrainingFile):
 
 
 def test_labels_of_the_development_corpus_alone_are_refused_with_advice(corpora: TrainingFile, tmp_path: Path):
-    options = [
-        "--train",
-        str(corpora.train),
-        "--dev",
-        str(corpora.dev),
-        "--base",
-        "craft",
-        "--output",
-        str(tmp_path / "m"),
-    ]
+    options = ["--train", str(corpora.train), "--dev", str(corpora.dev), "--output", str(tmp_path / "m")]
     with pytest.raises(SettingsError, match=r"does not have: Place, Virus; --map gives .* --label chooses"):
-        CliRunner().invoke(app, ["train", *options], catch_exceptions=False, standalone_mode=False)
+        CliRunner().invoke(app, ["train", "--base", "craft", *options], catch_exceptions=False, standalone_mode=False)

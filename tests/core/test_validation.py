@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import load_settings, settings_and_origins
+from craft_ray.core.settings import load_settings
 from craft_ray.core.validation import nearest
 
 
@@ -45,14 +45,6 @@ def test_variables_of_others_do_no_harm(name: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(name, "tcp://10.0.0.1:80")
     load_settings()
     assert f"{name} is not a setting" in caplog.text
-
-
-def test_default_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "craft-ray.yaml").write_text("replicas: 3\n")
-    monkeypatch.chdir(tmp_path)
-    settings, origins = settings_and_origins(precision="fp32")
-    assert (settings.replicas, settings.precision) == (3, "fp32")
-    assert origins == {("replicas",): "craft-ray.yaml, line 1", ("precision",): "argument"}
 
 
 def test_nearest_may_be_nothing():

@@ -2,14 +2,11 @@
 
 import inspect
 import io
-import re
 import tarfile
 import warnings
 
 import pytest
 import ray.data
-from fsspec.core import has_magic
-from fsspec.utils import glob_translate
 from ray._private import ray_constants
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
@@ -68,19 +65,3 @@ def test_a_tar_archive_forgets_its_members():
             assert len(archive.members) == 1
             archive.members.clear()
     assert names == ["a", "b", "c"]
-
-
-def test_damaged_tar_headers_are_told_from_the_end():
-    """readers/archives.py: a damaged archive would be taken for one that ends there."""
-    for block, error in ((b"\0" * 512, "EOFHeaderError"), (b"x" * 512, "InvalidHeaderError")):
-        with pytest.raises(tarfile.HeaderError) as failed:
-            tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        assert type(failed.value).__name__ == error
-
-
-def test_patterns_of_fsspec():
-    """storage/listing.py: globs would not match. storage/storage.py: a file with a pattern for a name would stay."""
-    assert has_magic("s3://bucket/[a].txt")
-    assert not has_magic("s3://bucket/a.txt")
-    assert re.match(glob_translate("a/*.txt"), "a/b.txt")
-    assert not re.match(glob_translate("a/*.txt"), "a/b/c.txt")

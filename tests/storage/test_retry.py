@@ -33,19 +33,6 @@ def test_a_missing_object_is_not_retried(on_s3: str):
     assert storage.names(f"{on_s3}/nothing") == []
 
 
-def test_an_action_is_retried_until_it_succeeds():
-    attempts = []
-
-    def busy_twice() -> str:
-        attempts.append(1)
-        if len(attempts) < 3:
-            raise TimeoutError
-        return "content"
-
-    assert with_retries("s3://bucket/x", busy_twice, patience=60) == "content"
-    assert len(attempts) == 3
-
-
 def failing() -> None:
     raise TimeoutError
 

@@ -33,12 +33,8 @@ def test_anonymous_bucket(s3_server: S3Server, on_s3: str):
     filesystem.call_s3("create_bucket", Bucket=bucket)
     filesystem.pipe_file(f"s3://{bucket}/articles/a.xml", b"<article/>")
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": ["s3:GetObject", "s3:ListBucket"],
-        "Resource": resources,
-    }
+    actions = ["s3:GetObject", "s3:ListBucket"]
+    statement = {"Effect": "Allow", "Principal": "*", "Action": actions, "Resource": resources}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     filesystem.call_s3("put_bucket_policy", Bucket=bucket, Policy=policy)
     storage = Storage(S3Settings(anonymous=(bucket,)), patience=0)
