@@ -51,7 +51,7 @@ def with_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
 
 
 _TAILS = {
-    prefix: re.compile(rf"[\s-]+(?:{nouns})$")
+    prefix: rf"[\s-]+(?:{nouns})$"
     for prefix, nouns in {
         "CL": "cells?|neurons?|lineages?|populations?|cultures?|lines?",
         "GO": "complex(?:es)?|structures?|compartments?|membranes?|proteins?|regions?|particles?",
@@ -70,7 +70,7 @@ _TAILS = {
 def without_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Remove a noun that only names the kind of thing: `Pax6 protein`, `ischemic attack`."""
     if tails := _TAILS.get(prefix):
-        shorter = tails.sub("", mention)
+        shorter = re.sub(tails, "", mention)
         if shorter != mention:
             yield shorter
 
@@ -146,7 +146,7 @@ def longer_in_context(mention: str, prefix: str, context: Context) -> Iterable[s
 
 
 _SWAPS = {
-    prefix: tuple((re.compile(rf"(.*[\s-]|)(?:{nouns})"), others) for nouns, others in pairs)
+    prefix: tuple((rf"(.*[\s-]|)(?:{nouns})", others) for nouns, others in pairs)
     for prefix, pairs in {
         "SO": (
             (
@@ -185,7 +185,7 @@ _SWAPS = {
 def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Replace a noun by others of its kind: `paralogous segment` as `paralogous region`."""
     for old, others in _SWAPS.get(prefix, ()):
-        if match := old.fullmatch(mention):
+        if match := re.fullmatch(old, mention):
             for other in others:
                 yield match.group(1) + other
 
@@ -203,20 +203,20 @@ _ORGANS = {
     "vascular": "blood vessel",
     "splenic": "spleen",
 }
-_ORGAN = re.compile(rf"\b(?:{'|'.join((*_ORGANS, *_ORGANS.values()))})\b", re.IGNORECASE)
+_ORGAN = rf"(?i)\b(?:{'|'.join((*_ORGANS, *_ORGANS.values()))})\b"
 
 
 def of_organ(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """The other word for an organ: `renal papillary necrosis` as `kidney papillary necrosis`, and vice versa."""
     if prefix == "MONDO":
         other = _ORGANS | {noun: adjective for adjective, noun in _ORGANS.items()}
-        changed = _ORGAN.sub(lambda match: other[match.group().casefold()], mention)
+        changed = re.sub(_ORGAN, lambda match: other[match.group().casefold()], mention)
         if changed != mention:
             yield changed
             yield from other_head(changed, prefix, context)
 
 
-_ANY_DISEASE = re.compile(
+_ANY_DISEASE = (
     "(?:dis(?:ease|order)|syndrome|defect|injury|tumou?r|cancer|neoplasm|malignancy|deficiency|(?:co-?)?infection)s?"
     "|(?:co-?)?infected|injuries|malignancies|deficien(?:t|cies)"
 )
@@ -231,18 +231,18 @@ def without_qualifier(mention: str, prefix: str, context: Context) -> Iterator[s
         words = plain.split(maxsplit=1)
         if re.match(r"\S+[- ](?:induced|associated|related|mediated)\s", plain):
             yield re.sub(r"^\S+[- ](?:induced|associated|related|mediated)\s+", "", plain)
-        elif len(words) == 2 and not _ANY_DISEASE.fullmatch(words[1]):
+        elif len(words) == 2 and not re.fullmatch(_ANY_DISEASE, words[1]):
             yield words[1]
 
 
 _GREEK_INITIALS = {"a": "alpha", "b": "beta", "g": "gamma", "d": "delta", "k": "kappa"}
-_GREEK_INITIAL = re.compile(r"(?<![A-Za-z])[abgdk](?=[-\s0-9A-Z]|$)|(?<=[A-Z0-9])[abgdk](?=[-\s0-9A-Z]|$)")
+_GREEK_INITIAL = r"(?:(?<![A-Za-z])|(?<=[A-Z0-9]))[abgdk](?=[-\s0-9A-Z]|$)"
 
 
 def with_greek(mention: str, prefix: str, context: Context) -> Iterator[str]:
     """Spell out Greek letters that a text writes as Latin ones: `b-catenin`, `NF-kB`, `IL-1b`."""
     if prefix in SYMBOLS and not is_symbol(mention):
-        changed = _GREEK_INITIAL.sub(lambda match: _GREEK_INITIALS[match.group()], mention)
+        changed = re.sub(_GREEK_INITIAL, lambda match: _GREEK_INITIALS[match.group()], mention)
         if changed != mention:
             yield changed
 
