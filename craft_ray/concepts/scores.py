@@ -48,7 +48,7 @@ def scores_from_counts(
 ) -> NDArray[np.float32]:
     """Shares of right ids, (prefixes, steps, lengths, 2); the last index is 1 for ties, and steps are MATCHES.
 
-    The lowest share counts: that in CRAFT, in all other corpora, and in each of them that has mentions.
+    The lowest share counts: that in CRAFT, in all other corpora, and in each of them, if they have mentions.
     """
     steps = [(match, length, tied) for match in MATCHES for length in range(len(LENGTHS)) for tied in (False, True)]
     keys = [step_key(*step) for step in steps]
@@ -58,12 +58,13 @@ def scores_from_counts(
         return np.array(pairs, np.int64).reshape(len(prefixes), len(keys), 2)
 
     right, total = counted(craft, tuple(craft)).sum(0).T
-    in_craft = _smoothed(counted(craft), (right + 1) / (total + 2))
-    lowest = in_craft
+    own = counted(craft)
+    lowest = in_craft = _smoothed(own, (right + 1) / (total + 2))
     if others:
         each = np.array([counted(of) for of in others.values()])
         elsewhere = _smoothed(each.sum(0), in_craft)
-        lowest = np.minimum(in_craft, np.minimum(elsewhere, _smoothed(each, elsewhere).min(0)))
+        lowest = np.minimum(elsewhere, _smoothed(each, elsewhere).min(0))
+        lowest = np.where(own[..., 1] > 0, np.minimum(in_craft, lowest), lowest)
     return lowest.astype(np.float32).reshape(len(prefixes), len(MATCHES), len(LENGTHS), 2)
 
 

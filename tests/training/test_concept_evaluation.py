@@ -70,12 +70,13 @@ def test_ids_of_other_corpora_count_by_cross_references():
 
 def test_a_score_holds_in_craft_and_elsewhere():
     in_craft = {"CL": {"name of 6": [96, 96]}, "SO": {"name of 6": [96, 96]}}
-    elsewhere = {"one": {"CL": {"name of 6": [48, 96]}}, "other": {"CL": {"name of 6": [996, 996]}}}
+    elsewhere = {"one": {"CL": {"name of 6": [48, 96]}}, "other": {"CL": {"name of 6": [996, 996], "noun": [99, 99]}}}
     share = scores_from_counts(["CL", "SO"], in_craft, elsewhere)
     name = MATCHES.index("name")
     assert share[0, name, length_class(6), 0] == pytest.approx(0.518, abs=0.001)
     assert share[1, name, length_class(6), 0] > 0.99
     assert share[0, name, length_class(10), 0] == pytest.approx(0.5)
+    assert share[0, MATCHES.index("noun"), length_class(10), 0] > 0.9  # CRAFT has none
 
 
 def test_strings_of_one_article_alone():
