@@ -1,7 +1,6 @@
 """The account of a run, its timeline, and the summary that reports both."""
 
-from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -14,100 +13,48 @@ from craft_ray.tables.blocks import WrittenBlock
 from craft_ray.tables.ledger import Outcome, entries
 
 
-def block(shard: int, statuses: list[str], account: ShardAccount | None = None) -> WrittenBlock:
+def block(statuses: list[str], **end: int) -> WrittenBlock:
+    """A block of the shard, and its end if there are counts of it."""
     ids = np.arange(len(statuses))
     return WrittenBlock(
         block_id="",
         documents=[],
         entities=[],
         entries=entries(ids, ids, ids, ids < 0),
-        shard_number=np.full(len(statuses), shard, np.int32),
+        shard_number=np.zeros(len(statuses), np.int32),
         status=statuses,
         reason=[None] * len(statuses),
         tokens=0,
-        shard_accounts=[asdict(account)] if account else [],
+        shard_accounts=[asdict(ShardAccount("a", 0, "", **end))] if end else [],
     )
 
 
-def end(number: int, **counts: int) -> ShardAccount:
-    return ShardAccount("ab"[number], number, "", **counts)
+def account_of(**more) -> Account:
+    return Account(Arrivals([Shard("a", 10, number=0)]), **more)
 
 
-def account_of(shards: str = "a", **more) -> Account:
-    return Account(Arrivals([Shard(name, 10, number=number) for number, name in enumerate(shards)]), **more)
-
-
-def take(account: Account, *blocks: WrittenBlock) -> None:
-    """Receive and commit blocks of new documents."""
-    for given in blocks:
-        account.receive(given)
-        outcomes = np.full(len(given.status), Outcome.NEW, np.int8)
-        account.arrivals.count(given.shard_number, changes(outcomes, outcomes < 0))
-    account.commit(blocks)
+def take(account: Account, given: WrittenBlock) -> None:
+    """Receive and commit a block of new documents."""
+    account.receive(given)
+    outcomes = np.full(len(given.status), Outcome.NEW, np.int8)
+    account.arrivals.count(given.shard_number, changes(outcomes, outcomes < 0))
+    account.commit([given])
     account.take_finished()
-
-
-def test_an_account_adds_up_with_its_last_document():
-    account = account_of()
-    take(account, block(0, ["annotated"], end(0, found=4, emitted=2, unchanged=1, superseded=1)))
-    assert not account.adds_up()
-    take(account, block(0, ["deleted"]))
-    assert account.adds_up()
-    assert (account.found, account.committed.documents, account.unchanged) == (4, 2, 1)
 
 
 def test_a_lost_document_does_not_add_up():
     account = account_of()
-    take(account, block(0, ["annotated"], end(0, found=3, emitted=1, unchanged=1)))
+    take(account, block(["annotated"], found=3, emitted=1, unchanged=1))
     assert account.arrivals.all_finished
     assert not account.adds_up()
 
 
 def test_found_is_never_less_than_committed():
     account = account_of()
-    take(account, block(0, ["annotated", "annotated"]))
+    take(account, block(["annotated", "annotated"]))
     assert summarize(account)["documents"] | {"found": 2, "annotated": 2} == summarize(account)["documents"]
-    take(account, block(0, ["annotated"], end(0, found=9, emitted=9)))
+    take(account, block(["annotated"], found=9, emitted=9))
     assert summarize(account)["documents"] | {"found": 9, "annotated": 3} == summarize(account)["documents"]
-
-
-def test_left_out_mentions_are_summed():
-    account = account_of()
-    left_out = [Counter(Taxon=2), Counter(Taxon=1, Cell=4)]
-    take(account, *(replace(block(0, ["annotated"]), left_out=counts) for counts in left_out))
-    assert summarize(account)["left_out"] == {"Cell": 4, "Taxon": 3}
-
-
-def test_files_up_to_date_are_found_and_unchanged():
-    account = account_of(up_to_date=UpToDate(shards=2, documents=5))
-    take(account, block(0, ["annotated"], end(0, found=1, emitted=1)))
-    assert account.adds_up()
-    assert (account.found, account.unchanged, account.committed.documents) == (6, 5, 1)
-    assert summarize(account)["shards"] | {"found": 3, "known": 2, "read": 1} == summarize(account)["shards"]
-
-
-def test_a_shard_cut_short_is_read_again():
-    account = account_of("ab")
-    take(account, block(0, ["annotated"], end(0, found=1, emitted=1, cut_short=True)))
-    take(account, block(1, ["annotated"], end(1, found=1, emitted=1)))
-    assert account.reread == {0}
-    assert summarize(account)["shards"]["cut_short"] == 1
-
-
-def test_a_shard_with_a_failed_document_is_read_again():
-    account = account_of("ab")
-    take(account, replace(block(0, ["rejected"], end(0, found=1, emitted=1)), reason=["failed"]))
-    take(account, replace(block(1, ["rejected"], end(1, found=1, emitted=1)), reason=["bad_json"]))
-    assert account.reread == {0}
-
-
-def test_broken_shards_are_named():
-    account = account_of("ab", up_to_date=UpToDate(broken={"c": "bad_xml: it ends"}))
-    take(account, block(0, ["rejected"], end(0, found=1, emitted=1, reason="bad_gzip", detail="it ends early")))
-    take(account, block(1, ["annotated"], end(1, found=1, emitted=1)))
-    assert account.broken == {"c": "bad_xml: it ends", "a": "bad_gzip: it ends early"}
-    shards = summarize(account)["shards"]
-    assert shards | {"found": 3, "read": 1, "unreadable": 2} == shards
 
 
 @pytest.mark.parametrize(
@@ -123,7 +70,7 @@ def test_broken_shards_are_named():
 )
 def test_status_for_a_scheduler(statuses: list[str], pruned: int, broken: dict[str, str], status: str):
     account = account_of(up_to_date=UpToDate(broken=broken))
-    take(account, block(0, statuses, end(0, found=len(statuses), emitted=len(statuses))))
+    take(account, block(statuses, found=len(statuses), emitted=len(statuses)))
     account.pruned = pruned
     assert account.status == status
 

@@ -26,17 +26,6 @@ def finished(arrivals: Arrivals) -> list[str]:
     return [shard.name for shard, _ in arrivals.take_finished()]
 
 
-def test_a_shard_finishes_with_its_last_document():
-    arrivals = Arrivals(shards(10))
-    arrive(arrivals, 0, Outcome.NEW)
-    close(arrivals, 0, found=4, emitted=2, unchanged=1, superseded=1)
-    assert finished(arrivals) == []
-    assert [shard.name for shard in arrivals.missing()] == ["a"]
-    arrive(arrivals, 0, Outcome.SUPERSEDED)
-    assert finished(arrivals) == ["a"]
-    assert (arrivals.all_finished, arrivals.found, arrivals.unchanged, arrivals.superseded) == (True, 4, 1, 2)
-
-
 def test_shards_without_an_end_are_never_closed():
     arrivals = Arrivals(shards(1, 2, 4))
     arrive(arrivals, 0, Outcome.NEW)
@@ -67,34 +56,6 @@ def test_a_late_block_of_a_finished_file_adds_no_bytes():
     assert finished(arrivals) == ["a"]
     arrivals.read_to(0, 0, 9)
     assert arrivals.bytes_done == 10
-
-
-def test_a_second_reading_counts_once():
-    arrivals = Arrivals(shards(10))
-    arrive(arrivals, 0, Outcome.NEW, Outcome.NEW, Outcome.UNCHANGED)
-    arrivals.restart(arrivals.missing())
-    assert (arrivals.unchanged, arrivals.superseded) == (0, -2), "until the second reading finds the two in the tables"
-    arrive(arrivals, 0, Outcome.NEW)
-    close(arrivals, 0, found=4, emitted=1, unchanged=3, already_written=2)
-    assert finished(arrivals) == ["a"]
-    assert (arrivals.found, arrivals.unchanged, arrivals.superseded) == (4, 1, 0)
-
-
-def test_parts_that_share_an_id_are_read_by_one_task():
-    arrivals = Arrivals(shards(90))
-    for part in range(2):
-        arrivals.close_part(ShardAccount("a", 0, "a", part=part, parts=2, found=1, ids=[7]))
-    assert arrivals.unsplittable == {0}
-    assert (finished(arrivals), arrivals.shards_closed) == ([], 0)
-
-
-def test_ids_and_duplicates_of_a_finished_shard():
-    arrivals = Arrivals(shards(10), keep_ids=True)
-    arrivals.add_duplicates([0, 0], [5, 3])
-    arrivals.close_part(ShardAccount("a", 0, "a", ids=[3, 4, 5], duplicates=[3]))
-    ((_, account),) = arrivals.take_finished()
-    assert account.duplicates == [3, 5]
-    assert np.concatenate(arrivals.ids).tolist() == [3, 4, 5]
 
 
 def test_finished_files_take_no_memory():

@@ -73,11 +73,6 @@ def test_lists_of_files_and_of_deletions(folder: Path, tmp_path: Path):
     }
 
 
-def test_missing_inputs_are_a_bad_setting(tmp_path: Path):
-    with pytest.raises(SettingsError, match="nothing"):
-        check.check(Inputs([str(tmp_path / "nothing")]), Settings())
-
-
 def test_the_command_needs_no_output(folder: Path):
     done = CliRunner().invoke(app, ["annotate", str(folder), "--check"])
     assert done.exit_code == 0

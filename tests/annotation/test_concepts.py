@@ -61,17 +61,6 @@ def test_columns_are_null_without_a_lexicon(tmp_path: Path):
     assert table(tmp_path, "entities").select(CONCEPT_COLUMNS).drop_null().num_rows == 0
 
 
-def test_left_out_mentions(tmp_path: Path):
-    every = commit(tmp_path / "all", DOCUMENTS, grounder=grounder())
-    by = grounder(grounded_only=frozenset({"Protein"}))
-    written = commit(tmp_path, DOCUMENTS, grounder=by)
-    write_concepts(Tables(STORAGE, str(tmp_path)), by.lexicon)
-    assert_consistent(tmp_path)
-    assert written.labels + written.left_out == every.labels
-    assert set(written.left_out) == {"Protein"}
-    assert {mention for mention, _ in mentions(tmp_path)} == {"Pax6", "mouse", "yeast"}
-
-
 def test_concepts_and_ancestors(tmp_path: Path):
     by = grounder({("yeast", "NCBITaxon:4932"): 1})
     commit(tmp_path, DOCUMENTS, grounder=by)

@@ -77,7 +77,9 @@ def test_spans_are_those_of_the_pipeline(family: str, vocabulary: int, tmp_path:
     sentences = [text[a:b] for text in TEXTS for a, b in sentence_spans(text)]
     labels = set()
     for sentence in sentences:
-        expected = [(e["entity_group"], e["start"], e["end"]) for e in theirs(sentence) if e["start"] < e["end"]]
-        assert [(e.label, e.start, e.end) for e in tagger.tag(sentence)] == expected, sentence
-        labels |= {label for label, _, _ in expected}
+        found, expected = tagger.tag(sentence), [e for e in theirs(sentence) if e["start"] < e["end"]]
+        same = [(e["entity_group"], e["start"], e["end"]) for e in expected]
+        assert [(e.label, e.start, e.end) for e in found] == same, sentence
+        assert [e.score for e in found] == pytest.approx([float(e["score"]) for e in expected], abs=1e-4)
+        labels |= {label for label, _, _ in same}
     assert labels == {"Gene", "Taxon"}

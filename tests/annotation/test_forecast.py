@@ -65,16 +65,8 @@ def test_lists_of_files_without_sizes(tmp_path: Path):
     for name in "abcdefgh":
         (tmp_path / f"{name}.jsonl").write_text('{"id": "1", "text": "Pax6 in mice."}\n' * 3)
     (tmp_path / "list").write_text("".join(f"{name}.jsonl\n" for name in "abcdefgh"))
-    arguments = [
-        "annotate",
-        "--inputs-from",
-        str(tmp_path / "list"),
-        "-o",
-        str(tmp_path / "out"),
-        "--dry-run",
-        "--json",
-    ]
-    expected = json.loads(CliRunner().invoke(app, arguments, catch_exceptions=False).stdout)
+    inputs = Inputs([], inputs_from=str(tmp_path / "list"))
+    expected = forecast(inputs, str(tmp_path / "out"), load_settings(model="stand-in"))
     assert (expected["shards"]["to_read"], expected["documents_expected"]) == (8, 24)
 
 

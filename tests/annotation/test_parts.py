@@ -34,7 +34,7 @@ from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
 from tests.support.failing_file import FailingFile
 from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import line, tar
-from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
+from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows
 
 ARCHIVES = [case for case in cases() if ".tar" in case.name and "bomb" not in case.name]
 
@@ -196,17 +196,3 @@ def test_large_files_come_first():
     shards = [Shard(name, size, number=number) for number, (name, size) in enumerate(sizes.items())]
     groups = [[shard.name for shard in group] for group in group_shards(shards, plan, Attempt.FIRST)]
     assert groups == [["d.xml.gz"], ["b.xml.gz"], ["a.jsonl", "c.jsonl"]]
-
-
-def test_a_changed_archive_in_parts(model: Model, tmp_path: Path):
-    chance = random.Random(5)
-    nights = [
-        tar(*files(*range(8)), ("bad.xml", b"<article><p>")),
-        tar(*files(*range(4)), *files(4, 5, 6, text="A worm"), ("bad.xml", pubmed({9: (1, "A rat")}))),
-    ]
-    for night, content in enumerate(nights):
-        run(tmp_path / "one", model, {"x.tar": content}, f"{night}", chance)
-        run(tmp_path / "several", model, {"x.tar": content}, f"{night}", chance, 2 + night)
-        assert document_rows(tmp_path / "several") == document_rows(tmp_path / "one")
-        assert entity_rows(tmp_path / "several") == entity_rows(tmp_path / "one")
-    assert "x.tar!bad.xml#unreadable" not in table(tmp_path / "several", "documents")["doc_id"].to_pylist()

@@ -114,25 +114,6 @@ def test_a_signal_commits_what_arrived_and_halts_the_pipeline(tmp_path: Path):
     assert [shard.name for shard in run.account.arrivals.missing()] == ["shard1"]
 
 
-def test_progress_is_reported_with_each_commit(tmp_path: Path):
-    def blocks(shards: Sequence[Shard], attempt: Attempt, halt: threading.Event) -> Iterator[WrittenBlock]:
-        yield run.block(0)
-        assert told.wait(60)
-        yield run.block(1)
-
-    told, seen = threading.Event(), []
-
-    def show(account: Account) -> None:
-        seen.append(account.committed.documents)
-        if account.committed.documents:
-            told.set()
-
-    run = Run(tmp_path, blocks)
-    run.annotate(show)
-    assert 1 in seen
-    assert seen[-1] == 2
-
-
 @pytest.mark.parametrize(
     ("error", "death"),
     [

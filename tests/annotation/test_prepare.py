@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -89,15 +88,6 @@ def test_titles_alone_are_counted():
     assert account(prepared(content))["titles_alone"] == 1
 
 
-def test_existing_documents_are_left_out():
-    content = lines({"id": "a", "text": "Pax6"}, {"id": "b", "text": "mice"})
-    first = prepared(content)
-    held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [1 << 33], [False]))
-    second = prepared(content, ledger=held)
-    assert second["doc_id"].to_pylist()[:-1] == ["b"]
-    assert account(second) | {"unchanged": 1, "emitted": 1, "found": 2} == account(second)
-
-
 def citation(title: str, version: int) -> bytes:
     article = f"<Article><ArticleTitle>{title}</ArticleTitle></Article>"
     content = f'<MedlineCitation><PMID Version="{version}">7</PMID>{article}</MedlineCitation>'
@@ -145,36 +135,6 @@ def test_duplicates_that_need_a_second_look(read: list[int], goes_on: bool):
     assert told["duplicates"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
 
 
-def test_deletions_apply_to_any_revision():
-    gone = Shard("gone.txt", 0, number=3, format="deletions")
-    first = prepared(b"7\n", gone)
-    (id, *_), (key, *_) = first["id_hash"].to_pylist(), first["key"].to_pylist()
-    later = identity.revision(2, 9, False)
-    for held, statuses in (
-        (entries([id], [key + 1], [later], [False]), ["deleted"]),
-        (entries([id], [key], [later], [True]), []),
-    ):
-        table = prepared(b"7\n", gone, ledger=Ledger.of(held))
-        assert table["status"].to_pylist() == [*statuses, SHARD_END]
-
-
-def test_a_shard_that_stalls_is_put_aside(tmp_path: Path):
-    silent, good = Shard(str(tmp_path / "silent.jsonl"), 9, number=1), Shard(str(tmp_path / "x.jsonl"), 9, number=2)
-    os.mkfifo(silent.name)
-    Path(good.name).write_bytes(lines({"id": "a", "text": "Pax6"}))
-    storage = Storage(S3Settings(), patience=0.2)
-    table = pa.concat_tables(prepare_group([silent, good], storage, task(), Attempt.FIRST))
-    assert table.select(["shard_number", "status", "reason"]).to_pylist() == [
-        {"shard_number": number, "status": status, "reason": reason}
-        for number, status, reason in (
-            (1, "rejected", "unreadable"),
-            (1, SHARD_END, None),
-            (2, "annotated", None),
-            (2, SHARD_END, None),
-        )
-    ]
-
-
 def test_a_broken_shard_and_its_retraction():
     shard = replace(SHARD, name="x.parquet")
     table = prepared(b"PAR1" + bytes(50), shard)
@@ -192,23 +152,10 @@ def test_a_broken_shard_and_its_retraction():
     assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
 
-@pytest.mark.parametrize(("limit", "found", "cut_short"), [(None, 3, False), (3, 3, False), (2, 2, True)])
-def test_limit_per_shard(limit: int | None, found: int, cut_short: bool):
-    content = lines(*({"id": name, "text": "mice"} for name in "abc"))
-    told = account_of(content, limit=limit)
-    assert (told["found"], told["emitted"], told["cut_short"]) == (found, found, cut_short)
-
-
 def test_a_limit_retracts_nothing():
     held = Ledger.of(entries(IdHasher().hashes(["x.jsonl#3"]), [1], [3], [False]))
     told = account_of(lines({"id": "a"}, {"id": "b"}), ledger=held, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
     assert (told["found"], told["emitted"]) == (1, 1)
-
-
-def test_ids_in_the_account():
-    content = lines({"id": "a", "text": "mice"}, {"id": "b"})
-    assert account_of(content)["ids"] == []
-    assert account_of(content, with_ids=True)["ids"] == IdHasher().hashes(["a", "b"]).tolist()
 
 
 def test_a_list_among_the_inputs_deletes_pmids_alone():

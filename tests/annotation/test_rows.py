@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from craft_ray.annotation.counts import ShardAccount
 from craft_ray.annotation.items import CheckedItem, check_item
-from craft_ray.annotation.rows import FAILURE, TOKENIZED, Row, failure_row, rejection_row, scalar_columns
+from craft_ray.annotation.rows import TOKENIZED, Row, rejection_row, scalar_columns
 from craft_ray.core.schema import Document, Rejection, Section
 from tests.support.outputs import numbered_document
 
@@ -61,10 +61,3 @@ def test_rejection_row():
         "id_hash": given["id_hash"][0].as_py(),
     }
     assert (row["text"], row["token_ids"], row["n_tokens"]) == (None, [], 0)
-
-
-def test_failure_row():
-    table = failure_row("no space left")
-    (row,) = table.to_pylist()
-    assert table.schema == TOKENIZED
-    assert (row["status"], row["detail"]) == (FAILURE, "no space left")

@@ -11,6 +11,7 @@ from craft_ray.annotation import context, passes, run
 from craft_ray.annotation.context import ModelLoading
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import S3Settings, Settings, load_settings
+from craft_ray.model.loading import load_checkpoint
 from craft_ray.storage.storage import Storage
 
 
@@ -47,6 +48,8 @@ def test_a_model_that_is_refused_early_leaves_no_folder(tmp_path: Path, monkeypa
     with pytest.raises(SettingsError, match="not model_sha256"):
         run.annotate([str(tmp_path / "in.txt")], str(tmp_path / "out"), settings)
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+    known = settings.model_copy(update={"model_sha256": load_checkpoint("stand-in").with_candidates().fingerprint})
+    Loaded(known, Storage(S3Settings())).raise_early()
 
 
 @pytest.mark.parametrize("model", ["/nowhere", "./nowhere", "a/b/c", "~/nowhere"])

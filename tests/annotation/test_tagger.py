@@ -1,51 +1,15 @@
-"""One text at a time: agreement with transformers' own pipeline."""
+"""One text at a time."""
 
 import pickle
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from craft_ray.annotation.tagger import Entities, Tagger
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.schema import Entity
 from craft_ray.core.settings import Settings
 from craft_ray.model.loading import SHIPPED, load_checkpoint
-from craft_ray.model.sentences import sentence_spans
 from tests.support.ontologies import OBO, no_lexicon_ships, obo_file  # noqa: F401  # a fixture
-
-
-def test_spans_are_those_of_the_transformers_pipeline(data: Path):
-    """Exact on real sentences: label, start and end of every mention; scores to a ten-thousandth.
-
-    The pipeline takes a word for the continuation of another where a word's own form is of another length than its
-    text (accents that the tokenizer strips); on the sentences of CRAFT this makes no difference.
-    """
-    text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((data / "craft" / "txt").glob("*.txt"))[:2])
-    sentences = [text[a:b] for a, b in sentence_spans(text)]
-    assert len(sentences) > 300
-    assert sum(not sentence.isascii() for sentence in sentences) > 15
-    tagger = Tagger(
-        replace(load_checkpoint("craft-iob"), calibration=(1.0, 0.0)), "fp32"
-    )  # the pipeline's scores are not calibrated
-    theirs = pipeline(
-        "token-classification",
-        model=AutoModelForTokenClassification.from_pretrained(SHIPPED["craft-iob"], dtype=torch.float32),
-        tokenizer=AutoTokenizer.from_pretrained(SHIPPED["craft-iob"]),
-        aggregation_strategy="first",
-        device="cpu",
-    )
-    mentions = 0
-    for sentence, expected in zip(sentences, theirs(sentences, batch_size=8), strict=True):
-        found = tagger.tag(sentence)
-        assert [(e.label, e.start, e.end) for e in found] == [
-            (e["entity_group"], e["start"], e["end"]) for e in expected
-        ], sentence
-        assert [e.score for e in found] == pytest.approx([float(e["score"]) for e in expected], abs=1e-4)
-        mentions += len(found)
-    assert mentions > 300
 
 
 @pytest.mark.parametrize("model", ["embedded", *SHIPPED])
@@ -74,10 +38,6 @@ def test_tag_many_equals_tag():
     assert [
         [text[e.start : e.end] for e in found] for text, found in zip(texts, tagger.tag_many(texts), strict=True)
     ] == [[e.mention for e in found] for found in tagger.tag_many(texts)]
-    with pytest.raises(TypeError, match="several texts"):
-        tagger.tag_many("Pax6")
-    with pytest.raises(TypeError, match="not bytes"):
-        tagger.tag(b"Pax6")
 
 
 def test_notebook_html_is_escaped():
@@ -98,27 +58,6 @@ def test_some_labels_alone():
     assert checkpoint.with_labels([]) is checkpoint
     with pytest.raises(SettingsError, match=r"labels Taxa: the model has no such label; did you mean Taxon\?"):
         Tagger.load(settings=Settings(labels=("Taxa",)))
-
-
-@pytest.mark.usefixtures("no_lexicon_ships")
-def test_grounded_only(tmp_path: Path):
-    text = "Pax6 is expressed in the mouse eye; zebrafish neurons need glucose, and so does Shh."
-    ontology = (obo_file(tmp_path, OBO + "\n[Term]\nid: NCBITaxon:7955\nname: Danio rerio\n"),)
-    chosen = Tagger.load(settings=Settings(ontology=ontology, min_score=0, grounded_only=("Taxon",))).tag(text)
-    every = Tagger.load(settings=Settings(ontology=ontology, min_score=0)).tag(text)
-    assert {(e.label, e.mention, e.concept_id) for e in every} >= {
-        ("Protein", "Pax6", "PR:000012318"),
-        ("Protein", "Shh", None),
-        ("Taxon", "mouse", "NCBITaxon:10090"),
-        ("Taxon", "zebrafish", None),
-        ("Chemical", "glucose", None),
-    }
-    assert not every.left_out
-    assert list(chosen) == [e for e in every if e.concept_id or e.label != "Taxon"]
-    assert chosen.left_out == {"Taxon": 1}
-    alone = Tagger.load(settings=Settings(concepts=False)).tag(text)
-    assert {(e.label, e.start, e.end) for e in alone} <= {(e.label, e.start, e.end) for e in every}
-    assert not any(e.concept_match for e in alone)
 
 
 def test_rescoring_of_the_model():

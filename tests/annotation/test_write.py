@@ -122,26 +122,12 @@ def test_left_out_mentions_are_counted(tmp_path: Path):
     assert block.with_id.total() == sum(row["concept_id"] is not None for row in entities) > 0
 
 
-def test_partition_by_year(tmp_path: Path):
-    rows = [numbered_document(number) | {"year": year} for number, year in ((1, 1999), (2, None))]
-    block = written(tmp_path, *rows, partition_by=("label", "year"))
-    assert {file.partition["year"] for file in block.entities} == {1999, None}
-    found = {row["doc_id"]: file for file in block.entities for row in read(tmp_path / "entities", [file])}
-    assert "/year=1999/" in found["PMID:000001"].path
-    assert "/year=__HIVE_DEFAULT_PARTITION__/" in found["PMID:000002"].path
-
-
 def test_positions_of_a_block(tmp_path: Path):
     rows = [
         numbered_document(number) | {"shard_number": shard, "part": part, "position": position}
         for number, (shard, part, position) in enumerate([(1, 0, 20), (1, 0, 10), (1, 1, 5), (2, 0, 7)])
     ]
     assert written(tmp_path, *rows, end_of(2)).positions == {(1, 0): 20, (1, 1): 5, (2, 0): 7}
-
-
-def test_number_formats_of_a_block(tmp_path: Path):
-    rows = [numbered_document(number) | {"computed_in": format} for number, format in enumerate(["fp16", "bf16", None])]
-    assert written(tmp_path, *rows).precisions == {"fp16": 1, "bf16": 1}
 
 
 def test_failures_reach_the_driver(tmp_path: Path):

@@ -16,12 +16,6 @@ from tests.support.s3_server import S3Server
 REPLICA, READER, WRITER = "Replica", "prepare_shards", "write_blocks"
 """Parts of the process titles of the three stages."""
 
-SUSPENDED = (5.0, 120.0)
-"""Seconds for which a driver is suspended."""
-
-OVERTAKEN = "driver overtaken"
-"""A suspension during which another run starts, as if from another machine."""
-
 
 @dataclass
 class Scene:
@@ -44,14 +38,8 @@ class Blow:
 
     name: str
     strike: Callable[[Scene], bool]
-    weight: float = 1.0
     fatal: bool = False
     storage: bool = False
-
-
-def _driver_suspended(scene: Scene) -> bool:
-    """As by a laptop that sleeps, a debugger or a frozen container."""
-    return scene.run.suspend(scene.random.uniform(*SUSPENDED))
 
 
 def _process_killed(title: str) -> Callable[[Scene], bool]:
@@ -122,12 +110,11 @@ def _store_killed(scene: Scene) -> bool:
     return True
 
 
-def _faulty(kind: Kind, probability: tuple[float, float], strength: tuple[float, float]) -> Callable[[Scene], bool]:
-    """A fault of the proxy for one to four seconds, and until it has hit some requests."""
+def _faulty(kind: Kind) -> Callable[[Scene], bool]:
+    """A fault of the proxy that hits some requests."""
 
     def strike(scene: Scene) -> bool:
-        fault = Fault(kind, scene.random.uniform(*probability), scene.random.uniform(*strength))
-        scene.proxy.strike(fault, seconds=scene.random.uniform(1, 4), requests=scene.random.randint(1, 8))
+        scene.proxy.strike(Fault(kind, scene.random.uniform(0.2, 0.8), scene.random.randint(2, 30)))
         return True
 
     return strike
@@ -142,23 +129,19 @@ def _later(scene: Scene, work: Callable[[], None]) -> None:
 BLOWS = {
     blow.name: blow
     for blow in (
-        Blow("driver killed", lambda scene: scene.run.signalled(signal.SIGKILL), 1.0, fatal=True),
-        Blow("driver terminated", lambda scene: scene.run.signalled(signal.SIGTERM), 1.0, fatal=True),
-        Blow("driver suspended", _driver_suspended, 1.0),
-        Blow(OVERTAKEN, _driver_suspended, 1.0, fatal=True),
-        Blow("replica killed", _process_killed(REPLICA), 1.5),
-        Blow("replica out of memory", _replica_out_of_memory, 0.5),
-        Blow("reader killed", _process_killed(READER), 1.5),
-        Blow("writer killed", _process_killed(WRITER), 1.5),
-        Blow("raylet killed", _raylet_killed, 0.7),
-        Blow("node lost", _node_lost, 0.7),
-        Blow("head lost", _head_lost, 0.5, fatal=True),
-        Blow("store killed", _store_killed, 1.0, storage=True),
-        Blow("503 SlowDown", _faulty("slow_down", (0.2, 0.9), (0, 0)), 1.0, storage=True),
-        Blow("latency", _faulty("latency", (0.3, 1.0), (0.05, 0.8)), 0.7, storage=True),
-        Blow("connection reset", _faulty("reset", (0.1, 0.7), (0, 0)), 1.0, storage=True),
-        Blow("truncated body", _faulty("truncate", (0.2, 0.8), (0, 0)), 1.0, storage=True),
-        Blow("bandwidth limit", _faulty("bandwidth", (0.5, 1.0), (20_000, 200_000)), 0.7, storage=True),
-        Blow("lost acknowledgement", _faulty("lost_acknowledgement", (0.2, 0.9), (0, 0)), 1.5, storage=True),
+        Blow("driver killed", lambda scene: scene.run.signalled(signal.SIGKILL), fatal=True),
+        Blow("driver terminated", lambda scene: scene.run.signalled(signal.SIGTERM), fatal=True),
+        Blow("replica killed", _process_killed(REPLICA)),
+        Blow("replica out of memory", _replica_out_of_memory),
+        Blow("reader killed", _process_killed(READER)),
+        Blow("writer killed", _process_killed(WRITER)),
+        Blow("raylet killed", _raylet_killed),
+        Blow("node lost", _node_lost),
+        Blow("head lost", _head_lost, fatal=True),
+        Blow("store killed", _store_killed, storage=True),
+        Blow("503 SlowDown", _faulty("slow_down"), storage=True),
+        Blow("connection reset", _faulty("reset"), storage=True),
+        Blow("truncated body", _faulty("truncate"), storage=True),
+        Blow("lost acknowledgement", _faulty("lost_acknowledgement"), storage=True),
     )
 }

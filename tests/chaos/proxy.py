@@ -6,10 +6,10 @@ It passes all headers on, Host included, so that signatures made for the proxy's
 import asyncio
 import random
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from aiohttp import (
@@ -23,7 +23,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-Kind = Literal["slow_down", "latency", "reset", "truncate", "bandwidth", "lost_acknowledgement"]
+Kind = Literal["slow_down", "reset", "truncate", "lost_acknowledgement"]
 
 METHODS = {"lost_acknowledgement": ("PUT", "POST", "DELETE"), "truncate": ("GET",)}
 """Methods that some faults are limited to."""
@@ -37,25 +37,13 @@ _SLOW_DOWN = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fault:
-    """A fault of a share of the requests.
-
-    strength: seconds of `latency`, bytes per second of `bandwidth`; unused by the others
-    """
+    """A fault of a share of the requests, until it has hit so many."""
 
     kind: Kind
     probability: float = 1.0
-    strength: float = 0.0
-
-
-@dataclass
-class _Active:
-    """A fault in force, until a time and until it has hit so many more requests."""
-
-    fault: Fault
-    until: float
-    requests: int
+    left: float = inf
 
 
 class Proxy:
@@ -65,31 +53,27 @@ class Proxy:
         self._upstream = upstream
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._active: list[_Active] = []
+        self._faults: list[Fault] = []
         self.endpoint = ""
         self._session: ClientSession
 
-    def strike(self, fault: Fault, seconds: float = float("inf"), requests: int = 0) -> None:
-        """Inject a fault for so many seconds, and longer until it has hit so many requests."""
+    def strike(self, fault: Fault) -> None:
         with self._lock:
-            self._active.append(_Active(fault, time.monotonic() + seconds, requests))
+            self._faults.append(fault)
 
     def heal(self) -> None:
         with self._lock:
-            self._active.clear()
+            self._faults.clear()
 
-    def _chosen(self, request: web.Request) -> dict[Kind, Fault]:
+    def _chosen(self, request: web.Request) -> set[Kind]:
+        chosen: set[Kind] = set()
         with self._lock:
-            now = time.monotonic()
-            self._active = [active for active in self._active if active.until > now or active.requests > 0]
-            chosen: dict[Kind, Fault] = {}
-            for active in self._active:
-                fault = active.fault
-                methods = METHODS.get(fault.kind)
-                if (methods is None or request.method in methods) and self._random.random() < fault.probability:
-                    active.requests -= 1
-                    chosen[fault.kind] = fault
-            return chosen
+            for fault in self._faults:
+                hit = fault.left > 0 and request.method in METHODS.get(fault.kind, (request.method,))
+                if hit and self._random.random() < fault.probability:
+                    fault.left -= 1
+                    chosen.add(fault.kind)
+        return chosen
 
     async def start(self) -> web.AppRunner:
         self._session = ClientSession(
@@ -110,35 +94,30 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         faults = self._chosen(request)
-        if fault := faults.get("latency"):
-            await asyncio.sleep(fault.strength)
         if "reset" in faults:
             return _cut(request)
         if "slow_down" in faults:
             response = web.Response(status=503, text=_SLOW_DOWN, content_type="application/xml")
             response.force_close()
             return response
-        rate = faults["bandwidth"].strength if "bandwidth" in faults else None
         try:
             async with self._session.request(
                 request.method,
                 URL(self._upstream + request.raw_path, encoded=True),
                 headers=[(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP],
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                data=_throttled(request.content.iter_any(), rate) if request.body_exists else None,
+                data=request.content.iter_any() if request.body_exists else None,
                 allow_redirects=False,
             ) as answer:
                 if "lost_acknowledgement" in faults:
                     await answer.read()
                     return _cut(request)
-                return await _pass_on(request, answer, rate, "truncate" in faults)
+                return await _pass_on(request, answer, "truncate" in faults)
         except (ClientConnectionError, ClientPayloadError, ConnectionError, TimeoutError):
             return _cut(request)  # the server is gone, or the client
 
 
-async def _pass_on(
-    request: web.Request, answer: ClientResponse, rate: float | None, truncated: bool
-) -> web.StreamResponse:
+async def _pass_on(request: web.Request, answer: ClientResponse, truncated: bool) -> web.StreamResponse:
     headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP]
     response = web.StreamResponse(status=answer.status, reason=answer.reason)
     for name, value in headers:
@@ -147,7 +126,7 @@ async def _pass_on(
         response.enable_chunked_encoding()
     await response.prepare(request)
     left = int(answer.headers.get("Content-Length", 2)) // 2 if truncated else None
-    async for chunk in _throttled(answer.content.iter_any(), rate):
+    async for chunk in answer.content.iter_any():
         if left is not None and len(chunk) > left:
             await response.write(chunk[:left])
             return _cut(request, at_once=False)
@@ -163,17 +142,6 @@ def _cut(request: web.Request, at_once: bool = True) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort() if at_once else request.transport.close()
     return web.Response()
-
-
-async def _throttled(chunks: AsyncIterator[bytes], rate: float | None) -> AsyncIterator[bytes]:
-    async for chunk in chunks:
-        if rate is None:
-            yield chunk
-            continue
-        step = max(1, int(rate / 10))
-        for start in range(0, len(chunk), step):
-            yield chunk[start : start + step]
-            await asyncio.sleep(0.1)
 
 
 @contextmanager

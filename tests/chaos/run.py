@@ -1,9 +1,8 @@
-"""A run of the command that can be signalled and suspended."""
+"""A run of the command that can be signalled."""
 
 import json
 import signal
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ LONGEST_RUN = 240.0
 
 @dataclass
 class Run:
-    """One `craft-ray annotate`. Times are monotonic; `awake_at` is the end of its last suspension."""
+    """One `craft-ray annotate`. Times are monotonic."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -24,7 +23,6 @@ class Run:
     terminated_at: float | None = None
     head_lost_at: float | None = None
     ended: float | None = None
-    awake_at: float = 0.0
 
     def signalled(self, number: int) -> bool:
         """Send a signal; False if it has ended."""
@@ -34,22 +32,6 @@ class Run:
             self.terminated_at = time.monotonic()
         self.process.send_signal(number)
         return True
-
-    def suspend(self, seconds: float) -> bool:
-        """Stop it for so many seconds; False if it has ended or is stopped already."""
-        now = time.monotonic()
-        if now < self.awake_at or not self.signalled(signal.SIGSTOP):
-            return False
-        self.awake_at = now + seconds
-        waking = threading.Timer(seconds, self.signalled, [signal.SIGCONT])
-        waking.daemon = True
-        waking.start()
-        return True
-
-    @property
-    def latest(self) -> float:
-        """When it counts as hanging."""
-        return max(self.began, self.awake_at) + LONGEST_RUN
 
     @property
     def code(self) -> int | None:

@@ -15,13 +15,14 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.local.cluster import ROOT
 from craft_ray.annotation.prometheus import COMMIT_SECONDS, COUNTERS
+from tests.support.notes import write_notes
 from tests.support.outputs import assert_consistent
 from tests.support.prometheus import PROMETHEUS, Prometheus, running_prometheus
 
 pytestmark = pytest.mark.integration
 
 LOCAL = [sys.executable, str(ROOT / "cluster" / "local" / "cluster.py")]
-DOCUMENTS, SHARDS = 280, 7
+DOCUMENTS = 280
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +57,9 @@ def submit(environment: dict[str, str], job: str, *arguments: str | Path) -> sub
     """`ray job submit`, which prints the job's logs as they come."""
     # Small blocks make many commits. Ray takes a minute to bring the weights to three nodes, and no job here uses them.
     small = json.dumps({"env_vars": {"CRAFT_RAY_BLOCK_MB": "0.002"}, "excludes": ["**/model.safetensors"]})
-    command = [
-        str(Path(sys.executable).with_name("ray")),
-        "job",
-        "submit",
-        "--working-dir",
-        ".",
-        "--submission-id",
-        job,
-    ]
-    entrypoint = ["python", "jobs/annotate.py", *map(str, arguments)]
+    ray, options = Path(sys.executable).with_name("ray"), ("--working-dir=.", "--submission-id", job)
     return subprocess.Popen(
-        [*command, "--runtime-env-json", small, "--", *entrypoint],
+        [ray, "job", "submit", *options, "--runtime-env-json", small, "--", "python", "jobs/annotate.py", *arguments],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -106,11 +98,9 @@ def test_a_job_is_stopped_and_submitted_again(
 ):
     _, environment = cluster
     notes, output = tmp_path / "notes", tmp_path / "out"
-    notes.mkdir()
-    for shard in range(SHARDS):
-        ids = range(shard, DOCUMENTS, SHARDS)
-        lines = [json.dumps({"id": f"n{i}", "text": f"Mouse {i} has a gene. " * 8}) for i in ids]
-        (notes / f"{shard}.jsonl").write_text("\n".join(lines if shard else [*lines, "{broken"]))
+    write_notes(notes, DOCUMENTS, files=7)
+    with (notes / "00.jsonl").open("a") as file:
+        file.write("\n{broken")
     arguments = (notes, "--output", output, "--log-format", "json", "--json", "--model")
 
     with submit(environment, "first", *arguments, "stand-in:300") as first:  # slow: it is stopped long before its end

@@ -145,40 +145,6 @@ def test_the_three_forms_share_one_spec(built: dict[str, list[dict[str, Any]]]):
             assert all(one(objects, each["kind"], each["metadata"]["name"]) == each for objects in built.values())
 
 
-def test_objects_of_each_form(built: dict[str, list[dict[str, Any]]]):
-    def ours(form: str) -> set[str]:
-        optional = {
-            "ServiceAccount/craft-ray",
-            "PersistentVolumeClaim/craft-ray-models",
-            "ConfigMap/craft-ray-settings",
-        }
-        return {f"{o['kind']}/{o['metadata']['name']}" for o in built[form]} - optional
-
-    policy = "NetworkPolicy/craft-ray"
-    assert ours("once") == {"RayJob/craft-ray", policy}
-    assert ours("nightly") == {"RayCronJob/craft-ray-nightly", policy}
-    nightly = {f"{kind}/craft-ray-nightly" for kind in ("CronJob", "ServiceAccount", "Role", "RoleBinding")}
-    assert ours("cronjob") == {"ConfigMap/craft-ray-rayjob", policy, *nightly}
-    text = one(built["cronjob"], "ConfigMap", "craft-ray-rayjob")["data"]["rayjob.yaml"]
-    assert [each["kind"] for each in yaml.safe_load_all(text)] == ["RayJob"]
-
-
-def test_names_are_short_enough(built: dict[str, list[dict[str, Any]]]):
-    longest = {"RayJob": 47, "RayCronJob": 36, "CronJob": 52}
-    for each in (each for objects in built.values() for each in objects):
-        assert len(each["metadata"]["name"]) <= longest.get(each["kind"], 63)
-        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", each["metadata"]["name"])
-
-
-def test_a_job_cleans_up(spec: dict[str, Any]):
-    assert spec["submissionMode"] == "K8sJobMode"
-    assert spec["shutdownAfterJobFinishes"] is True
-    assert spec["ttlSecondsAfterFinished"] > 0
-    assert "deletionStrategy" not in spec
-    assert spec["suspend"] is False
-    assert 0 < spec["backoffLimit"] <= 3
-
-
 def test_pods_have_time_to_commit(spec: dict[str, Any], objects: list[dict[str, Any]]):
     stop = (KUBERAY / "once" / "stop.py").read_text()
     timeout = float(re.search(r"^TIMEOUT_S = ([\d.]+)", stop, re.MULTILINE)[1])  # type: ignore[index]

@@ -91,8 +91,3 @@ def test_commands_are_valid():
     assert len([line for line in lines if parsed(line)]) == len(lines) >= 7
     for path in re.findall(r"cluster/\S+", " ".join(lines)):
         assert (ROOT / path).exists(), path
-
-
-def test_links():
-    for target in re.findall(r"\]\(([^)#:]+)\)", TEXT):
-        assert (CLUSTER / target).exists(), target

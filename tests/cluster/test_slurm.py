@@ -11,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from cluster.local.cluster import ROOT
+from tests.support.notes import write_notes
 from tests.support.outputs import assert_consistent
 from tests.support.slurm import Slurm, missing, running_slurm
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 FOLDER = ROOT / "cluster" / "slurm"
 SBATCH = FOLDER / "annotate.sbatch"
-DOCUMENTS, SHARDS = 280, 7
+DOCUMENTS = 280
 SMALL = {"CRAFT_RAY_BLOCK_MB": "0.002"}  # many blocks, and commits
 
 
@@ -32,13 +33,8 @@ def slurm() -> Iterator[Slurm]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    folder = tmp_path / "notes"
-    folder.mkdir()
-    for shard in range(SHARDS):
-        ids = range(shard, DOCUMENTS, SHARDS)
-        lines = [json.dumps({"id": f"n{i}", "text": f"Mouse {i} has a gene. " * 8}) for i in ids]
-        (folder / f"{shard}.jsonl").write_text("\n".join(lines))
-    return folder
+    write_notes(tmp_path / "notes", DOCUMENTS, files=7)
+    return tmp_path / "notes"
 
 
 def environment() -> dict[str, str]:
@@ -120,21 +116,6 @@ def test_a_job_that_is_requeued_goes_on(slurm: Slurm, notes: Path, tmp_path: Pat
     slurm.run(*way, job)
     done = slurm.wait(job, lambda job: ended(job) and job["Restarts"] == "1")
     assert (done["JobState"], done["ExitCode"]) == ("COMPLETED", "0:0")
-    assert assert_consistent(output) == {"annotated": DOCUMENTS}
-
-
-@pytest.mark.long
-def test_a_cancelled_job_is_submitted_again(slurm: Slurm, notes: Path, tmp_path: Path):
-    output = tmp_path / "out"
-    job = submit(slurm, notes, "--output", output, "--model", "stand-in:350", "--json")
-    slurm.wait(job, lambda _: committed(output) > 0)
-    slurm.run("scancel", job)
-    done = slurm.wait(job, ended)
-    assert (done["JobState"], done["Restarts"]) == ("CANCELLED", "0")
-    kept = committed(output)
-    again = submit(slurm, notes, "--output", output, "--model", "stand-in", "--json")
-    assert slurm.wait(again, ended)["ExitCode"] == "0:0"
-    assert summaries(slurm, again)[0]["documents"]["annotated"] == DOCUMENTS - kept
     assert assert_consistent(output) == {"annotated": DOCUMENTS}
 
 

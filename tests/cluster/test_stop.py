@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 import yaml
 
@@ -47,42 +46,20 @@ def ray_job(head: dict[str, str], *arguments: str) -> str:
     ).stdout
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_jobs_have_time_to_commit(head: dict[str, str], tmp_path: Path):
-    documents, output = tmp_path / "documents", tmp_path / "tables"
-    documents.mkdir()
-    for shard in range(40):
-        lines = [{"id": f"{shard}/{i}", "text": f"Pax6 is expressed in the mouse eye, {i}. " * 20} for i in range(100)]
-        (documents / f"{shard}.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    run = [sys.executable, "-m", "craft_ray", "annotate", documents, "--output", output, "--json", "--model"]
+def test_jobs_have_time_to_end(head: dict[str, str], tmp_path: Path):
     ended, at_work = tmp_path / "ended", tmp_path / "at_work"
     spec = yaml.safe_load((ONCE / "rayjob.yaml").read_text())["spec"]
-    environment = json.dumps(yaml.safe_load(spec["runtimeEnvYAML"]))
-    for name, command in {
-        "run": [*run, "stand-in:20000"],
-        "slow": [sys.executable, "-c", SLOW, ended, at_work],
-    }.items():
-        options = ("--submission-id", name, "--no-wait", "--runtime-env-json", environment)
-        ray_job(head, "submit", *options, "--", *map(str, command))
-    wait_for(lambda: at_work.exists() and any((output / "documents").glob("*.parquet")))
-
-    subprocess.run([sys.executable, ONCE / "stop.py"], env=os.environ | head, timeout=60, check=True)
-
-    assert all("stopped" in ray_job(head, "status", name).lower() for name in ("run", "slow"))
-    assert ended.read_text() == "ended"
-    summary = json.loads(next(line for line in ray_job(head, "logs", "run").splitlines() if line.startswith("{")))
-    assert summary["status"] == "stopped"
-    assert 0 < summary["documents"]["annotated"] < 4000
-    again = subprocess.run(
-        [*run, "stand-in"], env=os.environ | head, capture_output=True, text=True, timeout=300, check=True
+    options = (
+        "--submission-id=slow",
+        "--no-wait",
+        "--runtime-env-json",
+        json.dumps(yaml.safe_load(spec["runtimeEnvYAML"])),
     )
-    finished = json.loads(again.stdout.strip().rpartition("\n")[2])
-    assert finished["documents"]["annotated"] + summary["documents"]["annotated"] == 4000
-    rows, ids = duckdb.sql(f"SELECT count(*), count(DISTINCT doc_id) FROM '{output}/documents/*.parquet'").fetchall()[0]
-    assert (rows, ids) == (4000, 4000)
+    ray_job(head, "submit", *options, "--", sys.executable, "-c", SLOW, str(ended), str(at_work))
+    deadline = time.monotonic() + 120
+    while not at_work.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    subprocess.run([sys.executable, ONCE / "stop.py"], env=os.environ | head, timeout=60, check=True)
+    assert "stopped" in ray_job(head, "status", "slow").lower()
+    assert ended.read_text() == "ended"

@@ -1,10 +1,8 @@
-"""Whole runs: real articles, revisions, replicas, S3, broken inputs."""
+"""Whole runs: real articles, replicas, S3, another model."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deltalake import DeltaTable
@@ -38,35 +36,16 @@ def undisturbed(
     return output
 
 
-def counts(summary: dict[str, Any], *names: str) -> tuple[int, ...]:
-    return tuple(summary["documents"][name] for name in names)
-
-
 @pytest.mark.long
 def test_real_articles(local_ray: None, real_inputs: Path, tmp_path: Path):
     """67 articles of CRAFT, 65 documents and 6 deletions of PubMed and PMC, by the embedded model."""
     output = tmp_path / "out"
     summary = craft_ray.annotate(str(real_inputs), str(output))
-    names = ("found", "annotated", "rejected", "deleted", "unchanged", "superseded")
-    assert counts(summary, *names) == (138, 132, 0, 6, 0, 0)
     assert summary["adds_up"]
     assert assert_consistent(output) == {"annotated": 132, "deleted": 6}
     labels = summary["entities"]
     assert sum(labels.values()) == len(entity_rows(output)) > 600 * 67
     assert set(labels) == {label.name for label in LABELS}
-
-    again = craft_ray.annotate(str(real_inputs), str(output))
-    assert counts(again, "annotated", "deleted", "unchanged") == (0, 0, 138)
-    assert (again["shards"]["known"], again["shards"]["read"]) == (74, 0)
-    assert len(entity_rows(output)) == sum(labels.values())
-
-    record = json.loads((output / "runs" / f"{summary['run_id']}.json").read_text())
-    assert record["status"] == summary["status"] == "complete"
-    assert len(record["model"]["fingerprint"]) == 64
-    shards = table(output, "shards")
-    assert shards.num_rows == 74
-    assert sum(shards["found"].to_pylist()) == 138
-    assert set(shards["run_id"].to_pylist()) == {record["run_id"]}
 
 
 @pytest.mark.long
@@ -117,7 +96,8 @@ def test_s3_and_disk_give_the_same_tables(
 
 
 def test_replacing_the_model_needs_consent(local_ray: None, tiny_checkpoint: Path, tmp_path: Path):
-    craft_ray.annotate(str(SAMPLE), str(tmp_path), model="stand-in")
+    craft_ray.annotate(str(SAMPLE), str(tmp_path), model="stand-in", keep_text=False)
+    assert set(table(tmp_path, "documents")["text"].to_pylist()) == {None}
     before = entity_rows(tmp_path)
     with pytest.raises(SettingsError, match=r"the 4 documents of .* another model .* --replace-model"):
         craft_ray.annotate(str(SAMPLE), str(tmp_path), model=str(tiny_checkpoint))
@@ -126,28 +106,3 @@ def test_replacing_the_model_needs_consent(local_ray: None, tiny_checkpoint: Pat
     assert summary["documents"]["annotated"] == 3
     assert entity_rows(tmp_path) != before
     assert_consistent(tmp_path)
-
-
-def test_a_mended_file_loses_its_mark(local_ray: None, tmp_path: Path):
-    folder, output = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    whole = (SAMPLE / "citations.xml").read_bytes()
-    (folder / "half.xml").write_bytes(whole[: whole.index(b"990000002")])
-    (folder / "notes.md").write_text("not input")
-    (folder / 'it\'s "quoted".txt').write_text("A mouse.")
-    summary = craft_ray.annotate(str(folder), str(output), model="stand-in", keep_text=False)
-    assert {row["doc_id"]: (row["status"], row["reason"]) for row in document_rows(output)} == {
-        "PMID:990000001": ("annotated", None),
-        "in/half.xml#unreadable": ("rejected", "bad_xml"),
-        'in/it\'s "quoted".txt': ("annotated", None),
-    }
-    assert summary["shards"]["passed_over"] == [str(folder / "notes.md")]
-    assert list(summary["shards"]["broken"]) == [str(folder / "half.xml")]
-    assert set(table(output, "documents")["text"].to_pylist()) == {None}
-
-    (folder / "half.xml").write_bytes(whole)
-    summary = craft_ray.annotate(str(folder), str(output), model="stand-in", keep_text=False)
-    statuses = {row["doc_id"]: row["status"] for row in document_rows(output)}
-    assert "in/half.xml#unreadable" not in statuses
-    assert statuses["PMID:990000002"] == "annotated"
-    assert summary["adds_up"]

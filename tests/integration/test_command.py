@@ -1,8 +1,6 @@
 """The command as a user or a scheduler runs it: exit codes, bad settings, evaluation."""
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -100,16 +98,6 @@ def test_a_missing_bucket_exits_with_2(command):
         done = command(*arguments)
         assert done.code == 2
         assert "the bucket does not exist" in done.stderr
-
-
-def test_the_evaluate_job(tmp_path: Path):
-    gold = tmp_path / "gold.tsv"
-    gold.write_text("The\tO\nmouse\tB-Taxon\neye\tO\n")
-    job = Path(__file__).parent.parent.parent / "jobs" / "evaluate.py"
-    arguments = [sys.executable, job, "tokens", "--gold", gold, "--model", "craft-iob", "--json"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    scores = json.loads(done.stdout.splitlines()[-1])
-    assert (scores["f1"], scores["accuracy"]) == (1.0, 1.0)
 
 
 def test_evaluate_documents_of_craft(command, tmp_path: Path):

@@ -17,7 +17,7 @@ import craft_ray
 from craft_ray.annotation.account import Account
 from craft_ray.annotation.commits import Commits
 from craft_ray.annotation.run import annotate
-from craft_ray.core.errors import RunError, SettingsError
+from craft_ray.core.errors import RunError
 from craft_ray.core.settings import Settings
 from craft_ray.tables.writer import Tables
 from tests.conftest import start_ray
@@ -127,17 +127,6 @@ def test_a_shard_that_crashes_the_reader_is_rejected_alone(tmp_path: Path):
     unreadable = f"in/{POISON}.jsonl#unreadable"
     assert outcomes(tmp_path / "out") == dict.fromkeys(GOOD, ("annotated", None)) | {unreadable: ("rejected", "failed")}
     assert_consistent(tmp_path / "out")
-
-
-def test_model_sha256_must_match(local_ray: None, tmp_path: Path):
-    write(tmp_path, "good.jsonl", GOOD)
-    summary = craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), model="stand-in")
-    fingerprint = summary["model"]["fingerprint"]
-    again = craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "out"), model="stand-in", model_sha256=fingerprint)
-    assert again["documents"]["unchanged"] == 60
-    with pytest.raises(SettingsError, match=f"has the fingerprint {fingerprint}"):
-        craft_ray.annotate(f"{tmp_path}/*.jsonl", str(tmp_path / "no"), model="stand-in", model_sha256="0" * 64)
-    assert not (tmp_path / "no" / "documents").exists()
 
 
 @pytest.mark.parametrize(

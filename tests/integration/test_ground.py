@@ -1,10 +1,7 @@
-"""The command `ground`: killed and continued, on S3, with Ray tasks; and `diff` after a changed ontology."""
+"""The command `ground` on S3 and with Ray tasks; and `diff` after a changed ontology."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,17 +10,13 @@ from craft_ray.annotation import ground as module
 from craft_ray.annotation.ground import ground
 from craft_ray.core.settings import S3Settings, Settings
 from craft_ray.storage.storage import Storage
-from tests.support.commands import COMMAND, run_command
-from tests.support.ontologies import OBO, grounder, obo_file
+from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import assert_consistent, commit, commit_blocks, document_rows, numbered_document, table
 
 pytestmark = pytest.mark.integration
 
 NEWER = OBO.replace("NCBITaxon:4932", "NCBITaxon:559292").replace('"yeast" RELATED', '"yeast" EXACT')
 """A version in which yeast has another id."""
-
-FILES = 60
-"""Blocks of the output that is killed: two files each, so that a kill comes while most are to be written."""
 
 
 def ids(output: Path | str, options: dict[str, str] | None = None) -> set[tuple[str, str | None]]:
@@ -35,32 +28,6 @@ def contents(output: Path) -> list[tuple[object, ...]]:
     rows = table(output, "entities").drop_columns(["run_id", "block_id", "concept_candidates"]).to_pylist()
     tables = [sorted(tuple(row.values()) for row in table(output, n).to_pylist()) for n in ("concepts", "ancestors")]
     return [sorted(map(str, rows)), *tables, document_rows(output)]
-
-
-def test_killed_run_is_completed(tmp_path: Path):
-    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    documents = [numbered_document(number) for number in range(3 * FILES)]
-    commit_blocks(killed, [documents[at : at + 3] for at in range(0, len(documents), 3)], grounder=grounder())
-    shutil.copytree(killed, undisturbed)
-    before = ids(killed)
-    assert ("yeast", "NCBITaxon:4932") in before
-    ontology = obo_file(tmp_path, NEWER)
-    process = subprocess.Popen([*COMMAND, "ground", str(killed), "--ontology", ontology], env=os.environ)
-    while not (done := list(killed.rglob("ground-*.parquet"))):
-        assert process.poll() is None, "it ended before it was killed"
-        os.sched_yield()
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(timeout=30) == -signal.SIGKILL
-    assert len(done) < 2 * FILES
-    assert ids(killed) == before, "until all files are there, readers see the ids as they were"
-
-    for output in (killed, undisturbed):
-        finished = run_command("ground", output, "--ontology", ontology, "--json")
-        assert finished.code == 0, finished.stderr
-        assert finished.summary["status"] == "complete"
-    assert ("yeast", "NCBITaxon:559292") in ids(killed)
-    assert contents(killed) == contents(undisturbed)
-    assert_consistent(killed)
 
 
 def test_ground_on_s3_and_diff(on_s3: str, command, tmp_path: Path):

@@ -1,34 +1,19 @@
 """A run as a person sees it in a terminal, and Ctrl-C once and twice."""
 
-import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from craft_ray.core.signals import FORCED_AFTER
 from tests.support.commands import COMMAND
+from tests.support.notes import write_notes
 from tests.support.outputs import document_rows
 from tests.support.terminal import CTRL_C, terminal
 
 pytestmark = pytest.mark.integration
 
-DOCUMENTS = 2000
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> list[str | Path]:
-    """A run of some 20 seconds, with many commits."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(40):
-        lines = [
-            {"id": f"{number}-{n}", "text": f"Mouse {n} has Pax6 in its eye. " * 2} for n in range(DOCUMENTS // 40)
-        ]
-        (folder / f"{number:02}.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    model = ["--model", "stand-in:1500", "--block-mb", "0.02"]
-    return [*COMMAND, "annotate", folder, "--output", tmp_path / "out", "--cpus", "2", *model]
+DOCUMENTS = 600
 
 
 def shows_a_pace(lines: list[str]) -> bool:
@@ -41,9 +26,13 @@ def shows_the_way_out(lines: list[str]) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("columns", [80, 120])
-def test_ctrl_c_keeps_commits(job: list[str | Path], columns: int, tmp_path: Path):
-    with terminal(job, columns) as at:
+def test_ctrl_c_keeps_commits(tmp_path: Path):
+    """A run of some 20 seconds, with many commits."""
+    write_notes(tmp_path / "in", DOCUMENTS, files=20)
+    model = ["--model", "stand-in:1500", "--block-mb", "0.02"]
+    with terminal(
+        [*COMMAND, "annotate", tmp_path / "in", "--output", tmp_path / "out", "--cpus", "2", *model], 80
+    ) as at:
         running = at.until(shows_a_pace)
         (progress,) = [line for line in running if " documents, " in line]
         assert re.fullmatch(r"[\d,]+ documents, [\d,]+ tokens/s \S+ +\d+ % 0:\d\d:\d\d 0:\d\d:\d\d left", progress)
@@ -95,18 +84,3 @@ def test_a_second_ctrl_c_restores_the_terminal():
         assert at.shows_a_cursor
         assert [line for line in at.lines if "starting Ray" in line] == []
         assert at.lines[-1] == "quit: the same command continues from the last commit"
-
-
-@pytest.mark.long
-def test_a_second_ctrl_c_kills_a_run(job: list[str | Path], tmp_path: Path):
-    with terminal(job, 80) as at:
-        at.until(shows_a_pace)
-        at.press(CTRL_C)
-        at.until(shows_the_way_out)
-        at.watch(FORCED_AFTER)  # one that comes sooner is the first, passed on by a shell
-        at.press(CTRL_C)
-        assert at.to_its_end() == 3
-        assert at.shows_a_cursor
-        assert not any(re.search(r"\d:\d\d:\d\d", line) for line in at.lines)  # nothing of the bar stays
-        assert not any("Traceback" in line or line.startswith("documents found") for line in at.lines)
-        assert 0 < len(document_rows(tmp_path / "out")) < DOCUMENTS

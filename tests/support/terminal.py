@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,11 +53,6 @@ class Terminal:
             assert time.monotonic() < deadline, f"it does not end: {self.lines}"
         return self.process.wait(timeout=30)
 
-    def watch(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self._read(deadline - time.monotonic()):
-            pass
-
     def _read(self, seconds: float) -> bool:
         """Read output that comes within a time; False once the command has closed the terminal."""
         if not select.select([self._descriptor], [], [], max(0.0, seconds))[0]:
@@ -71,9 +66,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(
-    command: Sequence[str | Path], columns: int, rows: int = 40, environment: Mapping[str, str] | None = None
-) -> Iterator[Terminal]:
+def terminal(command: Sequence[str | Path], columns: int, rows: int = 40) -> Iterator[Terminal]:
     """Start a command in the foreground of a new terminal, and kill it at the end."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -88,7 +81,7 @@ def terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, **size, **(environment or {})},
+        env=os.environ | size,
         preexec_fn=attach,
     )
     os.close(theirs)

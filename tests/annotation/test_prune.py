@@ -1,19 +1,20 @@
 """`--prune`: documents that no file has any more are removed."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import craft_ray
+from craft_ray.annotation.run import annotate
 from craft_ray.core.errors import RunError
+from craft_ray.core.settings import Settings
 from craft_ray.tables.writer import Tables
+from tests.support.local_run import without_ray
 from tests.support.outputs import assert_consistent, document_rows, entity_rows, table
 from tests.support.pubmed import citation, deletion, pubmed_file
-
-pytestmark = pytest.mark.integration
 
 
 class Source:
@@ -34,7 +35,10 @@ class Source:
 
     def run(self, **settings: Any) -> dict[str, Any]:
         summary = craft_ray.annotate(
-            str(self.folder), str(self.output), model="stand-in", **{"prune": True, "max_pruned": 1, **settings}
+            str(self.folder),
+            str(self.output),
+            model="stand-in",
+            **{"concepts": False, "prune": True, "max_pruned": 1, **settings},
         )
         documents = summary["documents"]
         assert summary["adds_up"]
@@ -51,8 +55,9 @@ class Source:
 
 
 @pytest.fixture
-def source(local_ray: None, tmp_path: Path) -> Source:
-    return Source(tmp_path)
+def source(tmp_path: Path) -> Iterator[Source]:
+    with without_ray():
+        yield Source(tmp_path)
 
 
 def test_vanished_documents_are_removed_and_come_back(source: Source):
@@ -101,6 +106,7 @@ def test_another_file_replaces_vanished_documents(source: Source):
     source.has("b.jsonl", x="Yeast.", b1="A worm.")
     source.run()
     assert source.texts["x"] == "Yeast."
+    assert source.run()["shards"]["known"] == 2, "nothing has vanished that it could hold"
     source.lacks("b.jsonl")
     assert source.counts() == {"annotated": 1, "unchanged": 1, "deleted": 1}
     assert source.texts == {"x": "A mouse.", "a1": "A rat."}
@@ -126,6 +132,21 @@ def test_a_damaged_file_removes_nothing(source: Source):
     source.lacks("b.jsonl")
     assert source.run()["documents"]["deleted"] == 1
     assert {"a1", "a2"} < set(source.texts)
+
+
+def test_nothing_is_pruned_while_a_file_cannot_be_read(source: Source, caplog: pytest.LogCaptureFixture):
+    """It may hold whatever has vanished."""
+    a, _ = source.has("a.jsonl", a1="A mouse."), source.has("b.jsonl", b1="Yeast.")
+    source.run()
+    listed = source.folder.parent / "list.tsv"  # believed without a look
+    settings = Settings(model="stand-in", concepts=False, prune=True, max_pruned=1)
+    deleted = []
+    for files in ([a, source.folder / "missing.jsonl"], [a]):
+        listed.write_text("".join(f"{file}\t9\ttag\n" for file in files))
+        deleted.append(annotate([], str(source.output), settings, inputs_from=str(listed))["documents"]["deleted"])
+    assert deleted == [0, 2], "b1, and the mark of the missing file"
+    assert "nothing was pruned: 1 files could not be read" in caplog.text
+    assert list(source.texts) == ["a1"]
 
 
 def test_the_next_run_completes_a_failed_prune(source: Source, monkeypatch: pytest.MonkeyPatch):
