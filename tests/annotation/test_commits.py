@@ -1,6 +1,5 @@
 """Commits: when blocks that have arrived become part of the tables."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -131,15 +130,6 @@ def test_shards_with_failed_documents_are_recorded_without_signature(tmp_path: P
         {"shard": "shard0", "named": "shard0", "signature": None} | same,
         {"shard": "shard1", "named": "shard1", "signature": "signature"} | same,
     ]
-
-
-def test_commits_are_logged_with_their_documents(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    run = Run(tmp_path)
-    caplog.set_level(logging.INFO, "craft_ray")
-    run.commits.add(block(tmp_path, ("b", "rat"), ("c", "rat"), shard=1))
-    run.add(("a", "human"), all=True)
-    logged = [(record.kind, record.documents) for record in caplog.records if record.message == "committed"]
-    assert logged == [("append", 2), ("replace", 1)]
 
 
 def test_a_waiting_document_is_appended_before_its_revision(tmp_path: Path):

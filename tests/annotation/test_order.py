@@ -28,6 +28,7 @@ from craft_ray.storage.shards import Shard, Shards
 from craft_ray.tables.ledger import Ledger
 from craft_ray.tables.writer import Tables
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows, table
+from tests.support.pubmed import citation, deletion
 
 CHECKPOINT = load_checkpoint("stand-in")
 TEXTS = ["Pax6 in mouse", "Genes expressed in rats", "A worm"]
@@ -42,15 +43,9 @@ contents = st.lists(  # of each shard: what it says of some citations, None for 
 
 
 def pubmed(content: dict[int, tuple[int, str] | None]) -> bytes:
-    citations = [
-        f'<PubmedArticle><MedlineCitation><PMID Version="{given[0]}">{pmid}</PMID>'
-        f"<Article><ArticleTitle>{given[1]}</ArticleTitle></Article></MedlineCitation></PubmedArticle>"
-        for pmid, given in content.items()
-        if given
-    ]
-    deleted = [f"<PMID>{pmid}</PMID>" for pmid, given in content.items() if not given]
-    deletion = f"<DeleteCitation>{''.join(deleted)}</DeleteCitation>" if deleted else ""
-    return f"<PubmedArticleSet>{''.join(citations)}{deletion}</PubmedArticleSet>".encode()
+    citations = (citation(pmid, given[1], given[0]) for pmid, given in content.items() if given)
+    deleted = deletion(*(pmid for pmid, given in content.items() if not given))
+    return f"<PubmedArticleSet>{''.join(citations)}{deleted}</PubmedArticleSet>".encode()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import io
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,8 @@ from craft_ray.tables.ledger import Ledger, Outcome, entries
 from craft_ray.tables.writer import Tables
 from tests.annotation.test_order import CHECKPOINT, prepared_part, pubmed, run
 from tests.support.failing_file import FailingFile
-from tests.support.hostile.corpus import cases
 from tests.support.hostile.making import line, tar
 from tests.support.outputs import STORAGE, assert_consistent, document_rows, entity_rows
-
-ARCHIVES = [case for case in cases() if ".tar" in case.name and "bomb" not in case.name]
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +55,6 @@ def read(
     *rows, end = pa.concat_tables(tables).drop_columns(["part", "position"]).to_pylist()
     assert end["status"] == SHARD_END
     return rows, ShardAccount(**json.loads(end["detail"]))
-
-
-def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: row["doc_id"])
-
-
-@pytest.mark.parametrize("case", ARCHIVES, ids=lambda case: case.name)
-def test_parts_sum_up_to_the_whole(case):
-    content = case.make()
-    rows, account = read(content, 0, 1)
-    for parts in (2, 3, 4):
-        given = [read(content, part, parts) for part in range(parts)]
-        assert in_order([row for rows, _ in given for row in rows]) == in_order(rows)
-        merged = merge_parts([end for _, end in given])
-        assert merged is not None
-        assert replace(merged, parts=1, ids=[], position=account.position) == account
-        assert len(merged.ids) == len(rows)
 
 
 def test_one_part_reports_damage_and_retracts_it():

@@ -68,11 +68,6 @@ class S3Server(S3Access):
     _process: subprocess.Popen[bytes] | None = field(default=None, kw_only=True)
 
     @property
-    def pid(self) -> int:
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
-
-    @property
     def running(self) -> bool:
         return self._process is not None
 
@@ -149,9 +144,7 @@ def s3_server_on(folder: Path, ports: range) -> Iterator[S3Server]:
         server.stop()
 
 
-def wait_until_it_takes_a_put(
-    server: S3Access, process: subprocess.Popen[bytes], log: Path, make_bucket: bool = False
-) -> None:
+def wait_until_it_takes_a_put(server: S3Access, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait for a signed PUT, since the health endpoint answers before the bucket is there.
 
     Raises RuntimeError with the end of the log if the process ends, or if it takes no PUT in 240 s.
@@ -167,8 +160,6 @@ def wait_until_it_takes_a_put(
     )
     while True:
         try:
-            if make_bucket:
-                client.create_bucket(Bucket=BUCKET)
             client.put_object(Bucket=BUCKET, Key="ready", Body=b"")
             return
         except (BotoCoreError, ClientError):  # not listening yet, or no bucket yet

@@ -32,19 +32,11 @@ def test_existing_is_what_was_committed(tmp_path: Path):
 
 
 def test_rejected_rows_named_by_position(tmp_path: Path):
-    rejected = {"status": "rejected", "version": 0, "key": 1}
-    rows = [{"doc_id": doc_id, "shard": shard} | rejected for doc_id, shard in [("in/a#3", "in/a"), ("in/b#1", "in/b")]]
-    write_tables(tmp_path, [*rows, {"doc_id": "PMID:1", "shard": "in/a"} | rejected], [])
+    found = [("in/a#3", "in/a"), ("in/b#1", "in/b"), ("in/a#7", "in/b"), ("PMID:1", "in/a")]
+    about = {"status": "rejected", "version": 0, "key": 1}
+    write_tables(tmp_path, [about | {"doc_id": doc_id, "shard": shard} for doc_id, shard in found], [])
     tables = Tables(STORAGE, str(tmp_path))
-    known = read_existing(tables, to_read("in/a"), SHARDS.empty_table())
-    assert known.rejected == {"in/a": ["in/a#3"]}
-
-
-def test_rejected_rows_of_another_file(tmp_path: Path):
-    rejected = {"status": "rejected", "version": 0, "key": 1, "doc_id": "in/a#3", "shard": "in/b"}
-    write_tables(tmp_path, [rejected], [])
-    tables = Tables(STORAGE, str(tmp_path))
-    assert read_existing(tables, to_read("in/a"), SHARDS.empty_table()).rejected == {}
+    assert read_existing(tables, to_read("in/a"), SHARDS.empty_table()).rejected == {"in/a": ["in/a#3"]}
 
 
 def test_duplicates_count_as_the_later_shards(tmp_path: Path):
