@@ -31,15 +31,16 @@ def test_listed_documents_are_deleted(tmp_path: Path):
     folder.mkdir()
     pubmed_file(folder / "pubmed26n0001.xml", citation(1, "Mice and rats"), citation(2, "Mice"))
     (folder / "notes.jsonl").write_text('{"id": "note", "text": "Yeast."}\n')
-    gone.write_text("\n")
-    assert night(tmp_path) == {"annotated": 3}
+    gone.write_text("9\n")
+    assert night(tmp_path) == {"annotated": 3, "deleted": 1}
     gone.write_text("2\n3\n")
     assert night(tmp_path, 1) == {"deleted": 2, "unchanged": 3}
     gone.write_text("2\n3\n# withdrawn\nnote\n")
     assert night(tmp_path, 1) == {"deleted": 1, "unchanged": 5}
     pubmed_file(folder / "pubmed26n0002.xml", citation(2, "Mice again"), citation(3, "Rats"))
     assert night(tmp_path, 1) == {"unchanged": 6, "superseded": 2}
-    assert statuses(tmp_path) == {"PMID:1": "annotated", "PMID:2": "deleted", "PMID:3": "deleted", "note": "deleted"}
+    gone = dict.fromkeys(("PMID:2", "PMID:3", "PMID:9", "note"), "deleted")
+    assert statuses(tmp_path) == gone | {"PMID:1": "annotated"}
 
 
 def test_a_list_of_many_documents_deletes_none(tmp_path: Path):

@@ -75,7 +75,8 @@ def annotate_into(
     read = np.array(sorted(shard.number for shard in listed), np.int64)
     write = WriteTask(STORAGE, tables.output, tables.run_id, Decoder.of(CHECKPOINT))
     for attempt in range(3):
-        missing = account.arrivals.missing()
+        if not (missing := account.arrivals.missing()):
+            break
         account.arrivals.restart(missing)
         ledger = Ledger([replace(existing.ledger.merged())])
         small = replace(CHECKPOINT, max_tokens=100, window_pieces=0)
