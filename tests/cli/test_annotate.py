@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from craft_ray.annotation.account import Account, summarize
-from craft_ray.cli.annotate import _annotated_nothing
+from craft_ray.cli.annotate import _annotated_nothing, _rejected
 from craft_ray.cli.console import console
 from craft_ray.cli.summaries import print_summary
 from craft_ray.tables.lease import hold_lease
@@ -37,6 +37,15 @@ def summary(broken: int = 0, **documents: int) -> dict[str, Any]:
 )
 def test_annotated_nothing(found: dict, expected: bool):
     assert _annotated_nothing(found) is expected
+
+
+def test_rejected_error():
+    assert str(_rejected(summary(rejected=12), True)) == (
+        "nothing was annotated: 12 documents were rejected (bad_json 12) and 0 shards are broken"
+    )
+    assert str(_rejected(summary(rejected=1, broken=1), False)) == (
+        "1 document was rejected (bad_json 1) and 1 shard is broken"
+    )
 
 
 def test_summary_notes(capsys: pytest.CaptureFixture[str]):

@@ -1,7 +1,6 @@
 """The command line as a whole."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -9,14 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from craft_ray import __version__
 from craft_ray.cli.app import COMMANDS, _exit_code, app, make_app
 from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import RunError, SettingsError
-from craft_ray.core.logs import configure_logging, log
+from craft_ray.core.logs import configure_logging
 from tests.support.commands import COMMAND, ROOT
 from tests.support.hostile_output import write_hostile_output
 
@@ -125,12 +123,6 @@ def test_status_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path):
         lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
         assert text in [line["event"] for line in lines]
         assert {line["level"] for line in lines} == {"info"}
-
-
-def test_unknown_option(capsys: pytest.CaptureFixture[str]):
-    assert _exit_code(lambda **options: typer.main.get_command(app)(["top", "--nonsense"], **options)) == 2
-    assert "--nonsense" in capsys.readouterr().err
-    assert logging.getLogger("craft_ray") is log
 
 
 def test_closed_standard_streams():

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from craft_ray.cli.app import app
 from craft_ray.cli.train import _read_corpora
 from craft_ray.core.errors import SettingsError
 from craft_ray.training.recipe import TrainingFile
@@ -25,9 +23,3 @@ def test_labels_of_both_corpora_are_mapped_and_chosen(corpora: TrainingFile):
     assert dev.sentences == [gold("[Mumps|Virus] in Spain")]
     with pytest.raises(SettingsError, match="no label Plant: it has Host, Place, VIRUS, Virus"):
         _read_corpora(corpora, {"Plant": "Virus"}, [])
-
-
-def test_labels_of_the_development_corpus_alone_are_refused_with_advice(corpora: TrainingFile, tmp_path: Path):
-    options = ["--train", str(corpora.train), "--dev", str(corpora.dev), "--output", str(tmp_path / "m")]
-    with pytest.raises(SettingsError, match=r"does not have: Place, Virus; --map gives .* --label chooses"):
-        CliRunner().invoke(app, ["train", "--base", "craft", *options], catch_exceptions=False, standalone_mode=False)

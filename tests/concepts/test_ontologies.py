@@ -62,11 +62,6 @@ def test_all_namespaces_of_go(tmp_path: Path):
     assert (found >= 0).all()
 
 
-def test_other_prefixes(tmp_path: Path):
-    file = obo_file(tmp_path, OBO.replace("SO:", "MONDO:"))
-    assert read(file, ("MONDO",)).indices(["MONDO:0000704", "CL:0000540"]).tolist() == [0, -1]
-
-
 @pytest.mark.parametrize("zipped", [False, True])
 def test_obo_graphs(tmp_path: Path, zipped: bool):
     content = json.dumps(graph()).encode()

@@ -1,4 +1,4 @@
-"""Signals: the first stops a run, a second Ctrl-C ends the process."""
+"""Signals: the first stops a run. That a second Ctrl-C ends it is in tests/integration/test_terminal.py."""
 
 import os
 import signal
@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from craft_ray.core.errors import StoppedError
 from craft_ray.core.signals import stop_on_signal
 
 PROGRAM = """
@@ -23,29 +22,11 @@ with signals.stop_on_signal() as stop:
 """
 
 
-def started(apart: float) -> subprocess.Popen[str]:
-    """A program that is stopping to end by its first signal, and then waits for a line."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(apart=apart)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-
-
-def test_second_interrupt_quits():
-    with started(apart=0) as process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "stopping\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == StoppedError.exit_code
-
-
 @pytest.mark.parametrize(("apart", "number"), [(1000, signal.SIGINT), (0, signal.SIGTERM)])
 def test_repeated_signals_count_once(apart: float, number: signal.Signals):
-    with started(apart) as process:
+    """A program is stopping to end by its first signal, and then waits for a line."""
+    command = [sys.executable, "-c", PROGRAM.format(apart=apart)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.stdout.readline() == "stopping\n"

@@ -1,7 +1,6 @@
 import gzip
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,10 +9,10 @@ import pytest
 import yaml
 from deltalake import DeltaTable
 
-from craft_ray.core.errors import Interrupted, RunError, SettingsError, StoppedError
+from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.settings import Settings
 from craft_ray.export.export import export
-from craft_ray.export.formats import EXPORTERS, jsonl
+from craft_ray.export.formats import EXPORTERS
 from craft_ray.export.formats.record import Exporter, Format, Record, Written
 from craft_ray.export.manifest import BEGUN, CARD, MANIFEST
 from craft_ray.export.plan import PartSizes, Selection
@@ -251,36 +250,6 @@ def test_file_named_like_a_manifest(output: Path, tmp_path: Path, content: str):
         run(output, tmp_path / "out")
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == [content]
     assert (tmp_path / "part-00000.csv").read_text() == "mine"
-
-
-@pytest.mark.parametrize("error", [RuntimeError, Interrupted])
-def test_interrupted_export(output: Path, tmp_path: Path, monkeypatch, error: type[BaseException]):
-    run(output, tmp_path / "out", sizes=PartSizes(documents=4))
-    whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    make, seen = jsonl.FORMAT.make, []
-
-    def breaking(collection):
-        exporter = make(collection)
-        add = exporter.add
-
-        def counted(record):
-            seen.append(record)
-            if len(seen) == 6:
-                raise error
-            return add(record)
-
-        exporter.add = counted
-        return exporter
-
-    monkeypatch.setattr(jsonl, "FORMAT", replace(jsonl.FORMAT, make=breaking))
-    with pytest.raises(StoppedError if error is Interrupted else error):
-        run(output, tmp_path / "out", sizes=PartSizes(documents=4))
-    left = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert set(left) == {BEGUN, CARD, "part-00000.jsonl.gz"}
-    assert left["part-00000.jsonl.gz"] == whole["part-00000.jsonl.gz"]
-    monkeypatch.undo()
-    run(output, tmp_path / "out", sizes=PartSizes(documents=4))
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == whole
 
 
 @pytest.mark.parametrize(

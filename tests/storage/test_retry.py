@@ -9,15 +9,6 @@ from craft_ray.storage.retry import with_retries
 from craft_ray.storage.storage import Storage
 
 
-def test_a_dead_store_is_given_up_when_patience_ends(monkeypatch: pytest.MonkeyPatch):
-    for name, value in {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}.items():
-        monkeypatch.setenv(name, value)
-    impatient = Storage(S3Settings(endpoint_url="http://127.0.0.1:1"), patience=1)
-    sentence = "storage failed for 1 s at s3://bucket/x: nothing answers at the endpoint http://127.0.0.1:1"
-    with pytest.raises(StorageError, match=sentence):
-        impatient.write_bytes("s3://bucket/x", b"")
-
-
 def test_people_are_told_why_it_takes_so_long(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setattr(retry, "WARN_AFTER", 0)
     with pytest.raises(StorageError):

@@ -10,7 +10,9 @@ from craft_ray.model.tags import TagSet
 from craft_ray.tables.compaction import compact
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.writer import Tables
-from tests.support.outputs import STORAGE, all_of, block, rows, table
+from tests.support.outputs import STORAGE, all_of, assert_consistent, block, rows, table
+
+RUN = "20260101T000000-00000000"
 
 
 @pytest.fixture
@@ -43,16 +45,19 @@ def test_rows_are_sorted_into_one_file_per_partition(output: Path):
 def test_later_runs_keep_the_partitioning(tmp_path: Path, partition_by: tuple[str, ...], files: int):
     """delta-rs writes the files of `compact` with other Arrow types and other paths."""
     tags = TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"})
-    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("a", "HeLa"), ("b", "rat"), tags=tags)])
+    Tables(STORAGE, str(tmp_path)).append([block(tmp_path, ("a", "HeLa"), ("b", "rat"), tags=tags, run_id=RUN)])
     compact(STORAGE, str(tmp_path), partition_by)
-    tables = Tables(STORAGE, str(tmp_path))
+    tables = Tables(STORAGE, str(tmp_path), RUN)
     assert tables.partition_by == partition_by
-    tables.append([block(tmp_path, ("c", "fly"), tags=tags, partition_by=partition_by)])
-    new = block(tmp_path, ("a", "mouse"), shard=1, tags=tags, year=2025, partition_by=partition_by)
+    layout = {"tags": tags, "partition_by": partition_by, "run_id": RUN}
+    tables.append([block(tmp_path, ("c", "fly"), **layout)])
+    new = block(tmp_path, ("a", "mouse"), shard=1, year=2025, **layout)
     tables.replace([new], [all_of(new)])
     tables.finish(compact=True)
     assert (len(tables.entities.files()), len(tables.documents.files())) == (files, 1)
-    assert [row[:2] for row in rows(tmp_path, "entities")] == [("a", "mouse"), ("b", "rat"), ("c", "fly")]
+    mentions = [("a", "mouse"), ("b", "rat"), ("c", "fly")]
+    assert rows(tmp_path, "entities") == [(*one, "cell line/kind 100%") for one in mentions]
+    assert_consistent(tmp_path)
     compact(STORAGE, str(tmp_path), ["label"], sort="mention")
     found = table(tmp_path, "entities")
     assert found["mention"].to_pylist() == ["fly", "mouse", "rat"]

@@ -54,29 +54,6 @@ def test_a_deletion_is_final():
     assert outcome(ledger, 1, 11, revision(2, 4, False), deletes=True) == Outcome.REVISED
 
 
-arrivals = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 3), st.booleans()),
-    max_size=12,
-    unique_by=lambda a: (a[0], a[2]),
-)
-
-
-@given(arrivals, st.randoms(use_true_random=False))
-def test_the_order_of_arrival_changes_nothing(documents, random):
-    def final(order):
-        ledger = empty()
-        for id, content, shard, deletes in order:
-            row = entries([id], [id * 10 + (9 if deletes else content)], [revision(1, shard, False)], [deletes])
-            if ledger.outcomes(row)[0][0] in (Outcome.NEW, Outcome.REVISED, Outcome.DUPLICATE):
-                ledger.update(row)
-        held, _ = ledger.lookup(ledger.merged().id)
-        return [(int(row["id"]), int(row["key"]), bool(row["deleted"])) for row in held]
-
-    shuffled = list(documents)
-    random.shuffle(shuffled)
-    assert final(documents) == final(shuffled)
-
-
 def test_many_updates_leave_few_parts():
     ledger = empty()
     for at in range(0, 30_000, 30):

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.schema import DOCUMENTS, ENTITIES
-from craft_ray.model.tags import TagSet
 from craft_ray.tables import delta, writer
 from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome
@@ -25,17 +24,6 @@ from craft_ray.tables.writer import Tables, latest_per_shard
 from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, finished, rows
 
 EARLIER, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
-
-
-def test_labels_with_special_characters(tmp_path: Path):
-    tables = Tables(STORAGE, str(tmp_path), EARLIER)
-    tables.append([block(tmp_path, ("a", "HeLa"), tags=TagSet.from_id2label({0: "O", 1: "B-cell line/kind 100%"}))])
-    assert rows(tmp_path, "entities") == [("a", "HeLa", "cell line/kind 100%")]
-    new = block(tmp_path, ("a", "mouse"), shard=1, run_id=EARLIER)
-    tables.replace([new], [all_of(new)])
-    tables.finish(compact=True)
-    assert rows(tmp_path, "entities") == [("a", "mouse", "Taxon")]
-    assert_only_the_snapshot(tmp_path)
 
 
 def test_deletion_leaves_a_deleted_row(tables: Tables, tmp_path: Path):
