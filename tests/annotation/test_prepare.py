@@ -31,9 +31,10 @@ from craft_ray.tables import identity
 from craft_ray.tables.identity import IdHasher
 from craft_ray.tables.ledger import Ledger, entries
 from tests.support.failing_file import FailingFile
-from tests.support.hostile.making import header, tar
+from tests.support.hostile.making import header, pubmed, tar
 from tests.support.models import CHECKPOINT
 from tests.support.outputs import STORAGE
+from tests.support.pubmed import citation
 from tests.support.scripted_store import scripted_store
 
 EMPTY = Ledger.of(entries([], [], [], []))
@@ -88,12 +89,6 @@ def test_titles_alone_are_counted():
     assert account(prepared(content))["titles_alone"] == 1
 
 
-def citation(title: str, version: int) -> bytes:
-    article = f"<Article><ArticleTitle>{title}</ArticleTitle></Article>"
-    content = f'<MedlineCitation><PMID Version="{version}">7</PMID>{article}</MedlineCitation>'
-    return f"<PubmedArticleSet><PubmedArticle>{content}</PubmedArticle></PubmedArticleSet>".encode()
-
-
 @pytest.mark.parametrize(
     ("title", "version", "shard", "deleted", "model", "counted"),
     [
@@ -110,10 +105,10 @@ def citation(title: str, version: int) -> bytes:
 def test_counts_by_existing_revision(title: str, version: int, shard: int, deleted: bool, model: str, counted: str):
     n1 = replace(SHARD, name="n1.xml")
     of_model = Preprocessor(replace(task(), checkpoint=replace(CHECKPOINT, fingerprint=model)))
-    before = pa.concat_tables(of_model.prepare(io.BytesIO(citation(title, version)), n1))
+    before = pa.concat_tables(of_model.prepare(io.BytesIO(pubmed(citation(7, title, version))), n1))
     id, key = (before[name][:1].to_numpy() for name in ("id_hash", "key"))
     held = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
-    told = account_of(citation("Mice", 2), n1, ledger=held)
+    told = account_of(pubmed(citation(7, "Mice", 2)), n1, ledger=held)
     assert {name for name in ("emitted", "unchanged", "superseded") if told[name]} == {counted}
     assert (told["found"], told[counted]) == (1, 1)
 

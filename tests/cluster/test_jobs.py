@@ -93,7 +93,7 @@ def test_a_job_is_stopped_and_submitted_again(
     with submit(environment, "first", *arguments, "stand-in:300") as first:  # slow: it is stopped long before its end
         metrics = {*(f"ray_{name}_total" for name in COUNTERS), f"ray_{COMMIT_SECONDS}_bucket"}
         until(lambda: metrics <= {*served(folder, r"^(ray_craft_ray_\w+)\{")})
-        until(lambda: len({*served(folder, r'^ray_craft_ray_replica_tokens_total\{.*replica="(\w+)"')}) == 2)
+        until(lambda: len({*served(folder, r'^ray_craft_ray_replica_tokens_total\{.*replica="([^"]+)"')}) == 2)
         committed = sum(map(float, served(folder, r"^ray_craft_ray_entities_total\{.*\} (\S+)$")))
         client.stop_job("first")
         logs, _ = first.communicate(timeout=240)
