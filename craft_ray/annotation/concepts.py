@@ -110,8 +110,10 @@ def concepts_in_step(storage: Storage, output: str) -> bool:
 
 def left_out_by(grounder: Grounder | None) -> dict[str, Any]:
     """The thresholds of a run, for its record."""
-    lowest = grounder.score_threshold if grounder else 0
-    return {"min_score": lowest, "grounded_only": sorted(grounder.grounded_only) if grounder else []}
+    if grounder is None:
+        return {"min_score": 0, "thresholds": {}, "grounded_only": []}
+    only = sorted(grounder.grounded_only)
+    return {"min_score": grounder.min_score or 0, "thresholds": dict(grounder.thresholds), "grounded_only": only}
 
 
 def write_concepts(tables: Tables, lexicon: Lexicon) -> None:

@@ -123,19 +123,14 @@ def evaluate(
     from craft_ray.concepts.scores import shipped_scores
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
-    from craft_ray.training.corpora import select_labels
     from craft_ray.training.craft import read_craft
-    from craft_ray.training.gold import read_documents
+    from craft_ray.training.gold import read_corpora
     from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
     builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
-    articles, corpora = read_craft(craft), {Path(file).name: read_documents(file) for file in gold or ()}
-    for name, documents in corpora.items():
-        present = {mention.label for document in documents for mention in document.mentions}
-        renamed = {old: new for old, new in label_pairs(names or []).items() if old in present}
-        corpora[name] = select_labels(documents, renamed)
+    articles, corpora = read_craft(craft), read_corpora(gold or (), label_pairs(names or []))
     scores, counts = evaluate_gold_spans(articles, builder, prefixes, not names_alone)
     if not names_alone:
         builder.add_strings(corpus_strings(articles))

@@ -255,6 +255,11 @@ def rescore(
             show_default="none",
         ),
     ] = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(help="Another corpus, on which the thresholds should hold too; repeatable.", metavar="PATH"),
+    ] = None,
+    names: Map = None,
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
@@ -272,8 +277,10 @@ def rescore(
     from craft_ray.model.loading import load_checkpoint
     from craft_ray.storage.storage import Storage
     from craft_ray.training.craft import read_craft
+    from craft_ray.training.gold import read_corpora
     from craft_ray.training.rescoring import Tag, fit_rescoring
 
+    others = read_corpora(gold or (), label_pairs(names or []))
     chosen = load_settings(settings)
     words = read_lexicon(Storage.of(chosen), lexicon)
     grounder = Grounder(words, shipped_scores(words.prefixes, words.has_corpus), prefixes_by_label(chosen))
@@ -283,7 +290,7 @@ def rescore(
         with_candidates = checkpoint.with_candidates(dict.fromkeys(checkpoint.tags.names, odds))
         return Tagger(with_candidates, "fp32", grounder).tag_documents
 
-    rescoring, report = fit_rescoring(tagger, read_craft(craft, ids), less_likely or ())
+    rescoring, report = fit_rescoring(tagger, read_craft(craft, ids), less_likely or (), others)
     update_config(Path(model), rescoring=rescoring.as_json())
     if as_json:
         print(json.dumps(report | {"rescoring": rescoring.as_json()}))

@@ -27,7 +27,7 @@ from craft_ray.concepts.context import Context
 from craft_ray.concepts.dictionary import Dictionary
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.lexicon import Lexicon
-from craft_ray.concepts.rescoring import Rescoring
+from craft_ray.concepts.rescoring import Rescoring, by_label
 from craft_ray.concepts.scores import length_class
 from craft_ray.concepts.species import UNKNOWN, species_near, species_of_taxa
 from craft_ray.concepts.terms import GENES
@@ -56,7 +56,7 @@ class Grounder:
     scores:    how often each step is right, as `scores_from_counts` returns it
     grounded_only: labels whose mentions are left out if they have no concept
     rescoring: new scores for mentions of labels that the lexicon has names for; None keeps the network's
-    min_score: lowest score of mentions to keep; None uses the threshold of the rescoring, if there is one
+    min_score: lowest score of mentions to keep; None uses the thresholds of the rescoring, if there is one
     dictionary: names that are mentions wherever they stand, whose concepts the lexicon has; None without any
     cache:     by label, mention and species, what its names and what its context-free variants found
     """
@@ -71,11 +71,11 @@ class Grounder:
     cache: dict[tuple[str, str, int], tuple[Row, Row]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def score_threshold(self) -> float:
-        """The lowest score of mentions to keep."""
-        if self.min_score is not None:
-            return self.min_score
-        return self.rescoring.threshold if self.rescoring else 0.0
+    def thresholds(self) -> Mapping[str, float]:
+        """The lowest score of mentions to keep, by label, where it is not `min_score` for all."""
+        if self.rescoring is None or self.min_score is not None:
+            return {}
+        return {label: lowest for label, lowest in self.rescoring.thresholds.items() if label in self.known_labels}
 
     @cached_property
     def known_labels(self) -> frozenset[str]:
@@ -94,21 +94,19 @@ class Grounder:
     def ground(self, entities: pa.Table, texts: Sequence[str | None]) -> Grounded:
         """Add concepts and final scores, and split off the mentions to leave out. Arguments as for `add_concepts`."""
         contexts = [Context(text or "") for text in texts]
-        found, threshold = self._rescore(self._with_concepts(entities, contexts), texts)
+        found = self._rescore(self._with_concepts(entities, contexts), texts)
+        lowest = by_label(found["label"], self.thresholds) + (self.min_score or 0.0)
         fits = pc.or_(pc.is_valid(found["concept_id"]), pc.invert(_is_in(found["label"], self.grounded_only)))
-        keep = pc.and_(fits, pc.greater_equal(found["score"], pa.array(threshold)))
+        keep = pc.and_(fits, pc.greater_equal(found["score"], pa.array(lowest.astype(np.float32))))
         return Grounded(self._with_genes(found.filter(keep), contexts), found.filter(pc.invert(keep)))
 
-    def _rescore(self, found: pa.Table, texts: Sequence[str | None]) -> tuple[pa.Table, NDArray[np.float32]]:
-        """Replace the scores. Also returns (entities,) the lowest score of a mention to keep."""
-        threshold = np.full(found.num_rows, self.min_score or 0.0, np.float32)
+    def _rescore(self, found: pa.Table, texts: Sequence[str | None]) -> pa.Table:
+        """Replace the scores of mentions of known labels."""
         if self.rescoring is None:
-            return found, threshold
+            return found
         known = _is_in(found["label"], self.known_labels).to_numpy()
         score = np.where(known, self.rescoring.scores(found, texts), found["score"].to_numpy())
-        if self.min_score is None:
-            threshold[known] = self.rescoring.threshold
-        return _with_column(found, found.schema.field("score"), pa.array(score, pa.float32())), threshold
+        return _with_column(found, found.schema.field("score"), pa.array(score, pa.float32()))
 
     def add_concepts(self, entities: pa.Table, texts: Sequence[str | None]) -> pa.Table:
         """Add CONCEPT_COLUMNS.

@@ -7,7 +7,7 @@ Other documents have no influence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -45,30 +45,30 @@ _WORD = "[[:alnum:]]+|[^[:alnum:][:space:]]"
 class Rescoring:
     """A logistic regression over FEATURES, stored as `rescoring` in a checkpoint's config.json.
 
-    threshold:      lowest score of mentions to keep
+    thresholds:     lowest score of mentions to keep, by label; of others all are kept
     candidate_odds: log odds that the network adds to mentions by label, so that less likely ones are judged too
     """
 
     weights: Mapping[str, float]
     intercept: float
-    threshold: float
+    thresholds: Mapping[str, float]
     candidate_odds: Mapping[str, float]
 
     @classmethod
     def from_json(cls, value: Any) -> "Rescoring":
         """Raises ValueError if the value does not describe one."""
-        if not isinstance(value, Mapping) or set(value) != {"weights", "intercept", "threshold", "candidate_odds"}:
-            raise ValueError("rescoring needs weights, an intercept, a threshold and candidate_odds")
-        weights, odds = value["weights"], value["candidate_odds"]
+        if not isinstance(value, Mapping) or set(value) != {f.name for f in fields(cls)}:
+            raise ValueError("rescoring needs weights, an intercept, thresholds and candidate_odds")
+        weights, odds, thresholds = value["weights"], value["candidate_odds"], value["thresholds"]
         if not isinstance(weights, Mapping) or set(weights) != set(FEATURES):
             raise ValueError(f"rescoring needs a weight for each of: {', '.join(FEATURES)}")
-        if not isinstance(odds, Mapping):
-            raise ValueError("rescoring needs candidate_odds by label")
-        numbers = [*weights.values(), *odds.values(), value["intercept"], value["threshold"]]
+        if not isinstance(odds, Mapping) or not isinstance(thresholds, Mapping):
+            raise ValueError("rescoring needs thresholds and candidate_odds by label")
+        numbers = [*weights.values(), *odds.values(), *thresholds.values(), value["intercept"]]
         if not all(isinstance(number, int | float) and np.isfinite(number) for number in numbers):
             raise ValueError("rescoring has weights that are not numbers")
         ordered = {name: float(weights[name]) for name in FEATURES}
-        return cls(ordered, float(value["intercept"]), float(value["threshold"]), dict(odds))
+        return cls(ordered, float(value["intercept"]), dict(thresholds), dict(odds))
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -111,7 +111,7 @@ def features(
     in_document = (np.bincount(group, odds) / np.maximum(count, 1))[group]
     return {
         "score": odds,
-        "added odds": _by_label(entities["label"], candidate_odds),
+        "added odds": by_label(entities["label"], candidate_odds),
         "score in document": in_document,
         "mentions in document": np.log(count)[group],
         "words": words.astype(np.float64),
@@ -129,7 +129,8 @@ def _groups(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
     return group
 
 
-def _by_label(column: pa.ChunkedArray, value: Mapping[str, float]) -> NDArray[np.float64]:
+def by_label(column: pa.ChunkedArray, value: Mapping[str, float]) -> NDArray[np.float64]:
+    """(entities,) the value of each one's label, 0 if it has none."""
     encoded = pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
     values = np.array([value.get(label, 0.0) for label in encoded.dictionary.to_pylist()], np.float64)
     by_mention: NDArray[np.float64] = values[encoded.indices.to_numpy()]

@@ -1,5 +1,6 @@
 """Read a gold corpus of any format, as documents or as sentences, with mentions."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from craft_ray.core.errors import SettingsError
@@ -27,6 +28,20 @@ def read_documents(path: str | Path, ids: str | Path | None = None) -> list[Gold
     documents = read_standoff(path) or _read_iob_documents(path)
     labels = sorted({mention.label for document in documents for mention in document.mentions})
     return select_labels(documents, dict(zip(labels, canonical_tags(labels), strict=True)))
+
+
+def read_corpora(files: Sequence[str], names: Mapping[str, str]) -> dict[str, list[GoldDocument]]:
+    """Read several corpora as `read_documents` does, by the last two parts of their paths.
+
+    names: new name of each label to rename, in the corpora that have it
+    """
+    corpora = {}
+    for file in files:
+        documents = read_documents(file)
+        present = {mention.label for document in documents for mention in document.mentions}
+        renamed = {old: new for old, new in names.items() if old in present}
+        corpora["/".join(Path(file).parts[-2:])] = select_labels(documents, renamed)
+    return corpora
 
 
 def read_sentences(path: str | Path, ids: str | Path | None = None) -> list[Sentence]:

@@ -5,8 +5,9 @@ document of its own. Figures are cross-validated: the fit that scores an article
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,11 @@ from craft_ray.training.metrics import Counts, expected_calibration_error
 LENGTHS = (None, 6000, 1500, 300)
 """Characters of the parts that articles are cut into; None for whole articles. 1,500 are an abstract's."""
 
-THRESHOLDS = tuple(round(0.1 + 0.01 * n, 2) for n in range(46))
-"""Candidates for the score below which mentions are dropped."""
+THRESHOLDS = tuple(round(0.01 * n, 2) for n in range(56))
+"""Candidates for the score below which mentions of a label are left out."""
+
+MAX_F1_LOSS = 0.005
+"""By which a label's F1 in articles may lie below its best, where that helps in other corpora."""
 
 CANDIDATE_ODDS = (0.0, 1.0, 2.0)
 """Log odds that may be added to a label's mentions, so that less likely ones are found and judged too."""
@@ -63,22 +67,30 @@ class ScoredMentions:
         return Counts(int(self.correct[kept].sum()), int(kept.sum()), gold).report()
 
 
-Mentions = Mapping[int | None, ScoredMentions]
-"""By length of the parts."""
+Part = int | str | None
+"""Length of the parts of articles, or name of another corpus."""
+
+Mentions = Mapping[Part, ScoredMentions]
+Scores = Mapping[Part, NDArray[np.float64]]
 
 
 def fit_rescoring(
-    tagger: Callable[[float], Tag], articles: Sequence[GoldDocument], less_likely: Collection[str] = ()
+    tagger: Callable[[float], Tag],
+    articles: Sequence[GoldDocument],
+    less_likely: Collection[str] = (),
+    others: Mapping[str, Sequence[GoldDocument]] = MappingProxyType({}),
 ) -> tuple[Rescoring, dict[str, Any]]:
     """Fit a rescoring on all articles, and report its effect on each article when fitted on the others.
 
     Candidates of some labels are the mentions that the network finds with those of CANDIDATE_ODDS added that lead to
-    the label's best F1. The threshold is the one with the best mean F1 over LENGTHS. For each length the report has
-    precision, recall and F1 `before` and `after`, and the calibration error before and after (`ece`).
+    the label's best F1, the mean over LENGTHS. A label's threshold is that of its best F1, or of those that cost at
+    most MAX_F1_LOSS the best for other corpora with the label. For each length the report has precision, recall and F1
+    `before` and `after`, and the calibration error before and after (`ece`).
 
     tagger: makes what finds entities with concepts, not yet rescored, as `Tagger.tag_documents` does, with log odds
             added to those of all labels; its lexicon must not contain the articles' strings
     less_likely: labels that may have odds added
+    others: corpora on which the thresholds should hold too, by name
 
     Raises SettingsError if there are fewer than two articles, or all mentions are correct or all are wrong.
     """
@@ -87,64 +99,81 @@ def fit_rescoring(
     found: dict[float, Mentions] = {}
     for odds in CANDIDATE_ODDS if less_likely else CANDIDATE_ODDS[:1]:
         tag = tagger(odds)
-        found[odds] = {length: _score_mentions(tag, articles, length, odds) for length in LENGTHS}
+        parts: dict[Part, ScoredMentions] = {n: _score_mentions(tag, articles, n, odds) for n in LENGTHS}
+        found[odds] = parts | {name: _score_mentions(tag, other, None, odds) for name, other in others.items()}
     candidate_odds = _choose_odds(found, len(articles), less_likely)
-    mentions = {length: _candidates(found, candidate_odds, length) for length in LENGTHS}
-    unseen, threshold = _cross_validate(mentions, len(articles))
+    mentions = {part: _candidates(found, candidate_odds, part) for part in (*LENGTHS, *others)}
+    unseen = _cross_validate(mentions, len(articles))
+    labels = sorted(set(mentions[None].label.tolist()))
+    thresholds = {label: _threshold(mentions, unseen, label)[0] for label in labels}
+
+    def kept(length: Part) -> NDArray[np.bool_]:
+        lowest = np.array([thresholds.get(label, 0.0) for label in mentions[length].label.tolist()])
+        above: NDArray[np.bool_] = unseen[length] >= lowest
+        return above
+
     report = {
-        "threshold": threshold,
+        "thresholds": thresholds,
         "articles": len(articles),
         "lengths": {
             str(length or "whole"): {
                 "before": part.metrics(np.ones(len(part.correct), np.bool_)),
-                "after": mentions[length].metrics(unseen[length] >= threshold),
+                "after": mentions[length].metrics(kept(length)),
                 "ece": [
                     expected_calibration_error(part.score, part.correct),
                     expected_calibration_error(unseen[length], mentions[length].correct),
                 ],
             }
             for length, part in found[0.0].items()
+            if not isinstance(length, str)
         },
     }
-    weights, intercept = _fit(list(mentions.values()))
+    weights, intercept = _fit(mentions)
     named = {name: round(float(weight), 6) for name, weight in zip(FEATURES, weights, strict=True)}
     added = {label: odds for label, odds in candidate_odds.items() if odds}
-    return Rescoring(named, round(intercept, 6), threshold, added), report
+    return Rescoring(named, round(intercept, 6), thresholds, added), report
 
 
-def _cross_validate(mentions: Mentions, articles: int) -> tuple[dict[int | None, NDArray[np.float64]], float]:
-    """Scores of the mentions of each article by a fit on the others, and the threshold with the best mean F1."""
-    unseen = {length: np.zeros(len(part.correct)) for length, part in mentions.items()}
+def _cross_validate(mentions: Mentions, articles: int) -> Scores:
+    """Scores of the mentions of each article by a fit on the others, and of other corpora by a fit on all articles."""
+    weights, intercept = _fit(mentions)
+    unseen = {name: probability(part.features @ weights + intercept) for name, part in mentions.items()}
     for article in range(articles):
-        weights, intercept = _fit(list(mentions.values()), left_out=article)
-        for length, part in mentions.items():
+        weights, intercept = _fit(mentions, left_out=article)
+        for length in LENGTHS:
+            part = mentions[length]
             own = part.article == article
             unseen[length][own] = probability(part.features[own] @ weights + intercept)
-    f1 = {
-        threshold: np.mean([part.metrics(unseen[length] >= threshold)["f1"] for length, part in mentions.items()])
-        for threshold in THRESHOLDS
-    }
-    return unseen, max(THRESHOLDS, key=f1.__getitem__)
+    return unseen
+
+
+def _threshold(mentions: Mentions, unseen: Scores, label: str) -> tuple[float, float]:
+    """The threshold of a label, and its best mean F1 over LENGTHS."""
+
+    def mean_f1(parts: Iterable[Part], lowest: float) -> float:
+        return float(np.mean([mentions[part].metrics(unseen[part] >= lowest, label)["f1"] for part in parts]))
+
+    f1 = {lowest: mean_f1(LENGTHS, lowest) for lowest in THRESHOLDS}
+    best = max(THRESHOLDS, key=f1.__getitem__) if any(f1.values()) else THRESHOLDS[-1]
+    if others := [name for name, part in mentions.items() if isinstance(name, str) and part.gold[label]]:
+        likely = [lowest for lowest in THRESHOLDS if f1[lowest] >= f1[best] - MAX_F1_LOSS]
+        return max(likely, key=lambda lowest: mean_f1(others, lowest)), f1[best]
+    return best, f1[best]
 
 
 def _choose_odds(found: Mapping[float, Mentions], articles: int, labels: Collection[str]) -> dict[str, float]:
-    """For each label, the lowest of CANDIDATE_ODDS with its best mean F1 over LENGTHS."""
-    f1: dict[float, list[np.floating[Any]]] = {}
+    """For each label, the lowest of CANDIDATE_ODDS with its best F1."""
+    f1: dict[float, list[float]] = {}
     for odds, mentions in found.items():
-        unseen, threshold = _cross_validate(mentions, articles)
-        f1[odds] = [
-            np.mean([part.metrics(unseen[length] >= threshold, label)["f1"] for length, part in mentions.items()])
-            for label in labels
-        ]
+        unseen = _cross_validate(mentions, articles)
+        f1[odds] = [_threshold(mentions, unseen, label)[1] for label in labels]
     return {label: max(found, key=lambda odds: f1[odds][index]) for index, label in enumerate(labels)}
 
 
-def _candidates(
-    found: Mapping[float, Mentions], candidate_odds: Mapping[str, float], length: int | None
-) -> ScoredMentions:
+def _candidates(found: Mapping[float, Mentions], candidate_odds: Mapping[str, float], part: Part) -> ScoredMentions:
     """The mentions of each label that are found with its odds, those of other labels without any."""
     parts = [
-        (mentions[length], [candidate_odds.get(label, 0.0) == odds for label in mentions[length].label.tolist()])
+        (mentions[part], [candidate_odds.get(label, 0.0) == odds for label in mentions[part].label.tolist()])
         for odds, mentions in found.items()
     ]
 
@@ -152,7 +181,7 @@ def _candidates(
         return np.concatenate([getattr(part, column)[np.array(own, np.bool_)] for part, own in parts])
 
     features, correct, article, label, score = map(joined, ("features", "correct", "article", "label", "score"))
-    return ScoredMentions(features, correct, article, label, score, found[0.0][length].gold)
+    return ScoredMentions(features, correct, article, label, score, found[0.0][part].gold)
 
 
 def cut_article(article: GoldDocument, length: int | None) -> list[tuple[int, int]]:
@@ -200,10 +229,11 @@ def _score_mentions(tag: Tag, articles: Sequence[GoldDocument], length: int | No
     )
 
 
-def _fit(parts: Sequence[ScoredMentions], left_out: int = -1) -> tuple[NDArray[np.float64], float]:
-    """Weights and intercept of a logistic regression over all mentions, except those of one article."""
+def _fit(mentions: Mentions, left_out: int = -1) -> tuple[NDArray[np.float64], float]:
+    """Weights and intercept of a logistic regression over all mentions in articles, except those of one article."""
     from sklearn.linear_model import LogisticRegression
 
+    parts = [mentions[length] for length in LENGTHS]
     kept = [part.article != left_out for part in parts]
     correct = np.concatenate([part.correct[mask] for part, mask in zip(parts, kept, strict=True)])
     if correct.all() or not correct.any():

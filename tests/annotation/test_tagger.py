@@ -64,8 +64,8 @@ def test_rescoring_of_the_model():
     text = "Pax6 is expressed in the mouse eye. " + "The Zfqx of each neuron was fixed by Wexl. " * 2
     by_default = Tagger.load().tag(text)
     every = Tagger.load(settings=Settings(min_score=0)).tag(text)
-    lowest = load_checkpoint().rescoring["threshold"]
-    assert list(by_default) == [e for e in every if e.score >= lowest]
+    lowest = load_checkpoint().rescoring["thresholds"]
+    assert list(by_default) == [e for e in every if e.score >= lowest[e.label]]
     assert sum(by_default.left_out.values()) == len(every) - len(by_default)
     known = {e.mention: e.score for e in every}
     assert known["Pax6"] > 0.9

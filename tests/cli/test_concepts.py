@@ -63,6 +63,6 @@ def test_evaluate_scores_other_corpora(tmp_path: Path):
     command = ["evaluate", "concepts", obo_file(tmp_path)]
     command += ["--craft", str(tmp_path), "--gold", str(gold), "--map", "CellType=Cell", "--map", "Other=Taxon"]
     done = CliRunner().invoke(app, [*command, "--write-counts", str(counts), "--json"])
-    row = json.loads(done.output.splitlines()[-1])["corpora"]["other.pubtator"]["Cell"]
+    row = json.loads(done.output.splitlines()[-1])["corpora"][f"{tmp_path.name}/other.pubtator"]["Cell"]
     assert (row["mentions"], row["accuracy"], row["without_equivalent"]) == (1, 1.0, 0)
-    assert json.loads(counts.read_text())["others"] == {"other.pubtator": {"CL": {"synonym": [1, 1]}}}
+    assert json.loads(counts.read_text())["others"] == {f"{tmp_path.name}/other.pubtator": {"CL": {"synonym": [1, 1]}}}

@@ -179,7 +179,7 @@ def test_rescoring_and_min_score():
     scores = pa.array([0.5, 0.9, 0.1], pa.float32())
     scored = mention_table(("Cell", "neuron"), ("Cell", "thing"), ("Virus", "thing"), score=scores)
     weights = dict.fromkeys(FEATURES, 0.0) | {"found by name": 2.0, "found by none": -2.0}
-    rescoring = Rescoring(weights, 0.0, 0.3, {})
+    rescoring = Rescoring(weights, 0.0, {"Cell": 0.3}, {})
     kept, left_out = grounder(rescoring=rescoring).ground(scored, [""])
     known, unknown = 1 / (1 + exp(-2)), 1 / (1 + exp(2))
     assert kept["mention"].to_pylist() == ["neuron", "thing"]

@@ -11,7 +11,12 @@ from craft_ray.core.settings import Settings
 from tests.support.ontologies import OBO, builder
 
 LABELS = ("Cell", "Protein", "Taxon", "Virus")
-RESCORING = {"weights": dict.fromkeys(FEATURES, 0.0), "intercept": 0.0, "threshold": 0.4, "candidate_odds": {}}
+RESCORING = {
+    "weights": dict.fromkeys(FEATURES, 0.0),
+    "intercept": 0.0,
+    "thresholds": {"Cell": 0.4, "Virus": 0.4},
+    "candidate_odds": {},
+}
 
 
 def lexicon(text: str = OBO) -> Lexicon:
@@ -22,14 +27,15 @@ def grounder(settings: Settings, text: str = OBO) -> Grounder:
     return make_grounder(settings, lexicon(text), LABELS, RESCORING)
 
 
-@pytest.mark.parametrize(("min_score", "threshold"), [(None, 0.4), (0, 0), (0.9, 0.9)])
-def test_settings_override_the_model(min_score: float | None, threshold: float):
-    assert grounder(Settings(min_score=min_score)).score_threshold == threshold
+@pytest.mark.parametrize(("min_score", "thresholds"), [(None, {"Cell": 0.4}), (0, {}), (0.9, {})])
+def test_settings_override_the_model(min_score: float | None, thresholds: dict[str, float]):
+    """No names are known for the label Virus, which keeps the network's scores."""
+    assert grounder(Settings(min_score=min_score)).thresholds == thresholds
 
 
 def test_model_without_rescoring():
     made = make_grounder(Settings(), lexicon(), LABELS)
-    assert (made.score_threshold, made.grounded_only) == (0, frozenset())
+    assert (made.thresholds, made.grounded_only) == ({}, frozenset())
 
 
 @pytest.mark.parametrize(("given", "only"), [((), set()), (("GGP",), {"Protein"}), (("Cell",), {"Cell"})])
@@ -63,4 +69,4 @@ def test_settings_that_need_a_lexicon():
 
 def test_invalid_rescoring_of_a_model():
     with pytest.raises(SettingsError, match=r"config.json: rescoring needs weights"):
-        make_grounder(Settings(), lexicon(), LABELS, {"threshold": 0.4})
+        make_grounder(Settings(), lexicon(), LABELS, {"thresholds": {}})

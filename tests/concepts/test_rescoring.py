@@ -11,7 +11,7 @@ FITTED = Rescoring.from_json(
         "weights": dict.fromkeys(FEATURES, 0.0)
         | {"score in document": 0.9, "mentions in document": 0.7, "found by corpus": 1.0, "found by none": -2.9},
         "intercept": -0.5,
-        "threshold": 0.3,
+        "thresholds": {"Protein": 0.3},
         "candidate_odds": {},
     }
 )
@@ -64,7 +64,7 @@ def test_known_and_frequent_names_score_higher():
         ["a text"],
     )
     known, often, neither = scores[0], scores[1], scores[-1]
-    assert neither < FITTED.threshold < often < known
+    assert neither < FITTED.thresholds["Protein"] < often < known
 
 
 def test_scores_do_not_depend_on_other_documents():
@@ -90,12 +90,13 @@ def test_no_mentions():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([], "needs weights, an intercept, a threshold and candidate_odds"),
-        ({"weights": {}, "intercept": 0, "threshold": 0, "candidate_odds": {}}, "a weight for each of: score, "),
+        ([], "needs weights, an intercept, thresholds and candidate_odds"),
+        ({"weights": {}, "intercept": 0, "thresholds": {}, "candidate_odds": {}}, "a weight for each of: score, "),
         (FITTED.as_json() | {"intercept": "high"}, "weights that are not numbers"),
-        (FITTED.as_json() | {"threshold": float("nan")}, "weights that are not numbers"),
+        (FITTED.as_json() | {"thresholds": {"Gene": float("nan")}}, "weights that are not numbers"),
         (FITTED.as_json() | {"candidate_odds": [1]}, "candidate_odds by label"),
-        (FITTED.as_json() | {"more": 1}, "needs weights, an intercept, a threshold and candidate_odds"),
+        (FITTED.as_json() | {"thresholds": 0.3}, "thresholds and candidate_odds by label"),
+        (FITTED.as_json() | {"more": 1}, "needs weights, an intercept, thresholds and candidate_odds"),
     ],
 )
 def test_invalid_json(value: object, message: str):

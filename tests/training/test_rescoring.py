@@ -65,7 +65,8 @@ def test_mentions_without_concept_are_dropped():
         assert row["ece"][1] < row["ece"][0]
     assert list(report["lengths"]) == ["whole", *(str(length) for length in LENGTHS if length)]
     assert rescoring.weights["found by none"] < 0 < rescoring.weights["found by name"]
-    assert 0 < rescoring.threshold < 1
+    assert set(rescoring.thresholds) == {"Protein", "Taxon"}
+    assert 0 < rescoring.thresholds["Protein"] < 1
 
 
 def test_less_likely_mentions_are_candidates_where_they_help():
@@ -74,6 +75,24 @@ def test_less_likely_mentions_are_candidates_where_they_help():
     for row in report["lengths"].values():
         assert row["before"]["recall"] == pytest.approx(1 / 2)
         assert row["after"]["recall"] == 1
+
+
+def test_thresholds_hold_on_other_corpora_too():
+    """Whether `Baz`, of which the articles say nothing, is a protein decides where the threshold lies."""
+    text = "Baz binds Pax6. "
+
+    def with_baz(documents: Sequence[Document]) -> list[list[Entity]]:
+        baz = Entity("Protein", 0, 3, "Baz", 0.995, "text", None, 0, 0, concept_match="related")
+        found = zip(documents, tag(documents), strict=True)
+        return [[*entities, baz] if document.text == text else entities for document, entities in found]
+
+    def threshold(*gold: Mention) -> float:
+        others = {"other": [GoldDocument("1", text, gold)]}
+        rescoring, _ = fit_rescoring(lambda odds: with_baz, [article(n) for n in range(3)], others=others)
+        return rescoring.thresholds["Protein"]
+
+    baz, pax6 = Mention(0, 3, "Protein"), Mention(10, 14, "Protein")
+    assert threshold(baz, pax6) == threshold() < threshold(pax6)
 
 
 def test_figures_are_cross_validated():
