@@ -81,8 +81,8 @@ def test_files_are_marked_with_lexicon_and_prefixes():
 def test_texts_disambiguate_where_they_are_kept(tmp_path: Path, keep_text: bool):
     output = tmp_path / "out"
     commit(output, DOCUMENTS, keep_text=keep_text)
-    longer = "".join(f"\n[Term]\nid: NCBITaxon:{n}\nname: {word} yeast\n" for n, word in enumerate(WORDS, 1))
-    ground(str(output), settings(tmp_path, OBO.replace('"yeast"', '"fungus"') + longer))
+    longer = "".join(f"\n[Term]\nid: CL:{n:07}\nname: {word} yeast\n" for n, word in enumerate(WORDS, 1000))
+    ground(str(output), settings(tmp_path, OBO + longer, concept_prefixes={"Taxon": ["CL"]}))
     found = {match for mention, match in rows(output, "mention", "concept_match") if mention == "yeast"}
     assert ("context" in found) == keep_text
 
