@@ -12,11 +12,14 @@ from craft_ray.tables.ledger import COLUMNS, Ledger, Outcome, entries
 IDS = np.arange(100_000)
 
 
+def outcomes(ledger: Ledger, *ids: int) -> list[int]:
+    return ledger.outcomes(entries(ids, ids, [1] * len(ids), [False] * len(ids)))[0].tolist()
+
+
 def outcomes_in_a_task(shared: SharedLedger) -> list[int]:
     ledger = shared.opened()
     assert not ledger.parts[0].id.flags.owndata, "a task maps it"
-    known = entries([5, 200_000], [5, 200_000], [1, 1], [False, False])
-    return ledger.outcomes(known)[0].tolist()
+    return outcomes(ledger, 5, 6, 200_000)
 
 
 @pytest.mark.integration
@@ -24,7 +27,18 @@ def test_later_updates_do_not_change_a_shared_ledger():
     ledger = Ledger.of(entries(IDS, IDS, np.ones(len(IDS)), IDS < 0))
     with ray_session(Settings()):
         shared = SharedLedger.of(ledger)
+        first = shared.opened()
         for name in COLUMNS:
-            assert np.shares_memory(getattr(ledger.parts[0], name), getattr(shared.opened().parts[0], name))
+            assert np.shares_memory(getattr(ledger.parts[0], name), getattr(first.parts[0], name))
         ledger.update(entries([5, 200_000], [50, 2], [1, 1], [False, False]))
-        assert ray.get(ray.remote(outcomes_in_a_task).remote(shared)) == [Outcome.UNCHANGED, Outcome.NEW]
+        ledger.record_duplicates(np.array([6]), np.array([9]))
+        assert ray.get(ray.remote(outcomes_in_a_task).remote(shared)) == [
+            Outcome.UNCHANGED,
+            Outcome.UNCHANGED,
+            Outcome.NEW,
+        ]
+        again = SharedLedger.of(ledger).opened()
+        assert outcomes(again, 5, 200_000) == [Outcome.REVISED, Outcome.REVISED]
+        existing, _ = again.lookup(np.array([200_000, 6]))
+        assert existing["in_run"].tolist() == [True, False]
+        assert existing["duplicated"].tolist() == [False, True]
