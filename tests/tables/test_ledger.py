@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from craft_ray.core.errors import RunError
 from craft_ray.tables import identity
 from craft_ray.tables.identity import revision
-from craft_ray.tables.ledger import Ledger, Outcome, Part, entries
+from craft_ray.tables.ledger import COLUMNS, Ledger, Outcome, Part, entries
 
 
 def empty() -> Ledger:
@@ -120,3 +120,20 @@ def test_the_last_entry_of_an_id_counts(updates):
     whole = ledger.merged()
     assert dict(zip(whole.id.tolist(), whole.key.tolist(), strict=True)) == expected
     assert (np.diff(whole.id) > 0).all()
+
+
+def test_membership():
+    assert len(Ledger()) == 0
+    assert 1 not in Ledger()
+    ledger = Ledger.of(entries([1, 2], [1, 2], [1, 1], [False, True]))
+    assert [id in ledger for id in (1, 2, 3)] == [True, False, False]
+
+
+def test_shared_arrays_are_never_written_to():
+    """Ray's object store gives them read-only."""
+    ids = np.arange(1_000) * 2
+    ledger = Ledger.of(entries(ids, ids, ids, ids < 0))
+    for name in COLUMNS:
+        getattr(ledger.parts[0], name).flags.writeable = False
+    ledger.update(entries([0, 2, 3], [7, 7, 7], [5_000] * 3, [False, True, False]))
+    assert ledger.merged().key[:3].tolist() == [7, 7, 7]

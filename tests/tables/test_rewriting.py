@@ -121,6 +121,13 @@ def test_signal_stops_after_the_current_compaction(tmp_path: Path, monkeypatch: 
     assert (rows(tmp_path, "entities"), rows(tmp_path, "documents")) == before
 
 
+def test_finish_without_compaction(tables: Tables, tmp_path: Path):
+    for name in "ab":
+        tables.append([block(tmp_path, (name, "mouse"))])
+    tables.finish(compact=False)
+    assert len(tables.entities.files()) == len(tables.documents.files()) == 2
+
+
 def test_shards_become_one_file(tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(writer, "MAX_SHARD_FILES", 2)
     for night in range(3):
