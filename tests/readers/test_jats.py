@@ -32,6 +32,11 @@ JATS = {
         [("body", "Pax6 acts."), ("caption", "An eye."), ("body", "It is old.")],
         "Pax6 acts.<fig><caption><p>An eye.</p></caption></fig>It is old.",
     ),
+    "a list in a section of a section": Jats(
+        [("body/Methods", "Methods"), ("body/Methods/Strains", "Strains\nTwo alleles:\nthe wild type\na mutant")],
+        "<sec><title>Methods</title><sec><title>Strains</title><p>Two alleles:<list><list-item><p>the wild type</p>"
+        "</list-item><list-item><p>a mutant</p></list-item></list></p></sec></sec>",
+    ),
     "notes under a table": Jats(
         [("caption", "Rates.\nOf ten mice.")],
         f"{CAPTION}<table-wrap-foot><fn-group><fn><label>a</label><p>Of ten mice.</p></fn></fn-group></table-wrap-foot>"

@@ -43,6 +43,7 @@ def test_second_run_is_refused(tmp_path: Path):
         pass
     with hold(tmp_path):
         pass
+    assert lease_holder(STORAGE, str(tmp_path)) is None
     assert [file.name for file in (tmp_path / "_lease").iterdir()] == ["00000002.json"]
 
 
