@@ -47,19 +47,17 @@ def ray_job(head: dict[str, str], *arguments: str) -> str:
 
 
 def test_jobs_have_time_to_end(head: dict[str, str], tmp_path: Path):
-    ended, at_work = tmp_path / "ended", tmp_path / "at_work"
     spec = yaml.safe_load((ONCE / "rayjob.yaml").read_text())["spec"]
-    options = (
-        "--submission-id=slow",
-        "--no-wait",
-        "--runtime-env-json",
-        json.dumps(yaml.safe_load(spec["runtimeEnvYAML"])),
-    )
-    ray_job(head, "submit", *options, "--", sys.executable, "-c", SLOW, str(ended), str(at_work))
+    environment = json.dumps(yaml.safe_load(spec["runtimeEnvYAML"]))
+    jobs = ("one", "other")
+    for job in jobs:
+        command = ("--no-wait", "--runtime-env-json", environment, "--", sys.executable, "-c", SLOW)
+        ray_job(head, "submit", f"--submission-id={job}", *command, f"{tmp_path}/{job}", f"{tmp_path}/{job}.begun")
     deadline = time.monotonic() + 120
-    while not at_work.exists():
+    while len([*tmp_path.glob("*.begun")]) < len(jobs):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     subprocess.run([sys.executable, ONCE / "stop.py"], env=os.environ | head, timeout=60, check=True)
-    assert "stopped" in ray_job(head, "status", "slow").lower()
-    assert ended.read_text() == "ended"
+    for job in jobs:
+        assert "stopped" in ray_job(head, "status", job).lower()
+        assert (tmp_path / job).read_text() == "ended"
