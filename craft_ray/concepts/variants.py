@@ -146,7 +146,7 @@ def longer_in_context(mention: str, prefix: str, context: Context) -> Iterable[s
 
 
 _SWAPS = {
-    prefix: tuple((rf"(.*[\s-]|)(?:{nouns})", others) for nouns, others in pairs)
+    prefix: tuple((rf"(.+[\s-])(?:{nouns})", others) for nouns, others in pairs)
     for prefix, pairs in {
         "SO": (
             (
@@ -229,8 +229,8 @@ def without_qualifier(mention: str, prefix: str, context: Context) -> Iterator[s
         yield plain
     if prefix == "MONDO":
         words = plain.split(maxsplit=1)
-        if re.match(r"\S+[- ](?:induced|associated|related|mediated)\s", plain):
-            yield re.sub(r"^\S+[- ](?:induced|associated|related|mediated)\s+", "", plain)
+        if caused := re.fullmatch(r"\S+[- ](?:induced|associated|related|mediated)\s+(.+)", plain):
+            yield caused.group(1)
         elif len(words) == 2 and not re.fullmatch(_ANY_DISEASE, words[1]):
             yield words[1]
 
