@@ -114,7 +114,7 @@ def _faulty(kind: Kind) -> Callable[[Scene], bool]:
     """A fault of the proxy that hits some requests."""
 
     def strike(scene: Scene) -> bool:
-        scene.proxy.strike(Fault(kind, scene.random.uniform(0.2, 0.8), scene.random.randint(2, 12)))
+        scene.proxy.strike(Fault(kind, scene.random.uniform(0.2, 0.8), scene.random.randint(1, 8)))
         return True
 
     return strike
