@@ -2,15 +2,17 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
 import craft_ray
-from craft_ray import concepts
+from craft_ray import concepts, export
 from craft_ray.annotation.concepts import concept_rows, described, write_concepts
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.schema import ANCESTORS, CONCEPT_COLUMNS, CONCEPTS
@@ -130,10 +132,15 @@ def test_run_reads_ids_only_of_its_own_files(local_ray: None, tmp_path: Path):
     assert sorted(table(output, "entities")["concept_id"].to_pylist()) == sorted(terms)
 
 
+def queries_of(package: ModuleType) -> list[str]:
+    """The SQL in a room's README."""
+    page = Path(str(package.__file__)).parent.joinpath("README.md").read_text()
+    return page.split("```sql\n")[1].split("```")[0].split(";")[:2]
+
+
 def test_joins_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The queries for DuckDB, over mouse and the gene Pax6 of documents that name it."""
-    page = Path(concepts.__file__).parent.joinpath("README.md").read_text()
-    by_mesh, by_gene = page.split("```sql\n")[1].split("```")[0].split(";")[:2]
+    by_mesh, by_gene = queries_of(concepts)
     genes = Path(gene_info(tmp_path, 10090)).rename(tmp_path / "Mus_musculus.gene_info.gz")
     by = load_grounder(Settings(ontology=(obo_file(tmp_path), str(genes))), STORAGE)
     assert by is not None
@@ -145,3 +152,27 @@ def test_joins_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ((gene_id, symbol, description, mentions),) = duckdb.sql(by_gene).fetchall()
     assert (gene_id, symbol, description) == ("NCBIGene:18508", "Pax6", "paired box 6")
     assert mentions > 1
+
+
+def test_the_knowledge_graph_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    documents = [numbered_document(n, step=2) for n in range(30)]
+    commit(tmp_path / "tables", documents, grounder=grounder())
+    monkeypatch.chdir(tmp_path)
+    for query in queries_of(export):
+        duckdb.sql(query)
+    nodes, edges = (
+        csv.read_csv(name, parse_options=csv.ParseOptions(delimiter="\t")) for name in ("nodes.tsv", "edges.tsv")
+    )
+    categories = dict(zip(nodes["id"].to_pylist(), nodes["category"].to_pylist(), strict=True))
+    assert categories["NCBITaxon:10090"] == "biolink:OrganismTaxon"
+    assert categories["PR:000012318"] == "biolink:Protein"
+    assert {*edges["subject"].to_pylist(), *edges["object"].to_pylist()} <= set(categories)
+    (evidence,) = (
+        row["publications"].split("|")
+        for row in edges.to_pylist()
+        if (row["subject"], row["object"]) == ("NCBITaxon:10090", "PR:000012318")
+    )
+    texts = {row["doc_id"]: [text.split() for text in row["text"].split("\n")] for row in documents}
+    together = {n for n, sentences in texts.items() if any({"Pax6", "mouse"} <= set(words) for words in sentences)}
+    assert set(evidence) == together
+    assert together
