@@ -114,7 +114,7 @@ def test_another_file_replaces_vanished_documents(source: Source):
 
 def test_deletions_outlive_their_file(source: Source):
     pubmed_file(source.folder / "n1.xml", citation(1, "Mice"), citation(2, "Rats"))
-    pubmed_file(source.folder / "n2.xml", deletion(2))
+    pubmed_file(source.folder / "n2.xml", deletion(2, 3))
     source.has("notes.jsonl", note="Yeast.")
     source.run()
     source.lacks("n2.xml")
@@ -124,6 +124,7 @@ def test_deletions_outlive_their_file(source: Source):
     assert {row["doc_id"]: row["status"] for row in document_rows(source.output)} == {
         "PMID:1": "annotated",
         "PMID:2": "deleted",
+        "PMID:3": "deleted",
     }
 
 
