@@ -1,13 +1,11 @@
-"""Jobs submitted to a real cluster of three nodes: logs, status, stopping, and the metrics that nodes serve."""
+"""Jobs submitted to a real cluster of three nodes: logs, status, stopping, and their metrics in Prometheus."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from cluster.local.cluster import ROOT
 from craft_ray.annotation.prometheus import COMMIT_SECONDS, COUNTERS
-from tests.support.notes import write_notes
 from tests.support.outputs import assert_consistent
+from tests.support.prometheus import PROMETHEUS, Prometheus, running_prometheus
 
 pytestmark = pytest.mark.integration
 
 LOCAL = [sys.executable, str(ROOT / "cluster" / "local" / "cluster.py")]
-DOCUMENTS = 280
+DOCUMENTS, SHARDS = 280, 7
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +44,30 @@ def client(cluster: tuple[Path, dict[str, str]]) -> JobSubmissionClient:
     return JobSubmissionClient(environment["RAY_API_SERVER_ADDRESS"], headers={"Authorization": f"Bearer {token}"})
 
 
+@pytest.fixture
+def prometheus(cluster: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[Prometheus]:
+    if PROMETHEUS is None:
+        pytest.skip("no prometheus here: apt-get install prometheus")
+    with running_prometheus(tmp_path, cluster[0] / "prom_metrics_service_discovery.json") as server:
+        yield server
+
+
 def submit(environment: dict[str, str], job: str, *arguments: str | Path) -> subprocess.Popen[str]:
     """`ray job submit`, which prints the job's logs as they come."""
     # Small blocks make many commits. Ray takes a minute to bring the weights to three nodes, and no job here uses them.
     small = json.dumps({"env_vars": {"CRAFT_RAY_BLOCK_MB": "0.002"}, "excludes": ["**/model.safetensors"]})
-    ray, options = Path(sys.executable).with_name("ray"), ("--working-dir=.", "--submission-id", job)
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "job",
+        "submit",
+        "--working-dir",
+        ".",
+        "--submission-id",
+        job,
+    ]
+    entrypoint = ["python", "jobs/annotate.py", *map(str, arguments)]
     return subprocess.Popen(
-        [ray, "job", "submit", *options, "--runtime-env-json", small, "--", "python", "jobs/annotate.py", *arguments],
+        [*command, "--runtime-env-json", small, "--", *entrypoint],
         cwd=ROOT,
         env=environment,
         text=True,
@@ -73,28 +88,36 @@ def json_lines(logs: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in logs.splitlines() if line.startswith("{") and '"event"' in line]
 
 
-def served(folder: Path, pattern: str) -> list[str]:
-    """What a pattern finds in the metrics that the nodes serve to Prometheus."""
-    (found,) = json.loads((folder / "prom_metrics_service_discovery.json").read_text())
-    pages = [urllib.request.urlopen(f"http://{target}/metrics", timeout=10).read() for target in found["targets"]]
-    return re.findall(pattern, b"\n".join(pages).decode(), re.MULTILINE)
+def expressions() -> list[str]:
+    dashboard = json.loads((ROOT / "cluster" / "grafana.json").read_text())
+    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [expression.replace("$__rate_interval", "30s") for expression in found]
+
+
+def test_the_dashboard_shows_every_metric():
+    shown = " ".join(expressions())
+    for name in COUNTERS:
+        assert f"ray_{name}_total" in shown
+    assert f"ray_{COMMIT_SECONDS}_bucket" in shown
 
 
 def test_a_job_is_stopped_and_submitted_again(
-    cluster: tuple[Path, dict[str, str]], client: JobSubmissionClient, tmp_path: Path
+    cluster: tuple[Path, dict[str, str]], client: JobSubmissionClient, prometheus: Prometheus, tmp_path: Path
 ):
-    folder, environment = cluster
+    _, environment = cluster
     notes, output = tmp_path / "notes", tmp_path / "out"
-    write_notes(notes, DOCUMENTS, files=7)
-    with (notes / "00.jsonl").open("a") as file:
-        file.write("\n{broken")
+    notes.mkdir()
+    for shard in range(SHARDS):
+        ids = range(shard, DOCUMENTS, SHARDS)
+        lines = [json.dumps({"id": f"n{i}", "text": f"Mouse {i} has a gene. " * 8}) for i in ids]
+        (notes / f"{shard}.jsonl").write_text("\n".join(lines if shard else [*lines, "{broken"]))
     arguments = (notes, "--output", output, "--log-format", "json", "--json", "--model")
 
     with submit(environment, "first", *arguments, "stand-in:300") as first:  # slow: it is stopped long before its end
-        metrics = {*(f"ray_{name}_total" for name in COUNTERS), f"ray_{COMMIT_SECONDS}_bucket"}
-        until(lambda: metrics <= {*served(folder, r"^(ray_craft_ray_\w+)\{")})
-        until(lambda: len({*served(folder, r'^ray_craft_ray_replica_tokens_total\{.*replica="([^"]+)"')}) == 2)
-        committed = sum(map(float, served(folder, r"^ray_craft_ray_entities_total\{.*\} (\S+)$")))
+        waiting = set(expressions())
+        until(lambda: not waiting.difference_update([e for e in waiting if prometheus.query(e)]) and not waiting)
+        until(lambda: len(prometheus.query("sum by (replica) (ray_craft_ray_replica_tokens_total)")) == 2)
+        committed = sum(float(row["value"][1]) for row in prometheus.query("sum(ray_craft_ray_entities_total)"))
         client.stop_job("first")
         logs, _ = first.communicate(timeout=240)
     assert client.get_job_status("first") == JobStatus.STOPPED
