@@ -224,8 +224,8 @@ def _figures(found: Sequence[Grounded]) -> dict[str, Any]:
     return {
         "mentions": len(found),
         "accuracy": correct / len(found),
-        "held": in_lexicon / len(found),
-        "accuracy_of_held": correct / max(1, in_lexicon),
+        "in_lexicon": in_lexicon / len(found),
+        "accuracy_in_lexicon": correct / max(1, in_lexicon),
         "accuracy_of_ontology": sum(g.correct for g in in_ontology) / max(1, len(in_ontology)),
         "without_id": 1 - len(with_id) / len(found),
         "precision": correct / max(1, len(with_id)),

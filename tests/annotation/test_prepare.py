@@ -107,10 +107,10 @@ def test_counts_by_existing_revision(title: str, version: int, shard: int, delet
     of_model = Preprocessor(replace(task(), checkpoint=replace(CHECKPOINT, fingerprint=model)))
     before = pa.concat_tables(of_model.prepare(io.BytesIO(pubmed(citation(7, title, version))), n1))
     id, key = (before[name][:1].to_numpy() for name in ("id_hash", "key"))
-    held = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
-    told = account_of(pubmed(citation(7, "Mice", 2)), n1, ledger=held)
-    assert {name for name in ("emitted", "unchanged", "superseded") if told[name]} == {counted}
-    assert (told["found"], told[counted]) == (1, 1)
+    ledger = Ledger.of(entries(id, key, [identity.revision(version, shard, False)], [deleted]))
+    of_shard = account_of(pubmed(citation(7, "Mice", 2)), n1, ledger=ledger)
+    assert {name for name in ("emitted", "unchanged", "superseded") if of_shard[name]} == {counted}
+    assert (of_shard["found"], of_shard[counted]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_duplicates_that_need_a_second_look(read: list[int], goes_on: bool):
     content = lines({"id": "a", "text": "Pax6"})
     first = prepared(content)
     revision = identity.revision(1, 1, False)  # of the first shard
-    held = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [revision], [False]))
-    table = prepared(content, ledger=held, shard_numbers=np.array(read))
+    ledger = Ledger.of(entries(first["id_hash"][:1].to_numpy(), first["key"][:1].to_numpy(), [revision], [False]))
+    table = prepared(content, ledger=ledger, shard_numbers=np.array(read))
     assert table["status"].to_pylist() == [*(["duplicate"] if goes_on else []), SHARD_END]
     assert table["text"].null_count == table.num_rows
-    told = account(table)
-    assert (told["emitted"], told["unchanged"]) == ((1, 0) if goes_on else (0, 1))
-    assert told["duplicates"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
+    of_shard = account(table)
+    assert (of_shard["emitted"], of_shard["unchanged"]) == ((1, 0) if goes_on else (0, 1))
+    assert of_shard["duplicates"] == ([] if goes_on else first["id_hash"].to_pylist()[:1])
 
 
 def test_a_broken_shard_and_its_retraction():
@@ -139,18 +139,18 @@ def test_a_broken_shard_and_its_retraction():
     sink = io.BytesIO()
     pq.write_table(pa.table({"id": ["a"], "text": ["Pax6"]}), sink)
     rejected = ["x.parquet#unreadable", "x.parquet#2"]
-    held = Ledger.of(entries(IdHasher().hashes(rejected), [1, 2], [3, 3], [False, False]))
-    again = prepared(sink.getvalue(), shard, ledger=held, rejected={shard.name: rejected})
+    ledger = Ledger.of(entries(IdHasher().hashes(rejected), [1, 2], [3, 3], [False, False]))
+    again = prepared(sink.getvalue(), shard, ledger=ledger, rejected={shard.name: rejected})
     assert again["status"].to_pylist() == ["annotated", "retracted", "retracted", SHARD_END]
-    held.update(entries(IdHasher().hashes(rejected[:1]), [0], [9], [True]))
-    again = prepared(sink.getvalue(), shard, ledger=held, rejected={shard.name: rejected})
+    ledger.update(entries(IdHasher().hashes(rejected[:1]), [0], [9], [True]))
+    again = prepared(sink.getvalue(), shard, ledger=ledger, rejected={shard.name: rejected})
     assert again["doc_id"].to_pylist() == ["a", "x.parquet#2", "x.parquet"]
 
 
 def test_a_limit_retracts_nothing():
-    held = Ledger.of(entries(IdHasher().hashes(["x.jsonl#3"]), [1], [3], [False]))
-    told = account_of(lines({"id": "a"}, {"id": "b"}), ledger=held, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
-    assert (told["found"], told["emitted"]) == (1, 1)
+    ledger = Ledger.of(entries(IdHasher().hashes(["x.jsonl#3"]), [1], [3], [False]))
+    of_shard = account_of(lines({"id": "a"}, {"id": "b"}), ledger=ledger, rejected={"x.jsonl": ["x.jsonl#3"]}, limit=1)
+    assert (of_shard["found"], of_shard["emitted"]) == (1, 1)
 
 
 def test_a_list_among_the_inputs_deletes_pmids_alone():
@@ -172,17 +172,17 @@ def test_documents_before_damage_are_kept():
     *documents, mark, end = table["doc_id"].to_pylist()
     assert documents == [str(number) for number in range(file.getvalue()[: file.tell()].count(b"\n"))]
     assert (mark, end) == ("x.jsonl#unreadable", "x.jsonl")
-    told = account(table)
-    assert (told["found"], told["reason"]) == (len(documents) + 1, "unreadable")
-    assert "taken away" in told["detail"]
+    of_shard = account(table)
+    assert (of_shard["found"], of_shard["reason"]) == (len(documents) + 1, "unreadable")
+    assert "taken away" in of_shard["detail"]
 
 
 def test_an_error_of_the_reader_is_permanent():
     """Long names that refer to long names recurse in `tarfile`; storage has nothing to do with it."""
     long_name = header("././@LongLink", tarfile.GNUTYPE_LONGNAME, 5) + b"name\0".ljust(512, b"\0")
-    told = account_of(2000 * long_name + tar(("a.txt", b"mice")), replace(SHARD, name="x.tar"))
-    assert (told["reason"], told["found"]) == ("reader_error", 1)
-    assert told["detail"].startswith("RecursionError")
+    of_shard = account_of(2000 * long_name + tar(("a.txt", b"mice")), replace(SHARD, name="x.tar"))
+    assert (of_shard["reason"], of_shard["found"]) == ("reader_error", 1)
+    assert of_shard["detail"].startswith("RecursionError")
 
 
 def test_storage_errors_are_raised():
@@ -208,11 +208,11 @@ def test_mended_lines_are_retracted():
     assert first["doc_id"].to_pylist() == ["a", *rejected, "x.jsonl"]
     id, key = (first[name][:3].to_numpy() for name in ("id_hash", "key"))
     revisions = [identity.revision(version, 3, version == 0) for version in (1, 0, 0)]
-    held = Ledger.of(entries(id, key, revisions, [False] * 3))
-    again = prepared(good + b"{broken\n{broken\n", ledger=held, rejected={SHARD.name: rejected})
+    ledger = Ledger.of(entries(id, key, revisions, [False] * 3))
+    again = prepared(good + b"{broken\n{broken\n", ledger=ledger, rejected={SHARD.name: rejected})
     assert again["status"].to_pylist() == [SHARD_END]
     one_mended = good + b"{broken\n" + lines({"id": "b", "text": "rats"})
-    mended = prepared(one_mended, ledger=held, rejected={SHARD.name: rejected})
+    mended = prepared(one_mended, ledger=ledger, rejected={SHARD.name: rejected})
     assert mended["doc_id"].to_pylist() == ["b", "x.jsonl#3", "x.jsonl"]
     assert mended["status"].to_pylist() == ["annotated", "retracted", SHARD_END]
 
@@ -284,8 +284,8 @@ def test_log_fields_of_a_reader(group: list[Shard], capsys: pytest.CaptureFixtur
     configure_logging("json")
     for _ in prepare_group(group, STORAGE, task(run_id="r1"), Attempt.FIRST):
         log.warning("storage failed, trying again")
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [(line["run_id"], line["shard"]) for line in told] == [("r1", shard.name) for shard in group]
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["run_id"], line["shard"]) for line in logged] == [("r1", shard.name) for shard in group]
 
 
 def test_a_document_that_fails_is_rejected_alone(monkeypatch):

@@ -149,7 +149,7 @@ def test_killed_training_resumes(undisturbed: Undisturbed, command, corpus, enco
 
 @pytest.mark.long
 def test_options_of_a_recipe(small: Corpus, encoder: str, tmp_path, local_ray):
-    """An auxiliary corpus, and what else the recipe of `craft-iob` has, for a few steps."""
+    """Train with an auxiliary corpus and the other options of a recipe, for a few steps."""
     other = tmp_path / "other.tsv"
     other.write_text("Influenza\tB-Disease\nvirus\tI-Disease\n.\tO\n\nNothing\tO\n")
     options = {"attention_dropout": 0.0, "swap": {"Protein": 0.5}, "dropout": 0.2}
