@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -12,12 +13,14 @@ from craft_ray.core.schema import Rejection
 from craft_ray.readers.limits import JSON, BoundedReader
 from craft_ray.readers.reader import not_utf8
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_FLAT = rb'(?:[^\[\]{}"]++|%s)*+' % _STRING
+# Earlier versions match possessive groups wrongly: https://github.com/python/cpython/issues/106052
+_ALL = b"*+" if sys.version_info >= (3, 11, 5) else b"*"
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)%s"' % _ALL
+_FLAT = rb'[^\[\]{}"]*+(?:%s[^\[\]{}"]*+)%s' % (_STRING, _ALL)
 _TOKEN = re.compile(rb'%s|[\[\]{},:]|"' % _STRING, re.DOTALL)
 """A string or a mark of structure. A lone quote begins a string that the buffer cuts."""
 
-_NEXT_BRACKET = re.compile(rb"%s(?:[\[{]%s[\]}]%s)*+([\[\]{}]?)" % (_FLAT, _FLAT, _FLAT), re.DOTALL)
+_NEXT_BRACKET = re.compile(rb"%s(?:[\[{]%s[\]}]%s)%s([\[\]{}]?)" % (_FLAT, _FLAT, _FLAT, _ALL), re.DOTALL)
 """Up to the next bracket, past containers without others in them. Empty if the buffer ends before it."""
 
 _DEPTHS = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
