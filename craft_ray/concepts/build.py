@@ -1,4 +1,4 @@
-"""Build a lexicon from terms and from the strings of an annotated corpus."""
+"""Build a lexicon from terms and from the strings of annotated corpora."""
 
 import copy
 import re
@@ -22,13 +22,16 @@ from craft_ray.concepts.lexicon import (
     group_parents,
     with_fingerprint,
 )
-from craft_ray.concepts.terms import EXACT, SECOND_SOURCES, Term, prefix_of
+from craft_ray.concepts.terms import EXACT, GENES, SECOND_SOURCES, Term, prefix_of
 
 MAX_SYNONYMS = 200
 """Synonyms of a concept. What has more is a group whose members are listed, such as `human protein` in some files."""
 
 MAJORITY = 0.75
-"""Share of a string's mentions in a corpus that must have one id."""
+"""Share of a string's mentions in a corpus that must mean the same."""
+
+_UNKNOWN = -1
+"""In place of an ontology, for ids that no concept has."""
 
 
 class LexiconBuilder:
@@ -53,6 +56,7 @@ class LexiconBuilder:
         self._old: dict[str, str] = {}
         self._xrefs: dict[str, list[int]] = {}
         self._mentions: Counter[int] = Counter()
+        self._strings: set[tuple[int, str]] = set()  # of corpora, by ontology
         self.sources: list[dict[str, Any]] = []
         """Entries of `Lexicon.sources`."""
 
@@ -129,23 +133,36 @@ class LexiconBuilder:
     def add_strings(self, strings: Mapping[tuple[str, str], int]) -> None:
         """Add an annotated corpus: the mentions of each pair of string and id.
 
-        A string counts if at least MAJORITY of its mentions have one id.
+        An id of another vocabulary means the concepts that refer to it. A string counts if at least MAJORITY of its
+        mentions mean the same, and if no corpus that was added before has it.
         """
-        best: dict[tuple[str, str], tuple[int, str]] = {}
-        total: Counter[tuple[str, str]] = Counter()
+        meanings: Counter[tuple[str, tuple[int, ...]]] = Counter()
         for (text, concept_id), count in strings.items():
-            concept_id = self._old.get(concept_id, concept_id)
-            prefix = prefix_of(concept_id)
-            if prefix in self._prefix:
-                self._mentions[self._concept(concept_id, prefix)] += count
-                best[prefix, text] = max(best.get((prefix, text), (0, "")), (count, concept_id))
-                total[prefix, text] += count
-        for (prefix, text), (count, concept_id) in best.items():
-            if count < MAJORITY * total[prefix, text]:
-                continue
-            concept = self._index[concept_id]
-            self._name[concept] = self._name[concept] or text
-            self._add_name(text, concept, CORPUS)
+            meanings[text, self._meant(concept_id)] += count
+        best: dict[tuple[int, str], tuple[int, tuple[int, ...]]] = {}
+        total: Counter[tuple[int, str]] = Counter()
+        for (text, meant), count in meanings.items():
+            for concept in meant:
+                self._mentions[concept] += count
+            pair = (self._ontology[meant[0]] if meant else _UNKNOWN, text)
+            best[pair] = max(best.get(pair, (0, ())), (count, meant))
+            total[pair] += count
+        for pair, (count, meant) in best.items():
+            text = pair[1]
+            if pair not in self._strings and count >= MAJORITY * (total[pair] + total[_UNKNOWN, text]):
+                for concept in meant:
+                    self._name[concept] = self._name[concept] or text
+                    self._add_name(text, concept, CORPUS)
+        self._strings |= best.keys()
+
+    def _meant(self, concept_id: str) -> tuple[int, ...]:
+        """The concepts that an id of a corpus means, itself or by a cross-reference."""
+        concept_id = self._old.get(concept_id, concept_id)
+        prefix = prefix_of(concept_id)
+        same = dict.fromkeys(self._xrefs.get(concept_id, ()))
+        if prefix in self._prefix and prefix != GENES and not (prefix in SECOND_SOURCES and same):
+            return (self._concept(concept_id, prefix),)
+        return tuple(one for one in same if one not in self._nameless and self._taxon[one] <= 1)
 
     def lexicon(self) -> Lexicon:
         self._flush()

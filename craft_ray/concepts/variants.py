@@ -190,32 +190,6 @@ def other_head(mention: str, prefix: str, context: Context) -> Iterator[str]:
                 yield match.group(1) + other
 
 
-_ORGANS = {
-    "renal": "kidney",
-    "hepatic": "liver",
-    "cardiac": "heart",
-    "pulmonary": "lung",
-    "cerebral": "brain",
-    "gastric": "stomach",
-    "cutaneous": "skin",
-    "ocular": "eye",
-    "mammary": "breast",
-    "vascular": "blood vessel",
-    "splenic": "spleen",
-}
-_ORGAN = rf"(?i)\b(?:{'|'.join((*_ORGANS, *_ORGANS.values()))})\b"
-
-
-def of_organ(mention: str, prefix: str, context: Context) -> Iterator[str]:
-    """The other word for an organ: `renal papillary necrosis` as `kidney papillary necrosis`, and vice versa."""
-    if prefix == "MONDO":
-        other = _ORGANS | {noun: adjective for adjective, noun in _ORGANS.items()}
-        changed = re.sub(_ORGAN, lambda match: other[match.group().casefold()], mention)
-        if changed != mention:
-            yield changed
-            yield from other_head(changed, prefix, context)
-
-
 _ANY_DISEASE = (
     "(?:dis(?:ease|order)|syndrome|defect|injury|tumou?r|cancer|neoplasm|malignancy|deficiency|(?:co-?)?infection)s?"
     "|(?:co-?)?infected|injuries|malignancies|deficien(?:t|cies)"
@@ -273,7 +247,6 @@ VARIANTS: dict[str, Variants] = {
     "genus": with_genus,
     "numeral": numbered,
     "Greek letter": with_greek,
-    "organ": of_organ,
     "spelling": spelling,
     "noun": as_noun,
     "symbol": in_symbol,
@@ -287,7 +260,7 @@ CONTEXT_LAST = frozenset({"context"})
 CONTEXT_FREE = frozenset(VARIANTS) - CONTEXT_FIRST - CONTEXT_LAST
 """Kinds that depend on the mention alone, and those that depend on its document, tried before and after the former."""
 
-REWORDED = frozenset({"longer head", "other head", "noun", "organ", "qualifier"})
+REWORDED = frozenset({"longer head", "other head", "noun", "qualifier"})
 """Kinds that add, replace or drop words, so that they fit much that is no mention."""
 
 BEFORE_RELATED = frozenset({"abbreviation", "word order"})

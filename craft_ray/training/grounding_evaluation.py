@@ -1,8 +1,9 @@
-"""Evaluate the concept ids of gold spans, each article with a lexicon that has not seen it."""
+"""Evaluate the concept ids of gold spans, each document with a lexicon that has not seen it."""
 
+import zlib
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from craft_ray.concepts.context import Context
 from craft_ray.concepts.forms import is_symbol
 from craft_ray.concepts.grounding import Grounder
 from craft_ray.concepts.lexicon import Lexicon, equivalents
-from craft_ray.concepts.scores import length_class, scores_from_counts, step_key
+from craft_ray.concepts.scores import length_class, scores_from_counts, shipped_scores, step_key
 from craft_ray.core.labels import ONTOLOGY
 from craft_ray.training.corpora import GoldDocument
 from craft_ray.training.metrics import expected_calibration_error
@@ -27,6 +28,9 @@ SURE = 0.9
 
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Edges of the ranges of scores in `calibration`."""
+
+MAX_TITLE = 80
+"""Characters by which texts of several corpora are compared, which differ in blanks alone."""
 
 LETTER_DOCUMENTS = 4
 """Documents that must use a single letter for a concept."""
@@ -52,6 +56,32 @@ def corpus_strings(documents: Sequence[GoldDocument]) -> Counter[tuple[str, str]
             elif is_symbol(surface) or context.long_form(surface):
                 needed[surface] = 2
     return Counter({pair: n for pair, n in found.items() if len(documents_of[pair]) >= needed.get(pair[0], 1)})
+
+
+@dataclass(frozen=True, slots=True)
+class Corpora:
+    """Documents with gold ids.
+
+    others: corpora beside CRAFT, by name
+    labels: labels of which the strings of these are used
+    """
+
+    craft: Sequence[GoldDocument] = ()
+    others: Mapping[str, Sequence[GoldDocument]] = field(default_factory=dict)
+    labels: frozenset[str] = frozenset()
+
+    def strings(self, without_fold: int | None = None) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+        """Strings of CRAFT, and of the other corpora, in the order in which a lexicon prefers them."""
+        others = (d for documents in self.others.values() for d in documents)
+        of_labels = (replace(d, concepts=tuple(c for c in d.concepts if c.label in self.labels)) for d in others)
+        craft, elsewhere = ([d for d in some if fold_of(d) != without_fold] for some in (self.craft, of_labels))
+        return corpus_strings(craft), corpus_strings(elsewhere)
+
+
+def fold_of(document: GoldDocument) -> int:
+    """Number below FOLDS, the same for a text that several corpora have."""
+    letters = "".join(filter(str.isalnum, document.text[:MAX_TITLE].casefold()))
+    return zlib.crc32(letters.encode()) % FOLDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,64 +113,68 @@ class Grounded:
 
 
 def evaluate_gold_spans(
-    documents: Sequence[GoldDocument],
-    base: LexiconBuilder,
-    prefixes: Mapping[str, Sequence[str]],
-    with_corpus: bool = True,
-) -> tuple[dict[str, Any], dict[str, dict[str, list[int]]]]:
-    """Cross-validate the ids of gold spans over articles. Scores too are fitted on the other folds.
+    corpora: Corpora, base: LexiconBuilder, prefixes: Mapping[str, Sequence[str]], with_corpus: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Cross-validate the ids of gold spans over documents.
 
     base:        a builder that has read the ontologies
-    with_corpus: whether the strings of the other articles are in the lexicon
+    with_corpus: whether the strings of the other documents are in the lexicon
 
-    Returns the figures, and `match_counts` over all articles.
+    Returns the figures, and `match_counts` of CRAFT (`CRAFT`) and of each other corpus (`others`). Scores of CRAFT are
+    fitted on the other folds, those of the other corpora are the shipped ones. `corpora` has figures of the latter by
+    label, of spans whose ids the lexicon has, itself or by a cross-reference; `without_equivalent` counts the others.
+    `sure` are ids with a score above SURE, and `sure_precision` is the share of them that is right.
     """
     ontology = frozenset(base.copy().lexicon().ids.to_pylist())
-    folds = []
-    for fold in range(FOLDS):
+    named = {"CRAFT": corpora.craft, **corpora.others}
+    folds: dict[str, list[list[Grounded]]] = {name: [] for name in named}
+    for fold in range(FOLDS) if with_corpus else [None]:
         builder = base.copy()
-        if with_corpus:
-            builder.add_strings(corpus_strings([d for n, d in enumerate(documents) if n % FOLDS != fold]))
+        for strings in corpora.strings(fold) if fold is not None else ():
+            builder.add_strings(strings)
         lexicon = builder.lexicon()
-        grounder = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), prefixes)
-        folds.append((lexicon, ground_gold_spans(grounder, documents[fold::FOLDS], ontology)))
+        grounder = Grounder(lexicon, shipped_scores(lexicon.prefixes, with_corpus), prefixes)
+        for name, documents in named.items():
+            part = [d for d in documents if fold is None or fold_of(d) == fold]
+            folds[name].append(ground_gold_spans(grounder, part, ontology))
+    craft = folds.pop("CRAFT")
     scored: list[Grounded] = []
-    for fold, (lexicon, found) in enumerate(folds):
-        others = [grounded for n, (_, part) in enumerate(folds) if n != fold for grounded in part]
+    for fold, found in enumerate(craft):
+        others = [grounded for n, part in enumerate(craft) if n != fold for grounded in part]
         scored += _with_scores(found, lexicon, scores_from_counts(lexicon.prefixes, match_counts(others)))
-    by_label = {label: [g for g in scored if g.label == label] for label in ONTOLOGY}
-    per_label = {label: _figures(found) for label, found in by_label.items() if found}
-    counts = match_counts([grounded for _, part in folds for grounded in part])
-    return _figures(scored) | {"per_label": per_label}, counts
+    figures = {
+        **_figures(scored),
+        "per_label": {label: _figures(found) for label, found in _by_label(scored).items()},
+        "corpora": {name: _figures_elsewhere(_flat(found)) for name, found in folds.items()},
+    }
+    counts = {
+        "CRAFT": match_counts(_flat(craft)),
+        "others": {name: match_counts([g for g in _flat(found) if g.gold]) for name, found in folds.items()},
+    }
+    return figures, counts
 
 
-def evaluate_other_corpora(
-    corpora: Mapping[str, Sequence[GoldDocument]], grounder: Grounder
-) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, dict[str, dict[str, list[int]]]]]:
-    """Figures by corpus and label of gold spans whose ids the lexicon has, itself or by a cross-reference.
+def _flat(folds: Iterable[Iterable[Grounded]]) -> list[Grounded]:
+    return [grounded for part in folds for grounded in part if grounded.label in ONTOLOGY]
 
-    `without_equivalent` counts the other spans. `sure` are ids with a score above SURE, `sure_precision` the share of
-    them that is right. Returns the figures, and `match_counts` of each corpus.
-    """
-    figures: dict[str, dict[str, dict[str, Any]]] = {}
-    counts: dict[str, dict[str, dict[str, list[int]]]] = {}
-    for name, documents in corpora.items():
-        linked: list[Grounded] = []
-        found = [grounded for grounded in ground_gold_spans(grounder, documents) if grounded.label in ONTOLOGY]
-        for label in sorted({grounded.label for grounded in found}):
-            of_label = [grounded for grounded in found if grounded.label == label]
-            if not (known := [grounded for grounded in of_label if grounded.gold]):
-                continue
+
+def _by_label(found: Sequence[Grounded]) -> dict[str, list[Grounded]]:
+    by_label = {label: [grounded for grounded in found if grounded.label == label] for label in ONTOLOGY}
+    return {label: some for label, some in by_label.items() if some}
+
+
+def _figures_elsewhere(found: Sequence[Grounded]) -> dict[str, dict[str, Any]]:
+    figures = {}
+    for label, some in _by_label(found).items():
+        if known := [grounded for grounded in some if grounded.gold]:
             sure = [grounded.correct for grounded in known if grounded.score > SURE and grounded.concept >= 0]
-            figures.setdefault(name, {})[label] = _figures(known) | {
+            figures[label] = _figures(known) | {
                 "calibration": calibration(known),
-                "without_equivalent": len(of_label) - len(known),
+                "without_equivalent": len(some) - len(known),
                 "sure": len(sure),
                 "sure_precision": sum(sure) / max(1, len(sure)),
             }
-            linked += known
-        counts[name] = match_counts(linked)
-    return figures, counts
+    return figures
 
 
 def calibration(found: Sequence[Grounded]) -> list[dict[str, float]]:

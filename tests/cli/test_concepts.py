@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from craft_ray.cli.app import app
+from craft_ray.concepts.forms import keys
+from craft_ray.concepts.lexicon import CORPUS
 from craft_ray.concepts.lexicon_files import read_lexicon
 from tests.support.ontologies import OBO, obo_file
 from tests.support.outputs import STORAGE
@@ -39,8 +42,27 @@ def test_build_keeps_other_prefixes(tmp_path: Path):
     assert lexicon.indices(["HP:0000540"]).min() >= 0
 
 
+def test_build_adds_strings_of_a_corpus(tmp_path: Path):
+    gold, output = tmp_path / "own.pubtator", str(tmp_path / "lexicon")
+    gold.write_text(
+        "1|t|An axon bearer of mice\n1\t3\t14\taxon bearer\tCellType\tD009474\n1\t18\t22\tmice\tTaxon\t9606\n"
+    )
+    command = ["concepts", "build", obo_file(tmp_path), "-o", output, "--gold", str(gold), "--map", "CellType=Cell"]
+    assert CliRunner().invoke(app, [*command, "--label", "Cell"]).exit_code == 0
+    lexicon = read_lexicon(STORAGE, output)
+    (name,) = np.flatnonzero(lexicon.tier == CORPUS)
+    assert lexicon.ids[lexicon.concept[name]].as_py() == "CL:0000540", "to which MeSH's id refers"
+    assert lexicon.key[name] == keys(["axon bearer"]).key[0]
+    assert lexicon.sources[-1]["file"] == "own.pubtator"
+
+
 @pytest.mark.parametrize(
-    ("option", "message"), [("--ids", "give --craft as well"), ("--leave-out", "cannot read the list of classes")]
+    ("option", "message"),
+    [
+        ("--ids", "give --craft as well"),
+        ("--gold", "--gold and --label go together"),
+        ("--leave-out", "cannot read the list of classes"),
+    ],
 )
 def test_build_refuses_bad_options(tmp_path: Path, option: str, message: str):
     command = ["concepts", "build", obo_file(tmp_path), "-o", str(tmp_path / "lexicon"), option, "missing.txt"]

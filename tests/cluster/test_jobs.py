@@ -101,6 +101,7 @@ def test_the_dashboard_shows_every_metric():
     assert f"ray_{COMMIT_SECONDS}_bucket" in shown
 
 
+@pytest.mark.long
 def test_a_job_is_stopped_and_submitted_again(
     cluster: tuple[Path, dict[str, str]], client: JobSubmissionClient, prometheus: Prometheus, tmp_path: Path
 ):

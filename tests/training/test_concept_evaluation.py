@@ -12,7 +12,7 @@ from craft_ray.core.descriptions import CRAFT_PREFIXES
 from craft_ray.core.settings import Settings
 from craft_ray.training.corpora import GoldConcept, GoldDocument
 from craft_ray.training.end_to_end import ConceptSpan, evaluate_concepts, shared_task_scores
-from craft_ray.training.grounding_evaluation import corpus_strings, evaluate_gold_spans, evaluate_other_corpora
+from craft_ray.training.grounding_evaluation import Corpora, corpus_strings, evaluate_gold_spans, fold_of
 from tests.support.ontologies import builder, gene_info, grounder, obo_file
 from tests.support.outputs import STORAGE
 
@@ -43,12 +43,13 @@ def test_gold_spans_are_cross_validated():
         document(0, ("nerve cell", "Cell", "CL:0000540"), ("Foo", "Protein", "PR:000004126")),
         document(1, ("Foo", "Protein", "PR:000004126"), ("Bar", "Cell", "CL:0000000")),
     ]
-    figures, counts = evaluate_gold_spans(articles, builder(), CRAFT_PREFIXES)
+    figures, both = evaluate_gold_spans(Corpora(articles), builder(), CRAFT_PREFIXES)
+    counts = both["CRAFT"]
     assert (figures["mentions"], figures["accuracy"], figures["precision"]) == (4, 0.75, 1.0)
     assert figures["per_label"]["Protein"]["accuracy"] == 1.0
     assert counts["PR"] == {"corpus of 3": [2, 2]}
     assert counts["CL"]["synonym"] == [1, 1]
-    names_alone, _ = evaluate_gold_spans(articles, builder(), CRAFT_PREFIXES, with_corpus=False)
+    names_alone, _ = evaluate_gold_spans(Corpora(articles), builder(), CRAFT_PREFIXES, with_corpus=False)
     assert names_alone["per_label"]["Protein"]["without_id"] == 1.0
 
 
@@ -61,11 +62,35 @@ def test_ids_of_other_corpora_count_by_cross_references():
         ("cell", "Cell", "CL:9"),
         ("mouse", "Taxon", "NCBITaxon:4932"),
     )
-    figures, counts = evaluate_other_corpora({"some": [gold]}, grounder())
-    cells, taxa = figures["some"]["Cell"], figures["some"]["Taxon"]
+    corpora = Corpora([document(1, ("cell", "Cell", "CL:0000000"))], {"some": [gold]})
+    figures, counts = evaluate_gold_spans(corpora, builder(), CRAFT_PREFIXES, with_corpus=False)
+    cells, taxa = figures["corpora"]["some"]["Cell"], figures["corpora"]["some"]["Taxon"]
     assert (cells["mentions"], cells["accuracy"], cells["without_equivalent"]) == (2, 1.0, 1)
     assert (taxa["mentions"], taxa["accuracy"], taxa["without_equivalent"]) == (1, 0.0, 0)
-    assert counts["some"] == {"CL": {"name of 6": [1, 1], "synonym": [1, 1]}, "NCBITaxon": {"synonym of 6": [0, 1]}}
+    assert counts["others"]["some"] == {
+        "CL": {"name of 6": [1, 1], "synonym": [1, 1]},
+        "NCBITaxon": {"synonym of 6": [0, 1]},
+    }
+
+
+def test_strings_of_other_corpora_give_ids():
+    """`axon bearer` is in no ontology, and gold is MeSH's `Neurons`. A text that two corpora have is one text."""
+    bearer = ("axon bearer", "Cell", "MESH:D009474")
+    one, other = (
+        document(0, bearer, ("cell", "Cell", "CL:0000000")),
+        document(1, ("neuron", "Cell", "CL:0000540"), bearer),
+    )
+    corpora = {"one": [one], "same": [replace(one, text=one.text.replace("; ", ";  "))], "other": [other]}
+    assert fold_of(one) == fold_of(corpora["same"][0]) != fold_of(other)
+
+    def right(labels: frozenset[str], **kept: list[GoldDocument]) -> float:
+        craft = [document(2, ("cell", "Cell", "CL:0000000"))]
+        figures, _ = evaluate_gold_spans(Corpora(craft, kept, labels), builder(), CRAFT_PREFIXES)
+        return float(figures["corpora"]["one"]["Cell"]["accuracy"])
+
+    assert right(frozenset({"Cell"}), one=corpora["one"], other=corpora["other"]) == 1.0
+    assert right(frozenset({"Cell"}), one=corpora["one"], same=corpora["same"]) == 0.5
+    assert right(frozenset({"Gene"}), one=corpora["one"], other=corpora["other"]) == 0.5
 
 
 def test_a_score_holds_in_craft_and_elsewhere():
@@ -109,7 +134,7 @@ def test_ids_from_raw_text(craft_iob):
 def test_genes_from_raw_text(craft_iob, tmp_path):
     files = [obo_file(tmp_path), *(gene_info(tmp_path, taxon) for taxon in (9606, 10090))]
     by = load_grounder(Settings(ontology=tuple(files)), STORAGE)
-    text, other = "Pax6 of the mouse", "PAX6 of Homo"
+    text, other = "Pax6 of Mus musculus", "PAX6 of Homo"
     gold = [document(0, (text, "Protein", "")), document(1, (other, "Protein", ""))]
     ids = ("NCBIGene:18508", "NCBIGene:20219|NCBIGene:5080")
     gold = [
