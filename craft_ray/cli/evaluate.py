@@ -92,7 +92,7 @@ def evaluate_documents(
         typer.Option(
             help="Lexicon of `craft-ray concepts build`, made without the articles to score.",
             metavar="FILE",
-            show_default="the one that ships, which has the strings of all CRAFT articles",
+            show_default="the one that ships, which has strings of all CRAFT articles and of other corpora",
         ),
     ] = None,
     errors: Annotated[
@@ -162,7 +162,7 @@ def _load_model(lexicon: str | None, settings: "Settings") -> "tuple[Checkpoint,
     words = read_lexicon(storage, lexicon or str(SHIPPED)) if settings.concepts else None
     grounder = make_grounder(settings, words, checkpoint.tags.names, checkpoint.rescoring, checkpoint.descriptions)
     if lexicon is None and grounder and (grounder.grounded_only or grounder.rescoring):
-        log.warning("the lexicon that ships has the strings of CRAFT's articles, so scores on them are too high")
+        log.warning("the shipped lexicon has strings of CRAFT and of six other corpora, so scores on them are too high")
     return checkpoint.with_candidates() if grounder else checkpoint, grounder
 
 
