@@ -77,15 +77,15 @@ def build(
     from craft_ray.core.settings import load_settings
     from craft_ray.storage.storage import Storage
 
-    chosen = load_settings(settings)
-    storage = Storage.of(chosen)
-    prefixes = tuple(dict.fromkeys((*all_prefixes(prefixes_by_label(chosen)), *(prefix or ()))))
-    builder = build_lexicon(storage, ontologies, prefixes, _read_ids(leave_out))
     if ids and not craft:
         raise SettingsError("--ids names articles of a corpus: give --craft as well")
     if bool(gold) != bool(labels):
         raise SettingsError("--gold and --label go together: a corpus, and the labels whose strings to add")
+    chosen = load_settings(settings)
+    storage = Storage.of(chosen)
+    prefixes = tuple(dict.fromkeys((*all_prefixes(prefixes_by_label(chosen)), *(prefix or ()))))
     corpora = _read_corpora(craft, ids, gold, names, labels)
+    builder = build_lexicon(storage, ontologies, prefixes, _read_ids(leave_out))
     files = ([craft] if craft else [], gold or [])
     documents = len(corpora.craft), sum(map(len, corpora.others.values()))
     for some, number, strings in zip(files, documents, corpora.strings(), strict=True):
@@ -139,8 +139,8 @@ def evaluate(
 
     chosen = load_settings(settings)
     prefixes = prefixes_by_label(chosen)
-    builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
     corpora = _read_corpora(craft, None, gold, names, labels)
+    builder = build_lexicon(Storage.of(chosen), ontologies, all_prefixes(prefixes), _read_ids(leave_out))
     scores, counts = evaluate_gold_spans(corpora, builder, prefixes, not names_alone)
     if write_counts is not None:
         write_counts.write_text(json.dumps(counts, indent=1) + "\n")

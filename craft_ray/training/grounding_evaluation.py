@@ -125,17 +125,19 @@ def evaluate_gold_spans(
     label, of spans whose ids the lexicon has, itself or by a cross-reference; `without_equivalent` counts the others.
     `sure` are ids with a score above SURE, and `sure_precision` is the share of them that is right.
     """
-    ontology = frozenset(base.copy().lexicon().ids.to_pylist())
+    lexicon = base.copy().lexicon()
+    ontology = frozenset(lexicon.ids.to_pylist())
     named = {"CRAFT": corpora.craft, **corpora.others}
     folds: dict[str, list[list[Grounded]]] = {name: [] for name in named}
-    for fold in range(FOLDS) if with_corpus else [None]:
-        builder = base.copy()
-        for strings in corpora.strings(fold) if fold is not None else ():
-            builder.add_strings(strings)
-        lexicon = builder.lexicon()
+    for fold in range(FOLDS):
+        if with_corpus:
+            builder = base.copy()
+            for strings in corpora.strings(without_fold=fold):
+                builder.add_strings(strings)
+            lexicon = builder.lexicon()
         grounder = Grounder(lexicon, shipped_scores(lexicon.prefixes, with_corpus), prefixes)
         for name, documents in named.items():
-            part = [d for d in documents if fold is None or fold_of(d) == fold]
+            part = [d for d in documents if fold_of(d) == fold]
             folds[name].append(ground_gold_spans(grounder, part, ontology))
     craft = folds.pop("CRAFT")
     scored: list[Grounded] = []
