@@ -163,7 +163,8 @@ class LexiconBuilder:
         same = dict.fromkeys(self._xrefs.get(concept_id, ()))
         if prefix in self._prefix and prefix != GENES and not (prefix in SECOND_SOURCES and same):
             return (self._concept(concept_id, prefix),)
-        return tuple(one for one in same if one not in self._nameless and self._taxon[one] <= 1)
+        meant = tuple(one for one in same if self._taxon[one] <= 1)
+        return () if any(one in self._nameless for one in meant) else meant
 
     def lexicon(self) -> Lexicon:
         self._flush()
@@ -210,17 +211,18 @@ class LexiconBuilder:
     def _is_contradicted(self, names: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """(names,) mask of synonyms that corpora use for other concepts of the same ontology, and never for their own.
 
-        Symbols are left out: an abbreviation means different proteins in different fields.
+        Of several concepts that corpora mean by a string, only the one with this preferred name is kept, if there is
+        one. Symbols are left out: an abbreviation means different proteins in different fields.
         """
         ontology = np.frombuffer(bytes(self._ontology), np.uint8)[names["concept"]]
         _, string = np.unique(names["key"] << np.uint64(16) | names["folded"], return_inverse=True)
         string = string * len(self._prefix) + ontology
         use = string * len(self._index) + names["concept"]
-        is_string = names["tier"] == CORPUS
-        is_symbol = np.isin(ontology, [self._prefix[prefix] for prefix in SYMBOLS if prefix in self._prefix])
-        contradicted: NDArray[np.bool_] = (names["tier"] == SYNONYM) & ~is_symbol
-        contradicted &= np.isin(string, string[is_string]) & ~np.isin(use, use[is_string])
-        return contradicted
+        of_corpus, is_synonym = names["tier"] == CORPUS, names["tier"] == SYNONYM
+        is_confirmed = of_corpus & np.isin(use, use[names["tier"] == NAME])
+        contradicted: NDArray[np.bool_] = of_corpus & ~is_confirmed & np.isin(string, string[is_confirmed])
+        contradicted |= is_synonym & np.isin(string, string[of_corpus]) & ~np.isin(use, use[of_corpus])
+        return contradicted & ~np.isin(ontology, [self._prefix[one] for one in SYMBOLS if one in self._prefix])
 
     def _xrefs_of_nameless(
         self, names: Mapping[str, NDArray[Any]], xrefs: Sequence[tuple[str, int]]
@@ -230,9 +232,11 @@ class LexiconBuilder:
         So `calcium`, which means the ion in CRAFT and not the atom, is joined with MeSH's calcium.
         """
         owners = [concept for concept, own in self._nameless.items() for _ in own]
-        key = keys([text for own in self._nameless.values() for text, _ in own]).key
-        order = np.argsort(names["key"], kind="stable")
-        first, last = (np.searchsorted(names["key"], key, side, sorter=order) for side in ("left", "right"))
+        wanted, _, folded, _ = keys([text for own in self._nameless.values() for text, _ in own])
+        key = names["key"] << np.uint64(16) | names["folded"]
+        order = np.argsort(key, kind="stable")
+        wanted = wanted << np.uint64(16) | folded
+        first, last = (np.searchsorted(key, wanted, side, sorter=order) for side in ("left", "right"))
         instead: dict[int, set[int]] = {}
         for owner, start, end in zip(owners, first.tolist(), last.tolist(), strict=True):
             same = names["concept"][order[start:end]].tolist()

@@ -31,8 +31,9 @@ _COMMON = frozenset({"prote", "recep", "facto", "gene", "disea", "disor", "syndr
 _FORMS = (("", EXACT), (" folded", FOLDED), (" singular", SINGULAR), (" relaxed", RELAXED))
 _TIERS = (("corpus", CORPUS), ("name", NAME), ("synonym", SYNONYM))
 _ORDER = (
-    *((tier, form, name + suffix) for suffix, form in _FORMS for name, tier in _TIERS),
+    *((tier, form, name + suffix) for suffix, form in _FORMS[:-1] for name, tier in _TIERS),
     *((RELATED, form, "related" + suffix) for suffix, form in _FORMS[:-1]),
+    *((tier, RELAXED, f"{name} relaxed") for name, tier in _TIERS),
 )
 """Direct matches, best first. RELATED and RELAXED together are mostly wrong, so they do not count."""
 
@@ -42,7 +43,7 @@ MATCHES = (*(name for _, _, name in _ORDER), *VARIANTS)
 DIRECT = len(_ORDER)
 """Number of direct matches. Higher indices in MATCHES are variants."""
 
-_FROM_RELATED = next(rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED)
+_RELATED_STEPS = [rank for rank, (tier, _, _) in enumerate(_ORDER) if tier == RELATED]
 ABBREVIATION = MATCHES.index("abbreviation")
 _RANK = np.full((RELATED + 1, RELAXED + 1), NONE, np.int64)
 for _rank, (_tier, _form, _) in enumerate(_ORDER):
@@ -113,7 +114,7 @@ class Found(NamedTuple):
     def is_unsettled(self) -> NDArray[np.bool_]:
         """(strings,) mask of those that a variant may improve: without a concept, or with that of a related synonym."""
         unsettled: NDArray[np.bool_] = self.concept == NONE
-        return unsettled | ((self.match >= _FROM_RELATED) & (self.match < DIRECT))
+        return unsettled | np.isin(self.match, _RELATED_STEPS)
 
 
 def match_names(lexicon: Lexicon, texts: Sequence[str], allowed: NDArray[np.bool_], taxon: NDArray[np.int64]) -> Found:
@@ -261,7 +262,7 @@ def match_variants(
             continue
         owner = np.array([index for index, _ in pairs])
         part = match_names(lexicon, [text for _, text in pairs], queries.allowed[owner], queries.taxon[owner])
-        better = (part.concept != NONE) & ((found.concept[owner] == NONE) | (part.match < _FROM_RELATED))
+        better = (part.concept != NONE) & ((found.concept[owner] == NONE) | ~np.isin(part.match, _RELATED_STEPS))
         order = np.flatnonzero(better)
         order = order[np.lexsort((order, part.match[order], owner[order]))]
         best = order[np.unique(owner[order], return_index=True)[1]]

@@ -9,6 +9,7 @@ from craft_ray.concepts.forms import keys
 from craft_ray.concepts.hierarchy import lineage, wang_similarity
 from craft_ray.concepts.lexicon import CORPUS, Lexicon, merged, with_fingerprint
 from craft_ray.concepts.packing import NotALexiconError, pack, unpack, unpack_cached
+from craft_ray.concepts.terms import Term
 from tests.support.ontologies import OBO, builder
 
 NEWER = """format-version: 1.2
@@ -50,11 +51,13 @@ def test_strings_of_several_corpora():
         {("grey cell", "CL:0000000"): 9, ("pale cell", "CL:0000000"): 9, ("round cell", "MESH:D009474"): 3}
     )
     made.add_strings({("odd cell", "MESH:D009474"): 2, ("odd cell", "MESH:D000000"): 1})
+    made.add_term(Term("CL:0000740", xrefs=("MESH:D009474",)))  # one more that it means
+    made.add_strings({("neuron", "MESH:D009474"): 1})
     of = made.lexicon()
     (strings,) = (of.tier == CORPUS).nonzero()
     found = {(int(of.key[n]), of.ids[of.concept[n]].as_py()) for n in strings.tolist()}
-    grey, rounded = keys(["grey cell", "round cell"]).key.tolist()
-    assert found == {(grey, "CL:0000540"), (rounded, "CL:0000540")}
+    grey, rounded, neuron = keys(["grey cell", "round cell", "neuron"]).key.tolist()
+    assert found == {(grey, "CL:0000540"), (rounded, "CL:0000540"), (neuron, "CL:0000540")}, "and not CL:0000740"
 
 
 def test_pack_and_unpack():

@@ -41,6 +41,8 @@ def shipped() -> Grounder:
         ("The b-catenin pathway", "Protein", "b-catenin", "PR:000002198"),
         ("NF-kB and ERK1/2", "Protein", "ERK1/2", "PR:000000104"),
         ("Maize plants", "Taxon", "maize", "NCBITaxon:4577"),
+        ("Cytosolic calcium", "Chemical", "calcium", "CHEBI:29108"),
+        ("Depressive disorder and preeclampsia", "Disease", "preeclampsia", "MONDO:0005081"),
     ],
 )
 def test_ids_of_the_shipped_lexicon(shipped: Grounder, text: str, label: str, mention: str, right: str | None):
