@@ -157,13 +157,16 @@ class LexiconBuilder:
         self._strings |= best.keys()
 
     def _meant(self, concept_id: str) -> tuple[int, ...]:
-        """The concepts that an id of a corpus means, itself or by a cross-reference."""
+        """The concepts that an id of a corpus means, itself or by a cross-reference; none if some have no names.
+
+        Genes and concepts of a named species are left out: strings are those of proteins of any species.
+        """
         concept_id = self._old.get(concept_id, concept_id)
         prefix = prefix_of(concept_id)
-        same = dict.fromkeys(self._xrefs.get(concept_id, ()))
-        if prefix in self._prefix and prefix != GENES and not (prefix in SECOND_SOURCES and same):
+        is_source = prefix in self._prefix and prefix != GENES
+        if is_source and (prefix not in SECOND_SOURCES or concept_id in self._index):
             return (self._concept(concept_id, prefix),)
-        meant = tuple(one for one in same if self._taxon[one] <= 1)
+        meant = tuple(one for one in dict.fromkeys(self._xrefs.get(concept_id, ())) if self._taxon[one] <= 1)
         return () if any(one in self._nameless for one in meant) else meant
 
     def lexicon(self) -> Lexicon:
@@ -177,10 +180,12 @@ class LexiconBuilder:
             "tier": np.frombuffer(bytes(self._tier), np.uint8),
             "concept": np.array(self._owner, np.uint32),
         }
-        rows = _distinct(names)
-        rows = rows[~self._is_contradicted({name: column[rows] for name, column in names.items()})]
+        names = _take(names, _distinct(names))
         pairs = [(xref, concept) for xref, concepts in self._xrefs.items() for concept in concepts]
-        pairs += self._xrefs_of_nameless(names, pairs)
+        if self._nameless:
+            pairs += self._xrefs_of_nameless(names, pairs)
+        if self._strings:
+            names = _take(names, ~self._is_contradicted(names))
         parent_start, parent = group_parents(np.array(self._child, np.uint32), np.array(self._parent, np.uint32), count)
         xrefs, xref_concept = distinct_pairs(
             pa.array([xref for xref, _ in pairs], pa.string()), np.array([concept for _, concept in pairs], np.uint32)
@@ -191,7 +196,7 @@ class LexiconBuilder:
             prior[concept] = mentions.bit_length()
         return with_fingerprint(
             Lexicon(
-                **{name: column[rows] for name, column in names.items()},
+                **names,
                 ids=pa.array(list(self._index), pa.string()),
                 names=pa.array(self._name, pa.string()),
                 ontology=np.frombuffer(bytes(self._ontology), np.uint8),
@@ -287,6 +292,10 @@ def spoken(name: str) -> str:
 def _is_of_one_species(concept_id: str) -> bool:
     """PR gives numbers to classes of all species, and UniProt accessions to those of a single one."""
     return concept_id.startswith("PR:") and not concept_id[3:].isdecimal()
+
+
+def _take(names: Mapping[str, Any], rows: NDArray[Any]) -> dict[str, Any]:
+    return {name: column[rows] for name, column in names.items()}
 
 
 def _distinct(names: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:

@@ -71,7 +71,10 @@ class Corpora:
     labels: frozenset[str] = frozenset()
 
     def strings(self, without_fold: int | None = None) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-        """Strings of CRAFT, and of the other corpora, in the order in which a lexicon prefers them."""
+        """`corpus_strings` of CRAFT, and of the other corpora; a lexicon prefers the former.
+
+        without_fold: leave out the documents of this fold
+        """
         others = (d for documents in self.others.values() for d in documents)
         of_labels = (replace(d, concepts=tuple(c for c in d.concepts if c.label in self.labels)) for d in others)
         craft, elsewhere = ([d for d in some if fold_of(d) != without_fold] for some in (self.craft, of_labels))
@@ -79,7 +82,7 @@ class Corpora:
 
 
 def fold_of(document: GoldDocument) -> int:
-    """Number below FOLDS, the same for a text that several corpora have."""
+    """The fold of a document, below FOLDS. A text that several corpora have is in the same fold in all of them."""
     letters = "".join(filter(str.isalnum, document.text[:MAX_TITLE].casefold()))
     return zlib.crc32(letters.encode()) % FOLDS
 
@@ -157,6 +160,7 @@ def evaluate_gold_spans(
 
 
 def _flat(folds: Iterable[Iterable[Grounded]]) -> list[Grounded]:
+    """The mentions of all folds whose labels have an ontology."""
     return [grounded for part in folds for grounded in part if grounded.label in ONTOLOGY]
 
 

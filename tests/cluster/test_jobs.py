@@ -56,15 +56,7 @@ def submit(environment: dict[str, str], job: str, *arguments: str | Path) -> sub
     """`ray job submit`, which prints the job's logs as they come."""
     # Small blocks make many commits. Ray takes a minute to bring the weights to three nodes, and no job here uses them.
     small = json.dumps({"env_vars": {"CRAFT_RAY_BLOCK_MB": "0.002"}, "excludes": ["**/model.safetensors"]})
-    command = [
-        str(Path(sys.executable).with_name("ray")),
-        "job",
-        "submit",
-        "--working-dir",
-        ".",
-        "--submission-id",
-        job,
-    ]
+    command = [Path(sys.executable).with_name("ray"), "job", "submit", "--working-dir", ".", "--submission-id", job]
     entrypoint = ["python", "jobs/annotate.py", *map(str, arguments)]
     return subprocess.Popen(
         [*command, "--runtime-env-json", small, "--", *entrypoint],

@@ -44,7 +44,7 @@ def test_sixteen_bytes_per_name():
 
 
 def test_strings_of_several_corpora():
-    """What an earlier corpus has is not changed, and ids of other vocabularies mean what refers to them."""
+    """Strings of an earlier corpus take precedence. An id of MeSH stands for the concepts that refer to it."""
     made = builder()
     made.add_strings({("grey cell", "CL:0000540"): 1, ("pale cell", "CL:0000540"): 1, ("pale cell", "CL:0000000"): 1})
     made.add_strings(
