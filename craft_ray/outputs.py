@@ -10,7 +10,6 @@ import pyarrow.dataset as ds
 
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical
-from craft_ray.core.schema import Entity
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.core.validation import nearest
 from craft_ray.storage.addresses import absolute
@@ -112,11 +111,6 @@ class Output(output.Output):
         from craft_ray.export.export import export
         from craft_ray.export.plan import PartSizes, Selection
 
-        if absent := [name for name in Entity.__dataclass_fields__ if name not in self.entities.dataset.schema.names]:
-            raise SettingsError(
-                f"the table entities in {self.location} has no column {absent[0]}: an earlier version of craft_ray "
-                "wrote it; annotate into a new output to export it"
-            )
         doc_ids, classes = _several(doc_id), _several(under)
         self.check_documents(doc_ids)
         selection = Selection(

@@ -5,12 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from deltalake import write_deltalake
 
 import craft_ray
 from craft_ray.core.errors import SettingsError
 from tests.support.ontologies import no_lexicon_ships, write_grounded_output  # noqa: F401
-from tests.support.outputs import commit, numbered_document, table
 
 pytestmark = pytest.mark.usefixtures("no_lexicon_ships")
 
@@ -85,15 +83,4 @@ def test_what_does_not_exist_is_named(output: Path, tmp_path: Path):
         tables.export(tmp_path / "x", "csv", under="NCBITaxon:40673")
     with pytest.raises(SettingsError, match="there is no document PMID:9"):
         tables.export(tmp_path / "x", "csv", doc_id="PMID:9")
-    assert not (tmp_path / "x").exists()
-
-
-def test_tables_of_an_earlier_version_are_not_exported(tmp_path: Path):
-    commit(tmp_path / "out", [numbered_document(1)])
-    older = table(tmp_path / "out", "entities").drop_columns("gene_id")
-    where = str(tmp_path / "out" / "entities")
-    write_deltalake(where, older, mode="overwrite", schema_mode="overwrite", partition_by=["label"])
-    tables = craft_ray.open(tmp_path / "out")
-    with pytest.raises(SettingsError, match=r"out has no column gene_id: an earlier version of craft_ray wrote it"):
-        tables.export(tmp_path / "x", "csv")
     assert not (tmp_path / "x").exists()

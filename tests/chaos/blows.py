@@ -100,7 +100,7 @@ def _store_killed(scene: Scene) -> bool:
     if not scene.store.running:
         return False
     down = scene.random.uniform(0.2, 3)
-    scene.store.kill()
+    scene.store.stop()
 
     def restart() -> None:
         threading.Event().wait(down)

@@ -11,7 +11,6 @@ from craft_ray.annotation.tagger import Tagger
 from craft_ray.core.schema import Document
 from craft_ray.readers import read_shard
 from tests.conftest import SAMPLE
-from tests.support.commands import run_command
 from tests.support.s3_server import BUCKET, S3Server
 
 pytestmark = pytest.mark.integration
@@ -22,10 +21,9 @@ def documents_of(file: Path) -> list[Document]:
         return [item for item in read_shard(stream, file.name) if isinstance(item, Document)]
 
 
-def test_the_command_and_the_tagger_agree(tmp_path: Path):
-    done = run_command("annotate", SAMPLE, "--output", tmp_path, "--json")
+def test_the_command_and_the_tagger_agree(local_ray: None, command, tmp_path: Path):
+    done = command("annotate", SAMPLE, "--output", tmp_path, "--json")
     assert done.code == 0, done.stderr
-    assert done.summary is not None
     assert done.summary["documents"]["annotated"] == 3
     assert done.summary["documents"]["deleted"] == 1
     assert "documents annotated" in done.stderr
@@ -33,7 +31,7 @@ def test_the_command_and_the_tagger_agree(tmp_path: Path):
     tagged = Tagger.load().tag_documents(read)
     assert done.summary["entities"] == Counter(entity.label for found in tagged for entity in found)
     assert done.summary["left_out"] == sum((found.left_out for found in tagged), Counter())
-    shown = run_command("show", tmp_path, "--limit", "100")
+    shown = command("show", tmp_path, "--limit", "100")
     assert "Pax6" in shown.stdout
     assert "Protein" in shown.stdout
 

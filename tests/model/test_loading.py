@@ -22,8 +22,8 @@ from tests.support.models import predict, windows_of
 
 
 def test_published_form(tmp_path: Path):
-    """BERT base with `pytorch_model.bin`, `vocab.txt`, a cased vocabulary and one label spelt GENE."""
-    folder = save_random_bert(tmp_path, hidden_size=768, layers=12, heads=12, intermediate_size=3072)
+    """`pytorch_model.bin`, `vocab.txt`, a cased vocabulary and one label spelt GENE."""
+    folder = save_random_bert(tmp_path, hidden_size=768, layers=2, heads=12, intermediate_size=3072)
     model = AutoModelForTokenClassification.from_pretrained(folder)
     model.config.id2label = {i: re.sub("Gene", "GENE", tag) for i, tag in model.config.id2label.items()}
     model.config.save_pretrained(folder)

@@ -108,20 +108,11 @@ class S3Server(S3Access):
             self._process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, cwd=self.folder)
         wait_until_it_takes_a_put(self, self._process, log)
 
-    def kill(self) -> None:
-        assert self._process is not None, "the server is not running"
-        self._process.kill()
-        self._process.wait(timeout=30)
-        self._process = None
-
     def stop(self) -> None:
+        """Kill the process. What it has answered is on disk, and to end by itself it may take half a minute."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=30)
-            except subprocess.TimeoutExpired:  # on a busy machine
-                self._process.kill()
-                self._process.wait(timeout=30)
+            self._process.kill()
+            self._process.wait(timeout=30)
             self._process = None
 
 
