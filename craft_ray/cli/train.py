@@ -16,7 +16,8 @@ from craft_ray.core.packages import require
 from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_training_file
 
 if TYPE_CHECKING:
-    from craft_ray.training.corpora import Corpus
+    from craft_ray.core.settings import Settings
+    from craft_ray.training.corpora import Corpus, GoldDocument, Sentence
 
 EXAMPLES = {
     "train": (
@@ -62,13 +63,14 @@ def train(
     options = chosen | {"swap": shares or None, "auxiliary": auxiliary or None}
     training = file.with_options({name: value for name, value in options.items() if value is not None})
     train_corpus, dev_corpus = _read_corpora(training, label_pairs(names or []), label or [])
-    auxiliaries = [_read_auxiliary(one) for one in training.auxiliary]
 
     from craft_ray.cli.progress import step_progress
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
     from craft_ray.training.train import train as run  # takes seconds
 
+    chosen_settings = load_settings(settings)
+    auxiliaries = [_read_auxiliary(one, train_corpus.labels, chosen_settings) for one in training.auxiliary]
     on = console(stderr=True)
     with step_progress(on) as show_step:
         result = run(
@@ -81,7 +83,7 @@ def train(
             labels=read_descriptions(training.labels) if training.labels else {},
             workers=workers,
             accumulate=accumulate,
-            settings=load_settings(settings),
+            settings=chosen_settings,
             on_step=show_step,
             on_epoch=lambda row: print_status(on, _epoch_line(row)),
         )
@@ -118,17 +120,51 @@ def _read_corpora(training: TrainingFile, names: Mapping[str, str], labels: Sequ
     return corpora
 
 
-def _read_auxiliary(auxiliary: str | Auxiliary) -> "Corpus":
-    """An auxiliary corpus, whose labels that teach one of the main corpus have its name."""
+def _read_auxiliary(auxiliary: str | Auxiliary, labels: Sequence[str], settings: "Settings") -> "Corpus":
+    """An auxiliary corpus, whose labels that teach one of the main corpus have its name.
+
+    labels: those of the main corpus
+    """
+    from craft_ray.training.corpora import to_sentences
+    from craft_ray.training.gold import read_documents
+
     own = Auxiliary(corpus=auxiliary) if isinstance(auxiliary, str) else auxiliary
-    corpus = _read_corpus(own.corpus)
+    documents = read_documents(own.corpus)
+    corpus = _corpus(own.corpus, to_sentences(documents))
     if unknown := set(own.labels) - set(corpus.labels):
         raise SettingsError(f"{corpus.name} has no label {min(unknown)}: it has {', '.join(corpus.labels)}")
-    return corpus.renamed(own.labels)
+    if own.silver is None:
+        return corpus.renamed(own.labels)
+    documents = _with_silver(documents, own.labels, labels, settings.model_copy(update={"model": own.silver}))
+    corpus = replace(corpus, sentences=to_sentences(documents))
+    return replace(corpus, shared=corpus.labels)
+
+
+def _with_silver(
+    documents: Sequence["GoldDocument"], names: Mapping[str, str], labels: Sequence[str], settings: "Settings"
+) -> list["GoldDocument"]:
+    """The documents with their mentions of some labels, renamed, and the mentions that a model finds of the others."""
+    from craft_ray.annotation.tagger import Tagger
+    from craft_ray.core.schema import document_of
+    from craft_ray.model.tags import Mention
+
+    silver = set(labels) - set(names.values())
+    result = []
+    found = Tagger.load(settings=settings).tag_documents([document_of(d.doc_id, d.text) for d in documents])
+    for document, entities in zip(documents, found, strict=True):
+        gold = [replace(m, label=names[m.label]) for m in document.mentions if m.label in names]
+        mentions = gold + [Mention(e.start, e.end, e.label) for e in entities if e.label in silver]
+        result.append(replace(document, mentions=tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label)))))
+    return result
 
 
 def _read_corpus(path: str, ids: str | None = None) -> "Corpus":
-    from craft_ray.training.corpora import Corpus
     from craft_ray.training.gold import read_sentences
 
-    return Corpus("/".join(Path(path).resolve().parts[-2:]), read_sentences(path, ids))
+    return _corpus(path, read_sentences(path, ids))
+
+
+def _corpus(path: str, sentences: list["Sentence"]) -> "Corpus":
+    from craft_ray.training.corpora import Corpus
+
+    return Corpus("/".join(Path(path).resolve().parts[-2:]), sentences)

@@ -90,12 +90,18 @@ class Recipe(BaseModel):
 
 
 class Auxiliary(BaseModel):
-    """An auxiliary corpus. labels: the main corpus's label that each of its own labels teaches; others stay its own"""
+    """An auxiliary corpus.
+
+    labels: the main corpus's label that each of its own labels teaches; others stay its own
+    silver: a model that adds mentions of the main corpus's other labels, as `annotate` finds them; other labels of the
+            corpus are then left out
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     corpus: str
     labels: dict[str, str] = {}
+    silver: str | None = None
 
 
 class TrainingFile(BaseModel):

@@ -73,16 +73,16 @@ def test_rescoring_of_the_model():
 
 
 def test_less_likely_mentions_are_found_for_rescoring_alone():
-    text = "Turnover of the complex and its recruitment to the plate were seen in the population."
+    text = "The filament was seen. The granules were seen at the front. The complex and the patients were examined."
     plain = load_checkpoint()
     more = plain.with_candidates()
     assert set(plain.rescoring["candidate_odds"]) <= set(plain.tags.names)
     assert more.fingerprint != plain.fingerprint
-    assert spans(Tagger(plain, "fp32").tag(text)) == set()
-    assert spans(Tagger(more, "fp32").tag(text)) == {("Gene", "complex")}
+    likely, all_found = (spans(Tagger(one, "fp32").tag(text)) for one in (plain, more))
+    assert likely < all_found
     every, alone = (Settings(precision="fp32", **given) for given in ({"min_score": 0}, {"concepts": False}))
-    assert spans(Tagger.load(settings=every).tag(text)) == {("Gene", "complex")}
-    assert spans(Tagger.load(settings=alone).tag(text)) == set()
+    assert spans(Tagger.load(settings=every).tag(text)) == all_found
+    assert spans(Tagger.load(settings=alone).tag(text)) == likely
 
 
 def spans(entities: Entities) -> set[tuple[str, str]]:
