@@ -1,8 +1,9 @@
 """`craft-ray train`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from craft_ray.core.packages import require
 from craft_ray.training.recipe import Auxiliary, Recipe, TrainingFile, read_training_file
 
 if TYPE_CHECKING:
-    from craft_ray.core.settings import Settings
+    from craft_ray.annotation.tagger import Tagger
     from craft_ray.training.corpora import Corpus, GoldDocument, Sentence
 
 EXAMPLES = {
@@ -63,14 +64,16 @@ def train(
     options = chosen | {"swap": shares or None, "auxiliary": auxiliary or None}
     training = file.with_options({name: value for name, value in options.items() if value is not None})
     train_corpus, dev_corpus = _read_corpora(training, label_pairs(names or []), label or [])
+    auxiliaries = [_read_auxiliary(one) for one in training.auxiliary]
 
+    from craft_ray.annotation.tagger import Tagger
     from craft_ray.cli.progress import step_progress
     from craft_ray.core.descriptions import read_descriptions
     from craft_ray.core.settings import load_settings
     from craft_ray.training.train import train as run  # takes seconds
 
-    chosen_settings = load_settings(settings)
-    auxiliaries = [_read_auxiliary(one, train_corpus.labels, chosen_settings) for one in training.auxiliary]
+    loaded = load_settings(settings)
+    tagger = cache(partial(Tagger.load, settings=loaded))
     on = console(stderr=True)
     with step_progress(on) as show_step:
         result = run(
@@ -79,11 +82,11 @@ def train(
             training.require("base"),
             output,
             training.recipe,
-            auxiliary=auxiliaries,
+            auxiliary=[_auxiliary_corpus(*one, train_corpus.labels, tagger) for one in auxiliaries],
             labels=read_descriptions(training.labels) if training.labels else {},
             workers=workers,
             accumulate=accumulate,
-            settings=chosen_settings,
+            settings=loaded,
             on_step=show_step,
             on_epoch=lambda row: print_status(on, _epoch_line(row)),
         )
@@ -120,51 +123,50 @@ def _read_corpora(training: TrainingFile, names: Mapping[str, str], labels: Sequ
     return corpora
 
 
-def _read_auxiliary(auxiliary: str | Auxiliary, labels: Sequence[str], settings: "Settings") -> "Corpus":
-    """An auxiliary corpus, whose labels that teach one of the main corpus have its name.
+def _read_auxiliary(auxiliary: str | Auxiliary) -> tuple[Auxiliary, list["GoldDocument"]]:
+    """An auxiliary corpus and its documents.
 
-    labels: those of the main corpus
+    Raises SettingsError if it cannot be read or lacks a label that it is to teach.
     """
-    from craft_ray.training.corpora import to_sentences
     from craft_ray.training.gold import read_documents
 
     own = Auxiliary(corpus=auxiliary) if isinstance(auxiliary, str) else auxiliary
     documents = read_documents(own.corpus)
-    corpus = _corpus(own.corpus, to_sentences(documents))
-    if unknown := set(own.labels) - set(corpus.labels):
-        raise SettingsError(f"{corpus.name} has no label {min(unknown)}: it has {', '.join(corpus.labels)}")
-    if own.silver is None:
-        return corpus.renamed(own.labels)
-    documents = _with_silver(documents, own.labels, labels, settings.model_copy(update={"model": own.silver}))
-    corpus = replace(corpus, sentences=to_sentences(documents))
-    return replace(corpus, shared=corpus.labels)
+    known = {mention.label for document in documents for mention in document.mentions}
+    if unknown := set(own.labels) - known:
+        raise SettingsError(f"{own.corpus} has no label {min(unknown)}: it has {', '.join(sorted(known))}")
+    return own, documents
 
 
-def _with_silver(
-    documents: Sequence["GoldDocument"], names: Mapping[str, str], labels: Sequence[str], settings: "Settings"
-) -> list["GoldDocument"]:
-    """The documents with their mentions of some labels, renamed, and the mentions that a model finds of the others."""
-    from craft_ray.annotation.tagger import Tagger
+def _auxiliary_corpus(
+    auxiliary: Auxiliary,
+    documents: Sequence["GoldDocument"],
+    labels: Sequence[str],
+    tagger: Callable[[str], "Tagger"],
+) -> "Corpus":
+    """The sentences of an auxiliary corpus, with the main corpus's names of labels that mean the same.
+
+    labels: those of the main corpus
+    tagger: loads the model that adds silver mentions
+    """
     from craft_ray.core.schema import document_of
-    from craft_ray.model.tags import Mention
+    from craft_ray.training.corpora import to_sentences, with_silver
 
-    silver = set(labels) - set(names.values())
-    result = []
-    found = Tagger.load(settings=settings).tag_documents([document_of(d.doc_id, d.text) for d in documents])
-    for document, entities in zip(documents, found, strict=True):
-        gold = [replace(m, label=names[m.label]) for m in document.mentions if m.label in names]
-        mentions = gold + [Mention(e.start, e.end, e.label) for e in entities if e.label in silver]
-        result.append(replace(document, mentions=tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label)))))
-    return result
+    if auxiliary.silver is None:
+        return _corpus_of(auxiliary.corpus, to_sentences(documents)).renamed(auxiliary.labels)
+    found = tagger(auxiliary.silver).tag_documents([document_of(d.doc_id, d.text) for d in documents])
+    corpus = _corpus_of(auxiliary.corpus, to_sentences(with_silver(documents, auxiliary.labels, found, labels)))
+    return replace(corpus, shared=corpus.labels)
 
 
 def _read_corpus(path: str, ids: str | None = None) -> "Corpus":
     from craft_ray.training.gold import read_sentences
 
-    return _corpus(path, read_sentences(path, ids))
+    return _corpus_of(path, read_sentences(path, ids))
 
 
-def _corpus(path: str, sentences: list["Sentence"]) -> "Corpus":
+def _corpus_of(path: str, sentences: list["Sentence"]) -> "Corpus":
+    """A corpus named by the last two parts of its path."""
     from craft_ray.training.corpora import Corpus
 
     return Corpus("/".join(Path(path).resolve().parts[-2:]), sentences)

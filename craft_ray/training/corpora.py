@@ -13,6 +13,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.hashing import hash64
 from craft_ray.core.labels import in_order
 from craft_ray.core.logs import log
+from craft_ray.core.schema import Entity
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Mention
 
@@ -209,6 +210,27 @@ def _selected(item: Item, names: Mapping[str, str], kept: set[str]) -> Item:
 def _renamed(mentions: Iterable[T], names: Mapping[str, str], kept: set[str]) -> tuple[T, ...]:
     renamed = (replace(mention, label=names.get(mention.label, mention.label)) for mention in mentions)
     return tuple(mention for mention in renamed if mention.label in kept)
+
+
+def with_silver(
+    documents: Iterable[GoldDocument],
+    names: Mapping[str, str],
+    found: Iterable[Iterable[Entity]],
+    labels: Iterable[str],
+) -> list[GoldDocument]:
+    """Keep the gold mentions of some labels of documents, and add the mentions that a model has found of others.
+
+    names:  new name of each gold label to keep
+    found:  the model's entities, by document
+    labels: those of the result; the model supplies all that `names` does not
+    """
+    silver = set(labels) - set(names.values())
+    result = []
+    for document, entities in zip(documents, found, strict=True):
+        gold = [replace(m, label=names[m.label]) for m in document.mentions if m.label in names]
+        mentions = gold + [Mention(e.start, e.end, e.label) for e in entities if e.label in silver]
+        result.append(replace(document, mentions=tuple(sorted(mentions, key=lambda m: (m.start, m.end, m.label)))))
+    return result
 
 
 def to_sentences(documents: Iterable[GoldDocument]) -> list[Sentence]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from craft_ray.cli.train import _read_auxiliary, _read_corpora
+from craft_ray.annotation.tagger import Tagger
+from craft_ray.cli.train import _auxiliary_corpus, _read_auxiliary, _read_corpora
 from craft_ray.core.errors import SettingsError
-from craft_ray.core.settings import Settings
 from craft_ray.training.recipe import Auxiliary, TrainingFile
 from tests.support.gold import gold
 
@@ -32,6 +32,6 @@ def test_a_model_adds_the_labels_that_a_corpus_lacks(tmp_path: Path):
     record = {"text": "Pax6 is expressed in the mouse eye.", "entities": mentions}
     (tmp_path / "corpus.jsonl").write_text(json.dumps(record))
     auxiliary = Auxiliary(corpus=str(tmp_path / "corpus.jsonl"), labels={"GENE": "Protein"}, silver="craft")
-    corpus = _read_auxiliary(auxiliary, ["Protein", "Taxon", "Anatomy", "Host"], Settings())
+    corpus = _auxiliary_corpus(*_read_auxiliary(auxiliary), ["Protein", "Taxon", "Anatomy", "Host"], Tagger.load)
     assert corpus.sentences == [gold("[Pax6|Protein] is expressed in the [mouse|Taxon] [eye|Anatomy].")]
     assert corpus.shared == ("Protein", "Taxon", "Anatomy"), "nothing is learned of a label that the model lacks"

@@ -34,7 +34,7 @@ def test_repeated_signals_count_once(apart: float, number: signal.Signals):
 
 
 def output_of(program: str) -> str:
-    """What a program prints. A signal to the process of the tests itself could also reach a thread of Ray's."""
+    """Run a program in a new process, because in the test process a thread of Ray could take the signal."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout
 

@@ -109,7 +109,7 @@ class S3Server(S3Access):
         wait_until_it_takes_a_put(self, self._process, log)
 
     def stop(self) -> None:
-        """Kill the process. What it has answered is on disk, and to end by itself it may take half a minute."""
+        """Kill the process: a graceful shutdown can take half a minute, and acknowledged writes are on disk already."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=30)
