@@ -17,7 +17,7 @@ def read_bits(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
     """Yield a Document for each outermost part of a book, those without an id named by the file. Its journal is the
     book's title.
     """
-    for number, chapter in enumerate(iter_elements(stream, _CHAPTERS, nested=False)):
+    for number, chapter in enumerate(iter_elements(stream, _CHAPTERS, nested=False, undeclared_entities=True)):
         book = chapter.getroottree().getroot().find(".//{*}book-title")
         yield from read_article(_article(chapter, book), shard if number == 0 else f"{shard}#{number}", options.include)
 

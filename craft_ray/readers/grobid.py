@@ -32,7 +32,7 @@ _BACK = {"acknowledgement": "ack", "annex": "app"}
 
 def read_grobid(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[Item]:
     """Yield a Document for each TEI, those without an id named by the file."""
-    for number, tei in enumerate(iter_elements(stream, ("TEI",))):
+    for number, tei in enumerate(iter_elements(stream, ("TEI",), undeclared_entities=True)):
         name = shard if number == 0 else f"{shard}#{number}"
         if any(program.get("ident") == "GROBID" for program in tei.iter("application")):
             yield from read_article(_article(tei), name, options.include)

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 from lxml import etree
 
+from craft_ray.core.logs import log
 from craft_ray.core.schema import Document, Item, Rejection
 from craft_ray.readers.ids import article_id
 from craft_ray.readers.jats_text import TABLES, JatsText
 from craft_ray.readers.reader import Reader, ReadOptions
 from craft_ray.readers.text_builder import normalize_space
-from craft_ray.readers.xml import LANGUAGE, iter_elements, local_name, text_of
+from craft_ray.readers.xml import LANGUAGE, iter_elements, local_name, text_of, unknown_entities
 
 _SUB_ARTICLES = ("sub-article", "response")
 _BODIES = ("body", "floats-group", "floats-wrap")
@@ -42,7 +43,7 @@ def read_jats(stream: BinaryIO, shard: str, options: ReadOptions) -> Iterator[It
 
     Articles of another document type are rejected as `unknown_format`.
     """
-    for number, article in enumerate(iter_elements(stream, ("article",))):
+    for number, article in enumerate(iter_elements(stream, ("article",), undeclared_entities=True)):
         yield from read_article(article, shard if number == 0 else f"{shard}#{number}", options.include)
 
 
@@ -100,6 +101,9 @@ def _build_document(
         metadata["part_of"] = parent.doc_id
     if language:
         metadata["language"] = language
+    if unknown := unknown_entities(article):
+        metadata["unknown_entities"] = unknown
+        log.warning("kept entities that have no character", extra={"document": doc_id, "entities": unknown})
     if left_out := _words_left_out(article, meta, include):
         metadata["words_left_out"] = left_out
     return Document(

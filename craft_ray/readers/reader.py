@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from craft_ray.core.schema import Item
 from craft_ray.core.settings import ArticlePart
 
-READER_VERSION = 4
+READER_VERSION = 5
 """Increase it when readers give other documents for the same bytes: outputs then read their files again."""
 
 HEAD_BYTES = 1 << 16

@@ -1,6 +1,7 @@
 """Streaming XML: resolves no external entities, expands no internal ones, and keeps one record in memory."""
 
 import html.entities
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -13,20 +14,24 @@ from craft_ray.readers.limits import XML, BoundedReader
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
-def iter_elements(stream: BinaryIO, tags: Collection[str], nested: bool = True) -> Iterator[etree._Element]:
+def iter_elements(
+    stream: BinaryIO, tags: Collection[str], nested: bool = True, undeclared_entities: bool = False
+) -> Iterator[etree._Element]:
     """Yield each element with one of `tags` when it ends, without its namespace. It is cleared when the next one is
     requested.
 
     nested: yield those within others too, which the others then lack
+    undeclared_entities: keep entities that a document without an external DTD does not declare, as XML allows in one
+        that has such a DTD
 
     Prefixes that are not declared are removed, and are no error.
 
     Raises ShardError: `bad_xml` where the stream stops being well-formed, `too_large` where an element does not end.
+    Every element that ends before that point is yielded first.
     """
     wanted = tuple(f"{{*}}{tag}" for tag in tags)
     bounded = BoundedReader(stream, XML)
-    parser = etree.iterparse(
-        bounded,
+    parser = etree.XMLPullParser(
         events=("end",),
         tag=wanted,
         resolve_entities=False,
@@ -37,11 +42,11 @@ def iter_elements(stream: BinaryIO, tags: Collection[str], nested: bool = True) 
         remove_pis=True,
     )
     try:
-        for _, element in parser:
+        for element in _ended_elements(parser, bounded, undeclared_entities):
             if not nested and next(element.iterancestors(*wanted), None) is not None:
                 continue
             _remove_namespace(element)
-            if len(parser.error_log):
+            if len(parser.feed_error_log):
                 _remove_prefixes(element)
             yield element
             bounded.reset()
@@ -50,10 +55,53 @@ def iter_elements(stream: BinaryIO, tags: Collection[str], nested: bool = True) 
                 del element.getparent()[0]
     except etree.XMLSyntaxError as error:
         # The parser goes on after an error of namespaces, and raises it at the end.
-        if all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in parser.error_log) and len(parser.error_log):
+        errors = parser.feed_error_log
+        if all(entry.domain == etree.ErrorDomains.NAMESPACE for entry in errors) and len(errors):
             return
-        last = parser.error_log.last_error  # the error itself often says no more than "no element found"
+        last = errors.last_error  # the error itself often says no more than "no element found"
         raise ShardError("bad_xml", f"line {last.line}: {last.message}" if last else str(error)) from error
+
+
+def _ended_elements(parser: etree.XMLPullParser, stream: BoundedReader, undeclared_entities: bool) -> Iterator[Any]:
+    """Yield the elements that end in each block before the next block is read.
+
+    Not `iterparse`: from lxml 6.2 on, it drops the elements that end before an error in the same block.
+
+    Raises XMLSyntaxError after the elements that end before the error.
+    """
+    block = stream.read()
+    if undeclared_entities:
+        block = _with_external_dtd(block)
+    while block:
+        error = None
+        try:
+            parser.feed(block)
+        except etree.XMLSyntaxError as raised:
+            error = raised
+        for _, element in parser.read_events():
+            yield element
+        if error is not None:
+            raise error
+        block = stream.read()
+    parser.close()  # an early end: the elements that this closes are incomplete
+
+
+_PROLOG = re.compile(rb"(?:\xef\xbb\xbf)?(?:<\?.*?\?>|<!--.*?-->|\s)*", re.DOTALL)
+_DOCTYPE = re.compile(rb"<!DOCTYPE\s+[^\s>\[]+(?=\s*[>\[])")
+
+
+def _with_external_dtd(start: bytes) -> bytes:
+    """Make the start of a document refer to an external DTD, which is never read, if it does not refer to one.
+
+    An entity that is not declared is an error without such a DTD, and a warning with one
+    (https://www.w3.org/TR/xml/#wf-entdeclared).
+    """
+    prolog = _PROLOG.match(start)
+    root = prolog.end() if prolog else 0
+    if (own := _DOCTYPE.match(start, root)) is not None:
+        return start[: own.end()] + b' SYSTEM ""' + start[own.end() :]
+    is_root = start[root : root + 1] == b"<" and not start.startswith(b"<!DOCTYPE", root)
+    return start[:root] + b'<!DOCTYPE article SYSTEM "">' + start[root:] if is_root else start
 
 
 def text_of(element: Any, skip: Collection[str] = (), apart: Callable[[Any], bool] = lambda element: False) -> str:
@@ -95,6 +143,14 @@ def add_child(child: Any, skip: Collection[str], apart: Callable[[Any], bool], p
 _GREEK_NAMES = "a b g d e z ee th i k l m n x o p r s t u ph kh ps oh sf"
 _GREEK = dict(zip((f"{name}gr" for name in _GREEK_NAMES.split()), "αβγδεζηθικλμνξοπρστυφχψως", strict=True))
 """Greek letters of ISO 8879 (ISOgrk1), which HTML does not have: `&bgr;` is β and `&Bgr;` Β."""
+
+
+def unknown_entities(element: Any) -> list[str]:
+    """Names of the entities within an element that stay in its text as they are written, for lack of a character."""
+    names = dict.fromkeys(
+        entity.text for entity in element.iter(etree.Entity) if _character(entity.text) == entity.text
+    )
+    return [name[1:-1] for name in names]
 
 
 def _character(entity: str) -> str:
