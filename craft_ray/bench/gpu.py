@@ -23,6 +23,7 @@ from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.inference import Model, prepare_model
 from craft_ray.model.loading import find_model
 from craft_ray.model.tags import Predictions, TagSet
+from craft_ray.model.weights import unpacked_folder
 
 DTYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -116,7 +117,8 @@ def operations(checkpoint: Checkpoint, window_length: NDArray[np.int32]) -> floa
 def pipeline_rates(inputs: Inputs, device: str, batches: Iterable[int] = (16, 64, 256)) -> dict[str, Any]:
     """Tokens per second of the pipeline, in fp16 on a GPU, at each batch size; it is slow, so a tenth of the tokens."""
     sentences, tokens = sentences_of(inputs.checkpoint, inputs.texts, inputs.sizes.stage // 10)
-    rival = token_classification(find_model(inputs.checkpoint.source), device, inputs.cores)
+    folder = unpacked_folder(find_model(inputs.checkpoint.source), inputs.folder / "pipeline-model")
+    rival = token_classification(folder, device, inputs.cores)
     runs = {f"pipeline, batch {size}": partial(timed, partial(rival, sentences, batch_size=size)) for size in batches}
     return {name: rates(tokens, values) for name, values in in_turn(runs, inputs.sizes.repeats).items()}
 

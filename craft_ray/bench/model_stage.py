@@ -20,6 +20,7 @@ from craft_ray.model.inference import Model, choose_precision
 from craft_ray.model.loading import find_model
 from craft_ray.model.sentences import sentence_spans
 from craft_ray.model.tags import Predictions
+from craft_ray.model.weights import unpacked_folder
 from craft_ray.model.windows import Windower, Windows
 
 
@@ -39,7 +40,8 @@ def model_stage(
     default = choose_precision(checkpoint, "cpu", "auto", "auto")[0]
     sentences, tokens = sentences_of(checkpoint, inputs.texts, inputs.sizes.stage)
     packed, single = (windows_of(checkpoint, sentences, pieces) for pieces in (checkpoint.window_pieces, 0))
-    rival = load_rival(find_model(checkpoint.source), "cpu", inputs.cores)
+    folder = unpacked_folder(find_model(checkpoint.source), inputs.folder / "pipeline-model")
+    rival = load_rival(folder, "cpu", inputs.cores)
     spans = [[(e["entity_group"], e["start"], e["end"]) for e in found] for found in rival(sentences, batch_size=8)]
     runs: dict[str, Callable[[], object]] = {
         f"pipeline, batch {size}": partial(rival, sentences, batch_size=size) for size in batches

@@ -21,6 +21,7 @@ from craft_ray.core.settings import load_settings
 from craft_ray.model.checkpoint import update_config
 from craft_ray.model.loading import find_model
 from craft_ray.model.sentences import sentence_spans
+from craft_ray.model.weights import unpacked_folder
 from craft_ray.model.windows import Windower
 
 
@@ -61,7 +62,8 @@ def whole_job(inputs: Inputs, batch_size: int) -> dict[str, Any]:
         raise RunError("each document has a sentence that is too long for the pipeline")
     files = inputs.jsonl("rival", inputs.sizes.rival, 4)
     folder = inputs.folder / "sentence-model"
-    shutil.copytree(find_model(checkpoint.source), folder)
+    if (source := unpacked_folder(find_model(checkpoint.source), folder)) != str(folder):
+        shutil.copytree(source, folder)
     update_config(folder, window_pieces=0, score_calibration=[1.0, 0.0], refine_mentions=False, rescoring=None)
     theirs, ours = inputs.folder / "pattern-out", inputs.folder / "job-out"
     found: dict[str, Any] = {}

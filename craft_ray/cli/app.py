@@ -42,6 +42,7 @@ COMMANDS = {
     "evaluate tokens": "evaluate.evaluate_tokens",
     "evaluate documents": "evaluate.evaluate_documents",
     "quantize": "evaluate.quantize",
+    "publish": "evaluate.publish",
     "rescore": "evaluate.rescore",
     "bench": "machine.bench",
 }

@@ -1,4 +1,4 @@
-"""`craft-ray evaluate tokens` and `evaluate documents`, `quantize` and `rescore`: a model measured, and fitted."""
+"""`craft-ray evaluate tokens` and `evaluate documents`, `quantize`, `rescore` and `publish`."""
 
 import json
 from pathlib import Path
@@ -237,6 +237,28 @@ def quantize(
         raise RunError(f"F1 falls from {exact:.4f} to {int8:.4f}, by more than {MAX_F1_LOSS}: {model} is not changed")
     result.write(Path(model))
     print(json.dumps({"f1": exact, "f1_int8": int8}) if as_json else f"F1 {exact:.4f}, in int8 {int8:.4f}")
+
+
+def publish(
+    model: Annotated[str, typer.Argument(help="Name of a model that ships, or folder of a checkpoint.")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the copy.")],
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Write weights in half precision, which transformers opens.")
+    ] = False,
+) -> None:
+    """Copy a checkpoint with its weights in 8 bits, half the size of fp16, or with `--fp16` for transformers.
+
+    Only craft_ray opens the former, for all commands and in any number format.
+    """
+    from craft_ray.model.loading import find_model, load_checkpoint
+    from craft_ray.model.weights import write_copy
+
+    load_checkpoint(model)
+    try:
+        written = write_copy(Path(find_model(model)), folder, pack=not fp16)
+    except OSError as error:
+        raise SettingsError(f"cannot copy the model {model} to {folder}: {error.strerror or error}") from error
+    print(f"{written} {written.stat().st_size / 1e6:.1f} MB")
 
 
 def rescore(

@@ -6,6 +6,7 @@ Workers therefore read no checkpoint files, and a folder on the driver's disk se
 
 import hashlib
 import json
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.core.labels import canonical
 from craft_ray.core.validation import nearest
 from craft_ray.model.tags import TagSet
+from craft_ray.model.weights import Weights
 
 SEEN_FILE = "seen_mentions.npy"
 CONFIG_FILE = "config.json"
@@ -79,7 +81,7 @@ class Checkpoint:
 
     source: str
     config: dict[str, Any]
-    weights: dict[str, NDArray[np.generic]]
+    weights: Weights
     tokenizer: str
     special: SpecialTokens
     max_tokens: int
@@ -122,7 +124,8 @@ class Checkpoint:
         by_name = np.array([*(odds.get(name, 0.0) for name in tags.names), 0.0], np.float32)  # the last one is for `O`
         bias = self.weights["classifier.bias"].astype(np.float32) + by_name[tags.label]
         fingerprint = hashlib.sha256(json.dumps([self.fingerprint, dict(odds)]).encode()).hexdigest()
-        return replace(self, weights=self.weights | {"classifier.bias": bias}, fingerprint=fingerprint)
+        weights = ChainMap({"classifier.bias": bias}, self.weights)  # type: ignore[arg-type]  # only read
+        return replace(self, weights=weights, fingerprint=fingerprint)
 
     @property
     def descriptions(self) -> dict[str, LabelDescription]:
@@ -193,12 +196,13 @@ def to_numpy(tensor: Any) -> NDArray[np.generic]:
     return array
 
 
-def fingerprint_of(weights: dict[str, NDArray[np.generic]], others: list[Any]) -> str:
+def fingerprint_of(weights: Weights, others: list[Any]) -> str:
     """SHA-256 of weights by name and of everything else that determines the entities."""
     digest = hashlib.sha256(json.dumps(others, sort_keys=True).encode())
     for name in sorted(weights):
-        digest.update(f"{name} {weights[name].dtype} {weights[name].shape}".encode())
-        digest.update(np.ascontiguousarray(weights[name]).data)
+        array = weights[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -35,6 +35,7 @@ from craft_ray.model.checkpoint import (
 )
 from craft_ray.model.engines.stand_in import STAND_IN
 from craft_ray.model.tokens import load_tokenizer
+from craft_ray.model.weights import Weights, read_weights, weights_file
 
 _MODELS = Path(__file__).parent.parent / "models"
 
@@ -42,9 +43,6 @@ SHIPPED = {"craft": _MODELS / "craft", "craft-iob": _MODELS / "craft-iob"}
 """Folders of the models that ship with the package, by the name that `--model` takes."""
 
 DEFAULT = "craft"
-
-_KINDS = {"F32": np.float32, "F16": np.float16}
-"""Types of weights, by their names in safetensors."""
 
 
 def load_checkpoint(source: str = EMBEDDED, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
@@ -109,7 +107,7 @@ class _Files:
     """
 
     config: dict[str, Any]
-    weights: dict[str, NDArray[np.generic]]
+    weights: Weights
     tokenizer: Tokenizer
     positions: int
     weights_file: Path | None = None
@@ -164,14 +162,14 @@ def _read_own(folder: Path, source: str, with_weights: bool = True) -> _Files | 
 
     Needs only tokenizers, and takes a twentieth of the time that importing transformers takes.
     """
-    config_file, weights_file = folder / CONFIG_FILE, folder / "model.safetensors"
-    if not (config_file.is_file() and (weights_file.is_file() or not with_weights)):
+    config_file, file = folder / CONFIG_FILE, weights_file(folder) if with_weights else None
+    if not config_file.is_file() or (with_weights and file is None):
         return None
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
         if config.get("model_type") != "bert" or "window_pieces" not in config:
             return None
-        weights = _mapped(weights_file) if with_weights else {}
+        weights = {} if file is None else read_weights(file)
         tokenizer = load_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"))
         longest = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["model_max_length"]
         head = weights["classifier.weight"].shape[0] if "classifier.weight" in weights else 0
@@ -180,21 +178,7 @@ def _read_own(folder: Path, source: str, with_weights: bool = True) -> _Files | 
         raise SettingsError(f"cannot load the model {source}: {first_line(error)}") from error
     if with_weights and head != len(config["id2label"]):
         raise SettingsError(f"the model {source} has no head for its {len(config['id2label'])} labels")
-    return _Files(config, weights, tokenizer, positions, weights_file if with_weights else None)
-
-
-def _mapped(file: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a safetensors file, mapped from it: what is not used is not read."""
-    content = np.memmap(file, np.uint8, "c")
-    length = int.from_bytes(content[:8].tobytes(), "little")
-    header = json.loads(content[8 : 8 + length].tobytes())
-    header.pop("__metadata__", None)
-    arrays = {}
-    for name, about in header.items():
-        start, end = (8 + length + offset for offset in about["data_offsets"])
-        data: NDArray[np.generic] = content[start:end].view(np.ndarray).view(_KINDS[about["dtype"]])
-        arrays[name] = data.reshape(about["shape"])
-    return arrays
+    return _Files(config, weights, tokenizer, positions, file)
 
 
 def _read_with_transformers(folder: str, source: str) -> _Files:

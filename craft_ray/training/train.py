@@ -111,7 +111,7 @@ def weights_of_base(base: str, head: Head) -> Weights:
     checkpoint = load_checkpoint(base)
     if tuple(label for _, label in sorted(checkpoint.id2label.items())) != head.tags:
         raise SettingsError(f"base_share: the base {base} has other labels than the corpus")
-    return checkpoint.weights
+    return dict(checkpoint.weights)
 
 
 def finished(weights: Weights, head: Head, recipe: Recipe, base: Weights) -> Weights:

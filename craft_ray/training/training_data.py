@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from craft_ray.core.errors import SettingsError
 from craft_ray.model.checkpoint import OWN_SETTINGS, first_line, max_positions, special_tokens, to_numpy
 from craft_ray.model.loading import shipped_folder
 from craft_ray.model.tokens import load_tokenizer
+from craft_ray.model.weights import unpacked_folder
 from craft_ray.model.windows import Windower
 from craft_ray.model.wordpieces import Units, word_splitter
 from craft_ray.training.augmentation import add_noise, names_of, ontology_names, replace_mentions
@@ -133,12 +135,16 @@ def _load_base(base: str, labels: int) -> tuple[Any, Any]:
     """The encoder with a new head of `labels` rows, and its tokenizer."""
     transformers.logging.set_verbosity_error()  # it would warn about the new head
     transformers.logging.disable_progress_bar()
-    base = str(shipped_folder(base) or base)
+    with TemporaryDirectory() as folder:
+        return _load_folder(unpacked_folder(str(shipped_folder(base) or base), Path(folder, "base")), base, labels)
+
+
+def _load_folder(folder: str, base: str, labels: int) -> tuple[Any, Any]:
     try:
-        config = transformers.AutoConfig.from_pretrained(base, num_labels=labels, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(base, trust_remote_code=False, add_prefix_space=True)
+        config = transformers.AutoConfig.from_pretrained(folder, num_labels=labels, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, add_prefix_space=True)
         model = transformers.AutoModelForTokenClassification.from_pretrained(
-            base, config=config, trust_remote_code=False, ignore_mismatched_sizes=True
+            folder, config=config, trust_remote_code=False, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot load the base model {base}: {first_line(error)}") from error

@@ -38,7 +38,7 @@ def test_help_and_settings_option():
         path = name.split()
         shown = CliRunner().invoke(app, [*path, "-h"], env={"COLUMNS": "200"})
         assert shown.exit_code == 0, shown.output
-        assert "--settings" in shown.output or path[0] in ("quantize", "bench"), path
+        assert "--settings" in shown.output or path[0] in ("quantize", "publish", "bench"), path
 
 
 def test_version():

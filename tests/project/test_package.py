@@ -12,6 +12,7 @@ import pytest
 
 from craft_ray import __version__
 from craft_ray.model.loading import SHIPPED
+from craft_ray.model.weights import PACKED_FILE
 
 pytestmark = pytest.mark.long
 
@@ -43,14 +44,14 @@ def test_both_hold_the_package_and_the_weights(built: Path):
         in_wheel = set(wheel.namelist())
     of_rooms = {name for name in tracked("craft_ray") if (ROOT / name).with_name("__init__.py").exists()}
     ours = {name for name in tracked("craft_ray") if not (name in of_rooms and name.endswith("README.md"))}
-    assert {f"craft_ray/models/{name}/model.safetensors" for name in SHIPPED} <= ours
+    assert {f"craft_ray/models/{name}/{PACKED_FILE}" for name in SHIPPED} <= ours
     assert ours <= in_wheel
     assert ours <= in_sdist
 
 
 def test_the_wheel_is_small(built: Path):
     (wheel,) = built.glob("*.whl")
-    assert wheel.stat().st_size < 100_000_000
+    assert wheel.stat().st_size < 60_000_000
 
 
 def test_the_installed_wheel_works(built: Path, tmp_path: Path):

@@ -1,7 +1,6 @@
 """Int8 ranges of checkpoints."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from craft_ray.cli.app import app
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.model.inference import Model
 from craft_ray.model.loading import SHIPPED, load_checkpoint
+from craft_ray.model.weights import write_copy
 from craft_ray.training.evaluation import evaluate_tokens
 from craft_ray.training.iob import read_iob
 from craft_ray.training.quantization import MAX_F1_LOSS
@@ -22,7 +22,7 @@ from craft_ray.training.quantization import MAX_F1_LOSS
 def plain(tmp_path: Path) -> Path:
     """The checkpoint `craft-iob` without its ranges."""
     folder = tmp_path / "model"
-    shutil.copytree(SHIPPED["craft-iob"], folder)
+    write_copy(SHIPPED["craft-iob"], folder, pack=False)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     del config["activation_ranges"]
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")

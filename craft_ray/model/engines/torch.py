@@ -1,6 +1,7 @@
 """The engine torch: the default on a GPU, and available on a CPU. Only replicas that use it import torch."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ class TorchEngine:
 def _deploy(checkpoint: Checkpoint, precision: Precision) -> Checkpoint:
     for package in ("torch", "transformers"):
         require(package, "the engine torch, as on every GPU,")
-    return checkpoint
+    return replace(checkpoint, weights=dict(checkpoint.weights))  # unpacked once, not in each replica
 
 
 SPEC = EngineSpec(
