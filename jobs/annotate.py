@@ -1,4 +1,6 @@
-"""`craft-ray annotate` as a Ray job: `ray job submit -- python jobs/annotate.py INPUT... --output OUT`.
+"""`craft-ray annotate` as a Ray job:
+
+    ray job submit --working-dir . -- python jobs/annotate.py INPUT... --output OUT
 
     read      CPU tasks turn shards into documents, and text into windows of token ids   annotation/prepare.py, readers/
     predict   replicas of the model, one per GPU, predict label ids and scores           annotation/replica.py, model/

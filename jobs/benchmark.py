@@ -1,4 +1,7 @@
-"""`craft-ray bench` as a Ray job: `ray job submit -- python jobs/benchmark.py INPUT`. Same arguments and exit codes."""
+"""`craft-ray bench` as a Ray job, with the same arguments and exit codes:
+
+    ray job submit --working-dir . -- python jobs/benchmark.py INPUT... --quick --output OUT
+"""
 
 import sys
 

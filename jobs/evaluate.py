@@ -1,4 +1,7 @@
-"""`craft-ray evaluate` as a Ray job: `ray job submit -- python jobs/evaluate.py tokens --gold F`. Same exit codes."""
+"""`craft-ray evaluate` as a Ray job, with the same arguments and exit codes:
+
+    ray job submit --working-dir . -- python jobs/evaluate.py tokens --gold FILE
+"""
 
 import sys
 

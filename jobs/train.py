@@ -1,4 +1,7 @@
-"""`craft-ray train` as a Ray job: `ray job submit -- python jobs/train.py --train F --dev F --base M --output DIR`."""
+"""`craft-ray train` as a Ray job, with the same arguments and exit codes:
+
+    ray job submit --working-dir . -- python jobs/train.py --train FILE --dev FILE --base MODEL --epochs 1 --output OUT
+"""
 
 import sys
 

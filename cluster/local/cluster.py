@@ -189,7 +189,9 @@ class RayCluster:
     def add_worker(self) -> Node:
         """Start a worker node and wait for it: two that start at once take the same names for their sockets."""
         with self._starting:
-            node = self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}")
+            # A folder of its own: nodes that share one delete the uploaded code of a job under each other's processes.
+            files = f"--temp-dir={self.folder / f'n{self._started + 1}'}"
+            node = self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}", files)
             self._wait_for(node)
             return node
 
