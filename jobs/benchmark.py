@@ -1,6 +1,6 @@
 """`craft-ray bench` as a Ray job, with the same arguments and exit codes:
 
-    ray job submit --working-dir . -- python jobs/benchmark.py INPUT... --quick --output OUT
+ray job submit --working-dir . -- python jobs/benchmark.py INPUT... --quick --output OUT
 """
 
 import sys

@@ -1,6 +1,6 @@
 """`craft-ray evaluate` as a Ray job, with the same arguments and exit codes:
 
-    ray job submit --working-dir . -- python jobs/evaluate.py tokens --gold FILE
+ray job submit --working-dir . -- python jobs/evaluate.py tokens --gold FILE
 """
 
 import sys

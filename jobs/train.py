@@ -1,6 +1,6 @@
 """`craft-ray train` as a Ray job, with the same arguments and exit codes:
 
-    ray job submit --working-dir . -- python jobs/train.py --train FILE --dev FILE --base MODEL --epochs 1 --output OUT
+ray job submit --working-dir . -- python jobs/train.py --train FILE --dev FILE --base MODEL --epochs 1 --output OUT
 """
 
 import sys

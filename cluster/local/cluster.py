@@ -186,12 +186,15 @@ class RayCluster:
             raise
         yield head
 
-    def add_worker(self) -> Node:
-        """Start a worker node and wait for it: two that start at once take the same names for their sockets."""
+    def add_worker(self, wrapper: Sequence[str] = ()) -> Node:
+        """Start a worker node and wait for it: two that start at once take the same names for their sockets.
+
+        wrapper: a command that runs the node's own, such as `unshare`
+        """
         with self._starting:
             # A folder of its own: nodes that share one delete the uploaded code of a job under each other's processes.
             files = f"--temp-dir={self.folder / f'n{self._started + 1}'}"
-            node = self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}", files)
+            node = self._start_node(f"--address={self.address}", f"--num-cpus={self._cpus}", files, wrapper=wrapper)
             self._wait_for(node)
             return node
 
@@ -235,8 +238,8 @@ class RayCluster:
                 raise RuntimeError(f"a Ray node did not come up:\n{node.log.read_text(encoding='utf-8')[-3000:]}")
             time.sleep(0.05)
 
-    def _start_node(self, *arguments: str) -> Node:
-        command = [str(Path(sys.executable).with_name("ray")), "start", *self._common, *arguments]
+    def _start_node(self, *arguments: str, wrapper: Sequence[str] = ()) -> Node:
+        command = [*wrapper, str(Path(sys.executable).with_name("ray")), "start", *self._common, *arguments]
         self._started += 1
         path = self.folder / f"node{self._started}.log"
         with path.open("wb") as log:
@@ -371,7 +374,7 @@ def up(
     (folder / "environment").write_text("\n".join([*lines, ""]))
     print(f"a head and {nodes - 1} workers are up: {cluster.address}, dashboard {cluster.dashboard_address}")
     print(f"    source {folder / 'environment'}")
-    print("    ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output OUT")
+    print('    ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output "$PWD/tables"')
     print(f"    python {Path(__file__).relative_to(ROOT)} down")
 
 

@@ -18,7 +18,7 @@ from craft_ray.annotation.settling import check_deletions, check_model, settle
 from craft_ray.core.logs import log_fields
 from craft_ray.core.settings import Settings
 from craft_ray.core.signals import stop_on_signal
-from craft_ray.storage.addresses import absolute
+from craft_ray.storage.addresses import absolute_output
 from craft_ray.storage.storage import Storage
 from craft_ray.tables.lease import hold_lease
 from craft_ray.tables.output import tables_exist
@@ -43,7 +43,7 @@ def annotate(
     Raises SettingsError and OutputBusyError before any work begins, RunError if the run cannot go on or does not add
     up, and StoppedError on SIGINT or SIGTERM. What was committed before stays.
     """
-    timeline, storage, output = Timeline(), Storage.of(settings), absolute(output)
+    timeline, storage, output = Timeline(), Storage.of(settings), absolute_output(output)
     check_settings(settings)
     with stop_on_signal() as stop, ExitStack() as cleanup:
         # List the inputs. The model is loaded in the background, which takes as long as starting Ray.

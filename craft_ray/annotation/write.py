@@ -6,7 +6,9 @@ the next vacuum removes it.
 
 import hashlib
 import json
+import os
 import pickle
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +23,15 @@ from numpy.typing import NDArray
 from craft_ray.annotation.dictionary import with_dictionary
 from craft_ray.annotation.rows import FAILURE, SHARD_END
 from craft_ray.concepts.grounding import Grounder
+from craft_ray.core.errors import RunError
 from craft_ray.core.schema import CONCEPT_COLUMNS, DOCUMENTS, ENTITIES, LABEL, YEAR, entities_schema
 from craft_ray.model.decode import Decoder, decode
-from craft_ray.storage.addresses import join
+from craft_ray.storage.addresses import is_remote, join
 from craft_ray.storage.failures import explain
 from craft_ray.storage.storage import Storage
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE, RETRACTED, WrittenBlock, best, partitions, write_file
+from craft_ray.tables.lease import FOLDER as LEASE_FOLDER
 from craft_ray.tables.ledger import entries
 
 if TYPE_CHECKING:
@@ -60,10 +64,20 @@ def write_blocks(block: pa.Table, task: WriteTask) -> pa.Table:
     if block.num_rows == 0:
         return pa.table({"written": pa.array([], pa.binary())})
     try:
+        _check_shared(task.output)
         written = pickle.dumps(write_block(block, task))
     except Exception as error:
         written = pickle.dumps(explain(error))
     return pa.table({"written": pa.array([written], pa.binary())})
+
+
+def _check_shared(output: str) -> None:
+    """Raise RunError if this node lacks the folder of the run's lease, since it would write to a disk of its own."""
+    if not is_remote(output) and not os.path.isdir(join(output, LEASE_FOLDER)):
+        raise RunError(
+            f"the node {socket.gethostname()} does not reach the output {output}: give an s3:// address, or a path on "
+            "a file system that all nodes share"
+        )
 
 
 def write_block(block: pa.Table, task: WriteTask) -> WrittenBlock:

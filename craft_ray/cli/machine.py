@@ -11,6 +11,7 @@ from craft_ray.cli.console import add_row, console, plain_table
 from craft_ray.cli.options import PANELS, Json, SettingsFile, options_from
 from craft_ray.core.errors import SettingsError
 from craft_ray.core.settings import EMBEDDED, Settings, setting_descriptions, settings_and_origins
+from craft_ray.storage.addresses import absolute_output
 
 EXAMPLES = {"bench": ("craft-ray bench articles/ pubmed26n1335.xml.gz --output bench",)}
 
@@ -62,6 +63,7 @@ def bench(
 
     if gpu and quick:
         raise SettingsError("--quick is for the benchmark of a CPU: leave it out with --gpu")
+    output = Path(absolute_output(str(output)))
     sizes = BenchSizes.gpu() if gpu else BenchSizes.quick() if quick else BenchSizes()
     terminal = console(stderr=True)
     result = run_benchmark(inputs or [str(SAMPLE)], sizes, lambda step: terminal.print(f"measuring {step}"), model, gpu)

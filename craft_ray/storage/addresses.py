@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from craft_ray.core.errors import SettingsError
 
+_JOB_FOLDER = "/runtime_resources/working_dir_files/"
+"""Where Ray puts the copies of the working directory of jobs, within its own folder."""
+
 
 class Entry(NamedTuple):
     """A listed file or folder. The tag of a file changes with its content."""
@@ -40,6 +43,20 @@ def absolute(url: str) -> str:
     if is_remote(url):
         return "s3://" + url.partition("://")[2].rstrip("/")
     return os.path.abspath(os.path.expanduser(url))
+
+
+def absolute_output(url: str) -> str:
+    """Make the path of an output absolute.
+
+    Raises SettingsError for a path relative to the copy of the working directory that Ray makes for a job, since Ray
+    removes it with all that was written into it.
+    """
+    if not is_remote(url) and not os.path.isabs(os.path.expanduser(url)) and _JOB_FOLDER in os.getcwd():
+        raise SettingsError(
+            f"the output {url} is relative to the job's copy of the working directory, which Ray removes: "
+            "give an s3:// address, or an absolute path that all nodes reach"
+        )
+    return absolute(url)
 
 
 def join(folder: str, *names: str) -> str:

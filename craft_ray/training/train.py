@@ -31,7 +31,7 @@ from craft_ray.core.logs import log
 from craft_ray.core.settings import Settings, load_settings
 from craft_ray.model.checkpoint import CONFIG_FILE
 from craft_ray.model.loading import load_checkpoint
-from craft_ray.storage.addresses import absolute, join
+from craft_ray.storage.addresses import absolute_output, join
 from craft_ray.storage.storage import Storage
 from craft_ray.training.corpora import Corpus, without_overlap
 from craft_ray.training.examples import Head
@@ -84,7 +84,7 @@ def train(
             "choose workers and accumulate so that it can"
         )
     check_labels(labels, set(train.labels))
-    storage, output = Storage.of(settings), absolute(output)
+    storage, output = Storage.of(settings), absolute_output(output)
     storage.check_writable(output)
     if storage.size(join(output, CONFIG_FILE)) is not None and not storage.names(join(output, STATE)):
         raise SettingsError(f"there is a finished model in {output}: choose another folder")

@@ -17,6 +17,7 @@ from craft_ray.model.decode import Decoder
 from craft_ray.tables import identity
 from craft_ray.tables.blocks import DUPLICATE, RETRACTED, DataFile, WrittenBlock
 from craft_ray.tables.identity import IdHasher
+from craft_ray.tables.lease import FOLDER as LEASE_FOLDER
 from tests.support.ontologies import grounder
 from tests.support.outputs import STORAGE, document_without_text, numbered_document
 from tests.support.tags import TAG_SET
@@ -133,10 +134,15 @@ def test_positions_of_a_block(tmp_path: Path):
 def test_failures_reach_the_driver(tmp_path: Path):
     block = prepared(numbered_document(1))
     (row,) = write_blocks(block, task(tmp_path)).to_pylist()
+    assert f"does not reach the output {tmp_path}" in pickle.loads(row["written"])  # no run has its lease there
+    assert list(tmp_path.iterdir()) == []
+    for output in (tmp_path, tmp_path / "full"):
+        (output / LEASE_FOLDER).mkdir(parents=True)
+    (row,) = write_blocks(block, task(tmp_path)).to_pylist()
     told = pickle.loads(row["written"])
     assert isinstance(told, WrittenBlock)
     assert [row["doc_id"] for row in read(tmp_path / "documents", told.documents)] == ["PMID:000001"]
-    (tmp_path / "full").write_text("Where a folder should be, a file is in the way.")
+    (tmp_path / "full" / "documents").write_text("Where a folder should be, a file is in the way.")
     (row,) = write_blocks(block, task(tmp_path / "full")).to_pylist()
     assert "a part of the path is a file" in pickle.loads(row["written"])
     nothing = write_blocks(block.slice(0, 0), task(tmp_path))

@@ -1,7 +1,6 @@
 """The sdist and the wheel hold the package and its weights, and the installed wheel works."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,24 +12,17 @@ import pytest
 from craft_ray import __version__
 from craft_ray.model.loading import SHIPPED
 from craft_ray.model.weights import PACKED_FILE
+from tests.support.clean_copy import copy_tracked, tracked
+from tests.support.readmes import ROOT
 
 pytestmark = pytest.mark.long
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def tracked(folder: str = ".") -> list[str]:
-    done = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an sdist and a wheel, built from tracked files."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
-    for name in tracked():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+    copy_tracked(source)
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

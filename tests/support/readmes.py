@@ -43,7 +43,7 @@ def _commands(command: Any, path: str = "craft-ray") -> Iterator[tuple[str, str]
 
 
 TABLES = {
-    "README.md": commands_table,
+    "craft_ray/cli/README.md": commands_table,
     "craft_ray/annotation/README.md": lambda: settings_table(Settings),
     "craft_ray/training/README.md": lambda: settings_table(Recipe),
 }
