@@ -24,7 +24,7 @@ from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 from safetensors.numpy import load_file
 
-from craft_ray.core.connection import ray_session
+from craft_ray.core.connection import nodes, ray_session
 from craft_ray.core.descriptions import LabelDescription, check_labels
 from craft_ray.core.errors import RunError, SettingsError
 from craft_ray.core.logs import log
@@ -135,6 +135,17 @@ def _fingerprint(train: Corpus, dev: Corpus, auxiliary: Sequence[Corpus], base: 
     return digest.hexdigest()[:12]
 
 
+def cores_per_worker(cpus_of_nodes: Sequence[float], workers: int) -> int:
+    """The most CPUs that each of some workers can have, given the CPUs of each node; at least one.
+
+    A worker is on one node: with more than any node has, Ray would wait for ever for one that has them.
+    """
+    for cores in range(int(max(cpus_of_nodes, default=1)), 1, -1):
+        if sum(int(cpus // cores) for cpus in cpus_of_nodes) >= workers:
+            return cores
+    return 1
+
+
 def _fit_on_ray(
     loop: dict[str, Any], name: str, storage: Storage, folder: str, workers: int
 ) -> tuple[Weights, list[Row]]:
@@ -146,7 +157,7 @@ def _fit_on_ray(
     filesystem, path = storage.arrow_filesystem(folder)
     resources = ray.cluster_resources()
     gpu = resources.get("GPU", 0) > 0
-    cores = max(1, int(resources.get("CPU", 1)) // workers)
+    cores = cores_per_worker([node.get("CPU", 0) for node in nodes()], workers)
     # A worker's report waits until the controller polls it, which it does every two seconds by default.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     trainer = TorchTrainer(

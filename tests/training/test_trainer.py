@@ -16,7 +16,7 @@ from craft_ray.model.loading import SHIPPED, load_checkpoint
 from craft_ray.training.corpora import Corpus
 from craft_ray.training.examples import IGNORED, Head
 from craft_ray.training.recipe import Recipe
-from craft_ray.training.train import finished, weights_of_base
+from craft_ray.training.train import cores_per_worker, finished, weights_of_base
 from craft_ray.training.trainer import AVERAGED_FILE, fit, group_loss
 from craft_ray.training.training_data import load_training_data
 from tests.support.gold import gold
@@ -96,3 +96,20 @@ def test_the_base_has_the_labels_of_its_own_corpus(name):
     assert weights_of_base(name, head).keys() == checkpoint.weights.keys()
     with pytest.raises(SettingsError, match=f"the base {name} has other labels"):
         weights_of_base(name, Head((("Virus",),)))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "cores"),
+    [
+        ([8], 1, 8),
+        ([8], 2, 4),
+        ([0, 1, 1], 1, 1),
+        ([4, 2], 2, 2),
+        ([4, 2], 3, 2),
+        ([2], 3, 1),
+        ([], 1, 1),
+        ([0.5], 1, 1),
+    ],
+)
+def test_a_worker_gets_no_more_cores_than_a_node_has(nodes: list[float], workers: int, cores: int):
+    assert cores_per_worker(nodes, workers) == cores

@@ -40,7 +40,7 @@ def test_same_bits(checkpoint: Checkpoint, precision):
 def test_other_networks_are_converted(checkpoint: Checkpoint):
     for other in ({"model_type": "roberta"}, {"hidden_act": "relu"}, {"num_hidden_layers": 7}, {"is_decoder": True}):
         assert not is_plain_bert(replace(checkpoint, config=checkpoint.config | other))
-    more = checkpoint.weights | {"bert.adapter.weight": np.zeros(1, np.float32)}
+    more = dict(checkpoint.weights) | {"bert.adapter.weight": np.zeros(1, np.float32)}
     assert not is_plain_bert(replace(checkpoint, weights=more))
     config = {name: value for name, value in checkpoint.config.items() if name != "num_attention_heads"}
     assert not is_plain_bert(replace(checkpoint, config=config))

@@ -60,7 +60,7 @@ def test_full_mask_needs_no_synchronization(checkpoint):
 def overflowing(checkpoint, factor: float):
     """Scale sums in the first layer beyond fp16; the normalization that follows scales them back."""
     name = "bert.encoder.layer.0.output.dense.weight"
-    return replace(checkpoint, weights=checkpoint.weights | {name: checkpoint.weights[name] * np.float32(factor)})
+    return replace(checkpoint, weights=dict(checkpoint.weights) | {name: checkpoint.weights[name] * np.float32(factor)})
 
 
 def test_overflow_in_fp16_continues_in_bf16(checkpoint):
