@@ -374,7 +374,7 @@ def up(
     (folder / "environment").write_text("\n".join([*lines, ""]))
     print(f"a head and {nodes - 1} workers are up: {cluster.address}, dashboard {cluster.dashboard_address}")
     print(f"    source {folder / 'environment'}")
-    print('    ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output "$PWD/tables"')
+    print('    ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output "$HOME/tables"')
     print(f"    python {Path(__file__).relative_to(ROOT)} down")
 
 

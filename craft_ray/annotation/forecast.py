@@ -6,7 +6,7 @@ Nothing is written and Ray is not started.
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -109,18 +109,11 @@ def _documents_expected(storage: Storage, shards: Sequence[Shard], options: Read
     sampled_bytes = documents = opened = 0.0
     for number in np.unique(np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards))).astype(int)).tolist():
         shard = shards[number]
-        with storage.open(shard.name) as stream:
-            file_bytes = stream.seek(0, io.SEEK_END)
-            stream.seek(0)
-            items = read_shard(stream, shard.name, options_for(shard, options))
-            try:
-                count, at_end = _count(items)
-                # A small compressed file is read into a buffer at once, so its position says nothing about progress.
-                if not at_end and stream.tell() >= file_bytes:
-                    count, at_end = count + sum(isinstance(item, Document) for item in items), True
-            except ShardError:
-                continue  # the run itself reports broken shards
-            share_read = 1.0 if at_end else stream.tell() / file_bytes
+        try:
+            with storage.open(shard.name) as stream:
+                file_bytes, count, share_read = _first_documents(stream, shard, options)
+        except (ShardError, OSError):
+            continue  # the run itself reports broken shards
         documents += count / share_read
         sampled_bytes += file_bytes
         opened += 1
@@ -128,6 +121,21 @@ def _documents_expected(storage: Storage, shards: Sequence[Shard], options: Read
         return 0.0
     unknown = sum(not shard.size for shard in shards)
     return documents / sampled_bytes * sum(shard.size for shard in shards) + documents / opened * unknown
+
+
+def _first_documents(stream: BinaryIO, shard: Shard, options: ReadOptions) -> tuple[int, int, float]:
+    """Bytes of a file, its first documents, and the share of it that was read for them.
+
+    Raises ShardError or OSError for a file that cannot be read.
+    """
+    file_bytes = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    items = read_shard(stream, shard.name, options_for(shard, options))
+    count, at_end = _count(items)
+    # A small compressed file is read into a buffer at once, so its position says nothing about progress.
+    if not at_end and stream.tell() >= file_bytes:
+        count, at_end = count + sum(isinstance(item, Document) for item in items), True
+    return file_bytes, count, 1.0 if at_end else stream.tell() / file_bytes
 
 
 def _count(items: Iterable[Item]) -> tuple[int, bool]:

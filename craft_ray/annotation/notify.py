@@ -17,16 +17,13 @@ def notify(url: str, summary: Mapping[str, Any], timeout: float = TIMEOUT_S) -> 
 
     The path of the address may be a secret, as with webhooks of chat services, so only the host is logged.
     """
-    request = urllib.request.Request(
-        url,
-        data=json.dumps(summary).encode(),
-        headers={"Content-Type": "application/json", "User-Agent": f"craft-ray/{__version__}"},
-    )
+    headers = {"Content-Type": "application/json", "User-Agent": f"craft-ray/{__version__}"}
     host = urlsplit(url).hostname
     try:
+        request = urllib.request.Request(url, data=json.dumps(summary).encode(), headers=headers)
         with urllib.request.urlopen(request, timeout=timeout) as response:
             return 200 <= int(response.status) < 300
-    except (OSError, ValueError) as error:  # HTTP errors are OSErrors as well
+    except Exception as error:  # whatever it is: the run has ended, and keeps its exit code
         reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
         log.warning("could not notify %s of the run's end: %s", host, reason)
         return False

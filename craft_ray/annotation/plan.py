@@ -12,7 +12,6 @@ import numpy as np
 
 from craft_ray.annotation.account import UpToDate
 from craft_ray.annotation.cluster_plan import Plan
-from craft_ray.core.version import __version__
 from craft_ray.model.checkpoint import Checkpoint
 from craft_ray.readers import is_archive_name, read_options
 from craft_ray.readers.archives import ITEM_KEY
@@ -46,7 +45,7 @@ class ReadingPlan:
 
 def shard_signature(checkpoint: Checkpoint, settings: "Settings") -> str:
     """A digest of all that decides the result for a shard of given bytes; another one makes a run read it again."""
-    how = [__version__, checkpoint.fingerprint, *read_options(settings).signature()]
+    how = [checkpoint.fingerprint, *read_options(settings).signature()]
     return hashlib.blake2b(json.dumps(how).encode(), digest_size=16).hexdigest()
 
 

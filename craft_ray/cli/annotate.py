@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from craft_ray.cli.console import console, print_result, print_status
+from craft_ray.cli.console import console, keep_exit_code, print_result, print_status
 from craft_ray.cli.options import INPUTS, OUTCOME, PANELS, Json, Quiet, SettingsFile, Verbose, open_tables, options_from
 from craft_ray.cli.progress import run_progress, step_progress
 from craft_ray.cli.summaries import counts_in_words, mention_file_summary, print_check, print_forecast, print_summary
@@ -122,6 +122,8 @@ def annotate(
     """
     from craft_ray.core.settings import load_settings
 
+    if to is None:
+        keep_exit_code()
     summary: dict[str, Any] | None = None
     failure: BaseException | None = None
     address = None

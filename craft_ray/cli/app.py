@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from craft_ray.cli.console import console
+from craft_ray.cli.console import console, discard_output
 from craft_ray.cli.options import requested_log_format
 from craft_ray.core.errors import CraftRayError, Interrupted, SettingsError, message
 from craft_ray.core.logs import configure_logging, log, logs_json
@@ -130,7 +130,7 @@ def _exit_code(run: Callable[..., Any]) -> int:
     except typer.Exit as exit_:
         return int(exit_.exit_code)
     except (BrokenPipeError, SystemExit):  # the reader of the output has ended, as `head` does; click exits with 1
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL or os.environ.get("CRAFT_RAY_DEBUG"):

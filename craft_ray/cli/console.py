@@ -1,8 +1,11 @@
 """Output for people. Untrusted text must pass through `add_row` or `one_line`."""
 
 import json
-from collections.abc import Callable
-from typing import Any
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +45,42 @@ def print_result(result: Any, as_json: bool, show: Callable[[Console, Any], None
         print(json.dumps(result))
     else:
         show(console(), result)
+
+
+class _Discarding:
+    """Standard output that drops what follows when its reader has ended."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._discarding():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._discarding():
+            self._stream.flush()
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            discard_output()
+
+
+def keep_exit_code() -> None:
+    """Let a command go on when the reader of its output has ended, so that it ends with its own exit code."""
+    sys.stdout = cast(TextIO, _Discarding(sys.stdout))
+
+
+def discard_output() -> None:
+    """Send what is still written to standard output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_status(on: Console, line: str, **fields: object) -> None:

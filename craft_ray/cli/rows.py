@@ -52,12 +52,15 @@ def print_rows(
 ) -> None:
     """Print a result of any length, a batch at a time. What a terminal gets has no control characters."""
     if form == "csv":
+        import pyarrow as pa
         import pyarrow.csv
 
         sink = _SafeTerminal() if sys.stdout.isatty() else sys.stdout.buffer
-        with pyarrow.csv.CSVWriter(sink, rows.schema) as writer:
+        names = [field.with_type(pa.string()) if pa.types.is_nested(field.type) else field for field in rows.schema]
+        with pyarrow.csv.CSVWriter(sink, pa.schema(names)) as writer:
             for batch in rows:
-                writer.write_batch(_without_formulas(batch) if excel_safe else batch)
+                flat = _with_nested_as_json(batch)
+                writer.write_batch(_without_formulas(flat) if excel_safe else flat)
     elif form == "json lines":
         for batch in rows:
             for row in batch.to_pylist():
@@ -65,6 +68,20 @@ def print_rows(
                 print(safe(line) if sys.stdout.isatty() else line)
     else:
         print_table(Console(), rows)
+
+
+def _with_nested_as_json(batch: "pa.RecordBatch") -> "pa.RecordBatch":
+    """Replace lists and structs, for which CSV has no form, by their JSON."""
+    import pyarrow as pa
+
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_nested(field.type):
+            values = [
+                None if value is None else json.dumps(value, default=str, ensure_ascii=False)
+                for value in batch[index].to_pylist()
+            ]
+            batch = batch.set_column(index, field.with_type(pa.string()), pa.array(values, pa.string()))
+    return batch
 
 
 def _without_formulas(batch: "pa.RecordBatch") -> "pa.RecordBatch":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from craft_ray.cli.console import add_row, console, plain_table, print_result, print_status
+from craft_ray.cli.console import add_row, console, keep_exit_code, plain_table, print_result, print_status
 from craft_ray.cli.options import (
     At,
     Json,
@@ -191,6 +191,7 @@ def verify(
     """
     from craft_ray.tables.verify import verify
 
+    keep_exit_code()
     storage, location = locate_tables(output, settings)
     checks = []
     on = console(stderr=as_json)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -242,9 +243,22 @@ class Settings(BaseModel):
     @field_validator("notify")
     @classmethod
     def _check_notify(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
-            raise PydanticCustomError("web_address", "a web address begins with http:// or https://")
+        if url is not None:
+            _check_web_address(url.get_secret_value())
         return url
+
+
+def _check_web_address(url: str) -> None:
+    """Raise PydanticCustomError, which does not show the address, for one that no request can be sent to."""
+    if not url.startswith(("http://", "https://")):
+        raise PydanticCustomError("web_address", "a web address begins with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        is_valid = bool(parts.hostname) and parts.port != 0 and re.search(r"[\s\x00-\x1f\x7f]", url) is None
+    except ValueError:  # of a port that is no number, or of brackets without an address
+        is_valid = False
+    if not is_valid:
+        raise PydanticCustomError("web_address", "a web address has a host, perhaps a port, and no blanks")
 
 
 class SettingArguments(TypedDict, total=False):

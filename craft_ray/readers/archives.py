@@ -5,6 +5,7 @@ Several tasks share a large archive: each decompresses all of it and parses its 
 
 import hashlib
 import io
+import lzma
 import re
 import tarfile
 import zipfile
@@ -86,7 +87,10 @@ def _zip_directory_bytes(stream: BinaryIO) -> int:
     return max((size for size in sizes if size != 0xFFFFFFFF), default=0)
 
 
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
 """RuntimeError is raised for encrypted files."""
 
 
@@ -98,6 +102,11 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO 
         return error
     except _ZIP_ERRORS as error:
         return ShardError("bad_archive", str(error))
+    except OSError as error:
+        # How bz2 says that its data are damaged; any other is the store's, and passes.
+        if member.compress_type == zipfile.ZIP_BZIP2 and str(error) == "Invalid data stream":
+            return ShardError("bad_archive", "damaged bzip2")
+        raise
 
 
 def _tar_files(stream: Stream, is_input: Callable[[str], bool], is_wanted: Callable[[str], bool]) -> ArchiveFiles:

@@ -132,7 +132,7 @@ def _check_duplicates(storage: Storage, location: str, output: Output) -> Check:
         return Check.of(claim, 0, [])
     ids = id_hasher(open_table(storage, location, "documents"))
     found = [ids.hashes(batch["doc_id"].to_pylist()) for batch in output.documents.dataset.to_batches(["doc_id"])]
-    missing = ~np.isin(wanted, np.concatenate(found))
+    missing = ~np.isin(wanted, np.concatenate([np.empty(0, np.int64), *found]))
     shards = pc.list_parent_indices(table["duplicates"].combine_chunks()).to_numpy()[missing]
     faults = [f"{table['shard'][row]}: a document is missing" for row in shards.tolist()]
     return Check.of(claim, len(wanted), faults)

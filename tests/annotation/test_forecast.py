@@ -70,6 +70,14 @@ def test_lists_of_files_without_sizes(tmp_path: Path):
     assert (expected["shards"]["to_read"], expected["documents_expected"]) == (8, 24)
 
 
+def test_a_file_that_cannot_be_read_is_left_to_the_run(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "text": "Pax6 in mice."}\n' * 3)
+    (tmp_path / "b.jsonl").symlink_to(tmp_path / "gone.jsonl")
+    expected = forecast(Inputs([str(tmp_path)]), str(tmp_path / "out"), load_settings(model="stand-in"))
+    # A file of unknown size counts as the average of the others.
+    assert (expected["shards"]["to_read"], expected["documents_expected"]) == (2, 6)
+
+
 def test_the_command_prints_a_table_or_json(tmp_path: Path):
     arguments = ["annotate", str(SAMPLE), "-o", str(tmp_path / "out"), "--dry-run", "--model", "stand-in"]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -79,3 +79,24 @@ def test_the_address_is_a_secret_setting(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(SettingsError, match="begins with http") as caught:
         load_settings()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://host/hush-hush x",
+        "http://host:abc/hush-hush",
+        "http:///hush-hush",
+        "http://[host/hush-hush",
+        "http://h\n/",
+    ],
+)
+def test_an_address_that_cannot_be_used_is_a_bad_setting(address: str):
+    with pytest.raises(SettingsError, match="a web address has a host, perhaps a port, and no blanks") as raised:
+        load_settings(notify=address)
+    assert SECRET not in str(raised.value)
+
+
+def test_no_address_changes_how_a_run_ends():
+    assert not notify(f"http://host:abc/{SECRET}", {})
+    assert not notify(f"http://127.0.0.1:9/{SECRET} x", {})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,13 @@ def test_closed_standard_streams():
     command = ["sh", "-c", 'exec "$0" -c "$1" <&- 2>&-', sys.executable, program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_closed_pipe_keeps_the_exit_code_of_a_failure(tmp_path: Path, options: list[str]):
+    """The reader of the output ends at once."""
+    command = [sys.executable, "-m", "craft_ray", "annotate", "/missing", "--output", str(tmp_path / "out"), *options]
+    line = f"{shlex.join(command)} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+    assert "BrokenPipe" not in done.stderr

@@ -1,4 +1,6 @@
+import csv
 import io
+import json
 import subprocess
 import sys
 import tracemalloc
@@ -81,6 +83,16 @@ def test_terminal_names_the_columns_that_do_not_fit():
 def test_rows_of_any_type():
     rows = pa.table({"n": [1234, None], "score": [0.5, 1.0], "mention": ["[bold]\x1b", "b"]})
     assert printed(rows) == "   n  score  mention\n1234  0.500  [bold]\N{REPLACEMENT CHARACTER}\n      1.000  b\n"
+
+
+def test_csv_has_nested_values_as_json(capfd):
+    table = pa.table({"id": ["a", "b"], "spans": [[{"start": 1, "name": 'é, "x"'}], None], "n": [[1, 2], []]})
+    print_rows(table.to_reader(), "csv")
+    sys.stdout.flush()
+    (header, *rows) = csv.reader(capfd.readouterr().out.splitlines())
+    assert header == ["id", "spans", "n"]
+    assert json.loads(rows[0][1]) == [{"start": 1, "name": 'é, "x"'}]
+    assert rows[1] == ["b", "", "[]"]
 
 
 def test_empty_results():

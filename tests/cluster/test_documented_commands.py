@@ -26,7 +26,7 @@ PAGES = ("cluster/README.md", "cluster/local/cluster.py", *JOBS)
 UP = "python cluster/local/cluster.py up --nodes 3"
 ENVIRONMENT = "source /tmp/craft-ray-cluster-$UID/environment"
 DOWN = "python cluster/local/cluster.py down"
-SAMPLE = 'ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output "$PWD/tables"'
+SAMPLE = 'ray job submit --working-dir . -- python jobs/annotate.py craft_ray/sample --output "$HOME/tables"'
 ANNOTATE = "ray job submit --working-dir . -- python jobs/annotate.py INPUT... --output OUT"
 TRAIN = (
     "ray job submit --working-dir . -- python jobs/train.py --train FILE --dev FILE --base MODEL "
@@ -112,7 +112,8 @@ def test_annotate(cluster: Path, data: Path, tmp_path: Path):
 
 
 @pytest.mark.long
-def test_the_sample(cluster: Path):
+def test_the_sample(cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     logs = in_shell(cluster, ENVIRONMENT, SAMPLE)
     assert re.search(r"documents annotated +3\b", logs)
     again = in_shell(cluster, ENVIRONMENT, SAMPLE)

@@ -103,6 +103,42 @@ def test_damaged_zip_archives(monkeypatch: pytest.MonkeyPatch):
     assert refused(content, "x.zip")[0] == "too_large"
 
 
+def texts(names: str) -> dict[str, str]:
+    """Texts that hardly any method compresses, by file name."""
+    return {f"{name}.txt": random.Random(name).randbytes(2000).hex() for name in names}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_file_of_a_zip_costs_that_file(method: int):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for name, text in texts("abcde").items():
+            archive.writestr(name, text)
+        start = archive.getinfo("c.txt").header_offset
+    damaged = bytearray(content.getvalue())
+    damaged[start + 100 : start + 200] = b"\xff" * 100
+    found = {item.doc_id: getattr(item, "reason", None) for item in read(bytes(damaged), "x.zip")}
+    assert found == {f"x.zip!{name}": None for name in texts("abde")} | {"x.zip!c.txt": "bad_archive"}
+
+
+class Unreachable(io.BytesIO):
+    """A file of a store that fails in the middle."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if 30 < self.tell() < 1000:
+            raise OSError(5, "the store does not answer")
+        return super().read(size)
+
+
+def test_an_error_of_the_store_in_a_zip_is_not_damage():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, text in texts("a").items():
+            archive.writestr(name, text)
+    with zipfile.ZipFile(Unreachable(content.getvalue())) as archive, pytest.raises(OSError, match="does not answer"):
+        archives._zip_content(archive, archive.getinfo("a.txt"))
+
+
 def test_office_documents_are_no_archives():
     for first in ("[Content_Types].xml", "mimetype", "word/document.xml"):
         assert refused(zipped((first, b"x"), ("a.txt", b"mice")), "x.docx")[0] == "unknown_format"

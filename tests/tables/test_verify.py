@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from craft_ray.core.schema import ANCESTORS, CONCEPTS, DOCUMENTS, ENTITIES, SHARDS, XREFS
 from craft_ray.tables.identity import IdHasher
@@ -158,6 +159,17 @@ def test_rows_that_no_run_writes(
     schema = {"documents": DOCUMENTS, "entities": ENTITIES, "shards": SHARDS}[table]
     tables.by_name[table].append(pa.Table.from_pylist([row], schema=schema), tables.documents.pair)
     assert faults(output)[claim] == (1, examples)
+
+
+def test_duplicates_of_an_output_without_documents(output: Path):
+    """Nothing has the documents that the shards refer to."""
+    shards = DeltaTable(str(output / "shards")).to_pyarrow_table()
+    column = shards.schema.get_field_index("duplicates")
+    duplicates = pa.array([[1]] * len(shards), shards.schema.field(column).type)
+    write_deltalake(str(output / "shards"), shards.set_column(column, "duplicates", duplicates), mode="overwrite")
+    DeltaTable(str(output / "documents")).delete()
+    faults = {check.claim: check.faults for check in verify(STORAGE, str(output))}
+    assert faults["shards: the documents that others had given before are there"] == len(shards)
 
 
 def test_cross_references_of_no_concept(output: Path):

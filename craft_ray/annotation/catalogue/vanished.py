@@ -73,12 +73,14 @@ def vanished_documents(
     read_whole = listed & pc.and_(pc.equal(finished["run_id"], run_id), pc.is_null(finished["reason"])).to_numpy()
     stays = np.ones(len(listing), np.bool_)
     stays[file[read_whole]] = False
-    kept = np.concatenate([found, pc.list_flatten(finished["duplicates"].filter(pa.array(listed))).to_numpy()])
+    kept = np.sort(np.concatenate([found, pc.list_flatten(finished["duplicates"].filter(pa.array(listed))).to_numpy()]))
     vanished: list[str] = []
     for batch in tables.documents.iter_batches(ORIGIN, BATCH):
         file = listing.index.find(batch["shard"])
         in_doubt = pc.and_(pc.not_equal(batch["status"], "deleted"), pa.array(~((file >= 0) & stays[file])))
         doc_ids: list[str] = batch.filter(in_doubt)["doc_id"].to_pylist()
-        is_kept = np.isin(tables.ids.hashes(doc_ids), kept).tolist()
-        vanished += [doc_id for doc_id, keep in zip(doc_ids, is_kept, strict=True) if not keep]
+        hashes = tables.ids.hashes(doc_ids)
+        # Not `np.isin`, which sorts `kept` again for each batch: 20 hours for 38 million documents.
+        is_kept = np.searchsorted(kept, hashes, "right") > np.searchsorted(kept, hashes, "left")
+        vanished += [doc_id for doc_id, keep in zip(doc_ids, is_kept.tolist(), strict=True) if not keep]
     return sorted(vanished)
