@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import craft_ray
 from tests.project.test_readmes import TRACKED, text
 from tests.support.clean_copy import copy_tracked
 
@@ -31,7 +32,7 @@ RUN = [
     if not comment
 ]
 
-VIRUSES = "Influenza\tB-Virus\nvirus\tI-Virus\ninfects\tO\nthe\tO\ngoose\tB-Host\n.\tO\n\n" * 40
+VIRUSES = "Influenza\tB-Virus\nvirus\tI-Virus\ninfects\tO\nthe\tO\ngoose\tB-Host\n.\tO\n\n" * 400
 
 
 def test_what_is_not_run_says_why():
@@ -52,6 +53,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     (folder / "notes.csv").write_text("id,text\n1,Pax6 is expressed in the mouse eye.\n")
     (folder / "viruses.txt").write_text(VIRUSES)
     (folder / "labels.yaml").write_text("Virus: {meaning: a virus}\nHost: {meaning: what it infects}\n")
+    # Examples of `diff` compare with earlier runs, which are kept if they were from the beginning.
+    craft_ray.annotate([str(folder / "notes.csv")], folder / "tables", keep_versions=3, model="craft")
     return folder
 
 
