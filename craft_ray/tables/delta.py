@@ -11,6 +11,7 @@ Every commit sets two of Delta's application transactions:
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -49,6 +50,9 @@ WRITER = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP_ROWS)
 
 _NO_CLEANUP = PostCommitHookProperties(cleanup_expired_logs=False)
 """Delta would list the log after each commit; `checkpoint` does so."""
+
+_COUNTED_ROWS = 1 << 14
+"""Rows of a batch while rows are counted."""
 
 _FILE_OF_RUN = re.compile(r"(?P<run_id>\d{8}T\d{6}-[0-9a-f]{8})-")
 """Prefix of the names of files that the workers of a run write (`blocks.write_file`)."""
@@ -147,6 +151,20 @@ class NumberedTable:
     def read(self, columns: Sequence[str] | None = None, filter: Any = None) -> pa.Table:
         """Read rows that match a filter."""
         return self.with_retries(lambda: self.delta.to_pyarrow_dataset().to_table(columns=columns, filter=filter))
+
+    def count_by(self, columns: Mapping[str, Any], filter: Any) -> Counter[tuple[Any, ...]]:
+        """Count the rows that match a filter by the values of some columns, a batch at a time."""
+
+        def count() -> Counter[tuple[Any, ...]]:
+            counts: Counter[tuple[Any, ...]] = Counter()
+            options = {"batch_size": _COUNTED_ROWS, "batch_readahead": 1, "fragment_readahead": 1}
+            for batch in self.delta.to_pyarrow_dataset().to_batches(columns=dict(columns), filter=filter, **options):
+                groups = pa.table(batch).group_by([*columns]).aggregate([([], "count_all")])
+                for group in groups.to_pylist():
+                    counts[tuple(group[name] for name in columns)] += group["count_all"]
+            return counts
+
+        return self.with_retries(count)
 
     def iter_batches(self, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Stream columns of all rows of an unpartitioned table, `batch_rows` at a time.

@@ -311,15 +311,18 @@ class Tables:
         label.
         """
         mine = pc.field("run_id") == run_id
-        documents = self.documents.read(["status", "reason"], mine)
-        entities = self.entities.read([LABEL, "concept_id"], mine)
-        with_id = entities.filter(pc.is_valid(entities["concept_id"]))
-
-        def count(column: pa.ChunkedArray) -> Counter[str]:
-            return Counter({pair["values"]: pair["counts"] for pair in column.value_counts().to_pylist()})
-
-        columns = (documents["status"], documents["reason"].drop_null(), entities[LABEL], with_id[LABEL])
-        statuses, reasons, labels, ids = map(count, columns)
+        has_id = pc.field("concept_id").is_valid()
+        documents = self.documents.count_by({name: pc.field(name) for name in ("status", "reason")}, mine)
+        entities = self.entities.count_by({LABEL: pc.field(LABEL), "has_id": has_id}, mine)
+        statuses, reasons, labels, ids = (Counter[str]() for _ in range(4))
+        for (status, reason), count in documents.items():
+            statuses[status] += count
+            if reason is not None:
+                reasons[reason] += count
+        for (label, is_grounded), count in entities.items():
+            labels[label] += count
+            if is_grounded:
+                ids[label] += count
         return statuses, reasons, labels, ids
 
 

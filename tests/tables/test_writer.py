@@ -21,7 +21,7 @@ from craft_ray.tables.delta import NumberedTable
 from craft_ray.tables.ledger import Outcome
 from craft_ray.tables.numbers import next_number
 from craft_ray.tables.writer import Tables, latest_per_shard
-from tests.support.outputs import STORAGE, all_of, assert_only_the_snapshot, block, finished, rows
+from tests.support.outputs import STORAGE, all_of, append, assert_only_the_snapshot, block, finished, rows
 
 EARLIER, LATER = "20260101T000000-00000000", "20260102T000000-00000000"
 
@@ -283,3 +283,36 @@ def test_files_that_a_later_run_is_about_to_commit_stay(tmp_path: Path):
     tables.finish(compact=True)
     assert unknown.exists()
     assert (tmp_path / "documents" / staged.path).exists()
+
+
+def test_rows_of_a_run_are_counted_in_little_memory(tmp_path: Path):
+    """300,000 entities, whose concept ids alone take 60 MB."""
+    common = dict.fromkeys(ENTITIES.names) | {"section": "text", "score": 0.5, "doc_id": "d", "label": "Taxon"}
+    documents = pa.Table.from_pylist(
+        [
+            dict.fromkeys(DOCUMENTS.names) | {"doc_id": f"d{row}", "status": status, "reason": reason, "run_id": run}
+            for row, (status, reason, run) in enumerate(
+                [("annotated", None, "r"), ("rejected", "bad_xml", "r"), ("rejected", "failed", "q")]
+            )
+        ],
+        DOCUMENTS,
+    )
+    tables = Tables(STORAGE, str(tmp_path))
+    for label, run, count in (*[("Taxon", "r", 30_000)] * 10, ("Cell", "r", 2), ("Cell", "q", 5)):
+        columns = common | {"label": label, "run_id": run, "concept_id": "x" * 200 if label == "Taxon" else None}
+        rows = pa.table({name: pa.array([value], ENTITIES.field(name).type) for name, value in columns.items()})
+        entities = rows.take(np.zeros(count, np.int64)).select(ENTITIES.names)
+        append(tables, STORAGE, documents.slice(0, 3 if run == "q" else 0), entities)
+    pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        counts = tables.run_counts("r")
+    finally:
+        pa.set_memory_pool(before)
+    assert counts == (
+        {"annotated": 1, "rejected": 1},
+        {"bad_xml": 1},
+        {"Taxon": 300_000, "Cell": 2},
+        {"Taxon": 300_000},
+    )
+    assert pool.max_memory() < 30 << 20
