@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from craft_ray.annotation.concepts import described, with_absolute_ontologies, with_dictionary_of, write_concepts
 from craft_ray.annotation.rewrites import run_tasks
-from craft_ray.concepts.grounding import Grounder
+from craft_ray.concepts.grounding import RULES_VERSION, Grounder
 from craft_ray.concepts.loading import load_grounder
 from craft_ray.core.connection import ray_session
 from craft_ray.core.descriptions import KEY, descriptions_of, labels_in
@@ -203,7 +203,8 @@ class Grounding:
 
 def mark_of(grounder: Grounder) -> str:
     """A digest of all that decides which ids mentions get."""
-    rules = [grounder.lexicon.fingerprint, sorted((label, *some) for label, some in grounder.prefixes.items())]
+    prefixes = sorted((label, *some) for label, some in grounder.prefixes.items())
+    rules = [RULES_VERSION, grounder.lexicon.fingerprint, prefixes, grounder.scores.tolist()]
     return hashlib.blake2b(json.dumps(rules).encode(), digest_size=8).hexdigest()
 
 

@@ -302,6 +302,8 @@ class Preprocessor:
             row = _rejected(rows[error.document], "too_large", str(error))
             return self._tokenize([*rows[: error.document], row, *rows[error.document + 1 :]])
         except Exception as error:
+            if not any(isinstance(row.item, Document) for row in rows):
+                raise  # the tokenizer fails on no text at all: no document is to blame
             if len(rows) == 1:
                 return self._tokenize([_rejected(rows[0], "failed", f"{type(error).__name__}: {error}")])
             return self._tokenize([self._tokenize([row])[0][0] for row in rows])

@@ -48,6 +48,10 @@ class Grounded(NamedTuple):
     left_out: pa.Table
 
 
+RULES_VERSION = 1
+"""Increase it when mentions get other ids with the same lexicon and scores: `craft-ray ground` then has work to do."""
+
+
 @dataclass(frozen=True)
 class Grounder:
     """A lexicon with the rules for using it.

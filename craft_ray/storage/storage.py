@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -293,6 +294,6 @@ class Storage:
         """Raise SettingsError if a small file cannot be written to a folder and deleted."""
         with as_settings_error(f"the output {folder}"):
             self.check_reachable(folder)
-            probe = join(folder, f".craft-ray-{os.getpid()}")
+            probe = join(folder, f".craft-ray-{secrets.token_hex(8)}")
             self.write_bytes(probe, b"")
             self.filesystem(folder).rm_file(probe)

@@ -71,10 +71,14 @@ def test_second_run_changes_nothing(tmp_path: Path):
     assert DeltaTable(f"{output}/entities").file_uris() == before
 
 
-def test_files_are_marked_with_lexicon_and_prefixes():
+def test_files_are_marked_with_all_that_decides_on_ids(monkeypatch: pytest.MonkeyPatch):
     one = grounder()
     marks = {mark_of(one), mark_of(replace(one, prefixes={"Taxon": ("PR",)})), mark_of(replace(one, min_score=0.5))}
     assert len(marks) == 2
+    marks.add(mark_of(replace(one, scores=one.scores / 2)))
+    monkeypatch.setattr(module, "RULES_VERSION", 0)
+    marks.add(mark_of(one))
+    assert len(marks) == 4
 
 
 @pytest.mark.parametrize("keep_text", [True, False])

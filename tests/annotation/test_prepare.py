@@ -288,6 +288,16 @@ def test_log_fields_of_a_reader(group: list[Shard], capsys: pytest.CaptureFixtur
     assert [(line["run_id"], line["shard"]) for line in logged] == [("r1", shard.name) for shard in group]
 
 
+def test_a_tokenizer_that_always_fails_is_named(group: list[Shard], monkeypatch: pytest.MonkeyPatch):
+    def failing(*_: object) -> None:
+        raise ValueError("the tokenizer is damaged")
+
+    monkeypatch.setattr(module, "tokenize", failing)
+    *_, last = prepare_group(group, STORAGE, task(), Attempt.FIRST)
+    assert last["status"].to_pylist() == [FAILURE]
+    assert "the tokenizer is damaged" in last["detail"][0].as_py()
+
+
 def test_a_document_that_fails_is_rejected_alone(monkeypatch):
     split = tokens.sentence_spans
 
